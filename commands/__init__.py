@@ -1,0 +1,1 @@
+"""What the command line does; `__main__` only chooses."""

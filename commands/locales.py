@@ -1,0 +1,51 @@
+"""Writes ComfyUI's locale files from the nodes and the catalogue, so that no fact stands twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..nodes import NODE_CLASS_MAPPINGS
+from ..nodes.base import OUTPUTS, ImageNode
+from ..nodes.inputs import LANGUAGES, label, texts, tooltip
+from ..siliconflow.texts import Language
+
+ROOT = Path(__file__).parent.parent / "locales"
+
+
+def write() -> int:
+    """Write `nodeDefs.json` of every language."""
+    for language in LANGUAGES:
+        file = ROOT / language / "nodeDefs.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(node_definitions(language), encoding="utf-8")
+        print(file)
+    return 0
+
+
+def node_definitions(language: Language) -> str:
+    """Give the contents of `nodeDefs.json`: names and tooltips of every node."""
+    nodes = {name: _node(node, language) for name, node in NODE_CLASS_MAPPINGS.items()}
+    return json.dumps(nodes, ensure_ascii=False, indent=2) + "\n"
+
+
+def _node(node: type[ImageNode], language: Language) -> dict[str, Any]:
+    said = texts()["nodes"][node.task]
+    names = (*node.required, *node.optional)
+    return {
+        "display_name": said["name"][language],
+        "description": said["description"][language],
+        "inputs": {name: _input(node.task, name, language) for name in names},
+        "outputs": {str(at): _output(name, language) for at, name in enumerate(OUTPUTS)},
+    }
+
+
+def _input(task: str, name: str, language: Language) -> dict[str, str]:
+    at = LANGUAGES.index(language)
+    return {"name": label(name)[at], "tooltip": tooltip(task, name)[at]}
+
+
+def _output(name: str, language: Language) -> dict[str, str]:
+    said = texts()["outputs"][name]
+    return {"name": said["name"][language], "tooltip": said["tooltip"][language]}

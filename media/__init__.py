@@ -1,0 +1,1 @@
+"""Torch tensors to bytes to data URLs and back: knows neither HTTP nor ComfyUI."""

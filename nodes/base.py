@@ -1,0 +1,51 @@
+"""What the three image nodes have in common: outputs, category, and how inputs are described."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+
+from ..siliconflow.errors import InvalidInput
+from .inputs import PICTURES, input_types, texts
+from .plan import check_prompt
+from .run import generate
+
+OUTPUTS = ("images", "seed", "info")
+
+
+class ImageNode:
+    """An image task as a ComfyUI node: `required` and `optional` name its inputs, in order.
+
+    Widgets are restored by their position in saved workflows: new ones go to the end.
+    """
+
+    task: ClassVar[str]
+    required: ClassVar[tuple[str, ...]]
+    optional: ClassVar[tuple[str, ...]]
+
+    CATEGORY = "SiliconFlow/Image"
+    FUNCTION = "execute"
+    RETURN_TYPES = ("IMAGE", "INT", "STRING")
+    RETURN_NAMES = OUTPUTS
+    OUTPUT_TOOLTIPS = tuple(texts()["outputs"][name]["tooltip"]["en"] for name in OUTPUTS)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
+        """Describe the inputs to ComfyUI."""
+        return input_types(cls.task, cls.required, cls.optional)
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, prompt: str | None = None) -> bool | str:  # noqa: N802
+        """Refuse an empty prompt when the graph is queued, before any node of it was paid."""
+        try:
+            check_prompt("linked" if prompt is None else prompt)
+        except InvalidInput as error:
+            return str(error)
+        return True
+
+    async def execute(self, **inputs: Any) -> tuple[torch.Tensor, int, str]:
+        """Run the task; see `run.generate` for what it raises."""
+        names = [name for name in (*self.required, *self.optional) if name in PICTURES]
+        images = {name: inputs.pop(name, None) for name in names}
+        return await generate(self.task, inputs, images)

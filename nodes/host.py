@@ -1,0 +1,138 @@
+"""The only file that touches ComfyUI: where files live, cancel, progress, and the language.
+
+ComfyUI is never imported from here; if it runs, its modules are already loaded. Outside it,
+nothing is cancelled and progress goes to whoever asked for it with `report_to`.
+"""
+
+from __future__ import annotations
+
+import json
+import locale
+import os
+import sys
+from contextvars import ContextVar
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+from ..siliconflow.texts import Language, Text, language_of
+
+NAME = "siliconflow"
+
+
+class Progress(Protocol):
+    """How a node tells what it is doing."""
+
+    def text(self, text: Text) -> None:
+        """Show a line on the node."""
+
+    def value(self, done: int, total: int) -> None:
+        """Move the bar; raises in ComfyUI once the user has cancelled."""
+
+
+_listener: ContextVar[Progress | None] = ContextVar("siliconflow_progress", default=None)
+
+
+def report_to(progress: Progress) -> None:
+    """Send the progress of nodes that run outside ComfyUI, in this context, to `progress`."""
+    _listener.set(progress)
+
+
+def progress() -> Progress:
+    """Give the progress display of the node that is running now."""
+    return _ComfyProgress(_node_id()) if _module("comfy.utils") else _listener.get() or _Silent()
+
+
+def stop_if_cancelled() -> None:
+    """Raise ComfyUI's own exception for a cancelled node; the flag is left for other nodes."""
+    management = _module("comfy.model_management")
+    if management and management.processing_interrupted():
+        raise management.InterruptProcessingException
+
+
+def data_directory() -> Path:
+    """Give the folder of settings and ledger; made if missing.
+
+    `SILICONFLOW_DATA_DIR`, else ComfyUI's system user directory, which it never serves, else the
+    platform's folder for application data.
+    """
+    chosen = os.environ.get("SILICONFLOW_DATA_DIR")
+    directory = Path(chosen).expanduser() if chosen else _comfy_directory() or _platform_directory()
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def language(chosen: str) -> Language:
+    """Give the language of messages: the chosen one, else ComfyUI's setting, else the system's."""
+    return language_of(chosen or _comfy_locale() or _system_locale())
+
+
+class _Silent:
+    """Progress that nobody asked for."""
+
+    def text(self, text: Text) -> None:
+        """Show nothing."""
+
+    def value(self, done: int, total: int) -> None:
+        """Show nothing."""
+
+
+class _ComfyProgress:
+    """Progress on a node of ComfyUI's page."""
+
+    def __init__(self, node_id: str | None) -> None:
+        self._node_id = node_id
+        self._bar = _module("comfy.utils").ProgressBar(1, node_id=node_id)
+
+    def text(self, text: Text) -> None:
+        server = getattr(getattr(_module("server"), "PromptServer", None), "instance", None)
+        if server and self._node_id and hasattr(server, "send_progress_text"):
+            server.send_progress_text(str(text), self._node_id)
+
+    def value(self, done: int, total: int) -> None:
+        self._bar.update_absolute(done, total)
+
+
+def _module(name: str) -> Any:
+    found: ModuleType | None = sys.modules.get(name)
+    return found
+
+
+def _node_id() -> str | None:
+    context = getattr(_module("comfy_execution.utils"), "get_executing_context", lambda: None)()
+    return context.node_id if context else None
+
+
+def _comfy_directory() -> Path | None:
+    folders = _module("folder_paths")
+    if folders is None:
+        return None
+    if hasattr(folders, "get_system_user_directory"):
+        return Path(folders.get_system_user_directory(NAME))
+    return Path(folders.get_user_directory()) / f"__{NAME}"
+
+
+def _platform_directory() -> Path:
+    home = Path.home()
+    by_platform: dict[str, Path] = {
+        "win32": Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"),
+        "darwin": home / "Library" / "Application Support",
+    }
+    default = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return by_platform.get(sys.platform, default) / "comfyui_siliconflow"
+
+
+def _comfy_locale() -> str:
+    folders = _module("folder_paths")
+    if folders is None:
+        return ""
+    file = Path(folders.get_user_directory()) / "default" / "comfy.settings.json"
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8")).get("Comfy.Locale", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+def _system_locale() -> str:
+    variables = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    return next(filter(None, variables), "") or locale.getlocale()[0] or ""

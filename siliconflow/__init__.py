@@ -1,0 +1,1 @@
+"""The SiliconFlow API in plain Python: knows neither ComfyUI nor torch."""

@@ -1,0 +1,373 @@
+"""One typed exception per cause, and the one place that turns a response into one.
+
+Every error says what happened, what to do about it, and, where a request was sent, the model
+and the trace id that SiliconFlow's support asks for. Sources: the `Errors` and `Rate limits`
+facts of the API's documents, and bodies reported by public clients.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .texts import Text
+
+TRACE_HEADER = "x-siliconcloud-trace-id"
+_LONGEST_MESSAGE = 600
+_DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,\s*[A-Za-z0-9+/=_-]*")
+_BASE64_RUN = re.compile(r"[A-Za-z0-9+/=_-]{200,}")
+_TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_LIMIT = re.compile(r"\b([RTI]P[MHD])\b\s*limit", re.IGNORECASE)
+
+
+class SiliconFlowError(Exception):
+    """Anything that this pack raises on purpose. `str()` is in the language in use."""
+
+    def __init__(self, text: Text) -> None:
+        """Keep both languages: which one is shown is decided when it is read."""
+        super().__init__(text.en)
+        self.text = text
+
+    def __str__(self) -> str:
+        """Give the message as the user reads it."""
+        return str(self.text)
+
+
+class InvalidInput(SiliconFlowError):
+    """A node's input cannot be sent as it stands. Nothing was sent, nothing was charged."""
+
+    def __init__(self, name: str, reason: Text) -> None:
+        """Name the input as it is labelled on the node."""
+        super().__init__(Text(f"{name}: {reason.en}", f"{name}：{reason.zh}"))
+        self.name = name
+
+
+class InvalidSettings(SiliconFlowError):
+    """A setting, in the environment or in the settings file, has no usable value."""
+
+
+class MissingKey(InvalidSettings):
+    """No API key was found in the environment or in the settings file."""
+
+
+class BadPicture(SiliconFlowError):
+    """What came as a picture could not be decoded."""
+
+
+class PartialFailure(SiliconFlowError):
+    """Some of the pictures of one run did not come; `causes` says why, one error each."""
+
+    def __init__(self, text: Text, causes: list[Exception]) -> None:
+        """Keep the causes for whoever wants to tell them apart."""
+        super().__init__(text)
+        self.causes = causes
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The facts about a request that failed, as far as they are known."""
+
+    message: str = ""
+    """The API's own words, cleaned of pictures and markup, or what the connection reported."""
+    status: int | None = None
+    """HTTP status, `None` if no answer came."""
+    code: int | None = None
+    """SiliconFlow's own number, such as 20012."""
+    model: str = ""
+    trace_id: str = ""
+
+
+class RequestError(SiliconFlowError):
+    """A request that was sent, or should have been, and brought no result."""
+
+    what: ClassVar[Text] = Text("SiliconFlow refused the request", "SiliconFlow 拒绝了这次请求")
+    advice: ClassVar[Text] = Text(
+        "Report it to SiliconFlow with the trace id.", "请带上 trace id 向 SiliconFlow 反馈。"
+    )
+
+    def __init__(self, failure: Failure) -> None:
+        """Say what happened, what to do, the model and the trace id."""
+        super().__init__(_story(self.what, self.advice, failure))
+        self.failure = failure
+
+
+class BadRequest(RequestError):
+    """400: a parameter is wrong; the API's message says which. Not charged."""
+
+    advice = Text(
+        "Correct what the message names and queue again; nothing was charged.",
+        "请按上面的提示修改后重新运行；本次没有扣费。",
+    )
+
+
+class ModelNotFound(BadRequest):
+    """400 with code 20012: this site has no such model."""
+
+    what = Text("SiliconFlow does not know this model", "SiliconFlow 上没有这个模型")
+    advice = Text(
+        "Choose another model, or check that the key's site (.cn or .com) is the one that has"
+        " it; nothing was charged.",
+        "请换一个模型，或确认密钥所属站点（.cn 或 .com）提供该模型；本次没有扣费。",
+    )
+
+
+class InvalidKey(RequestError):
+    """401: the key is wrong, deleted, or belongs to the other site."""
+
+    what = Text("SiliconFlow does not accept the API key", "SiliconFlow 不接受这个 API 密钥")
+    advice = Text(
+        "Check SILICONFLOW_API_KEY (or api_key in the settings file): keys of"
+        " cloud.siliconflow.cn and cloud.siliconflow.com are not interchangeable.",
+        "请检查 SILICONFLOW_API_KEY（或设置文件中的 api_key）："
+        "cloud.siliconflow.cn 与 cloud.siliconflow.com 的密钥互不通用。",
+    )
+
+
+class Forbidden(RequestError):
+    """403: the account may not do this."""
+
+    what = Text("SiliconFlow does not allow this account to do that", "该账户没有权限执行此操作")
+    advice = Text(
+        "Check the balance and the real-name verification on SiliconFlow's account page; some"
+        " models need them.",
+        "请到 SiliconFlow 账户页面检查余额与实名认证，部分模型对此有要求。",
+    )
+
+
+class InsufficientBalance(Forbidden):
+    """403 whose message speaks of the balance."""
+
+    what = Text("The balance of the SiliconFlow account is used up", "SiliconFlow 账户余额不足")
+    advice = Text(
+        "Top up on SiliconFlow's account page, or choose a free model.",
+        "请到 SiliconFlow 账户页面充值，或改用免费模型。",
+    )
+
+
+class ModelDisabled(Forbidden):
+    """403 with code 30003: the model is switched off."""
+
+    what = Text("This model is switched off", "该模型已停用")
+    advice = Text("Choose another model.", "请换一个模型。")
+
+
+class WrongAddress(RequestError):
+    """404, or a redirect: there is no API behind this base URL."""
+
+    what = Text("There is no SiliconFlow API at this address", "该地址上没有 SiliconFlow API")
+    advice = Text(
+        "Check SILICONFLOW_BASE_URL: it ends in /v1, such as https://api.siliconflow.cn/v1.",
+        "请检查 SILICONFLOW_BASE_URL：应以 /v1 结尾，例如 https://api.siliconflow.cn/v1。",
+    )
+
+
+class RateLimited(RequestError):
+    """429: too many requests, tokens or pictures. `limit` names which, `retry_after` in seconds."""
+
+    what = Text("SiliconFlow's rate limit is reached", "已达到 SiliconFlow 的速率限制")
+    advice = Text(
+        "Wait a minute and queue again; nothing was charged. Limits rise with the account's level.",
+        "请等一分钟后重新运行；本次没有扣费。账户等级越高，限额越高。",
+    )
+
+    def __init__(self, failure: Failure, retry_after: float | None = None) -> None:
+        """Read from the message which limit was hit."""
+        super().__init__(failure)
+        found = _LIMIT.search(failure.message)
+        self.limit = found.group(1).upper() if found else ""
+        self.retry_after = retry_after
+
+
+class DailyLimit(RateLimited):
+    """429 whose message names a limit per day: not worth waiting for."""
+
+    what = Text("SiliconFlow's limit for today is reached", "今天的 SiliconFlow 限额已用完")
+    advice = Text(
+        "Queue again tomorrow or choose another model; nothing was charged.",
+        "请明天再运行，或换一个模型；本次没有扣费。",
+    )
+
+
+class ServerError(RequestError):
+    """500, 502 and any other 5xx: an error of the service; it may have made the picture."""
+
+    what = Text("SiliconFlow had an internal error", "SiliconFlow 内部出错")
+    advice = Text(
+        "It may have been charged. Compare the balance before queueing again, and report the"
+        " trace id if it was.",
+        "本次可能已扣费。重新运行前请核对余额；若已扣费，请带上 trace id 反馈。",
+    )
+
+
+class Overloaded(RequestError):
+    """503: the model is overloaded. Not charged."""
+
+    what = Text("The model is overloaded", "模型当前负载过高")
+    advice = Text("Queue again in a minute; nothing was charged.", "请稍后重新运行；本次没有扣费。")
+
+
+class GatewayTimeout(ServerError):
+    """504: the gateway gave up waiting; the picture may or may not have been made."""
+
+    what = Text("SiliconFlow's gateway gave up waiting", "SiliconFlow 网关等待超时")
+
+
+class NotConnected(RequestError):
+    """The connection was never made: the request was not sent and not charged."""
+
+    what = Text("SiliconFlow could not be reached", "无法连接到 SiliconFlow")
+    advice = Text(
+        "Check the network, the proxy and SILICONFLOW_BASE_URL, then queue again; nothing was"
+        " sent and nothing charged.",
+        "请检查网络、代理与 SILICONFLOW_BASE_URL 后重新运行；请求没有发出，没有扣费。",
+    )
+
+
+class ConnectionLost(RequestError):
+    """The connection broke after the request was sent, before the answer was whole."""
+
+    what = Text(
+        "The connection broke before SiliconFlow's answer came",
+        "连接在收到 SiliconFlow 的回复前中断",
+    )
+    advice = ServerError.advice
+
+
+class ReadTimeout(ConnectionLost):
+    """No answer came within the read timeout."""
+
+    what = Text(
+        "SiliconFlow did not answer within the read timeout", "SiliconFlow 未在读取超时内回复"
+    )
+
+
+class BadAnswer(RequestError):
+    """A 200 that is not what the API documents."""
+
+    what = Text("SiliconFlow's answer could not be read", "无法读懂 SiliconFlow 的回复")
+    advice = ServerError.advice
+
+
+class DownloadFailed(RequestError):
+    """A picture that was made, and paid for, could not be fetched from its URL."""
+
+    what = Text("The finished picture could not be downloaded", "图片已生成，但下载失败")
+    advice = Text(
+        "The picture was made and charged; its URL works for one hour. Check the network.",
+        "图片已生成并扣费，其链接一小时内有效。请检查网络。",
+    )
+
+
+_BY_STATUS: dict[int, type[RequestError]] = {
+    400: BadRequest,
+    401: InvalidKey,
+    403: Forbidden,
+    404: WrongAddress,
+    429: RateLimited,
+    503: Overloaded,
+    504: GatewayTimeout,
+}
+_BY_CODE: dict[tuple[int, int], type[RequestError]] = {
+    (400, 20012): ModelNotFound,
+    (403, 30001): InsufficientBalance,
+    (403, 30003): ModelDisabled,
+}
+_BY_WORDS: tuple[tuple[int, re.Pattern[str], type[RequestError]], ...] = (
+    (403, re.compile(r"balance|余额", re.IGNORECASE), InsufficientBalance),
+    (429, re.compile(r"\b[RTI]PD\b"), DailyLimit),
+)
+
+
+def from_response(
+    status: int, headers: Mapping[str, str], body: str, model: str = ""
+) -> RequestError:
+    """Turn an HTTP answer that is not a success into the exception of its cause.
+
+    `body` may be a JSON object, a JSON string, plain text, HTML or empty; all of them occur.
+    """
+    code, message = read_body(body)
+    failure = Failure(message, status, code, model, headers.get(TRACE_HEADER, ""))
+    kind = _kind(status, code, message)
+    if issubclass(kind, RateLimited):
+        return kind(failure, _seconds(headers.get("Retry-After", "")))
+    return kind(failure)
+
+
+def read_body(body: str) -> tuple[int | None, str]:
+    """Give the code, if the body has one, and the message of an error body of any shape."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None, clean(_TAGS.sub(" ", html.unescape(body)))
+    if isinstance(value, dict):
+        return _code(value.get("code")), clean(_message(value))
+    return None, clean(value if isinstance(value, str) else "")
+
+
+def clean(message: str) -> str:
+    """Take pictures out of a message, fold its white space, and cut it to a readable length."""
+    short = _BASE64_RUN.sub("…", _DATA_URL.sub("data:…", message[:100_000]))
+    folded = " ".join(short.split())
+    return folded if len(folded) <= _LONGEST_MESSAGE else folded[:_LONGEST_MESSAGE] + "…"
+
+
+def _message(value: dict[str, Any]) -> str:
+    nested = value.get("error")
+    source = nested if isinstance(nested, dict) else value
+    for name in ("message", "error", "msg", "detail"):
+        if isinstance(source.get(name), str):
+            return str(source[name])
+    return ""
+
+
+def _code(value: object) -> int | None:
+    if isinstance(value, str) and value.isdecimal() and len(value) < 10:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _kind(status: int, code: int | None, message: str) -> type[RequestError]:
+    if code is not None and (status, code) in _BY_CODE:
+        return _BY_CODE[status, code]
+    for of_status, words, kind in _BY_WORDS:
+        if status == of_status and words.search(message):
+            return kind
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if status >= 500:
+        return ServerError
+    return WrongAddress if 300 <= status < 400 else BadRequest
+
+
+def _seconds(retry_after: str) -> float | None:
+    try:
+        return max(0.0, float(retry_after))
+    except ValueError:
+        return None
+
+
+def _story(what: Text, advice: Text, failure: Failure) -> Text:
+    facts = ", ".join(_facts(failure))
+    head = Text(f"{what.en} ({facts})", f"{what.zh}（{facts}）") if facts else what
+    message = (
+        Text(f": {failure.message}", f"：{failure.message}") if failure.message else Text("", "")
+    )
+    model = (
+        Text(f"\nModel: {failure.model}", f"\n模型：{failure.model}")
+        if failure.model
+        else Text("", "")
+    )
+    trace = f"\nTrace id: {failure.trace_id}" if failure.trace_id else ""
+    return Text(
+        f"{head.en}{message.en}\n{advice.en}{model.en}{trace}",
+        f"{head.zh}{message.zh}\n{advice.zh}{model.zh}{trace}",
+    )
+
+
+def _facts(failure: Failure) -> list[str]:
+    named = (("HTTP", failure.status), ("code", failure.code))
+    return [f"{name} {value}" for name, value in named if value is not None]

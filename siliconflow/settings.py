@@ -1,0 +1,163 @@
+"""Key, site, timeouts and limits: the environment first, then the settings file.
+
+Read at each run, so that a changed key needs no restart. The file is `settings.json` in the data
+directory: `{"api_key": "sk-...", "site": "cn", "read_timeout": 300}`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from .errors import InvalidSettings, MissingKey
+from .texts import Text
+
+BASE_URLS = {"cn": "https://api.siliconflow.cn/v1", "com": "https://api.siliconflow.com/v1"}
+FILE_NAME = "settings.json"
+ENVIRONMENT = {"api_key": "SILICONFLOW_API_KEY", "base_url": "SILICONFLOW_BASE_URL"}
+_CHOICES = {"site": ("cn", "com"), "language": ("", "en", "zh")}
+KEY_PAGES = "https://cloud.siliconflow.cn/account/ak, https://cloud.siliconflow.com/account/ak"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the service is reached. Times in seconds."""
+
+    api_key: str = field(default="", repr=False)
+    site: Literal["cn", "com"] = "cn"
+    """Whose models the catalogue shows: cn = China, com = international."""
+    base_url: str = ""
+    connect_timeout: float = 10.0
+    read_timeout: float = 300.0
+    max_parallel: int = 8
+    """Requests of one node that may be under way at once."""
+    language: Literal["", "en", "zh"] = ""
+    """Language of messages; empty: ComfyUI's, or the system's."""
+
+    def require_key(self) -> str:
+        """Give the API key; raises `MissingKey` if there is none."""
+        if not self.api_key:
+            raise MissingKey(
+                Text(
+                    "No SiliconFlow API key. Set the environment variable SILICONFLOW_API_KEY, or"
+                    f' write {{"api_key": "..."}} into {FILE_NAME} in the data folder. Keys are'
+                    f" made at {KEY_PAGES}. Nothing was sent.",
+                    "没有找到 SiliconFlow API 密钥。请设置环境变量 SILICONFLOW_API_KEY，"
+                    f'或在数据目录的 {FILE_NAME} 中写入 {{"api_key": "..."}}。'
+                    f"密钥可在 {KEY_PAGES} 创建。请求没有发出。",
+                )
+            )
+        return self.api_key
+
+
+def load(directory: Path, environ: Mapping[str, str]) -> Settings:
+    """Read the settings.
+
+    Raises `InvalidSettings`, which names the setting, for a file that cannot be read, an unknown
+    name, a value of the wrong type, a base URL that is not https (http for loopback alone), and a
+    key that could not stand in a header.
+    """
+    values = _read(directory / FILE_NAME)
+    for name, variable in ENVIRONMENT.items():
+        if environ.get(variable, "").strip():
+            values[name] = environ[variable]
+    _check_types(values)
+    return _resolved(Settings(**values))
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address is this machine itself."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _resolved(settings: Settings) -> Settings:
+    base_url = _checked_base_url(settings.base_url) or BASE_URLS[settings.site]
+    known = {url: site for site, url in BASE_URLS.items()}
+    values = {item.name: getattr(settings, item.name) for item in fields(settings)}
+    site = known.get(base_url, settings.site)
+    return Settings(
+        **{**values, "api_key": _checked_key(settings.api_key), "base_url": base_url, "site": site}
+    )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        _keep_private(file)
+        values = json.loads(text)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise _invalid(str(file), f"cannot be read ({type(error).__name__})", "无法读取") from None
+    if not isinstance(values, dict):
+        raise _invalid(str(file), "must hold a JSON object", "内容必须是 JSON 对象")
+    return values
+
+
+def _keep_private(file: Path) -> None:
+    """Take the file away from other users of the machine: it may hold the key."""
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if mode & 0o077:
+        file.chmod(0o600)
+
+
+def _check_types(values: Mapping[str, Any]) -> None:
+    known = {item.name: getattr(Settings, item.name, "") for item in fields(Settings)}
+    for name, value in values.items():
+        if name not in known:
+            listed = ", ".join(known)
+            raise _invalid(
+                name, f"is no setting; there are {listed}", f"不是设置项，可用：{listed}"
+            )
+        _check_type(name, value, known[name])
+    for name, choices in _CHOICES.items():
+        if values.get(name, choices[0]) not in choices:
+            listed = ", ".join(filter(None, choices))
+            raise _invalid(name, f"must be one of {listed}", f"可选：{listed}")
+
+
+def _check_type(name: str, value: object, default: object) -> None:
+    wanted = (int, float) if isinstance(default, float) else (type(default),)
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise _invalid(
+            name, f"must be of type {wanted[-1].__name__}", f"类型应为 {wanted[-1].__name__}"
+        )
+    if isinstance(value, int | float) and value <= 0:
+        raise _invalid(name, "must be above 0", "必须大于 0")
+
+
+def _checked_key(key: str) -> str:
+    key = key.strip()
+    if key.isascii() and key.isprintable() and " " not in key:
+        return key
+    raise _invalid(
+        "api_key / SILICONFLOW_API_KEY",
+        "has spaces or characters that no key has; copy it again",
+        "含有空格或密钥中不会出现的字符，请重新复制",
+    )
+
+
+def _checked_base_url(base_url: str) -> str:
+    url = base_url.strip().rstrip("/")
+    parts = urlsplit(url)
+    local = parts.scheme == "http" and is_loopback(parts.hostname or "")
+    if not url or ((parts.scheme == "https" or local) and parts.hostname and not parts.username):
+        return url
+    raise _invalid(
+        "SILICONFLOW_BASE_URL",
+        "must start with https:// (http:// only for this machine itself)",
+        "必须以 https:// 开头（仅本机地址可用 http://）",
+    )
+
+
+def _invalid(name: str, en: str, zh: str) -> InvalidSettings:
+    return InvalidSettings(Text(f"{name} {en}.", f"{name} {zh}。"))
