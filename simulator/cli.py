@@ -1,0 +1,141 @@
+"""The simulator at the command line: it runs until Ctrl-C and prints one line per request."""
+
+from __future__ import annotations
+
+import sys
+import time
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
+
+from .server import SITES, Simulator
+
+if TYPE_CHECKING:
+    import argparse
+    from typing import TextIO
+
+    from .log import Record
+
+DEFAULT_PORT = 8900
+PAUSE = 0.5
+
+TEXTS = {
+    "en": {
+        "intro": "A SiliconFlow on this machine ({site}). Nothing leaves it, nothing is billed.",
+        "url": "Base URL",
+        "key": "Key",
+        "stop": "Ctrl-C stops it.",
+        "head": "status  model, pictures, charge, trace id",
+        "pictures": "{count} picture(s)",
+        "charged": "charged {amount}",
+        "gone": "the client had hung up",
+        "taken": "Port {port} cannot be used: {error}. Choose another one with --port.",
+        "stopped": "Stopped. {requests} request(s), {spent} spent, {balance} left.",
+    },
+    "zh": {
+        "intro": "本机上的 SiliconFlow（{site}）。不联网，不收费。",
+        "url": "接口地址",
+        "key": "密钥",
+        "stop": "按 Ctrl-C 停止。",
+        "head": "状态  模型、图片数、扣费、trace id",
+        "pictures": "{count} 张图片",
+        "charged": "扣费 {amount}",
+        "gone": "客户端已断开",
+        "taken": "端口 {port} 无法使用：{error}。请用 --port 换一个端口。",
+        "stopped": "已停止。共 {requests} 个请求，花费 {spent}，余额 {balance}。",
+    },
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the simulator command."""
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes any free port")
+    parser.add_argument("--site", choices=SITES, default="cn", help="whose models to serve")
+    parser.add_argument("--latency", type=_positive, default=0.0, help="seconds a request takes")
+    parser.add_argument(
+        "--ipm", type=_positive, help="pictures per minute and model; no limit if absent"
+    )
+    parser.add_argument(
+        "--balance", type=_money, default=Decimal("100.00"), help="money to begin with"
+    )
+    parser.add_argument("--key", default="sk-simulator", help="the API key to let in")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until Ctrl-C; 1 when the port cannot be used."""
+    texts = TEXTS.get(getattr(args, "language", "en"), TEXTS["en"])
+    simulator = Simulator(
+        site=args.site,
+        port=args.port,
+        key=args.key,
+        latency=args.latency,
+        ipm=args.ipm,
+        balance=args.balance,
+        on_request=lambda record: _say(describe(record, texts)),
+    )
+    try:
+        simulator.start()
+    except (OSError, OverflowError) as error:
+        _say(texts["taken"].format(port=args.port, error=error), sys.stderr)
+        return 1
+    _introduce(simulator, texts)
+    _wait_for_interrupt()
+    simulator.stop()
+    _say_goodbye(simulator, texts)
+    return 0
+
+
+def describe(record: Record, texts: dict[str, str]) -> str:
+    """Write one line about a request: status, what, pictures, charge, trace id."""
+    parts = [str(record.status), record.model or f"{record.method} {record.path}"]
+    if record.pictures:
+        parts.append(texts["pictures"].format(count=record.pictures))
+        parts.append(texts["charged"].format(amount=record.charged))
+    if record.refusal:
+        parts.append(" ".join(record.refusal.split()))
+    if not record.delivered:
+        parts.append(texts["gone"])
+    return "  ".join([*parts, record.trace_id])
+
+
+def _introduce(simulator: Simulator, texts: dict[str, str]) -> None:
+    _say(texts["intro"].format(site=simulator.site))
+    _say(f"{texts['url']}: SILICONFLOW_BASE_URL={simulator.base_url}")
+    _say(f"{texts['key']}: SILICONFLOW_API_KEY={simulator.key}")
+    _say(texts["stop"])
+    _say(texts["head"])
+
+
+def _wait_for_interrupt() -> None:
+    # A wait without an end cannot be interrupted on Windows, hence the short ones.
+    try:
+        while True:
+            time.sleep(PAUSE)
+    except KeyboardInterrupt:
+        return
+
+
+def _say_goodbye(simulator: Simulator, texts: dict[str, str]) -> None:
+    spent = sum((charge.amount for charge in simulator.charges), Decimal(0))
+    count = len(simulator.requests)
+    _say(texts["stopped"].format(requests=count, spent=spent, balance=simulator.balance))
+
+
+def _say(text: str, stream: TextIO | None = None) -> None:
+    print(text, file=stream or sys.stdout, flush=True)
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise ValueError(text)
+    return number
+
+
+def _money(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(text) from None
+    if not amount.is_finite():
+        raise ValueError(text)
+    return amount

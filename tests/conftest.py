@@ -1,0 +1,81 @@
+"""What most tests need: a clean environment, a simulator, and a way to run a node."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.siliconflow import texts
+from comfyui_siliconflow.simulator import Simulator
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the developer's own key, settings and language out of every test."""
+    for name in ("SILICONFLOW_API_KEY", "SILICONFLOW_BASE_URL", "LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SILICONFLOW_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("LANG", "en_US.UTF-8")
+    texts.use("en")
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Simulator], None]:
+    """Let the nodes talk to a simulator."""
+
+    def use_simulator(simulator: Simulator) -> None:
+        monkeypatch.setenv("SILICONFLOW_API_KEY", simulator.key)
+        monkeypatch.setenv("SILICONFLOW_BASE_URL", simulator.base_url)
+
+    return use_simulator
+
+
+@pytest.fixture
+def simulator(use: Callable[[Simulator], None]) -> Iterator[Simulator]:
+    """Serve the China site, and let the nodes talk to it."""
+    with Simulator(site="cn") as started:
+        use(started)
+        yield started
+
+
+@pytest.fixture
+def write_settings(tmp_path: Path) -> Callable[..., Path]:
+    """Write the settings file that the nodes read."""
+
+    def write(**values: Any) -> Path:
+        file = tmp_path / "data" / "settings.json"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(values), encoding="utf-8")
+        return file
+
+    return write
+
+
+@pytest.fixture
+def run_node() -> Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]:
+    """Run a node as ComfyUI does, and read its info."""
+
+    def run(node_id: str, **inputs: Any) -> tuple[torch.Tensor, int, dict[str, Any]]:
+        node = NODE_CLASS_MAPPINGS[node_id]()
+        images, seed, info = asyncio.run(node.execute(**inputs))
+        return images, seed, json.loads(info)
+
+    return run
+
+
+@pytest.fixture
+def picture() -> Callable[..., torch.Tensor]:
+    """Draw an IMAGE of 8-bit values, different in every frame and pixel."""
+
+    def draw(frames: int = 1, height: int = 48, width: int = 64, channels: int = 3) -> torch.Tensor:
+        dice = torch.Generator().manual_seed(height * width * channels)
+        shape = (frames, height, width, channels)
+        return torch.randint(0, 256, shape, generator=dice).float() / 255
+
+    return draw

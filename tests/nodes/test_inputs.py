@@ -1,0 +1,137 @@
+"""Node ids, inputs and outputs: they are in people's saved workflows, so they never change.
+
+A change that only adds to the end of a node may be recorded in `snapshot.json` with
+`SNAPSHOT=write python -m pytest tests/nodes/test_inputs.py`; anything else breaks workflows.
+"""
+
+import inspect
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comfyui_siliconflow import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+from comfyui_siliconflow.nodes.base import ImageNode
+from comfyui_siliconflow.nodes.inputs import ADVANCED, LANGUAGES, texts, tooltip
+from comfyui_siliconflow.siliconflow import catalogue
+
+SNAPSHOT = Path(__file__).with_name("snapshot.json")
+NODES = [pytest.param(node, id=name) for name, node in NODE_CLASS_MAPPINGS.items()]
+
+
+def described() -> dict[str, Any]:
+    """Give all that a saved workflow depends on."""
+    return {
+        name: {
+            "inputs": {
+                kind: [
+                    [key, what, _without_tooltip(options)] for key, (what, options) in group.items()
+                ]
+                for kind, group in node.INPUT_TYPES().items()
+            },
+            "outputs": [list(node.RETURN_TYPES), list(node.RETURN_NAMES)],
+        }
+        for name, node in NODE_CLASS_MAPPINGS.items()
+    }
+
+
+def _without_tooltip(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key != "tooltip"}
+
+
+def test_nodes_are_what_saved_workflows_expect() -> None:
+    found = json.loads(json.dumps(described()))
+    if os.environ.get("SNAPSHOT") == "write":
+        SNAPSHOT.write_text(
+            json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+    assert found == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+
+
+def test_every_node_has_a_name_for_people() -> None:
+    assert set(NODE_DISPLAY_NAME_MAPPINGS) == set(NODE_CLASS_MAPPINGS)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_node_is_async_by_itself_so_that_comfyui_sees_it(node: type[ImageNode]) -> None:
+    assert inspect.iscoroutinefunction(getattr(node(), node.FUNCTION))
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_node_asks_for_no_rerun_and_is_none_of_comfy_s_own_paid_ones(
+    node: type[ImageNode],
+) -> None:
+    for name in ("IS_CHANGED", "API_NODE", "ESSENTIALS_CATEGORY", "OUTPUT_NODE"):
+        assert not hasattr(node, name)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_every_input_is_explained_with_its_range_and_default(node: type[ImageNode]) -> None:
+    for group in node.INPUT_TYPES().values():
+        for name, (widget, options) in group.items():
+            said, kind = options["tooltip"], str(widget)
+            assert len(said) > 20, name
+            if kind in {"INT", "FLOAT"} and name in catalogue.load().inputs:
+                assert re.search(r"\d-\d", said), name
+            if kind in {"INT", "FLOAT", "STRING", "BOOLEAN"} and name != "prompt":
+                assert any(word in said.lower() for word in ("default", "empty")), name
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_what_is_rarely_touched_is_advanced_and_stands_last(node: type[ImageNode]) -> None:
+    marks = [
+        (options.get("advanced", False), name)
+        for group in node.INPUT_TYPES().values()
+        for name, (_, options) in group.items()
+    ]
+    assert [advanced for advanced, _ in marks] == sorted(advanced for advanced, _ in marks)
+    assert {name for advanced, name in marks if advanced} <= ADVANCED
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_every_field_of_every_model_of_the_task_has_an_input(node: type[ImageNode]) -> None:
+    inputs = {*node.required, *node.optional}
+    for model in catalogue.load().of_task(node.task):
+        of_pictures = {"image_prompt_strength"} if node.task == "text-to-image" else set()
+        assert set(model.fields) - of_pictures <= inputs, model.id
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_every_widget_can_hold_what_any_of_its_models_takes(node: type[ImageNode]) -> None:
+    widgets = {k: v for group in node.INPUT_TYPES().values() for k, v in group.items()}
+    for model in catalogue.load().of_task(node.task):
+        for name in set(model.fields) & set(widgets):
+            field, (kind, options) = model.fields[name], widgets[name]
+            if field.choices:
+                assert set(field.choices) <= set(kind)
+            elif field.minimum is not None and name not in {"width", "height", "batch_size"}:
+                assert options["min"] <= field.minimum
+                assert options["max"] >= (field.maximum or 0)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_key_is_never_an_input(node: type[ImageNode]) -> None:
+    for group in node.INPUT_TYPES().values():
+        assert not [name for name in group if "key" in name or "token" in name]
+
+
+def test_an_empty_prompt_is_refused_when_the_graph_is_queued() -> None:
+    for node in NODE_CLASS_MAPPINGS.values():
+        assert node.VALIDATE_INPUTS(prompt="a cat") is True
+        assert node.VALIDATE_INPUTS(prompt=None) is True
+        assert node.VALIDATE_INPUTS(prompt="  ") == "prompt: must not be empty"
+
+
+def test_every_text_exists_in_both_languages_and_belongs_to_something() -> None:
+    inputs = {
+        name for node in NODE_CLASS_MAPPINGS.values() for name in (*node.required, *node.optional)
+    }
+    assert set(texts()["inputs"]) == inputs
+    for node in NODE_CLASS_MAPPINGS.values():
+        for name in (*node.required, *node.optional):
+            english, chinese = tooltip(node.task, name)
+            assert english.isascii(), name
+            assert not chinese.isascii(), name
+    assert LANGUAGES == ("en", "zh")

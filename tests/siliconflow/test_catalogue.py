@@ -1,0 +1,120 @@
+"""What the catalogue says of the models, and how a request is made from it."""
+
+import pytest
+from comfyui_siliconflow.siliconflow import catalogue
+from comfyui_siliconflow.siliconflow.catalogue import AUTO, CUSTOM
+from comfyui_siliconflow.siliconflow.errors import InvalidInput
+from comfyui_siliconflow.siliconflow.fields import Value
+
+CHINA = {
+    "Kwai-Kolors/Kolors",
+    "Qwen/Qwen-Image",
+    "Qwen/Qwen-Image-Edit",
+    "Qwen/Qwen-Image-Edit-2509",
+    "black-forest-labs/FLUX.1-schnell",
+    "Pro/black-forest-labs/FLUX.1-schnell",
+    "black-forest-labs/FLUX.1-dev",
+    "stabilityai/stable-diffusion-3-5-large",
+    "stabilityai/stable-diffusion-3-medium",
+    "stabilityai/stable-diffusion-xl-base-1.0",
+    "stabilityai/stable-diffusion-2-1",
+}
+INTERNATIONAL = {
+    "black-forest-labs/FLUX.2-pro",
+    "black-forest-labs/FLUX.2-flex",
+    "Qwen/Qwen-Image",
+    "Qwen/Qwen-Image-Edit",
+    "Tongyi-MAI/Z-Image-Turbo",
+    "black-forest-labs/FLUX.1-Kontext-max",
+    "black-forest-labs/FLUX.1-Kontext-pro",
+    "black-forest-labs/FLUX.1-Kontext-dev",
+    "black-forest-labs/FLUX-1.1-pro",
+    "black-forest-labs/FLUX-1.1-pro-Ultra",
+    "black-forest-labs/FLUX.1-schnell",
+    "black-forest-labs/FLUX.1-dev",
+}
+
+
+@pytest.mark.parametrize(("site", "ids"), [("cn", CHINA), ("com", INTERNATIONAL)])
+def test_every_documented_model_of_a_site_is_there_once(site: str, ids: set[str]) -> None:
+    found = [model.id for model in catalogue.load().models if model.site == site]
+    assert set(found) == ids
+    assert len(found) == len(ids)
+
+
+def test_a_model_that_both_sites_have_is_read_as_the_chosen_site_has_it() -> None:
+    here = catalogue.load().find("Qwen/Qwen-Image", "cn")
+    there = catalogue.load().find("Qwen/Qwen-Image", "com")
+    assert "batch_size" not in here.fields
+    assert there.fields["batch_size"].maximum == 4
+
+
+def test_a_model_of_the_other_site_alone_is_still_found() -> None:
+    assert catalogue.load().find("black-forest-labs/FLUX.2-pro", "cn").site == "com"
+
+
+def test_required_fields_are_sent_with_their_defaults() -> None:
+    kolors = catalogue.load().find("Kwai-Kolors/Kolors", "cn")
+    assert kolors.arguments({}) == {
+        "image_size": "1024x1024",
+        "batch_size": 1,
+        "num_inference_steps": 20,
+        "guidance_scale": 7.5,
+    }
+
+
+def test_a_field_that_the_model_does_not_take_is_not_sent_but_told() -> None:
+    schnell = catalogue.load().find("black-forest-labs/FLUX.1-schnell", "cn")
+    values: dict[str, Value] = {"num_inference_steps": 30, "negative_prompt": "blur"}
+    assert schnell.arguments(values) == {"image_size": "1024x1024"}
+    assert schnell.not_sent(values) == ["negative_prompt", "num_inference_steps"]
+
+
+def test_an_unlisted_model_is_sent_what_the_user_set_as_it_is() -> None:
+    model = catalogue.load().find("vendor/new", "cn")
+    values: dict[str, Value] = {"guidance_scale": 999.0, "image_size": "3x3"}
+    assert not model.listed
+    assert model.arguments(values) == values
+    assert model.not_sent(values) == []
+
+
+def test_a_custom_size_goes_where_the_model_takes_sizes() -> None:
+    kolors = catalogue.load().find("Kwai-Kolors/Kolors", "cn")
+    flux = catalogue.load().find("black-forest-labs/FLUX-1.1-pro", "com")
+    assert kolors.size_arguments(CUSTOM, 900, 600) == {"image_size": "900x600"}
+    assert flux.size_arguments(CUSTOM, 960, 640) == {"width": 960, "height": 640}
+    assert flux.size_arguments("1024x768", 1, 1) == {"width": 1024, "height": 768}
+    assert flux.size_arguments(AUTO, 960, 640) == {}
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "size"),
+    [(1000, 1000, "1024x1024"), (600, 800, "960x1280"), (100, 1000, "720x1440")],
+)
+def test_the_closest_size_is_the_one_of_the_closest_shape(
+    width: int, height: int, size: str
+) -> None:
+    kolors = catalogue.load().find("Kwai-Kolors/Kolors", "cn")
+    assert kolors.closest_size(width, height) == size
+
+
+def test_an_aspect_ratio_takes_the_place_of_a_size() -> None:
+    ultra = catalogue.load().find("black-forest-labs/FLUX-1.1-pro-Ultra", "com")
+    assert ultra.arguments({}) == {"image_size": "1024x1024"}
+    assert ultra.arguments({"aspect_ratio": "21:9"}) == {"aspect_ratio": "21:9"}
+    with pytest.raises(InvalidInput, match="aspect_ratio: set it or image_size, not both"):
+        ultra.arguments({"aspect_ratio": "21:9", "image_size": "1024x1024"})
+
+
+def test_values_that_mean_not_set_are_left_out() -> None:
+    values = {"num_inference_steps": 0, "guidance_scale": -1, "cfg": 4.0, "raw": False}
+    assert catalogue.load().only_set(values) == {"cfg": 4.0}
+
+
+def test_no_value_that_means_not_set_is_one_that_a_model_takes() -> None:
+    known = catalogue.load()
+    for model in known.models:
+        for name, field in model.fields.items():
+            unset = known.unset.get(name)
+            if field.minimum is not None and isinstance(unset, int | float):
+                assert unset < field.minimum, (model.id, name)

@@ -1,0 +1,178 @@
+"""One HTTP call: what it sends, and what each way of breaking becomes."""
+
+import socket
+import time
+from typing import Any
+
+import pytest
+from comfyui_siliconflow.siliconflow import client as module
+from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.siliconflow.client import VERSION, Client
+
+BODY = {"model": "vendor/model", "prompt": "x"}
+KEY = "sk-very-secret"
+
+
+def client(address: str, **options: Any) -> Client:
+    return Client(KEY, f"{address}/v1", **options)
+
+
+def hang_up(connection: socket.socket, _request: bytes) -> None:
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+def stay_silent(_connection: socket.socket, _request: bytes) -> None:
+    time.sleep(1)
+
+
+def test_a_call_carries_key_json_and_the_name_of_the_pack(serve: Any, answer: Any) -> None:
+    server = serve(answer(body=b'{"ok":true}', headers="x-siliconcloud-trace-id: t-9\r\n"))
+    found = client(server.address).post("images/generations", BODY)
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /v1/images/generations HTTP/1.1")
+    assert b"Authorization: Bearer sk-very-secret" in head
+    assert b"Content-Type: application/json" in head
+    assert f"User-Agent: comfyui-siliconflow/{VERSION}".encode() in head
+    assert body == b'{"model": "vendor/model", "prompt": "x"}'
+    assert (found.data, found.trace_id) == ({"ok": True}, "t-9")
+
+
+def test_a_netrc_entry_does_not_take_the_place_of_the_key(
+    serve: Any, answer: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    server = serve(answer())
+    client(server.address).post("x", BODY)
+    client(server.address).download(f"{server.address}/picture")
+    assert b"Authorization: Bearer" in server.requests[0]
+    assert b"Authorization" not in server.requests[1]
+
+
+def test_connections_are_kept_and_used_again(simulator: Any) -> None:
+    found = Client(simulator.key, simulator.base_url)
+    for _ in range(3):
+        found.get("user/info")
+    adapter: Any = found._api.get_adapter("http://")  # noqa: SLF001
+    [host] = adapter.poolmanager.pools.keys()
+    assert adapter.poolmanager.pools[host].num_connections == 1
+
+
+def test_a_refused_connection_was_not_sent_and_not_charged() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(errors.NotConnected, match="nothing was sent") as caught:
+        client(f"http://127.0.0.1:{port}").post("x", BODY)
+    assert "Connection refused" in str(caught.value)
+    assert caught.value.failure.model == "vendor/model"
+
+
+def test_a_name_that_does_not_resolve_was_not_sent() -> None:
+    with pytest.raises(errors.NotConnected):
+        client("https://siliconflow.invalid").post("x", BODY)
+
+
+def test_a_connection_lost_after_the_request_may_have_been_charged(serve: Any) -> None:
+    server = serve(hang_up)
+    with pytest.raises(errors.ConnectionLost, match="may have been charged"):
+        client(server.address).post("x", BODY)
+    assert len(server.requests) == 1
+
+
+def test_an_answer_cut_short_may_have_been_charged(serve: Any, answer: Any) -> None:
+    server = serve(answer(body=b'{"images":', length=100))
+    with pytest.raises(errors.ConnectionLost, match="may have been charged"):
+        client(server.address).post("x", BODY)
+    assert len(server.requests) == 1
+
+
+def test_silence_beyond_the_read_timeout_may_have_been_charged(serve: Any) -> None:
+    server = serve(stay_silent)
+    with pytest.raises(errors.ReadTimeout, match="may have been charged"):
+        client(server.address, read_timeout=0.2).post("x", BODY)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 429])
+def test_a_paid_call_is_sent_once_whatever_the_answer(serve: Any, answer: Any, status: int) -> None:
+    server = serve(answer(status))
+    with pytest.raises(errors.RequestError):
+        client(server.address).post("x", BODY)
+    assert len(server.requests) == 1
+
+
+def test_a_redirect_of_a_call_is_not_followed(serve: Any, answer: Any) -> None:
+    elsewhere = serve(answer())
+    server = serve(answer(307, headers=f"Location: {elsewhere.address}/v1/x\r\n"))
+    with pytest.raises(errors.WrongAddress):
+        client(server.address).post("x", BODY)
+    assert elsewhere.requests == []
+
+
+@pytest.mark.parametrize("body", [b"", b"not json", b"\xff\xfe", b"[" * 100_000])
+def test_a_success_that_is_no_json_is_an_error(serve: Any, answer: Any, body: bytes) -> None:
+    server = serve(answer(body=body))
+    with pytest.raises(errors.BadAnswer):
+        client(server.address).post("x", BODY)
+
+
+def test_an_answer_beyond_the_limit_is_not_read_to_its_end(
+    serve: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_ANSWER_BYTES", 1 << 20)
+    server = serve(answer(body=b" " * (3 << 20)))
+    with pytest.raises(errors.BadAnswer, match="larger than 1 MiB"):
+        client(server.address).post("x", BODY)
+
+
+def test_a_key_that_the_service_echoes_is_not_in_the_error(serve: Any, answer: Any) -> None:
+    server = serve(answer(401, b'"Invalid token sk-very-secret"'))
+    with pytest.raises(errors.InvalidKey) as caught:
+        client(server.address).post("x", BODY)
+    assert KEY not in f"{caught.value!r} {caught.value} {caught.value.failure}"
+
+
+def test_the_key_is_not_in_the_repr() -> None:
+    assert KEY not in repr(client("https://api.siliconflow.cn"))
+
+
+def test_a_download_carries_no_key(serve: Any, answer: Any) -> None:
+    server = serve(answer(body=b"picture"))
+    assert client(server.address).download(f"{server.address}/picture") == b"picture"
+    assert b"uthorization" not in server.requests[0]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_download_that_breaks_is_tried_again(
+    serve: Any, answer: Any, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_DOWNLOAD_WAITS", (0, 0))
+    broken = [hang_up, answer(503), answer(body=b"pic", length=7)][:times]
+    server = serve(*broken, answer(body=b"picture"))
+    assert client(server.address).download(f"{server.address}/picture") == b"picture"
+
+
+@pytest.mark.parametrize("status", [403, 404, 503])
+def test_a_download_that_fails_for_good_says_that_the_picture_was_paid(
+    serve: Any, answer: Any, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_DOWNLOAD_WAITS", (0, 0))
+    server = serve(answer(status))
+    with pytest.raises(errors.DownloadFailed, match=rf"{status}(.|\n)*was made and charged"):
+        client(server.address).download(f"{server.address}/picture", "vendor/model", "t-1")
+
+
+def test_a_result_that_is_not_https_is_refused_by_a_client_of_an_https_host() -> None:
+    with pytest.raises(errors.DownloadFailed, match="not https"):
+        client("https://api.siliconflow.cn").download("http://example.com/a.png")
+
+
+def test_a_picture_beyond_the_limit_is_not_read_to_its_end(
+    serve: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_PICTURE_BYTES", 1 << 20)
+    server = serve(answer(body=b" " * (3 << 20)))
+    with pytest.raises(errors.BadAnswer, match="larger than 1 MiB"):
+        client(server.address).download(f"{server.address}/picture")

@@ -1,0 +1,64 @@
+"""Every documented and reported shape of an answer with pictures."""
+
+import base64
+from typing import Any
+
+import pytest
+from comfyui_siliconflow.siliconflow import images
+from comfyui_siliconflow.siliconflow.client import Answer
+from comfyui_siliconflow.siliconflow.errors import BadAnswer
+
+FILE = b"the file"
+BASE64 = base64.b64encode(FILE).decode()
+URL = "https://example.com/1.png"
+
+
+def read(data: Any) -> images.Generation:
+    return images.read(Answer(data, "t-1", 2.0), "vendor/model")
+
+
+@pytest.mark.parametrize(
+    ("data", "source"),
+    [
+        ({"images": [{"url": URL}]}, URL),
+        ({"data": [{"url": URL}]}, URL),
+        ({"images": [{"url": URL}], "data": [{"url": URL}]}, URL),
+        ({"images": [], "data": [{"url": URL}]}, URL),
+        ({"images": [{"b64_json": BASE64}]}, FILE),
+        ({"images": [{"url": f"data:image/png;base64,{BASE64}"}]}, FILE),
+        ({"images": [{"url": f"data:image/png;base64, {BASE64}"}]}, FILE),
+        ({"images": [{"b64_json": f"data:image/png;base64,{BASE64}", "url": None}]}, FILE),
+    ],
+)
+def test_a_picture_is_found_in_every_shape_of_answer(data: Any, source: str | bytes) -> None:
+    assert read(data).sources == (source,)
+
+
+def test_seed_timing_and_trace_id_are_kept() -> None:
+    found = read({"images": [{"url": URL}], "seed": 42, "timings": {"inference": 1.5}})
+    assert (found.seed, found.inference, found.trace_id, found.seconds) == (42, 1.5, "t-1", 2.0)
+
+
+@pytest.mark.parametrize("timings", [None, 3, {}, {"inference": "fast"}, {"inference": True}])
+def test_a_missing_or_odd_timing_is_no_reason_to_lose_a_picture(timings: Any) -> None:
+    found = read({"images": [{"url": URL}], "seed": "x", "timings": timings})
+    assert (found.seed, found.inference) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (None, "names no picture"),
+        ([], "names no picture"),
+        ({"images": []}, "names no picture"),
+        ({"images": {"url": URL}}, "names no picture"),
+        ({"images": [None]}, "neither url nor b64_json"),
+        ({"images": [{"url": 5}]}, "neither url nor b64_json"),
+        ({"images": [{"b64_json": "???"}]}, "is not base64"),
+    ],
+)
+def test_an_answer_without_a_picture_is_an_error_with_its_trace_id(data: Any, words: str) -> None:
+    with pytest.raises(BadAnswer, match=words) as caught:
+        read(data)
+    assert "t-1" in str(caught.value)
+    assert "may have been charged" in str(caught.value)

@@ -1,0 +1,125 @@
+"""Imports go one way: nodes use siliconflow and media, and neither of these knows the other."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ALLOWED = {
+    "siliconflow.texts": set(),
+    "siliconflow.errors": {"siliconflow.texts"},
+    "siliconflow.fields": {"siliconflow.errors", "siliconflow.texts"},
+    "siliconflow.catalogue": {"siliconflow.errors", "siliconflow.fields", "siliconflow.texts"},
+    "siliconflow.settings": {"siliconflow.errors", "siliconflow.texts"},
+    "siliconflow.client": {"siliconflow.errors"},
+    "siliconflow.images": {"siliconflow.client", "siliconflow.errors"},
+    "siliconflow.account": {"siliconflow.client", "siliconflow.errors"},
+}
+FOLDERS = {
+    "media": {"media"},
+    "simulator": {"simulator"},
+    "nodes": {"nodes", "siliconflow", "media"},
+    "commands": {"commands", "nodes", "siliconflow", "media"},
+}
+INSIDE_NODES = {
+    "host": {"siliconflow"},
+    "threads": set(),
+    "inputs": {"siliconflow"},
+    "plan": {"siliconflow", "media"},
+    "report": {"host", "siliconflow"},
+    "run": {"host", "plan", "report", "threads", "siliconflow", "media"},
+    "base": {"inputs", "plan", "run", "siliconflow"},
+}
+TASKS = {"base", "inputs"}
+MODULES = sorted(
+    path.relative_to(ROOT)
+    for folder in ("nodes", "siliconflow", "media", "simulator", "commands")
+    for path in (ROOT / folder).rglob("*.py")
+)
+
+
+def imported(path: Path) -> set[str]:
+    """Give the modules of the pack that a file imports, as dotted names from the root."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = [
+                *path.parts[: -node.level],
+                *((node.module or "").split(".") if node.module else []),
+            ]
+            names = {".".join([*base, alias.name]) for alias in node.names}
+            found |= {_module(name) for name in names}
+    return found
+
+
+def _module(name: str) -> str:
+    """Cut a dotted name down to the module that it is in."""
+    while name and not (ROOT / name.replace(".", "/")).with_suffix(".py").is_file():
+        if (ROOT / name.replace(".", "/") / "__init__.py").is_file():
+            return name
+        name = name.rpartition(".")[0]
+    return name
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_a_module_imports_only_what_stands_below_it(path: Path) -> None:
+    own = ".".join(path.with_suffix("").parts)
+    found = {name for name in imported(path) if name != own}
+    folder = path.parts[0]
+    if folder == "siliconflow":
+        assert found <= ALLOWED.get(own, set())
+    else:
+        assert {name.partition(".")[0] for name in found} <= FOLDERS[folder]
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[0] == "nodes"], ids=str)
+def test_inside_nodes_the_tasks_stand_on_the_road_and_the_road_on_the_host(path: Path) -> None:
+    names = {name for name in imported(path) if name != "nodes"}
+    below = {name.removeprefix("nodes.").partition(".")[0] for name in names}
+    if path.stem != "__init__":
+        assert below <= INSIDE_NODES.get(path.stem, TASKS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_every_import_inside_the_pack_is_relative(path: Path) -> None:
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module or ""]
+        for name in names:
+            assert not (ROOT / name.partition(".")[0]).is_dir(), name
+            assert not name.startswith("comfyui_siliconflow")
+
+
+def test_the_client_knows_neither_torch_nor_comfyui() -> None:
+    for path in MODULES:
+        source = (ROOT / path).read_text(encoding="utf-8")
+        if path.parts[0] == "siliconflow":
+            assert "import torch" not in source
+        assert "import comfy" not in source
+        assert "from comfy." not in source
+
+
+def test_importing_the_pack_starts_nothing_and_reaches_nowhere() -> None:
+    """Neither a thread, nor a connection, nor the simulator, nor a web framework."""
+    program = """
+import socket, sys, threading
+def refuse(*_args, **_kwargs):
+    raise AssertionError("the network was used")
+socket.socket.connect = refuse
+socket.getaddrinfo = refuse
+import comfyui_siliconflow
+for node in comfyui_siliconflow.NODE_CLASS_MAPPINGS.values():
+    node.INPUT_TYPES()
+assert threading.active_count() == 1, threading.enumerate()
+heavy = {"aiohttp", "jsonschema", "torchvision", "scipy", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
+assert not [name for name in sys.modules if name.startswith("comfyui_siliconflow.simulator")]
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr

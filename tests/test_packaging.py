@@ -1,0 +1,54 @@
+"""What installers read agrees with itself."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comfyui_siliconflow.siliconflow.client import VERSION
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_requirements_and_pyproject_agree(pyproject: dict[str, Any]) -> None:
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    wanted = [line for line in lines if line and not line.startswith("#")]
+    assert wanted == pyproject["project"]["dependencies"]
+
+
+def test_torch_is_never_among_what_a_manager_installs(pyproject: dict[str, Any]) -> None:
+    names = {re.split(r"\W", item)[0] for item in pyproject["project"]["dependencies"]}
+    assert names == {"requests", "pillow", "numpy"}
+
+
+def test_the_version_that_the_service_is_told_is_the_pack_s(pyproject: dict[str, Any]) -> None:
+    assert pyproject["project"]["version"] == VERSION
+
+
+def test_every_package_is_installed(pyproject: dict[str, Any]) -> None:
+    found = {
+        f"comfyui_siliconflow.{path.parent.name}"
+        for path in ROOT.glob("*/__init__.py")
+        if path.parent.name != "tests"
+    }
+    assert set(pyproject["tool"]["setuptools"]["packages"]) == {"comfyui_siliconflow", *found}
+
+
+def test_the_registry_finds_what_it_asks_for(pyproject: dict[str, Any]) -> None:
+    project, comfy = pyproject["project"], pyproject["tool"]["comfy"]
+    assert project["name"] == "siliconflow"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", project["version"])
+    assert project["license"] == {"file": "LICENSE"}
+    assert project["urls"]["Repository"].startswith("https://github.com/")
+    assert {"PublisherId", "DisplayName", "Icon", "requires-comfyui"} <= set(comfy)
