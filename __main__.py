@@ -26,6 +26,10 @@ _SIMULATED = Text(
     "On a simulator: no key, no network, no cost.",
     "在模拟服务上运行：无需密钥和网络，不产生费用。",
 )
+_MISSING = Text(
+    'Not installed: {module}. In a clone of the repository: python -m pip install -e ".[dev]"',
+    '没有安装 {module}。请在仓库的克隆目录中运行：python -m pip install -e ".[dev]"',
+)
 _DONE = Text("Done: {count} pictures in {folder}", "完成：{count} 张图片，位于 {folder}")
 _HELP = {
     "demo": Text(
@@ -56,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(args.run(args, rest))
     except SiliconFlowError as error:
         print(f"\n{error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(_MISSING.format(module=error.name), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -2,11 +2,14 @@
 
 import re
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+from comfyui_siliconflow.siliconflow import catalogue
 from comfyui_siliconflow.siliconflow.client import VERSION
+from comfyui_siliconflow.siliconflow.settings import Settings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -52,3 +55,19 @@ def test_the_registry_finds_what_it_asks_for(pyproject: dict[str, Any]) -> None:
     assert project["license"] == {"file": "LICENSE"}
     assert project["urls"]["Repository"].startswith("https://github.com/")
     assert {"PublisherId", "DisplayName", "Icon", "requires-comfyui"} <= set(comfy)
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_both_readmes_list_every_model_and_every_setting(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for model in catalogue.load().models:
+        assert f"| {model.id} |" in text
+    for setting in fields(Settings):
+        assert f"| `{setting.name}` |" in text
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "CONTRIBUTING.md"])
+def test_every_link_inside_the_repository_leads_somewhere(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    targets = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+    assert all((ROOT / target).exists() for target in targets)

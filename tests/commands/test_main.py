@@ -85,3 +85,11 @@ def test_the_package_runs_as_a_module() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0
     assert "demo" in done.stdout
+
+
+def test_without_the_development_packages_the_demo_says_how_to_get_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "comfyui_siliconflow.simulator", None)
+    assert main(["demo", "--output", str(tmp_path)]) == 1
+    assert 'pip install -e ".[dev]"' in capsys.readouterr().err
