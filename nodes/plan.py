@@ -31,6 +31,15 @@ class Ask:
     seed: int
     body: Mapping[str, Any]
 
+    def halves(self) -> tuple[Ask, Ask]:
+        """Give two requests that together ask for the same pictures."""
+        first = self.count // 2
+        return self._part(0, first), self._part(first, self.count - first)
+
+    def _part(self, at: int, count: int) -> Ask:
+        seed = _seed_after(self.seed, at)
+        return Ask(self.frame, count, seed, {**self.body, "batch_size": count, "seed": seed})
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -187,9 +196,12 @@ def _split(model: Model, inputs: Mapping[str, Any]) -> list[tuple[int, int, dict
     total = int(known["batch_size"].check(inputs.get("batch_size", _default("batch_size"))))
     first = int(known["seed"].check(inputs.get("seed", _default("seed"))))
     most = model.most_per_request or total
-    seeds = int(known["seed"].maximum or 0) + 1
-    parts = [(min(most, total - at), (first + at) % seeds) for at in range(0, total, most)]
+    parts = [(min(most, total - at), _seed_after(first, at)) for at in range(0, total, most)]
     return [(count, seed, _split_fields(model, count, seed)) for count, seed in parts]
+
+
+def _seed_after(seed: int, pictures: int) -> int:
+    return (seed + pictures) % (int(catalogue.load().inputs["seed"].maximum or 0) + 1)
 
 
 def _split_fields(model: Model, count: int, seed: int) -> dict[str, Value]:

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
-from typing import Protocol
 
 from ..siliconflow.texts import Text
 from .host import Progress
-
-STAGES = 3
-"""Encoded, answered, decoded: how far one request can come."""
-
-
-class Staged(Protocol):
-    """One request whose progress is counted."""
-
-    stage: int
+from .job import STAGES, Job
 
 
 class Report:
     """Bar and text of one run. `show` is cheap enough to be called several times a second."""
 
-    def __init__(self, progress: Progress, name: str, jobs: Sequence[Staged]) -> None:
+    def __init__(self, progress: Progress, name: str, jobs: Sequence[Job]) -> None:
         """Start the clock."""
         self._progress = progress
         self._name = name
@@ -49,15 +41,41 @@ class Report:
         spent = f"{self.seconds:.1f}"
         plural = "picture" if count == 1 else "pictures"
         self._progress.value(1, 1)
-        self._progress.text(
-            Text(
-                f"{count} {plural}, {width}x{height}, seed {seed}, {spent} s",
-                f"{count} 张图片，{width}x{height}，种子 {seed}，{spent} 秒",
-            )
+        free = self._free()
+        notes = [note for job in self._jobs for note in job.notes]
+        said = Text(
+            f"{count} {plural}, {width}x{height}, seed {seed}, {spent} s{free.en}",
+            f"{count} 张图片，{width}x{height}，种子 {seed}，{spent} 秒{free.zh}",
+        )
+        lines = dict.fromkeys((said, *notes))
+        self._progress.text(Text(*map("\n".join, zip(*lines, strict=True))))
+
+    def _free(self) -> Text:
+        """Say what was not paid for again."""
+        results = [result for job in self._jobs for result in job.results]
+        free = sum(len(result.pictures) for result in results if result.origin != "paid")
+        total = sum(len(result.pictures) for result in results)
+        if not free:
+            return Text("", "")
+        if free == total:
+            return Text(" · reused, nothing paid", " · 复用已有结果，未扣费")
+        return Text(
+            f" · {free} reused, {total - free} paid", f" · 复用 {free} 张，付费 {total - free} 张"
         )
 
     def _waiting(self, seconds: int) -> Text:
         finished = sum(job.stage == STAGES for job in self._jobs)
         count = f" · {finished}/{len(self._jobs)}" if len(self._jobs) > 1 else ""
         head = f"SiliconFlow · {self._name}{count} · {seconds}"
-        return Text(f"{head} s", f"{head} 秒")
+        why = self._why_waiting()
+        return Text(f"{head} s{why.en}", f"{head} 秒{why.zh}")
+
+    def _why_waiting(self) -> Text:
+        """Say what the next request waits for, if nothing at all is under way."""
+        waiting = [job for job in self._jobs if job.waits_for and job.stage < STAGES]
+        if not waiting or any(job.sent_at for job in self._jobs):
+            return Text("", "")
+        first = min(waiting, key=lambda job: job.waits_until)
+        left = max(0, math.ceil(first.waits_until - time.monotonic()))
+        why = first.waits_for or Text("", "")
+        return Text(f" · {why.en}, {left} s left", f" · {why.zh}，还需 {left} 秒")

@@ -1,7 +1,9 @@
-"""The one road of a paid call: validate, encode, call, download, decode.
+"""The one road of a paid call: validate, look in the ledger, send, record, download, decode.
 
 Everything that can be known to be wrong is known before the first request leaves. Requests run in
-threads of the pack's own; the event loop only waits, shows progress and looks for a cancel.
+threads of the pack's own; the event loop only waits, shows progress and looks for a cancel. A
+request that has left goes on when its node is cancelled: its pictures go into the ledger, where
+the same request finds them.
 """
 
 from __future__ import annotations
@@ -10,73 +12,34 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..media.images import MediaError, Resized, decode, tensor_to_data_url, to_batch
-from ..siliconflow import images as api
+from ..media.images import Resized, to_batch
 from ..siliconflow import settings as settings_file
 from ..siliconflow import texts
 from ..siliconflow.client import Client
-from ..siliconflow.errors import BadPicture, PartialFailure, SiliconFlowError
+from ..siliconflow.errors import Failure, PartialFailure, ReadTimeout, SiliconFlowError
+from ..siliconflow.ledger import Ledger
 from ..siliconflow.settings import Settings
 from ..siliconflow.texts import Text
 from . import host
-from .plan import Ask, Plan, make
-from .report import STAGES, Report
-from .threads import in_thread, settle
+from .guard import Guard
+from .job import Job
+from .plan import Plan, make
+from .report import Report
+from .road import Road
+from .threads import in_thread
 
 POLL_SECONDS = 0.2
-
-
-@dataclass
-class Job:
-    """One request on its way. Only the thread that runs it changes it."""
-
-    ask: Ask
-    stage: int = 0
-    generation: api.Generation | None = None
-    pictures: Sequence[torch.Tensor] = ()
-    error: SiliconFlowError | None = None
-
-    @property
-    def seeds(self) -> list[int]:
-        """Give the seed of each picture: the service's own, else the one that was asked for."""
-        told = self.generation.seed if self.generation else None
-        return [self.ask.seed if told is None else told] * len(self.pictures)
-
-
-class DataUrls:
-    """The input pictures as data URLs, each frame encoded once however many requests send it."""
-
-    def __init__(self, plan: Plan) -> None:
-        """Encode nothing yet."""
-        self._plan = plan
-        self._lock = threading.Lock()
-        self._made: dict[tuple[str, int], Future[str]] = {}
-
-    def of_frame(self, frame: int) -> dict[str, str]:
-        """Give the pictures that go with input frame `frame`, by wire name."""
-        return {
-            wire: self._once(wire, min(frame, images.shape[0] - 1))
-            for wire, images in self._plan.pictures.items()
-        }
-
-    def _once(self, wire: str, frame: int) -> str:
-        with self._lock:
-            known = self._made.get((wire, frame))
-            future = self._made.setdefault((wire, frame), Future())
-        if known is None:
-            settle(future, partial(self._encoded, wire, frame))
-        return future.result()
-
-    def _encoded(self, wire: str, frame: int) -> str:
-        return tensor_to_data_url(self._plan.pictures[wire][frame], self._plan.model.upload)
+GRACE_SECONDS = 30.0
+"""How long after the read timeout a node still waits for a request that never ends."""
+_GUARD = Guard()
 
 
 def current_settings() -> Settings:
@@ -94,7 +57,16 @@ def client_for(settings: Settings) -> Client:
         settings.base_url,
         settings.connect_timeout,
         settings.read_timeout,
+        int(settings.most_picture_mib * (1 << 20)),
     )
+
+
+def ledger_for(settings: Settings) -> Ledger:
+    """Give the ledger of the data folder, with the bounds of the settings."""
+    ledger = _ledger(host.data_directory())
+    ledger.most_bytes = int(settings.ledger_gib * (1 << 30))
+    ledger.most_seconds = settings.ledger_days * 86400
+    return ledger
 
 
 async def generate(
@@ -102,77 +74,95 @@ async def generate(
 ) -> tuple[torch.Tensor, int, str]:
     """Run one image node and give its outputs: images `[B,H,W,C]`, seed, info (JSON).
 
-    Raises `InvalidInput`, `InvalidSettings` or `MissingKey` before anything is sent, a
-    `RequestError` of the cause if a single request failed, `PartialFailure` if several were made.
+    Raises `InvalidInput`, `InvalidSettings`, `MissingKey` or `GuardStopped` before anything is
+    sent, a `RequestError` of the cause if a single request failed, `PartialFailure` if several
+    were made.
     """
     settings = current_settings()
     plan = await in_thread(partial(make, task, inputs, images, settings.site))
-    client = client_for(settings)
-    jobs = [Job(ask) for ask in plan.asks]
+    road = Road(settings, client_for(settings), ledger_for(settings), plan)
+    ends = threading.Event()
+    jobs = [Job(ask, ends) for ask in plan.asks]
     report = Report(host.progress(), plan.model.name, jobs)
-    await _run_all(jobs, partial(_make, client, DataUrls(plan)), settings, report)
+    reserved = await in_thread(
+        partial(_GUARD.reserve, settings, road.client, partial(road.unpaid, jobs))
+    )
+    try:
+        await _run_all(jobs, road.take, settings, report)
+    finally:
+        ends.set()
+        _GUARD.release(reserved)
+    return await _outputs(plan, jobs, report)
+
+
+async def _outputs(
+    plan: Plan, jobs: Sequence[Job], report: Report
+) -> tuple[torch.Tensor, int, str]:
     _raise_failures(jobs)
-    pictures = [picture for job in jobs for picture in job.pictures]
-    batch, resized = await in_thread(partial(to_batch, pictures))
+    batch, resized = await in_thread(
+        partial(to_batch, [picture for job in jobs for picture in job.pictures])
+    )
     seeds = [seed for job in jobs for seed in job.seeds]
-    report.done(len(pictures), batch.shape[2], batch.shape[1], seeds[0])
+    report.done(len(batch), batch.shape[2], batch.shape[1], seeds[0])
     return batch, seeds[0], _info(plan, jobs, resized, report.seconds)
 
 
 @lru_cache(maxsize=4)
-def _client(key: str, base_url: str, connect_timeout: float, read_timeout: float) -> Client:
-    return Client(key, base_url, connect_timeout=connect_timeout, read_timeout=read_timeout)
+def _client(
+    key: str, base_url: str, connect_timeout: float, read_timeout: float, most_bytes: int
+) -> Client:
+    return Client(
+        key,
+        base_url,
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        most_bytes=most_bytes,
+    )
 
 
-async def _run_all(jobs: Sequence[Job], work: Any, settings: Settings, report: Report) -> None:
-    """Run the jobs, some at a time; after one failed for good, none is begun any more."""
+@lru_cache(maxsize=4)
+def _ledger(directory: Path) -> Ledger:
+    return Ledger(directory)
+
+
+async def _run_all(
+    jobs: Sequence[Job], work: Callable[[Job], None], settings: Settings, report: Report
+) -> None:
+    """Run the jobs, some at a time; after an error that would repeat itself, none is begun."""
     slots = asyncio.Semaphore(settings.max_parallel)
 
     async def run(job: Job) -> None:
         async with slots:
-            if not any(other.error for other in jobs):
+            if not any(other.error and getattr(other.error, "repeats", True) for other in jobs):
                 await in_thread(partial(work, job))
 
-    tasks = [asyncio.create_task(run(job)) for job in jobs]
+    tasks = {asyncio.create_task(run(job)): job for job in jobs}
     try:
-        await _watch(tasks, report)
+        await _watch(tasks, report, settings.read_timeout + GRACE_SECONDS)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    for task in tasks:
-        task.result()
+    for task, job in tasks.items():
+        if not task.cancelled() or job.error is None:
+            task.result()
 
 
-async def _watch(tasks: Sequence[asyncio.Task[None]], report: Report) -> None:
+async def _watch(tasks: Mapping[asyncio.Task[None], Job], report: Report, longest: float) -> None:
     pending = set(tasks)
     while pending:
         host.stop_if_cancelled()
         report.show()
+        for task in pending:
+            _give_up_if_overdue(task, tasks[task], longest)
         _, pending = await asyncio.wait(pending, timeout=POLL_SECONDS)
 
 
-def _make(client: Client, urls: DataUrls, job: Job) -> None:
-    """Take one request all the way, in a thread: encode, send, download, decode."""
-    try:
-        body = {**job.ask.body, **urls.of_frame(job.ask.frame)}
-        job.stage = 1
-        job.generation = api.generate(client, body)
-        job.stage = 2
-        files = api.fetch(client, job.generation)
-        job.pictures = [_decoded(file, job.generation) for file in files]
-        job.stage = STAGES
-    except SiliconFlowError as error:
-        job.error = error
-
-
-def _decoded(file: bytes, generation: api.Generation) -> torch.Tensor:
-    try:
-        return decode(file)
-    except MediaError as error:
-        en = f"The picture that {generation.model} made {error.en}. Trace id: {generation.trace_id}"
-        zh = f"{generation.model} 返回的图片{error.zh}。Trace id：{generation.trace_id}"
-        raise BadPicture(Text(en, zh)) from None
+def _give_up_if_overdue(task: asyncio.Task[None], job: Job, longest: float) -> None:
+    """End the wait for an answer that drips: each byte comes in time, and the whole never does."""
+    if job.sent_at is not None and time.monotonic() - job.sent_at > longest and not job.error:
+        job.error = ReadTimeout(Failure(model=str(job.ask.body["model"])))
+        task.cancel()
 
 
 def _raise_failures(jobs: Sequence[Job]) -> None:
@@ -181,31 +171,37 @@ def _raise_failures(jobs: Sequence[Job]) -> None:
         return
     if len(jobs) == 1:
         raise errors[0]
+    raise PartialFailure(_failure_story(jobs, errors), [*errors])
+
+
+def _failure_story(jobs: Sequence[Job], errors: Sequence[SiliconFlowError]) -> Text:
     made = sum(len(job.pictures) for job in jobs)
-    raise PartialFailure(_failure_story(jobs, errors, made), [*errors])
-
-
-def _failure_story(jobs: Sequence[Job], errors: Sequence[SiliconFlowError], made: int) -> Text:
-    unasked = sum(job.generation is None and job.error is None for job in jobs)
+    failed = [str(at) for at, job in enumerate(jobs, 1) if job.error]
+    unsent = sum(not job.results and job.error is None for job in jobs)
     first = errors[0].text
     return Text(
-        f"{len(errors)} of {len(jobs)} requests failed, {unasked} were not sent any more,"
-        f" {made} pictures had come. The first failure:\n{first.en}",
-        f"{len(jobs)} 个请求中有 {len(errors)} 个失败，{unasked} 个没有再发送，"
-        f"已收到 {made} 张图片。第一个错误：\n{first.zh}",
+        f"{len(errors)} of {len(jobs)} requests failed (number {', '.join(failed)}), {unsent} were"
+        f" not sent. {made} pictures came and are kept: queue the same again to get them free and"
+        f" ask for the missing ones alone. The first failure:\n{first.en}",
+        f"{len(jobs)} 个请求中有 {len(errors)} 个失败（第 {', '.join(failed)} 个），"
+        f"{unsent} 个没有发送。"
+        f"已收到的 {made} 张图片会保留：重新运行相同内容即可免费取回，只请求缺少的部分。"
+        f"第一个错误：\n{first.zh}",
     )
 
 
 def _info(plan: Plan, jobs: Sequence[Job], resized: Sequence[Resized], seconds: float) -> str:
     """Give what came as JSON, for people and for nodes that read text."""
+    notes = dict.fromkeys(str(note) for job in jobs for note in job.notes)
     return json.dumps(
         {
             "model": plan.model.id,
             "seconds": round(seconds, 2),
             "pictures": [entry for job in jobs for entry in _entries(job)],
-            "requests": [_request(job) for job in jobs],
+            "requests": [entry for job in jobs for entry in _requests(job)],
             "not_sent": list(plan.not_sent),
             "resized": [vars(item) for item in resized],
+            "notes": list(notes),
         },
         ensure_ascii=False,
         indent=2,
@@ -224,14 +220,14 @@ def _entries(job: Job) -> list[dict[str, Any]]:
     ]
 
 
-def _request(job: Job) -> dict[str, Any]:
-    found = job.generation
-    if found is None:
-        return {}
-    return {
-        "trace_id": found.trace_id,
-        "asked": job.ask.count,
-        "came": len(job.pictures),
-        "seconds": round(found.seconds, 2),
-        "inference": found.inference,
-    }
+def _requests(job: Job) -> list[dict[str, Any]]:
+    return [
+        {
+            "trace_id": result.facts.trace_id,
+            "came": len(result.pictures),
+            "seconds": round(result.facts.seconds, 2),
+            "inference": result.facts.inference,
+            "origin": result.origin,
+        }
+        for result in job.results
+    ]

@@ -8,21 +8,26 @@ from __future__ import annotations
 import json
 import re
 import time
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import MaxRetryError
 
+from .addresses import is_public
+from .bodies import OutOfBounds, read
+from .download import Downloader
 from .errors import (
     TRACE_HEADER,
     BadAnswer,
     ConnectionLost,
-    DownloadFailed,
     Failure,
     NotConnected,
     ReadTimeout,
@@ -32,12 +37,10 @@ from .errors import (
 )
 
 VERSION = "0.1.0"
-MOST_ANSWER_BYTES = 256 * 1024 * 1024
-MOST_PICTURE_BYTES = 64 * 1024 * 1024
-_CHUNK = 256 * 1024
+MOST_ANSWER_BYTES = 64 * 1024 * 1024
+MOST_ANSWER_PARTS = 100_000
+"""Objects, lists and values of an answer: more would cost more memory than any answer is worth."""
 _CONNECTIONS = 64
-_DOWNLOAD_WAITS = (0.5, 1.0)
-"""Seconds to wait after a download that failed, before the last try."""
 _OBJECT = re.compile(r"<[^<>]*>:?\s*|\w+\(host='[^']*', port=\d+\):\s*")
 
 
@@ -72,11 +75,21 @@ class Client:
     """Calls one host for one account. Safe to use from many threads at once."""
 
     def __init__(
-        self, key: str, base_url: str, *, connect_timeout: float = 10, read_timeout: float = 300
+        self,
+        key: str,
+        base_url: str,
+        *,
+        connect_timeout: float = 10,
+        read_timeout: float = 300,
+        most_bytes: int = 64 << 20,
     ) -> None:
-        """Prepare pooled connections; nothing is sent yet. Timeouts in seconds."""
+        """Prepare pooled connections; nothing is sent yet.
+
+        Timeouts in seconds. `most_bytes` is the largest picture that is downloaded.
+        """
         self.base_url = base_url.rstrip("/")
         self._key = key
+        self.most_bytes = most_bytes
         self._timeout = (connect_timeout, read_timeout)
         local = self.base_url.startswith("http://")
         self._api = _session(_Bearer(key), local=local)
@@ -95,30 +108,13 @@ class Client:
         return self._call("GET", path, "", params=params)
 
     def download(self, url: str, model: str = "", trace_id: str = "") -> bytes:
-        """Fetch a result, without the key, in up to three tries; raises `DownloadFailed`.
+        """Fetch a result, without the key; raises `DownloadFailed`. See `download`."""
+        return self._downloader.fetch(url, Failure(model=model, trace_id=trace_id))
 
-        At most 64 MiB are read. The URL must be https, unless the API itself is on loopback.
-        """
-        known = Failure(model=model, trace_id=trace_id)
-        if urlsplit(url).scheme not in {"https", urlsplit(self.base_url).scheme}:
-            raise DownloadFailed(_told(known, "the URL is not https"))
-        for wait in _DOWNLOAD_WAITS:
-            try:
-                return self._fetch(url, known)
-            except requests.RequestException:
-                time.sleep(wait)
-        try:
-            return self._fetch(url, known)
-        except requests.RequestException as error:
-            raise DownloadFailed(_told(known, _reason(error))) from None
-
-    def _fetch(self, url: str, known: Failure) -> bytes:
-        with self._plain.get(url, timeout=self._timeout, stream=True) as response:
-            if response.status_code >= 500:
-                response.raise_for_status()
-            if response.status_code != 200:
-                raise DownloadFailed(_told(known, f"HTTP {response.status_code}"))
-            return _read(response, MOST_PICTURE_BYTES, known)
+    @cached_property
+    def _downloader(self) -> Downloader:
+        private = not is_public(urlsplit(self.base_url).hostname or "")
+        return Downloader(self._plain, self._timeout, private, self.most_bytes)
 
     def _call(self, method: str, path: str, model: str, **content: Any) -> Answer:
         started = time.monotonic()
@@ -132,14 +128,16 @@ class Client:
                 **content,
             ) as response:
                 return self._answer(response, model, started)
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, zlib.error) as error:
             raise _from_connection(error, model) from None
 
     def _answer(self, response: requests.Response, model: str, started: float) -> Answer:
         trace_id = response.headers.get(TRACE_HEADER, "")
         known = Failure(status=response.status_code, model=model, trace_id=trace_id)
-        content = _read(response, MOST_ANSWER_BYTES, known)
-        text = content.decode("utf-8", errors="replace")
+        try:
+            text = read(response, MOST_ANSWER_BYTES, self._timeout[1]).decode("utf-8", "replace")
+        except OutOfBounds as error:
+            raise _unreadable(known, str(error)) from None
         if response.status_code != 200:
             hidden = text.replace(self._key, "…") if self._key else text
             raise from_response(response.status_code, response.headers, hidden, model)
@@ -150,6 +148,7 @@ def _session(auth: requests.auth.AuthBase, *, local: bool) -> requests.Session:
     session = requests.Session()
     session.auth = auth
     session.headers["User-Agent"] = f"comfyui-siliconflow/{VERSION}"
+    session.headers["Accept-Encoding"] = "identity"
     # A proxy of the environment cannot reach this machine's loopback.
     session.trust_env = not local
     # Cookies would be shared state between threads, and the API needs none.
@@ -159,16 +158,9 @@ def _session(auth: requests.auth.AuthBase, *, local: bool) -> requests.Session:
     return session
 
 
-def _read(response: requests.Response, most: int, known: Failure) -> bytes:
-    content = bytearray()
-    for chunk in response.iter_content(_CHUNK):
-        content += chunk
-        if len(content) > most:
-            raise BadAnswer(_told(known, f"it is larger than {most >> 20} MiB"))
-    return bytes(content)
-
-
 def _json(text: str, known: Failure) -> Any:
+    if sum(map(text.count, "{[,")) > MOST_ANSWER_PARTS:
+        raise BadAnswer(_told(known, "it has too many parts"))
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -176,32 +168,36 @@ def _json(text: str, known: Failure) -> Any:
         raise BadAnswer(_told(known, start)) from None
 
 
+def _unreadable(known: Failure, message: str) -> RequestError:
+    """Give the error of a body that could not be read; its status alone says what is known."""
+    if known.status == 200:
+        return BadAnswer(_told(known, message))
+    return from_response(known.status or 0, {TRACE_HEADER: known.trace_id}, message, known.model)
+
+
 def _told(known: Failure, message: str) -> Failure:
-    return Failure(message, known.status, known.code, known.model, known.trace_id)
+    return replace(known, message=message)
 
 
-def _from_connection(error: requests.RequestException, model: str) -> RequestError:
+def _from_connection(error: Exception, model: str) -> RequestError:
     failure = Failure(_reason(error), model=model)
-    if isinstance(error, requests.ReadTimeout):
+    if isinstance(error, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError):
         return ReadTimeout(failure)
     return NotConnected(failure) if _never_connected(error) else ConnectionLost(failure)
 
 
-def _never_connected(error: requests.RequestException) -> bool:
+def _never_connected(error: Exception) -> bool:
     """Tell whether not one byte of the request can have reached the service.
 
     urllib3 wraps what happens before a connection stands in `MaxRetryError`; what happens after
     it reaches us bare.
     """
-    before = (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError)
+    unusable = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
     wrapped = bool(error.args) and isinstance(error.args[0], MaxRetryError)
-    local = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
-    return isinstance(error, local) or (
-        wrapped and isinstance(error, (*before, requests.ConnectionError))
-    )
+    return wrapped or isinstance(error, unusable)
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: Exception) -> str:
     inner = error.args[0] if error.args else error
     reason = inner.reason if isinstance(inner, MaxRetryError) else inner
     return clean(_OBJECT.sub("", str(reason))) or type(error).__name__

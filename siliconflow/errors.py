@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,10 +55,6 @@ class MissingKey(InvalidSettings):
     """No API key was found in the environment or in the settings file."""
 
 
-class BadPicture(SiliconFlowError):
-    """What came as a picture could not be decoded."""
-
-
 class PartialFailure(SiliconFlowError):
     """Some of the pictures of one run did not come; `causes` says why, one error each."""
 
@@ -79,11 +76,19 @@ class Failure:
     """SiliconFlow's own number, such as 20012."""
     model: str = ""
     trace_id: str = ""
+    retry_after: float | None = None
+    """Seconds that the service asked to wait."""
 
 
 class RequestError(SiliconFlowError):
     """A request that was sent, or should have been, and brought no result."""
 
+    charged: ClassVar[bool | None] = False
+    """Whether the request was paid: no, yes, or `None` where nobody can know."""
+    sent_again: ClassVar[bool] = False
+    """Whether the pack may send it again by itself: only what cannot have been paid."""
+    repeats: ClassVar[bool] = True
+    """Whether the next request of the same run would fail in the same way."""
     what: ClassVar[Text] = Text("SiliconFlow refused the request", "SiliconFlow 拒绝了这次请求")
     advice: ClassVar[Text] = Text(
         "Report it to SiliconFlow with the trace id.", "请带上 trace id 向 SiliconFlow 反馈。"
@@ -166,25 +171,28 @@ class WrongAddress(RequestError):
 
 
 class RateLimited(RequestError):
-    """429: too many requests, tokens or pictures. `limit` names which, `retry_after` in seconds."""
+    """429: too many requests, tokens or pictures. `limit` names which, such as IPM."""
 
+    sent_again = True
+    repeats = False
     what = Text("SiliconFlow's rate limit is reached", "已达到 SiliconFlow 的速率限制")
     advice = Text(
         "Wait a minute and queue again; nothing was charged. Limits rise with the account's level.",
         "请等一分钟后重新运行；本次没有扣费。账户等级越高，限额越高。",
     )
 
-    def __init__(self, failure: Failure, retry_after: float | None = None) -> None:
+    def __init__(self, failure: Failure) -> None:
         """Read from the message which limit was hit."""
         super().__init__(failure)
         found = _LIMIT.search(failure.message)
         self.limit = found.group(1).upper() if found else ""
-        self.retry_after = retry_after
 
 
 class DailyLimit(RateLimited):
     """429 whose message names a limit per day: not worth waiting for."""
 
+    sent_again = False
+    repeats = True
     what = Text("SiliconFlow's limit for today is reached", "今天的 SiliconFlow 限额已用完")
     advice = Text(
         "Queue again tomorrow or choose another model; nothing was charged.",
@@ -195,6 +203,8 @@ class DailyLimit(RateLimited):
 class ServerError(RequestError):
     """500, 502 and any other 5xx: an error of the service; it may have made the picture."""
 
+    charged = None
+    repeats = False
     what = Text("SiliconFlow had an internal error", "SiliconFlow 内部出错")
     advice = Text(
         "It may have been charged. Compare the balance before queueing again, and report the"
@@ -206,6 +216,8 @@ class ServerError(RequestError):
 class Overloaded(RequestError):
     """503: the model is overloaded. Not charged."""
 
+    sent_again = True
+    repeats = False
     what = Text("The model is overloaded", "模型当前负载过高")
     advice = Text("Queue again in a minute; nothing was charged.", "请稍后重新运行；本次没有扣费。")
 
@@ -219,6 +231,7 @@ class GatewayTimeout(ServerError):
 class NotConnected(RequestError):
     """The connection was never made: the request was not sent and not charged."""
 
+    sent_again = True
     what = Text("SiliconFlow could not be reached", "无法连接到 SiliconFlow")
     advice = Text(
         "Check the network, the proxy and SILICONFLOW_BASE_URL, then queue again; nothing was"
@@ -230,6 +243,8 @@ class NotConnected(RequestError):
 class ConnectionLost(RequestError):
     """The connection broke after the request was sent, before the answer was whole."""
 
+    charged = None
+    repeats = False
     what = Text(
         "The connection broke before SiliconFlow's answer came",
         "连接在收到 SiliconFlow 的回复前中断",
@@ -248,6 +263,8 @@ class ReadTimeout(ConnectionLost):
 class BadAnswer(RequestError):
     """A 200 that is not what the API documents."""
 
+    charged = None
+    repeats = False
     what = Text("SiliconFlow's answer could not be read", "无法读懂 SiliconFlow 的回复")
     advice = ServerError.advice
 
@@ -255,11 +272,36 @@ class BadAnswer(RequestError):
 class DownloadFailed(RequestError):
     """A picture that was made, and paid for, could not be fetched from its URL."""
 
+    charged = True
+    repeats = False
     what = Text("The finished picture could not be downloaded", "图片已生成，但下载失败")
     advice = Text(
-        "The picture was made and charged; its URL works for one hour. Check the network.",
-        "图片已生成并扣费，其链接一小时内有效。请检查网络。",
+        "The picture was made and charged, and its URL works for one hour: check the network and"
+        " queue the same again, which only downloads it.",
+        "图片已生成并扣费，其链接一小时内有效：请检查网络后重新运行相同内容，届时只会下载，不会再扣费。",
     )
+
+
+class BadPicture(DownloadFailed):
+    """What came as a picture could not be decoded."""
+
+    what = Text("What came as the finished picture is none", "收到的内容不是可用的图片")
+
+
+class WaitTooLong(RateLimited):
+    """The rate limit would have to be waited out for longer than the settings allow."""
+
+    sent_again = False
+    repeats = True
+    advice = Text(
+        "It would take longer than the longest wait of the settings (longest_wait). Queue again"
+        " later: what is done is kept. Nothing was charged for this request.",
+        "等待时间超过设置中的 longest_wait。请稍后重新运行，已完成的图片会保留；本次请求没有扣费。",
+    )
+
+
+class GuardStopped(SiliconFlowError):
+    """The spending guard of the settings stopped a run. Nothing was sent."""
 
 
 _BY_STATUS: dict[int, type[RequestError]] = {
@@ -290,11 +332,9 @@ def from_response(
     `body` may be a JSON object, a JSON string, plain text, HTML or empty; all of them occur.
     """
     code, message = read_body(body)
-    failure = Failure(message, status, code, model, headers.get(TRACE_HEADER, ""))
-    kind = _kind(status, code, message)
-    if issubclass(kind, RateLimited):
-        return kind(failure, _seconds(headers.get("Retry-After", "")))
-    return kind(failure)
+    trace_id = headers.get(TRACE_HEADER, "")
+    wait = _seconds(headers.get("Retry-After", ""))
+    return _kind(status, code, message)(Failure(message, status, code, model, trace_id, wait))
 
 
 def read_body(body: str) -> tuple[int | None, str]:
@@ -345,9 +385,10 @@ def _kind(status: int, code: int | None, message: str) -> type[RequestError]:
 
 def _seconds(retry_after: str) -> float | None:
     try:
-        return max(0.0, float(retry_after))
+        seconds = float(retry_after)
     except ValueError:
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _story(what: Text, advice: Text, failure: Failure) -> Text:

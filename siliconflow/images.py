@@ -1,4 +1,4 @@
-"""`POST /images/generations`: ask for pictures, read the answer, fetch what it names.
+"""`POST /images/generations`: ask for pictures and read the answer.
 
 Sources: the `images`, `2024` and `kolors` API documents. None of them marks anything in the
 answer as required, and public clients report a `data` list beside `images` and `b64_json` in
@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .client import MOST_PICTURE_BYTES, Answer, Client
+from .client import Answer, Client
 from .errors import BadAnswer, Failure
 
 PATH = "images/generations"
+MOST_PICTURES = 64
+"""No request asks for more; an answer that names more is no answer to it."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,6 @@ def generate(client: Client, body: Mapping[str, Any]) -> Generation:
     return read(client.post(PATH, body), str(body.get("model", "")))
 
 
-def fetch(client: Client, generation: Generation) -> list[bytes]:
-    """Give the files of all pictures of a generation, downloading what is not here yet."""
-    return [
-        source
-        if isinstance(source, bytes)
-        else client.download(source, generation.model, generation.trace_id)
-        for source in generation.sources
-    ]
-
-
 def read(answer: Answer, model: str) -> Generation:
     """Read the answer of the API; raises `BadAnswer` for anything that has no picture in it."""
     failure = Failure(status=200, model=model, trace_id=answer.trace_id)
@@ -58,6 +50,8 @@ def read(answer: Answer, model: str) -> Generation:
     entries = _entries(data)
     if not entries:
         raise _bad(failure, "it names no picture")
+    if len(entries) > MOST_PICTURES:
+        raise _bad(failure, f"it names {len(entries)} pictures")
     timings = data.get("timings")
     return Generation(
         sources=tuple(_source(entry, failure) for entry in entries),
@@ -96,8 +90,6 @@ def _header(text: str) -> str:
 
 
 def _decoded(encoded: str, failure: Failure) -> bytes:
-    if len(encoded) > MOST_PICTURE_BYTES * 4 // 3 + 4:
-        raise _bad(failure, f"a picture is larger than {MOST_PICTURE_BYTES >> 20} MiB")
     try:
         return base64.b64decode("".join(encoded.split()), validate=True)
     except (binascii.Error, ValueError):

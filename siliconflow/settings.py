@@ -6,8 +6,8 @@ directory: `{"api_key": "sk-...", "site": "cn", "read_timeout": 300}`.
 
 from __future__ import annotations
 
-import ipaddress
 import json
+import math
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from .addresses import is_loopback
 from .errors import InvalidSettings, MissingKey
 from .texts import Text
 
@@ -37,6 +38,24 @@ class Settings:
     read_timeout: float = 300.0
     max_parallel: int = 8
     """Requests of one node that may be under way at once."""
+    longest_wait: float = 600.0
+    """Seconds that a request may wait for a rate limit, or for the service to be reachable."""
+    reuse: bool = True
+    """Whether a request that was paid before is answered from the ledger."""
+    ledger_gib: float = 2.0
+    """GiB of pictures that the ledger keeps; the oldest go first."""
+    ledger_days: float = 30.0
+    """Days that the ledger keeps a picture."""
+    balance_floor: float = 0.0
+    """A run stops when it would leave less than this on the account; 0: not looked at."""
+    picture_price: float = 0.0
+    """What a picture costs, for the floor: the service does not tell."""
+    most_pictures: int = 0
+    """A run stops when more pictures than this would be under way at once; 0: no limit."""
+    most_picture_mib: float = 64.0
+    """Largest file of a result in MiB."""
+    most_megapixels: float = 64.0
+    """Largest result in millions of pixels."""
     language: Literal["", "en", "zh"] = ""
     """Language of messages; empty: ComfyUI's, or the system's."""
 
@@ -69,14 +88,6 @@ def load(directory: Path, environ: Mapping[str, str]) -> Settings:
             values[name] = environ[variable]
     _check_types(values)
     return _resolved(Settings(**values))
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address is this machine itself."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _resolved(settings: Settings) -> Settings:
@@ -127,11 +138,12 @@ def _check_types(values: Mapping[str, Any]) -> None:
 
 def _check_type(name: str, value: object, default: object) -> None:
     wanted = (int, float) if isinstance(default, float) else (type(default),)
-    if not isinstance(value, wanted) or isinstance(value, bool):
-        raise _invalid(
-            name, f"must be of type {wanted[-1].__name__}", f"类型应为 {wanted[-1].__name__}"
-        )
-    if isinstance(value, int | float) and value <= 0:
+    if not isinstance(value, wanted) or isinstance(value, bool) is not isinstance(default, bool):
+        kind = type(default).__name__
+        raise _invalid(name, f"must be of type {kind}", f"类型应为 {kind}")
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return
+    if not math.isfinite(value) or value < 0 or (default and not value):
         raise _invalid(name, "must be above 0", "必须大于 0")
 
 

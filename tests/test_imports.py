@@ -8,13 +8,27 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ALLOWED = {
+_BASE = {"siliconflow.errors", "siliconflow.texts"}
+ALLOWED: dict[str, set[str]] = {
     "siliconflow.texts": set(),
     "siliconflow.errors": {"siliconflow.texts"},
-    "siliconflow.fields": {"siliconflow.errors", "siliconflow.texts"},
-    "siliconflow.catalogue": {"siliconflow.errors", "siliconflow.fields", "siliconflow.texts"},
-    "siliconflow.settings": {"siliconflow.errors", "siliconflow.texts"},
-    "siliconflow.client": {"siliconflow.errors"},
+    "siliconflow.fields": _BASE,
+    "siliconflow.addresses": set(),
+    "siliconflow.bodies": set(),
+    "siliconflow.files": set(),
+    "siliconflow.lease": set(),
+    "siliconflow.catalogue": {*_BASE, "siliconflow.fields"},
+    "siliconflow.settings": {*_BASE, "siliconflow.addresses"},
+    "siliconflow.pacing": set(),
+    "siliconflow.retries": {"siliconflow.errors"},
+    "siliconflow.ledger": {"siliconflow.files", "siliconflow.lease"},
+    "siliconflow.download": {"siliconflow.errors", "siliconflow.addresses", "siliconflow.bodies"},
+    "siliconflow.client": {
+        "siliconflow.errors",
+        "siliconflow.addresses",
+        "siliconflow.bodies",
+        "siliconflow.download",
+    },
     "siliconflow.images": {"siliconflow.client", "siliconflow.errors"},
     "siliconflow.account": {"siliconflow.client", "siliconflow.errors"},
 }
@@ -24,13 +38,17 @@ FOLDERS = {
     "nodes": {"nodes", "siliconflow", "media"},
     "commands": {"commands", "nodes", "siliconflow", "media"},
 }
-INSIDE_NODES = {
+INSIDE_NODES: dict[str, set[str]] = {
     "host": {"siliconflow"},
     "threads": set(),
+    "flight": {"threads"},
     "inputs": {"siliconflow"},
     "plan": {"siliconflow", "media"},
-    "report": {"host", "siliconflow"},
-    "run": {"host", "plan", "report", "threads", "siliconflow", "media"},
+    "guard": {"siliconflow"},
+    "job": {"plan", "siliconflow"},
+    "report": {"host", "job", "siliconflow"},
+    "road": {"flight", "job", "plan", "threads", "siliconflow", "media"},
+    "run": {"guard", "host", "job", "plan", "report", "road", "threads", "siliconflow", "media"},
     "base": {"inputs", "plan", "run", "siliconflow"},
 }
 TASKS = {"base", "inputs"}

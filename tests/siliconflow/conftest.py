@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ class Server:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            with connection:
+            with connection, contextlib.suppress(OSError):  # the client may hang up at any time
                 request = _whole(connection)
                 self.requests.append(request)
                 number = min(len(self.requests), len(self._scripts)) - 1
@@ -41,7 +42,7 @@ def _whole(connection: socket.socket) -> bytes:
     """Read one request with its body."""
     data = b""
     while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
+        data += connection.recv(65536) or _gone()
     head, _, body = data.partition(b"\r\n\r\n")
     wanted = next(
         (
@@ -52,8 +53,12 @@ def _whole(connection: socket.socket) -> bytes:
         0,
     )
     while len(body) < wanted:
-        body += connection.recv(65536)
+        body += connection.recv(65536) or _gone()
     return head + b"\r\n\r\n" + body
+
+
+def _gone() -> bytes:
+    raise ConnectionError
 
 
 @pytest.fixture

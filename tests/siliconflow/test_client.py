@@ -1,7 +1,10 @@
 """One HTTP call: what it sends, and what each way of breaking becomes."""
 
+import gzip
 import socket
 import time
+import tracemalloc
+import zlib
 from typing import Any
 
 import pytest
@@ -127,6 +130,60 @@ def test_an_answer_beyond_the_limit_is_not_read_to_its_end(
         client(server.address).post("x", BODY)
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_compressed_answer_is_read_though_nobody_asked_for_it(
+    serve: Any, answer: Any, encoding: str
+) -> None:
+    packed = {"gzip": gzip.compress, "deflate": zlib.compress}[encoding](b'{"ok":1}')
+    server = serve(answer(body=packed, headers=f"Content-Encoding: {encoding}\r\n"))
+    assert client(server.address).post("x", BODY).data == {"ok": 1}
+    assert b"Accept-Encoding: identity" in server.requests[0]
+
+
+def test_a_gzip_bomb_is_stopped_while_it_is_unpacked(serve: Any, answer: Any) -> None:
+    bomb = gzip.compress(bytes(300 << 20), 9)
+    server = serve(answer(body=bomb, headers="Content-Encoding: gzip\r\n"))
+    tracemalloc.start()
+    with pytest.raises(errors.BadAnswer, match="larger than 64 MiB"):
+        client(server.address).post("x", BODY)
+    assert tracemalloc.get_traced_memory()[1] < 200 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("encoding", ["br", "x" * 300])
+def test_an_unknown_packing_is_an_error(serve: Any, answer: Any, encoding: str) -> None:
+    server = serve(answer(headers=f"Content-Encoding: {encoding}\r\n"))
+    with pytest.raises(errors.BadAnswer, match="packed as"):
+        client(server.address).post("x", BODY)
+
+
+def test_a_damaged_packing_may_have_been_charged(serve: Any, answer: Any) -> None:
+    server = serve(answer(body=b"no gzip", headers="Content-Encoding: gzip\r\n"))
+    with pytest.raises(errors.ConnectionLost):
+        client(server.address).post("x", BODY)
+
+
+def test_a_million_pictures_are_refused_before_they_are_read(serve: Any, answer: Any) -> None:
+    body = b'{"images":[' + b",".join([b'{"url":"x"}'] * 1_000_000) + b"]}"
+    server = serve(answer(body=body))
+    with pytest.raises(errors.BadAnswer, match="too many parts"):
+        client(server.address).post("x", BODY)
+
+
+def test_an_answer_that_drips_is_given_up(serve: Any) -> None:
+    def drip(connection: socket.socket, _request: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(100):
+            connection.sendall(b" ")
+            time.sleep(0.05)
+
+    server = serve(drip)
+    started = time.monotonic()
+    with pytest.raises((errors.BadAnswer, errors.ReadTimeout)):
+        client(server.address, read_timeout=0.5).post("x", BODY)
+    assert time.monotonic() - started < 3
+
+
 def test_a_key_that_the_service_echoes_is_not_in_the_error(serve: Any, answer: Any) -> None:
     server = serve(answer(401, b'"Invalid token sk-very-secret"'))
     with pytest.raises(errors.InvalidKey) as caught:
@@ -142,37 +199,3 @@ def test_a_download_carries_no_key(serve: Any, answer: Any) -> None:
     server = serve(answer(body=b"picture"))
     assert client(server.address).download(f"{server.address}/picture") == b"picture"
     assert b"uthorization" not in server.requests[0]
-
-
-@pytest.mark.parametrize("times", [1, 2])
-def test_a_download_that_breaks_is_tried_again(
-    serve: Any, answer: Any, times: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_DOWNLOAD_WAITS", (0, 0))
-    broken = [hang_up, answer(503), answer(body=b"pic", length=7)][:times]
-    server = serve(*broken, answer(body=b"picture"))
-    assert client(server.address).download(f"{server.address}/picture") == b"picture"
-
-
-@pytest.mark.parametrize("status", [403, 404, 503])
-def test_a_download_that_fails_for_good_says_that_the_picture_was_paid(
-    serve: Any, answer: Any, status: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_DOWNLOAD_WAITS", (0, 0))
-    server = serve(answer(status))
-    with pytest.raises(errors.DownloadFailed, match=rf"{status}(.|\n)*was made and charged"):
-        client(server.address).download(f"{server.address}/picture", "vendor/model", "t-1")
-
-
-def test_a_result_that_is_not_https_is_refused_by_a_client_of_an_https_host() -> None:
-    with pytest.raises(errors.DownloadFailed, match="not https"):
-        client("https://api.siliconflow.cn").download("http://example.com/a.png")
-
-
-def test_a_picture_beyond_the_limit_is_not_read_to_its_end(
-    serve: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MOST_PICTURE_BYTES", 1 << 20)
-    server = serve(answer(body=b" " * (3 << 20)))
-    with pytest.raises(errors.BadAnswer, match="larger than 1 MiB"):
-        client(server.address).download(f"{server.address}/picture")

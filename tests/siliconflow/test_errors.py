@@ -98,13 +98,12 @@ def test_a_picture_that_the_api_echoes_is_not_in_the_message() -> None:
 def test_a_rate_limit_says_which_one_it_is(words: str, limit: str) -> None:
     error = from_response(429, {"Retry-After": "7"}, f'{{"message":"Details:{words}"}}')
     assert isinstance(error, errors.RateLimited)
-    assert (error.limit, error.retry_after) == (limit, 7.0)
+    assert (error.limit, error.failure.retry_after) == (limit, 7.0)
 
 
 def test_a_retry_after_that_is_no_number_is_left_out() -> None:
     error = from_response(429, {"Retry-After": "soon"}, "")
-    assert isinstance(error, errors.RateLimited)
-    assert error.retry_after is None
+    assert error.failure.retry_after is None
 
 
 @pytest.mark.parametrize("words", ["Please login first", "Payment Required", "Please add credits"])

@@ -1,0 +1,88 @@
+"""One request of a run: what it asks for, how far it is, and what came of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from ..siliconflow.errors import SiliconFlowError
+from ..siliconflow.ledger import Facts
+from ..siliconflow.texts import Text
+from .plan import Ask
+
+STAGES = 3
+"""Encoded, answered, decoded: how far one request can come."""
+
+Origin = Literal["paid", "downloaded", "reused", "joined"]
+
+
+class GaveUp(Exception):
+    """The run ended while a request waited to be sent: nothing was sent."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one request brought. `pictures` are IMAGEs of one frame; they are never changed."""
+
+    pictures: Sequence[torch.Tensor]
+    facts: Facts
+    origin: Origin
+
+
+@dataclass
+class Job:
+    """One request on its way. Only the thread that runs it changes it.
+
+    `ends` tells that nobody waits for it any more: what is not sent yet is not sent then.
+    """
+
+    ask: Ask
+    ends: threading.Event
+    stage: int = 0
+    results: list[Result] = field(default_factory=list)
+    error: SiliconFlowError | None = None
+    notes: list[Text] = field(default_factory=list)
+    waits_for: Text | None = None
+    waits_until: float = 0.0
+    sent_at: float | None = None
+
+    def wait(self, why: Text, seconds: float) -> None:
+        """Show that the request waits, and for how long; raises `GaveUp` when the run ended."""
+        self.waits_for, self.waits_until = why, time.monotonic() + seconds
+        if self.ends.is_set():
+            raise GaveUp
+
+    def sleep(self, why: Text, seconds: float) -> None:
+        """Wait before the request is sent; raises `GaveUp` as soon as the run ended."""
+        self.wait(why, seconds)
+        if self.ends.wait(seconds):
+            raise GaveUp
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Show that the request waits no more."""
+        self.waits_for = None
+
+    def note(self, text: Text) -> None:
+        """Keep something that the user should know although the run goes on; once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    @property
+    def pictures(self) -> list[torch.Tensor]:
+        """Give all pictures that came."""
+        return [picture for result in self.results for picture in result.pictures]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Give the seed of each picture: the service's own, else the one that was asked for."""
+        return [
+            self.ask.seed if result.facts.seed is None else result.facts.seed
+            for result in self.results
+            for _ in result.pictures
+        ]

@@ -1,0 +1,170 @@
+"""Rate limits, learned from what was let through and what was refused.
+
+The service tells neither the account's level nor when a refused request may come again (facts:
+"Rate limits"): a limit per minute counts what came in the last sixty seconds, per account and
+model. So the pack remembers what was let through and when. What is known to be allowed goes at
+once; beyond that, one request at a time tries whether more is; and after a refusal everything
+waits until enough of what was let through is a window old.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+WINDOW = 60.0
+MARGIN = 1.0
+"""Seconds added to the window: the service counts from the arrival, not from our sending."""
+SURE = 2
+"""What the lowest level allows a minute for pictures: never tried one at a time."""
+STAGGER = 0.1
+"""Seconds between two requests that try whether more than known is allowed: a refusal is quick."""
+FORGET = 3600.0
+"""Seconds after which a learned limit is tried again: levels rise."""
+BLIND = 15.0
+"""Seconds to wait when something else uses up the account's limit and nothing is known."""
+
+
+@dataclass(eq=False)
+class Sent:
+    """One request that was let through, or is under way: when it left and what it weighs."""
+
+    at: float
+    weight: int
+
+
+class Pace:
+    """The schedule of one account and model. Pure: every method is told the time.
+
+    `weight` is the number of pictures that a request asks for. Times are seconds of any
+    monotonic clock.
+    """
+
+    def __init__(self, window: float | None = None) -> None:
+        """Know nothing yet."""
+        self.window = WINDOW if window is None else window
+        self._margin = MARGIN * self.window / 60.0
+        self._sent: deque[Sent] = deque()
+        self._allowed = SURE
+        self._limit: int | None = None
+        self._learned = 0.0
+        self._blocked = 0.0
+
+    def delay(self, now: float, weight: int = 1) -> float:
+        """Give the seconds until a request of this weight may leave; 0: now."""
+        self._forget(now)
+        if now < self._blocked:
+            return self._blocked - now
+        within = sum(sent.weight for sent in self._sent)
+        if self._limit is None:
+            return self._trial_delay(now, within + weight)
+        excess = within + weight - self._limit
+        return 0.0 if excess <= 0 or not self._sent else self._until_freed(now, excess)
+
+    def sent(self, now: float, weight: int = 1) -> Sent:
+        """Note that a request leaves; give the note to `refused` or `passed` later."""
+        note = Sent(now, weight)
+        self._sent.append(note)
+        return note
+
+    def passed(self, note: Sent) -> None:
+        """Learn from a request that was let through."""
+        if note in self._sent:
+            self._allowed = max(self._allowed, sum(sent.weight for sent in self._sent))
+
+    def undone(self, note: Sent) -> None:
+        """Forget a request that never reached the service."""
+        if note in self._sent:
+            self._sent.remove(note)
+
+    def refused(self, note: Sent, now: float, retry_after: float | None = None) -> bool:
+        """Learn from a request that was refused; give whether it is too heavy by itself.
+
+        A request that asks for several pictures and is refused although nothing was let through
+        in the window cannot pass however long it waits.
+        """
+        self._forget(now)
+        self.undone(note)
+        within = sum(sent.weight for sent in self._sent)
+        heavy = not within and note.weight > 1 and retry_after is None
+        if within:
+            self._limit, self._allowed, self._learned = within, min(within, self._allowed), now
+        elif retry_after is None and not heavy:
+            retry_after = BLIND * self.window / 60.0
+        self._blocked = max(self._blocked, now + (retry_after or 0.0))
+        return heavy
+
+    def _trial_delay(self, now: float, total: int) -> float:
+        if total <= self._allowed or not self._sent:
+            return 0.0
+        return max(0.0, self._sent[-1].at + STAGGER - now)
+
+    def _until_freed(self, now: float, excess: int) -> float:
+        freed = 0
+        for sent in self._sent:
+            freed += sent.weight
+            if freed >= excess:
+                break
+        return max(0.0, sent.at + self.window + self._margin - now)
+
+    def _forget(self, now: float) -> None:
+        while self._sent and self._sent[0].at + self.window + self._margin <= now:
+            self._sent.popleft()
+        if self._limit is not None and now - self._learned > FORGET:
+            self._allowed = self._limit
+            self._limit = None
+
+
+class Gate:
+    """Lets requests of one account and model pass in the order in which they came, at its pace."""
+
+    def __init__(self, pace: Pace | None = None) -> None:
+        """Start with a pace that knows nothing."""
+        self._pace = pace or Pace()
+        self._changed = threading.Condition()
+        self._queue: deque[object] = deque()
+
+    def enter(self, weight: int, waiting: Callable[[float], None]) -> Sent:
+        """Wait for the turn and note that the request leaves.
+
+        `waiting` is told the seconds that are left, several times a second; it may raise to
+        give up.
+        """
+        ticket = object()
+        with self._changed:
+            self._queue.append(ticket)
+            try:
+                while (left := self._left(ticket, weight)) > 0:
+                    waiting(left)
+                    self._changed.wait(min(left, 0.2))
+                return self._pace.sent(time.monotonic(), weight)
+            finally:
+                self._queue.remove(ticket)
+                self._changed.notify_all()
+
+    def passed(self, note: Sent) -> None:
+        """Tell that the request was let through."""
+        with self._changed:
+            self._pace.passed(note)
+            self._changed.notify_all()
+
+    def undone(self, note: Sent) -> None:
+        """Tell that the request never reached the service."""
+        with self._changed:
+            self._pace.undone(note)
+            self._changed.notify_all()
+
+    def refused(self, note: Sent, retry_after: float | None) -> bool:
+        """Tell that the request was refused; give whether it is too heavy by itself."""
+        with self._changed:
+            heavy = self._pace.refused(note, time.monotonic(), retry_after)
+            self._changed.notify_all()
+            return heavy
+
+    def _left(self, ticket: object, weight: int) -> float:
+        """Give the seconds until this ticket may pass: not before those that came earlier."""
+        delay = self._pace.delay(time.monotonic(), weight)
+        return delay if self._queue[0] is ticket else max(delay, 0.05)

@@ -1,0 +1,228 @@
+"""Results are fetched whole, resumed where they broke, and only from where they may come from."""
+
+import socket
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+from comfyui_siliconflow.siliconflow import addresses, download
+from comfyui_siliconflow.siliconflow.addresses import is_public
+from comfyui_siliconflow.siliconflow.download import Downloader, check_address
+from comfyui_siliconflow.siliconflow.errors import DownloadFailed, Failure
+
+FILE = bytes(range(256)) * 400
+KNOWN = Failure(model="vendor/model", trace_id="t-1")
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again without waiting."""
+    monkeypatch.setattr(download, "WAITS", (0, 0, 0))
+
+
+@pytest.fixture
+def fetch() -> Callable[..., bytes]:
+    """Download from a server on loopback, as a client of a simulator does."""
+
+    def run(url: str, *, private: bool = True, most: int = 1 << 20, read: float = 5) -> bytes:
+        with requests.Session() as session:
+            session.trust_env = False
+            return Downloader(session, (5, read), private, most).fetch(url, KNOWN)
+
+    return run
+
+
+def hang_up(connection: socket.socket, _request: bytes) -> None:
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+def part(at: int, *, tag: str = '"v1"', total: int = len(FILE)) -> Any:
+    """Make the script of a server that sends the rest of the file from `at` on."""
+
+    def script(connection: socket.socket, _request: bytes) -> None:
+        body = FILE[at:]
+        head = f"HTTP/1.1 206 Partial\r\nContent-Length: {len(body)}\r\nETag: {tag}\r\n"
+        head += f"Content-Range: bytes {at}-{len(FILE) - 1}/{total}\r\nConnection: close\r\n\r\n"
+        connection.sendall(head.encode() + body)
+
+    return script
+
+
+def test_a_broken_download_goes_on_where_it_broke(serve: Any, answer: Any, fetch: Any) -> None:
+    cut = answer(body=FILE[:50_000], length=len(FILE), headers='ETag: "v1"\r\n')
+    server = serve(cut, part(50_000))
+    assert fetch(f"{server.address}/a") == FILE
+    assert b"Range: bytes=50000-\r\n" in server.requests[1]
+    assert b'If-Range: "v1"\r\n' in server.requests[1]
+
+
+def test_a_server_without_ranges_is_read_from_the_start_again(
+    serve: Any, answer: Any, fetch: Any
+) -> None:
+    cut = answer(body=FILE[:50_000], length=len(FILE), headers='ETag: "v1"\r\n')
+    server = serve(cut, answer(body=FILE))
+    assert fetch(f"{server.address}/a") == FILE
+
+
+@pytest.mark.parametrize("headers", ["", 'ETag: W/"weak"\r\n'])
+def test_without_a_sure_tag_the_rest_is_not_asked_for(
+    serve: Any, answer: Any, fetch: Any, headers: str
+) -> None:
+    server = serve(answer(body=FILE[:9], length=len(FILE), headers=headers), answer(body=FILE))
+    assert fetch(f"{server.address}/a") == FILE
+    assert b"Range" not in server.requests[1]
+
+
+@pytest.mark.parametrize("wrong", [part(40_000), part(50_000, total=5)])
+def test_another_part_than_was_asked_for_is_never_put_behind_the_first(
+    serve: Any, answer: Any, fetch: Any, wrong: Any
+) -> None:
+    cut = answer(body=FILE[:50_000], length=len(FILE), headers='ETag: "v1"\r\n')
+    server = serve(cut, wrong, answer(body=FILE))
+    assert fetch(f"{server.address}/a") == FILE
+    assert b"Range" not in server.requests[2]
+
+
+@pytest.mark.parametrize("status", [408, 416, 429, 500, 503])
+def test_a_passing_failure_is_tried_again(serve: Any, answer: Any, fetch: Any, status: int) -> None:
+    server = serve(answer(status), hang_up, answer(body=FILE))
+    assert fetch(f"{server.address}/a") == FILE
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_a_lasting_failure_is_told_at_once(
+    serve: Any, answer: Any, fetch: Any, status: int
+) -> None:
+    server = serve(answer(status))
+    with pytest.raises(DownloadFailed, match=rf"HTTP {status}(.|\n)*was made and charged"):
+        fetch(f"{server.address}/a")
+    assert len(server.requests) == 1
+
+
+def test_after_the_last_try_the_error_has_model_and_trace_id(serve: Any, fetch: Any) -> None:
+    server = serve(hang_up)
+    with pytest.raises(DownloadFailed, match=r"vendor/model\nTrace id: t-1"):
+        fetch(f"{server.address}/a")
+    assert len(server.requests) == 4
+
+
+def test_a_file_beyond_the_limit_is_refused_by_its_length(
+    serve: Any, answer: Any, fetch: Any
+) -> None:
+    server = serve(answer(body=b"", length=3 << 20))
+    with pytest.raises(DownloadFailed, match="larger than 1 MiB"):
+        fetch(f"{server.address}/a")
+
+
+def test_a_file_without_a_length_is_stopped_at_the_limit(serve: Any, fetch: Any) -> None:
+    def endless(connection: socket.socket, _request: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        connection.sendall(bytes(40 << 20))
+
+    server = serve(endless)
+    tracemalloc.start()
+    with pytest.raises(DownloadFailed, match="larger than 1 MiB"):
+        fetch(f"{server.address}/a")
+    assert tracemalloc.get_traced_memory()[1] < 60 << 20
+    tracemalloc.stop()
+
+
+def test_a_file_that_drips_is_given_up(serve: Any, fetch: Any) -> None:
+    def drip(connection: socket.socket, _request: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(100):
+            connection.sendall(b" ")
+            time.sleep(0.05)
+
+    started = time.monotonic()
+    with pytest.raises(DownloadFailed, match="too slowly"):
+        fetch(f"{serve(drip).address}/a", read=0.5)
+    assert time.monotonic() - started < 3
+
+
+def test_a_packed_file_is_refused_for_it_was_not_asked_for(
+    serve: Any, answer: Any, fetch: Any
+) -> None:
+    server = serve(answer(body=FILE, headers="Content-Encoding: gzip\r\n"))
+    with pytest.raises(DownloadFailed, match="compressed"):
+        fetch(f"{server.address}/a")
+
+
+def test_redirects_are_followed_a_few_times(serve: Any, answer: Any, fetch: Any) -> None:
+    target = serve(answer(body=FILE))
+    server = serve(answer(302, headers=f"Location: {target.address}/b\r\n"))
+    assert fetch(f"{server.address}/a") == FILE
+
+
+def test_redirects_without_end_are_an_error(serve: Any, answer: Any, fetch: Any) -> None:
+    server = serve(answer(302, headers="Location: /again\r\n"))
+    with pytest.raises(DownloadFailed, match="redirects"):
+        fetch(f"{server.address}/a")
+    assert len(server.requests) == 6
+
+
+@pytest.mark.parametrize("location", ["http://example.com/a", "file:///etc/passwd", "ftp://x/a"])
+def test_a_redirect_to_what_is_not_https_is_refused(
+    serve: Any, answer: Any, fetch: Any, location: str
+) -> None:
+    server = serve(answer(302, headers=f"Location: {location}\r\n"))
+    with pytest.raises(DownloadFailed, match="not https"):
+        fetch(f"{server.address}/a")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1/a",
+        "https://localhost/a",
+        "https://localhost./a",
+        "https://10.0.0.1/a",
+        "https://192.168.1.1/a",
+        "https://172.16.0.1/a",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[::1]/a",
+        "https://[fe80::1]/a",
+        "https://[::ffff:10.0.0.1]/a",
+        "https://0.0.0.0/a",
+        "https://2130706433/a",
+        "https://224.0.0.1/a",
+        "https://user:secret@8.8.8.8/a",
+        "https:///a",
+    ],
+)
+def test_a_result_that_is_not_on_a_public_address_is_refused(url: str) -> None:
+    with pytest.raises(DownloadFailed, match="not on a public address"):
+        check_address(url, KNOWN, private=False)
+
+
+@pytest.mark.parametrize("url", ["http://8.8.8.8/a", "http://127.0.0.1/a", "ftp://8.8.8.8/a", "x"])
+def test_a_result_that_is_not_https_is_refused(url: str) -> None:
+    with pytest.raises(DownloadFailed, match="not https"):
+        check_address(url, KNOWN, private=False)
+
+
+@pytest.mark.parametrize("url", ["https://8.8.8.8/a", "https://[2606:4700::1111]/a"])
+def test_a_result_on_a_public_address_is_taken(url: str) -> None:
+    check_address(url, KNOWN, private=False)
+
+
+def test_an_api_on_this_machine_may_have_its_results_here() -> None:
+    check_address("http://127.0.0.1:8900/a", KNOWN, private=True)
+    with pytest.raises(DownloadFailed):
+        check_address("http://192.168.1.1/a", KNOWN, private=True)
+
+
+def test_a_name_is_as_public_as_all_of_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(host: str, _port: None) -> list[Any]:
+        return [(0, 0, 0, "", (item, 0)) for item in host.split("+")]
+
+    monkeypatch.setattr(addresses.socket, "getaddrinfo", resolve)
+    assert is_public("8.8.8.8+1.1.1.1")
+    assert not is_public("8.8.8.8+10.0.0.1")
+
+
+def test_the_addresses_that_proxy_tools_make_up_are_let_through() -> None:
+    assert is_public("198.18.0.7")

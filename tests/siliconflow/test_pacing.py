@@ -1,0 +1,176 @@
+"""The pace of one account and model, on a clock of the test's own."""
+
+import threading
+import time
+from collections import deque
+
+import pytest
+from comfyui_siliconflow.siliconflow.pacing import FORGET, SURE, Gate, Pace
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+WINDOW = 60.0
+
+
+class Service:
+    """A service with a limit per sliding minute, counting each request when it arrives."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.passed: deque[tuple[float, int]] = deque()
+        self.refused: list[float] = []
+
+    def ask(self, now: float, weight: int) -> bool:
+        while self.passed and self.passed[0][0] + WINDOW <= now:
+            self.passed.popleft()
+        good = sum(item for _, item in self.passed) + weight <= self.limit
+        if good:
+            self.passed.append((now, weight))
+        else:
+            self.refused.append(now)
+        return good
+
+
+def run(service: Service, pace: Pace, pictures: int, now: float = 0.0) -> list[float]:
+    """Ask for pictures as fast as the pace allows; give when each was let through."""
+    times: list[float] = []
+    while len(times) < pictures:
+        now += pace.delay(now)
+        note = pace.sent(now)
+        if service.ask(now, 1):
+            pace.passed(note)
+            times.append(now)
+        else:
+            pace.refused(note, now)
+    return times
+
+
+def test_ten_pictures_at_two_a_minute_take_five_windows_and_one_refusal() -> None:
+    service = Service(2)
+    times = run(service, Pace(), 10)
+    assert [round(at / 61) for at in times] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert len(service.refused) == 1
+
+
+@given(limit=st.integers(1, 30), pictures=st.integers(1, 100))
+@settings(deadline=None)
+def test_any_number_arrives_in_the_least_number_of_windows_after_one_refusal(
+    limit: int, pictures: int
+) -> None:
+    service = Service(limit)
+    times = run(service, Pace(), pictures)
+    assert times == sorted(times)
+    least = (pictures - 1) // limit
+    assert times[-1] <= least * 61 + 0.1 * (limit + 2)
+    assert len(service.refused) <= 1 + times[-1] // FORGET
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.booleans(), st.floats(0, 90)), max_size=60))
+@settings(deadline=None)
+def test_a_delay_is_never_negative_and_what_it_promises_comes_true(
+    events: list[tuple[int, bool, float]],
+) -> None:
+    pace, now = Pace(), 0.0
+    for weight, passes, pause in events:
+        delay = pace.delay(now, weight)
+        assert 0 <= delay <= WINDOW * 2
+        assert pace.delay(now + delay + 1e-6, weight) == 0
+        note = pace.sent(now + delay, weight)
+        now += delay
+        if passes:
+            pace.passed(note)
+        else:
+            pace.refused(note, now)
+        now += pause
+
+
+def test_what_is_known_to_be_allowed_goes_at_once_and_the_next_one_tries() -> None:
+    pace = Pace()
+    for _ in range(SURE):
+        assert pace.delay(0.0) == 0
+        pace.passed(pace.sent(0.0))
+    assert 0 < pace.delay(0.0) <= 0.1
+
+
+def test_sixteen_pictures_without_a_limit_are_under_way_within_two_seconds() -> None:
+    assert run(Service(1000), Pace(), 16)[-1] < 2
+
+
+def test_retry_after_is_honoured() -> None:
+    pace = Pace()
+    pace.refused(pace.sent(0.0), 0.0, retry_after=7.0)
+    assert pace.delay(0.0) == 7.0
+    assert pace.delay(7.0) == 0
+
+
+def test_a_refusal_while_nothing_of_ours_went_through_waits_a_while() -> None:
+    pace = Pace()
+    pace.refused(pace.sent(0.0), 0.0)
+    assert pace.delay(0.0) == 15.0
+
+
+def test_a_request_for_more_than_the_limit_is_told_to_be_too_heavy() -> None:
+    pace = Pace()
+    assert pace.refused(pace.sent(0.0, 4), 0.0)
+    assert pace.delay(0.0, 2) == 0
+
+
+def test_a_batch_beside_others_is_not_too_heavy_by_itself() -> None:
+    pace = Pace()
+    pace.passed(pace.sent(0.0, 2))
+    assert not pace.refused(pace.sent(1.0, 2), 1.0)
+    assert pace.delay(1.0, 2) == pytest.approx(60)
+
+
+def test_a_request_that_never_left_does_not_count() -> None:
+    pace = Pace()
+    pace.undone(pace.sent(0.0))
+    pace.refused(pace.sent(0.0), 0.0, retry_after=1)
+    assert pace.delay(2.0) == 0
+
+
+def test_a_learned_limit_is_tried_again_after_a_while_for_levels_rise() -> None:
+    pace, service = Pace(), Service(2)
+    run(service, pace, 3)
+    service.limit = 20
+    later = 61 + FORGET + 100
+    assert run(service, pace, 10, now=later)[-1] < later + 2
+
+
+def test_a_gate_lets_requests_pass_in_the_order_in_which_they_came() -> None:
+    gate = Gate(Pace(window=0.5))
+    order: list[int] = []
+    gate.passed(gate.enter(1, _ignore))
+    gate.refused(gate.enter(1, _ignore), None)
+
+    def enter(number: int) -> None:
+        gate.enter(1, _ignore)
+        order.append(number)
+
+    threads = [threading.Thread(target=enter, args=(number,)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.02)
+    for thread in threads:
+        thread.join(10)
+    assert order == [0, 1, 2, 3, 4]
+
+
+def test_whoever_gives_up_waiting_leaves_the_queue() -> None:
+    gate = Gate(Pace(window=60))
+    gate.passed(gate.enter(1, _ignore))
+    gate.refused(gate.enter(1, _ignore), None)
+    with pytest.raises(KeyboardInterrupt):
+        gate.enter(1, _give_up)
+    told: list[float] = []
+    with pytest.raises(KeyboardInterrupt):
+        gate.enter(1, lambda left: (told.append(left), _give_up(left))[0])
+    assert 55 < told[0] <= 61
+
+
+def _ignore(_left: float) -> None:
+    return
+
+
+def _give_up(_left: float) -> None:
+    raise KeyboardInterrupt
