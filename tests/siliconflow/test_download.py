@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from comfyui_siliconflow.siliconflow import addresses, download
+from comfyui_siliconflow.siliconflow import download
 from comfyui_siliconflow.siliconflow.addresses import is_public
 from comfyui_siliconflow.siliconflow.download import Downloader, check_address
 from comfyui_siliconflow.siliconflow.errors import DownloadFailed, Failure
@@ -219,7 +219,7 @@ def test_a_name_is_as_public_as_all_of_its_addresses(monkeypatch: pytest.MonkeyP
     def resolve(host: str, _port: None) -> list[Any]:
         return [(0, 0, 0, "", (item, 0)) for item in host.split("+")]
 
-    monkeypatch.setattr(addresses.socket, "getaddrinfo", resolve)
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
     assert is_public("8.8.8.8+1.1.1.1")
     assert not is_public("8.8.8.8+10.0.0.1")
 

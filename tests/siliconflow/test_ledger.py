@@ -1,0 +1,303 @@
+"""What the ledger remembers, across restarts, crashes, other processes and damage."""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from comfyui_siliconflow.siliconflow import files, ledger
+from comfyui_siliconflow.siliconflow.ledger import (
+    Entry,
+    Facts,
+    Ledger,
+    LedgerError,
+    account_of,
+    fingerprint,
+)
+
+FACTS = Facts("t-1", 42, 1.5, 2.0)
+PNG = b"\x89PNG the picture"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def open_ledger(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Ledger]]:
+    """Open the ledger of one folder, as often as a test likes: each time is a new process's."""
+    opened: list[Ledger] = []
+
+    def make(**bounds: float) -> Ledger:
+        opened.append(Ledger(tmp_path, clock=clock, **bounds))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield make
+    for item in opened:
+        item.close()
+
+
+def claim(book: Ledger, name: str = "a") -> Entry:
+    return book.claim(name, "account", "vendor/model")
+
+
+def paid(book: Ledger, name: str = "a", content: bytes = PNG) -> Entry:
+    """Take a request all the way."""
+    entry = claim(book, name)
+    book.answered(entry, FACTS, ["https://x/1"])
+    book.store(entry, 0, content)
+    book.finish(entry)
+    return entry
+
+
+def test_a_request_that_nobody_knows_is_new(open_ledger: Callable[..., Ledger]) -> None:
+    entry = claim(open_ledger())
+    assert (entry.state, entry.earlier) == ("new", None)
+
+
+def test_what_is_stored_is_found_after_a_restart(open_ledger: Callable[..., Ledger]) -> None:
+    paid(open_ledger())
+    entry = claim(open_ledger())
+    assert (entry.state, entry.facts) == ("stored", FACTS)
+    assert entry.pictures[0].file
+    assert entry.pictures[0].file.read_bytes() == PNG
+    assert entry.pictures[0].file.suffix == ".png"
+
+
+def test_what_is_answered_is_only_downloaded_for_an_hour(
+    open_ledger: Callable[..., Ledger], clock: Clock
+) -> None:
+    book = open_ledger()
+    book.answered(claim(book), FACTS, ["https://x/1", "https://x/2"])
+    clock.now += 3599
+    entry = claim(open_ledger())
+    assert entry.state == "answered"
+    assert [picture.url for picture in entry.pictures] == ["https://x/1", "https://x/2"]
+
+
+def test_after_an_hour_the_pictures_are_lost_and_the_next_request_says_so(
+    open_ledger: Callable[..., Ledger], clock: Clock
+) -> None:
+    book = open_ledger()
+    book.answered(claim(book), FACTS, ["https://x/1"])
+    sent_at, clock.now = clock.now, clock.now + 3600
+    entry = claim(book)
+    assert entry.state == "new"
+    assert entry.earlier == ledger.Earlier(sent_at, "t-1")
+
+
+def test_of_an_answer_in_part_stored_only_the_rest_is_downloaded(
+    open_ledger: Callable[..., Ledger],
+) -> None:
+    book = open_ledger()
+    entry = claim(book)
+    book.answered(entry, FACTS, ["https://x/1", "https://x/2"])
+    book.store(entry, 0, PNG)
+    found = claim(open_ledger())
+    assert found.state == "answered"
+    assert [bool(picture.file) for picture in found.pictures] == [True, False]
+
+
+def test_a_request_of_a_living_process_is_busy(open_ledger: Callable[..., Ledger]) -> None:
+    claim(open_ledger())
+    assert claim(open_ledger()).state == "busy"
+
+
+def test_a_request_of_a_process_that_ended_has_an_unknown_fate(
+    open_ledger: Callable[..., Ledger],
+) -> None:
+    book = open_ledger()
+    claim(book)
+    book.close()
+    entry = claim(open_ledger())
+    assert entry.state == "new"
+    assert entry.earlier
+
+
+def test_a_failure_that_was_surely_not_paid_leaves_no_trace(
+    open_ledger: Callable[..., Ledger],
+) -> None:
+    book = open_ledger()
+    book.failed(claim(book), paid=False)
+    assert claim(book).earlier is None
+
+
+def test_a_failure_that_may_have_been_paid_is_told_to_the_next_request(
+    open_ledger: Callable[..., Ledger],
+) -> None:
+    book = open_ledger()
+    book.failed(claim(book), paid=True)
+    assert claim(book).earlier
+
+
+def test_looking_costs_nothing_and_changes_nothing(open_ledger: Callable[..., Ledger]) -> None:
+    book = open_ledger()
+    assert not book.look("a")
+    paid(book)
+    assert book.look("a")
+    assert not book.look("b")
+
+
+def test_without_reuse_nothing_that_was_done_before_is_looked_at(
+    open_ledger: Callable[..., Ledger],
+) -> None:
+    book = open_ledger()
+    paid(book)
+    assert book.claim("a", "account", "vendor/model", reuse=False).state == "new"
+
+
+def test_a_stored_file_that_is_gone_is_downloaded_again_while_its_url_works(
+    open_ledger: Callable[..., Ledger], clock: Clock
+) -> None:
+    book = open_ledger()
+    paid(book)
+    for file in claim(book).pictures:
+        assert file.file
+        file.file.unlink()
+    assert claim(book).state == "answered"
+    clock.now += 3600
+    assert claim(book).state == "new"
+
+
+def test_the_oldest_pictures_go_when_there_are_too_many(
+    open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    book = open_ledger(most_bytes=300)
+    for name in "abcde":
+        paid(book, name, PNG + name.encode() * 80)
+    assert [book.look(name) for name in "abcde"] == [False, False, True, True, True]
+    assert len([file for file in (tmp_path / "pictures").rglob("*") if file.is_file()]) == 3
+
+
+def test_pictures_go_when_they_are_too_old(
+    open_ledger: Callable[..., Ledger], clock: Clock
+) -> None:
+    book = open_ledger(most_seconds=100)
+    paid(book, "old")
+    clock.now += 101
+    paid(book, "new")
+    assert (book.look("old"), book.look("new")) == (False, True)
+
+
+@pytest.mark.parametrize("damage", [b"no database" * 100, b"SQLite format 3\0" + b"x" * 5000])
+def test_a_damaged_ledger_is_kept_aside_and_a_new_one_begun(
+    open_ledger: Callable[..., Ledger], tmp_path: Path, damage: bytes
+) -> None:
+    (tmp_path / "ledger.sqlite3").write_bytes(damage)
+    book = open_ledger()
+    paid(book)
+    assert book.look("a")
+    [aside] = tmp_path.glob("ledger.damaged-*")
+    assert aside.read_bytes() == damage
+
+
+def test_a_locked_ledger_is_an_error_after_a_while(
+    open_ledger: Callable[..., Ledger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "_LOCK_SECONDS", 0.1)
+    book = open_ledger()
+    paid(book)
+    other = sqlite3.connect(tmp_path / "ledger.sqlite3")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(LedgerError, match="locked"):
+        claim(book, "b")
+    other.close()
+    assert claim(book, "b").state == "new"
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError):
+        claim(Ledger(tmp_path / "file" / "below"))
+
+
+def test_a_full_disk_is_an_error_and_leaves_no_half_file(
+    open_ledger: Callable[..., Ledger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = open_ledger()
+    entry = claim(book)
+
+    def full(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(LedgerError, match="No space left"):
+        book.store(entry, 0, PNG)
+    assert [file for file in (tmp_path / "pictures").rglob("*") if file.is_file()] == []
+
+
+def test_two_threads_that_claim_at_once_send_once(open_ledger: Callable[..., Ledger]) -> None:
+    books = [open_ledger() for _ in range(8)]
+    found: list[str] = []
+    threads = [
+        threading.Thread(target=lambda book=book: found.append(claim(book).state)) for book in books
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == ["busy"] * 7 + ["new"]
+
+
+def test_a_killed_process_gives_its_requests_up(
+    open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    program = f"""
+import time
+from pathlib import Path
+from comfyui_siliconflow.siliconflow.ledger import Ledger
+book = Ledger(Path({str(tmp_path)!r}))
+book.claim("a", "account", "model")
+print("claimed", flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"claimed\n"
+        assert claim(open_ledger()).state == "busy"
+        other.kill()
+        other.wait()
+    entry = claim(open_ledger())
+    assert entry.state == "new"
+    assert entry.earlier
+
+
+def test_a_request_is_the_same_for_the_same_account_endpoint_and_body() -> None:
+    body = {"model": "m", "prompt": "x", "seed": 1}
+    same = fingerprint("account", "images/generations", dict(reversed(body.items())))
+    assert fingerprint("account", "images/generations", body) == same
+    others = [
+        fingerprint("other", "images/generations", body),
+        fingerprint("account", "audio/speech", body),
+        fingerprint("account", "images/generations", {**body, "seed": 2}),
+    ]
+    assert len({same, *others}) == 4
+
+
+def test_an_account_s_name_does_not_give_its_key_away() -> None:
+    name = account_of("sk-secret", "https://api.siliconflow.cn/v1")
+    assert "secret" not in name
+    assert name != account_of("sk-secret", "https://api.siliconflow.com/v1")
+    assert name != account_of("sk-other", "https://api.siliconflow.cn/v1")
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "folder" / "file"
+    files.write(file, b"first")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("died")))
+    with pytest.raises(OSError, match="died"):
+        files.write(file, b"second")
+    assert file.read_bytes() == b"first"
+    assert [item.name for item in file.parent.iterdir()] == ["file"]
