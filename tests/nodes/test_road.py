@@ -207,9 +207,8 @@ def test_ten_pictures_at_two_a_minute_all_arrive(in_a_hurry: Simulator, run_node
     assert times[-1] - times[0] < 5 * 61
 
 
-def test_a_batch_that_the_limit_never_lets_pass_goes_in_smaller_requests(
-    in_a_hurry: Simulator, run_node: Run
-) -> None:
+@pytest.mark.usefixtures("in_a_hurry")
+def test_a_batch_that_the_limit_never_lets_pass_goes_in_smaller_requests(run_node: Run) -> None:
     images, _, info = run_node(DRAW, **{**ASKED, "model": KOLORS, "batch_size": 4})
     assert images.shape[0] == 4
     assert [item["came"] for item in info["requests"]] == [2, 2]
