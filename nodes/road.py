@@ -22,6 +22,7 @@ from ..siliconflow import images as api
 from ..siliconflow import retries
 from ..siliconflow.client import Client
 from ..siliconflow.errors import (
+    BadAnswer,
     BadPicture,
     Failure,
     NotConnected,
@@ -294,7 +295,7 @@ class Road:
         self, job: Job, entry: Entry | None, facts: Facts, place: int, kept: Kept | bytes
     ) -> torch.Tensor:
         if isinstance(kept, bytes):
-            return self._decoded(kept, facts)
+            return self._decoded(kept, facts, BadAnswer)
         if kept.file:
             return self._stored(kept.file)
         content, picture = self._downloaded(str(kept.url), facts)
@@ -310,12 +311,15 @@ class Road:
             content = self.client.download(url, self._plan.model.id, facts.trace_id)
             return content, self._decoded(content, facts)
 
-    def _decoded(self, content: bytes, facts: Facts) -> torch.Tensor:
+    def _decoded(
+        self, content: bytes, facts: Facts, kind: type[RequestError] = BadPicture
+    ) -> torch.Tensor:
         try:
             return decode(content, self._most_pixels)
         except MediaError as error:
-            failure = Failure(error.en, model=self._plan.model.id, trace_id=facts.trace_id)
-            raise BadPicture(failure) from None
+            said = f"a picture {error.en}"
+            failure = Failure(said, model=self._plan.model.id, trace_id=facts.trace_id)
+            raise kind(failure) from None
 
     def _stored(self, file: Path) -> torch.Tensor:
         try:

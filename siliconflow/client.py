@@ -5,11 +5,12 @@ Nothing is sent twice from here, except a download, which costs nothing.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from http.cookiejar import DefaultCookiePolicy
@@ -34,6 +35,7 @@ from .errors import (
     RequestError,
     clean,
     from_response,
+    trace_of,
 )
 
 VERSION = "0.1.0"
@@ -41,6 +43,13 @@ MOST_ANSWER_BYTES = 64 * 1024 * 1024
 MOST_ANSWER_PARTS = 100_000
 """Objects, lists and values of an answer: more would cost more memory than any answer is worth."""
 _CONNECTIONS = 64
+_BLOCK = 256 * 1024
+_CONNECTION_ERRORS = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    zlib.error,
+    OSError,
+)
 _OBJECT = re.compile(r"<[^<>]*>:?\s*|\w+\(host='[^']*', port=\d+\):\s*")
 
 
@@ -101,11 +110,11 @@ class Client:
 
     def post(self, path: str, body: Mapping[str, Any]) -> Answer:
         """Send `body` as JSON, once. Raises a `RequestError` of the cause."""
-        return self._call("POST", path, str(body.get("model", "")), json=body)
+        return self._call("POST", path, str(body.get("model", "")), _Body(body))
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
         """Ask for `path`. Raises a `RequestError` of the cause."""
-        return self._call("GET", path, "", params=params)
+        return self._call("GET", path, "", None, params=params)
 
     def download(self, url: str, model: str = "", trace_id: str = "") -> bytes:
         """Fetch a result, without the key; raises `DownloadFailed`. See `download`."""
@@ -116,32 +125,72 @@ class Client:
         private = not is_public(urlsplit(self.base_url).hostname or "")
         return Downloader(self._plain, self._timeout, private, self.most_bytes)
 
-    def _call(self, method: str, path: str, model: str, **content: Any) -> Answer:
-        started = time.monotonic()
+    def _call(
+        self, method: str, path: str, model: str, body: _Body | None, **options: Any
+    ) -> Answer:
         try:
-            with self._api.request(
-                method,
-                f"{self.base_url}/{path}",
-                timeout=self._timeout,
-                stream=True,
-                allow_redirects=False,
-                **content,
-            ) as response:
-                return self._answer(response, model, started)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, zlib.error) as error:
-            raise _from_connection(error, model) from None
+            return self._send(method, path, model, body, **options)
+        except RequestError as error:
+            raise type(error)(self._hidden(error.failure)) from None
+        except _CONNECTION_ERRORS as error:
+            sent = body is not None and body.left
+            failure = self._hidden(Failure(_reason(error), model=model))
+            raise _from_connection(error, failure, sent=sent) from None
+
+    def _send(
+        self, method: str, path: str, model: str, body: _Body | None, **options: Any
+    ) -> Answer:
+        started = time.monotonic()
+        with self._api.request(
+            method,
+            f"{self.base_url}/{path}",
+            data=body,
+            headers={"Content-Type": "application/json"} if body else {},
+            timeout=self._timeout,
+            stream=True,
+            allow_redirects=False,
+            **options,
+        ) as response:
+            return self._answer(response, model, started)
 
     def _answer(self, response: requests.Response, model: str, started: float) -> Answer:
-        trace_id = response.headers.get(TRACE_HEADER, "")
-        known = Failure(status=response.status_code, model=model, trace_id=trace_id)
+        known = Failure("", response.status_code, None, model, trace_of(response.headers))
         try:
             text = read(response, MOST_ANSWER_BYTES, self._timeout[1]).decode("utf-8", "replace")
         except OutOfBounds as error:
             raise _unreadable(known, str(error)) from None
         if response.status_code != 200:
-            hidden = text.replace(self._key, "…") if self._key else text
-            raise from_response(response.status_code, response.headers, hidden, model)
-        return Answer(_json(text, known), trace_id, time.monotonic() - started)
+            raise from_response(response.status_code, response.headers, text, model)
+        data = _json(text, known)
+        if self._key in (json.dumps(data, ensure_ascii=False) if "\\u" in text else text):
+            raise BadAnswer(_told(known, "it holds the API key"))
+        return Answer(data, known.trace_id, time.monotonic() - started)
+
+    def _hidden(self, failure: Failure) -> Failure:
+        """Take the key out of what the service said, for it goes into messages and the ledger."""
+        message, trace_id = (
+            text.replace(self._key, "…") if self._key else text
+            for text in (failure.message, failure.trace_id)
+        )
+        return replace(failure, message=clean(message), trace_id=trace_id)
+
+
+class _Body:
+    """A JSON body that knows whether any of it has left: before that, nothing can be paid."""
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        self._content = io.BytesIO(json.dumps(body, allow_nan=False).encode())
+        self.left = False
+
+    def __len__(self) -> int:
+        return len(self._content.getbuffer())
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self.read(_BLOCK), b"")
+
+    def read(self, size: int = -1) -> bytes:
+        self.left = True
+        return self._content.read(size)
 
 
 def _session(auth: requests.auth.AuthBase, *, local: bool) -> requests.Session:
@@ -179,22 +228,12 @@ def _told(known: Failure, message: str) -> Failure:
     return replace(known, message=message)
 
 
-def _from_connection(error: Exception, model: str) -> RequestError:
-    failure = Failure(_reason(error), model=model)
+def _from_connection(error: Exception, failure: Failure, *, sent: bool) -> RequestError:
+    if not sent:
+        return NotConnected(failure)
     if isinstance(error, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError):
         return ReadTimeout(failure)
-    return NotConnected(failure) if _never_connected(error) else ConnectionLost(failure)
-
-
-def _never_connected(error: Exception) -> bool:
-    """Tell whether not one byte of the request can have reached the service.
-
-    urllib3 wraps what happens before a connection stands in `MaxRetryError`; what happens after
-    it reaches us bare.
-    """
-    unusable = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
-    wrapped = bool(error.args) and isinstance(error.args[0], MaxRetryError)
-    return wrapped or isinstance(error, unusable)
+    return ConnectionLost(failure)
 
 
 def _reason(error: Exception) -> str:

@@ -80,8 +80,8 @@ class Downloader:
             )
             if not response.is_redirect:
                 return response
-            url = urljoin(url, response.headers["Location"])
             response.close()
+            url = _joined(url, response.headers["Location"], known)
         raise failed(known, f"more than {MOST_REDIRECTS} redirects")
 
     def _prepare(self, response: requests.Response, partial: Partial, known: Failure) -> None:
@@ -115,12 +115,22 @@ def check_address(url: str, known: Failure, *, private: bool) -> None:
 
     With `private`, http on this machine and private addresses are good too.
     """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        raise failed(known, "its URL is none") from None
     if parts.scheme != "https" and not (private and parts.scheme == "http" and is_loopback(host)):
         raise failed(known, "its URL is not https")
     if not host or parts.username or not (private or is_public(host)):
         raise failed(known, "its URL is not on a public address")
+
+
+def _joined(url: str, location: str, known: Failure) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise failed(known, "its redirect leads nowhere") from None
 
 
 def failed(known: Failure, message: str) -> DownloadFailed:

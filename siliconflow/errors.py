@@ -19,9 +19,12 @@ from .texts import Text
 
 TRACE_HEADER = "x-siliconcloud-trace-id"
 _LONGEST_MESSAGE = 600
+_LONGEST_TRACE = 100
+_LARGEST_CODE = 10**9
 _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,\s*[A-Za-z0-9+/=_-]*")
 _BASE64_RUN = re.compile(r"[A-Za-z0-9+/=_-]{200,}")
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_NO_TRACE = re.compile(r"[^\w.:/+=-]")
 _LIMIT = re.compile(r"\b([RTI]P[MHD])\b\s*limit", re.IGNORECASE)
 
 
@@ -309,7 +312,9 @@ _BY_STATUS: dict[int, type[RequestError]] = {
     401: InvalidKey,
     403: Forbidden,
     404: WrongAddress,
+    408: GatewayTimeout,
     429: RateLimited,
+    499: GatewayTimeout,
     503: Overloaded,
     504: GatewayTimeout,
 }
@@ -332,9 +337,14 @@ def from_response(
     `body` may be a JSON object, a JSON string, plain text, HTML or empty; all of them occur.
     """
     code, message = read_body(body)
-    trace_id = headers.get(TRACE_HEADER, "")
+    trace_id = trace_of(headers)
     wait = _seconds(headers.get("Retry-After", ""))
     return _kind(status, code, message)(Failure(message, status, code, model, trace_id, wait))
+
+
+def trace_of(headers: Mapping[str, str]) -> str:
+    """Give the trace id of an answer, as far as it can be one."""
+    return _NO_TRACE.sub("", headers.get(TRACE_HEADER, ""))[:_LONGEST_TRACE]
 
 
 def read_body(body: str) -> tuple[int | None, str]:
@@ -367,7 +377,9 @@ def _message(value: dict[str, Any]) -> str:
 def _code(value: object) -> int | None:
     if isinstance(value, str) and value.isdecimal() and len(value) < 10:
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if abs(value) < _LARGEST_CODE else None
 
 
 def _kind(status: int, code: int | None, message: str) -> type[RequestError]:
@@ -380,7 +392,9 @@ def _kind(status: int, code: int | None, message: str) -> type[RequestError]:
         return _BY_STATUS[status]
     if status >= 500:
         return ServerError
-    return WrongAddress if 300 <= status < 400 else BadRequest
+    if status < 300:
+        return BadAnswer
+    return WrongAddress if status < 400 else BadRequest
 
 
 def _seconds(retry_after: str) -> float | None:

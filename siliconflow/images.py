@@ -17,6 +17,9 @@ from .client import Answer, Client
 from .errors import BadAnswer, Failure
 
 PATH = "images/generations"
+LONGEST_URL = 16_384
+LARGEST = 2**53
+"""Numbers above this are no seeds and no seconds, and neither JSON nor the ledger holds them."""
 MOST_PICTURES = 64
 """No request asks for more; an answer that names more is no answer to it."""
 
@@ -79,9 +82,17 @@ def _source(entry: object, failure: Failure) -> str | bytes:
         return _decoded(encoded.removeprefix(_header(encoded)), failure)
     if isinstance(url, str) and url.startswith("data:"):
         return _decoded(url.removeprefix(_header(url)), failure)
-    if isinstance(url, str) and url:
+    if isinstance(url, str) and 0 < len(url) <= LONGEST_URL and _is_text(url):
         return url
     raise _bad(failure, "a picture has neither url nor b64_json")
+
+
+def _is_text(url: str) -> bool:
+    """Tell whether a URL can be written anywhere: JSON may hold half of a character."""
+    try:
+        return bool(url.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _header(text: str) -> str:
@@ -101,8 +112,12 @@ def _bad(failure: Failure, message: str) -> BadAnswer:
 
 
 def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value < LARGEST else None
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < LARGEST else None

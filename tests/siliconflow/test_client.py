@@ -2,15 +2,19 @@
 
 import gzip
 import socket
+import ssl
 import time
 import tracemalloc
 import zlib
 from typing import Any
 
 import pytest
+import requests
 from comfyui_siliconflow.siliconflow import client as module
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import VERSION, Client
+from urllib3 import HTTPConnectionPool
+from urllib3.exceptions import MaxRetryError
 
 BODY = {"model": "vendor/model", "prompt": "x"}
 KEY = "sk-very-secret"
@@ -185,11 +189,70 @@ def test_an_answer_that_drips_is_given_up(serve: Any) -> None:
     assert time.monotonic() - started < 3
 
 
-def test_a_key_that_the_service_echoes_is_not_in_the_error(serve: Any, answer: Any) -> None:
-    server = serve(answer(401, b'"Invalid token sk-very-secret"'))
-    with pytest.raises(errors.InvalidKey) as caught:
+@pytest.mark.parametrize(
+    ("status", "body", "headers"),
+    [
+        (401, b'"Invalid token sk-very-secret"', ""),
+        (400, rb'{"message":"\u0073k-very-secret"}', ""),
+        (500, b"<b>&#115;k-very-secret</b>", ""),
+        (500, b"", "x-siliconcloud-trace-id: sk-very-secret\r\n"),
+        (200, b"hello sk-very-secret", ""),
+        (200, b'{"images":[{"url":"https://x/?k=sk-very-secret"}]}', ""),
+        (200, rb'{"images":[{"url":"https://x/?k=\u0073k-very-secret"}]}', ""),
+        (200, b"{}", "Content-Encoding: sk-very-secret\r\n"),
+    ],
+)
+def test_a_key_that_the_service_echoes_is_not_in_the_error(
+    serve: Any, answer: Any, status: int, body: bytes, headers: str
+) -> None:
+    server = serve(answer(status, body, headers))
+    with pytest.raises(errors.RequestError) as caught:
         client(server.address).post("x", BODY)
     assert KEY not in f"{caught.value!r} {caught.value} {caught.value.failure}"
+
+
+def test_a_key_in_the_status_line_is_not_in_the_error(serve: Any) -> None:
+    server = serve(lambda connection, _: connection.sendall(b"sk-very-secret\r\n\r\n"))
+    with pytest.raises(errors.ConnectionLost) as caught:
+        client(server.address).post("x", BODY)
+    assert KEY not in f"{caught.value!r} {caught.value}"
+
+
+@pytest.mark.parametrize("status", [201, 202, 204, 206])
+def test_a_success_that_is_not_documented_may_have_been_charged(
+    serve: Any, answer: Any, status: int
+) -> None:
+    with pytest.raises(errors.BadAnswer, match="may have been charged"):
+        client(serve(answer(status)).address).post("x", BODY)
+
+
+def test_a_trace_id_is_kept_to_what_can_be_one(serve: Any, answer: Any) -> None:
+    server = serve(answer(500, headers=f"x-siliconcloud-trace-id: <b>{'x' * 60_000}\r\n"))
+    with pytest.raises(errors.ServerError) as caught:
+        client(server.address).post("x", BODY)
+    assert caught.value.failure.trace_id == "b" + "x" * 99
+
+
+def test_a_tls_error_counts_as_sent_only_after_the_body_left(
+    serve: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record that cannot be decrypted, in the middle of the answer, is no failed handshake."""
+    reason = MaxRetryError(HTTPConnectionPool("x"), "/", ssl.SSLError("bad record"))
+
+    def broken_later(session: Any, method: str, url: str, **options: Any) -> Any:
+        original(session, method, url, **options).close()
+        raise requests.exceptions.SSLError(reason)
+
+    def broken_before(*_: Any, **__: Any) -> Any:
+        raise requests.exceptions.SSLError(reason)
+
+    original = requests.Session.request
+    monkeypatch.setattr(requests.Session, "request", broken_later)
+    with pytest.raises(errors.ConnectionLost, match="may have been charged"):
+        client(serve(answer()).address).post("x", BODY)
+    monkeypatch.setattr(requests.Session, "request", broken_before)
+    with pytest.raises(errors.NotConnected):
+        client(serve(answer()).address).post("x", BODY)
 
 
 def test_the_key_is_not_in_the_repr() -> None:

@@ -204,6 +204,11 @@ def test_a_result_that_is_not_https_is_refused(url: str) -> None:
         check_address(url, KNOWN, private=False)
 
 
+def test_a_url_that_is_none_is_refused() -> None:
+    with pytest.raises(DownloadFailed, match="URL is none"):
+        check_address("http://[::1/x", KNOWN, private=True)
+
+
 @pytest.mark.parametrize("url", ["https://8.8.8.8/a", "https://[2606:4700::1111]/a"])
 def test_a_result_on_a_public_address_is_taken(url: str) -> None:
     check_address(url, KNOWN, private=False)

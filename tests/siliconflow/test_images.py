@@ -39,9 +39,12 @@ def test_seed_timing_and_trace_id_are_kept() -> None:
     assert (found.seed, found.inference, found.trace_id, found.seconds) == (42, 1.5, "t-1", 2.0)
 
 
-@pytest.mark.parametrize("timings", [None, 3, {}, {"inference": "fast"}, {"inference": True}])
+@pytest.mark.parametrize(
+    "timings",
+    [None, 3, {}, *({"inference": odd} for odd in ("fast", True, 10**400, float("inf"), -1))],
+)
 def test_a_missing_or_odd_timing_is_no_reason_to_lose_a_picture(timings: Any) -> None:
-    found = read({"images": [{"url": URL}], "seed": "x", "timings": timings})
+    found = read({"images": [{"url": URL}], "seed": 10**30, "timings": timings})
     assert (found.seed, found.inference) == (None, None)
 
 
@@ -54,6 +57,9 @@ def test_a_missing_or_odd_timing_is_no_reason_to_lose_a_picture(timings: Any) ->
         ({"images": {"url": URL}}, "names no picture"),
         ({"images": [None]}, "neither url nor b64_json"),
         ({"images": [{"url": 5}]}, "neither url nor b64_json"),
+        ({"images": [{"url": "https://x/\ud800"}]}, "neither url nor b64_json"),
+        ({"images": [{"url": "x" * 20_000}]}, "neither url nor b64_json"),
+        ({"images": [{"url": URL}] * 65}, "names 65 pictures"),
         ({"images": [{"b64_json": "???"}]}, "is not base64"),
     ],
 )
