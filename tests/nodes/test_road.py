@@ -49,6 +49,9 @@ def pictures_paid(simulator: Simulator) -> int:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a minute of rate limits last a second, and tries follow each other at once."""
     monkeypatch.setattr(pacing, "WINDOW", 1.0)
+    # A busy machine delays a request by more than a sixtieth of a second.
+    monkeypatch.setattr(pacing, "MARGIN", 9.0)
+    monkeypatch.setattr(pacing, "STAGGER", 0.3)
     monkeypatch.setattr(retries, "FIRST", 0.01)
 
 
@@ -204,7 +207,7 @@ def test_ten_pictures_at_two_a_minute_all_arrive(in_a_hurry: Simulator, run_node
     refused = [record for record in in_a_hurry.generations if record.status == 429]
     assert len(refused) <= 1
     times = sorted(record.time for record in in_a_hurry.generations if record.status == 200)
-    assert times[-1] - times[0] < 5 * 61
+    assert times[-1] - times[0] < 5 * 69
 
 
 @pytest.mark.usefixtures("in_a_hurry")

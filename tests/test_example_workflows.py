@@ -1,0 +1,309 @@
+"""The example workflows: files as ComfyUI's page saves them, checked against the pack's nodes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.simulator import Simulator
+from PIL import Image
+
+FOLDER = Path(__file__).parent.parent / "example_workflows"
+FILES = sorted(FOLDER.glob("*.json"))
+NAMES = {
+    "Batch from one prompt",
+    "Chained with local nodes",
+    "Edit with three pictures",
+    "Image to image",
+    "Same prompt on several models",
+    "Text to image",
+}
+TITLE_HEIGHT = 30
+WIDEST_THUMBNAIL = 640
+LARGEST_THUMBNAIL = 60_000
+
+Json = dict[str, Any]
+Widgets = Mapping[str, tuple[Any, Mapping[str, Any]]]
+
+IMAGE: tuple[Any, Json] = ("IMAGE", {})
+TEXT: tuple[Any, Json] = ("STRING", {})
+
+
+def whole(low: int, high: int) -> tuple[Any, Json]:
+    return "INT", {"min": low, "max": high}
+
+
+def number(low: float, high: float) -> tuple[Any, Json]:
+    return "FLOAT", {"min": low, "max": high}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A node type: its inputs in order, as `INPUT_TYPES` describes them, and its outputs."""
+
+    inputs: Widgets
+    outputs: tuple[str, ...] = ()
+
+    @property
+    def widgets(self) -> list[tuple[str, Any, Mapping[str, Any]]]:
+        """Name, type and options of each saved value, in order."""
+        return list(self._widgets())
+
+    def _widgets(self) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
+        for name, (kind, options) in self.inputs.items():
+            if kind != "IMAGE":
+                yield name, kind, options
+            if options.get("control_after_generate"):
+                yield "control_after_generate", ["fixed", "increment", "decrement", "randomize"], {}
+
+
+UPSCALE = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
+BLEND = ["normal", "multiply", "screen", "overlay", "soft_light", "difference"]
+STOCK = {
+    "LoadImage": Kind(
+        {"image": (["example.png"], {}), "upload": (["image"], {})}, ("IMAGE", "MASK")
+    ),
+    "SaveImage": Kind({"images": IMAGE, "filename_prefix": TEXT}),
+    "PreviewImage": Kind({"images": IMAGE}),
+    "ImageScale": Kind(
+        {
+            "image": IMAGE,
+            "upscale_method": (UPSCALE, {}),
+            "width": whole(0, 16384),
+            "height": whole(0, 16384),
+            "crop": (["disabled", "center"], {}),
+        },
+        ("IMAGE",),
+    ),
+    "ImageBlur": Kind(
+        {"image": IMAGE, "blur_radius": whole(1, 31), "sigma": number(0.1, 10)}, ("IMAGE",)
+    ),
+    "ImageBlend": Kind(
+        {
+            "image1": IMAGE,
+            "image2": IMAGE,
+            "blend_factor": number(0, 1),
+            "blend_mode": (BLEND, {}),
+        },
+        ("IMAGE",),
+    ),
+    "EmptyImage": Kind(
+        {
+            "width": whole(1, 16384),
+            "height": whole(1, 16384),
+            "batch_size": whole(1, 4096),
+            "color": whole(0, 0xFFFFFF),
+        },
+        ("IMAGE",),
+    ),
+    "PrimitiveStringMultiline": Kind({"value": TEXT}, ("STRING",)),
+    "MarkdownNote": Kind({"text": TEXT}),
+}
+"""What is in ComfyUI 0.3.64, 0.8.0 and 0.33.0 alike, and deprecated in none of them."""
+
+
+def kind_of(node: Json) -> Kind:
+    """Describe the type of a node; KeyError if it is neither ours nor stock."""
+    if node["type"] in STOCK:
+        return STOCK[node["type"]]
+    own = NODE_CLASS_MAPPINGS[node["type"]]
+    types = own.INPUT_TYPES()
+    return Kind({**types["required"], **types["optional"]}, own.RETURN_TYPES)
+
+
+def values_of(node: Json) -> Json:
+    """Give a node's saved values by name."""
+    names = [name for name, _, _ in kind_of(node).widgets]
+    return dict(zip(names, node.get("widgets_values", []), strict=True))
+
+
+def is_valid(value: Any, kind: Any, options: Mapping[str, Any]) -> bool:
+    if isinstance(kind, list):
+        return value in kind
+    if kind in {"INT", "FLOAT"}:
+        right = type(value) is int or (kind == "FLOAT" and type(value) is float)
+        return right and options["min"] <= value <= options["max"]
+    return isinstance(value, {"STRING": str, "BOOLEAN": bool}[kind])
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Give every text in a JSON value, names of fields included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts_in(item)
+    elif isinstance(value, dict):
+        yield from texts_in([*value.keys(), *value.values()])
+
+
+def own_nodes(workflow: Json) -> list[Json]:
+    return [node for node in workflow["nodes"] if node["type"] in NODE_CLASS_MAPPINGS]
+
+
+@pytest.fixture(params=FILES, ids=[file.stem for file in FILES])
+def file(request: pytest.FixtureRequest) -> Path:
+    return Path(request.param)
+
+
+@pytest.fixture
+def workflow(file: Path) -> Json:
+    loaded: Json = json.loads(file.read_text(encoding="utf-8"))
+    return loaded
+
+
+@pytest.fixture
+def nodes(workflow: Json) -> dict[int, Json]:
+    return {node["id"]: node for node in workflow["nodes"]}
+
+
+def test_all_examples_are_there() -> None:
+    assert {file.stem for file in FILES} == NAMES
+
+
+def test_every_node_is_ours_or_stock(workflow: Json) -> None:
+    types = {node["type"] for node in workflow["nodes"]}
+    assert types <= {*NODE_CLASS_MAPPINGS, *STOCK}
+    assert own_nodes(workflow)
+
+
+def test_there_is_a_saved_value_for_each_widget(workflow: Json) -> None:
+    for node in workflow["nodes"]:
+        assert len(node.get("widgets_values", [])) == len(kind_of(node).widgets), node["type"]
+
+
+def test_the_values_by_name_say_the_same(workflow: Json) -> None:
+    for node in workflow["nodes"]:
+        assert node.get("widgets_values_named", {}) == values_of(node), node["type"]
+
+
+def test_every_value_is_one_that_the_widget_takes(workflow: Json) -> None:
+    for node in workflow["nodes"]:
+        values = values_of(node)
+        for name, kind, options in kind_of(node).widgets:
+            assert is_valid(values[name], kind, options), (node["type"], name, values[name])
+
+
+def test_both_ends_of_each_link_know_it(workflow: Json, nodes: dict[int, Json]) -> None:
+    links = {link[0]: link for link in workflow["links"]}
+    left = {(n["id"], at): o["links"] or [] for n in nodes.values() for at, o in outputs(n)}
+    into = {(n["id"], at): i["link"] for n in nodes.values() for at, i in inputs(n) if i["link"]}
+    assert sorted(link for leaving in left.values() for link in leaving) == sorted(links)
+    assert sorted(into.values()) == sorted(links)
+    for number, source, out, target, slot, _ in links.values():
+        assert number in left[source, out]
+        assert into[target, slot] == number
+
+
+def outputs(node: Json) -> Iterator[tuple[int, Json]]:
+    return enumerate(node.get("outputs", []))
+
+
+def inputs(node: Json) -> Iterator[tuple[int, Json]]:
+    return enumerate(node.get("inputs", []))
+
+
+def test_each_link_carries_what_the_input_takes(workflow: Json, nodes: dict[int, Json]) -> None:
+    for _, source, out, target, slot, kind in workflow["links"]:
+        name = nodes[target]["inputs"][slot]["name"]
+        assert kind_of(nodes[source]).outputs[out] == kind
+        assert kind_of(nodes[target]).inputs[name][0] == kind
+
+
+def test_every_picture_that_a_node_needs_is_connected(workflow: Json) -> None:
+    for node in workflow["nodes"]:
+        needed = {name for name, (kind, _) in kind_of(node).inputs.items() if kind == "IMAGE"}
+        linked = {at["name"] for _, at in inputs(node) if at["link"]}
+        optional = {"image2", "image3"} if node["type"] in NODE_CLASS_MAPPINGS else set()
+        assert needed - optional <= linked, node["type"]
+
+
+def test_the_next_ids_are_free(workflow: Json) -> None:
+    assert workflow["last_node_id"] >= max(node["id"] for node in workflow["nodes"])
+    assert workflow["last_link_id"] >= max(link[0] for link in workflow["links"])
+
+
+def test_no_two_nodes_overlap(workflow: Json) -> None:
+    for one, other in combinations(workflow["nodes"], 2):
+        (left, top, right, bottom), (left2, top2, right2, bottom2) = box(one), box(other)
+        apart = right <= left2 or right2 <= left or bottom <= top2 or bottom2 <= top
+        assert apart, (one["type"], other["type"])
+
+
+def box(node: Json) -> tuple[float, float, float, float]:
+    (x, y), (width, height) = node["pos"], node["size"]
+    return x, y - TITLE_HEIGHT, x + width, y + height
+
+
+def test_every_node_is_switched_on(workflow: Json) -> None:
+    assert all(node["mode"] == 0 and not node["flags"] for node in workflow["nodes"])
+
+
+def test_seeds_are_fixed(workflow: Json) -> None:
+    for node in own_nodes(workflow):
+        assert values_of(node)["control_after_generate"] == "fixed"
+
+
+def test_nothing_is_set_that_the_list_of_models_lacks(workflow: Json) -> None:
+    for node in own_nodes(workflow):
+        values = values_of(node)
+        assert values["extra_body"] == values["custom_model"] == ""
+
+
+def test_no_text_looks_like_a_key(workflow: Json) -> None:
+    del workflow["id"]
+    key = re.compile(r"sk-|bearer|(?=\w*\d)(?=\w*[a-z])\w{24,}", re.IGNORECASE)
+    assert [text for text in texts_in(workflow) if key.search(text)] == []
+
+
+def test_the_note_explains_it_in_both_languages(workflow: Json) -> None:
+    (note,) = [node for node in workflow["nodes"] if node["type"] == "MarkdownNote"]
+    text = values_of(note)["text"]
+    english, _, chinese = (part for part in re.split(r"(## [^\x00-\x7f]+\n)", text))
+    assert "charged" in english
+    assert "扣费" in chinese
+    assert english.count("SILICONFLOW_API_KEY") == chinese.count("SILICONFLOW_API_KEY") == 1
+
+
+def test_the_thumbnail_is_a_small_picture(file: Path) -> None:
+    thumbnail = file.with_suffix(".jpg")
+    assert thumbnail.stat().st_size < LARGEST_THUMBNAIL
+    with Image.open(thumbnail) as picture:
+        picture.load()
+        assert picture.format == "JPEG"
+        assert max(picture.size) <= WIDEST_THUMBNAIL
+
+
+def test_every_thumbnail_belongs_to_an_example() -> None:
+    assert {picture.stem for picture in FOLDER.glob("*.jpg")} == NAMES
+
+
+def test_every_node_of_ours_makes_its_pictures(
+    workflow: Json, simulator: Simulator, run_node: Callable[..., Any]
+) -> None:
+    for node in own_nodes(workflow):
+        images, _, info = run_node(node["type"], **arguments(workflow, node))
+        assert images.shape[0] == values_of(node)["batch_size"]
+        assert info["not_sent"] == []
+    assert {record.status for record in simulator.requests} == {200}
+
+
+def arguments(workflow: Json, node: Json) -> Json:
+    """Give a node what ComfyUI would: its values, and something for whatever is linked."""
+    values = {k: v for k, v in values_of(node).items() if k != "control_after_generate"}
+    linked = {at["name"]: at["type"] for _, at in inputs(node) if at["link"]}
+    sources = {"IMAGE": torch.zeros(1, 64, 64, 3), "STRING": first_text(workflow)}
+    return {**values, **{name: sources[kind] for name, kind in linked.items()}}
+
+
+def first_text(workflow: Json) -> str:
+    texts = [n for n in workflow["nodes"] if n["type"] == "PrimitiveStringMultiline"]
+    return next((str(values_of(node)["value"]) for node in texts), "")
