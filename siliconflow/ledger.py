@@ -25,6 +25,8 @@ from .lease import Lease
 URL_SECONDS = 3600
 """How long a result's URL works (facts: "A returned URL is valid for ONE HOUR")."""
 _LOCK_SECONDS = 5.0
+_SWEEP_SECONDS = 3600
+"""A file younger than this may be one that another process is about to record."""
 _DAY = 86400
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS requests (
@@ -131,6 +133,7 @@ class Ledger:
         self._lock = threading.RLock()
         self._opened: sqlite3.Connection | None = None
         self._leased: Lease | None = None
+        self._swept = False
 
     def __del__(self) -> None:
         """Leave no file open behind."""
@@ -197,6 +200,9 @@ class Ledger:
         """Record that every picture is stored, and keep within the bounds of size and age."""
         self._mark(entry, "stored")
         self.prune()
+        if not self._swept:
+            self._swept = True
+            self.sweep()
 
     def failed(self, entry: Entry, *, paid: bool) -> None:
         """Record a request that brought nothing: surely unpaid, or with an unknown fate."""
@@ -220,6 +226,17 @@ class Ledger:
         for name in names:
             with contextlib.suppress(OSError):
                 (self._pictures / name).unlink()
+
+    def sweep(self) -> None:
+        """Remove files that no record knows: left by a process that died while it wrote them."""
+        with self._change() as rows:
+            known = {row["file"] for row in rows.execute("SELECT file FROM pictures")}
+        before = time.time() - _SWEEP_SECONDS
+        for file in self._pictures.rglob("*"):
+            with contextlib.suppress(OSError):
+                name = file.relative_to(self._pictures).as_posix()
+                if file.is_file() and name not in known and file.stat().st_mtime < before:
+                    file.unlink()
 
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""

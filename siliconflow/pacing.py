@@ -92,8 +92,9 @@ class Pace:
         heavy = not within and note.weight > 1 and retry_after is None
         if within:
             self._limit, self._allowed, self._learned = within, min(within, self._allowed), now
-        elif retry_after is None and not heavy:
-            retry_after = BLIND * self.window / 60.0
+        elif not heavy:
+            blind = BLIND * self.window / 60.0
+            retry_after = blind if retry_after is None else max(retry_after, STAGGER)
         self._blocked = max(self._blocked, now + (retry_after or 0.0))
         return heavy
 

@@ -1,5 +1,6 @@
 """What the ledger remembers, across restarts, crashes, other processes and damage."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -189,6 +190,18 @@ def test_pictures_go_when_they_are_too_old(
     clock.now += 101
     paid(book, "new")
     assert (book.look("old"), book.look("new")) == (False, True)
+
+
+def test_files_that_no_record_knows_are_removed_after_an_hour(
+    open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    old, new = (tmp_path / "pictures" / "ab" / name for name in ("old.png.x.part", "new.png"))
+    for file in (old, new):
+        files.write(file, PNG)
+    os.utime(old, (0, 0))
+    book = open_ledger()
+    paid(book)
+    assert (old.exists(), new.exists(), book.look("a")) == (False, True, True)
 
 
 @pytest.mark.parametrize("damage", [b"no database" * 100, b"SQLite format 3\0" + b"x" * 5000])

@@ -103,6 +103,12 @@ def test_retry_after_is_honoured() -> None:
     assert pace.delay(7.0) == 0
 
 
+def test_a_service_that_asks_to_come_back_at_once_is_not_hammered() -> None:
+    pace = Pace()
+    pace.refused(pace.sent(0.0), 0.0, retry_after=0.0)
+    assert pace.delay(0.0) > 0
+
+
 def test_a_refusal_while_nothing_of_ours_went_through_waits_a_while() -> None:
     pace = Pace()
     pace.refused(pace.sent(0.0), 0.0)
