@@ -11,17 +11,19 @@ import base64
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from . import png
+from .png import Pixels
+
 MOST_PIXELS = 64_000_000
 LARGEST_WEBP_SIDE = 16383
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_CHANNELS = (1, 3, 4)
 _HIGH_DEPTH = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 
@@ -49,7 +51,7 @@ def check_tensor(images: torch.Tensor) -> None:
     """Raise `MediaError` if this is no IMAGE with at least one frame and one pixel."""
     if not isinstance(images, torch.Tensor) or images.ndim != 4:
         raise MediaError("is not an IMAGE tensor [B,H,W,C]", "不是 [B,H,W,C] 的 IMAGE 张量")
-    if images.shape[-1] not in _MODES:
+    if images.shape[-1] not in _CHANNELS:
         channels = images.shape[-1]
         raise MediaError(
             f"has {channels} channels, not 1, 3 or 4", f"有 {channels} 个通道，应为 1、3 或 4"
@@ -60,29 +62,31 @@ def check_tensor(images: torch.Tensor) -> None:
         raise MediaError("is empty", "是空的")
 
 
-def tensor_to_pil(frame: torch.Tensor) -> Image.Image:
-    """Turn one frame `[H,W,C]` into an 8-bit picture.
+def tensor_to_pixels(frame: torch.Tensor) -> Pixels:
+    """Turn one frame `[H,W,C]` into 8-bit pixels of the same shape.
 
     Values are clamped to 0..1 and rounded to the nearest of 256; NaN becomes 0. The tensor is
     left as it is.
     """
     values = frame.detach().to(torch.float32).nan_to_num(nan=0.0, posinf=1.0, neginf=0.0)
-    pixels = values.clamp(0, 1).mul_(255).round_().to(torch.uint8).cpu().contiguous().numpy()
-    mode = _MODES[pixels.shape[-1]]
-    return Image.fromarray(pixels[..., 0] if mode == "L" else pixels)
+    rounded = values.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
+    pixels: Pixels = rounded.cpu().contiguous().numpy()
+    return pixels
 
 
-def encode_webp(picture: Image.Image) -> bytes:
+def tensor_to_pil(frame: torch.Tensor) -> Image.Image:
+    """Turn one frame `[H,W,C]` into an 8-bit picture, see `tensor_to_pixels`."""
+    return _to_pil(tensor_to_pixels(frame))
+
+
+def encode_webp(pixels: Pixels) -> bytes:
     """Write a lossless WebP as fast as libwebp can; colours under full transparency are kept."""
-    return _saved(picture, format="WEBP", lossless=True, quality=0, method=0, exact=True)
+    file = io.BytesIO()
+    _to_pil(pixels).save(file, "WEBP", lossless=True, quality=0, method=0, exact=True)
+    return file.getvalue()
 
 
-def encode_png(picture: Image.Image) -> bytes:
-    """Write a PNG with the light compression that uploads are worth."""
-    return _saved(picture, format="PNG", compress_level=1)
-
-
-_ENCODERS: dict[str, Callable[[Image.Image], bytes]] = {"webp": encode_webp, "png": encode_png}
+_ENCODERS: dict[str, Callable[[Pixels], bytes]] = {"webp": encode_webp, "png": png.encode}
 
 
 def tensor_to_data_url(frame: torch.Tensor, upload: str = "webp") -> str:
@@ -90,9 +94,9 @@ def tensor_to_data_url(frame: torch.Tensor, upload: str = "webp") -> str:
 
     `upload` is `webp` or `png`; a picture with a side beyond WebP's 16383 pixels becomes a PNG.
     """
-    picture = tensor_to_pil(frame)
-    kind = "png" if max(picture.size) > LARGEST_WEBP_SIDE else upload
-    encoded = base64.b64encode(_ENCODERS[kind](picture)).decode("ascii")
+    pixels = tensor_to_pixels(frame)
+    kind = "png" if max(pixels.shape[:2]) > LARGEST_WEBP_SIDE else upload
+    encoded = base64.b64encode(_ENCODERS[kind](pixels)).decode("ascii")
     return f"data:image/{kind};base64,{encoded}"
 
 
@@ -140,10 +144,8 @@ def to_batch(pictures: Sequence[torch.Tensor]) -> tuple[torch.Tensor, list[Resiz
     return torch.cat([_fitted(picture, height, width, channels) for picture in pictures]), resized
 
 
-def _saved(picture: Image.Image, **options: Any) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, **options)
-    return file.getvalue()
+def _to_pil(pixels: Pixels) -> Image.Image:
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
 def _decode(content: bytes, most_pixels: int) -> torch.Tensor:
