@@ -28,6 +28,16 @@ _HIGH_DEPTH = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 
 
+_DECODE_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,  # where warnings are errors
+)
+
+
 class MediaError(ValueError):
     """A picture that cannot be encoded or decoded; says why in English and Chinese."""
 
@@ -122,9 +132,9 @@ def decode(content: bytes, most_pixels: int = MOST_PIXELS) -> torch.Tensor:
         return _decode(content, most_pixels)
     except UnidentifiedImageError:
         raise MediaError(*_no_picture(content)) from None
-    except (Image.DecompressionBombError, OSError, ValueError, SyntaxError, EOFError) as error:
-        if isinstance(error, MediaError):
-            raise
+    except MediaError:
+        raise
+    except _DECODE_ERRORS as error:
         raise MediaError(f"is damaged ({error})", f"已损坏（{error}）") from None
 
 

@@ -19,6 +19,7 @@ class Report:
         self._progress = progress
         self._name = name
         self._jobs = jobs
+        self._asked = sum(job.ask.count for job in jobs)
         self._started = time.monotonic()
         self._shown: tuple[int, int] | None = None
 
@@ -29,12 +30,12 @@ class Report:
 
     def show(self) -> None:
         """Show the state, if the second or the stage has changed since the last time."""
-        done = sum(job.stage for job in self._jobs)
+        done = sum(_progress(job) for job in self._jobs)
         state = (int(self.seconds), done)
         if state != self._shown:
             self._shown = state
             self._progress.text(self._waiting(state[0]))
-            self._progress.value(done, STAGES * len(self._jobs))
+            self._progress.value(done, STAGES * self._asked)
 
     def done(self, count: int, width: int, height: int, seed: int) -> None:
         """Show what came."""
@@ -64,8 +65,8 @@ class Report:
         )
 
     def _waiting(self, seconds: int) -> Text:
-        finished = sum(job.stage == STAGES for job in self._jobs)
-        count = f" · {finished}/{len(self._jobs)}" if len(self._jobs) > 1 else ""
+        came = sum(len(job.pictures) for job in self._jobs)
+        count = f" · {came}/{self._asked}" if self._asked > 1 else ""
         head = f"SiliconFlow · {self._name}{count} · {seconds}"
         why = self._why_waiting()
         return Text(f"{head} s{why.en}", f"{head} 秒{why.zh}")
@@ -79,3 +80,8 @@ class Report:
         left = max(0, math.ceil(first.waits_until - time.monotonic()))
         why = first.waits_for or Text("", "")
         return Text(f" · {why.en}, {left} s left", f" · {why.zh}，还需 {left} 秒")
+
+
+def _progress(job: Job) -> int:
+    """Count the stages behind a request, each as often as pictures were asked for."""
+    return min(STAGES * job.ask.count, max(job.stage * job.ask.count, STAGES * len(job.pictures)))

@@ -164,7 +164,7 @@ class Client:
         data = _json(text, known)
         if self._key in (json.dumps(data, ensure_ascii=False) if "\\u" in text else text):
             raise BadAnswer(_told(known, "it holds the API key"))
-        return Answer(data, known.trace_id, time.monotonic() - started)
+        return Answer(data, self._hidden(known).trace_id, time.monotonic() - started)
 
     def _hidden(self, failure: Failure) -> Failure:
         """Take the key out of what the service said, for it goes into messages and the ledger."""

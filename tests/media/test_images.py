@@ -242,6 +242,19 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded() -> None:
         decode(saved(Image.new("RGB", (100, 100))), most_pixels=9999)
 
 
+def test_a_picture_beyond_pillow_s_own_limit_is_refused_as_well() -> None:
+    with pytest.raises(MediaError):
+        decode(saved(Image.new("1", (10_000, 10_000))))
+
+
+def test_a_picture_of_one_by_a_billion_pixels_is_refused_by_its_header() -> None:
+    data = b"IHDR" + struct.pack(">2I5B", 1, 1_000_000_000, 8, 0, 0, 0, 0)
+    head = struct.pack(">I", 13) + data + struct.pack(">I", zlib.crc32(data))
+    rest = struct.pack(">I", 4) + b"IDAT" + bytes(8)
+    with pytest.raises(MediaError):
+        decode(b"\x89PNG\r\n\x1a\n" + head + rest)
+
+
 @pytest.mark.parametrize("url", ["", "data:image/png,abc", "http://x/a.png", "data:;base64,*"])
 def test_what_is_no_data_url_is_refused(url: str) -> None:
     with pytest.raises(MediaError, match="no base64 data URL"):

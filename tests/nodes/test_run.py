@@ -341,10 +341,10 @@ def test_the_node_tells_seconds_while_it_waits_and_what_came(simulator: Simulato
         await execute(batch_size=2, seed=42)
 
     asyncio.run(graph())
-    assert "SiliconFlow · Kolors · 0 s" in told
-    assert "SiliconFlow · Kolors · 1 s" in told
+    assert "SiliconFlow · Kolors · 0/2 · 0 s" in told
+    assert "SiliconFlow · Kolors · 0/2 · 1 s" in told
     assert told[-1].startswith("2 pictures, 96x64, seed 42, 1.")
-    assert bars[0][1] == 3
+    assert bars[0][1] == 6
     assert bars[-1] == (1, 1)
 
 

@@ -226,6 +226,11 @@ def test_a_success_that_is_not_documented_may_have_been_charged(
         client(serve(answer(status)).address).post("x", BODY)
 
 
+def test_a_trace_id_that_is_the_key_is_not_kept(serve: Any, answer: Any) -> None:
+    server = serve(answer(headers=f"x-siliconcloud-trace-id: {KEY}\r\n"))
+    assert client(server.address).post("x", BODY).trace_id == "…"
+
+
 def test_a_trace_id_is_kept_to_what_can_be_one(serve: Any, answer: Any) -> None:
     server = serve(answer(500, headers=f"x-siliconcloud-trace-id: <b>{'x' * 60_000}\r\n"))
     with pytest.raises(errors.ServerError) as caught:
