@@ -80,12 +80,13 @@ async def generate(
     """
     settings = current_settings()
     plan = await in_thread(partial(make, task, inputs, images, settings.site))
-    road = Road(settings, client_for(settings), ledger_for(settings), plan)
+    client = client_for(settings)
+    road = Road(settings, client, ledger_for(settings), plan)
     ends = threading.Event()
     jobs = [Job(ask, ends) for ask in plan.asks]
     report = Report(host.progress(), plan.model.name, jobs)
     reserved = await in_thread(
-        partial(_GUARD.reserve, settings, road.client, partial(road.unpaid, jobs))
+        partial(_GUARD.reserve, settings, client, partial(road.unpaid, jobs))
     )
     try:
         await _run_all(jobs, road.take, settings, report)

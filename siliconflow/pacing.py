@@ -52,6 +52,7 @@ class Pace:
         self._limit: int | None = None
         self._learned = 0.0
         self._blocked = 0.0
+        self._heavy: int | None = None
 
     def delay(self, now: float, weight: int = 1) -> float:
         """Give the seconds until a request of this weight may leave; 0: now."""
@@ -80,6 +81,10 @@ class Pace:
         if note in self._sent:
             self._sent.remove(note)
 
+    def is_too_heavy(self, weight: int) -> bool:
+        """Tell whether a request of this weight is known never to pass, however long it waits."""
+        return self._heavy is not None and weight >= self._heavy
+
     def refused(self, note: Sent, now: float, retry_after: float | None = None) -> bool:
         """Learn from a request that was refused; give whether it is too heavy by itself.
 
@@ -92,7 +97,9 @@ class Pace:
         heavy = not within and note.weight > 1 and retry_after is None
         if within:
             self._limit, self._allowed, self._learned = within, min(within, self._allowed), now
-        elif not heavy:
+        elif heavy:
+            self._heavy, self._learned = note.weight, now
+        else:
             blind = BLIND * self.window / 60.0
             retry_after = blind if retry_after is None else max(retry_after, STAGGER)
         self._blocked = max(self._blocked, now + (retry_after or 0.0))
@@ -114,9 +121,9 @@ class Pace:
     def _forget(self, now: float) -> None:
         while self._sent and self._sent[0].at + self.window + self._margin <= now:
             self._sent.popleft()
-        if self._limit is not None and now - self._learned > FORGET:
-            self._allowed = self._limit
-            self._limit = None
+        if now - self._learned > FORGET:
+            self._allowed = self._allowed if self._limit is None else self._limit
+            self._limit = self._heavy = None
 
 
 class Gate:
@@ -151,6 +158,11 @@ class Gate:
         with self._changed:
             self._pace.passed(note)
             self._changed.notify_all()
+
+    def is_too_heavy(self, weight: int) -> bool:
+        """Tell whether a request of this weight is known never to pass."""
+        with self._changed:
+            return self._pace.is_too_heavy(weight)
 
     def undone(self, note: Sent) -> None:
         """Tell that the request never reached the service."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 SITES = ("cn", "com")
 LAST_ANSWERS = 0.5
+LAST_TURNS = 0.02
 
 Money = Decimal | str | float
 
@@ -122,6 +123,8 @@ class Simulator:
         finally:
             self._started.set()
             await runner.cleanup()
+            # Transports that were cut off close on the next turns of the loop.
+            await asyncio.sleep(LAST_TURNS)
 
     # Where it is
 

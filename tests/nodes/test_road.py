@@ -216,6 +216,10 @@ def test_a_batch_that_the_limit_never_lets_pass_goes_in_smaller_requests(run_nod
     assert images.shape[0] == 4
     assert [item["came"] for item in info["requests"]] == [2, 2]
     assert [entry["seed"] for entry in info["pictures"]] == [1, 1, 3, 3]
+    started = time.monotonic()
+    _, _, info = run_node(DRAW, **{**ASKED, "model": KOLORS, "batch_size": 4})
+    assert [item["origin"] for item in info["requests"]] == ["reused", "reused"]
+    assert time.monotonic() - started < 0.9
 
 
 def test_the_node_counts_down_while_a_limit_is_waited_out(

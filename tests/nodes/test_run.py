@@ -15,7 +15,7 @@ from comfyui_siliconflow.media.images import (
     tensor_to_data_url,
     tensor_to_pil,
 )
-from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS, host, road
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS, host, upload
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import Client
 from comfyui_siliconflow.siliconflow.texts import Text
@@ -116,7 +116,7 @@ def test_one_second_picture_serves_every_frame_and_is_encoded_once(
         encoded.append(frame)
         return tensor_to_data_url(frame, upload)
 
-    monkeypatch.setattr(f"{road.__name__}.tensor_to_data_url", counted)
+    monkeypatch.setattr(f"{upload.__name__}.tensor_to_data_url", counted)
     run_node(EDIT, model=MULTI_EDIT, prompt="x", image=picture(frames=3), image2=picture(height=32))
     assert len(encoded) == 4
     assert len({record.body["image2"] for record in simulator.generations}) == 1

@@ -119,6 +119,9 @@ def test_a_request_for_more_than_the_limit_is_told_to_be_too_heavy() -> None:
     pace = Pace()
     assert pace.refused(pace.sent(0.0, 4), 0.0)
     assert pace.delay(0.0, 2) == 0
+    assert [pace.is_too_heavy(weight) for weight in (2, 3, 4, 5)] == [False, False, True, True]
+    pace.delay(FORGET + 1)
+    assert not pace.is_too_heavy(4)
 
 
 def test_a_batch_beside_others_is_not_too_heavy_by_itself() -> None:

@@ -1,0 +1,96 @@
+"""Sends a request at the pace of its account, again only where that cannot be paid twice."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from ..siliconflow import images as api
+from ..siliconflow import retries
+from ..siliconflow.client import Client
+from ..siliconflow.errors import Failure, NotConnected, RateLimited, RequestError, WaitTooLong
+from ..siliconflow.pacing import Gate, Sent
+from ..siliconflow.texts import Text
+from .job import Job
+
+_DICE = random.SystemRandom()
+_GATES: dict[tuple[str, str], Gate] = {}
+_GATES_LOCK = threading.Lock()
+_LIMIT = Text("rate limit", "速率限制")
+_AGAIN = Text("trying again", "正在重试")
+
+
+class TooHeavy(Exception):
+    """The rate limit never lets a request for so many pictures pass."""
+
+
+def gate_of(account: str, model: str) -> Gate:
+    """Give the gate that all requests of an account for a model pass, of whatever node."""
+    with _GATES_LOCK:
+        return _GATES.setdefault((account, model), Gate())
+
+
+class Sender:
+    """Sends the requests of one run."""
+
+    def __init__(self, client: Client, gate: Gate, longest_wait: float) -> None:
+        """Send nothing yet. `longest_wait` in seconds bounds all waits of one request together."""
+        self._client = client
+        self._gate = gate
+        self._longest_wait = longest_wait
+
+    def is_too_heavy(self, count: int) -> bool:
+        """Tell whether the limit is known never to let a request for `count` pictures pass."""
+        return self._gate.is_too_heavy(count)
+
+    def send(self, job: Job, count: int, body: Mapping[str, Any]) -> api.Generation:
+        """Send a request for `count` pictures and give its answer.
+
+        Raises a `RequestError` of the cause, `WaitTooLong`, `TooHeavy`, or `GaveUp` if the run
+        ended while the request waited.
+        """
+        ends = time.monotonic() + self._longest_wait
+        last, tries = Failure(model=str(body["model"])), 0
+        while True:
+            note = self._gate.enter(count, partial(_wait_for_turn, job, ends, last))
+            job.go_on()
+            try:
+                return self._once(job, body, note)
+            except RequestError as error:
+                tries += 1
+                last = error.failure
+                _wait_before_the_next(job, error, tries, ends)
+
+    def _once(self, job: Job, body: Mapping[str, Any], note: Sent) -> api.Generation:
+        job.sent_at = time.monotonic()
+        try:
+            generation = api.generate(self._client, body)
+        except RateLimited as error:
+            if self._gate.refused(note, error.failure.retry_after) and error.sent_again:
+                raise TooHeavy from None
+            raise
+        except NotConnected:
+            self._gate.undone(note)
+            raise
+        finally:
+            job.sent_at = None
+        self._gate.passed(note)
+        return generation
+
+
+def _wait_for_turn(job: Job, ends: float, last: Failure, seconds: float) -> None:
+    if time.monotonic() + seconds > ends:
+        raise WaitTooLong(last)
+    job.wait(_LIMIT, seconds)
+
+
+def _wait_before_the_next(job: Job, error: RequestError, tries: int, ends: float) -> None:
+    """Wait as long as this error asks for; raises it if it must not be sent again."""
+    wait = retries.delay(error, tries, _DICE)
+    if wait is None or time.monotonic() + wait > ends:
+        raise error
+    job.sleep(_AGAIN, wait)
