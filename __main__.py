@@ -124,9 +124,10 @@ def _simulator(_args: argparse.Namespace, rest: list[str]) -> int:
     from .simulator import cli
 
     parser = argparse.ArgumentParser(f"{PROGRAM} simulator", description=str(_HELP["simulator"]))
-    cli.add_arguments(parser)
+    language = host.language("")
+    cli.add_arguments(parser, language)
     options = parser.parse_args(rest)
-    options.language = host.language("")
+    options.language = language
     return cli.run(options)
 
 

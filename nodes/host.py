@@ -51,15 +51,13 @@ def stop_if_cancelled() -> None:
 
 
 def data_directory() -> Path:
-    """Give the folder of settings and ledger; made if missing.
+    """Give the folder of settings and ledger; whoever writes there makes it.
 
     `SILICONFLOW_DATA_DIR`, else ComfyUI's system user directory, which it never serves, else the
     platform's folder for application data.
     """
     chosen = os.environ.get("SILICONFLOW_DATA_DIR")
-    directory = Path(chosen).expanduser() if chosen else _comfy_directory() or _platform_directory()
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
+    return Path(chosen).expanduser() if chosen else _comfy_directory() or _platform_directory()
 
 
 def language(chosen: str) -> Language:

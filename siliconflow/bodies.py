@@ -35,6 +35,18 @@ def read(response: requests.Response, most: int, seconds: float) -> bytes:
     return bytes(content)
 
 
+def beginning(response: requests.Response, most: int, seconds: float) -> bytes:
+    """Give the first bytes of a body of which no more is wanted; the rest is not read."""
+    content = bytearray()
+    ends = time.monotonic() + seconds
+    unpack = _unpacker(response.headers.get("Content-Encoding", ""))
+    for chunk in chunks(response):
+        content += unpack(chunk, most)
+        if len(content) >= most or time.monotonic() > ends:
+            break
+    return bytes(content[:most])
+
+
 def chunks(response: requests.Response) -> Iterator[bytes]:
     """Give the bytes of a body as they come: never waiting for a whole chunk to be full."""
     read_some = getattr(response.raw, "read1", None)

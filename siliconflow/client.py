@@ -23,7 +23,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import MaxRetryError
 
 from .addresses import is_public
-from .bodies import OutOfBounds, read
+from .bodies import OutOfBounds, beginning, read
 from .download import Downloader
 from .errors import (
     TRACE_HEADER,
@@ -40,6 +40,8 @@ from .errors import (
 
 VERSION = "0.1.0"
 MOST_ANSWER_BYTES = 64 * 1024 * 1024
+MOST_REFUSAL_BYTES = 64 * 1024
+"""Of a refusal no more is read: its words stand at the beginning."""
 MOST_ANSWER_PARTS = 100_000
 """Objects, lists and values of an answer: more would cost more memory than any answer is worth."""
 _CONNECTIONS = 64
@@ -155,11 +157,13 @@ class Client:
 
     def _answer(self, response: requests.Response, model: str, started: float) -> Answer:
         known = Failure("", response.status_code, None, model, trace_of(response.headers))
+        refused = response.status_code != 200
+        how_much, most = (beginning, MOST_REFUSAL_BYTES) if refused else (read, MOST_ANSWER_BYTES)
         try:
-            text = read(response, MOST_ANSWER_BYTES, self._timeout[1]).decode("utf-8", "replace")
+            text = how_much(response, most, self._timeout[1]).decode("utf-8", "replace")
         except OutOfBounds as error:
             raise _unreadable(known, str(error)) from None
-        if response.status_code != 200:
+        if refused:
             raise from_response(response.status_code, response.headers, text, model)
         data = _json(text, known)
         if self._key in (json.dumps(data, ensure_ascii=False) if "\\u" in text else text):

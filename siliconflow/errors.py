@@ -23,7 +23,9 @@ _LONGEST_TRACE = 100
 _LARGEST_CODE = 10**9
 _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,\s*[A-Za-z0-9+/=_-]*")
 _BASE64_RUN = re.compile(r"[A-Za-z0-9+/=_-]{200,}")
-_TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
+_LONGEST_PAGE = 4000
+"""Characters of a page that are searched for words: the search takes their square."""
 _NO_TRACE = re.compile(r"[^\w.:/+=-]")
 _LIMIT = re.compile(r"\b([RTI]P[MHD])\b\s*limit", re.IGNORECASE)
 
@@ -352,7 +354,7 @@ def read_body(body: str) -> tuple[int | None, str]:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        return None, clean(_TAGS.sub(" ", html.unescape(body)))
+        return None, clean(html.unescape(_TAGS.sub(" ", body[:_LONGEST_PAGE])))
     if isinstance(value, dict):
         return _code(value.get("code")), clean(_message(value))
     return None, clean(value if isinstance(value, str) else "")

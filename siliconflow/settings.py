@@ -105,7 +105,7 @@ def _read(file: Path) -> dict[str, Any]:
         text = file.read_text(encoding="utf-8-sig")
         _keep_private(file)
         values = json.loads(text)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise _invalid(str(file), f"cannot be read ({type(error).__name__})", "无法读取") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .server import SITES, Simulator
 
@@ -29,6 +29,12 @@ TEXTS = {
         "charged": "charged {amount}",
         "gone": "the client had hung up",
         "taken": "Port {port} cannot be used: {error}. Choose another one with --port.",
+        "--port": "port to listen on; 0 takes any free one (default %(default)s)",
+        "--site": "whose models to serve: cn or com (default %(default)s)",
+        "--latency": "seconds a request takes (default %(default)s)",
+        "--ipm": "pictures per minute and model; no limit if absent",
+        "--balance": "money to begin with (default %(default)s)",
+        "--key": "the API key to let in (default %(default)s)",
         "stopped": "Stopped. {requests} request(s), {spent} spent, {balance} left.",
     },
     "zh": {
@@ -41,23 +47,30 @@ TEXTS = {
         "charged": "扣费 {amount}",
         "gone": "客户端已断开",
         "taken": "端口 {port} 无法使用：{error}。请用 --port 换一个端口。",
+        "--port": "监听端口，0 表示任选空闲端口（默认 %(default)s）",
+        "--site": "提供哪个站点的模型：cn 或 com（默认 %(default)s）",
+        "--latency": "每个请求耗时的秒数（默认 %(default)s）",
+        "--ipm": "每个模型每分钟的图片数；不填则不限",
+        "--balance": "初始余额（默认 %(default)s）",
+        "--key": "允许使用的 API 密钥（默认 %(default)s）",
         "stopped": "已停止。共 {requests} 个请求，花费 {spent}，余额 {balance}。",
     },
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the simulator command."""
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes any free port")
-    parser.add_argument("--site", choices=SITES, default="cn", help="whose models to serve")
-    parser.add_argument("--latency", type=_positive, default=0.0, help="seconds a request takes")
-    parser.add_argument(
-        "--ipm", type=_positive, help="pictures per minute and model; no limit if absent"
-    )
-    parser.add_argument(
-        "--balance", type=_money, default=Decimal("100.00"), help="money to begin with"
-    )
-    parser.add_argument("--key", default="sk-simulator", help="the API key to let in")
+def add_arguments(parser: argparse.ArgumentParser, language: str = "en") -> None:
+    """Add the options of the simulator command, explained in English or Chinese."""
+    texts = TEXTS.get(language, TEXTS["en"])
+    options: dict[str, dict[str, Any]] = {
+        "--port": {"type": int, "default": DEFAULT_PORT},
+        "--site": {"choices": SITES, "default": "cn"},
+        "--latency": {"type": _positive, "default": 0.0},
+        "--ipm": {"type": _positive},
+        "--balance": {"type": _money, "default": Decimal("100.00")},
+        "--key": {"default": "sk-simulator"},
+    }
+    for name, rules in options.items():
+        parser.add_argument(name, help=texts[name], **rules)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -72,6 +72,9 @@ def test_help_is_chinese_on_a_chinese_system(
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "检查密钥是否可用" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["simulator", "--help"])
+    assert "每个模型每分钟的图片数" in capsys.readouterr().out
 
 
 def test_an_argument_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,7 +74,6 @@ def test_a_cancel_is_raised_as_comfyui_s_own_exception(comfy: Any) -> None:
 
 def test_files_live_where_comfyui_never_serves_them(comfy: Any) -> None:
     assert host.data_directory() == comfy.user / "__siliconflow"
-    assert host.data_directory().is_dir()
 
 
 def test_an_older_comfyui_gets_the_same_folder(comfy: Any) -> None:

@@ -350,6 +350,17 @@ def test_without_a_ledger_the_picture_still_reaches_the_graph_with_a_note(
     assert pictures_paid(simulator) == 1
 
 
+def test_a_data_folder_that_cannot_be_made_costs_no_picture(
+    simulator: Simulator, run_node: Run, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("SILICONFLOW_DATA_DIR", str(tmp_path / "file" / "below"))
+    images, _, info = run_node(DRAW, **ASKED)
+    assert images.shape[0] == 1
+    assert "The ledger cannot be used" in info["notes"][0]
+    assert pictures_paid(simulator) == 1
+
+
 def test_a_damaged_stored_picture_is_downloaded_again(
     simulator: Simulator, run_node: Run, tmp_path: Any
 ) -> None:

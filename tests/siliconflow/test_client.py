@@ -175,6 +175,15 @@ def test_a_million_pictures_are_refused_before_they_are_read(serve: Any, answer:
         client(server.address).post("x", BODY)
 
 
+def test_of_a_refusal_only_the_beginning_is_read(serve: Any, answer: Any) -> None:
+    server = serve(answer(400, b'"' + b"x" * (30 << 20)))
+    tracemalloc.start()
+    with pytest.raises(errors.BadRequest):
+        client(server.address).post("x", BODY)
+    assert tracemalloc.get_traced_memory()[1] < 50 << 20
+    tracemalloc.stop()
+
+
 def test_an_answer_that_drips_is_given_up(serve: Any) -> None:
     def drip(connection: socket.socket, _request: bytes) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")

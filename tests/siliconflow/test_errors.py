@@ -1,5 +1,7 @@
 """Every body shape that the API answers with becomes the exception of its cause."""
 
+import time
+
 import pytest
 from comfyui_siliconflow.siliconflow import errors, texts
 from comfyui_siliconflow.siliconflow.errors import TRACE_HEADER, from_response, read_body
@@ -62,6 +64,13 @@ def test_the_api_s_own_words_are_found_in_every_body_shape(
     body: str, code: int | None, message: str
 ) -> None:
     assert read_body(body) == (code, message)
+
+
+@pytest.mark.parametrize("part", ["<", "<script", "&lt;", "<a ", "["])
+def test_a_page_of_any_size_is_read_at_once(part: str) -> None:
+    started = time.monotonic()
+    read_body(part * 1_000_000)
+    assert time.monotonic() - started < 2
 
 
 def test_a_message_has_status_code_words_advice_model_and_trace_id() -> None:
