@@ -197,8 +197,17 @@ class _Body:
         return self._content.read(size)
 
 
+class _Session(requests.Session):
+    """A session that never looks at redirects: requests would read their whole body for that."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Give none: the download looks at them itself, and a call has none."""
+        del resp
+        return None
+
+
 def _session(auth: requests.auth.AuthBase, *, local: bool) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.auth = auth
     session.headers["User-Agent"] = f"comfyui-siliconflow/{VERSION}"
     session.headers["Accept-Encoding"] = "identity"

@@ -118,6 +118,26 @@ def test_a_redirect_of_a_call_is_not_followed(serve: Any, answer: Any) -> None:
     assert elsewhere.requests == []
 
 
+@pytest.mark.parametrize("location", ["http://[::1/", "//", "http://x:port/"])
+def test_a_redirect_that_leads_nowhere_is_an_error_like_any_other(
+    serve: Any, answer: Any, location: str
+) -> None:
+    server = serve(answer(302, headers=f"Location: {location}\r\n"))
+    with pytest.raises(errors.WrongAddress):
+        client(server.address).post("x", BODY)
+    with pytest.raises(errors.DownloadFailed):
+        client(server.address).download(f"{server.address}/a")
+
+
+def test_the_body_of_a_redirect_is_not_read(serve: Any, answer: Any) -> None:
+    server = serve(answer(302, b"x" * (30 << 20), headers="Location: http://127.0.0.1:1/\r\n"))
+    tracemalloc.start()
+    with pytest.raises(errors.WrongAddress):
+        client(server.address).post("x", BODY)
+    assert tracemalloc.get_traced_memory()[1] < 50 << 20
+    tracemalloc.stop()
+
+
 @pytest.mark.parametrize("body", [b"", b"not json", b"\xff\xfe", b"[" * 100_000])
 def test_a_success_that_is_no_json_is_an_error(serve: Any, answer: Any, body: bytes) -> None:
     server = serve(answer(body=body))
