@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +35,8 @@ _DECODE_ERRORS = (
     ValueError,
     SyntaxError,
     EOFError,
+    struct.error,
+    zlib.error,
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,  # where warnings are errors
 )
@@ -167,7 +171,15 @@ def _decode(content: bytes, most_pixels: int) -> torch.Tensor:
                 f"尺寸为 {width}x{height}，超过 {most_pixels} 像素",
             )
         picture.load()
-        return torch.from_numpy(_pixels(ImageOps.exif_transpose(picture))).unsqueeze(0)
+        return torch.from_numpy(_pixels(_upright(picture))).unsqueeze(0)
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Apply the EXIF rotation; EXIF that cannot be read is no reason to lose a picture."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except (*_DECODE_ERRORS, KeyError, TypeError, IndexError):
+        return picture
 
 
 def _pixels(picture: Image.Image) -> npt.NDArray[np.float32]:

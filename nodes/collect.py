@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,12 +13,25 @@ from ..media.images import MediaError, decode
 from ..siliconflow.client import Client
 from ..siliconflow.errors import BadAnswer, BadPicture, Failure, RequestError
 from ..siliconflow.ledger import Entry, Facts, Kept
+from ..siliconflow.texts import Text
 from .job import Job
 from .records import Records
 
+PARALLEL_DOWNLOADS = 4
+
 
 class DamagedFile(Exception):
-    """A stored picture cannot be read any more."""
+    """A stored picture cannot be decoded any more; the ledger knows by now."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answered request whose pictures are wanted: `count` of them were named."""
+
+    job: Job
+    entry: Entry | None
+    facts: Facts
+    count: int
 
 
 class Collector:
@@ -35,10 +50,13 @@ class Collector:
         """Record an answer, then get its pictures; a file inside it is stored before that."""
         for place, source in enumerate(sources):
             if isinstance(source, bytes):
-                self._records.store(job, entry, place, source)
+                self._records.store(job, entry, place, len(sources), source)
         urls = [source if isinstance(source, str) else None for source in sources]
         self._records.answered(job, entry, facts, urls)
-        kept = [Kept(item, None) if isinstance(item, str) else item for item in sources]
+        kept = [
+            Kept(place, item, None) if isinstance(item, str) else item
+            for place, item in enumerate(sources)
+        ]
         return self.kept(job, entry, facts, kept)
 
     def kept(
@@ -46,23 +64,33 @@ class Collector:
     ) -> list[torch.Tensor]:
         """Decode every picture, fetching and storing those that are not here yet.
 
-        Raises `DamagedFile` for a stored one that cannot be read, `DownloadFailed`, `BadPicture`,
-        or `BadAnswer` for a file inside an answer that is no picture.
+        One that fails does not keep the others from being stored; then its error is raised:
+        `DownloadFailed`, `BadPicture`, `BadAnswer` for a file inside an answer that is no
+        picture, or `DamagedFile` for a stored one.
         """
-        found = [self._picture(job, entry, facts, *item) for item in enumerate(pictures)]
+        answered = Answered(job, entry, facts, len(pictures))
+        with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
+            found = list(pool.map(lambda item: self._tried(answered, item), pictures))
+        errors = [item for item in found if isinstance(item, Exception)]
+        if errors:
+            raise errors[0]
         if entry and entry.state != "stored":
             self._records.finish(job, entry)
-        return found
+        return [item for item in found if isinstance(item, torch.Tensor)]
 
-    def _picture(
-        self, job: Job, entry: Entry | None, facts: Facts, place: int, kept: Kept | bytes
-    ) -> torch.Tensor:
+    def _tried(self, answered: Answered, kept: Kept | bytes) -> torch.Tensor | Exception:
+        try:
+            return self._picture(answered, kept)
+        except (RequestError, DamagedFile) as error:
+            return error
+
+    def _picture(self, answered: Answered, kept: Kept | bytes) -> torch.Tensor:
         if isinstance(kept, bytes):
-            return self._decoded(kept, facts, BadAnswer)
+            return self._decoded(kept, answered.facts, BadAnswer)
         if kept.file:
-            return self._stored(kept.file)
-        content, picture = self._downloaded(str(kept.url), facts)
-        self._records.store(job, entry, place, content)
+            return self._stored(answered, kept.place, kept.file)
+        content, picture = self._downloaded(str(kept.url), answered.facts)
+        self._records.store(answered.job, answered.entry, kept.place, answered.count, content)
         return picture
 
     def _downloaded(self, url: str, facts: Facts) -> tuple[bytes, torch.Tensor]:
@@ -74,10 +102,22 @@ class Collector:
             content = self._client.download(url, self._model, facts.trace_id)
             return content, self._decoded(content, facts)
 
-    def _stored(self, file: Path) -> torch.Tensor:
+    def _stored(self, answered: Answered, place: int, file: Path) -> torch.Tensor:
+        """Decode a stored picture. Only a file that can be read and not decoded is damaged."""
+        facts = answered.facts
         try:
-            return decode(file.read_bytes(), self._most_pixels)
-        except (MediaError, OSError):
+            content = file.read_bytes()
+        except OSError as error:
+            said = Text(
+                f"a stored picture cannot be read: {error}", f"无法读取已保存的图片：{error}"
+            )
+            raise BadPicture(Failure(said, model=self._model, trace_id=facts.trace_id)) from None
+        try:
+            return self._decoded(content, facts)
+        except BadPicture:
+            if _is_large(content, self._most_pixels):
+                raise
+            self._records.damaged(answered.job, answered.entry, place)
             raise DamagedFile from None
 
     def _decoded(
@@ -86,5 +126,14 @@ class Collector:
         try:
             return decode(content, self._most_pixels)
         except MediaError as error:
-            said = f"a picture {error.en}"
+            said = Text(f"a picture {error.en}", f"图片{error.zh}")
             raise kind(Failure(said, model=self._model, trace_id=facts.trace_id)) from None
+
+
+def _is_large(content: bytes, most_pixels: int) -> bool:
+    """Tell whether a file is whole, and only beyond the limit of the settings."""
+    try:
+        decode(content)
+    except MediaError:
+        return False
+    return most_pixels > 0

@@ -20,6 +20,11 @@ class Flights(Generic[Result]):
         self._lock = threading.Lock()
         self._flying: dict[str, Future[Result]] = {}
 
+    def has(self, name: str) -> bool:
+        """Tell whether a request is under way."""
+        with self._lock:
+            return name in self._flying
+
     def share(self, name: str, work: Callable[[], Result]) -> tuple[Result, bool]:
         """Do `work`, or wait for who does it already: its result, and whether it was another's.
 

@@ -6,7 +6,7 @@ Two runs that begin at once are judged one after the other, each counting what t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from ..siliconflow.account import user_info
@@ -14,6 +14,7 @@ from ..siliconflow.client import Client
 from ..siliconflow.errors import GuardStopped
 from ..siliconflow.settings import Settings
 from ..siliconflow.texts import Text
+from .job import Job
 
 
 class Guard:
@@ -24,28 +25,55 @@ class Guard:
         self._lock = threading.Lock()
         self._under_way = 0
 
-    def reserve(self, settings: Settings, client: Client, asked: Callable[[], int]) -> int:
-        """Judge a run; give the pictures that it reserves, to be released when it ends.
+    def reserve(
+        self,
+        settings: Settings,
+        client: Client,
+        jobs: Sequence[Job],
+        unpaid: Callable[[Job], int],
+    ) -> None:
+        """Judge a run, and hold its pictures until each job is released.
 
-        `asked` counts the pictures that would be paid; it is called only if a bound is set.
-        Raises `GuardStopped` if a bound would be broken, and whatever asking for the balance
+        `unpaid` counts the pictures that a job would pay for; it is called only if a bound is
+        set. Raises `GuardStopped` if a bound would be broken, and whatever asking for the balance
         raises: a bound that cannot be checked is not passed.
         """
         if not settings.most_pictures and not settings.balance_floor:
-            return 0
-        pictures = asked()
-        with self._lock:
-            total = self._under_way + pictures
-            if pictures:
-                _check_count(settings, pictures, total)
-                _check_balance(settings, client, total)
-            self._under_way = total
-        return pictures
+            return
+        wanted = [unpaid(job) for job in jobs]
+        try:
+            if sum(wanted):
+                self._hold(settings, jobs, wanted)
+                self._check_balance(settings, client)
+        except BaseException:
+            self.release_all(jobs)
+            raise
 
-    def release(self, pictures: int) -> None:
-        """Give back what a run reserved."""
+    def release(self, job: Job) -> None:
+        """Let go of a job's pictures: it is at its end, or was never begun."""
         with self._lock:
-            self._under_way -= pictures
+            self._under_way -= job.reserved
+            job.reserved = 0
+
+    def release_all(self, jobs: Sequence[Job]) -> None:
+        """Let go of several jobs' pictures."""
+        for job in jobs:
+            self.release(job)
+
+    def _hold(self, settings: Settings, jobs: Sequence[Job], wanted: Sequence[int]) -> None:
+        with self._lock:
+            _check_count(settings, sum(wanted), self._under_way + sum(wanted))
+            for job, pictures in zip(jobs, wanted, strict=True):
+                job.reserved = pictures
+            self._under_way += sum(wanted)
+
+    def _check_balance(self, settings: Settings, client: Client) -> None:
+        """Ask for the balance, with no lock held, then judge by all that is under way."""
+        if settings.balance_floor:
+            balance = user_info(client).balance
+            with self._lock:
+                total = self._under_way
+            _check_floor(settings, balance, total)
 
 
 def _check_count(settings: Settings, pictures: int, total: int) -> None:
@@ -61,11 +89,8 @@ def _check_count(settings: Settings, pictures: int, total: int) -> None:
         )
 
 
-def _check_balance(settings: Settings, client: Client, total: int) -> None:
-    if not settings.balance_floor:
-        return
+def _check_floor(settings: Settings, balance: Decimal, total: int) -> None:
     floor, price = Decimal(str(settings.balance_floor)), Decimal(str(settings.picture_price))
-    balance = user_info(client).balance
     left = balance - price * total
     if left < floor:
         raise GuardStopped(

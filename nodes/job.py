@@ -39,6 +39,8 @@ class Job:
     """One request on its way. Only the thread that runs it changes it.
 
     `ends` tells that nobody waits for it any more: what is not sent yet is not sent then.
+    `kept` tells whether the ledger keeps what comes. `reserved` counts the pictures that the
+    spending guard holds for it.
     """
 
     ask: Ask
@@ -49,7 +51,10 @@ class Job:
     notes: list[Text] = field(default_factory=list)
     waits_for: Text | None = None
     waits_until: float = 0.0
-    sent_at: float | None = None
+    is_sent: bool = False
+    begun: bool = False
+    kept: bool = True
+    reserved: int = 0
 
     def wait(self, why: Text, seconds: float) -> None:
         """Show that the request waits, and for how long; raises `GaveUp` when the run ended."""

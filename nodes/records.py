@@ -30,10 +30,9 @@ _NO_LEDGER = Text(
 class Records:
     """What one run asks and tells the ledger. An entry of `None` is one that it never took."""
 
-    def __init__(self, ledger: Ledger, account: str, model: str, *, reuse: bool) -> None:
+    def __init__(self, ledger: Ledger, model: str, *, reuse: bool) -> None:
         """Ask nothing yet. Without `reuse` nothing that was done before is looked at."""
         self._ledger = ledger
-        self._account = account
         self._model = model
         self._reuse = reuse
 
@@ -43,7 +42,7 @@ class Records:
 
     def claim(self, job: Job, name: str) -> Entry | None:
         """Ask what is known of a request; waits while another process is at it."""
-        ask = partial(self._ledger.claim, name, self._account, self._model, reuse=self._reuse)
+        ask = partial(self._ledger.claim, name, self._model, reuse=self._reuse)
         while True:
             entry = self._safely(job, ask, default=None)
             if entry is None or entry.state != "busy":
@@ -59,9 +58,17 @@ class Records:
         """Tell what was answered."""
         self._tell(job, entry, lambda known: self._ledger.answered(known, facts, urls))
 
-    def store(self, job: Job, entry: Entry | None, place: int, content: bytes) -> None:
-        """Give a picture's file."""
-        self._tell(job, entry, lambda known: self._ledger.store(known, place, content))
+    def waiting(self, job: Job, entry: Entry | None) -> None:
+        """Tell that the request waits: whatever left before was surely not paid."""
+        self._tell(job, entry, self._ledger.waiting)
+
+    def sent(self, job: Job, entry: Entry | None) -> None:
+        """Tell that the request leaves."""
+        self._tell(job, entry, self._ledger.sent)
+
+    def store(self, job: Job, entry: Entry | None, place: int, count: int, content: bytes) -> None:
+        """Give the file of picture number `place` of `count`."""
+        self._tell(job, entry, lambda known: self._ledger.store(known, place, count, content))
 
     def finish(self, job: Job, entry: Entry | None) -> None:
         """Tell that every picture was given."""
@@ -71,9 +78,9 @@ class Records:
         """Tell that nothing came, and whether it may have been paid."""
         self._tell(job, entry, lambda known: self._ledger.failed(known, paid=paid))
 
-    def damaged(self, job: Job, entry: Entry | None) -> None:
-        """Tell that a stored picture cannot be read."""
-        self._tell(job, entry, self._ledger.damaged)
+    def damaged(self, job: Job, entry: Entry | None, place: int) -> None:
+        """Tell that a stored picture cannot be decoded."""
+        self._tell(job, entry, lambda known: self._ledger.damaged(known, place))
 
     def _tell(self, job: Job, entry: Entry | None, change: Callable[[Entry], None]) -> None:
         if entry is not None:
@@ -83,6 +90,7 @@ class Records:
         try:
             return work()
         except LedgerError as error:
+            job.kept = False
             job.note(_NO_LEDGER.format(reason=error))
             return default
 

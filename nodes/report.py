@@ -14,14 +14,20 @@ from .job import STAGES, Job
 class Report:
     """Bar and text of one run. `show` is cheap enough to be called several times a second."""
 
-    def __init__(self, progress: Progress, name: str, jobs: Sequence[Job]) -> None:
+    def __init__(self, progress: Progress) -> None:
         """Start the clock."""
         self._progress = progress
+        self._name = ""
+        self._jobs: Sequence[Job] = ()
+        self._asked = 0
+        self._started = time.monotonic()
+        self._shown: tuple[int, int] | None = None
+
+    def begin(self, name: str, jobs: Sequence[Job]) -> None:
+        """Tell what is asked for: from the model of this name."""
         self._name = name
         self._jobs = jobs
         self._asked = sum(job.ask.count for job in jobs)
-        self._started = time.monotonic()
-        self._shown: tuple[int, int] | None = None
 
     @property
     def seconds(self) -> float:
@@ -36,6 +42,10 @@ class Report:
             self._shown = state
             self._progress.text(self._waiting(state[0]))
             self._progress.value(done, STAGES * self._asked)
+
+    def failed(self, text: Text) -> None:
+        """Show what went wrong: some versions of the page show an error's name alone."""
+        self._progress.text(text)
 
     def done(self, count: int, width: int, height: int, seed: int) -> None:
         """Show what came."""
@@ -74,7 +84,7 @@ class Report:
     def _why_waiting(self) -> Text:
         """Say what the next request waits for, if nothing at all is under way."""
         waiting = [job for job in self._jobs if job.waits_for and job.stage < STAGES]
-        if not waiting or any(job.sent_at for job in self._jobs):
+        if not waiting or any(job.is_sent for job in self._jobs):
             return Text("", "")
         first = min(waiting, key=lambda job: job.waits_until)
         left = max(0, math.ceil(first.waits_until - time.monotonic()))

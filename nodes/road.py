@@ -5,14 +5,14 @@ All of it runs in a thread. The ledger is told before each step that cannot be t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from ..siliconflow import images as api
 from ..siliconflow.client import Client
-from ..siliconflow.errors import RequestError, SiliconFlowError
+from ..siliconflow.errors import Failure, RequestError, SiliconFlowError, Unforeseen
 from ..siliconflow.ledger import Entry, Facts, Ledger, State, account_of, fingerprint
 from ..siliconflow.settings import Settings
 from ..siliconflow.texts import Text
@@ -39,12 +39,13 @@ class Road:
         self._account = account
         self._reuse = settings.reuse
         self._urls = DataUrls(plan)
-        self._records = Records(ledger, account, model, reuse=settings.reuse)
-        self._sender = Sender(client, gate_of(account, model), settings.longest_wait)
+        self._records = Records(ledger, model, reuse=settings.reuse)
+        gate = gate_of(account, model)
+        self._sender = Sender(client, self._records, gate, settings.longest_wait)
         self._collector = Collector(client, self._records, model, most_pixels)
 
     def take(self, job: Job) -> None:
-        """Take a job to its end; what went wrong on purpose is left in `job.error`."""
+        """Take a job to its end; what went wrong is left in `job.error`."""
         try:
             self._obtain(job, job.ask)
             job.stage = STAGES
@@ -52,18 +53,34 @@ class Road:
             job.error = error
         except GaveUp:
             return
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not hide what was paid
+            job.error = _unforeseen(error, str(job.ask.body["model"]))
 
-    def unpaid(self, jobs: Sequence[Job]) -> int:
-        """Count the pictures that would be paid, were the jobs run now."""
-        return sum(job.ask.count for job in jobs if not self._is_paid(job, job.ask))
+    def unpaid(self, job: Job) -> int:
+        """Count the pictures that would be paid, were the job run now."""
+        return self._unpaid(job, job.ask)
+
+    def _unpaid(self, job: Job, ask: Ask) -> int:
+        if self._is_paid(job, ask):
+            return 0
+        if not self._is_split(job, ask):
+            return ask.count
+        return sum(self._unpaid(job, half) for half in ask.halves())
 
     def _is_paid(self, job: Job, ask: Ask) -> bool:
-        return self._records.is_paid(job, self._name(self._body(ask)))
+        name = self._name(self._body(ask))
+        return self._records.is_paid(job, name) or (self._reuse and _FLIGHTS.has(name))
+
+    def _is_split(self, job: Job, ask: Ask) -> bool:
+        """Tell whether parts of a request were paid one by one, because a limit asked for it."""
+        return ask.count > 1 and any(
+            self._is_paid(job, half) or self._is_split(job, half) for half in ask.halves()
+        )
 
     def _obtain(self, job: Job, ask: Ask) -> None:
         """Get the pictures of a request, in two parts where the rate limit asks for it."""
         result = None
-        if not self._sender.is_too_heavy(ask.count) or self._is_paid(job, ask):
+        if self._is_paid(job, ask) or not self._goes_in_parts(job, ask):
             with suppress(TooHeavy):
                 result = self._shared(job, ask)
         if result:
@@ -71,6 +88,9 @@ class Road:
             return
         for half in ask.halves():
             self._obtain(job, half)
+
+    def _goes_in_parts(self, job: Job, ask: Ask) -> bool:
+        return self._sender.is_too_heavy(ask.count) or self._is_split(job, ask)
 
     def _shared(self, job: Job, ask: Ask) -> Result:
         """Take a request, together with whoever asks for the same at the same time."""
@@ -91,29 +111,28 @@ class Road:
             return Result(result.pictures, result.facts, "joined") if joined else result
 
     def _found_or_sent(self, job: Job, ask: Ask, name: str, body: Mapping[str, Any]) -> Result:
-        """Take what the ledger has, else send."""
-        entry = self._records.claim(job, name)
-        if entry is None or entry.state == "new":
-            return self._paid(job, ask, body, entry)
-        try:
-            pictures = self._collector.kept(job, entry, entry.facts, entry.pictures)
-        except DamagedFile:
-            self._records.damaged(job, entry)
-            return self._found_or_sent(job, ask, name, body)
-        return Result(pictures, entry.facts, _ORIGINS[entry.state])
+        """Take what the ledger has, else send; a damaged file is looked for once more."""
+        for _ in range(1 + ask.count):
+            entry = self._records.claim(job, name)
+            if entry is None or entry.state == "new":
+                return self._paid(job, ask, body, entry)
+            with suppress(DamagedFile):
+                pictures = self._collector.kept(job, entry, entry.facts, entry.pictures)
+                _note_missing(job, ask, len(pictures))
+                return Result(pictures, entry.facts, _ORIGINS[entry.state])
+        return self._paid(job, ask, body, None)
 
     def _paid(self, job: Job, ask: Ask, body: Mapping[str, Any], entry: Entry | None) -> Result:
         """Send the request, and tell the ledger what came of it."""
         try:
-            found = self._sender.send(job, ask.count, body)
+            found = self._sender.send(job, entry, ask.count, body)
         except BaseException as error:
             self._records.failed(job, entry, paid=_may_be_paid(error))
             raise
         job.stage = max(job.stage, 2)
         facts = Facts(found.trace_id, found.seed, found.inference, found.seconds)
         pictures = self._collector.answered(job, entry, facts, found.sources)
-        if len(pictures) != ask.count:
-            job.note(_FEWER.format(came=len(pictures), asked=ask.count))
+        _note_missing(job, ask, len(pictures))
         return Result(pictures, facts, "paid")
 
     def _body(self, ask: Ask) -> dict[str, Any]:
@@ -121,6 +140,17 @@ class Road:
 
     def _name(self, body: Mapping[str, Any]) -> str:
         return fingerprint(self._account, api.PATH, body)
+
+
+def _note_missing(job: Job, ask: Ask, came: int) -> None:
+    if came != ask.count:
+        job.note(_FEWER.format(came=came, asked=ask.count))
+
+
+def _unforeseen(error: Exception, model: str) -> Unforeseen:
+    found = Unforeseen(Failure(f"{type(error).__name__}: {error}"[:300], model=model))
+    found.__cause__ = error
+    return found
 
 
 def _may_be_paid(error: BaseException) -> bool:

@@ -12,11 +12,10 @@ import asyncio
 import json
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -24,7 +23,7 @@ from ..media.images import Resized, to_batch
 from ..siliconflow import settings as settings_file
 from ..siliconflow import texts
 from ..siliconflow.client import Client
-from ..siliconflow.errors import Failure, PartialFailure, ReadTimeout, SiliconFlowError
+from ..siliconflow.errors import PartialFailure, SiliconFlowError
 from ..siliconflow.ledger import Ledger
 from ..siliconflow.settings import Settings
 from ..siliconflow.texts import Text
@@ -36,10 +35,23 @@ from .report import Report
 from .road import Road
 from .threads import in_thread
 
+Kind = TypeVar("Kind")
+
 POLL_SECONDS = 0.2
-GRACE_SECONDS = 30.0
-"""How long after the read timeout a node still waits for a request that never ends."""
 _GUARD = Guard()
+_KEPT = Text(
+    "{made} pictures came and are kept: queue the same again to get them free and ask for the"
+    " missing ones alone.",
+    "已收到的 {made} 张图片会保留：重新运行相同内容即可免费取回，只请求缺少的部分。",
+)
+_NOT_KEPT = Text(
+    "{made} pictures came and are not kept: the same again would be paid in full.",
+    "已收到 {made} 张图片但没有保留：重新运行相同内容会全部重新扣费。",
+)
+_SAME_AGAIN = Text(
+    "The same again is: seed {seed}, with control after generate on fixed.",
+    "要重新运行相同内容：种子设为 {seed}，“生成后控制”设为固定（fixed）。",
+)
 
 
 def current_settings() -> Settings:
@@ -78,29 +90,67 @@ async def generate(
     sent, a `RequestError` of the cause if a single request failed, `PartialFailure` if several
     were made.
     """
+    report = Report(host.progress())
+    try:
+        return await _run(task, inputs, images, report)
+    except SiliconFlowError as error:
+        report.failed(error.text)
+        raise
+
+
+async def _run(
+    task: str,
+    inputs: Mapping[str, Any],
+    images: Mapping[str, torch.Tensor | None],
+    report: Report,
+) -> tuple[torch.Tensor, int, str]:
     settings = current_settings()
-    plan = await in_thread(partial(make, task, inputs, images, settings.site))
+    plan = await _polled(partial(make, task, inputs, images, settings.site))
     client = client_for(settings)
     road = Road(settings, client, ledger_for(settings), plan)
     ends = threading.Event()
-    jobs = [Job(ask, ends) for ask in plan.asks]
-    report = Report(host.progress(), plan.model.name, jobs)
-    reserved = await in_thread(
-        partial(_GUARD.reserve, settings, client, partial(road.unpaid, jobs))
-    )
+    jobs = [Job(ask, ends, kept=settings.reuse) for ask in plan.asks]
+    report.begin(plan.model.name, jobs)
     try:
-        await _run_all(jobs, road.take, settings, report)
+        await _polled(partial(_reserve, settings, client, road, jobs))
+        await _run_all(jobs, partial(_take, road), settings, report)
     finally:
         ends.set()
-        _GUARD.release(reserved)
+        _GUARD.release_all([job for job in jobs if not job.begun])
     return await _outputs(plan, jobs, report)
+
+
+def _reserve(settings: Settings, client: Client, road: Road, jobs: Sequence[Job]) -> None:
+    _GUARD.reserve(settings, client, jobs, road.unpaid)
+    if jobs[0].ends.is_set():
+        _GUARD.release_all(jobs)
+
+
+def _take(road: Road, job: Job) -> None:
+    """Take a job to its end; what it reserved is let go when it is over, not when its node is."""
+    try:
+        road.take(job)
+    finally:
+        _GUARD.release(job)
+
+
+async def _polled(work: Callable[[], Kind]) -> Kind:
+    """Do `work` in a thread, and look for a cancel meanwhile."""
+    task = asyncio.create_task(in_thread(work))
+    try:
+        while not task.done():
+            host.stop_if_cancelled()
+            await asyncio.wait({task}, timeout=POLL_SECONDS)
+    finally:
+        task.cancel()
+    return task.result()
 
 
 async def _outputs(
     plan: Plan, jobs: Sequence[Job], report: Report
 ) -> tuple[torch.Tensor, int, str]:
     _raise_failures(jobs)
-    batch, resized = await in_thread(
+    batch, resized = await _polled(
         partial(to_batch, [picture for job in jobs for picture in job.pictures])
     )
     seeds = [seed for job in jobs for seed in job.seeds]
@@ -135,59 +185,56 @@ async def _run_all(
     async def run(job: Job) -> None:
         async with slots:
             if not any(other.error and getattr(other.error, "repeats", True) for other in jobs):
+                job.begun = True
                 await in_thread(partial(work, job))
 
-    tasks = {asyncio.create_task(run(job)): job for job in jobs}
+    tasks = [asyncio.create_task(run(job)) for job in jobs]
     try:
-        await _watch(tasks, report, settings.read_timeout + GRACE_SECONDS)
+        await _watch(tasks, report)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    for task, job in tasks.items():
-        if not task.cancelled() or job.error is None:
-            task.result()
+    for task in tasks:
+        task.result()
 
 
-async def _watch(tasks: Mapping[asyncio.Task[None], Job], report: Report, longest: float) -> None:
+async def _watch(tasks: Sequence[asyncio.Task[None]], report: Report) -> None:
     pending = set(tasks)
     while pending:
         host.stop_if_cancelled()
         report.show()
-        for task in pending:
-            _give_up_if_overdue(task, tasks[task], longest)
         _, pending = await asyncio.wait(pending, timeout=POLL_SECONDS)
-
-
-def _give_up_if_overdue(task: asyncio.Task[None], job: Job, longest: float) -> None:
-    """End the wait for an answer that drips: each byte comes in time, and the whole never does."""
-    if job.sent_at is not None and time.monotonic() - job.sent_at > longest and not job.error:
-        job.error = ReadTimeout(Failure(model=str(job.ask.body["model"])))
-        task.cancel()
 
 
 def _raise_failures(jobs: Sequence[Job]) -> None:
     errors = [job.error for job in jobs if job.error]
     if not errors:
         return
-    if len(jobs) == 1:
-        raise errors[0]
-    raise PartialFailure(_failure_story(jobs, errors), [*errors])
+    several = PartialFailure(_failure_story(jobs, errors), [*errors])
+    error = several if len(jobs) > 1 else errors[0]
+    for note in dict.fromkeys(note for job in jobs for note in job.notes):
+        error.add(note)
+    if any(getattr(item, "charged", True) is not False for item in errors) or _came(jobs):
+        error.add(_SAME_AGAIN.format(seed=jobs[0].ask.seed))
+    raise error
+
+
+def _came(jobs: Sequence[Job]) -> int:
+    return sum(len(job.pictures) for job in jobs)
 
 
 def _failure_story(jobs: Sequence[Job], errors: Sequence[SiliconFlowError]) -> Text:
-    made = sum(len(job.pictures) for job in jobs)
-    failed = [str(at) for at, job in enumerate(jobs, 1) if job.error]
+    failed = ", ".join(str(at) for at, job in enumerate(jobs, 1) if job.error)
     unsent = sum(not job.results and job.error is None for job in jobs)
+    made = _came(jobs)
+    kept = (_KEPT if all(job.kept for job in jobs) else _NOT_KEPT).format(made=made)
     first = errors[0].text
     return Text(
-        f"{len(errors)} of {len(jobs)} requests failed (number {', '.join(failed)}), {unsent} were"
-        f" not sent. {made} pictures came and are kept: queue the same again to get them free and"
-        f" ask for the missing ones alone. The first failure:\n{first.en}",
-        f"{len(jobs)} 个请求中有 {len(errors)} 个失败（第 {', '.join(failed)} 个），"
-        f"{unsent} 个没有发送。"
-        f"已收到的 {made} 张图片会保留：重新运行相同内容即可免费取回，只请求缺少的部分。"
-        f"第一个错误：\n{first.zh}",
+        f"{len(errors)} of {len(jobs)} requests failed (number {failed}), {unsent} were not sent."
+        f" {kept.en} The first failure:\n{first.en}",
+        f"{len(jobs)} 个请求中有 {len(errors)} 个失败（第 {failed} 个），{unsent} 个没有发送。"
+        f"{kept.zh}第一个错误：\n{first.zh}",
     )
 
 

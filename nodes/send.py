@@ -13,9 +13,11 @@ from ..siliconflow import images as api
 from ..siliconflow import retries
 from ..siliconflow.client import Client
 from ..siliconflow.errors import Failure, NotConnected, RateLimited, RequestError, WaitTooLong
+from ..siliconflow.ledger import Entry
 from ..siliconflow.pacing import Gate, Sent
 from ..siliconflow.texts import Text
 from .job import Job
+from .records import Records
 
 _DICE = random.SystemRandom()
 _GATES: dict[tuple[str, str], Gate] = {}
@@ -37,9 +39,10 @@ def gate_of(account: str, model: str) -> Gate:
 class Sender:
     """Sends the requests of one run."""
 
-    def __init__(self, client: Client, gate: Gate, longest_wait: float) -> None:
+    def __init__(self, client: Client, records: Records, gate: Gate, longest_wait: float) -> None:
         """Send nothing yet. `longest_wait` in seconds bounds all waits of one request together."""
         self._client = client
+        self._records = records
         self._gate = gate
         self._longest_wait = longest_wait
 
@@ -47,7 +50,9 @@ class Sender:
         """Tell whether the limit is known never to let a request for `count` pictures pass."""
         return self._gate.is_too_heavy(count)
 
-    def send(self, job: Job, count: int, body: Mapping[str, Any]) -> api.Generation:
+    def send(
+        self, job: Job, entry: Entry | None, count: int, body: Mapping[str, Any]
+    ) -> api.Generation:
         """Send a request for `count` pictures and give its answer.
 
         Raises a `RequestError` of the cause, `WaitTooLong`, `TooHeavy`, or `GaveUp` if the run
@@ -58,15 +63,18 @@ class Sender:
         while True:
             note = self._gate.enter(count, partial(_wait_for_turn, job, ends, last))
             job.go_on()
+            self._records.sent(job, entry)
             try:
                 return self._once(job, body, note)
             except RequestError as error:
                 tries += 1
                 last = error.failure
-                _wait_before_the_next(job, error, tries, ends)
+                wait = _wait_before_the_next(error, tries, ends)
+            self._records.waiting(job, entry)
+            job.sleep(_AGAIN, wait)
 
     def _once(self, job: Job, body: Mapping[str, Any], note: Sent) -> api.Generation:
-        job.sent_at = time.monotonic()
+        job.is_sent = True
         try:
             generation = api.generate(self._client, body)
         except RateLimited as error:
@@ -77,7 +85,7 @@ class Sender:
             self._gate.undone(note)
             raise
         finally:
-            job.sent_at = None
+            job.is_sent = False
         self._gate.passed(note)
         return generation
 
@@ -88,9 +96,9 @@ def _wait_for_turn(job: Job, ends: float, last: Failure, seconds: float) -> None
     job.wait(_LIMIT, seconds)
 
 
-def _wait_before_the_next(job: Job, error: RequestError, tries: int, ends: float) -> None:
-    """Wait as long as this error asks for; raises it if it must not be sent again."""
+def _wait_before_the_next(error: RequestError, tries: int, ends: float) -> float:
+    """Give the seconds that this error asks to wait; raises it if it must not be sent again."""
     wait = retries.delay(error, tries, _DICE)
     if wait is None or time.monotonic() + wait > ends:
         raise error
-    job.sleep(_AGAIN, wait)
+    return wait

@@ -16,6 +16,12 @@ _WINDOW_BITS = {"gzip": 31, "deflate": 15}
 class OutOfBounds(Exception):
     """The body is too large, too slow, or compressed in a way that was not asked for."""
 
+    def __init__(self, en: str, zh: str) -> None:
+        """Say which, in English and Chinese."""
+        super().__init__(en)
+        self.en = en
+        self.zh = zh
+
 
 def read(response: requests.Response, most: int, seconds: float) -> bytes:
     """Give the body; raises `OutOfBounds` beyond `most` bytes, compressed or not, or `seconds`.
@@ -29,9 +35,9 @@ def read(response: requests.Response, most: int, seconds: float) -> bytes:
     for chunk in chunks(response):
         content += unpack(chunk, most - len(content) + 1)
         if len(content) > most:
-            raise OutOfBounds(f"it is larger than {most >> 20} MiB")
+            raise OutOfBounds(f"it is larger than {most >> 20} MiB", f"超过 {most >> 20} MiB")
         if time.monotonic() > ends:
-            raise OutOfBounds("it comes too slowly")
+            raise OutOfBounds("it comes too slowly", "传输过慢")
     return bytes(content)
 
 
@@ -60,6 +66,7 @@ def chunks(response: requests.Response) -> Iterator[bytes]:
 def _unpacker(encoding: str) -> Callable[[bytes, int], bytes]:
     if encoding in {"", "identity"}:
         return lambda chunk, _most: chunk
-    if encoding not in _WINDOW_BITS:
-        raise OutOfBounds(f"it is packed as {encoding[:20]!r}")
-    return zlib.decompressobj(_WINDOW_BITS[encoding]).decompress
+    bits = _WINDOW_BITS.get(encoding.lower())
+    if bits is None:
+        raise OutOfBounds("it is packed in a way that was not asked for", "采用了未知的压缩方式")
+    return zlib.decompressobj(bits).decompress

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -19,11 +18,10 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import MaxRetryError
 
 from .addresses import is_public
 from .bodies import OutOfBounds, beginning, read
+from .connections import Adapter, Deadline
 from .download import Downloader
 from .errors import (
     TRACE_HEADER,
@@ -35,8 +33,10 @@ from .errors import (
     RequestError,
     clean,
     from_response,
+    reason_of,
     trace_of,
 )
+from .texts import Text
 
 VERSION = "0.1.0"
 MOST_ANSWER_BYTES = 64 * 1024 * 1024
@@ -44,15 +44,15 @@ MOST_REFUSAL_BYTES = 64 * 1024
 """Of a refusal no more is read: its words stand at the beginning."""
 MOST_ANSWER_PARTS = 100_000
 """Objects, lists and values of an answer: more would cost more memory than any answer is worth."""
-_CONNECTIONS = 64
 _BLOCK = 256 * 1024
 _CONNECTION_ERRORS = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
     zlib.error,
     OSError,
+    ValueError,
 )
-_OBJECT = re.compile(r"<[^<>]*>:?\s*|\w+\(host='[^']*', port=\d+\):\s*")
+_TIMEOUTS = (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError)
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ class Client:
         self.most_bytes = most_bytes
         self._timeout = (connect_timeout, read_timeout)
         local = self.base_url.startswith("http://")
-        self._api = _session(_Bearer(key), local=local)
-        self._plain = _session(_Anonymous(), local=local)
+        self._api = _session(_Bearer(key), Adapter(lambda: False), local=local)
+        self._plain = _session(_Anonymous(), Adapter(lambda: not self._is_private), local=local)
 
     def __repr__(self) -> str:
         """Show the address, never the key."""
@@ -123,21 +123,32 @@ class Client:
         return self._downloader.fetch(url, Failure(model=model, trace_id=trace_id))
 
     @cached_property
+    def _is_private(self) -> bool:
+        """Whether the API itself is on this machine or in a private network."""
+        return not is_public(urlsplit(self.base_url).hostname or "")
+
+    @property
     def _downloader(self) -> Downloader:
-        private = not is_public(urlsplit(self.base_url).hostname or "")
-        return Downloader(self._plain, self._timeout, private, self.most_bytes)
+        return Downloader(self._plain, self._timeout, self._is_private, self.most_bytes)
 
     def _call(
         self, method: str, path: str, model: str, body: _Body | None, **options: Any
     ) -> Answer:
+        deadline = Deadline(sum(self._timeout))
         try:
-            return self._send(method, path, model, body, **options)
+            with deadline:
+                answer = self._send(method, path, model, body, **options)
+            return answer
         except RequestError as error:
-            raise type(error)(self._hidden(error.failure)) from None
+            # A connection that was cut within the headers looks like an empty answer.
+            kind = ReadTimeout if deadline.is_over else type(error)
+            raise kind(self._hidden(error.failure)) from None
         except _CONNECTION_ERRORS as error:
-            sent = body is not None and body.left
-            failure = self._hidden(Failure(_reason(error), model=model))
-            raise _from_connection(error, failure, sent=sent) from None
+            failure = self._hidden(Failure(reason_of(error), model=model))
+            if not (body and body.left):
+                raise NotConnected(failure) from None
+            late = deadline.is_over or isinstance(error, _TIMEOUTS)
+            raise (ReadTimeout if late else ConnectionLost)(failure) from None
 
     def _send(
         self, method: str, path: str, model: str, body: _Body | None, **options: Any
@@ -162,21 +173,21 @@ class Client:
         try:
             text = how_much(response, most, self._timeout[1]).decode("utf-8", "replace")
         except OutOfBounds as error:
-            raise _unreadable(known, str(error)) from None
+            raise _unreadable(known, Text(error.en, error.zh)) from None
         if refused:
             raise from_response(response.status_code, response.headers, text, model)
         data = _json(text, known)
         if self._key in (json.dumps(data, ensure_ascii=False) if "\\u" in text else text):
-            raise BadAnswer(_told(known, "it holds the API key"))
+            raise BadAnswer(_told(known, Text("it holds the API key", "其中含有 API 密钥")))
         return Answer(data, self._hidden(known).trace_id, time.monotonic() - started)
 
     def _hidden(self, failure: Failure) -> Failure:
         """Take the key out of what the service said, for it goes into messages and the ledger."""
-        message, trace_id = (
-            text.replace(self._key, "…") if self._key else text
-            for text in (failure.message, failure.trace_id)
-        )
-        return replace(failure, message=clean(message), trace_id=trace_id)
+        trace_id = failure.trace_id.replace(self._key, "…") if self._key else failure.trace_id
+        message = failure.message
+        if isinstance(message, str) and self._key:
+            message = clean(message.replace(self._key, "…"))
+        return replace(failure, message=message, trace_id=trace_id)
 
 
 class _Body:
@@ -206,7 +217,7 @@ class _Session(requests.Session):
         return None
 
 
-def _session(auth: requests.auth.AuthBase, *, local: bool) -> requests.Session:
+def _session(auth: requests.auth.AuthBase, adapter: Adapter, *, local: bool) -> requests.Session:
     session = _Session()
     session.auth = auth
     session.headers["User-Agent"] = f"comfyui-siliconflow/{VERSION}"
@@ -216,40 +227,27 @@ def _session(auth: requests.auth.AuthBase, *, local: bool) -> requests.Session:
     # Cookies would be shared state between threads, and the API needs none.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+        session.mount(scheme, adapter)
     return session
 
 
 def _json(text: str, known: Failure) -> Any:
     if sum(map(text.count, "{[,")) > MOST_ANSWER_PARTS:
-        raise BadAnswer(_told(known, "it has too many parts"))
+        raise BadAnswer(_told(known, Text("it has too many parts", "内容过多")))
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        start = clean(text[:200]) or "it is empty"
+        start = clean(text[:200]) or Text("it is empty", "内容为空")
         raise BadAnswer(_told(known, start)) from None
 
 
-def _unreadable(known: Failure, message: str) -> RequestError:
+def _unreadable(known: Failure, message: Text) -> RequestError:
     """Give the error of a body that could not be read; its status alone says what is known."""
     if known.status == 200:
         return BadAnswer(_told(known, message))
-    return from_response(known.status or 0, {TRACE_HEADER: known.trace_id}, message, known.model)
+    headers = {TRACE_HEADER: known.trace_id}
+    return from_response(known.status or 0, headers, str(message), known.model)
 
 
-def _told(known: Failure, message: str) -> Failure:
+def _told(known: Failure, message: str | Text) -> Failure:
     return replace(known, message=message)
-
-
-def _from_connection(error: Exception, failure: Failure, *, sent: bool) -> RequestError:
-    if not sent:
-        return NotConnected(failure)
-    if isinstance(error, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError):
-        return ReadTimeout(failure)
-    return ConnectionLost(failure)
-
-
-def _reason(error: Exception) -> str:
-    inner = error.args[0] if error.args else error
-    reason = inner.reason if isinstance(inner, MaxRetryError) else inner
-    return clean(_OBJECT.sub("", str(reason))) or type(error).__name__

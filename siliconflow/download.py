@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -18,11 +18,14 @@ import urllib3
 
 from .addresses import is_loopback, is_public
 from .bodies import chunks
-from .errors import DownloadFailed, Failure
+from .connections import Deadline, PrivateAddress
+from .errors import DownloadFailed, Failure, ResultRefused, reason_of
+from .texts import Text
 
 MOST_REDIRECTS = 5
 WAITS = (0.5, 1.0, 2.0)
 """Seconds to wait after each failed try before the next one."""
+_LONGEST_LENGTH = 16
 _RANGE = re.compile(r"bytes (\d+)-\d*/(\d+|\*)")
 
 
@@ -39,6 +42,15 @@ class Broken(Exception):
     """A try that ended early; what has arrived is kept."""
 
 
+_CONNECTION_ERRORS = (
+    Broken,
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    OSError,
+    ValueError,
+)
+
+
 @dataclass(frozen=True)
 class Downloader:
     """Downloads through one session. `private` allows loopback and private addresses."""
@@ -49,22 +61,28 @@ class Downloader:
     most_bytes: int
 
     def fetch(self, url: str, known: Failure) -> bytes:
-        """Give the whole file; raises `DownloadFailed` after the last try."""
+        """Give the whole file; raises `DownloadFailed` after the last try,
+        or `ResultRefused` for what no further try would mend."""
         partial = Partial(bytearray())
         for wait in (*WAITS, None):
             try:
                 self._continue(url, partial, known)
                 return bytes(partial.content)
-            except (Broken, requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            except PrivateAddress:
+                raise _not_public(known) from None
+            except _CONNECTION_ERRORS as error:
                 if wait is None:
-                    raise failed(known, str(error) or type(error).__name__) from None
+                    raise DownloadFailed(replace(known, message=reason_of(error))) from None
                 time.sleep(wait)
         raise AssertionError  # the last try returns or raises
 
     def _continue(self, url: str, partial: Partial, known: Failure) -> None:
-        with self._open(url, partial, known) as response:
+        deadline = Deadline(sum(self.timeout))
+        with deadline, self._open(url, partial, known) as response:
             self._prepare(response, partial, known)
             self._read(response, partial, known)
+        if deadline.is_over:
+            raise Broken("it comes too slowly")
         if partial.total is not None and len(partial.content) != partial.total:
             raise Broken(f"{len(partial.content)} of {partial.total} bytes came")
 
@@ -82,7 +100,7 @@ class Downloader:
                 return response
             response.close()
             url = _joined(url, response.headers["Location"], known)
-        raise failed(known, f"more than {MOST_REDIRECTS} redirects")
+        raise refused(known, "it is redirected again and again", "链接一再跳转")
 
     def _prepare(self, response: requests.Response, partial: Partial, known: Failure) -> None:
         """Decide whether this answer goes on where the last one broke, or begins anew."""
@@ -92,26 +110,23 @@ class Downloader:
         if status in {408, 416, 429} or status >= 500:
             raise Broken(f"HTTP {status}")
         if status not in {200, 206}:
-            raise failed(known, f"HTTP {status}")
+            raise refused(known, f"HTTP {status}", f"HTTP {status}")
         if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise failed(known, "it is compressed, which was not asked for")
+            raise refused(known, "it is packed, which was not asked for", "内容被压缩")
         if status == 200 or not _goes_on(response, partial):
             _begin(response, partial)
         if partial.total is not None and partial.total > self.most_bytes:
-            raise failed(known, f"it is larger than {self.most_bytes >> 20} MiB")
+            raise _too_large(known, self.most_bytes)
 
     def _read(self, response: requests.Response, partial: Partial, known: Failure) -> None:
-        ends = time.monotonic() + self.timeout[1]
         for chunk in chunks(response):
             partial.content += chunk
             if len(partial.content) > self.most_bytes:
-                raise failed(known, f"it is larger than {self.most_bytes >> 20} MiB")
-            if time.monotonic() > ends:
-                raise failed(known, "it comes too slowly")
+                raise _too_large(known, self.most_bytes)
 
 
 def check_address(url: str, known: Failure, *, private: bool) -> None:
-    """Raise `DownloadFailed` unless `url` is https on a public address.
+    """Raise `ResultRefused` unless `url` is https on a public address.
 
     With `private`, http on this machine and private addresses are good too.
     """
@@ -119,23 +134,32 @@ def check_address(url: str, known: Failure, *, private: bool) -> None:
         parts = urlsplit(url)
         host = parts.hostname or ""
     except ValueError:
-        raise failed(known, "its URL is none") from None
+        raise refused(known, "its URL is none", "链接无效") from None
     if parts.scheme != "https" and not (private and parts.scheme == "http" and is_loopback(host)):
-        raise failed(known, "its URL is not https")
+        raise refused(known, "its URL is not https", "链接不是 https")
     if not host or parts.username or not (private or is_public(host)):
-        raise failed(known, "its URL is not on a public address")
+        raise _not_public(known)
 
 
 def _joined(url: str, location: str, known: Failure) -> str:
     try:
         return urljoin(url, location)
     except ValueError:
-        raise failed(known, "its redirect leads nowhere") from None
+        raise refused(known, "its redirect leads nowhere", "跳转地址无效") from None
 
 
-def failed(known: Failure, message: str) -> DownloadFailed:
-    """Build the error of a download of the request that `known` tells about."""
-    return DownloadFailed(Failure(message, None, None, known.model, known.trace_id))
+def refused(known: Failure, en: str, zh: str) -> ResultRefused:
+    """Build the error of a result that is not taken, now or later."""
+    return ResultRefused(replace(known, message=Text(en, zh)))
+
+
+def _not_public(known: Failure) -> ResultRefused:
+    return refused(known, "its URL is not on a public address", "链接不在公网地址上")
+
+
+def _too_large(known: Failure, most_bytes: int) -> ResultRefused:
+    most = most_bytes >> 20
+    return refused(known, f"it is larger than {most} MiB", f"超过 {most} MiB")
 
 
 def _headers(partial: Partial) -> Mapping[str, str]:
@@ -160,5 +184,5 @@ def _begin(response: requests.Response, partial: Partial) -> None:
     length = response.headers.get("Content-Length", "")
     tag = response.headers.get("ETag", "")
     partial.content.clear()
-    partial.total = int(length) if length.isdecimal() else None
+    partial.total = int(length) if length.isdecimal() and len(length) < _LONGEST_LENGTH else None
     partial.tag = "" if tag.startswith("W/") else tag or response.headers.get("Last-Modified", "")

@@ -11,8 +11,10 @@ import html
 import json
 import math
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 
 from .texts import Text
@@ -27,6 +29,8 @@ _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^<>]*>", re.DOTALL | re.IGNOREC
 _LONGEST_PAGE = 4000
 """Characters of a page that are searched for words: the search takes their square."""
 _NO_TRACE = re.compile(r"[^\w.:/+=-]")
+_OBJECT = re.compile(r"<[^<>]*>:?\s*|\w+\(host='[^']*', port=\d+\):\s*")
+_COMFY_S_OWN = re.compile(r"Please (?:login first to use this node|add credits to your account)")
 _LIMIT = re.compile(r"\b([RTI]P[MHD])\b\s*limit", re.IGNORECASE)
 
 
@@ -41,6 +45,10 @@ class SiliconFlowError(Exception):
     def __str__(self) -> str:
         """Give the message as the user reads it."""
         return str(self.text)
+
+    def add(self, line: Text) -> None:
+        """Say one thing more, on a line of its own."""
+        self.text = Text(f"{self.text.en}\n{line.en}", f"{self.text.zh}\n{line.zh}")
 
 
 class InvalidInput(SiliconFlowError):
@@ -73,8 +81,8 @@ class PartialFailure(SiliconFlowError):
 class Failure:
     """The facts about a request that failed, as far as they are known."""
 
-    message: str = ""
-    """The API's own words, cleaned of pictures and markup, or what the connection reported."""
+    message: str | Text = ""
+    """The API's own words, cleaned of pictures and markup, or ours in both languages."""
     status: int | None = None
     """HTTP status, `None` if no answer came."""
     code: int | None = None
@@ -189,7 +197,7 @@ class RateLimited(RequestError):
     def __init__(self, failure: Failure) -> None:
         """Read from the message which limit was hit."""
         super().__init__(failure)
-        found = _LIMIT.search(failure.message)
+        found = _LIMIT.search(str(failure.message))
         self.limit = found.group(1).upper() if found else ""
 
 
@@ -274,6 +282,18 @@ class BadAnswer(RequestError):
     advice = ServerError.advice
 
 
+class Unforeseen(RequestError):
+    """Something in the pack itself went wrong while a request was under way."""
+
+    charged = None
+    what = Text("This pack made a mistake", "节点包内部出错")
+    advice = Text(
+        "Please report it with this text. The picture may have been charged: compare the balance"
+        " before queueing again.",
+        "请附上这段文字反馈。本次可能已扣费：重新运行前请核对余额。",
+    )
+
+
 class DownloadFailed(RequestError):
     """A picture that was made, and paid for, could not be fetched from its URL."""
 
@@ -282,12 +302,26 @@ class DownloadFailed(RequestError):
     what = Text("The finished picture could not be downloaded", "图片已生成，但下载失败")
     advice = Text(
         "The picture was made and charged, and its URL works for one hour: check the network and"
-        " queue the same again, which only downloads it.",
-        "图片已生成并扣费，其链接一小时内有效：请检查网络后重新运行相同内容，届时只会下载，不会再扣费。",
+        " queue the same again, which only downloads it (unless reuse is off in the settings).",
+        "图片已生成并扣费，其链接一小时内有效：请检查网络后重新运行相同内容，"
+        "届时只会下载，不会再扣费（除非设置中关闭了 reuse）。",
     )
 
 
-class BadPicture(DownloadFailed):
+class ResultRefused(DownloadFailed):
+    """A picture that was made, and paid for, is not taken, and will not be the next time."""
+
+    what = Text("The finished picture cannot be taken", "图片已生成，但无法接收")
+    advice = Text(
+        "It was made and charged. If it is too large, raise most_picture_mib or most_megapixels"
+        " in the settings and queue the same again within the hour; else report it to"
+        " SiliconFlow with the trace id.",
+        "图片已生成并扣费。若因过大，请在设置中调高 most_picture_mib 或 most_megapixels，"
+        "并在一小时内重新运行相同内容；否则请带上 trace id 向 SiliconFlow 反馈。",
+    )
+
+
+class BadPicture(ResultRefused):
     """What came as a picture could not be decoded."""
 
     what = Text("What came as the finished picture is none", "收到的内容不是可用的图片")
@@ -360,10 +394,20 @@ def read_body(body: str) -> tuple[int | None, str]:
     return None, clean(value if isinstance(value, str) else "")
 
 
+def reason_of(error: Exception) -> str:
+    """Give what an error of the connection says, without the objects and hosts around it."""
+    inner = error.args[0] if error.args else error
+    reason = getattr(inner, "reason", None) or inner
+    return clean(_OBJECT.sub("", str(reason))) or type(error).__name__
+
+
 def clean(message: str) -> str:
-    """Take pictures out of a message, fold its white space, and cut it to a readable length."""
+    """Take pictures out of a message, fold its white space, and cut it to a readable length.
+
+    Two sentences would open ComfyUI's own sign-in and top-up, which are for another service.
+    """
     short = _BASE64_RUN.sub("…", _DATA_URL.sub("data:…", message[:100_000]))
-    folded = " ".join(short.split())
+    folded = _COMFY_S_OWN.sub("…", " ".join(short.split()))
     return folded if len(folded) <= _LONGEST_MESSAGE else folded[:_LONGEST_MESSAGE] + "…"
 
 
@@ -400,19 +444,25 @@ def _kind(status: int, code: int | None, message: str) -> type[RequestError]:
 
 
 def _seconds(retry_after: str) -> float | None:
+    """Read a `Retry-After`, which is a number of seconds or a date."""
     try:
         seconds = float(retry_after)
     except ValueError:
-        return None
+        seconds = _until(retry_after)
     return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _until(date: str) -> float:
+    try:
+        return parsedate_to_datetime(date).timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError):
+        return math.nan
 
 
 def _story(what: Text, advice: Text, failure: Failure) -> Text:
     facts = ", ".join(_facts(failure))
     head = Text(f"{what.en} ({facts})", f"{what.zh}（{facts}）") if facts else what
-    message = (
-        Text(f": {failure.message}", f"：{failure.message}") if failure.message else Text("", "")
-    )
+    message = _words(failure.message)
     model = (
         Text(f"\nModel: {failure.model}", f"\n模型：{failure.model}")
         if failure.model
@@ -423,6 +473,13 @@ def _story(what: Text, advice: Text, failure: Failure) -> Text:
         f"{head.en}{message.en}\n{advice.en}{model.en}{trace}",
         f"{head.zh}{message.zh}\n{advice.zh}{model.zh}{trace}",
     )
+
+
+def _words(message: str | Text) -> Text:
+    if not message:
+        return Text("", "")
+    said = message if isinstance(message, Text) else Text(message, message)
+    return Text(f": {said.en}", f"：{said.zh}")
 
 
 def _facts(failure: Failure) -> list[str]:

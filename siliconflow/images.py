@@ -10,11 +10,12 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .client import Answer, Client
 from .errors import BadAnswer, Failure
+from .texts import Text
 
 PATH = "images/generations"
 LONGEST_URL = 16_384
@@ -35,7 +36,6 @@ class Generation:
     trace_id: str
     seconds: float
     """Seconds from the request to the whole answer, as seen here."""
-    model: str
 
 
 def generate(client: Client, body: Mapping[str, Any]) -> Generation:
@@ -52,17 +52,21 @@ def read(answer: Answer, model: str) -> Generation:
     data = answer.data if isinstance(answer.data, dict) else {}
     entries = _entries(data)
     if not entries:
-        raise _bad(failure, "it names no picture")
+        raise _bad(failure, "it names no picture", "其中没有图片")
     if len(entries) > MOST_PICTURES:
-        raise _bad(failure, f"it names {len(entries)} pictures")
+        raise _bad(
+            failure, f"it names {len(entries)} pictures", f"其中列出了 {len(entries)} 张图片"
+        )
+    sources = tuple(source for source in map(_source, entries) if source is not None)
+    if not sources:
+        raise _bad(failure, "no picture in it has a usable url or b64_json", "其中的图片都无法使用")
     timings = data.get("timings")
     return Generation(
-        sources=tuple(_source(entry, failure) for entry in entries),
+        sources=sources,
         seed=_integer(data.get("seed")),
         inference=_number(timings.get("inference")) if isinstance(timings, dict) else None,
         trace_id=answer.trace_id,
         seconds=answer.seconds,
-        model=model,
     )
 
 
@@ -75,16 +79,17 @@ def _entries(data: Mapping[str, Any]) -> list[Any]:
     return []
 
 
-def _source(entry: object, failure: Failure) -> str | bytes:
+def _source(entry: object) -> str | bytes | None:
+    """Give a picture's URL or file; `None` for an entry that is neither, beside others."""
     found = entry if isinstance(entry, dict) else {}
     url, encoded = found.get("url"), found.get("b64_json")
     if isinstance(encoded, str) and encoded:
-        return _decoded(encoded.removeprefix(_header(encoded)), failure)
+        return _decoded(encoded.removeprefix(_header(encoded)))
     if isinstance(url, str) and url.startswith("data:"):
-        return _decoded(url.removeprefix(_header(url)), failure)
+        return _decoded(url.removeprefix(_header(url)))
     if isinstance(url, str) and 0 < len(url) <= LONGEST_URL and _is_text(url):
         return url
-    raise _bad(failure, "a picture has neither url nor b64_json")
+    return None
 
 
 def _is_text(url: str) -> bool:
@@ -100,15 +105,15 @@ def _header(text: str) -> str:
     return text[: text.find(",") + 1] if text.startswith("data:") else ""
 
 
-def _decoded(encoded: str, failure: Failure) -> bytes:
+def _decoded(encoded: str) -> bytes | None:
     try:
-        return base64.b64decode("".join(encoded.split()), validate=True)
+        return base64.b64decode("".join(encoded.split()), validate=True) or None
     except (binascii.Error, ValueError):
-        raise _bad(failure, "a picture is not base64") from None
+        return None
 
 
-def _bad(failure: Failure, message: str) -> BadAnswer:
-    return BadAnswer(Failure(message, failure.status, None, failure.model, failure.trace_id))
+def _bad(failure: Failure, en: str, zh: str) -> BadAnswer:
+    return BadAnswer(replace(failure, message=Text(en, zh)))
 
 
 def _integer(value: object) -> int | None:

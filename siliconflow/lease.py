@@ -7,6 +7,7 @@ back however the process ends, `kill -9` included.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import uuid
 from pathlib import Path
@@ -24,6 +25,9 @@ else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+_TRIES = 10
+
+
 class Lease:
     """The sign of life of this process, under a name that no other process has."""
 
@@ -31,9 +35,22 @@ class Lease:
         """Take the lock; OSError where the folder cannot be written."""
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
-        self.token = uuid.uuid4().hex
-        self._file = (directory / self.token).open("wb")
-        _lock(self._file)
+        for _ in range(_TRIES):
+            self.token = uuid.uuid4().hex
+            self._file = (directory / self.token).open("wb")
+            if self._is_taken():
+                return
+            self._file.close()
+        raise OSError(f"no lock can be had in {directory}")
+
+    def _is_taken(self) -> bool:
+        """Lock the file; a sweep of another process may have come between, and removed it."""
+        try:
+            _lock(self._file)
+            own = os.fstat(self._file.fileno())
+            return os.path.samestat(own, (self._directory / self.token).stat())
+        except OSError:
+            return False
 
     def lives(self, token: str) -> bool:
         """Tell whether another process with this token still runs; never true of this one."""

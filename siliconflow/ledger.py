@@ -3,7 +3,7 @@
 A request is recorded as sent before it leaves, as answered before any download begins, and each
 picture's file is on disk before it is recorded. Whatever instant the process dies at, the record
 says what is known: nothing sent; sent, with a fate that nobody knows; answered, with URLs that
-work for an hour; or stored. Of the account only a hash is kept.
+work for an hour; or stored. Of the account there is only a hash in the requests' fingerprints.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +32,8 @@ _SWEEP_SECONDS = 3600
 _DAY = 86400
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS requests (
-    id INTEGER PRIMARY KEY,
+    id TEXT PRIMARY KEY,
     fingerprint TEXT NOT NULL,
-    account TEXT NOT NULL,
     model TEXT NOT NULL,
     state TEXT NOT NULL,
     owner TEXT NOT NULL,
@@ -43,9 +44,9 @@ CREATE TABLE IF NOT EXISTS requests (
     inference REAL,
     seconds REAL NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS by_fingerprint ON requests (fingerprint, id);
+CREATE INDEX IF NOT EXISTS by_fingerprint ON requests (fingerprint);
 CREATE TABLE IF NOT EXISTS pictures (
-    request INTEGER NOT NULL REFERENCES requests (id) ON DELETE CASCADE,
+    request TEXT NOT NULL REFERENCES requests (id) ON DELETE CASCADE,
     place INTEGER NOT NULL,
     url TEXT,
     file TEXT,
@@ -53,6 +54,13 @@ CREATE TABLE IF NOT EXISTS pictures (
     PRIMARY KEY (request, place)
 );
 """
+_FOLDER = "siliconflow-ledger"
+_OURS = re.compile(
+    r"(?P<name>[0-9a-f]{64})-(?P<id>[0-9a-f]{32})-(?P<place>\d+)of(?P<count>\d+)"
+    r"\.(?:png|jpg|webp|gif|bin)(?P<part>\.[0-9a-f]{32}\.part)?"
+)
+"""The names of stored pictures: they tell whose they are should the records be lost."""
+_DAMAGE = ("malformed", "not a database")
 _SUFFIXES = ((b"\x89PNG", ".png"), (b"\xff\xd8", ".jpg"), (b"RIFF", ".webp"), (b"GIF8", ".gif"))
 
 State = Literal["new", "busy", "answered", "stored"]
@@ -60,6 +68,10 @@ State = Literal["new", "busy", "answered", "stored"]
 
 class LedgerError(Exception):
     """The ledger cannot be read or written now: its disk is full, or it is locked or damaged."""
+
+
+class _Damaged(Exception):
+    """The records were damaged, and are set aside by now."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,7 @@ class Facts:
 class Kept:
     """One picture of a request: where it can be fetched, and where it is stored."""
 
+    place: int
     url: str | None
     file: Path | None
 
@@ -88,7 +101,8 @@ class Entry:
     another process is at it. `answered`: download what is not stored. `stored`: read the files.
     """
 
-    id: int
+    id: str
+    name: str
     state: State
     facts: Facts = Facts()
     pictures: tuple[Kept, ...] = ()
@@ -139,21 +153,36 @@ class Ledger:
         """Leave no file open behind."""
         self.close()
 
-    def claim(self, name: str, account: str, model: str, *, reuse: bool = True) -> Entry:
-        """Say what is known of a request; if it is to be sent, it is recorded as sent by now.
+    def claim(self, name: str, model: str, *, reuse: bool = True) -> Entry:
+        """Say what is known of a request; if it is to be sent, it is recorded as waiting by now.
 
         Without `reuse` nothing that was done before is looked at.
         """
         with self._change() as rows:
             known = _latest(rows, name) if reuse else None
-            if known is None:
-                return self._sent(rows, name, account, model)
-            entry = self._known(rows, known)
+            entry = self._known(rows, known) if known else None
             if entry is not None:
                 return entry
-            rows.execute("UPDATE requests SET state = 'unknown' WHERE id = ?", (known["id"],))
-            earlier = Earlier(known["sent_at"], known["trace_id"])
-            return self._sent(rows, name, account, model, earlier)
+            earlier = _given_up(rows, known) if known else None
+            new = Entry(uuid.uuid4().hex, name, "new", earlier=earlier)
+            rows.execute(
+                "INSERT INTO requests (id, fingerprint, model, state, owner, sent_at)"
+                " VALUES (?, ?, ?, 'waiting', ?, ?)",
+                (new.id, name, model, self._lease().token, self._clock()),
+            )
+            return new
+
+    def waiting(self, entry: Entry) -> None:
+        """Record that the request waits to be sent, for the first time or after a refusal."""
+        self._mark(entry, "waiting")
+
+    def sent(self, entry: Entry) -> None:
+        """Record that the request leaves now."""
+        with self._change() as rows:
+            rows.execute(
+                "UPDATE requests SET state = 'sent', sent_at = ? WHERE id = ?",
+                (self._clock(), entry.id),
+            )
 
     def look(self, name: str) -> bool:
         """Tell whether a request is paid already, or on its way: whether it would cost nothing."""
@@ -182,19 +211,14 @@ class Ledger:
                 [(entry.id, place, url) for place, url in enumerate(urls)],
             )
 
-    def store(self, entry: Entry, place: int, content: bytes) -> None:
-        """Put a picture's file on disk, then record it."""
+    def store(self, entry: Entry, place: int, count: int, content: bytes) -> None:
+        """Put a picture's file on disk, then record it; it is number `place` of `count`."""
         suffix = next((end for start, end in _SUFFIXES if content.startswith(start)), ".bin")
-        digest = hashlib.sha256(content).hexdigest()
-        relative = f"{digest[:2]}/{digest[:32]}-{entry.id}-{place}{suffix}"
+        file = f"{entry.name[:2]}/{entry.name}-{entry.id}-{place}of{count}{suffix}"
         with _ledger_errors():
-            files.write(self._pictures / relative, content)
+            files.write(self._pictures / file, content)
         with self._change() as rows:
-            rows.execute(
-                "INSERT INTO pictures (request, place, file, bytes) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT DO UPDATE SET file = excluded.file, bytes = excluded.bytes",
-                (entry.id, place, relative, len(content)),
-            )
+            _record_file(rows, entry.id, place, file, len(content))
 
     def finish(self, entry: Entry) -> None:
         """Record that every picture is stored, and keep within the bounds of size and age."""
@@ -208,19 +232,20 @@ class Ledger:
         """Record a request that brought nothing: surely unpaid, or with an unknown fate."""
         self._mark(entry, "unknown" if paid else "failed")
 
-    def damaged(self, entry: Entry) -> None:
-        """Record that what is stored cannot be read, so that it counts as not here."""
+    def damaged(self, entry: Entry, place: int) -> None:
+        """Record that a stored picture cannot be decoded, so that it counts as not here."""
         with self._change() as rows:
             rows.execute(
-                "UPDATE pictures SET file = NULL, bytes = 0 WHERE request = ?", (entry.id,)
+                "UPDATE pictures SET file = NULL, bytes = 0 WHERE request = ? AND place = ?",
+                (entry.id, place),
             )
-            rows.execute("UPDATE requests SET state = 'answered' WHERE id = ?", (entry.id,))
 
     def prune(self) -> None:
         """Remove what is too old, and the oldest of what is too much."""
+        now = self._clock()
         with self._change() as rows:
-            doomed = [row["id"] for row in _too_old(rows, self._clock() - self.most_seconds)]
-            doomed += _too_much(rows, self.most_bytes, doomed)
+            doomed = _too_old(rows, now - self.most_seconds)
+            doomed += _too_much(rows, self.most_bytes, now - URL_SECONDS, doomed)
             names = [name for request in doomed for name in _files_of(rows, request)]
             rows.executemany("DELETE FROM requests WHERE id = ?", [(item,) for item in doomed])
         for name in names:
@@ -228,14 +253,13 @@ class Ledger:
                 (self._pictures / name).unlink()
 
     def sweep(self) -> None:
-        """Remove files that no record knows: left by a process that died while it wrote them."""
+        """Remove our own files that no record knows: left by a process that died writing them."""
         with self._change() as rows:
             known = {row["file"] for row in rows.execute("SELECT file FROM pictures")}
         before = time.time() - _SWEEP_SECONDS
-        for file in self._pictures.rglob("*"):
+        for file, name in self._own_files():
             with contextlib.suppress(OSError):
-                name = file.relative_to(self._pictures).as_posix()
-                if file.is_file() and name not in known and file.stat().st_mtime < before:
+                if name not in known and file.stat().st_mtime < before:
                     file.unlink()
 
     def close(self) -> None:
@@ -249,51 +273,43 @@ class Ledger:
 
     @property
     def _pictures(self) -> Path:
-        return self._directory / "pictures"
+        return self._directory / _FOLDER / "pictures"
 
     @property
     def _file(self) -> Path:
-        return self._directory / "ledger.sqlite3"
+        return self._directory / _FOLDER / "ledger.sqlite3"
+
+    def _own_files(self) -> list[tuple[Path, str]]:
+        """List the files that bear a name of ours, with that name."""
+        found = [file for file in self._pictures.glob("??/*") if _OURS.fullmatch(file.name)]
+        return [(file, f"{file.parent.name}/{file.name}") for file in found]
 
     def _known(self, rows: sqlite3.Connection, row: sqlite3.Row) -> Entry | None:
         """Give what can be done with a known request without sending it; `None`: nothing."""
-        if row["state"] == "sent":
-            return Entry(row["id"], "busy") if self._lease().lives(row["owner"]) else None
+        if row["state"] in {"waiting", "sent"}:
+            lives = self._lease().lives(row["owner"])
+            return Entry(row["id"], row["fingerprint"], "busy") if lives else None
         if row["state"] == "unknown":
             return None
         pictures = self._kept(rows, row)
-        facts = Facts(row["trace_id"], row["seed"], row["inference"], row["seconds"])
-        if pictures and all(picture.file for picture in pictures):
-            return Entry(row["id"], "stored", facts, pictures)
         fresh = self._clock() - row["answered_at"] < URL_SECONDS
-        if fresh and pictures and all(picture.file or picture.url for picture in pictures):
-            return Entry(row["id"], "answered", facts, pictures)
-        return None
+        here = tuple(picture for picture in pictures if picture.file)
+        facts = Facts(row["trace_id"], row["seed"], row["inference"], row["seconds"])
+        if fresh and len(here) < len(pictures) and all(item.file or item.url for item in pictures):
+            return Entry(row["id"], row["fingerprint"], "answered", facts, pictures)
+        return Entry(row["id"], row["fingerprint"], "stored", facts, here) if here else None
 
     def _kept(self, rows: sqlite3.Connection, row: sqlite3.Row) -> tuple[Kept, ...]:
         found = rows.execute(
-            "SELECT url, file FROM pictures WHERE request = ? ORDER BY place", (row["id"],)
+            "SELECT place, url, file FROM pictures WHERE request = ? ORDER BY place", (row["id"],)
         )
-        return tuple(Kept(item["url"], self._existing(item["file"])) for item in found)
+        return tuple(
+            Kept(item["place"], item["url"], self._existing(item["file"])) for item in found
+        )
 
     def _existing(self, name: str | None) -> Path | None:
         file = self._pictures / name if name else None
         return file if file and file.is_file() else None
-
-    def _sent(
-        self,
-        rows: sqlite3.Connection,
-        name: str,
-        account: str,
-        model: str,
-        earlier: Earlier | None = None,
-    ) -> Entry:
-        made = rows.execute(
-            "INSERT INTO requests (fingerprint, account, model, state, owner, sent_at)"
-            " VALUES (?, ?, ?, 'sent', ?, ?)",
-            (name, account, model, self._lease().token, self._clock()),
-        )
-        return Entry(made.lastrowid or 0, "new", earlier=earlier)
 
     def _mark(self, entry: Entry, state: str) -> None:
         with self._change() as rows:
@@ -301,7 +317,7 @@ class Ledger:
 
     def _lease(self) -> Lease:
         if self._leased is None:
-            self._leased = Lease(self._directory / "running")
+            self._leased = Lease(self._directory / _FOLDER / "running")
             self._leased.sweep()
         return self._leased
 
@@ -318,23 +334,33 @@ class Ledger:
                     rows.execute("ROLLBACK")
                     raise
                 rows.execute("COMMIT")
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:
-                self._set_aside()
+            except sqlite3.DatabaseError as error:
+                if _is_damage(error):
+                    self._set_aside()
                 raise
 
     def _open(self) -> sqlite3.Connection:
         if self._opened is None:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            try:
-                self._opened = _connect(self._file)
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:
-                self._set_aside()
-                self._opened = _connect(self._file)
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(_Damaged):
+                self._opened = self._connected()
+            if self._opened is None:
+                self._opened = self._connected()
         return self._opened
+
+    def _connected(self) -> sqlite3.Connection:
+        """Open the file; a new one learns from the pictures that are there already."""
+        is_new = not self._file.exists()
+        try:
+            rows = _connect(self._file)
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            self._set_aside()
+            raise _Damaged from None
+        if is_new:
+            self._rebuild(rows)
+        return rows
 
     def _set_aside(self) -> None:
         """Keep a damaged ledger for whoever wants to look at it, and begin a new one."""
@@ -346,6 +372,25 @@ class Ledger:
             self._file.replace(aside)
         for end in ("-wal", "-shm"):
             self._file.with_name(self._file.name + end).unlink(missing_ok=True)
+
+    def _rebuild(self, rows: sqlite3.Connection) -> None:
+        """Record anew what the names of the stored files tell."""
+        now = self._clock()
+        for file, name in self._own_files():
+            told = _OURS.fullmatch(file.name)
+            if told is None or told["part"]:
+                continue
+            rows.execute(
+                "INSERT OR IGNORE INTO requests (id, fingerprint, model, state, owner, sent_at,"
+                " answered_at) VALUES (?, ?, '', 'stored', '', ?, ?)",
+                (told["id"], told["name"], now, now - URL_SECONDS),
+            )
+            _record_file(rows, told["id"], int(told["place"]), name, file.stat().st_size)
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Tell a damaged file from a lock, a full disk or a refused change."""
+    return any(words in str(error) for words in _DAMAGE)
 
 
 def _connect(file: Path) -> sqlite3.Connection:
@@ -375,29 +420,50 @@ def _ledger_errors() -> Iterator[None]:
 def _latest(rows: sqlite3.Connection, name: str) -> sqlite3.Row | None:
     found: sqlite3.Row | None = rows.execute(
         "SELECT * FROM requests WHERE fingerprint = ? AND state <> 'failed'"
-        " ORDER BY id DESC LIMIT 1",
+        " ORDER BY sent_at DESC, rowid DESC LIMIT 1",
         (name,),
     ).fetchone()
     return found
 
 
-def _too_old(rows: sqlite3.Connection, before: float) -> list[sqlite3.Row]:
-    return rows.execute("SELECT id FROM requests WHERE sent_at < ?", (before,)).fetchall()
+def _given_up(rows: sqlite3.Connection, row: sqlite3.Row) -> Earlier | None:
+    """Close a record that leads nowhere; tell of it unless it surely never left."""
+    left = row["state"] != "waiting"
+    state = "unknown" if left else "failed"
+    rows.execute("UPDATE requests SET state = ? WHERE id = ?", (state, row["id"]))
+    return Earlier(row["sent_at"], row["trace_id"]) if left else None
 
 
-def _too_much(rows: sqlite3.Connection, most: int, gone: Sequence[int]) -> list[int]:
-    """Give the oldest requests beyond those that are `gone` that do not fit into `most` bytes."""
+def _record_file(rows: sqlite3.Connection, request: str, place: int, file: str, size: int) -> None:
+    rows.execute(
+        "INSERT INTO pictures (request, place, file, bytes) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET file = excluded.file, bytes = excluded.bytes",
+        (request, place, file, size),
+    )
+
+
+def _too_old(rows: sqlite3.Connection, before: float) -> list[str]:
+    found = rows.execute("SELECT id FROM requests WHERE sent_at < ?", (before,))
+    return [row["id"] for row in found]
+
+
+def _too_much(rows: sqlite3.Connection, most: int, before: float, gone: Sequence[str]) -> list[str]:
+    """Give the oldest requests, beyond those `gone`, that do not fit into `most` bytes.
+
+    One that is not finished and began after `before` may be at work, and stays.
+    """
     found = rows.execute(
-        "SELECT request, SUM(bytes) AS size FROM pictures GROUP BY request ORDER BY request DESC"
+        "SELECT id, state, sent_at, (SELECT SUM(bytes) FROM pictures WHERE request = id) AS size"
+        " FROM requests WHERE size > 0 ORDER BY sent_at DESC, rowid DESC"
     ).fetchall()
     total, doomed = 0, []
     for row in found:
-        total += row["size"] * (row["request"] not in gone)
-        if total > most:
-            doomed.append(row["request"])
+        total += row["size"] * (row["id"] not in gone)
+        if total > most and (row["state"] == "stored" or row["sent_at"] < before):
+            doomed.append(row["id"])
     return doomed
 
 
-def _files_of(rows: sqlite3.Connection, request: int) -> list[str]:
+def _files_of(rows: sqlite3.Connection, request: str) -> list[str]:
     found = rows.execute("SELECT file FROM pictures WHERE request = ?", (request,))
     return [row["file"] for row in found if row["file"]]

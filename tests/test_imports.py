@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 _BASE = {"siliconflow.errors", "siliconflow.texts"}
+_TRANSPORT = {"siliconflow.addresses", "siliconflow.bodies", "siliconflow.connections"}
 ALLOWED: dict[str, set[str]] = {
     "siliconflow.texts": set(),
     "siliconflow.errors": {"siliconflow.texts"},
@@ -22,14 +23,10 @@ ALLOWED: dict[str, set[str]] = {
     "siliconflow.pacing": set(),
     "siliconflow.retries": {"siliconflow.errors"},
     "siliconflow.ledger": {"siliconflow.files", "siliconflow.lease"},
-    "siliconflow.download": {"siliconflow.errors", "siliconflow.addresses", "siliconflow.bodies"},
-    "siliconflow.client": {
-        "siliconflow.errors",
-        "siliconflow.addresses",
-        "siliconflow.bodies",
-        "siliconflow.download",
-    },
-    "siliconflow.images": {"siliconflow.client", "siliconflow.errors"},
+    "siliconflow.connections": {"siliconflow.addresses"},
+    "siliconflow.download": {*_BASE, *_TRANSPORT},
+    "siliconflow.client": {*_BASE, *_TRANSPORT, "siliconflow.download"},
+    "siliconflow.images": {*_BASE, "siliconflow.client"},
     "siliconflow.account": {"siliconflow.client", "siliconflow.errors"},
 }
 FOLDERS = {
@@ -43,13 +40,13 @@ INSIDE_NODES: dict[str, set[str]] = {
     "threads": set(),
     "flight": {"threads"},
     "inputs": {"siliconflow"},
-    "guard": {"siliconflow"},
+    "guard": {"job", "siliconflow"},
     "plan": {"siliconflow", "media"},
     "upload": {"plan", "threads", "media"},
     "job": {"plan", "siliconflow"},
     "report": {"host", "job", "siliconflow"},
     "records": {"job", "siliconflow"},
-    "send": {"job", "siliconflow"},
+    "send": {"job", "records", "siliconflow"},
     "collect": {"job", "records", "siliconflow", "media"},
     "road": {"collect", "flight", "job", "plan", "records", "send", "upload", "siliconflow"},
     "run": {"guard", "host", "job", "plan", "report", "road", "threads", "siliconflow", "media"},

@@ -342,8 +342,7 @@ def test_a_floor_that_cannot_be_checked_stops_the_run(
 def test_without_a_ledger_the_picture_still_reaches_the_graph_with_a_note(
     simulator: Simulator, run_node: Run, tmp_path: Any
 ) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "ledger.sqlite3").mkdir()
+    (tmp_path / "data" / "siliconflow-ledger" / "ledger.sqlite3").mkdir(parents=True)
     images, _, info = run_node(DRAW, **ASKED)
     assert images.shape[0] == 1
     assert "The ledger cannot be used" in info["notes"][0]
@@ -365,7 +364,7 @@ def test_a_damaged_stored_picture_is_downloaded_again(
     simulator: Simulator, run_node: Run, tmp_path: Any
 ) -> None:
     first, _, _ = run_node(DRAW, **ASKED)
-    [file] = (tmp_path / "data" / "pictures").rglob("*.png")
+    [file] = (tmp_path / "data").rglob("*.png")
     file.write_bytes(file.read_bytes()[:100])
     second, _, info = run_node(DRAW, **ASKED)
     assert torch.equal(first, second)

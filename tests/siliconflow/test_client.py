@@ -178,7 +178,7 @@ def test_a_gzip_bomb_is_stopped_while_it_is_unpacked(serve: Any, answer: Any) ->
 @pytest.mark.parametrize("encoding", ["br", "x" * 300])
 def test_an_unknown_packing_is_an_error(serve: Any, answer: Any, encoding: str) -> None:
     server = serve(answer(headers=f"Content-Encoding: {encoding}\r\n"))
-    with pytest.raises(errors.BadAnswer, match="packed as"):
+    with pytest.raises(errors.BadAnswer, match="packed in a way"):
         client(server.address).post("x", BODY)
 
 
@@ -215,6 +215,19 @@ def test_an_answer_that_drips_is_given_up(serve: Any) -> None:
     started = time.monotonic()
     with pytest.raises((errors.BadAnswer, errors.ReadTimeout)):
         client(server.address, read_timeout=0.5).post("x", BODY)
+    assert time.monotonic() - started < 3
+
+
+def test_an_answer_whose_headers_drip_is_given_up(serve: Any) -> None:
+    def drip(connection: socket.socket, _request: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Header: ")
+        for _ in range(200):
+            connection.sendall(b"x")
+            time.sleep(0.05)
+
+    started = time.monotonic()
+    with pytest.raises(errors.ReadTimeout, match="may have been charged"):
+        client(serve(drip).address, connect_timeout=0.1, read_timeout=0.5).post("x", BODY)
     assert time.monotonic() - started < 3
 
 

@@ -48,6 +48,11 @@ def test_a_missing_or_odd_timing_is_no_reason_to_lose_a_picture(timings: Any) ->
     assert (found.seed, found.inference) == (None, None)
 
 
+def test_an_unusable_entry_does_not_take_its_paid_siblings_with_it() -> None:
+    odd = [None, {"url": None}, {"b64_json": "???"}, {"url": 5}]
+    assert read({"images": [*odd, {"url": URL}, {"b64_json": BASE64}]}).sources == (URL, FILE)
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -55,12 +60,12 @@ def test_a_missing_or_odd_timing_is_no_reason_to_lose_a_picture(timings: Any) ->
         ([], "names no picture"),
         ({"images": []}, "names no picture"),
         ({"images": {"url": URL}}, "names no picture"),
-        ({"images": [None]}, "neither url nor b64_json"),
-        ({"images": [{"url": 5}]}, "neither url nor b64_json"),
-        ({"images": [{"url": "https://x/\ud800"}]}, "neither url nor b64_json"),
-        ({"images": [{"url": "x" * 20_000}]}, "neither url nor b64_json"),
+        ({"images": [None]}, "has a usable url or b64_json"),
+        ({"images": [{"url": 5}]}, "has a usable url or b64_json"),
+        ({"images": [{"url": "https://x/\ud800"}]}, "has a usable url or b64_json"),
+        ({"images": [{"url": "x" * 20_000}]}, "has a usable url or b64_json"),
         ({"images": [{"url": URL}] * 65}, "names 65 pictures"),
-        ({"images": [{"b64_json": "???"}]}, "is not base64"),
+        ({"images": [{"b64_json": "???"}]}, "has a usable url or b64_json"),
     ],
 )
 def test_an_answer_without_a_picture_is_an_error_with_its_trace_id(data: Any, words: str) -> None:

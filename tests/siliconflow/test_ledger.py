@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from comfyui_siliconflow.siliconflow import files, ledger
+from comfyui_siliconflow.siliconflow.lease import Lease
 from comfyui_siliconflow.siliconflow.ledger import (
     Entry,
     Facts,
@@ -21,6 +22,8 @@ from comfyui_siliconflow.siliconflow.ledger import (
 
 FACTS = Facts("t-1", 42, 1.5, 2.0)
 PNG = b"\x89PNG the picture"
+NAME = "a" * 64
+LEDGER = "siliconflow-ledger"
 
 
 class Clock:
@@ -50,15 +53,16 @@ def open_ledger(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Ledger]]
         item.close()
 
 
-def claim(book: Ledger, name: str = "a") -> Entry:
-    return book.claim(name, "account", "vendor/model")
+def claim(book: Ledger, name: str = NAME) -> Entry:
+    return book.claim(name, "vendor/model")
 
 
-def paid(book: Ledger, name: str = "a", content: bytes = PNG) -> Entry:
+def paid(book: Ledger, name: str = NAME, content: bytes = PNG) -> Entry:
     """Take a request all the way."""
     entry = claim(book, name)
+    book.sent(entry)
     book.answered(entry, FACTS, ["https://x/1"])
-    book.store(entry, 0, content)
+    book.store(entry, 0, 1, content)
     book.finish(entry)
     return entry
 
@@ -105,7 +109,7 @@ def test_of_an_answer_in_part_stored_only_the_rest_is_downloaded(
     book = open_ledger()
     entry = claim(book)
     book.answered(entry, FACTS, ["https://x/1", "https://x/2"])
-    book.store(entry, 0, PNG)
+    book.store(entry, 0, 2, PNG)
     found = claim(open_ledger())
     assert found.state == "answered"
     assert [bool(picture.file) for picture in found.pictures] == [True, False]
@@ -120,11 +124,22 @@ def test_a_request_of_a_process_that_ended_has_an_unknown_fate(
     open_ledger: Callable[..., Ledger],
 ) -> None:
     book = open_ledger()
-    claim(book)
+    book.sent(claim(book))
     book.close()
     entry = claim(open_ledger())
     assert entry.state == "new"
     assert entry.earlier
+
+
+def test_a_request_that_had_not_left_when_its_process_ended_has_no_fate(
+    open_ledger: Callable[..., Ledger],
+) -> None:
+    book = open_ledger()
+    entry = claim(book)
+    book.sent(entry)
+    book.waiting(entry)
+    book.close()
+    assert claim(open_ledger()).earlier is None
 
 
 def test_a_failure_that_was_surely_not_paid_leaves_no_trace(
@@ -145,10 +160,10 @@ def test_a_failure_that_may_have_been_paid_is_told_to_the_next_request(
 
 def test_looking_costs_nothing_and_changes_nothing(open_ledger: Callable[..., Ledger]) -> None:
     book = open_ledger()
-    assert not book.look("a")
+    assert not book.look(NAME)
     paid(book)
-    assert book.look("a")
-    assert not book.look("b")
+    assert book.look(NAME)
+    assert not book.look("b" * 64)
 
 
 def test_without_reuse_nothing_that_was_done_before_is_looked_at(
@@ -156,7 +171,7 @@ def test_without_reuse_nothing_that_was_done_before_is_looked_at(
 ) -> None:
     book = open_ledger()
     paid(book)
-    assert book.claim("a", "account", "vendor/model", reuse=False).state == "new"
+    assert book.claim(NAME, "vendor/model", reuse=False).state == "new"
 
 
 def test_a_stored_file_that_is_gone_is_downloaded_again_while_its_url_works(
@@ -175,44 +190,140 @@ def test_a_stored_file_that_is_gone_is_downloaded_again_while_its_url_works(
 def test_the_oldest_pictures_go_when_there_are_too_many(
     open_ledger: Callable[..., Ledger], tmp_path: Path
 ) -> None:
-    book = open_ledger(most_bytes=300)
-    for name in "abcde":
-        paid(book, name, PNG + name.encode() * 80)
-    assert [book.look(name) for name in "abcde"] == [False, False, True, True, True]
-    assert len([file for file in (tmp_path / "pictures").rglob("*") if file.is_file()]) == 3
+    book = open_ledger(most_bytes=250)
+    names = [letter * 64 for letter in "abcde"]
+    for name in names:
+        paid(book, name, PNG + name.encode())
+    assert [book.look(name) for name in names] == [False, False, True, True, True]
+    assert (
+        len([file for file in (tmp_path / LEDGER / "pictures").rglob("*") if file.is_file()]) == 3
+    )
 
 
 def test_pictures_go_when_they_are_too_old(
     open_ledger: Callable[..., Ledger], clock: Clock
 ) -> None:
     book = open_ledger(most_seconds=100)
-    paid(book, "old")
+    paid(book, "a" * 64)
     clock.now += 101
-    paid(book, "new")
-    assert (book.look("old"), book.look("new")) == (False, True)
+    paid(book, "b" * 64)
+    assert (book.look("a" * 64), book.look("b" * 64)) == (False, True)
 
 
 def test_files_that_no_record_knows_are_removed_after_an_hour(
     open_ledger: Callable[..., Ledger], tmp_path: Path
 ) -> None:
-    old, new = (tmp_path / "pictures" / "ab" / name for name in ("old.png.x.part", "new.png"))
-    for file in (old, new):
-        files.write(file, PNG)
-    os.utime(old, (0, 0))
+    folder = tmp_path / LEDGER / "pictures" / "ab"
+    name = f"{'ab' * 32}-{'c' * 32}-0of1.png"
+    ours = [
+        folder / f"{name}.{'d' * 32}.part",
+        folder / name,
+        folder / name.replace("0of1", "0of2"),
+    ]
     book = open_ledger()
     paid(book)
-    assert (old.exists(), new.exists(), book.look("a")) == (False, True, True)
+    for file in (*ours, folder / "holiday.jpg"):
+        files.write(file, PNG)
+        os.utime(file, (0, 0))
+    os.utime(ours[2])
+    book.sweep()
+    assert [file.exists() for file in ours] == [False, False, True]
+    assert (folder / "holiday.jpg").exists()
+    assert book.look(NAME)
+
+
+def test_lost_records_are_made_anew_from_the_names_of_the_pictures(
+    open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    book = open_ledger()
+    paid(book)
+    book.close()
+    (tmp_path / LEDGER / "ledger.sqlite3").write_bytes(b"no database" * 100)
+    entry = claim(open_ledger())
+    assert entry.state == "stored"
+    assert entry.pictures[0].file
+    assert entry.pictures[0].file.read_bytes() == PNG
+
+
+def test_a_record_that_is_gone_does_not_make_the_ledger_a_damaged_one(
+    open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    book = open_ledger()
+    paid(book)
+    with pytest.raises(LedgerError):
+        book.store(Entry("f" * 32, "b" * 64, "new"), 0, 1, PNG)
+    assert book.look(NAME)
+    assert not list((tmp_path / LEDGER).glob("ledger.damaged-*"))
+
+
+def test_a_request_at_work_is_not_pruned_for_its_size(open_ledger: Callable[..., Ledger]) -> None:
+    book = open_ledger(most_bytes=1)
+    entry = claim(book)
+    book.answered(entry, FACTS, ["https://x/1", "https://x/2"])
+    book.store(entry, 0, 2, PNG)
+    book.prune()
+    assert book.look(NAME)
+
+
+def test_of_an_answer_whose_urls_have_died_what_is_stored_is_still_had(
+    open_ledger: Callable[..., Ledger], clock: Clock
+) -> None:
+    book = open_ledger()
+    entry = claim(book)
+    book.answered(entry, FACTS, ["https://x/1", "https://x/2"])
+    book.store(entry, 1, 2, PNG)
+    clock.now += 3600
+    found = claim(book)
+    assert (found.state, [picture.place for picture in found.pictures]) == ("stored", [1])
+
+
+def test_a_damaged_picture_does_not_take_the_others_with_it(
+    open_ledger: Callable[..., Ledger], clock: Clock
+) -> None:
+    book = open_ledger()
+    entry = claim(book)
+    book.answered(entry, FACTS, ["https://x/1", "https://x/2"])
+    for place in (0, 1):
+        book.store(entry, place, 2, PNG)
+    clock.now += 3600
+    book.damaged(entry, 0)
+    found = claim(book)
+    assert (found.state, [picture.place for picture in found.pictures]) == ("stored", [1])
+
+
+def test_a_process_that_starts_while_another_sweeps_is_never_taken_for_dead(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def sweep() -> None:
+        broom = Lease(tmp_path)
+        while not stop.is_set():
+            broom.sweep()
+        broom.end()
+
+    sweepers = [threading.Thread(target=sweep) for _ in range(3)]
+    for thread in sweepers:
+        thread.start()
+    watcher = Lease(tmp_path)
+    for _ in range(300):
+        lease = Lease(tmp_path)
+        assert watcher.lives(lease.token)
+        lease.end()
+    stop.set()
+    for thread in sweepers:
+        thread.join()
+    watcher.end()
 
 
 @pytest.mark.parametrize("damage", [b"no database" * 100, b"SQLite format 3\0" + b"x" * 5000])
 def test_a_damaged_ledger_is_kept_aside_and_a_new_one_begun(
     open_ledger: Callable[..., Ledger], tmp_path: Path, damage: bytes
 ) -> None:
-    (tmp_path / "ledger.sqlite3").write_bytes(damage)
+    (tmp_path / LEDGER).mkdir()
+    (tmp_path / LEDGER / "ledger.sqlite3").write_bytes(damage)
     book = open_ledger()
     paid(book)
-    assert book.look("a")
-    [aside] = tmp_path.glob("ledger.damaged-*")
+    assert book.look(NAME)
+    [aside] = (tmp_path / LEDGER).glob("ledger.damaged-*")
     assert aside.read_bytes() == damage
 
 
@@ -222,12 +333,12 @@ def test_a_locked_ledger_is_an_error_after_a_while(
     monkeypatch.setattr(ledger, "_LOCK_SECONDS", 0.1)
     book = open_ledger()
     paid(book)
-    other = sqlite3.connect(tmp_path / "ledger.sqlite3")
+    other = sqlite3.connect(tmp_path / LEDGER / "ledger.sqlite3")
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(LedgerError, match="locked"):
-        claim(book, "b")
+        claim(book, "b" * 64)
     other.close()
-    assert claim(book, "b").state == "new"
+    assert claim(book, "b" * 64).state == "new"
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
@@ -247,8 +358,8 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_file(
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(LedgerError, match="No space left"):
-        book.store(entry, 0, PNG)
-    assert [file for file in (tmp_path / "pictures").rglob("*") if file.is_file()] == []
+        book.store(entry, 0, 2, PNG)
+    assert [file for file in (tmp_path / LEDGER / "pictures").rglob("*") if file.is_file()] == []
 
 
 def test_two_threads_that_claim_at_once_send_once(open_ledger: Callable[..., Ledger]) -> None:
@@ -272,7 +383,7 @@ import time
 from pathlib import Path
 from comfyui_siliconflow.siliconflow.ledger import Ledger
 book = Ledger(Path({str(tmp_path)!r}))
-book.claim("a", "account", "model")
+book.sent(book.claim("a" * 64, "model"))
 print("claimed", flush=True)
 time.sleep(60)
 """
