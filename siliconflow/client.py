@@ -137,8 +137,7 @@ class Client:
         deadline = Deadline(sum(self._timeout))
         try:
             with deadline:
-                answer = self._send(method, path, model, body, **options)
-            return answer
+                return self._send(method, path, model, body, **options)
         except RequestError as error:
             # A connection that was cut within the headers looks like an empty answer.
             kind = ReadTimeout if deadline.is_over else type(error)

@@ -66,11 +66,16 @@ class Lease:
         return False
 
     def sweep(self) -> None:
-        """Remove the files of processes that have ended."""
-        for file in self._directory.iterdir():
-            if file.name != self.token and not self.lives(file.name):
-                with contextlib.suppress(OSError):
-                    file.unlink()
+        """Remove the files of processes that have ended.
+
+        Each is removed while its lock is held: a process that is just taking it notices.
+        """
+        for path in list(self._directory.iterdir()):
+            with contextlib.suppress(OSError):
+                if path.name != self.token:
+                    with path.open("r+b") as file:
+                        _lock(file)
+                        path.unlink()
 
     def end(self) -> None:
         """Give the lock back."""

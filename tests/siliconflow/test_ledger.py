@@ -292,7 +292,7 @@ def test_a_damaged_picture_does_not_take_the_others_with_it(
 
 
 def test_a_process_that_starts_while_another_sweeps_is_never_taken_for_dead(tmp_path: Path) -> None:
-    stop = threading.Event()
+    stop, watcher = threading.Event(), Lease(tmp_path)
 
     def sweep() -> None:
         broom = Lease(tmp_path)
@@ -300,18 +300,16 @@ def test_a_process_that_starts_while_another_sweeps_is_never_taken_for_dead(tmp_
             broom.sweep()
         broom.end()
 
-    sweepers = [threading.Thread(target=sweep) for _ in range(3)]
+    sweepers = [threading.Thread(target=sweep, daemon=True) for _ in range(3)]
     for thread in sweepers:
         thread.start()
-    watcher = Lease(tmp_path)
-    for _ in range(300):
-        lease = Lease(tmp_path)
-        assert watcher.lives(lease.token)
-        lease.end()
+    leases = [Lease(tmp_path) for _ in range(200)]
     stop.set()
     for thread in sweepers:
-        thread.join()
-    watcher.end()
+        thread.join(10)
+    assert all(watcher.lives(lease.token) for lease in leases)
+    for lease in (*leases, watcher):
+        lease.end()
 
 
 @pytest.mark.parametrize("damage", [b"no database" * 100, b"SQLite format 3\0" + b"x" * 5000])
