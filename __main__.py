@@ -99,7 +99,7 @@ def _demo(args: argparse.Namespace, rest: list[str]) -> int:
 
 def _live_demo(output: Path) -> int:
     settings = current_settings()
-    settings.require_key()
+    settings.require_key(host.data_directory())
     return _play(output, settings.site)
 
 

@@ -6,7 +6,9 @@ from typing import Any, ClassVar
 
 import torch
 
+from ..siliconflow import texts as texts_in_use
 from ..siliconflow.errors import InvalidInput
+from . import host
 from .inputs import PICTURES, input_types, texts
 from .plan import check_prompt
 from .run import generate
@@ -38,8 +40,9 @@ class ImageNode:
     @classmethod
     def VALIDATE_INPUTS(cls, prompt: str | None = None) -> bool | str:  # noqa: N802
         """Refuse an empty prompt when the graph is queued, before any node of it was paid."""
+        texts_in_use.use(host.language(""))
         try:
-            check_prompt("linked" if prompt is None else prompt)
+            check_prompt("linked" if prompt is None else str(prompt))
         except InvalidInput as error:
             return str(error)
         return True

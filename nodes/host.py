@@ -53,11 +53,14 @@ def stop_if_cancelled() -> None:
 def data_directory() -> Path:
     """Give the folder of settings and ledger; whoever writes there makes it.
 
-    `SILICONFLOW_DATA_DIR`, else ComfyUI's system user directory, which it never serves, else the
-    platform's folder for application data.
+    `SILICONFLOW_DATA_DIR`, else ComfyUI's system user directory, which it never serves (outside
+    ComfyUI: of the one whose `custom_nodes` the pack is in), else the platform's folder for
+    application data.
     """
     chosen = os.environ.get("SILICONFLOW_DATA_DIR")
-    return Path(chosen).expanduser() if chosen else _comfy_directory() or _platform_directory()
+    if chosen:
+        return Path(chosen).expanduser()
+    return _comfy_directory() or _directory_beside() or _platform_directory()
 
 
 def language(chosen: str) -> Language:
@@ -108,6 +111,13 @@ def _comfy_directory() -> Path | None:
     if hasattr(folders, "get_system_user_directory"):
         return Path(folders.get_system_user_directory(NAME))
     return Path(folders.get_user_directory()) / f"__{NAME}"
+
+
+def _directory_beside() -> Path | None:
+    """Give the folder that ComfyUI would name, for a command run from its `custom_nodes`."""
+    pack = Path(__file__).absolute().parent.parent
+    user = pack.parent.parent / "user"
+    return user / f"__{NAME}" if pack.parent.name == "custom_nodes" and user.is_dir() else None
 
 
 def _platform_directory() -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,7 @@ def make(
     model = _model(task, inputs, site)
     _check_pictures(model, images, connected)
     prompt = _prompt(task, str(inputs.get("prompt", "")), connected, model)
-    extra = _extra_body(str(inputs.get("extra_body", "")))
+    extra = _extra_body(str(inputs.get("extra_body", "")), RESERVED | set(model.images))
     values = _values(model, inputs, connected)
     head = {"model": model.id, "prompt": prompt}
     frames = max([1, *(image.shape[0] for image in connected.values())])
@@ -209,7 +210,7 @@ def _split_fields(model: Model, count: int, seed: int) -> dict[str, Value]:
     return {"seed": seed, "batch_size": count} if native else {"seed": seed}
 
 
-def _extra_body(text: str) -> dict[str, Any]:
+def _extra_body(text: str, reserved: AbstractSet[str]) -> dict[str, Any]:
     if not text.strip():
         return {}
     try:
@@ -223,7 +224,7 @@ def _extra_body(text: str) -> dict[str, Any]:
         raise InvalidInput(
             "extra_body", Text("must be a JSON object {...}", "必须是 JSON 对象 {...}")
         )
-    _check_reserved(extra)
+    _check_reserved(extra, reserved)
     return extra
 
 
@@ -231,8 +232,8 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-def _check_reserved(extra: Mapping[str, Any]) -> None:
-    taken = ", ".join(sorted(RESERVED & set(extra)))
+def _check_reserved(extra: Mapping[str, Any], reserved: AbstractSet[str]) -> None:
+    taken = ", ".join(sorted(reserved & set(extra)))
     if taken:
         raise InvalidInput(
             "extra_body",

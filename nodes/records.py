@@ -17,8 +17,8 @@ BUSY_SECONDS = 0.3
 _ELSEWHERE = Text("another ComfyUI is at it", "另一个 ComfyUI 正在生成")
 _UNKNOWN = Text(
     "An identical request of {time} was sent and its pictures never came: it may have been charged"
-    " as well (trace id {trace}).",
-    "{time} 曾发送过相同的请求，但没有收到图片：那一次可能也已扣费（trace id {trace}）。",
+    " as well{trace}.",
+    "{time} 曾发送过相同的请求，但没有收到图片：那一次可能也已扣费{trace}。",
 )
 _NO_LEDGER = Text(
     "The ledger cannot be used ({reason}): these pictures are not kept, and the same request would"
@@ -97,4 +97,8 @@ class Records:
 
 def _told_of(earlier: Earlier) -> Text:
     at = time.strftime("%Y-%m-%d %H:%M", time.localtime(earlier.sent_at))
-    return _UNKNOWN.format(time=at, trace=earlier.trace_id or "-")
+    trace = Text(f" (trace id {earlier.trace_id})", f"（trace id {earlier.trace_id}）")
+    told = trace if earlier.trace_id else Text("", "")
+    return Text(
+        _UNKNOWN.en.format(time=at, trace=told.en), _UNKNOWN.zh.format(time=at, trace=told.zh)
+    )

@@ -43,8 +43,8 @@ class Report:
             self._progress.text(self._waiting(state[0]))
             self._progress.value(done, STAGES * self._asked)
 
-    def failed(self, text: Text) -> None:
-        """Show what went wrong: some versions of the page show an error's name alone."""
+    def ended(self, text: Text) -> None:
+        """Show why nothing came: some versions of the page show an error's name alone."""
         self._progress.text(text)
 
     def done(self, count: int, width: int, height: int, seed: int) -> None:

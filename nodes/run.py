@@ -48,6 +48,10 @@ _NOT_KEPT = Text(
     "{made} pictures came and are not kept: the same again would be paid in full.",
     "已收到 {made} 张图片但没有保留：重新运行相同内容会全部重新扣费。",
 )
+_CANCELLED = Text(
+    "Ended early. What was sent goes on, and is kept.",
+    "已提前结束。已发出的请求会继续，结果会保留。",
+)
 _SAME_AGAIN = Text(
     "The same again is: seed {seed}, with control after generate on fixed.",
     "要重新运行相同内容：种子设为 {seed}，“生成后控制”设为固定（fixed）。",
@@ -65,7 +69,7 @@ def current_settings() -> Settings:
 def client_for(settings: Settings) -> Client:
     """Give the pooled client of this account; raises `MissingKey` if there is no key."""
     return _client(
-        settings.require_key(),
+        settings.require_key(host.data_directory()),
         settings.base_url,
         settings.connect_timeout,
         settings.read_timeout,
@@ -94,7 +98,10 @@ async def generate(
     try:
         return await _run(task, inputs, images, report)
     except SiliconFlowError as error:
-        report.failed(error.text)
+        report.ended(error.text)
+        raise
+    except BaseException:
+        report.ended(_CANCELLED)
         raise
 
 

@@ -7,6 +7,7 @@ model needs no new code. Each entry names the API document that it was read from
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,7 @@ from .texts import Text
 Site = Literal["cn", "com"]
 AUTO = "auto"
 CUSTOM = "custom"
+MEGAPIXEL = 1024 * 1024
 _FILE = Path(__file__).with_name("catalogue.json")
 _LISTLESS_IMAGES = ("image", "image2", "image3")
 
@@ -79,11 +81,26 @@ class Model:
         return {"image_size": written}
 
     def closest_size(self, width: int, height: int) -> str:
-        """Give the listed size that is closest in shape to a picture, or `auto` without a list."""
+        """Give the size that is closest in shape to a picture, or `auto` where none is chosen.
+
+        Of the listed sizes, and where any size is taken, of these turned on their side; for a
+        model of widths and heights, about a megapixel on its grid.
+        """
+        if "width" in self.fields and "image_size" not in self.fields:
+            return self._size_on_grid(width, height)
         field = self.fields.get("image_size")
         if field is None or not field.choices:
             return AUTO
-        return min(field.choices, key=lambda choice: _unlikeness(choice, width, height))
+        turned = ["x".join(reversed(choice.split("x"))) for choice in field.choices]
+        choices = [*field.choices, *(turned if field.custom else ())]
+        return str(min(choices, key=lambda choice: _unlikeness(choice, width, height)))
+
+    def _size_on_grid(self, width: int, height: int) -> str:
+        scale = math.sqrt(MEGAPIXEL / (width * height))
+        return "x".join(
+            str(_on_grid(side * scale, self.fields[name]))
+            for name, side in (("width", width), ("height", height))
+        )
 
     def _value(self, field: Field, values: Mapping[str, Value]) -> Value | None:
         if field.name in values:
@@ -164,6 +181,12 @@ def _model(entry: Mapping[str, Any], inputs: Mapping[str, Field]) -> Model:
         tasks=tuple(known.pop("tasks")),
         **known,
     )
+
+
+def _on_grid(side: float, field: Field) -> int:
+    step = field.step or 1
+    low, high = field.minimum or step, field.maximum or side
+    return int(min(max(round(side / step) * step, low), high))
 
 
 def _unlikeness(size: str, width: int, height: int) -> float:

@@ -269,7 +269,8 @@ class ReadTimeout(ConnectionLost):
     """No answer came within the read timeout."""
 
     what = Text(
-        "SiliconFlow did not answer within the read timeout", "SiliconFlow 未在读取超时内回复"
+        "SiliconFlow did not answer within the read timeout",
+        "SiliconFlow 未在规定时间内回复（读取超时）",
     )
 
 

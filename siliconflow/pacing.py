@@ -24,6 +24,8 @@ STAGGER = 0.1
 """Seconds between two requests that try whether more than known is allowed: a refusal is quick."""
 FORGET = 3600.0
 """Seconds after which a learned limit is tried again: levels rise."""
+SOONEST = 1.0
+"""Seconds that pass at least between a refusal and the next try, whatever the service says."""
 BLIND = 15.0
 """Seconds to wait when something else uses up the account's limit and nothing is known."""
 
@@ -101,7 +103,7 @@ class Pace:
             self._heavy, self._learned = note.weight, now
         else:
             blind = BLIND * self.window / 60.0
-            retry_after = blind if retry_after is None else max(retry_after, STAGGER)
+            retry_after = blind if retry_after is None else max(retry_after, SOONEST)
         self._blocked = max(self._blocked, now + (retry_after or 0.0))
         return heavy
 

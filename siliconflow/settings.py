@@ -6,6 +6,7 @@ directory: `{"api_key": "sk-...", "site": "cn", "read_timeout": 300}`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import stat
@@ -23,7 +24,12 @@ BASE_URLS = {"cn": "https://api.siliconflow.cn/v1", "com": "https://api.siliconf
 FILE_NAME = "settings.json"
 ENVIRONMENT = {"api_key": "SILICONFLOW_API_KEY", "base_url": "SILICONFLOW_BASE_URL"}
 _CHOICES = {"site": ("cn", "com"), "language": ("", "en", "zh")}
-KEY_PAGES = "https://cloud.siliconflow.cn/account/ak, https://cloud.siliconflow.com/account/ak"
+_ABOVE_ZERO = ("must be above 0", "必须大于 0")
+_NOT_BELOW_ZERO = ("must not be below 0", "不能小于 0")
+KEY_PAGES = (
+    "https://cloud.siliconflow.cn/account/ak",
+    "https://cloud.siliconflow.com/account/ak",
+)
 
 
 @dataclass(frozen=True)
@@ -59,17 +65,18 @@ class Settings:
     language: Literal["", "en", "zh"] = ""
     """Language of messages; empty: ComfyUI's, or the system's."""
 
-    def require_key(self) -> str:
-        """Give the API key; raises `MissingKey` if there is none."""
+    def require_key(self, directory: Path | None = None) -> str:
+        """Give the API key; raises `MissingKey`, which names the data folder, if there is none."""
         if not self.api_key:
+            file = directory / FILE_NAME if directory else FILE_NAME
             raise MissingKey(
                 Text(
                     "No SiliconFlow API key. Set the environment variable SILICONFLOW_API_KEY, or"
-                    f' write {{"api_key": "..."}} into {FILE_NAME} in the data folder. Keys are'
-                    f" made at {KEY_PAGES}. Nothing was sent.",
+                    f' write {{"api_key": "..."}} into {file}. Keys are made at {KEY_PAGES[0]}'
+                    f" (China) and {KEY_PAGES[1]} (international). Nothing was sent.",
                     "没有找到 SiliconFlow API 密钥。请设置环境变量 SILICONFLOW_API_KEY，"
-                    f'或在数据目录的 {FILE_NAME} 中写入 {{"api_key": "..."}}。'
-                    f"密钥可在 {KEY_PAGES} 创建。请求没有发出。",
+                    f'或在 {file} 中写入 {{"api_key": "..."}}。密钥可在 {KEY_PAGES[0]}（国内站）'
+                    f"或 {KEY_PAGES[1]}（国际站）创建。请求没有发出。",
                 )
             )
         return self.api_key
@@ -118,7 +125,8 @@ def _keep_private(file: Path) -> None:
     """Take the file away from other users of the machine: it may hold the key."""
     mode = stat.S_IMODE(file.stat().st_mode)
     if mode & 0o077:
-        file.chmod(0o600)
+        with contextlib.suppress(PermissionError):
+            file.chmod(0o600)
 
 
 def _check_types(values: Mapping[str, Any]) -> None:
@@ -144,11 +152,16 @@ def _check_type(name: str, value: object, default: object) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return
     if not math.isfinite(value) or value < 0 or (default and not value):
-        raise _invalid(name, "must be above 0", "必须大于 0")
+        least = (
+            Text("must be above 0", "必须大于 0")
+            if default
+            else Text("must not be below 0", "不能小于 0")
+        )
+        raise _invalid(name, least.en, least.zh)
 
 
 def _checked_key(key: str) -> str:
-    key = key.strip()
+    key = key.strip().strip("\"'")
     if key.isascii() and key.isprintable() and " " not in key:
         return key
     raise _invalid(
@@ -160,10 +173,13 @@ def _checked_key(key: str) -> str:
 
 def _checked_base_url(base_url: str) -> str:
     url = base_url.strip().rstrip("/")
-    parts = urlsplit(url)
-    local = parts.scheme == "http" and is_loopback(parts.hostname or "")
-    if not url or ((parts.scheme == "https" or local) and parts.hostname and not parts.username):
-        return url
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        local = parts.scheme == "http" and is_loopback(parts.hostname or "")
+        if not url or (
+            (parts.scheme == "https" or local) and parts.hostname and not parts.username
+        ):
+            return url
     raise _invalid(
         "SILICONFLOW_BASE_URL",
         "must start with https:// (http:// only for this machine itself)",

@@ -50,7 +50,7 @@ INSIDE_NODES: dict[str, set[str]] = {
     "collect": {"job", "records", "siliconflow", "media"},
     "road": {"collect", "flight", "job", "plan", "records", "send", "upload", "siliconflow"},
     "run": {"guard", "host", "job", "plan", "report", "road", "threads", "siliconflow", "media"},
-    "base": {"inputs", "plan", "run", "siliconflow"},
+    "base": {"host", "inputs", "plan", "run", "siliconflow"},
 }
 TASKS = {"base", "inputs"}
 MODULES = sorted(

@@ -124,6 +124,12 @@ def test_an_empty_prompt_is_refused_when_the_graph_is_queued() -> None:
         assert node.VALIDATE_INPUTS(prompt="  ") == "prompt: must not be empty"
 
 
+def test_an_empty_prompt_is_refused_in_the_language_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    [node, *_] = NODE_CLASS_MAPPINGS.values()
+    monkeypatch.setenv("LANG", "zh_CN.UTF-8")
+    assert node.VALIDATE_INPUTS(prompt="") == "prompt：不能为空"
+
+
 def test_every_text_exists_in_both_languages_and_belongs_to_something() -> None:
     inputs = {
         name for node in NODE_CLASS_MAPPINGS.values() for name in (*node.required, *node.optional)
@@ -134,4 +140,6 @@ def test_every_text_exists_in_both_languages_and_belongs_to_something() -> None:
             english, chinese = tooltip(node.task, name)
             assert english.isascii(), name
             assert not chinese.isascii(), name
+            # The page's translation library reads these signs as its own.
+            assert not re.search(r"[@{}|]", english + chinese), name
     assert LANGUAGES == ("en", "zh")

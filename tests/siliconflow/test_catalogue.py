@@ -98,6 +98,14 @@ def test_the_closest_size_is_the_one_of_the_closest_shape(
     assert kolors.closest_size(width, height) == size
 
 
+def test_a_landscape_is_not_crushed_into_a_square() -> None:
+    find = catalogue.load().find
+    assert find("Kwai-Kolors/Kolors", "cn").closest_size(1920, 1080) == "1280x720"
+    assert find("stabilityai/stable-diffusion-2-1", "cn").closest_size(1920, 1080) == "1024x576"
+    assert find("black-forest-labs/FLUX-1.1-pro", "com").closest_size(1920, 1080) == "1376x768"
+    assert find("black-forest-labs/FLUX-1.1-pro", "com").closest_size(9000, 100) == "1440x256"
+
+
 def test_an_aspect_ratio_takes_the_place_of_a_size() -> None:
     ultra = catalogue.load().find("black-forest-labs/FLUX-1.1-pro-Ultra", "com")
     assert ultra.arguments({}) == {"image_size": "1024x1024"}
