@@ -35,6 +35,7 @@ class Deadline:
         """Start nothing yet."""
         self.is_over = False
         self._connection: HTTPConnection | None = None
+        self._socket: socket.socket | None = None
         self._timer = threading.Timer(seconds, self._cut)
         self._timer.daemon = True
 
@@ -57,9 +58,13 @@ class Deadline:
         """Note the connection that this thread uses now."""
         self._connection = connection
 
+    def hold(self, used: socket.socket | None) -> None:
+        """Note the socket that an answer comes from: its connection may let go of it early."""
+        self._socket = used
+
     def _cut(self) -> None:
         self.is_over = True
-        found = getattr(self._connection, "sock", None)
+        found = self._socket or getattr(self._connection, "sock", None)
         with contextlib.suppress(OSError):
             # Of the plain socket: TLS would forget its state under the reading thread.
             socket.socket.shutdown(found, socket.SHUT_RDWR) if found else None
@@ -83,6 +88,12 @@ class _Watched:
         if deadline:
             deadline.watch(self)  # type: ignore[arg-type]
         super().putrequest(*args, **options)  # type: ignore[misc]
+
+    def getresponse(self, *args: Any, **options: Any) -> Any:
+        deadline: Deadline | None = getattr(_running, "deadline", None)
+        if deadline:
+            deadline.hold(getattr(self, "sock", None))
+        return super().getresponse(*args, **options)  # type: ignore[misc]
 
 
 class Adapter(HTTPAdapter):

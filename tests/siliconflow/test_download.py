@@ -136,7 +136,7 @@ def test_a_file_without_a_length_is_stopped_at_the_limit(serve: Any, fetch: Any)
 
 def test_a_file_that_drips_is_given_up(serve: Any, fetch: Any) -> None:
     def drip(connection: socket.socket, _request: bytes) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nConnection: close\r\n\r\n")
         for _ in range(100):
             connection.sendall(b" ")
             time.sleep(0.05)

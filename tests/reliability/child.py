@@ -1,0 +1,101 @@
+"""A process that runs one node: started, held and killed by the tests.
+
+It is told what to do by one line of JSON; it says `ready` when all is loaded, waits for a line,
+and says what came as JSON. `hold` names a function, whether to stop before or after it, and at
+which call: there it says `held` and stands still. `leave` ends the main program as soon as a
+request is under way. `most_file_bytes` makes every larger file fail as on a full disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS, collect
+from comfyui_siliconflow.siliconflow.errors import SiliconFlowError
+
+PACK = "comfyui_siliconflow."
+
+
+def main() -> None:
+    """Follow the orders. Pictures come one after the other, so that "the first" is one."""
+    collect.PARALLEL_DOWNLOADS = 1
+    orders = json.loads(sys.stdin.readline())
+    if orders.get("hold"):
+        _hold(*orders["hold"])
+    if "most_file_bytes" in orders:
+        _limit_files(orders["most_file_bytes"])
+    _say("ready")
+    sys.stdin.readline()
+    if orders.get("leave"):
+        asyncio.run(_leave(orders))
+    else:
+        _say(json.dumps(asyncio.run(_run(orders))))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+async def _run(orders: dict[str, Any]) -> dict[str, Any]:
+    try:
+        images, _, info = await NODE_CLASS_MAPPINGS[orders["node"]]().execute(**orders["inputs"])
+    except SiliconFlowError as error:
+        return {"pictures": 0, "error": f"{type(error).__name__}: {error}"}
+    return {"pictures": len(images), "info": json.loads(info)}
+
+
+async def _leave(orders: dict[str, Any]) -> None:
+    running = asyncio.ensure_future(_run(orders))
+    await asyncio.to_thread(sys.stdin.readline)
+    running.cancel()
+    _say("leaving")
+
+
+def _hold(target: str, when: str, call: int) -> None:
+    """Stand still before or after the given call of a function, from 1; other threads wait."""
+    place, _, name = target.rpartition(".")
+    owner = _find(place)
+    original: Callable[..., Any] = getattr(owner, name)
+    calls = iter(range(1, 1000))
+    lock = threading.Lock()
+
+    def held(*arguments: Any, **named: Any) -> Any:
+        with lock:
+            number = next(calls)
+            if number == call and when == "before":
+                _stand_still()
+            result = original(*arguments, **named)
+            if number == call and when == "after":
+                _stand_still()
+            return result
+
+    setattr(owner, name, held)
+
+
+def _find(place: str) -> Any:
+    module, _, name = place.partition(":")
+    found = import_module(module if module == "os" else PACK + module)
+    return getattr(found, name) if name else found
+
+
+def _stand_still() -> None:
+    _say("held")
+    time.sleep(60)
+
+
+def _limit_files(most: int) -> None:
+    import resource  # noqa: PLC0415 - Unix only
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+
+if __name__ == "__main__":
+    main()

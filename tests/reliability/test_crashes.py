@@ -1,0 +1,124 @@
+"""A process is killed with `kill -9` at each step; another queues the same again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from comfyui_siliconflow.tests.reliability import breakers
+from comfyui_siliconflow.tests.reliability.children import Child
+from comfyui_siliconflow.tests.reliability.faults import FETCHED, FREE, PAID, TOLD, Again
+from comfyui_siliconflow.tests.reliability.server import Breaker, Where, until
+from comfyui_siliconflow.tests.reliability.trial import NODES, Bench
+from comfyui_siliconflow.tests.reliability.trial import TOLD as NOTE
+
+Start = Callable[..., Child]
+Hook = tuple[str, str, int]
+
+DRAW = "SiliconFlowTextToImage"
+PAIR = {**NODES[DRAW], "model": "Kwai-Kolors/Kolors", "batch_size": 2, "seed": 7, "prompt": "a cat"}
+LEDGER = "siliconflow.ledger:Ledger"
+
+
+@dataclass(frozen=True)
+class Crash:
+    """Where a process dies: at a hook in itself, or while the server holds its request."""
+
+    name: str
+    charged: int
+    again: Again
+    hook: Hook | None = None
+    holds: tuple[Where, Breaker] | None = None
+
+
+CRASHES = (
+    Crash("before anything is recorded", 0, PAID, (f"{LEDGER}.claim", "before", 1)),
+    Crash("recorded, before it is sent", 0, TOLD, ("siliconflow.images.generate", "before", 1)),
+    Crash("sent, and nobody acted", 0, TOLD, holds=("send", breakers.silent_unpaid)),
+    Crash("sent and paid, before the answer", 2, TOLD,
+          holds=("send", breakers.stop(0, head=False))),
+    Crash("within the answer", 2, TOLD, holds=("send", breakers.stop(0.5))),
+    Crash("before the answer is recorded", 2, TOLD, (f"{LEDGER}.answered", "before", 1)),
+    Crash("when the answer is recorded", 2, FETCHED, (f"{LEDGER}.answered", "after", 1)),
+    Crash("within the first download", 2, FETCHED, holds=("picture", breakers.stop(0.5))),
+    Crash("before a picture is safe on disk", 2, FETCHED, ("os.fsync", "before", 1)),
+    Crash("before a picture on disk is recorded", 2, FETCHED,
+          ("siliconflow.files.write", "after", 1)),
+    Crash("when the first of two is stored", 2, FETCHED, (f"{LEDGER}.store", "after", 1)),
+    Crash("when both are stored, before that is recorded", 2, FREE,
+          (f"{LEDGER}.finish", "before", 1)),
+    Crash("when all is recorded, before the node returns", 2, FREE,
+          (f"{LEDGER}.finish", "after", 1)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("crash", CRASHES, ids=lambda crash: crash.name)
+def test_what_a_killed_process_paid_is_not_lost_and_not_paid_again(
+    bench: Bench, data: Path, child: Start, crash: Crash
+) -> None:
+    before = bench.paid
+    _die(bench, child, crash)
+    assert bench.paid - before == crash.charged
+    run = bench.run(DRAW, **PAIR)
+    assert (run.error, run.pictures, run.origins) == (None, 2, {crash.again.origin})
+    assert (run.requests, run.charged) == (crash.again.requests, 2 * crash.again.charged)
+    assert (NOTE in run.notes) is crash.again.told
+    assert bench.run(DRAW, **PAIR).origins == {"reused"}
+    assert data.exists()
+
+
+def _die(bench: Bench, child: Start, crash: Crash) -> None:
+    if crash.holds:
+        where, breaker = crash.holds
+        bench.server.break_next(breaker, where, 1)
+    process = child(node=DRAW, inputs=PAIR, hold=crash.hook)
+    process.go()
+    if crash.hook:
+        process.expect("held")
+    else:
+        assert bench.server.holding.wait(30)
+    process.kill()
+    bench.server.mend()
+    assert bench.server.quiet()
+
+
+def test_a_process_that_ends_with_a_request_under_way_is_gone_within_a_second(
+    bench: Bench, child: Start
+) -> None:
+    bench.server.break_next(breakers.stop(0, head=False), "send", 1)
+    process = child(node=DRAW, inputs=PAIR, leave=True)
+    process.go()
+    assert bench.server.holding.wait(30)
+    process.tell()
+    process.expect("leaving")
+    assert until(lambda: process.ended, 1.0)
+
+
+def test_two_processes_that_ask_the_same_at_once_pay_once(bench: Bench, child: Start) -> None:
+    before, bench.simulator.latency = bench.paid, 0.5
+    both = [child(node=DRAW, inputs=PAIR) for _ in range(2)]
+    for process in both:
+        process.go()
+    results = [process.result() for process in both]
+    bench.simulator.latency = 0.0
+    assert [result["pictures"] for result in results] == [2, 2]
+    assert bench.paid - before == 2
+    assert bench.server.posts == 1
+    origins = [result["info"]["requests"][0]["origin"] for result in results]
+    assert sorted(origins) == ["paid", "reused"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="only Unix can limit the size of files")
+@pytest.mark.parametrize("most_file_bytes", [0, 10_000, 40_000])
+def test_on_a_full_disk_the_pictures_reach_the_graph_with_a_note(
+    bench: Bench, child: Start, most_file_bytes: int
+) -> None:
+    process = child(node=DRAW, inputs=PAIR, most_file_bytes=most_file_bytes)
+    process.go()
+    result = process.result()
+    assert result["pictures"] == 2, result
+    assert any("ledger cannot be used" in note for note in result["info"]["notes"])
+    assert bench.server.posts == 1

@@ -1,0 +1,305 @@
+"""One trial: a node runs into a fault, and the same is queued again when all is mended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.siliconflow.errors import SiliconFlowError
+from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.tests.reliability.faults import KEY, Fault
+from comfyui_siliconflow.tests.reliability.server import FaultServer, until
+
+PACK = "comfyui_siliconflow"
+LONGEST = 8.0
+"""Seconds within which any run must end, its waits being scaled down."""
+MOST_MIB = 600
+MINUTE = 0.4
+"""Seconds that a minute of rate limits lasts in a trial."""
+TOLD = "may have been charged"
+SETTINGS = {"connect_timeout": 0.5, "read_timeout": 5.0, "longest_wait": 10.0}
+SMALL = {"image_size": "custom", "width": 64, "height": 64}
+NODES: dict[str, dict[str, Any]] = {
+    "SiliconFlowTextToImage": {"model": "Qwen/Qwen-Image", **SMALL},
+    "SiliconFlowImageToImage": {"model": "Kwai-Kolors/Kolors", **SMALL},
+    "SiliconFlowImageEdit": {"model": "Qwen/Qwen-Image-Edit"},
+}
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@dataclass
+class Run:
+    """What one queueing of a node brought."""
+
+    pictures: int = 0
+    requests: int = 0
+    charged: int = 0
+    seconds: float = 0.0
+    error: BaseException | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def origins(self) -> set[str]:
+        """Where the pictures came from."""
+        return {entry["origin"] for entry in self.info.get("requests", [])}
+
+    @property
+    def notes(self) -> str:
+        """What the user was told besides."""
+        return "\n".join(self.info.get("notes", []))
+
+    @property
+    def seen(self) -> str:
+        """What the user saw, in a word."""
+        return type(self.error).__name__ if self.error else "the picture"
+
+
+@dataclass
+class Outcome:
+    """What came of a trial, and what was wrong with it."""
+
+    fault: Fault
+    node: str
+    first: Run
+    second: Run
+    leaks: list[str]
+    problems: list[str] = field(default_factory=list)
+    peak_mib: float = 0.0
+
+    @property
+    def hung(self) -> bool:
+        """Whether a run took longer than any may."""
+        return max(self.first.seconds, self.second.seconds) > LONGEST
+
+    @property
+    def lost(self) -> bool:
+        """Whether a picture that could be had was not."""
+        return self.fault.again.origin != "" and not self.second.pictures
+
+    @property
+    def paid_again(self) -> bool:
+        """Whether the second run paid what the first had paid already."""
+        return self.first.charged > 0 and self.second.charged > 0
+
+    @property
+    def paid_twice(self) -> bool:
+        """Whether a charge could have been avoided: see the head of the report."""
+        charged = getattr(self.first.error, "charged", False)
+        warned = charged is not False and TOLD in self.second.notes
+        return self.first.charged > 1 or (self.paid_again and not warned)
+
+
+class Bench:
+    """A simulator behind a fault server, and runs of nodes against it."""
+
+    def __init__(self, simulator: Simulator, server: FaultServer, directory: Path) -> None:
+        """Keep ledgers below `directory`, a new one each trial."""
+        self.simulator = simulator
+        self.server = server
+        self.directory = directory
+
+    def try_out(self, fault: Fault, node: str) -> Outcome:
+        """Run a node into a fault, then queue the same again."""
+        data = self.directory / f"{len(list(self.directory.iterdir()))}"
+        data.mkdir()
+        write_settings(data, **fault.settings)
+        self.server.transport = fault.transport
+        self.server.drop_idle()
+        self.server.heads.clear()
+        _reset_peak()
+        before = _peak_mib()
+        with environment({**self.server.environment(), "SILICONFLOW_DATA_DIR": str(data)}):
+            first = self._broken(fault, node)
+            write_settings(data)
+            second = self._mended(node)
+        outcome = Outcome(fault, node, first, second, self._leaks(first, second, data))
+        outcome.peak_mib = _peak_mib() - before
+        outcome.problems = problems(outcome)
+        _let_go(first, second)
+        return outcome
+
+    def run(self, node: str, **inputs: Any) -> Run:
+        """Queue a node once."""
+        posts, charged, started = self.server.posts, self.paid, time.monotonic()
+        run = Run()
+        try:
+            images, _, info = asyncio.run(self._execute(node, inputs))
+            run.pictures, run.info = len(images), json.loads(info, parse_constant=_no_json)
+        except Exception as error:  # noqa: BLE001 - what it is, is judged later
+            run.error = error
+        run.seconds = time.monotonic() - started
+        self.server.quiet(0.3)
+        run.requests, run.charged = self.server.posts - posts, self.paid - charged
+        return run
+
+    def settled(self) -> bool:
+        """Wait until the pack works at nothing any more; tells whether that came."""
+        return until(lambda: not pack_threads(), LONGEST)
+
+    @property
+    def paid(self) -> int:
+        """How many pictures were charged so far."""
+        return sum(charge.pictures for charge in self.simulator.charges)
+
+    async def _execute(self, node: str, inputs: dict[str, Any]) -> tuple[torch.Tensor, int, str]:
+        values = {"prompt": "a cat", "seed": 7, **NODES[node], **_picture(node), **inputs}
+        ran: tuple[torch.Tensor, int, str] = await asyncio.wait_for(
+            NODE_CLASS_MAPPINGS[node]().execute(**values), LONGEST * 3
+        )
+        return ran
+
+    def _broken(self, fault: Fault, node: str) -> Run:
+        if fault.breaker:
+            self.server.break_next(fault.breaker, fault.where, fault.times)
+        if fault.before:
+            fault.before(self.server)
+        return self.run(node)
+
+    def _mended(self, node: str) -> Run:
+        self.server.mend()
+        run = self.run(node)
+        self.server.quiet()
+        self.settled()
+        return run
+
+    def _leaks(self, first: Run, second: Run, data: Path) -> list[str]:
+        texts = {"error": told(first.error), "second error": told(second.error)}
+        texts["info"] = json.dumps([first.info, second.info])
+        files = {str(file): file.read_bytes() for file in data.rglob("*") if file.is_file()}
+        found = [name for name, text in texts.items() if KEY in text]
+        found += [name for name, content in files.items() if KEY.encode() in content]
+        return found + self.server.stray_keys()
+
+
+def _let_go(*runs: Run) -> None:
+    """Keep what an error says, without the frames that keep its files and connections open."""
+    for run in runs:
+        if run.error:
+            run.error.__traceback__ = run.error.__cause__ = run.error.__context__ = None
+
+
+def write_settings(data: Path, **values: Any) -> None:
+    """Write the settings file: short timeouts, and what differs."""
+    (data / "settings.json").write_text(json.dumps({**SETTINGS, **values}), encoding="utf-8")
+
+
+def problems(outcome: Outcome) -> list[str]:
+    """Compare what came with what the table says."""
+    fault, first, second = outcome.fault, outcome.first, outcome.second
+    facts: list[tuple[str, object, object]] = [
+        ("sees", type(first.error), fault.kind or type(None)),
+        ("charged", first.charged, fault.charged),
+        ("pictures", first.pictures, fault.pictures if fault.delivered else 0),
+        ("requests of the second", second.requests, fault.again.requests),
+        ("charged by the second", second.charged, fault.again.charged),
+        ("origin of the second", second.origins, {fault.again.origin} - {""}),
+        ("second told", TOLD in second.notes, fault.again.told),
+        ("note", fault.note in first.notes, True),
+        ("says unpaid although paid", _denies(first), False),
+        ("lost", outcome.lost, False),
+        ("paid twice", outcome.paid_twice, False),
+        ("hung", outcome.hung, False),
+        ("leaks", outcome.leaks, []),
+        ("memory in bounds", outcome.peak_mib < MOST_MIB, True),
+        ("length of the message", len(str(first.error)) < 2000, True),
+    ]
+    wrong = [f"{name}: {was!r}, not {wanted!r}" for name, was, wanted in facts if was != wanted]
+    return wrong + ([f"first: {first.error!r}", f"second: {second.error!r}"] if wrong else [])
+
+
+def _denies(run: Run) -> bool:
+    return run.charged > 0 and getattr(run.error, "charged", None) is False
+
+
+def told(error: BaseException | None) -> str:
+    """Give all that an error could show: text, repr, traceback, and the errors behind it."""
+    texts: list[str] = []
+    while error is not None:
+        texts += [str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)]
+        hidden = error.__suppress_context__
+        error = error.__cause__ or (None if hidden else error.__context__)
+    return "\n".join(texts)
+
+
+def of_the_pack(error: BaseException | None) -> bool:
+    """Tell whether an error is one that the pack raises on purpose."""
+    return isinstance(error, SiliconFlowError)
+
+
+def pack_threads() -> list[threading.Thread]:
+    """Give the threads in which the pack still works."""
+    return [thread for thread in threading.enumerate() if thread.name == "siliconflow"]
+
+
+@contextmanager
+def environment(values: dict[str, str], minute: float = MINUTE) -> Iterator[None]:
+    """Set variables, wait less than usual, and begin without what was learned."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (*_PROXIES, *map(str.lower, _PROXIES)):
+            patch.delenv(name, raising=False)
+        for name, value in {"LANG": "en_US.UTF-8", **values}.items():
+            patch.setenv(name, value)
+        hurry(patch, minute)
+        yield
+
+
+def hurry(patch: pytest.MonkeyPatch, minute: float) -> None:
+    """Scale every wait of the pack down, a minute to so many seconds; resolve no name."""
+    patch.setattr(f"{PACK}.siliconflow.retries.FIRST", 0.004)
+    patch.setattr(f"{PACK}.siliconflow.download.WAITS", (0.01, 0.01, 0.01))
+    patch.setattr(f"{PACK}.siliconflow.pacing.WINDOW", minute)
+    patch.setattr(f"{PACK}.siliconflow.pacing.FORGET", 60 * minute)
+    patch.setattr(f"{PACK}.nodes.send._GATES", {})
+    patch.setattr(f"{PACK}.nodes.send._DICE", _Longest())
+    patch.setattr(f"{PACK}.siliconflow.addresses._addresses", _addresses)
+
+
+class _Longest:
+    """Dice that always fall on the longest wait."""
+
+    def uniform(self, _low: float, high: float) -> float:
+        """Give the upper end."""
+        return high
+
+
+def _addresses(host: str) -> list[str]:
+    """Resolve names without asking anybody."""
+    known = {"siliconflow.test": "8.8.8.8", "localhost": "127.0.0.1", "2130706433": "127.0.0.1"}
+    return [known.get(host, host)]
+
+
+def _picture(node: str) -> dict[str, torch.Tensor]:
+    if node == "SiliconFlowTextToImage":
+        return {}
+    dice = torch.Generator().manual_seed(1)
+    return {"image": torch.randint(0, 256, (1, 48, 64, 3), generator=dice).float() / 255}
+
+
+def _no_json(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _reset_peak() -> None:
+    if os.path.exists("/proc/self/clear_refs"):  # noqa: PTH110 - a file of the kernel
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_mib() -> float:
+    """Give the most memory since the last reset."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return 0.0
+    [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
