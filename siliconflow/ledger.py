@@ -27,6 +27,7 @@ from .lease import Lease
 URL_SECONDS = 3600
 """How long a result's URL works (facts: "A returned URL is valid for ONE HOUR")."""
 _LOCK_SECONDS = 5.0
+_LOCK_PAUSE = 0.02
 _SWEEP_SECONDS = 3600
 """A file younger than this may be one that another process is about to record."""
 _DAY = 86400
@@ -352,7 +353,7 @@ class Ledger:
         """Open the file; a new one learns from the pictures that are there already."""
         is_new = not self._file.exists()
         try:
-            rows = _connect(self._file)
+            rows = _connect_patiently(self._file)
         except sqlite3.DatabaseError as error:
             if not _is_damage(error):
                 raise
@@ -391,6 +392,18 @@ class Ledger:
 def _is_damage(error: sqlite3.Error) -> bool:
     """Tell a damaged file from a lock, a full disk or a refused change."""
     return any(words in str(error) for words in _DAMAGE)
+
+
+def _connect_patiently(file: Path) -> sqlite3.Connection:
+    """Connect, also while another process makes the same file: SQLite itself waits for no WAL."""
+    ends = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            return _connect(file)
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > ends:
+                raise
+            time.sleep(_LOCK_PAUSE)
 
 
 def _connect(file: Path) -> sqlite3.Connection:
