@@ -58,7 +58,8 @@ How the words are meant:
   again, and the notes of that run say so once more. These are listed by themselves.
 - **Hung**: a run that took longer than {longest} s with every wait scaled down.
 - **Leaked**: the key, or the echo of it in an answer, in an error's text, `repr` or traceback, in
-  the log, in `info`, in any file of the data folder, or in a request to anything but the API.
+  `info`, in any file of the data folder, or in a request to anything but the API. The test suite
+  looks through the log as well.
 
 A 429 and a 503 are taken at their documented word: not charged, so they are sent again.
 
