@@ -150,13 +150,13 @@ def test_of_a_lost_answer_within_the_hour_only_the_download_is_done_and_later_it
 
 
 @pytest.fixture
-def limited(bench: Bench, data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def limited(bench: Bench, data: Path) -> Iterator[Bench]:
     """Serve two pictures a minute, where a minute lasts `WINDOW` seconds."""
     del bench
     with Simulator(ipm=2, clock=lambda: time.time() * 60 / WINDOW, balance="1000") as simulator:
         server = FaultServer(simulator)
-        with environment({**server.environment(), "SILICONFLOW_DATA_DIR": str(data)}):
-            monkeypatch.setattr(f"{PACK}.siliconflow.pacing.WINDOW", WINDOW)
+        values = {**server.environment(), "SILICONFLOW_DATA_DIR": str(data)}
+        with environment(values, minute=WINDOW):
             yield Bench(simulator, server, data)
         server.close()
 
