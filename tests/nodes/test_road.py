@@ -370,3 +370,37 @@ def test_a_damaged_stored_picture_is_downloaded_again(
     assert torch.equal(first, second)
     assert info["requests"][0]["origin"] == "downloaded"
     assert pictures_paid(simulator) == 1
+
+
+def test_a_batch_that_went_in_parts_is_found_in_its_parts_after_a_restart(
+    in_a_hurry: Simulator, run_node: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {**ASKED, "model": KOLORS, "batch_size": 4}
+    run_node(DRAW, **asked)
+    monkeypatch.setattr("comfyui_siliconflow.nodes.send._GATES", {})
+    in_a_hurry.ipm = None
+    _, _, info = run_node(DRAW, **asked)
+    assert [item["origin"] for item in info["requests"]] == ["reused", "reused"]
+    assert pictures_paid(in_a_hurry) == 4
+
+
+def test_the_guard_counts_what_a_cancelled_node_left_under_way(
+    simulator: Simulator, run_node: Run, write_settings: Any
+) -> None:
+    write_settings(most_pictures=2)
+    simulator.latency = 1.0
+
+    async def cancelled() -> None:
+        node = NODE_CLASS_MAPPINGS[DRAW]().execute(**{**ASKED, "batch_size": 2})
+        task = asyncio.create_task(node)
+        await asyncio.sleep(0.4)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    with pytest.raises(errors.GuardStopped):
+        run_node(DRAW, **{**ASKED, "seed": 50})
+    time.sleep(1.5)
+    run_node(DRAW, **{**ASKED, "seed": 50})
+    assert pictures_paid(simulator) == 3
