@@ -1,31 +1,37 @@
-"""ComfyUI's IMAGE to files and data URLs, and files to IMAGE.
+"""ComfyUI's IMAGE to 8-bit pixels, and files to IMAGE.
 
 An IMAGE is a float tensor `[B,H,W,C]` of values 0..1, C = 1 (grey), 3 (RGB) or 4 (RGBA with
 straight alpha), on any device. Files are 8 bits a channel; values are rounded, not truncated, so
-that an 8-bit picture survives tensor, file, tensor bit for bit.
+that an 8-bit picture survives tensor, file, tensor bit for bit. Decoded pictures stay as small as
+their file's pixels until the batch is made, which is allocated once.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+import os
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from . import png
 from .png import Pixels
 
+Picture: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+"""A decoded file, `[H,W,C]`: 8 bits of 0..255, or floats of 0..1. Never changed."""
+
 MOST_PIXELS = 64_000_000
-LARGEST_WEBP_SIDE = 16383
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 _CHANNELS = (1, 3, 4)
+_STRIP_VALUES = 1 << 18
 _HIGH_DEPTH = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 
@@ -80,38 +86,25 @@ def tensor_to_pixels(frame: torch.Tensor) -> Pixels:
     """Turn one frame `[H,W,C]` into 8-bit pixels of the same shape.
 
     Values are clamped to 0..1 and rounded to the nearest of 256; NaN becomes 0. The tensor is
-    left as it is.
+    left as it is. Done in strips: they stay in the cache, and need no second frame of memory.
     """
-    values = frame.detach().to(torch.float32).nan_to_num(nan=0.0, posinf=1.0, neginf=0.0)
-    rounded = values.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
-    pixels: Pixels = rounded.cpu().contiguous().numpy()
+    pixels = np.empty(tuple(frame.shape), np.uint8)
+    rows = max(1, _STRIP_VALUES // (frame.shape[1] * frame.shape[2]))
+    for start in range(0, frame.shape[0], rows):
+        strip = frame[start : start + rows].detach().to(torch.float32)
+        values = strip.nan_to_num(nan=0.0, posinf=1.0, neginf=0.0).clamp_(0, 1).mul_(255).round_()
+        pixels[start : start + rows] = values.to(torch.uint8).cpu().numpy()
     return pixels
 
 
 def tensor_to_pil(frame: torch.Tensor) -> Image.Image:
     """Turn one frame `[H,W,C]` into an 8-bit picture, see `tensor_to_pixels`."""
-    return _to_pil(tensor_to_pixels(frame))
+    return pixels_to_pil(tensor_to_pixels(frame))
 
 
-def encode_webp(pixels: Pixels) -> bytes:
-    """Write a lossless WebP as fast as libwebp can; colours under full transparency are kept."""
-    file = io.BytesIO()
-    _to_pil(pixels).save(file, "WEBP", lossless=True, quality=0, method=0, exact=True)
-    return file.getvalue()
-
-
-_ENCODERS: dict[str, Callable[[Pixels], bytes]] = {"webp": encode_webp, "png": png.encode}
-
-
-def tensor_to_data_url(frame: torch.Tensor, upload: str = "webp") -> str:
-    """Turn one frame `[H,W,C]` into a lossless `data:image/...;base64,` URL.
-
-    `upload` is `webp` or `png`; a picture with a side beyond WebP's 16383 pixels becomes a PNG.
-    """
-    pixels = tensor_to_pixels(frame)
-    kind = "png" if max(pixels.shape[:2]) > LARGEST_WEBP_SIDE else upload
-    encoded = base64.b64encode(_ENCODERS[kind](pixels)).decode("ascii")
-    return f"data:image/{kind};base64,{encoded}"
+def pixels_to_pil(pixels: Pixels) -> Image.Image:
+    """Turn 8-bit pixels `[H,W,C]` into a picture."""
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
 def data_url_to_bytes(url: str) -> bytes:
@@ -125,12 +118,12 @@ def data_url_to_bytes(url: str) -> bytes:
         raise MediaError("is no base64 data URL", "不是 base64 data URL") from None
 
 
-def decode(content: bytes, most_pixels: int = MOST_PIXELS) -> torch.Tensor:
-    """Turn a picture file into an IMAGE `[1,H,W,C]` float32, C = 4 if the file has alpha, else 3.
+def decode(content: bytes, most_pixels: int = MOST_PIXELS) -> Picture:
+    """Turn a picture file into its pixels `[H,W,C]`, C = 4 if the file has alpha, else 3.
 
-    The EXIF rotation is applied; of an animation the first frame counts; 16-bit grey keeps its
-    depth. Raises `MediaError` for what is no picture of a known format, is damaged or cut short,
-    or has more than `most_pixels`.
+    They are 8 bits, or float32 of 0..1 where the file has more (16-bit grey). The EXIF rotation
+    is applied; of an animation the first frame counts. Raises `MediaError` for what is no picture
+    of a known format, is damaged or cut short, or has more than `most_pixels`.
     """
     try:
         return _decode(content, most_pixels)
@@ -142,27 +135,26 @@ def decode(content: bytes, most_pixels: int = MOST_PIXELS) -> torch.Tensor:
         raise MediaError(f"is damaged ({error})", f"已损坏（{error}）") from None
 
 
-def to_batch(pictures: Sequence[torch.Tensor]) -> tuple[torch.Tensor, list[Resized]]:
-    """Join IMAGEs of one frame into a batch, as ComfyUI's own ImageBatch does.
+def to_batch(pictures: Sequence[Picture]) -> tuple[torch.Tensor, list[Resized]]:
+    """Make one IMAGE `[B,H,W,C]` float32 of decoded pictures, as ComfyUI's own ImageBatch does.
 
     Where channels differ, opaque alpha is added; where sizes differ, a picture is cut to the
     shape of the first around its centre and scaled to its size, bilinear. Also says which were.
     """
-    channels = max(picture.shape[-1] for picture in pictures)
-    height, width = pictures[0].shape[1:3]
+    channels = max(picture.shape[2] for picture in pictures)
+    height, width = pictures[0].shape[:2]
+    batch = torch.empty(len(pictures), height, width, channels)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(_fill, batch, pictures))
     resized = [
-        Resized(index, picture.shape[2], picture.shape[1])
+        Resized(index, picture.shape[1], picture.shape[0])
         for index, picture in enumerate(pictures)
-        if picture.shape[1:3] != (height, width)
+        if picture.shape[:2] != (height, width)
     ]
-    return torch.cat([_fitted(picture, height, width, channels) for picture in pictures]), resized
+    return batch, resized
 
 
-def _to_pil(pixels: Pixels) -> Image.Image:
-    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-
-
-def _decode(content: bytes, most_pixels: int) -> torch.Tensor:
+def _decode(content: bytes, most_pixels: int) -> Picture:
     with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
         width, height = picture.size
         if width * height > most_pixels:
@@ -171,7 +163,7 @@ def _decode(content: bytes, most_pixels: int) -> torch.Tensor:
                 f"尺寸为 {width}x{height}，超过 {most_pixels} 像素",
             )
         picture.load()
-        return torch.from_numpy(_pixels(_upright(picture))).unsqueeze(0)
+        return _pixels(_upright(picture))
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -182,14 +174,14 @@ def _upright(picture: Image.Image) -> Image.Image:
         return picture
 
 
-def _pixels(picture: Image.Image) -> npt.NDArray[np.float32]:
-    """Give `[H,W,C]` of values 0..1. Pillow would clip 16-bit grey at 255, so it goes by itself."""
+def _pixels(picture: Image.Image) -> Picture:
+    """Give `[H,W,C]`. Pillow would clip 16-bit grey at 255, so it goes by itself."""
     if picture.mode in _HIGH_DEPTH:
         grey = np.asarray(picture).astype(np.float32) / np.float32(65535)
         return np.repeat(np.clip(grey, 0, 1)[..., None], 3, axis=2)
     see_through = picture.mode in _WITH_ALPHA or "transparency" in picture.info
-    values = np.asarray(picture.convert("RGBA" if see_through else "RGB"))
-    return values.astype(np.float32) / np.float32(255)
+    mode = "RGBA" if see_through else "RGB"
+    return np.asarray(picture if picture.mode == mode else picture.convert(mode))
 
 
 def _no_picture(content: bytes) -> tuple[str, str]:
@@ -201,20 +193,29 @@ def _no_picture(content: bytes) -> tuple[str, str]:
     return "is no picture of a known format", "不是可识别格式的图片"
 
 
-def _fitted(picture: torch.Tensor, height: int, width: int, channels: int) -> torch.Tensor:
-    missing = channels - picture.shape[-1]
-    if missing:
-        picture = torch.nn.functional.pad(picture, (0, missing), value=1.0)
-    if picture.shape[1:3] == (height, width):
-        return picture
-    cut = _centre(picture, width / height).movedim(-1, 1)
-    return torch.nn.functional.interpolate(cut, (height, width), mode="bilinear").movedim(1, -1)
+def _fill(frame: torch.Tensor, picture: Picture) -> None:
+    """Write a decoded picture into its frame `[H,W,C]` of a batch."""
+    channels = picture.shape[2]
+    frame[..., channels:] = 1.0
+    if picture.shape[:2] == frame.shape[:2]:
+        _to_float(picture, frame[..., :channels].numpy())
+        return
+    whole = np.empty(picture.shape, np.float32)
+    _to_float(picture, whole)
+    height, width = frame.shape[:2]
+    cut = _centre(torch.from_numpy(whole), width / height).movedim(-1, 0)[None]
+    scaled = torch.nn.functional.interpolate(cut, (height, width), mode="bilinear")
+    frame[..., :channels] = scaled[0].movedim(0, -1)
+
+
+def _to_float(picture: Picture, out: npt.NDArray[np.float32]) -> None:
+    np.divide(picture, np.float32(255 if picture.dtype == np.uint8 else 1), out=out)
 
 
 def _centre(picture: torch.Tensor, aspect: float) -> torch.Tensor:
-    """Cut `[B,H,W,C]` to the width-to-height ratio `aspect`, around its centre."""
-    height, width = picture.shape[1:3]
+    """Cut `[H,W,C]` to the width-to-height ratio `aspect`, around its centre."""
+    height, width = picture.shape[:2]
     own = width / height
     x = round((width - width * (aspect / own)) / 2) if own > aspect else 0
     y = round((height - height * (own / aspect)) / 2) if own < aspect else 0
-    return picture[:, y : height - y, x : width - x]
+    return picture[y : height - y, x : width - x]

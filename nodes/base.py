@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 
@@ -10,8 +11,10 @@ from ..siliconflow import texts as texts_in_use
 from ..siliconflow.errors import InvalidInput
 from . import host
 from .inputs import PICTURES, input_types, texts
-from .plan import check_prompt
-from .run import generate
+from .prompt import check_prompt
+from .threads import in_thread
+
+Generate: TypeAlias = Callable[..., Awaitable[tuple[torch.Tensor, int, str]]]
 
 OUTPUTS = ("images", "seed", "info")
 
@@ -51,4 +54,12 @@ class ImageNode:
         """Run the task; see `run.generate` for what it raises."""
         names = [name for name in (*self.required, *self.optional) if name in PICTURES]
         images = {name: inputs.pop(name, None) for name in names}
+        generate = await in_thread(_road)
         return await generate(self.task, inputs, images)
+
+
+def _road() -> Generate:
+    """Load what runs a node: the network's libraries take longer than ComfyUI's start should."""
+    from .run import generate
+
+    return generate

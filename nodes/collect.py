@@ -7,15 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from ..media.images import MediaError, decode
+from ..media.images import MediaError, Picture, decode
 from ..siliconflow.client import Client
 from ..siliconflow.errors import BadAnswer, BadPicture, Failure, RequestError
 from ..siliconflow.ledger import Entry, Facts, Kept
 from ..siliconflow.texts import Text
 from .job import Job
 from .records import Records
+from .threads import CPU
 
 PARALLEL_DOWNLOADS = 4
 
@@ -46,7 +45,7 @@ class Collector:
 
     def answered(
         self, job: Job, entry: Entry | None, facts: Facts, sources: Sequence[str | bytes]
-    ) -> list[torch.Tensor]:
+    ) -> list[Picture]:
         """Record an answer, then get its pictures; a file inside it is stored before that."""
         for place, source in enumerate(sources):
             if isinstance(source, bytes):
@@ -61,7 +60,7 @@ class Collector:
 
     def kept(
         self, job: Job, entry: Entry | None, facts: Facts, pictures: Sequence[Kept | bytes]
-    ) -> list[torch.Tensor]:
+    ) -> list[Picture]:
         """Decode every picture, fetching and storing those that are not here yet.
 
         One that fails does not keep the others from being stored; then its error is raised:
@@ -76,15 +75,15 @@ class Collector:
             raise errors[0]
         if entry and entry.state != "stored":
             self._records.finish(job, entry)
-        return [item for item in found if isinstance(item, torch.Tensor)]
+        return [item for item in found if not isinstance(item, Exception)]
 
-    def _tried(self, answered: Answered, kept: Kept | bytes) -> torch.Tensor | Exception:
+    def _tried(self, answered: Answered, kept: Kept | bytes) -> Picture | Exception:
         try:
             return self._picture(answered, kept)
         except (RequestError, DamagedFile) as error:
             return error
 
-    def _picture(self, answered: Answered, kept: Kept | bytes) -> torch.Tensor:
+    def _picture(self, answered: Answered, kept: Kept | bytes) -> Picture:
         if isinstance(kept, bytes):
             return self._decoded(kept, answered.facts, BadAnswer)
         if kept.file:
@@ -93,7 +92,7 @@ class Collector:
         self._records.store(answered.job, answered.entry, kept.place, answered.count, content)
         return picture
 
-    def _downloaded(self, url: str, facts: Facts) -> tuple[bytes, torch.Tensor]:
+    def _downloaded(self, url: str, facts: Facts) -> tuple[bytes, Picture]:
         """Fetch a picture and decode it whole; once more from the start if it is damaged."""
         content = self._client.download(url, self._model, facts.trace_id)
         try:
@@ -102,7 +101,7 @@ class Collector:
             content = self._client.download(url, self._model, facts.trace_id)
             return content, self._decoded(content, facts)
 
-    def _stored(self, answered: Answered, place: int, file: Path) -> torch.Tensor:
+    def _stored(self, answered: Answered, place: int, file: Path) -> Picture:
         """Decode a stored picture. Only a file that can be read and not decoded is damaged."""
         facts = answered.facts
         try:
@@ -122,9 +121,10 @@ class Collector:
 
     def _decoded(
         self, content: bytes, facts: Facts, kind: type[RequestError] = BadPicture
-    ) -> torch.Tensor:
+    ) -> Picture:
         try:
-            return decode(content, self._most_pixels)
+            with CPU:
+                return decode(content, self._most_pixels)
         except MediaError as error:
             said = Text(f"a picture {error.en}", f"图片{error.zh}")
             raise kind(Failure(said, model=self._model, trace_id=facts.trace_id)) from None

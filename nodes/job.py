@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import torch
-
+from ..media.images import Picture
 from ..siliconflow.errors import SiliconFlowError
 from ..siliconflow.ledger import Facts
 from ..siliconflow.texts import Text
@@ -27,9 +26,9 @@ class GaveUp(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """What one request brought. `pictures` are IMAGEs of one frame; they are never changed."""
+    """What one request brought. Its pictures are shared with whoever joined it."""
 
-    pictures: Sequence[torch.Tensor]
+    pictures: Sequence[Picture]
     facts: Facts
     origin: Origin
 
@@ -79,7 +78,7 @@ class Job:
             self.notes.append(text)
 
     @property
-    def pictures(self) -> list[torch.Tensor]:
+    def pictures(self) -> list[Picture]:
         """Give all pictures that came."""
         return [picture for result in self.results for picture in result.pictures]
 

@@ -17,6 +17,7 @@ from ..siliconflow.catalogue import AUTO, Model, Site
 from ..siliconflow.errors import InvalidInput
 from ..siliconflow.fields import Value
 from ..siliconflow.texts import Text
+from .prompt import check_prompt
 
 RESERVED = frozenset({"model", "prompt", "seed", "batch_size", "image", "image2", "image3"})
 _REFERENCE = re.compile(r"@image(\d+)", re.IGNORECASE)
@@ -44,11 +45,15 @@ class Ask:
 
 @dataclass(frozen=True)
 class Plan:
-    """One run of a node. `pictures` holds, by wire name, the IMAGE that is sent there."""
+    """One run of a node.
+
+    `pictures` holds, by wire name, the IMAGE that is sent there, and `names` the input it is from.
+    """
 
     model: Model
     asks: tuple[Ask, ...]
     pictures: Mapping[str, torch.Tensor]
+    names: Mapping[str, str]
     not_sent: Sequence[str]
 
 
@@ -80,14 +85,9 @@ def make(
             for count, seed, split in _split(model, inputs)
         ),
         pictures=dict(zip(model.images, connected.values(), strict=False)),
+        names=dict(zip(model.images, connected, strict=False)),
         not_sent=model.not_sent(values),
     )
-
-
-def check_prompt(prompt: str) -> None:
-    """Raise `InvalidInput` if there is nothing in the prompt."""
-    if not prompt.strip():
-        raise InvalidInput("prompt", Text("must not be empty", "不能为空"))
 
 
 def _model(task: str, inputs: Mapping[str, Any], site: Site) -> Model:

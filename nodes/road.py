@@ -5,15 +5,14 @@ All of it runs in a thread. The ledger is told before each step that cannot be t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from ..siliconflow import images as api
 from ..siliconflow.client import Client
 from ..siliconflow.errors import Failure, RequestError, SiliconFlowError, Unforeseen
 from ..siliconflow.ledger import Entry, Facts, Ledger, State, account_of, fingerprint
+from ..siliconflow.pacing import TooHeavy
 from ..siliconflow.settings import Settings
 from ..siliconflow.texts import Text
 from .collect import Collector, DamagedFile
@@ -21,8 +20,8 @@ from .flight import Flights
 from .job import STAGES, GaveUp, Job, Origin, Result
 from .plan import Ask, Plan
 from .records import Records
-from .send import Sender, TooHeavy, gate_of
-from .upload import DataUrls
+from .send import Sender, gate_of
+from .upload import Uploads
 
 _FLIGHTS: Flights[Result] = Flights()
 _ORIGINS: dict[State, Origin] = {"stored": "reused", "answered": "downloaded"}
@@ -38,7 +37,7 @@ class Road:
         most_pixels = int(settings.most_megapixels * 1_000_000)
         self._account = account
         self._reuse = settings.reuse
-        self._urls = DataUrls(plan)
+        self.uploads = Uploads(plan, settings)
         self._records = Records(ledger, model, reuse=settings.reuse)
         gate = gate_of(account, model)
         self._sender = Sender(client, self._records, gate, settings.longest_wait)
@@ -55,6 +54,8 @@ class Road:
             return
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not hide what was paid
             job.error = _unforeseen(error, str(job.ask.body["model"]))
+        finally:
+            self.uploads.release(job.ask.frame)
 
     def unpaid(self, job: Job) -> int:
         """Count the pictures that would be paid, were the job run now."""
@@ -68,7 +69,7 @@ class Road:
         return sum(self._unpaid(job, half) for half in ask.halves())
 
     def _is_paid(self, job: Job, ask: Ask) -> bool:
-        name = self._name(self._body(ask))
+        name = self._name(ask)
         return self._records.is_paid(job, name) or (self._reuse and _FLIGHTS.has(name))
 
     def _is_split(self, job: Job, ask: Ask) -> bool:
@@ -94,38 +95,38 @@ class Road:
 
     def _shared(self, job: Job, ask: Ask) -> Result:
         """Take a request, together with whoever asks for the same at the same time."""
-        body = self._body(ask)
+        name = self._name(ask)
         job.stage = max(job.stage, 1)
-        name = self._name(body)
+        for note in self.uploads.scaled(ask.frame):
+            job.note(note)
         if not self._reuse:
-            return self._found_or_sent(job, ask, name, body)
+            return self._found_or_sent(job, ask, name)
         while True:
             try:
-                result, joined = _FLIGHTS.share(
-                    name, partial(self._found_or_sent, job, ask, name, body)
-                )
+                result, joined = _FLIGHTS.share(name, partial(self._found_or_sent, job, ask, name))
             except GaveUp:
                 if job.ends.is_set():
                     raise
                 continue  # the run that this one joined was cancelled before it sent anything
             return Result(result.pictures, result.facts, "joined") if joined else result
 
-    def _found_or_sent(self, job: Job, ask: Ask, name: str, body: Mapping[str, Any]) -> Result:
+    def _found_or_sent(self, job: Job, ask: Ask, name: str) -> Result:
         """Take what the ledger has, else send; a damaged file is looked for once more."""
         for _ in range(1 + ask.count):
             entry = self._records.claim(job, name)
             if entry is None or entry.state == "new":
-                return self._paid(job, ask, body, entry)
+                return self._paid(job, ask, entry)
             with suppress(DamagedFile):
                 pictures = self._collector.kept(job, entry, entry.facts, entry.pictures)
                 _note_missing(job, ask, len(pictures))
                 return Result(pictures, entry.facts, _ORIGINS[entry.state])
-        return self._paid(job, ask, body, None)
+        return self._paid(job, ask, None)
 
-    def _paid(self, job: Job, ask: Ask, body: Mapping[str, Any], entry: Entry | None) -> Result:
+    def _paid(self, job: Job, ask: Ask, entry: Entry | None) -> Result:
         """Send the request, and tell the ledger what came of it."""
         try:
-            found = self._sender.send(job, entry, ask.count, body)
+            order = api.Order(ask.body, self.uploads.urls(ask.frame))
+            found = self._sender.send(job, entry, ask.count, order)
         except BaseException as error:
             self._records.failed(job, entry, paid=_may_be_paid(error))
             raise
@@ -135,10 +136,8 @@ class Road:
         _note_missing(job, ask, len(pictures))
         return Result(pictures, facts, "paid")
 
-    def _body(self, ask: Ask) -> dict[str, Any]:
-        return {**ask.body, **self._urls.of_frame(ask.frame)}
-
-    def _name(self, body: Mapping[str, Any]) -> str:
+    def _name(self, ask: Ask) -> str:
+        body = {**ask.body, **self.uploads.digests(ask.frame)}
         return fingerprint(self._account, api.PATH, body)
 
 

@@ -34,6 +34,7 @@ from .plan import Plan, make
 from .report import Report
 from .road import Road
 from .threads import in_thread
+from .upload import Uploads
 
 Kind = TypeVar("Kind")
 
@@ -124,7 +125,7 @@ async def _run(
     finally:
         ends.set()
         _GUARD.release_all([job for job in jobs if not job.begun])
-    return await _outputs(plan, jobs, report)
+    return await _outputs(plan, jobs, road.uploads, report)
 
 
 def _reserve(settings: Settings, client: Client, road: Road, jobs: Sequence[Job]) -> None:
@@ -154,7 +155,7 @@ async def _polled(work: Callable[[], Kind]) -> Kind:
 
 
 async def _outputs(
-    plan: Plan, jobs: Sequence[Job], report: Report
+    plan: Plan, jobs: Sequence[Job], uploads: Uploads, report: Report
 ) -> tuple[torch.Tensor, int, str]:
     _raise_failures(jobs)
     batch, resized = await _polled(
@@ -162,7 +163,7 @@ async def _outputs(
     )
     seeds = [seed for job in jobs for seed in job.seeds]
     report.done(len(batch), batch.shape[2], batch.shape[1], seeds[0])
-    return batch, seeds[0], _info(plan, jobs, resized, report.seconds)
+    return batch, seeds[0], _info(plan, jobs, uploads, resized, report.seconds)
 
 
 @lru_cache(maxsize=4)
@@ -245,7 +246,13 @@ def _failure_story(jobs: Sequence[Job], errors: Sequence[SiliconFlowError]) -> T
     )
 
 
-def _info(plan: Plan, jobs: Sequence[Job], resized: Sequence[Resized], seconds: float) -> str:
+def _info(
+    plan: Plan,
+    jobs: Sequence[Job],
+    uploads: Uploads,
+    resized: Sequence[Resized],
+    seconds: float,
+) -> str:
     """Give what came as JSON, for people and for nodes that read text."""
     notes = dict.fromkeys(str(note) for job in jobs for note in job.notes)
     return json.dumps(
@@ -255,6 +262,7 @@ def _info(plan: Plan, jobs: Sequence[Job], resized: Sequence[Resized], seconds: 
             "pictures": [entry for job in jobs for entry in _entries(job)],
             "requests": [entry for job in jobs for entry in _requests(job)],
             "not_sent": list(plan.not_sent),
+            "uploads": uploads.described(),
             "resized": [vars(item) for item in resized],
             "notes": list(notes),
         },
@@ -267,8 +275,8 @@ def _entries(job: Job) -> list[dict[str, Any]]:
     return [
         {
             "seed": seed,
-            "width": picture.shape[2],
-            "height": picture.shape[1],
+            "width": picture.shape[1],
+            "height": picture.shape[0],
             "frame": job.ask.frame,
         }
         for seed, picture in zip(job.seeds, job.pictures, strict=True)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from ..siliconflow import images as api
 from ..siliconflow import retries
 from ..siliconflow.client import Client
 from ..siliconflow.errors import Failure, NotConnected, RateLimited, RequestError, WaitTooLong
 from ..siliconflow.ledger import Entry
-from ..siliconflow.pacing import Gate, Sent
+from ..siliconflow.pacing import Gate, Sent, TooHeavy
 from ..siliconflow.texts import Text
 from .job import Job
 from .records import Records
@@ -24,10 +22,6 @@ _GATES: dict[tuple[str, str], Gate] = {}
 _GATES_LOCK = threading.Lock()
 _LIMIT = Text("rate limit", "速率限制")
 _AGAIN = Text("trying again", "正在重试")
-
-
-class TooHeavy(Exception):
-    """The rate limit never lets a request for so many pictures pass."""
 
 
 def gate_of(account: str, model: str) -> Gate:
@@ -50,22 +44,20 @@ class Sender:
         """Tell whether the limit is known never to let a request for `count` pictures pass."""
         return self._gate.is_too_heavy(count)
 
-    def send(
-        self, job: Job, entry: Entry | None, count: int, body: Mapping[str, Any]
-    ) -> api.Generation:
+    def send(self, job: Job, entry: Entry | None, count: int, order: api.Order) -> api.Generation:
         """Send a request for `count` pictures and give its answer.
 
         Raises a `RequestError` of the cause, `WaitTooLong`, `TooHeavy`, or `GaveUp` if the run
         ended while the request waited.
         """
         ends = time.monotonic() + self._longest_wait
-        last, tries = Failure(model=str(body["model"])), 0
+        last, tries = Failure(model=order.model), 0
         while True:
             note = self._gate.enter(count, partial(_wait_for_turn, job, ends, last))
             job.go_on()
             self._records.sent(job, entry)
             try:
-                return self._once(job, body, note)
+                return self._once(job, order, note)
             except RequestError as error:
                 tries += 1
                 last = error.failure
@@ -73,10 +65,10 @@ class Sender:
             self._records.waiting(job, entry)
             job.sleep(_AGAIN, wait)
 
-    def _once(self, job: Job, body: Mapping[str, Any], note: Sent) -> api.Generation:
+    def _once(self, job: Job, order: api.Order, note: Sent) -> api.Generation:
         job.is_sent = True
         try:
-            generation = api.generate(self._client, body)
+            generation = api.generate(self._client, order)
         except RateLimited as error:
             if self._gate.refused(note, error.failure.retry_after) and error.sent_again:
                 raise TooHeavy from None

@@ -8,12 +8,16 @@ and, being daemons, none of them keeps ComfyUI from exiting.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
 Result = TypeVar("Result")
+
+CPU = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""Held while a picture is encoded or decoded: more at once would need memory, and gain nothing."""
 
 
 async def in_thread(function: Callable[[], Result]) -> Result:

@@ -5,11 +5,10 @@ Nothing is sent twice from here, except a download, which costs nothing.
 
 from __future__ import annotations
 
-import io
 import json
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from http.cookiejar import DefaultCookiePolicy
@@ -24,18 +23,14 @@ from .bodies import OutOfBounds, beginning, read
 from .connections import Adapter, Deadline
 from .download import Downloader
 from .errors import (
-    TRACE_HEADER,
     BadAnswer,
     ConnectionLost,
     Failure,
     NotConnected,
     ReadTimeout,
     RequestError,
-    clean,
-    from_response,
-    reason_of,
-    trace_of,
 )
+from .responses import TRACE_HEADER, clean, from_response, reason_of, trace_of
 from .texts import Text
 
 VERSION = "0.1.0"
@@ -45,6 +40,7 @@ MOST_REFUSAL_BYTES = 64 * 1024
 MOST_ANSWER_PARTS = 100_000
 """Objects, lists and values of an answer: more would cost more memory than any answer is worth."""
 _BLOCK = 256 * 1024
+"""Bytes handed over at a time: the timeout for sending holds for each of them anew."""
 _CONNECTION_ERRORS = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
@@ -110,9 +106,15 @@ class Client:
         """Show the address, never the key."""
         return f"Client({self.base_url!r})"
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Answer:
-        """Send `body` as JSON, once. Raises a `RequestError` of the cause."""
-        return self._call("POST", path, str(body.get("model", "")), _Body(body))
+    def post(
+        self, path: str, body: Mapping[str, Any], pictures: Mapping[str, bytes] | None = None
+    ) -> Answer:
+        """Send `body` as JSON, once. Raises a `RequestError` of the cause.
+
+        `pictures` are more fields of it: data URLs, which need no escaping in JSON.
+        """
+        sent = _Body(json_parts(body, pictures or {}))
+        return self._call("POST", path, str(body.get("model", "")), sent)
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
         """Ask for `path`. Raises a `RequestError` of the cause."""
@@ -190,21 +192,29 @@ class Client:
 
 
 class _Body:
-    """A JSON body that knows whether any of it has left: before that, nothing can be paid."""
+    """A body that knows whether any of it has left: before that, nothing can be paid."""
 
-    def __init__(self, body: Mapping[str, Any]) -> None:
-        self._content = io.BytesIO(json.dumps(body, allow_nan=False).encode())
+    def __init__(self, parts: Sequence[bytes]) -> None:
+        self._parts = parts
         self.left = False
 
     def __len__(self) -> int:
-        return len(self._content.getbuffer())
+        return sum(map(len, self._parts))
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(lambda: self.read(_BLOCK), b"")
+        for part in self._parts:
+            for start in range(0, len(part), _BLOCK):
+                self.left = True
+                yield part[start : start + _BLOCK]
 
-    def read(self, size: int = -1) -> bytes:
-        self.left = True
-        return self._content.read(size)
+
+def json_parts(body: Mapping[str, Any], pictures: Mapping[str, bytes]) -> list[bytes]:
+    """Give a JSON object in pieces, with every data URL as it is: nothing copies or reads it."""
+    parts = [json.dumps(body, allow_nan=False).encode()[:-1]]
+    for name, url in pictures.items():
+        comma = b", " if len(parts) > 1 or body else b""
+        parts += [comma + json.dumps(name).encode() + b': "', url, b'"']
+    return [*parts, b"}"]
 
 
 class _Session(requests.Session):

@@ -19,7 +19,8 @@ import urllib3
 from .addresses import is_loopback, is_public
 from .bodies import chunks
 from .connections import Deadline, PrivateAddress
-from .errors import DownloadFailed, Failure, ResultRefused, reason_of
+from .errors import DownloadFailed, Failure, ResultRefused
+from .responses import reason_of
 from .texts import Text
 
 MOST_REDIRECTS = 5

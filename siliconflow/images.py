@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .client import Answer, Client
@@ -26,6 +26,22 @@ MOST_PICTURES = 64
 
 
 @dataclass(frozen=True)
+class Order:
+    """What a request asks for: its body, and beside it the data URLs of its pictures, by name.
+
+    They stay apart because they are megabytes: nothing reads or copies them on their way.
+    """
+
+    body: Mapping[str, Any]
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        """Give the id of the model that is asked."""
+        return str(self.body.get("model", ""))
+
+
+@dataclass(frozen=True)
 class Generation:
     """What one request brought. Each source is a URL, valid for one hour, or the file itself."""
 
@@ -38,12 +54,12 @@ class Generation:
     """Seconds from the request to the whole answer, as seen here."""
 
 
-def generate(client: Client, body: Mapping[str, Any]) -> Generation:
+def generate(client: Client, order: Order) -> Generation:
     """Ask for pictures, once; this is the call that costs money.
 
     Raises a `RequestError` of the cause; `BadAnswer` for a 200 without a picture.
     """
-    return read(client.post(PATH, body), str(body.get("model", "")))
+    return read(client.post(PATH, order.body, order.pictures), order.model)
 
 
 def read(answer: Answer, model: str) -> Generation:

@@ -21,13 +21,18 @@ MARGIN = 1.0
 SURE = 2
 """What the lowest level allows a minute for pictures: never tried one at a time."""
 STAGGER = 0.1
-"""Seconds between two requests that try whether more than known is allowed: a refusal is quick."""
+"""Seconds between two requests that try whether more than known is allowed, for each picture of
+the first of them: a refusal is quick, and tells the next one whether to wait."""
 FORGET = 3600.0
 """Seconds after which a learned limit is tried again: levels rise."""
 SOONEST = 1.0
 """Seconds that pass at least between a refusal and the next try, whatever the service says."""
 BLIND = 15.0
 """Seconds to wait when something else uses up the account's limit and nothing is known."""
+
+
+class TooHeavy(Exception):
+    """The rate limit never lets a request for so many pictures pass."""
 
 
 @dataclass(eq=False)
@@ -101,6 +106,7 @@ class Pace:
             self._limit, self._allowed, self._learned = within, min(within, self._allowed), now
         elif heavy:
             self._heavy, self._learned = note.weight, now
+            self._limit = max(SURE, note.weight // 2)
         else:
             blind = BLIND * self.window / 60.0
             retry_after = blind if retry_after is None else max(retry_after, SOONEST)
@@ -110,7 +116,8 @@ class Pace:
     def _trial_delay(self, now: float, total: int) -> float:
         if total <= self._allowed or not self._sent:
             return 0.0
-        return max(0.0, self._sent[-1].at + STAGGER - now)
+        last = self._sent[-1]
+        return max(0.0, last.at + STAGGER * last.weight - now)
 
     def _until_freed(self, now: float, excess: int) -> float:
         freed = 0
@@ -141,7 +148,7 @@ class Gate:
         """Wait for the turn and note that the request leaves.
 
         `waiting` is told the seconds that are left, several times a second; it may raise to
-        give up.
+        give up. Raises `TooHeavy` if it became known meanwhile that the request can never pass.
         """
         ticket = object()
         with self._changed:
@@ -150,6 +157,8 @@ class Gate:
                 while (left := self._left(ticket, weight)) > 0:
                     waiting(left)
                     self._changed.wait(min(left, 0.2))
+                if self._pace.is_too_heavy(weight):
+                    raise TooHeavy
                 return self._pace.sent(time.monotonic(), weight)
             finally:
                 self._queue.remove(ticket)

@@ -23,9 +23,12 @@ from .texts import Text
 BASE_URLS = {"cn": "https://api.siliconflow.cn/v1", "com": "https://api.siliconflow.com/v1"}
 FILE_NAME = "settings.json"
 ENVIRONMENT = {"api_key": "SILICONFLOW_API_KEY", "base_url": "SILICONFLOW_BASE_URL"}
-_CHOICES = {"site": ("cn", "com"), "language": ("", "en", "zh")}
-_ABOVE_ZERO = ("must be above 0", "必须大于 0")
-_NOT_BELOW_ZERO = ("must not be below 0", "不能小于 0")
+_CHOICES = {
+    "site": ("cn", "com"),
+    "upload_format": ("lossless", "lossy", "png"),
+    "language": ("", "en", "zh"),
+}
+_MAY_BE_ZERO = frozenset({"upload_side"})
 KEY_PAGES = (
     "https://cloud.siliconflow.cn/account/ak",
     "https://cloud.siliconflow.com/account/ak",
@@ -62,6 +65,10 @@ class Settings:
     """Largest file of a result in MiB."""
     most_megapixels: float = 64.0
     """Largest result in millions of pixels."""
+    upload_format: Literal["lossless", "lossy", "png"] = "lossless"
+    """How pictures are sent: in the lossless format that the model wants, lossy, or as PNG."""
+    upload_side: int = 2048
+    """A picture sent has at most as many pixels as a square of this side; 0: any number."""
     language: Literal["", "en", "zh"] = ""
     """Language of messages; empty: ComfyUI's, or the system's."""
 
@@ -151,10 +158,11 @@ def _check_type(name: str, value: object, default: object) -> None:
         raise _invalid(name, f"must be of type {kind}", f"类型应为 {kind}")
     if not isinstance(value, int | float) or isinstance(value, bool):
         return
-    if not math.isfinite(value) or value < 0 or (default and not value):
+    positive = default and name not in _MAY_BE_ZERO
+    if not math.isfinite(value) or value < 0 or (positive and not value):
         least = (
             Text("must be above 0", "必须大于 0")
-            if default
+            if positive
             else Text("must not be below 0", "不能小于 0")
         )
         raise _invalid(name, least.en, least.zh)

@@ -9,10 +9,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 _BASE = {"siliconflow.errors", "siliconflow.texts"}
-_TRANSPORT = {"siliconflow.addresses", "siliconflow.bodies", "siliconflow.connections"}
+_TRANSPORT = {
+    "siliconflow.addresses",
+    "siliconflow.bodies",
+    "siliconflow.connections",
+    "siliconflow.responses",
+}
 ALLOWED: dict[str, set[str]] = {
     "siliconflow.texts": set(),
     "siliconflow.errors": {"siliconflow.texts"},
+    "siliconflow.responses": _BASE,
     "siliconflow.fields": _BASE,
     "siliconflow.addresses": set(),
     "siliconflow.bodies": set(),
@@ -41,16 +47,28 @@ INSIDE_NODES: dict[str, set[str]] = {
     "flight": {"threads"},
     "inputs": {"siliconflow"},
     "guard": {"job", "siliconflow"},
-    "plan": {"siliconflow", "media"},
-    "upload": {"plan", "threads", "media"},
-    "job": {"plan", "siliconflow"},
+    "prompt": {"siliconflow"},
+    "plan": {"prompt", "siliconflow", "media"},
+    "upload": {"plan", "threads", "siliconflow", "media"},
+    "job": {"plan", "siliconflow", "media"},
     "report": {"host", "job", "siliconflow"},
     "records": {"job", "siliconflow"},
     "send": {"job", "records", "siliconflow"},
-    "collect": {"job", "records", "siliconflow", "media"},
+    "collect": {"job", "records", "threads", "siliconflow", "media"},
     "road": {"collect", "flight", "job", "plan", "records", "send", "upload", "siliconflow"},
-    "run": {"guard", "host", "job", "plan", "report", "road", "threads", "siliconflow", "media"},
-    "base": {"host", "inputs", "plan", "run", "siliconflow"},
+    "run": {
+        "guard",
+        "host",
+        "job",
+        "plan",
+        "report",
+        "road",
+        "threads",
+        "upload",
+        "siliconflow",
+        "media",
+    },
+    "base": {"host", "inputs", "prompt", "run", "threads", "siliconflow"},
 }
 TASKS = {"base", "inputs"}
 MODULES = sorted(
@@ -123,7 +141,7 @@ def test_the_client_knows_neither_torch_nor_comfyui() -> None:
 
 
 def test_importing_the_pack_starts_nothing_and_reaches_nowhere() -> None:
-    """Neither a thread, nor a connection, nor the simulator, nor a web framework."""
+    """Neither a thread, nor a connection, nor what only a running node needs."""
     program = """
 import socket, sys, threading
 def refuse(*_args, **_kwargs):
@@ -134,7 +152,7 @@ import comfyui_siliconflow
 for node in comfyui_siliconflow.NODE_CLASS_MAPPINGS.values():
     node.INPUT_TYPES()
 assert threading.active_count() == 1, threading.enumerate()
-heavy = {"aiohttp", "jsonschema", "torchvision", "scipy", "matplotlib"} & set(sys.modules)
+heavy = {"requests", "urllib3", "sqlite3", "aiohttp", "jsonschema", "scipy"} & set(sys.modules)
 assert not heavy, heavy
 assert not [name for name in sys.modules if name.startswith("comfyui_siliconflow.simulator")]
 """

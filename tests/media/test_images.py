@@ -1,27 +1,25 @@
 """IMAGE tensors to files and data URLs and back: nothing is lost that a file can hold."""
 
-import base64
 import contextlib
 import io
 import random
-import re
 import struct
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from comfyui_siliconflow.media import images
+from comfyui_siliconflow.media import encode, images
 from comfyui_siliconflow.media.images import (
     MediaError,
+    Picture,
     Resized,
     check_tensor,
     data_url_to_bytes,
     decode,
-    tensor_to_data_url,
     tensor_to_pil,
     to_batch,
 )
@@ -30,8 +28,16 @@ from PIL import Image
 Draw = Callable[..., torch.Tensor]
 
 
-def there_and_back(frame: torch.Tensor, upload: str) -> torch.Tensor:
-    return decode(data_url_to_bytes(tensor_to_data_url(frame, upload)))
+def there_and_back(frame: torch.Tensor, preferred: encode.Preferred) -> torch.Tensor:
+    return read(data_url_to_bytes(encode.encode(frame, preferred).url.decode()))
+
+
+def read(content: bytes) -> torch.Tensor:
+    return to_batch([decode(content)])[0]
+
+
+def as_pictures(frames: Iterable[torch.Tensor]) -> list[Picture]:
+    return [*map(images.tensor_to_pixels, frames)]
 
 
 def saved(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -42,19 +48,23 @@ def saved(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 @pytest.mark.parametrize("upload", ["webp", "png"])
 @pytest.mark.parametrize("channels", [3, 4])
-def test_an_8_bit_picture_survives_bit_for_bit(picture: Draw, upload: str, channels: int) -> None:
+def test_an_8_bit_picture_survives_bit_for_bit(
+    picture: Draw, upload: encode.Preferred, channels: int
+) -> None:
     original = picture(channels=channels)
     assert torch.equal(there_and_back(original[0], upload), original)
 
 
 @pytest.mark.parametrize("upload", ["webp", "png"])
-def test_a_grey_picture_comes_back_with_three_equal_channels(picture: Draw, upload: str) -> None:
+def test_a_grey_picture_comes_back_with_three_equal_channels(
+    picture: Draw, upload: encode.Preferred
+) -> None:
     original = picture(channels=1)
     assert torch.equal(there_and_back(original[0], upload), original.expand(-1, -1, -1, 3))
 
 
 @pytest.mark.parametrize("upload", ["webp", "png"])
-def test_colours_under_full_transparency_are_kept(upload: str) -> None:
+def test_colours_under_full_transparency_are_kept(upload: encode.Preferred) -> None:
     hidden = torch.rand(1, 16, 16, 4).mul(255).round().div(255)
     hidden[..., 3] = 0
     assert torch.equal(there_and_back(hidden[0], upload), hidden)
@@ -91,14 +101,8 @@ def test_a_view_that_is_not_contiguous_is_taken(picture: Draw) -> None:
 def test_the_input_tensor_is_left_as_it_is(picture: Draw) -> None:
     original = picture() * 3 - 1
     before = original.clone()
-    tensor_to_data_url(original[0])
+    encode.encode(original[0])
     assert torch.equal(original, before)
-
-
-def test_a_picture_too_wide_for_webp_is_sent_as_png() -> None:
-    wide = torch.zeros(1, 16384, 3)
-    assert tensor_to_data_url(wide, "webp").startswith("data:image/png;base64,")
-    assert tensor_to_data_url(wide[:, :16383], "webp").startswith("data:image/webp;base64,")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +137,7 @@ def test_the_exif_rotation_is_applied(orientation: int) -> None:
     stored = upright.transpose(undo[orientation]) if orientation in undo else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
-    found = decode(saved(stored, "PNG", exif=exif))
+    found = read(saved(stored, "PNG", exif=exif))
     assert found.shape == (1, 4, 8, 3)
     assert found[0, 0, 0, 0] == 1
     assert found[0, 3, 7, 0] == 0
@@ -143,14 +147,14 @@ def test_a_palette_file_gives_its_colours() -> None:
     stripes = Image.new("P", (2, 1))
     stripes.putpalette([255, 0, 0, 0, 0, 255])
     stripes.putpixel((1, 0), 1)
-    assert decode(saved(stripes)).tolist() == [[[[1, 0, 0], [0, 0, 1]]]]
+    assert read(saved(stripes)).tolist() == [[[[1, 0, 0], [0, 0, 1]]]]
 
 
 def test_a_palette_file_with_a_transparent_colour_has_alpha() -> None:
     stripes = Image.new("P", (2, 1))
     stripes.putpalette([255, 0, 0, 0, 0, 255])
     stripes.putpixel((1, 0), 1)
-    assert decode(saved(stripes, transparency=1))[0, 0, :, 3].tolist() == [1, 0]
+    assert read(saved(stripes, transparency=1))[0, 0, :, 3].tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "RGBA", "CMYK", "YCbCr"])
@@ -159,14 +163,14 @@ def test_white_is_white_in_every_mode(mode: str) -> None:
     white = (
         Image.new("RGBA", (8, 8), "white").convert(mode if mode == "LA" else "RGB").convert(mode)
     )
-    found = decode(saved(white, kind))
+    found = read(saved(white, kind))
     assert found.shape == (1, 8, 8, 4 if mode in {"LA", "RGBA"} else 3)
     assert found.min() > 0.99
 
 
 def test_16_bit_grey_keeps_its_depth() -> None:
     ramp = Image.fromarray(np.array([[0, 1, 30000, 65535]], dtype=np.uint16))
-    found = decode(saved(ramp))
+    found = read(saved(ramp))
     assert found.shape == (1, 1, 4, 3)
     assert torch.equal(found[0, 0, :, 0], torch.tensor([0, 1, 30000, 65535]).float() / 65535)
 
@@ -179,7 +183,7 @@ def test_16_bit_colour_is_not_clipped() -> None:
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         for name, data in chunks
     )
-    assert decode(file).flatten().tolist() == pytest.approx([0, 0.5, 1], abs=0.003)
+    assert read(file).flatten().tolist() == pytest.approx([0, 0.5, 1], abs=0.003)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
@@ -187,11 +191,11 @@ def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
     first, second = Image.new("RGB", (4, 4), "red"), Image.new("RGB", (4, 4), "blue")
     options: dict[str, Any] = {"lossless": True} if kind == "WEBP" else {}
     moving = saved(first, kind, save_all=True, append_images=[second], **options)
-    assert decode(moving)[..., :3].mean((0, 1, 2)).tolist() == [1, 0, 0]
+    assert read(moving)[..., :3].mean((0, 1, 2)).tolist() == [1, 0, 0]
 
 
 def test_a_progressive_jpeg_is_decoded_whole() -> None:
-    found = decode(saved(Image.new("RGB", (64, 64), (200, 100, 50)), "JPEG", progressive=True))
+    found = read(saved(Image.new("RGB", (64, 64), (200, 100, 50)), "JPEG", progressive=True))
     assert (found[0, -1, -1] * 255).round().tolist() == pytest.approx([200, 100, 50], abs=2)
 
 
@@ -207,7 +211,7 @@ def test_a_progressive_jpeg_is_decoded_whole() -> None:
 )
 def test_what_is_no_picture_is_refused(content: bytes, words: str) -> None:
     with pytest.raises(MediaError, match=words):
-        decode(content)
+        read(content)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
@@ -215,7 +219,7 @@ def test_a_file_cut_short_is_refused_unless_every_pixel_is_there(kind: str) -> N
     whole = saved(tensor_to_pil(torch.rand(32, 32, 3)), kind)
     for cut in range(0, len(whole), max(1, len(whole) // 40)):
         try:
-            assert torch.equal(decode(whole[:cut]), decode(whole))
+            assert torch.equal(read(whole[:cut]), read(whole))
             assert cut > len(whole) * 0.9
         except MediaError:
             continue
@@ -234,7 +238,7 @@ def test_a_damaged_file_is_decoded_or_refused_but_never_anything_else(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with contextlib.suppress(MediaError):
-                assert decode(bytes(damaged)).ndim == 4
+                assert read(bytes(damaged)).ndim == 4
 
 
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded() -> None:
@@ -244,7 +248,7 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded() -> None:
 
 def test_a_picture_beyond_pillow_s_own_limit_is_refused_as_well() -> None:
     with pytest.raises(MediaError):
-        decode(saved(Image.new("1", (10_000, 10_000))))
+        read(saved(Image.new("1", (10_000, 10_000))))
 
 
 def test_a_picture_of_one_by_a_billion_pixels_is_refused_by_its_header() -> None:
@@ -261,25 +265,17 @@ def test_what_is_no_data_url_is_refused(url: str) -> None:
         data_url_to_bytes(url)
 
 
-def test_a_data_url_names_the_format_that_it_holds(picture: Draw) -> None:
-    for upload in ("webp", "png"):
-        url = tensor_to_data_url(picture()[0], upload)
-        kind = re.fullmatch(r"data:image/(\w+);base64,(.*)", url)
-        assert kind
-        assert Image.open(io.BytesIO(base64.b64decode(kind[2]))).format == kind[1].upper()
-
-
 def test_pictures_of_one_size_become_a_batch_as_they_are(picture: Draw) -> None:
     frames = picture(frames=3)
-    batch, resized = to_batch([frames[i : i + 1] for i in range(3)])
+    batch, resized = to_batch(as_pictures(frames))
     assert torch.equal(batch, frames)
     assert resized == []
 
 
 def test_another_size_is_cut_around_its_centre_and_scaled_to_the_first() -> None:
-    first = torch.zeros(1, 4, 4, 3)
-    wide = torch.zeros(1, 8, 16, 3)
-    wide[:, :, 4:12] = 1
+    first = np.zeros((4, 4, 3), np.uint8)
+    wide = np.zeros((8, 16, 3), np.uint8)
+    wide[:, 4:12] = 255
     batch, resized = to_batch([first, wide])
     assert batch.shape == (2, 4, 4, 3)
     assert batch[1].min() == 1
@@ -287,7 +283,7 @@ def test_another_size_is_cut_around_its_centre_and_scaled_to_the_first() -> None
 
 
 def test_a_picture_without_alpha_is_opaque_beside_one_with_alpha(picture: Draw) -> None:
-    batch, _ = to_batch([picture(channels=4), picture(channels=3)])
+    batch, _ = to_batch(as_pictures([picture(channels=4)[0], picture(channels=3)[0]]))
     assert batch.shape[-1] == 4
     assert batch[1, ..., 3].min() == 1
 

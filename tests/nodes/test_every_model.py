@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 import torch
-from comfyui_siliconflow.media.images import tensor_to_data_url
+from comfyui_siliconflow.media.encode import encode
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import catalogue
 from comfyui_siliconflow.siliconflow.catalogue import Model
@@ -173,8 +173,8 @@ def _any_field() -> dict[str, Any]:
         "batch_size": 1,
         "negative_prompt": "x",
         "image_size": "1024x1024",
-        "image": tensor_to_data_url(torch.rand(16, 16, 3), "png"),
-        "image2": tensor_to_data_url(torch.rand(16, 16, 3), "png"),
+        "image": encode(torch.rand(16, 16, 3), "png").url.decode(),
+        "image2": encode(torch.rand(16, 16, 3), "png").url.decode(),
         "prompt_enhancement": True,
         "raw": True,
         "output_format": "png",
@@ -195,7 +195,7 @@ def _required(model: Model) -> dict[str, Any]:
 
 def _raw(model: Model) -> dict[str, Any]:
     """Give the rest of a request: model, prompt and every picture."""
-    picture = tensor_to_data_url(torch.rand(16, 16, 3), "png")
+    picture = encode(torch.rand(16, 16, 3), "png").url.decode()
     return {"model": model.id, "prompt": "x", **dict.fromkeys(model.images, picture)}
 
 

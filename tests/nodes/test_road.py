@@ -201,8 +201,11 @@ def test_of_a_partial_failure_only_the_missing_picture_is_asked_again(
     assert pictures_paid(simulator) == 5
 
 
-def test_ten_pictures_at_two_a_minute_all_arrive(in_a_hurry: Simulator, run_node: Run) -> None:
-    images, _, _ = run_node(DRAW, **{**ASKED, "batch_size": 10})
+@pytest.mark.parametrize("model", [QWEN, KOLORS])
+def test_ten_pictures_at_two_a_minute_all_arrive(
+    in_a_hurry: Simulator, run_node: Run, model: str
+) -> None:
+    images, _, _ = run_node(DRAW, **{**ASKED, "model": model, "batch_size": 10})
     assert images.shape[0] == 10
     refused = [record for record in in_a_hurry.generations if record.status == 429]
     assert len(refused) <= 1

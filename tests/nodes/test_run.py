@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from comfyui_siliconflow.media.encode import Encoded, encode
 from comfyui_siliconflow.media.images import (
     data_url_to_bytes,
     decode,
-    tensor_to_data_url,
     tensor_to_pil,
+    to_batch,
 )
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS, host, upload
 from comfyui_siliconflow.siliconflow import errors
@@ -31,6 +32,10 @@ KOLORS = "Kwai-Kolors/Kolors"
 QWEN = "Qwen/Qwen-Image"
 MULTI_EDIT = "Qwen/Qwen-Image-Edit-2509"
 SMALL = {"image_size": "custom", "width": 96, "height": 64}
+
+
+def read(url: str) -> torch.Tensor:
+    return to_batch([decode(data_url_to_bytes(url))])[0]
 
 
 def execute(**inputs: Any) -> Coroutine[Any, Any, Any]:
@@ -74,7 +79,7 @@ def test_every_frame_of_a_batch_is_sent_as_it_is(
 ) -> None:
     frames = picture(frames=3)
     images, _, _ = run_node(REDRAW, model=KOLORS, prompt="x", image=frames, **SMALL)
-    sent = [decode(data_url_to_bytes(record.body["image"])) for record in simulator.generations]
+    sent = [read(record.body["image"]) for record in simulator.generations]
     assert images.shape[0] == 3
     for frame in frames:
         assert any(torch.equal(found[0], frame) for found in sent)
@@ -104,7 +109,7 @@ def test_three_pictures_go_in_under_their_names(
     )
     body = simulator.generations[0].body
     for name, original in zip(("image", "image2", "image3"), pictures, strict=True):
-        assert torch.equal(decode(data_url_to_bytes(body[name])), original)
+        assert torch.equal(read(body[name]), original)
 
 
 def test_one_second_picture_serves_every_frame_and_is_encoded_once(
@@ -112,11 +117,11 @@ def test_one_second_picture_serves_every_frame_and_is_encoded_once(
 ) -> None:
     encoded: list[torch.Tensor] = []
 
-    def counted(frame: torch.Tensor, upload: str) -> str:
+    def counted(frame: torch.Tensor, *how: Any) -> Encoded:
         encoded.append(frame)
-        return tensor_to_data_url(frame, upload)
+        return encode(frame, *how)
 
-    monkeypatch.setattr(f"{upload.__name__}.tensor_to_data_url", counted)
+    monkeypatch.setattr(upload, "encode", counted)
     run_node(EDIT, model=MULTI_EDIT, prompt="x", image=picture(frames=3), image2=picture(height=32))
     assert len(encoded) == 4
     assert len({record.body["image2"] for record in simulator.generations}) == 1

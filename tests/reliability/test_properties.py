@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from comfyui_siliconflow.media.images import MediaError, data_url_to_bytes, decode
-from comfyui_siliconflow.siliconflow import errors, images
+from comfyui_siliconflow.siliconflow import errors, images, responses
 from comfyui_siliconflow.siliconflow.client import Answer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -53,7 +53,7 @@ bodies = st.one_of(
 @example('{"message": "' + "A" * 100_000 + '"}')
 @example('{"code": ' + "9" * 5000 + "}")
 def test_any_error_body_becomes_a_short_message_without_pictures(body: str) -> None:
-    code, message = errors.read_body(body)
+    code, message = responses.read_body(body)
     assert code is None or isinstance(code, int)
     assert len(message) <= LONGEST
     assert not RUN.search(message)
@@ -69,8 +69,8 @@ def test_any_error_body_becomes_a_short_message_without_pictures(body: str) -> N
 def test_any_answer_that_is_no_success_becomes_one_bounded_error(
     status: int, body: str, trace_id: str, retry_after: str
 ) -> None:
-    headers = {errors.TRACE_HEADER: trace_id, "Retry-After": retry_after}
-    error = errors.from_response(status, headers, body, "vendor/model")
+    headers = {responses.TRACE_HEADER: trace_id, "Retry-After": retry_after}
+    error = responses.from_response(status, headers, body, "vendor/model")
     wait = error.failure.retry_after
     assert isinstance(error, errors.RequestError)
     assert len(str(error)) <= LONGEST_STORY

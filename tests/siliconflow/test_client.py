@@ -1,6 +1,7 @@
 """One HTTP call: what it sends, and what each way of breaking becomes."""
 
 import gzip
+import json
 import socket
 import ssl
 import time
@@ -12,7 +13,7 @@ import pytest
 import requests
 from comfyui_siliconflow.siliconflow import client as module
 from comfyui_siliconflow.siliconflow import errors
-from comfyui_siliconflow.siliconflow.client import VERSION, Client
+from comfyui_siliconflow.siliconflow.client import VERSION, Client, json_parts
 from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import MaxRetryError
 
@@ -30,6 +31,18 @@ def hang_up(connection: socket.socket, _request: bytes) -> None:
 
 def stay_silent(_connection: socket.socket, _request: bytes) -> None:
     time.sleep(1)
+
+
+@pytest.mark.parametrize("body", [{}, {"prompt": 'a "猫"', "seed": 3}])
+@pytest.mark.parametrize("names", [(), ("image",), ("image", "image2")])
+def test_pictures_stand_in_the_json_as_they_are(body: Any, names: tuple[str, ...]) -> None:
+    pictures = {name: b"data:image/png;base64,AAAA" + name.encode() for name in names}
+    parts = json_parts(body, pictures)
+    assert json.loads(b"".join(parts)) == {
+        **body,
+        **{name: url.decode() for name, url in pictures.items()},
+    }
+    assert all(any(part is url for part in parts) for url in pictures.values())
 
 
 def test_a_call_carries_key_json_and_the_name_of_the_pack(serve: Any, answer: Any) -> None:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from comfyui_siliconflow.siliconflow import errors, texts
-from comfyui_siliconflow.siliconflow.errors import TRACE_HEADER, from_response, read_body
+from comfyui_siliconflow.siliconflow.responses import TRACE_HEADER, from_response, read_body
 
 NO_MODEL = '{"code":20012,"message":"Model does not exist. Please check it carefully.","data":null}'
 TOO_MANY = (

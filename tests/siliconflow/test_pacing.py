@@ -5,7 +5,7 @@ import time
 from collections import deque
 
 import pytest
-from comfyui_siliconflow.siliconflow.pacing import FORGET, SURE, Gate, Pace
+from comfyui_siliconflow.siliconflow.pacing import FORGET, SURE, Gate, Pace, TooHeavy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,6 +122,32 @@ def test_a_request_for_more_than_the_limit_is_told_to_be_too_heavy() -> None:
     assert [pace.is_too_heavy(weight) for weight in (2, 3, 4, 5)] == [False, False, True, True]
     pace.delay(FORGET + 1)
     assert not pace.is_too_heavy(4)
+
+
+def test_a_trial_waits_for_the_refusal_of_the_one_before_the_longer_the_more_it_asked() -> None:
+    for weight in (3, 4):
+        pace = Pace()
+        pace.sent(0, weight)
+        assert pace.delay(0, 1) == pytest.approx(0.1 * weight)
+
+
+def test_after_a_batch_was_too_heavy_only_what_is_sure_is_sent() -> None:
+    pace = Pace()
+    pace.refused(pace.sent(0, 4), 0.1)
+    pace.sent(0.2, 2)
+    assert pace.delay(0.3, 2) == pytest.approx(60.9)
+
+
+def test_a_batch_that_waits_while_it_becomes_known_to_be_too_heavy_is_not_sent() -> None:
+    gate = Gate(Pace())
+    first = gate.enter(4, _ignore)
+
+    def refused_meanwhile(_seconds: float) -> None:
+        if not gate.is_too_heavy(4):
+            gate.refused(first, None)
+
+    with pytest.raises(TooHeavy):
+        gate.enter(4, refused_meanwhile)
 
 
 def test_a_batch_beside_others_is_not_too_heavy_by_itself() -> None:

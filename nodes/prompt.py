@@ -1,0 +1,12 @@
+"""What is asked of a prompt, here and when a graph is queued."""
+
+from __future__ import annotations
+
+from ..siliconflow.errors import InvalidInput
+from ..siliconflow.texts import Text
+
+
+def check_prompt(prompt: str) -> None:
+    """Raise `InvalidInput` if there is nothing in the prompt."""
+    if not prompt.strip():
+        raise InvalidInput("prompt", Text("must not be empty", "不能为空"))
