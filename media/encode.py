@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 
 from . import png
-from .images import pixels_to_pil, tensor_to_pixels
+from .images import pixels_to_pil, tensor_to_pil, tensor_to_pixels
 from .png import Pixels
 
 Preferred = Literal["webp", "png"]
@@ -22,6 +23,7 @@ UploadFormat = Literal["lossless", "lossy", "png"]
 LARGEST_WEBP_SIDE = 16383
 QUALITY = 95
 _ANY = 1 << 31
+_SCALING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -37,16 +39,18 @@ class Encoded:
 
 @dataclass(frozen=True)
 class _Way:
-    """One way to write a file, and what it can hold."""
+    """One way to write a file, and the pictures that it suits."""
 
     format: str
     write: Callable[[Pixels], bytes]
     longest_side: int = _ANY
     holds_alpha: bool = True
+    for_drawings: bool = False
 
-    def holds(self, pixels: Pixels) -> bool:
+    def suits(self, pixels: Pixels) -> bool:
         height, width, channels = pixels.shape
-        return max(height, width) <= self.longest_side and (self.holds_alpha or channels != 4)
+        held = max(height, width) <= self.longest_side and (self.holds_alpha or channels != 4)
+        return held and not (self.for_drawings and png.is_photograph(pixels))
 
 
 def encode(
@@ -57,29 +61,34 @@ def encode(
 ) -> Encoded:
     """Turn one frame `[H,W,C]` into a `data:image/...;base64,` URL.
 
-    `preferred` is the lossless format that the model wants. `upload_format` keeps to it, or asks
-    for PNG, or for a lossy file: WebP where the model wants WebP, else JPEG. A picture that such
-    a file cannot hold, for its alpha or a side beyond WebP's 16383 pixels, becomes a PNG. One of
-    more than `most_pixels` (0: any number) is scaled down to that many, with Lanczos.
+    `preferred` is the format that the model is documented with. `upload_format` asks for a
+    lossless file, for PNG, or for a lossy file: WebP where the model prefers it, else PNG and JPEG.
+    A photograph is a PNG rather than a lossless WebP: as small, and written faster. What a file
+    cannot hold, alpha or a side beyond WebP's 16383 pixels, makes it a PNG too. A picture of more
+    than `most_pixels` (0: any number) is scaled down to that many, with Lanczos.
     """
-    pixels = tensor_to_pixels(frame)
-    own = pixels.shape[1], pixels.shape[0]
-    pixels = _scaled(pixels, most_pixels)
-    size = pixels.shape[1], pixels.shape[0]
+    own = frame.shape[1], frame.shape[0]
+    size = _size_within(own, most_pixels)
+    pixels = tensor_to_pixels(frame) if size == own else _scaled(frame, size)
     wanted = _WAYS[upload_format][preferred]
-    way = wanted if wanted.holds(pixels) else _PNG
+    way = wanted if wanted.suits(pixels) else _PNG
     url = b"data:image/%b;base64,%b" % (way.format.encode(), base64.b64encode(way.write(pixels)))
     return Encoded(url, way.format, *size, scaled_from=None if size == own else own)
 
 
-def _scaled(pixels: Pixels, most_pixels: int) -> Pixels:
-    height, width, channels = pixels.shape
+def _size_within(size: tuple[int, int], most_pixels: int) -> tuple[int, int]:
+    width, height = size
     if not most_pixels or width * height <= most_pixels:
-        return pixels
+        return size
     factor = math.sqrt(most_pixels / (width * height))
-    size = max(1, int(width * factor)), max(1, int(height * factor))
-    smaller = pixels_to_pil(pixels).resize(size, Image.Resampling.LANCZOS)
-    return np.asarray(smaller).reshape(size[1], size[0], channels)
+    return max(1, int(width * factor)), max(1, int(height * factor))
+
+
+def _scaled(frame: torch.Tensor, size: tuple[int, int]) -> Pixels:
+    """Scale down, one picture at a time: Pillow holds it at its own size meanwhile."""
+    with _SCALING:
+        smaller = tensor_to_pil(frame).resize(size, Image.Resampling.LANCZOS)
+    return np.asarray(smaller).reshape(size[1], size[0], frame.shape[2])
 
 
 def _with_pillow(kind: str, **options: Any) -> Callable[[Pixels], bytes]:
@@ -97,6 +106,7 @@ _WEBP = _Way(
     # As fast as libwebp can; colours under full transparency are kept.
     _with_pillow("WEBP", lossless=True, quality=0, method=0, exact=True),
     LARGEST_WEBP_SIDE,
+    for_drawings=True,
 )
 _LOSSY_WEBP = _Way("webp", _with_pillow("WEBP", quality=QUALITY, method=0), LARGEST_WEBP_SIDE)
 _JPEG = _Way("jpeg", _with_pillow("JPEG", quality=QUALITY, subsampling=0), 65500, False)

@@ -17,6 +17,8 @@ from .plan import Ask
 STAGES = 3
 """Encoded, answered, decoded: how far one request can come."""
 
+LINE_SECONDS = 0.5
+
 Origin = Literal["paid", "downloaded", "reused", "joined"]
 
 
@@ -39,7 +41,8 @@ class Job:
 
     `ends` tells that nobody waits for it any more: what is not sent yet is not sent then.
     `kept` tells whether the ledger keeps what comes. `reserved` counts the pictures that the
-    spending guard holds for it.
+    spending guard holds for it. `in_line` is set when the job asks the rate limit's gate for its
+    turn, `before` is that of the job that should have asked already.
     """
 
     ask: Ask
@@ -54,6 +57,8 @@ class Job:
     begun: bool = False
     kept: bool = True
     reserved: int = 0
+    before: threading.Event | None = None
+    in_line: threading.Event = field(default_factory=threading.Event)
 
     def wait(self, why: Text, seconds: float) -> None:
         """Show that the request waits, and for how long; raises `GaveUp` when the run ended."""
@@ -67,6 +72,12 @@ class Job:
         if self.ends.wait(seconds):
             raise GaveUp
         self.go_on()
+
+    def line_up(self) -> None:
+        """Let the job before this one go first, unless that takes it long: fuller requests do."""
+        if self.before:
+            self.before.wait(LINE_SECONDS)
+        self.in_line.set()
 
     def go_on(self) -> None:
         """Show that the request waits no more."""

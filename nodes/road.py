@@ -55,6 +55,7 @@ class Road:
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not hide what was paid
             job.error = _unforeseen(error, str(job.ask.body["model"]))
         finally:
+            job.in_line.set()
             self.uploads.release(job.ask.frame)
 
     def unpaid(self, job: Job) -> int:

@@ -52,6 +52,7 @@ class Sender:
         """
         ends = time.monotonic() + self._longest_wait
         last, tries = Failure(model=order.model), 0
+        job.line_up()
         while True:
             note = self._gate.enter(count, partial(_wait_for_turn, job, ends, last))
             job.go_on()

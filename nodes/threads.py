@@ -16,8 +16,10 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-CPU = threading.BoundedSemaphore(os.cpu_count() or 1)
-"""Held while a picture is encoded or decoded: more at once would need memory, and gain nothing."""
+CPU = threading.BoundedSemaphore((os.cpu_count() or 1) + 1)
+"""Held while a picture is encoded or decoded: more at once would need memory, and gain nothing.
+One more than there are cores, for three pictures share two cores better than two and then one.
+"""
 
 
 async def in_thread(function: Callable[[], Result]) -> Result:

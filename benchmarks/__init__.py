@@ -1,0 +1,1 @@
+"""How long the pack takes, beside the rivals' way and the machine's limit."""

@@ -1,0 +1,44 @@
+"""`python -m benchmarks` measures everything and writes `docs/benchmarks.md`.
+
+With names of topics (`python -m benchmarks encode loop`) it measures these, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from . import comfy, decode, encode, libraries, loop, memory, node, pacing, report, startup, upload
+from .measure import Row
+
+TOPICS: dict[str, Callable[[], list[Row]]] = {
+    "encode": encode.rows,
+    "decode": decode.rows,
+    "node": node.rows,
+    "loop": loop.rows,
+    "memory": memory.rows,
+    "startup": startup.rows,
+    "pacing": pacing.rows,
+    "comfy": comfy.rows,
+}
+
+
+def main(names: list[str]) -> int:
+    """Measure, print, and write if everything was asked for; 1 if a target was missed."""
+    rows = [row for name in names or TOPICS for row in _measured(name)]
+    if not names:
+        report.write(rows, upload.table(), libraries.text())
+    return int(not all(row.met for row in rows))
+
+
+def _measured(name: str) -> list[Row]:
+    rows = TOPICS[name]()
+    for row in rows:
+        print(f"{'ok ' if row.met else 'NO '} {row.what}: {row.found} ({row.target})", flush=True)
+        if row.detail:
+            print(f"      {row.detail}", flush=True)
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

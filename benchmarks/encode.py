@@ -1,0 +1,106 @@
+"""Frames to data URLs: time and bytes, against Pillow's PNG."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import torch
+from comfyui_siliconflow.media import encode as ours
+from comfyui_siliconflow.media.images import tensor_to_pixels
+from comfyui_siliconflow.nodes.plan import make
+from comfyui_siliconflow.nodes.upload import Uploads
+from comfyui_siliconflow.siliconflow.settings import Settings
+
+from . import pictures, rivals
+from .measure import Row, in_turns
+
+LOSSLESS_TIMES, LOSSLESS_BYTES = 6, 1.1
+PNG_TIMES, PNG_BYTES = 5, 1.25
+THREE_TIMES = 1.6
+
+
+def rows() -> list[Row]:
+    """Measure each format on each kind of picture, and three pictures against one."""
+    photograph, drawing = pictures.photograph(), pictures.drawing()
+    return [
+        _row(
+            "photograph to a lossless data URL", photograph, "webp", LOSSLESS_TIMES, LOSSLESS_BYTES
+        ),
+        _row("photograph to a PNG data URL", photograph, "png", PNG_TIMES, PNG_BYTES),
+        _row("flat drawing to a PNG data URL", drawing, "png", PNG_TIMES, PNG_BYTES),
+        _three(photograph),
+    ]
+
+
+def _row(
+    what: str, frame: torch.Tensor, preferred: ours.Preferred, faster: float, larger: float
+) -> Row:
+    found = in_turns(
+        {
+            "ours": partial(ours.encode, frame, preferred),
+            "rivals": partial(rivals.data_url, frame),
+            "limit": partial(zlib.compress, tensor_to_pixels(frame).tobytes(), 1),
+        }
+    )
+    ratio = found["rivals"].best / found["ours"].best
+    size = len(ours.encode(frame, preferred).url) / len(rivals.data_url(frame))
+    return Row(
+        f"encode 1024x1024: {what}",
+        f"{ratio:.1f}x faster, payload {size:.2f}x",
+        f"{faster}x faster, payload at most {larger}x",
+        ratio >= faster and size <= larger,
+        f"ours {found['ours']}; Pillow's PNG and base64 {found['rivals']};"
+        f" zlib's lowest level alone {found['limit']}",
+    )
+
+
+def _three(frame: torch.Tensor) -> Row:
+    """Time the three pictures of an edit against one, each a frame of its own."""
+    one, three = ([frame + 0.001 * at for at in range(count)] for count in (1, 3))
+    found = in_turns(
+        {
+            "one": partial(_edit, one),
+            "one core": partial(_on_one_core, one),
+            "three": partial(_edit, three),
+            "zlib": partial(_zlib, frame, 1),
+            "zlib three": partial(_zlib, frame, 3),
+        }
+    )
+    alone, ratio = (found["three"].best / found[way].best for way in ("one", "one core"))
+    zlib_alone = found["zlib three"].best / found["zlib"].best
+    return Row(
+        "encode the three pictures of an edit",
+        f"{ratio:.2f}x the time of one on one core, {alone:.2f}x that of one on all",
+        f"at most {THREE_TIMES}x on two cores",
+        ratio <= THREE_TIMES,
+        f"three {found['three']}; one {found['one']}, for its halves are encoded side by side;"
+        f" one on one core {found['one core']}; the limit: zlib alone takes {zlib_alone:.2f}x as"
+        " long for three such pictures, in a thread each, as for one",
+    )
+
+
+def _zlib(frame: torch.Tensor, threads: int) -> None:
+    data = tensor_to_pixels(frame).tobytes()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(zlib.compress, [data] * threads))
+
+
+def _on_one_core(frames: list[torch.Tensor]) -> None:
+    """Encode with one core for the whole process (Linux)."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        _edit(frames)
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def _edit(frames: list[torch.Tensor]) -> dict[str, bytes]:
+    """Encode the pictures of an edit as the node does."""
+    inputs = {"model": "Qwen/Qwen-Image-Edit-2509", "prompt": "x"}
+    names = ("image", "image2", "image3")
+    images = {name: frame[None] for name, frame in zip(names, frames, strict=False)}
+    return Uploads(make("image-edit", inputs, images, "cn"), Settings()).urls(0)

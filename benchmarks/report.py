@@ -1,0 +1,113 @@
+"""What was measured as `docs/benchmarks.md`, with a chart."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+
+from .measure import Row
+from .upload import MBITS, Way
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+CHART = DOCUMENT.parent / "images" / "benchmarks.png"
+_OURS, _OTHER, _LINE = "#7c3aed", "#94a3b8", "#334155"
+_TEXT = """# Benchmarks
+
+What the pack adds to the service's own time. Written by `python -m benchmarks`, which anyone can
+run (`python -m pip install -e ".[dev,bench]"` first; `COMFYUI_PATH` and `COMFYUI_PYTHON` name the
+ComfyUI of the last rows). Every ratio is of ways that were timed in turns in the same run, each by
+its best round: whatever else the machine does is unfair to none. The rivals' way is written anew
+from its description in `benchmarks/rivals.py`.
+
+{machine}
+
+![Encoding, decoding and sending a picture of 1024x1024](images/benchmarks.png)
+
+| what | measured | target | met |
+|---|---|---|---|
+{rows}
+
+## Details
+
+{details}
+
+## What an upload costs
+
+A photograph of 1024x1024: the time to encode it, the bytes, and both together at two speeds of the
+line. The setting `upload_format` chooses; `upload_side` bounds the size.
+
+| way | encode | bytes | {speeds} |
+|---|---|---|{dashes}
+{uploads}
+
+{outlook}
+"""
+
+
+def write(rows: Sequence[Row], ways: Sequence[Way], outlook: str) -> None:
+    """Write the document and its chart."""
+    DOCUMENT.write_text(
+        _TEXT.format(
+            machine=_machine(),
+            rows="\n".join(map(_line, rows)),
+            details="\n".join(f"- {row.what}: {row.detail}." for row in rows if row.detail),
+            speeds=" | ".join(f"at {speed} Mbit/s" for speed in MBITS),
+            dashes="---|" * len(MBITS),
+            uploads="\n".join(map(_upload, ways)),
+            outlook=outlook,
+        ),
+        encoding="utf-8",
+    )
+    _draw(ways)
+
+
+def _line(row: Row) -> str:
+    return f"| {row.what} | {row.found} | {row.target} | {'yes' if row.met else '**no**'} |"
+
+
+def _upload(way: Way) -> str:
+    spent = " | ".join(f"{seconds:.2f} s" for seconds in way.seconds)
+    return f"| {way.name} | {way.encode * 1e3:.0f} ms | {way.bytes / 1e6:.2f} MB | {spent} |"
+
+
+def _machine() -> str:
+    names = ("torch", "numpy", "pillow", "requests")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    return (
+        f"{time.strftime('%Y-%m-%d')}; {_processor()}, {os.cpu_count()} cores,"
+        f" {platform.system()} {platform.release()};"
+        f" Python {platform.python_version()}, {versions}."
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    names = (line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def _draw(ways: Sequence[Way]) -> None:
+    """Draw the seconds to encode and to send, at each speed of the line."""
+    mpl.use("agg")
+    figure, axes = plt.subplots(1, len(MBITS), figsize=(10, 3.2), layout="constrained")
+    for at, (axis, speed) in enumerate(zip(axes, MBITS, strict=True)):
+        for place, way in enumerate(reversed(ways)):
+            colour = _OTHER if way.name.startswith("rivals") else _OURS
+            axis.barh(place, way.encode, color=_LINE)
+            axis.barh(place, way.seconds[at] - way.encode, left=way.encode, color=colour)
+        axis.set_yticks(range(len(ways)), [way.name for way in reversed(ways)])
+        axis.set_title(f"{speed} Mbit/s", fontsize=11)
+        axis.set_xlabel("seconds to encode (dark) and to send a 1024x1024 photograph", fontsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(CHART, dpi=110)
+    plt.close(figure)
