@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .commands import check, demo, locales
 from .nodes import host
-from .nodes.run import current_settings
+from .nodes.current import current_settings
 from .siliconflow import texts
 from .siliconflow.errors import SiliconFlowError
 from .siliconflow.texts import Text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..nodes.run import client_for, current_settings
+from ..nodes.current import client_for, current_settings
 from ..siliconflow.account import user_info
 from ..siliconflow.texts import Text
 

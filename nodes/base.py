@@ -11,6 +11,7 @@ from ..siliconflow import texts as texts_in_use
 from ..siliconflow.errors import InvalidInput
 from . import host
 from .inputs import PICTURES, input_types, texts
+from .offered import check_model, model_ids
 from .prompt import check_prompt
 from .threads import in_thread
 
@@ -38,14 +39,21 @@ class ImageNode:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
         """Describe the inputs to ComfyUI."""
-        return input_types(cls.task, cls.required, cls.optional)
+        return input_types(cls.task, cls.required, cls.optional, tuple(model_ids(cls.task)))
 
     @classmethod
-    def VALIDATE_INPUTS(cls, prompt: str | None = None) -> bool | str:  # noqa: N802
-        """Refuse an empty prompt when the graph is queued, before any node of it was paid."""
+    def VALIDATE_INPUTS(  # noqa: N802 - ComfyUI's name
+        cls, prompt: str | None = None, model: str | None = None, custom_model: str | None = ""
+    ) -> bool | str:
+        """Refuse an empty prompt and an unknown model when the graph is queued: nothing is paid.
+
+        ComfyUI itself checks no input that is named here. One that another node gives is `None`.
+        """
         texts_in_use.use(host.language(""))
         try:
             check_prompt("linked" if prompt is None else str(prompt))
+            if model is not None and custom_model is not None:
+                check_model(cls.task, str(model), str(custom_model))
         except InvalidInput as error:
             return str(error)
         return True

@@ -68,6 +68,24 @@ def language(chosen: str) -> Language:
     return language_of(chosen or _comfy_locale() or _system_locale())
 
 
+def prompt_server() -> Any:
+    """Give ComfyUI's server, or `None` outside it."""
+    return getattr(getattr(_module("server"), "PromptServer", None), "instance", None)
+
+
+def send(event: str, data: dict[str, Any], page: str | None = None) -> None:
+    """Tell an open page something, or all of them; from any thread. Outside ComfyUI: nobody."""
+    server = prompt_server()
+    if server:
+        server.send_sync(event, data, page)
+
+
+def is_multi_user() -> bool:
+    """Tell whether ComfyUI keeps several users apart, whom it knows by a mere header."""
+    arguments = getattr(_module("comfy.cli_args"), "args", None)
+    return bool(getattr(arguments, "multi_user", False))
+
+
 class _Silent:
     """Progress that nobody asked for."""
 
@@ -86,7 +104,7 @@ class _ComfyProgress:
         self._bar = _module("comfy.utils").ProgressBar(1, node_id=node_id)
 
     def text(self, text: Text) -> None:
-        server = getattr(getattr(_module("server"), "PromptServer", None), "instance", None)
+        server = prompt_server()
         if server and self._node_id and hasattr(server, "send_progress_text"):
             server.send_progress_text(str(text), self._node_id)
 

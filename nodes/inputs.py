@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,18 @@ def texts() -> dict[str, Any]:
     return found
 
 
-@cache
-def input_types(task: str, required: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, Any]:
+@lru_cache(maxsize=16)
+def input_types(
+    task: str, required: tuple[str, ...], optional: tuple[str, ...], models: tuple[str, ...]
+) -> dict[str, Any]:
     """Give what `INPUT_TYPES` returns for a node of `task` with these inputs, in this order."""
-    return {
+    found = {
         "required": {name: _input(task, name) for name in required},
         "optional": {name: _input(task, name) for name in optional},
     }
+    _, options = found["required"]["model"]
+    found["required"]["model"] = (list(models), {"default": models[0], **options})
+    return found
 
 
 def description(task: str) -> Text:
@@ -82,8 +87,7 @@ def _definition(task: str, name: str) -> tuple[Any, dict[str, Any]]:
     if name in PICTURES:
         return "IMAGE", {}
     if name == "model":
-        ids = list(dict.fromkeys(model.id for model in catalogue.load().of_task(task)))
-        return ids, {"default": ids[0]}
+        return [], {}
     field = catalogue.load().inputs.get(name)
     return _WIDGETS[field.type if field else "text"](task, name)
 

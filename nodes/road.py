@@ -11,7 +11,8 @@ from functools import partial
 from ..siliconflow import images as api
 from ..siliconflow.client import Client
 from ..siliconflow.errors import Failure, RequestError, SiliconFlowError, Unforeseen
-from ..siliconflow.ledger import Entry, Facts, Ledger, State, account_of, fingerprint
+from ..siliconflow.ledger import Entry, Facts, Ledger, State
+from ..siliconflow.names import account_of, fingerprint
 from ..siliconflow.pacing import TooHeavy
 from ..siliconflow.settings import Settings
 from ..siliconflow.texts import Text

@@ -10,25 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from ..media.images import to_batch
-from ..siliconflow import settings as settings_file
-from ..siliconflow import texts
 from ..siliconflow.client import Client
 from ..siliconflow.errors import PartialFailure, SiliconFlowError
-from ..siliconflow.ledger import Ledger
 from ..siliconflow.settings import Settings
 from ..siliconflow.texts import Text
 from . import host
+from .current import client_for, current_settings, ledger_for
 from .guard import Guard
 from .job import Job
 from .plan import Plan, make
@@ -58,33 +54,6 @@ _SAME_AGAIN = Text(
     "The same again is: seed {seed}, with control after generate on fixed.",
     "要重新运行相同内容：种子设为 {seed}，“生成后控制”设为固定（fixed）。",
 )
-
-
-def current_settings() -> Settings:
-    """Read the settings as they are now, and show messages in the language they name."""
-    texts.use(host.language(""))
-    settings = settings_file.load(host.data_directory(), os.environ)
-    texts.use(host.language(settings.language))
-    return settings
-
-
-def client_for(settings: Settings) -> Client:
-    """Give the pooled client of this account; raises `MissingKey` if there is no key."""
-    return _client(
-        settings.require_key(host.data_directory()),
-        settings.base_url,
-        settings.connect_timeout,
-        settings.read_timeout,
-        int(settings.most_picture_mib * (1 << 20)),
-    )
-
-
-def ledger_for(settings: Settings) -> Ledger:
-    """Give the ledger of the data folder, with the bounds of the settings."""
-    ledger = _ledger(host.data_directory())
-    ledger.most_bytes = int(settings.ledger_gib * (1 << 30))
-    ledger.most_seconds = settings.ledger_days * 86400
-    return ledger
 
 
 async def generate(
@@ -178,24 +147,6 @@ async def _outputs(
         job.results.clear()
     batch, resized = await _polled(partial(to_batch, pictures))
     return batch, seeds[0], _info({**told, "resized": [vars(item) for item in resized]})
-
-
-@lru_cache(maxsize=4)
-def _client(
-    key: str, base_url: str, connect_timeout: float, read_timeout: float, most_bytes: int
-) -> Client:
-    return Client(
-        key,
-        base_url,
-        connect_timeout=connect_timeout,
-        read_timeout=read_timeout,
-        most_bytes=most_bytes,
-    )
-
-
-@lru_cache(maxsize=4)
-def _ledger(directory: Path) -> Ledger:
-    return Ledger(directory)
 
 
 async def _run_all(

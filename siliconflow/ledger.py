@@ -9,17 +9,15 @@ work for an hour; or stored. Of the account there is only a hash in the requests
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import re
 import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from . import files
 from .lease import Lease
@@ -116,17 +114,6 @@ class Earlier:
 
     sent_at: float
     trace_id: str
-
-
-def account_of(key: str, base_url: str) -> str:
-    """Give a name for an account that does not give its key away."""
-    return hashlib.sha256(f"siliconflow account\0{base_url}\0{key}".encode()).hexdigest()[:32]
-
-
-def fingerprint(account: str, path: str, body: Mapping[str, Any]) -> str:
-    """Give the name of a request: the same for the same account, endpoint and body."""
-    text = json.dumps([account, path, body], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Ledger:

@@ -23,7 +23,7 @@ from .texts import Text
 BASE_URLS = {"cn": "https://api.siliconflow.cn/v1", "com": "https://api.siliconflow.com/v1"}
 FILE_NAME = "settings.json"
 ENVIRONMENT = {"api_key": "SILICONFLOW_API_KEY", "base_url": "SILICONFLOW_BASE_URL"}
-_CHOICES = {
+CHOICES: Mapping[str, tuple[str, ...]] = {
     "site": ("cn", "com"),
     "upload_format": ("lossless", "lossy", "png"),
     "language": ("", "en", "zh"),
@@ -71,6 +71,8 @@ class Settings:
     """A picture sent has at most as many pixels as a square of this side; 0: any number."""
     language: Literal["", "en", "zh"] = ""
     """Language of messages; empty: ComfyUI's, or the system's."""
+    show_balance: bool = True
+    """Whether the page shows the balance, which is asked for after each run."""
 
     def require_key(self, directory: Path | None = None) -> str:
         """Give the API key; raises `MissingKey`, which names the data folder, if there is none."""
@@ -96,12 +98,23 @@ def load(directory: Path, environ: Mapping[str, str]) -> Settings:
     name, a value of the wrong type, a base URL that is not https (http for loopback alone), and a
     key that could not stand in a header.
     """
-    values = _read(directory / FILE_NAME)
-    for name, variable in ENVIRONMENT.items():
-        if environ.get(variable, "").strip():
-            values[name] = environ[variable]
-    _check_types(values)
-    return _resolved(Settings(**values))
+    return checked(read(directory), environ)
+
+
+def read(directory: Path) -> dict[str, Any]:
+    """Give what the settings file holds, unchecked; `InvalidSettings` if it cannot be read."""
+    return _read(directory / FILE_NAME)
+
+
+def checked(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """Give the settings that a file of these values would make; see `load` for what it raises."""
+    own = {
+        name: environ[variable]
+        for name, variable in ENVIRONMENT.items()
+        if environ.get(variable, "").strip()
+    }
+    _check_types({**values, **own})
+    return _resolved(Settings(**{**values, **own}))
 
 
 def _resolved(settings: Settings) -> Settings:
@@ -145,7 +158,7 @@ def _check_types(values: Mapping[str, Any]) -> None:
                 name, f"is no setting; there are {listed}", f"不是设置项，可用：{listed}"
             )
         _check_type(name, value, known[name])
-    for name, choices in _CHOICES.items():
+    for name, choices in CHOICES.items():
         if values.get(name, choices[0]) not in choices:
             listed = ", ".join(filter(None, choices))
             raise _invalid(name, f"must be one of {listed}", f"可选：{listed}")

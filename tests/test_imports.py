@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "siliconflow.bodies": set(),
     "siliconflow.files": set(),
     "siliconflow.lease": set(),
+    "siliconflow.names": set(),
     "siliconflow.catalogue": {*_BASE, "siliconflow.fields"},
     "siliconflow.settings": {*_BASE, "siliconflow.addresses"},
     "siliconflow.pacing": set(),
@@ -34,6 +35,9 @@ ALLOWED: dict[str, set[str]] = {
     "siliconflow.client": {*_BASE, *_TRANSPORT, "siliconflow.download"},
     "siliconflow.images": {*_BASE, "siliconflow.client"},
     "siliconflow.account": {"siliconflow.client", "siliconflow.errors"},
+    "siliconflow.models": {"siliconflow.client", "siliconflow.errors"},
+    "siliconflow.saving": {*_BASE, "siliconflow.files", "siliconflow.settings"},
+    "siliconflow.model_list": {"siliconflow.saving"},
 }
 FOLDERS = {
     "media": {"media"},
@@ -44,6 +48,9 @@ FOLDERS = {
 INSIDE_NODES: dict[str, set[str]] = {
     "host": {"siliconflow"},
     "threads": set(),
+    "current": {"host", "siliconflow"},
+    "offered": {"host", "siliconflow"},
+    "events": {"host"},
     "flight": {"threads"},
     "inputs": {"siliconflow"},
     "guard": {"job", "siliconflow"},
@@ -57,6 +64,7 @@ INSIDE_NODES: dict[str, set[str]] = {
     "collect": {"job", "records", "threads", "siliconflow", "media"},
     "road": {"collect", "flight", "job", "plan", "records", "send", "upload", "siliconflow"},
     "run": {
+        "current",
         "guard",
         "host",
         "job",
@@ -68,8 +76,10 @@ INSIDE_NODES: dict[str, set[str]] = {
         "siliconflow",
         "media",
     },
-    "base": {"host", "inputs", "prompt", "run", "threads", "siliconflow"},
+    "base": {"host", "inputs", "offered", "prompt", "run", "threads", "siliconflow"},
+    "routes": {"page", "siliconflow", "threads"},
 }
+FOR_THE_PAGE = {"base", "current", "events", "host", "inputs", "offered", "page", "siliconflow"}
 TASKS = {"base", "inputs"}
 MODULES = sorted(
     path.relative_to(ROOT)
@@ -116,7 +126,9 @@ def test_a_module_imports_only_what_stands_below_it(path: Path) -> None:
 def test_inside_nodes_the_tasks_stand_on_the_road_and_the_road_on_the_host(path: Path) -> None:
     names = {name for name in imported(path) if name != "nodes"}
     below = {name.removeprefix("nodes.").partition(".")[0] for name in names}
-    if path.stem != "__init__":
+    if path.parts[1] == "page":
+        assert below <= FOR_THE_PAGE
+    elif path.stem != "__init__":
         assert below <= INSIDE_NODES.get(path.stem, TASKS)
 
 

@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import comfyui_siliconflow
 import pytest
 from comfyui_siliconflow.siliconflow import catalogue
 from comfyui_siliconflow.siliconflow.client import VERSION
@@ -40,12 +41,19 @@ def test_the_version_that_the_service_is_told_is_the_pack_s(pyproject: dict[str,
 
 
 def test_every_package_is_installed(pyproject: dict[str, Any]) -> None:
+    folders = {path.parent.relative_to(ROOT) for path in ROOT.glob("*/**/__init__.py")}
     found = {
-        f"comfyui_siliconflow.{path.parent.name}"
-        for path in ROOT.glob("*/__init__.py")
-        if path.parent.name not in {"tests", "benchmarks"}
+        ".".join(("comfyui_siliconflow", *folder.parts))
+        for folder in folders
+        if folder.parts[0].isidentifier() and folder.parts[0] not in {"tests", "benchmarks"}
     }
     assert set(pyproject["tool"]["setuptools"]["packages"]) == {"comfyui_siliconflow", *found}
+
+
+def test_the_page_s_files_are_installed(pyproject: dict[str, Any]) -> None:
+    """ComfyUI serves them from where the pack says, whether it was cloned or installed."""
+    data = pyproject["tool"]["setuptools"]["package-data"]["comfyui_siliconflow"]
+    assert f"{comfyui_siliconflow.WEB_DIRECTORY.removeprefix('./')}/**/*" in data
 
 
 def test_the_registry_finds_what_it_asks_for(pyproject: dict[str, Any]) -> None:

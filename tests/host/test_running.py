@@ -76,9 +76,8 @@ def test_an_empty_prompt_is_refused_before_anything_runs(
     before = len(service.generations)
     answer = comfy.post("/prompt", {"prompt": drawing(prompt=" ")})
     assert answer.status_code == 400
-    (error,) = answer.json()["node_errors"]["1"]["errors"]
-    assert error["extra_info"]["input_name"] == "prompt"
-    assert "prompt" in error["details"]
+    errors = answer.json()["node_errors"]["1"]["errors"]
+    assert all("prompt: must not be empty" in error["details"] for error in errors)
     assert len(service.generations) == before
 
 
@@ -86,10 +85,24 @@ def test_an_empty_prompt_is_refused_before_anything_runs(
 def test_the_node_says_what_is_wrong_with_an_input(
     comfy: Comfy, drawing: Drawing, field: str
 ) -> None:
+    """ComfyUI repeats what the node says for every input that the node looks at itself."""
     answer = comfy.post("/prompt", {"prompt": drawing(**{field: ""})})
     assert answer.status_code == 400
-    (error,) = answer.json()["node_errors"]["1"]["errors"]
-    assert error["extra_info"]["input_name"] == field
+    errors = answer.json()["node_errors"]["1"]["errors"]
+    assert field in {error["extra_info"]["input_name"] for error in errors}
+    assert {error["details"].partition(" - ")[2].partition(":")[0] for error in errors} == {field}
+
+
+def test_a_model_that_is_in_no_list_is_refused_before_anything_runs(
+    comfy: Comfy, service: Simulator, drawing: Drawing
+) -> None:
+    before = len(service.generations)
+    answer = comfy.post("/prompt", {"prompt": drawing(model="Gone/Model")})
+    assert answer.status_code == 400
+    (first, *_) = answer.json()["node_errors"]["1"]["errors"]
+    for words in ('"Gone/Model" is not in the list', "custom_model", "refresh the list"):
+        assert words in first["details"]
+    assert len(service.generations) == before
 
 
 def test_the_waiting_node_shows_the_model_and_the_seconds(

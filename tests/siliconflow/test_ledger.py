@@ -16,9 +16,8 @@ from comfyui_siliconflow.siliconflow.ledger import (
     Facts,
     Ledger,
     LedgerError,
-    account_of,
-    fingerprint,
 )
+from comfyui_siliconflow.siliconflow.names import account_of, fingerprint
 
 FACTS = Facts("t-1", 42, 1.5, 2.0)
 PNG = b"\x89PNG the picture"

@@ -1,0 +1,1 @@
+"""What the page may ask the pack for: plain functions, each a topic a module."""

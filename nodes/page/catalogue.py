@@ -1,0 +1,100 @@
+"""The catalogue for the page, so that no table of models stands twice."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ...siliconflow import catalogue, model_list
+from ...siliconflow.catalogue import Model, Site
+from ...siliconflow.errors import BadAnswer, Failure, InvalidSettings
+from ...siliconflow.fields import Field
+from ...siliconflow.model_list import ModelList
+from ...siliconflow.models import KINDS, image_models
+from ...siliconflow.settings import Settings
+from ...siliconflow.texts import Text
+from .. import NODE_CLASS_MAPPINGS, host
+from ..base import ImageNode
+from ..current import client_for, current_settings
+from ..inputs import PICTURES
+from ..offered import Mark, account_name, list_of_account, new_models
+from .answers import Asked, Json
+
+_NO_MODELS = Text("it lists no image models", "其中没有任何图像模型")
+
+
+def read(_asked: Asked) -> Json:
+    """Answer with the catalogue of the site in use."""
+    try:
+        site = current_settings().site
+    except InvalidSettings:  # the widgets need it all the same; the settings say what is wrong
+        site = Settings.site
+    return catalogue_for_page(site, list_of_account())
+
+
+def refresh(_asked: Asked) -> Json:
+    """Ask the service for the account's models, remember them, and answer with the catalogue."""
+    settings = current_settings()
+    client = client_for(settings)
+    kinds = {kind: image_models(client, kind) for kind in KINDS}
+    if not any(kinds.values()):
+        raise BadAnswer(Failure(_NO_MODELS, 200))
+    found = ModelList(time.time(), kinds)
+    model_list.remember(host.data_directory(), account_name(settings), found)
+    return catalogue_for_page(settings.site, found)
+
+
+def catalogue_for_page(site: Site, known: ModelList | None) -> Json:
+    """Give every node with its models, as `site` has them, and what each model takes."""
+    return {
+        "site": site,
+        "inputs": {name: _input(field) for name, field in catalogue.load().inputs.items()},
+        "nodes": {name: _node(node, site, known) for name, node in NODE_CLASS_MAPPINGS.items()},
+        "refreshed_at": known.refreshed_at if known else None,
+    }
+
+
+def _input(field: Field) -> Json:
+    return {
+        "type": field.type,
+        "minimum": field.minimum,
+        "maximum": field.maximum,
+        "default": field.default,
+        "unset": catalogue.load().unset.get(field.name),
+    }
+
+
+def _node(node: type[ImageNode], site: Site, known: ModelList | None) -> Json:
+    names = [*node.required, *node.optional]
+    ids = dict.fromkeys(model.id for model in catalogue.load().of_task(node.task))
+    listed = [catalogue.load().find(model_id, site) for model_id in ids]
+    new = [catalogue.unlisted(model_id) for model_id in new_models(node.task, known)]
+    return {
+        "task": node.task,
+        "pictures": [name for name in names if name in PICTURES],
+        "inputs": names,
+        "models": [_model(model, site, known) for model in (*listed, *new)],
+    }
+
+
+def _model(model: Model, site: Site, known: ModelList | None) -> Json:
+    return {
+        "id": model.id,
+        "name": model.name,
+        "site": model.site or site,
+        "listed": model.listed,
+        "mark": _mark(model, known),
+        "images": list(model.images),
+        "fields": {name: _field(field) for name, field in model.fields.items()},
+    }
+
+
+def _mark(model: Model, known: ModelList | None) -> Mark | None:
+    if not model.listed:
+        return "new"
+    return "missing" if known is not None and model.id not in known else None
+
+
+def _field(field: Field) -> dict[str, Any]:
+    shown = {name: value for name, value in vars(field).items() if name != "name"}
+    return {**shown, "choices": list(field.choices)}

@@ -1,0 +1,111 @@
+"""What every route refuses, and how it answers, whatever it is about."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from typing import Any
+
+import pytest
+from comfyui_siliconflow.nodes import routes
+from comfyui_siliconflow.nodes.page import catalogue
+from comfyui_siliconflow.tests.nodes.page.conftest import Page
+
+CHANGING = [(route.method, route.path) for route in routes.ROUTES if route.method != "GET"]
+
+
+@pytest.mark.parametrize(("method", "path"), CHANGING)
+def test_a_change_is_sent_as_json_and_as_nothing_else(page: Page, method: str, path: str) -> None:
+    for content_type in ("text/plain", "application/x-www-form-urlencoded", None):
+        answer = page.ask(method, path, data=b"{}", headers={"Content-Type": content_type})
+        assert answer.status_code == 415
+        assert answer.json()["error"]["kind"] == "NotJson"
+
+
+@pytest.mark.parametrize(("method", "path"), CHANGING)
+@pytest.mark.parametrize(
+    "origin",
+    ["http://evil.example", "null", "http://127.0.0.1:1", "http://127.0.0.1.evil:8188", ""],
+)
+def test_a_change_asked_for_by_another_site_is_refused(
+    page: Page, method: str, path: str, origin: str
+) -> None:
+    answer = page.ask(method, path, json={}, headers={"Origin": origin})
+    assert answer.status_code == 403
+    assert answer.json()["error"]["kind"] == "OtherSite"
+
+
+def test_a_change_asked_for_by_the_page_itself_is_done(page: Page) -> None:
+    answer = page.ask("POST", "/settings", json={"site": "com"}, headers={"Origin": page.origin})
+    assert answer.json()["values"]["site"] == "com"
+
+
+@pytest.mark.parametrize("host", ["comfy.example", "comfy.example:443"])
+def test_a_proxy_may_leave_out_the_usual_port(page: Page, host: str) -> None:
+    headers = {"Origin": "https://comfy.example", "Host": host}
+    assert page.ask("POST", "/settings", json={}, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), CHANGING)
+def test_a_body_beyond_16_kib_is_refused(page: Page, method: str, path: str) -> None:
+    answer = page.ask(method, path, json={"key": "x" * 16384})
+    assert answer.status_code == 413
+    assert answer.json()["error"]["kind"] == "TooLarge"
+
+
+def test_a_body_without_an_end_is_read_to_16_kib_only(page: Page) -> None:
+    """Sent in pieces, it names no length."""
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=10)
+    connection.request(
+        "POST",
+        "/siliconflow/settings",
+        body=iter([b" " * 8192] * 4),
+        headers={"Content-Type": "application/json"},
+        encode_chunked=True,
+    )
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{", b"null", b'"x"', b"\xff", b"[" * 9000])
+def test_a_body_that_is_no_json_object_is_refused(page: Page, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = page.ask("POST", "/settings", data=body, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["en"] == "The body must be a JSON object."
+    assert answer.json()["error"]["zh"] == "请求内容必须是 JSON 对象。"
+
+
+def test_a_mistake_of_ours_is_told_without_its_words(
+    page: Page, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("sk-secret in a message")
+
+    monkeypatch.setattr(f"{catalogue.__name__}.catalogue_for_page", fail)
+    status, error = page.refused("GET", "/catalogue")
+    assert (status, error["kind"]) == (500, "Failed")
+    assert "RuntimeError" in error["message"]
+    assert "sk-secret" not in str(error)
+    assert "/catalogue" in caplog.text
+
+
+def test_the_server_answers_others_while_a_route_waits_for_the_service(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SILICONFLOW_API_KEY", "sk-any")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        monkeypatch.setenv("SILICONFLOW_BASE_URL", url)
+        waiting = threading.Thread(target=page.ask, args=("POST", "/key/test"), kwargs={"json": {}})
+        waiting.start()
+        connection, _ = silent.accept()
+        with connection:
+            assert page.get("/catalogue")["site"] == "cn"
+            assert waiting.is_alive()
+    waiting.join()
+
+
+def test_no_answer_is_kept_by_a_browser(page: Page) -> None:
+    assert page.ask("GET", "/settings").headers["Cache-Control"] == "no-store"
