@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from ..media.images import tensor_to_pil
 from ..nodes import NODE_CLASS_MAPPINGS, host
@@ -65,6 +66,9 @@ class Console:
 
     def value(self, done: int, total: int) -> None:
         """Show nothing: the text says it."""
+
+    def picture(self, picture: Image.Image) -> None:
+        """Show nothing: the file will be there."""
 
 
 def _draw(models: Mapping[str, str]) -> Step:

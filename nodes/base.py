@@ -10,7 +10,8 @@ import torch
 from ..siliconflow import texts as texts_in_use
 from ..siliconflow.errors import InvalidInput
 from . import host
-from .inputs import PICTURES, input_types, texts
+from .asker import asker_of
+from .inputs import PICTURES, WORKFLOW, input_types, texts
 from .offered import check_model, model_ids
 from .prompt import check_prompt
 from .threads import in_thread
@@ -62,8 +63,9 @@ class ImageNode:
         """Run the task; see `run.generate` for what it raises."""
         names = [name for name in (*self.required, *self.optional) if name in PICTURES]
         images = {name: inputs.pop(name, None) for name in names}
+        asker = asker_of(type(self).__name__, inputs.pop(WORKFLOW, None))
         generate = await in_thread(_road)
-        return await generate(self.task, inputs, images)
+        return await generate(self.task, inputs, images, asker)
 
 
 def _road() -> Generate:

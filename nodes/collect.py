@@ -79,9 +79,11 @@ class Collector:
 
     def _tried(self, answered: Answered, kept: Kept | bytes) -> Picture | Exception:
         try:
-            return self._picture(answered, kept)
+            picture = self._picture(answered, kept)
         except (RequestError, DamagedFile) as error:
             return error
+        answered.job.arrived(picture)
+        return picture
 
     def _picture(self, answered: Answered, kept: Kept | bytes) -> Picture:
         if isinstance(kept, bytes):

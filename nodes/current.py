@@ -9,6 +9,7 @@ from pathlib import Path
 from ..siliconflow import settings as settings_file
 from ..siliconflow import texts
 from ..siliconflow.client import Client
+from ..siliconflow.jobs import Jobs
 from ..siliconflow.ledger import Ledger
 from ..siliconflow.settings import Settings
 from . import host
@@ -39,6 +40,12 @@ def ledger_for(settings: Settings) -> Ledger:
     ledger.most_bytes = int(settings.ledger_gib * (1 << 30))
     ledger.most_seconds = settings.ledger_days * 86400
     return ledger
+
+
+def jobs_for(settings: Settings) -> Jobs:
+    """Give the jobs that the ledger tells of."""
+    ledger = ledger_for(settings)
+    return Jobs(ledger.records, ledger.pictures, ledger.most_seconds)
 
 
 @lru_cache(maxsize=4)

@@ -1,12 +1,82 @@
-"""What open pages are told without being asked."""
+"""What open pages are told without being asked.
+
+What one user asked for is told to the page that queued it. Where that is not known, as for a run
+queued by a program, every page is told, unless ComfyUI keeps several users apart.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
+from ..siliconflow.errors import (
+    GuardStopped,
+    InvalidInput,
+    InvalidSettings,
+    MissingKey,
+    PartialFailure,
+    RequestError,
+    SiliconFlowError,
+)
+from ..siliconflow.texts import Text
 from . import host
+from .asker import Asker
 
 SETTINGS = "siliconflow.settings"
+JOBS = "siliconflow.jobs"
+BALANCE = "siliconflow.balance"
+FAILED = "siliconflow.failed"
+_TITLES: tuple[tuple[type[SiliconFlowError], Text], ...] = (
+    (MissingKey, Text("A SiliconFlow API key is needed", "需要 SiliconFlow API 密钥")),
+    (InvalidSettings, Text("A setting cannot be used", "设置有误")),
+    (InvalidInput, Text("An input cannot be sent as it is", "输入有误，未发送")),
+    (GuardStopped, Text("Stopped by your own limit", "已被您设置的限额拦下")),
+    (PartialFailure, Text("Some pictures did not come", "部分图片没有生成")),
+)
+_ANY = Text("SiliconFlow failed", "SiliconFlow 运行失败")
 
 
 def settings_changed() -> None:
     """Tell every page that the settings or the key are not what they were."""
     host.send(SETTINGS, {})
+
+
+def tell(asker: Asker, event: str, data: dict[str, Any]) -> None:
+    """Tell the page that asked."""
+    if asker.page or not host.is_multi_user():
+        host.send(event, data, asker.page)
+
+
+def failed(asker: Asker, error: SiliconFlowError, model: str) -> None:
+    """Tell the page why its node failed, so that it need not be looked for."""
+    first = _causes(error)[0]
+    tell(
+        asker,
+        FAILED,
+        {
+            "node": asker.node_id,
+            "kind": type(error).__name__,
+            "title": title_of(error)._asdict(),
+            "message": error.text._asdict(),
+            "model": model,
+            "trace_id": first.failure.trace_id if isinstance(first, RequestError) else "",
+            "charged": _charged(_causes(error)),
+        },
+    )
+
+
+def title_of(error: SiliconFlowError) -> Text:
+    """Give the few words that stand above an error's message."""
+    if isinstance(error, RequestError):
+        return error.what
+    return next((text for kind, text in _TITLES if isinstance(error, kind)), _ANY)
+
+
+def _causes(error: SiliconFlowError) -> list[Exception]:
+    return error.causes if isinstance(error, PartialFailure) else [error]
+
+
+def _charged(causes: Iterable[Exception]) -> bool | None:
+    """Tell whether anything that failed was charged; `None` where nobody can know."""
+    known = [getattr(cause, "charged", False) for cause in causes]
+    return True if True in known else None if None in known else False

@@ -13,11 +13,15 @@ import sys
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..siliconflow.texts import Language, Text, language_of
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 NAME = "siliconflow"
+PREVIEW_SIDE = 512
 
 
 class Progress(Protocol):
@@ -28,6 +32,9 @@ class Progress(Protocol):
 
     def value(self, done: int, total: int) -> None:
         """Move the bar; raises in ComfyUI once the user has cancelled."""
+
+    def picture(self, picture: Image.Image) -> None:
+        """Show a small RGB picture on the node; raises as `value` does."""
 
 
 _listener: ContextVar[Progress | None] = ContextVar("siliconflow_progress", default=None)
@@ -40,7 +47,12 @@ def report_to(progress: Progress) -> None:
 
 def progress() -> Progress:
     """Give the progress display of the node that is running now."""
-    return _ComfyProgress(_node_id()) if _module("comfy.utils") else _listener.get() or _Silent()
+    return _ComfyProgress(node_id()) if _module("comfy.utils") else _listener.get() or _Silent()
+
+
+def shows_pictures() -> bool:
+    """Tell whether anybody would see the pictures that progress is given."""
+    return _module("comfy.utils") is not None
 
 
 def stop_if_cancelled() -> None:
@@ -80,6 +92,17 @@ def send(event: str, data: dict[str, Any], page: str | None = None) -> None:
         server.send_sync(event, data, page)
 
 
+def page() -> str | None:
+    """Give the page that queued what is running now, if it is known."""
+    return getattr(prompt_server(), "client_id", None)
+
+
+def input_directory() -> Path | None:
+    """Give the folder that a Load Image node reads, or `None` outside ComfyUI."""
+    folders = _module("folder_paths")
+    return Path(folders.get_input_directory()) if folders else None
+
+
 def is_multi_user() -> bool:
     """Tell whether ComfyUI keeps several users apart, whom it knows by a mere header."""
     arguments = getattr(_module("comfy.cli_args"), "args", None)
@@ -95,6 +118,9 @@ class _Silent:
     def value(self, done: int, total: int) -> None:
         """Show nothing."""
 
+    def picture(self, picture: Image.Image) -> None:
+        """Show nothing."""
+
 
 class _ComfyProgress:
     """Progress on a node of ComfyUI's page."""
@@ -102,6 +128,7 @@ class _ComfyProgress:
     def __init__(self, node_id: str | None) -> None:
         self._node_id = node_id
         self._bar = _module("comfy.utils").ProgressBar(1, node_id=node_id)
+        self._at = (0, 1)
 
     def text(self, text: Text) -> None:
         server = prompt_server()
@@ -109,7 +136,13 @@ class _ComfyProgress:
             server.send_progress_text(str(text), self._node_id)
 
     def value(self, done: int, total: int) -> None:
+        self._at = (done, total)
         self._bar.update_absolute(done, total)
+
+    def picture(self, picture: Image.Image) -> None:
+        # One with transparency would end ComfyUI's process: it is sent as a JPEG.
+        shown = ("JPEG", picture.convert("RGB"), PREVIEW_SIDE)
+        self._bar.update_absolute(*self._at, shown)
 
 
 def _module(name: str) -> Any:
@@ -117,7 +150,8 @@ def _module(name: str) -> Any:
     return found
 
 
-def _node_id() -> str | None:
+def node_id() -> str | None:
+    """Give the id of the node that is running now, or `None` outside ComfyUI."""
     context = getattr(_module("comfy_execution.utils"), "get_executing_context", lambda: None)()
     return context.node_id if context else None
 

@@ -19,6 +19,8 @@ from ..siliconflow.texts import Language, Text
 
 LANGUAGES: tuple[Language, Language] = ("en", "zh")
 PICTURES = ("image", "image2", "image3")
+WORKFLOW = "extra_pnginfo"
+"""The hidden input in which ComfyUI hands over the page's workflow. It is in no cache key."""
 ADVANCED = frozenset(
     {
         "aspect_ratio",
@@ -48,9 +50,10 @@ def input_types(
     task: str, required: tuple[str, ...], optional: tuple[str, ...], models: tuple[str, ...]
 ) -> dict[str, Any]:
     """Give what `INPUT_TYPES` returns for a node of `task` with these inputs, in this order."""
-    found = {
+    found: dict[str, dict[str, Any]] = {
         "required": {name: _input(task, name) for name in required},
         "optional": {name: _input(task, name) for name in optional},
+        "hidden": {WORKFLOW: "EXTRA_PNGINFO"},
     }
     _, options = found["required"]["model"]
     found["required"]["model"] = (list(models), {"default": models[0], **options})

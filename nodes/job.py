@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -33,6 +34,8 @@ class Result:
     pictures: Sequence[Picture]
     facts: Facts
     origin: Origin
+    request: str = ""
+    """Under which name the ledger keeps the pictures; empty if it does not."""
 
 
 @dataclass
@@ -42,7 +45,8 @@ class Job:
     `ends` tells that nobody waits for it any more: what is not sent yet is not sent then.
     `kept` tells whether the ledger keeps what comes. `reserved` counts the pictures that the
     spending guard holds for it. `in_line` is set when the job asks the rate limit's gate for its
-    turn, `before` is that of the job that should have asked already.
+    turn, `before` is that of the job that should have asked already. `show` is told of each
+    picture. `began_at` is when its run began, by the wall's clock; `started` when it was its turn.
     """
 
     ask: Ask
@@ -59,6 +63,24 @@ class Job:
     reserved: int = 0
     before: threading.Event | None = None
     in_line: threading.Event = field(default_factory=threading.Event)
+    show: Callable[[Picture], None] | None = None
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    began_at: float = field(default_factory=time.time)
+    started: float = 0.0
+
+    def begin(self) -> None:
+        """Start the clock."""
+        self.begun, self.started = True, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.started if self.begun else 0.0
+
+    def arrived(self, picture: Picture) -> None:
+        """Show a picture, before the rest of the run is there; called in any thread."""
+        if self.show:
+            self.show(picture)
 
     def wait(self, why: Text, seconds: float) -> None:
         """Show that the request waits, and for how long; raises `GaveUp` when the run ended."""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from ..siliconflow.ledger import Earlier, Entry, Facts, Ledger, LedgerError
+from ..siliconflow.ledger import Earlier, Entry, Facts, Ledger
+from ..siliconflow.store import LedgerError
 from ..siliconflow.texts import Text
 from .job import Job
 

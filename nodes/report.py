@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Sequence
 
+from PIL import Image
+
+from ..media.images import Picture
+from ..media.previews import small
 from ..siliconflow.texts import Text
-from .host import Progress
+from .host import PREVIEW_SIDE, Progress
 from .job import STAGES, Job
+
+MOST_PREVIEWS = 16
+"""Pictures that may wait to be shown: of a flood, the last ones are."""
 
 
 class Report:
@@ -22,6 +30,7 @@ class Report:
         self._asked = 0
         self._started = time.monotonic()
         self._shown: tuple[int, int] | None = None
+        self._arrived: deque[Image.Image] = deque(maxlen=MOST_PREVIEWS)
 
     def begin(self, name: str, jobs: Sequence[Job]) -> None:
         """Tell what is asked for: from the model of this name."""
@@ -43,6 +52,19 @@ class Report:
             self._progress.text(self._waiting(state[0]))
             self._progress.value(done, STAGES * self._asked)
 
+        self._show_arrived()
+
+    def arrived(self, picture: Picture) -> None:
+        """Make a picture small that has just come; it is shown with the next state.
+
+        Called in threads: on the event loop it would hold up every other node.
+        """
+        self._arrived.append(small(picture, PREVIEW_SIDE))
+
+    def _show_arrived(self) -> None:
+        while self._arrived:
+            self._progress.picture(self._arrived.popleft())
+
     def ended(self, text: Text) -> None:
         """Show why nothing came: some versions of the page show an error's name alone."""
         self._progress.text(text)
@@ -51,6 +73,7 @@ class Report:
         """Show what came."""
         spent = f"{self.seconds:.1f}"
         plural = "picture" if count == 1 else "pictures"
+        self._show_arrived()
         self._progress.value(1, 1)
         free = self._free()
         notes = [note for job in self._jobs for note in job.notes]

@@ -6,6 +6,7 @@ All of it runs in a thread. The ledger is told before each step that cannot be t
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from ..siliconflow import images as api
@@ -88,9 +89,15 @@ class Road:
                 result = self._shared(job, ask)
         if result:
             job.results.append(result)
+            self._show_joined(job, result)
             return
         for half in ask.halves():
             self._obtain(job, half)
+
+    def _show_joined(self, job: Job, result: Result) -> None:
+        """Show what another node waited for: its own pictures were shown as they came."""
+        for picture in result.pictures if result.origin == "joined" else ():
+            job.arrived(picture)
 
     def _goes_in_parts(self, job: Job, ask: Ask) -> bool:
         return self._sender.is_too_heavy(ask.count) or self._is_split(job, ask)
@@ -110,7 +117,7 @@ class Road:
                 if job.ends.is_set():
                     raise
                 continue  # the run that this one joined was cancelled before it sent anything
-            return Result(result.pictures, result.facts, "joined") if joined else result
+            return replace(result, origin="joined") if joined else result
 
     def _found_or_sent(self, job: Job, ask: Ask, name: str) -> Result:
         """Take what the ledger has, else send; a damaged file is looked for once more."""
@@ -121,7 +128,7 @@ class Road:
             with suppress(DamagedFile):
                 pictures = self._collector.kept(job, entry, entry.facts, entry.pictures)
                 _note_missing(job, ask, len(pictures))
-                return Result(pictures, entry.facts, _ORIGINS[entry.state])
+                return Result(pictures, entry.facts, _ORIGINS[entry.state], entry.id)
         return self._paid(job, ask, None)
 
     def _paid(self, job: Job, ask: Ask, entry: Entry | None) -> Result:
@@ -136,7 +143,7 @@ class Road:
         facts = Facts(found.trace_id, found.seed, found.inference, found.seconds)
         pictures = self._collector.answered(job, entry, facts, found.sources)
         _note_missing(job, ask, len(pictures))
-        return Result(pictures, facts, "paid")
+        return Result(pictures, facts, "paid", entry.id if entry else "")
 
     def _name(self, ask: Ask) -> str:
         body = {**ask.body, **self.uploads.digests(ask.frame)}

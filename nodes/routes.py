@@ -30,7 +30,7 @@ Work = Callable[[Asked], Json | File]
 
 PREFIX = "/siliconflow"
 MOST_BODY_BYTES = 16 * 1024
-_FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+_A_DAY = {"Cache-Control": "private, max-age=86400, immutable"}
 _NEVER = {"Cache-Control": "no-store"}
 _NOT_JSON = Text("Content-Type must be application/json.", "Content-Type 必须是 application/json。")
 _NO_OBJECT = Text("The body must be a JSON object.", "请求内容必须是 JSON 对象。")
@@ -73,6 +73,13 @@ ROUTES = (
     Route("POST", "/key", "settings.set_key"),
     Route("DELETE", "/key", "settings.delete_key"),
     Route("POST", "/key/test", "settings.test_key"),
+    Route("GET", "/balance", "settings.balance"),
+    Route("GET", "/jobs", "jobs.listed"),
+    Route("GET", "/jobs/{id}/workflow", "jobs.workflow"),
+    Route("GET", "/jobs/{id}/{place}/thumbnail", "pictures.thumbnail_of"),
+    Route("POST", "/jobs/{id}/{place}/load", "pictures.load"),
+    Route("GET", "/stored", "stored.read"),
+    Route("DELETE", "/stored", "stored.clear"),
 )
 
 
@@ -107,7 +114,8 @@ def _json(content: Json, status: int) -> web.Response:
 def _file(file: File) -> web.Response:
     from aiohttp import web  # noqa: PLC0415 - as above
 
-    return web.Response(body=file.content, content_type=file.content_type, headers=_FOREVER)
+    headers = _A_DAY if file.kept else _NEVER
+    return web.Response(body=file.content, content_type=file.content_type, headers=headers)
 
 
 async def _read(request: web.Request) -> Asked:

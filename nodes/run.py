@@ -23,9 +23,12 @@ from ..siliconflow.client import Client
 from ..siliconflow.errors import PartialFailure, SiliconFlowError
 from ..siliconflow.settings import Settings
 from ..siliconflow.texts import Text
-from . import host
-from .current import client_for, current_settings, ledger_for
+from . import events, host
+from .asker import NOBODY, Asker
+from .balance import BALANCES
+from .current import client_for, current_settings, jobs_for, ledger_for
 from .guard import Guard
+from .history import History
 from .job import Job
 from .plan import Plan, make
 from .report import Report
@@ -57,7 +60,10 @@ _SAME_AGAIN = Text(
 
 
 async def generate(
-    task: str, inputs: Mapping[str, Any], images: Mapping[str, torch.Tensor | None]
+    task: str,
+    inputs: Mapping[str, Any],
+    images: Mapping[str, torch.Tensor | None],
+    asker: Asker = NOBODY,
 ) -> tuple[torch.Tensor, int, str]:
     """Run one image node and give its outputs: images `[B,H,W,C]`, seed, info (JSON).
 
@@ -67,9 +73,10 @@ async def generate(
     """
     report = Report(host.progress())
     try:
-        return await _run(task, inputs, images, report)
+        return await _run(task, inputs, images, asker, report)
     except SiliconFlowError as error:
         report.ended(error.text)
+        events.failed(asker, error, str(inputs.get("custom_model") or inputs.get("model", "")))
         raise
     except BaseException:
         report.ended(_CANCELLED)
@@ -80,6 +87,7 @@ async def _run(
     task: str,
     inputs: Mapping[str, Any],
     images: Mapping[str, torch.Tensor | None],
+    asker: Asker,
     report: Report,
 ) -> tuple[torch.Tensor, int, str]:
     settings = current_settings()
@@ -87,15 +95,19 @@ async def _run(
     client = client_for(settings)
     road = Road(settings, client, ledger_for(settings), plan)
     ends = threading.Event()
-    jobs = [Job(ask, ends, kept=settings.reuse) for ask in plan.asks]
+    show = report.arrived if host.shows_pictures() else None
+    jobs = [Job(ask, ends, kept=settings.reuse, show=show) for ask in plan.asks]
     _line_up(jobs)
+    history = History(jobs_for(settings), asker, task, plan.model.id)
     report.begin(plan.model.name, jobs)
     try:
-        await _polled(partial(_reserve, settings, client, road, jobs))
-        await _run_all(jobs, partial(_take, road), settings, report)
+        await _polled(partial(_reserve, settings, client, road, jobs, history))
+        await _run_all(jobs, partial(_take, road, history), settings, report, history)
     finally:
         ends.set()
         _GUARD.release_all([job for job in jobs if not job.begun])
+        history.close(jobs)
+        BALANCES.after_run(client, settings, asker)
     return await _outputs(plan, jobs, road.uploads, report)
 
 
@@ -108,18 +120,27 @@ def _line_up(jobs: Sequence[Job]) -> None:
             job.before = earlier.in_line
 
 
-def _reserve(settings: Settings, client: Client, road: Road, jobs: Sequence[Job]) -> None:
-    _GUARD.reserve(settings, client, jobs, road.unpaid)
+def _reserve(
+    settings: Settings, client: Client, road: Road, jobs: Sequence[Job], history: History
+) -> None:
+    history.begin(jobs)
+    try:
+        _GUARD.reserve(settings, client, jobs, road.unpaid)
+    except SiliconFlowError as error:
+        history.stopped(jobs, error)
+        raise
     if jobs[0].ends.is_set():
         _GUARD.release_all(jobs)
+        history.end_all(jobs)
 
 
-def _take(road: Road, job: Job) -> None:
+def _take(road: Road, history: History, job: Job) -> None:
     """Take a job to its end; what it reserved is let go when it is over, not when its node is."""
     try:
         road.take(job)
     finally:
         _GUARD.release(job)
+        history.end(job)
 
 
 async def _polled(work: Callable[[], Kind]) -> Kind:
@@ -150,7 +171,11 @@ async def _outputs(
 
 
 async def _run_all(
-    jobs: Sequence[Job], work: Callable[[Job], None], settings: Settings, report: Report
+    jobs: Sequence[Job],
+    work: Callable[[Job], None],
+    settings: Settings,
+    report: Report,
+    history: History,
 ) -> None:
     """Run the jobs, some at a time; after an error that would repeat itself, none is begun."""
     slots = asyncio.Semaphore(settings.max_parallel)
@@ -158,12 +183,12 @@ async def _run_all(
     async def run(job: Job) -> None:
         async with slots:
             if not any(other.error and getattr(other.error, "repeats", True) for other in jobs):
-                job.begun = True
+                job.begin()
                 await in_thread(partial(work, job))
 
     tasks = [asyncio.create_task(run(job)) for job in jobs]
     try:
-        await _watch(tasks, report)
+        await _watch(tasks, jobs, report, history)
     finally:
         for task in tasks:
             task.cancel()
@@ -172,11 +197,14 @@ async def _run_all(
         task.result()
 
 
-async def _watch(tasks: Sequence[asyncio.Task[None]], report: Report) -> None:
+async def _watch(
+    tasks: Sequence[asyncio.Task[None]], jobs: Sequence[Job], report: Report, history: History
+) -> None:
     pending = set(tasks)
     while pending:
         host.stop_if_cancelled()
         report.show()
+        history.look(jobs)
         _, pending = await asyncio.wait(pending, timeout=POLL_SECONDS)
 
 

@@ -11,66 +11,30 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from . import files
-from .lease import Lease
+from .store import Store, errors
 
 URL_SECONDS = 3600
 """How long a result's URL works (facts: "A returned URL is valid for ONE HOUR")."""
-_LOCK_SECONDS = 5.0
-_LOCK_PAUSE = 0.02
 _SWEEP_SECONDS = 3600
 """A file younger than this may be one that another process is about to record."""
 _DAY = 86400
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS requests (
-    id TEXT PRIMARY KEY,
-    fingerprint TEXT NOT NULL,
-    model TEXT NOT NULL,
-    state TEXT NOT NULL,
-    owner TEXT NOT NULL,
-    sent_at REAL NOT NULL,
-    answered_at REAL,
-    trace_id TEXT NOT NULL DEFAULT '',
-    seed INTEGER,
-    inference REAL,
-    seconds REAL NOT NULL DEFAULT 0
-);
-CREATE INDEX IF NOT EXISTS by_fingerprint ON requests (fingerprint);
-CREATE TABLE IF NOT EXISTS pictures (
-    request TEXT NOT NULL REFERENCES requests (id) ON DELETE CASCADE,
-    place INTEGER NOT NULL,
-    url TEXT,
-    file TEXT,
-    bytes INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (request, place)
-);
-"""
 _FOLDER = "siliconflow-ledger"
 _OURS = re.compile(
     r"(?P<name>[0-9a-f]{64})-(?P<id>[0-9a-f]{32})-(?P<place>\d+)of(?P<count>\d+)"
     r"\.(?:png|jpg|webp|gif|bin)(?P<part>\.[0-9a-f]{32}\.part)?"
 )
 """The names of stored pictures: they tell whose they are should the records be lost."""
-_DAMAGE = ("malformed", "not a database")
 _SUFFIXES = ((b"\x89PNG", ".png"), (b"\xff\xd8", ".jpg"), (b"RIFF", ".webp"), (b"GIF8", ".gif"))
 
 State = Literal["new", "busy", "answered", "stored"]
-
-
-class LedgerError(Exception):
-    """The ledger cannot be read or written now: its disk is full, or it is locked or damaged."""
-
-
-class _Damaged(Exception):
-    """The records were damaged, and are set aside by now."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +80,15 @@ class Earlier:
     trace_id: str
 
 
+@dataclass(frozen=True)
+class Totals:
+    """What the ledger holds: answered requests, the pictures that are here, and their size."""
+
+    requests: int
+    pictures: int
+    size: int
+
+
 class Ledger:
     """The ledger of one data folder. Safe for many threads, and for several processes."""
 
@@ -130,11 +103,8 @@ class Ledger:
         """Touch nothing yet: the files are made when the first request is recorded."""
         self.most_bytes = most_bytes
         self.most_seconds = most_seconds
-        self._directory = directory
+        self.records = Store(directory / _FOLDER, fill=self._rebuild, clock=clock)
         self._clock = clock
-        self._lock = threading.RLock()
-        self._opened: sqlite3.Connection | None = None
-        self._leased: Lease | None = None
         self._swept = False
 
     def __del__(self) -> None:
@@ -146,7 +116,7 @@ class Ledger:
 
         Without `reuse` nothing that was done before is looked at.
         """
-        with self._change() as rows:
+        with self.records.change() as rows:
             known = _latest(rows, name) if reuse else None
             entry = self._known(rows, known) if known else None
             if entry is not None:
@@ -156,7 +126,7 @@ class Ledger:
             rows.execute(
                 "INSERT INTO requests (id, fingerprint, model, state, owner, sent_at)"
                 " VALUES (?, ?, ?, 'waiting', ?, ?)",
-                (new.id, name, model, self._lease().token, self._clock()),
+                (new.id, name, model, self.records.lease.token, self._clock()),
             )
             return new
 
@@ -166,7 +136,7 @@ class Ledger:
 
     def sent(self, entry: Entry) -> None:
         """Record that the request leaves now."""
-        with self._change() as rows:
+        with self.records.change() as rows:
             rows.execute(
                 "UPDATE requests SET state = 'sent', sent_at = ? WHERE id = ?",
                 (self._clock(), entry.id),
@@ -174,13 +144,13 @@ class Ledger:
 
     def look(self, name: str) -> bool:
         """Tell whether a request is paid already, or on its way: whether it would cost nothing."""
-        with self._change() as rows:
+        with self.records.change() as rows:
             known = _latest(rows, name)
             return known is not None and self._known(rows, known) is not None
 
     def answered(self, entry: Entry, facts: Facts, urls: Sequence[str | None]) -> None:
         """Record the answer, before any download begins."""
-        with self._change() as rows:
+        with self.records.change() as rows:
             rows.execute(
                 "UPDATE requests SET state = 'answered', answered_at = ?, trace_id = ?, seed = ?,"
                 " inference = ?, seconds = ? WHERE id = ?",
@@ -203,9 +173,9 @@ class Ledger:
         """Put a picture's file on disk, then record it; it is number `place` of `count`."""
         suffix = next((end for start, end in _SUFFIXES if content.startswith(start)), ".bin")
         file = f"{entry.name[:2]}/{entry.name}-{entry.id}-{place}of{count}{suffix}"
-        with _ledger_errors():
-            files.write(self._pictures / file, content)
-        with self._change() as rows:
+        with errors():
+            files.write(self.pictures / file, content)
+        with self.records.change() as rows:
             _record_file(rows, entry.id, place, file, len(content))
 
     def finish(self, entry: Entry) -> None:
@@ -222,7 +192,7 @@ class Ledger:
 
     def damaged(self, entry: Entry, place: int) -> None:
         """Record that a stored picture cannot be decoded, so that it counts as not here."""
-        with self._change() as rows:
+        with self.records.change() as rows:
             rows.execute(
                 "UPDATE pictures SET file = NULL, bytes = 0 WHERE request = ? AND place = ?",
                 (entry.id, place),
@@ -231,18 +201,39 @@ class Ledger:
     def prune(self) -> None:
         """Remove what is too old, and the oldest of what is too much."""
         now = self._clock()
-        with self._change() as rows:
+        with self.records.change() as rows:
             doomed = _too_old(rows, now - self.most_seconds)
             doomed += _too_much(rows, self.most_bytes, now - URL_SECONDS, doomed)
-            names = [name for request in doomed for name in _files_of(rows, request)]
-            rows.executemany("DELETE FROM requests WHERE id = ?", [(item,) for item in doomed])
-        for name in names:
-            with contextlib.suppress(OSError):
-                (self._pictures / name).unlink()
+            names = _forget(rows, doomed)
+        self._unlink(names)
+
+    def totals(self) -> Totals:
+        """Count what is stored, and what waits to be."""
+        with self.records.change(durable=False) as rows:
+            requests = rows.execute(
+                "SELECT COUNT(*) FROM requests WHERE state IN ('answered', 'stored')"
+            ).fetchone()[0]
+            pictures, size = rows.execute(
+                "SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM pictures WHERE file IS NOT NULL"
+            ).fetchone()
+        return Totals(requests, pictures, size)
+
+    def clear(self) -> None:
+        """Remove every request and its pictures, but nothing that is on its way here."""
+        with self.records.change() as rows:
+            found = rows.execute("SELECT * FROM requests").fetchall()
+            names = _forget(rows, [row["id"] for row in found if not self._is_on_its_way(row)])
+        self._unlink(names)
+
+    def _is_on_its_way(self, row: sqlite3.Row) -> bool:
+        if row["state"] in {"waiting", "sent"}:
+            lease = self.records.lease
+            return row["owner"] == lease.token or lease.lives(row["owner"])
+        return row["state"] == "answered" and bool(self._clock() - row["answered_at"] < URL_SECONDS)
 
     def sweep(self) -> None:
         """Remove our own files that no record knows: left by a process that died writing them."""
-        with self._change() as rows:
+        with self.records.change() as rows:
             known = {row["file"] for row in rows.execute("SELECT file FROM pictures")}
         before = time.time() - _SWEEP_SECONDS
         for file, name in self._own_files():
@@ -252,30 +243,28 @@ class Ledger:
 
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""
-        with self._lock:
-            if self._opened:
-                self._opened.close()
-            if self._leased:
-                self._leased.end()
-            self._opened = self._leased = None
+        self.records.close()
 
     @property
-    def _pictures(self) -> Path:
-        return self._directory / _FOLDER / "pictures"
+    def pictures(self) -> Path:
+        """The folder of the stored pictures."""
+        return self.records.folder / "pictures"
 
-    @property
-    def _file(self) -> Path:
-        return self._directory / _FOLDER / "ledger.sqlite3"
+    def _unlink(self, names: Sequence[str]) -> None:
+        """Remove files that no record names any more; what stays is found by the sweep."""
+        for name in names:
+            with contextlib.suppress(OSError):
+                (self.pictures / name).unlink()
 
     def _own_files(self) -> list[tuple[Path, str]]:
         """List the files that bear a name of ours, with that name."""
-        found = [file for file in self._pictures.glob("??/*") if _OURS.fullmatch(file.name)]
+        found = [file for file in self.pictures.glob("??/*") if _OURS.fullmatch(file.name)]
         return [(file, f"{file.parent.name}/{file.name}") for file in found]
 
     def _known(self, rows: sqlite3.Connection, row: sqlite3.Row) -> Entry | None:
         """Give what can be done with a known request without sending it; `None`: nothing."""
         if row["state"] in {"waiting", "sent"}:
-            lives = self._lease().lives(row["owner"])
+            lives = self.records.lease.lives(row["owner"])
             return Entry(row["id"], row["fingerprint"], "busy") if lives else None
         if row["state"] == "unknown":
             return None
@@ -296,70 +285,12 @@ class Ledger:
         )
 
     def _existing(self, name: str | None) -> Path | None:
-        file = self._pictures / name if name else None
+        file = self.pictures / name if name else None
         return file if file and file.is_file() else None
 
     def _mark(self, entry: Entry, state: str) -> None:
-        with self._change() as rows:
+        with self.records.change() as rows:
             rows.execute("UPDATE requests SET state = ? WHERE id = ?", (state, entry.id))
-
-    def _lease(self) -> Lease:
-        if self._leased is None:
-            self._leased = Lease(self._directory / _FOLDER / "running")
-            self._leased.sweep()
-        return self._leased
-
-    @contextlib.contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
-        """Give the rows for one change that happens wholly or not at all."""
-        with self._lock, _ledger_errors():
-            try:
-                rows = self._open()
-                rows.execute("BEGIN IMMEDIATE")
-                try:
-                    yield rows
-                except BaseException:
-                    rows.execute("ROLLBACK")
-                    raise
-                rows.execute("COMMIT")
-            except sqlite3.DatabaseError as error:
-                if _is_damage(error):
-                    self._set_aside()
-                raise
-
-    def _open(self) -> sqlite3.Connection:
-        if self._opened is None:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(_Damaged):
-                self._opened = self._connected()
-            if self._opened is None:
-                self._opened = self._connected()
-        return self._opened
-
-    def _connected(self) -> sqlite3.Connection:
-        """Open the file; a new one learns from the pictures that are there already."""
-        is_new = not self._file.exists()
-        try:
-            rows = _connect_patiently(self._file)
-        except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
-                raise
-            self._set_aside()
-            raise _Damaged from None
-        if is_new:
-            self._rebuild(rows)
-        return rows
-
-    def _set_aside(self) -> None:
-        """Keep a damaged ledger for whoever wants to look at it, and begin a new one."""
-        if self._opened:
-            self._opened.close()
-            self._opened = None
-        aside = self._file.with_name(f"ledger.damaged-{int(self._clock())}.sqlite3")
-        with contextlib.suppress(FileNotFoundError):
-            self._file.replace(aside)
-        for end in ("-wal", "-shm"):
-            self._file.with_name(self._file.name + end).unlink(missing_ok=True)
 
     def _rebuild(self, rows: sqlite3.Connection) -> None:
         """Record anew what the names of the stored files tell."""
@@ -374,47 +305,6 @@ class Ledger:
                 (told["id"], told["name"], now, now - URL_SECONDS),
             )
             _record_file(rows, told["id"], int(told["place"]), name, file.stat().st_size)
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    """Tell a damaged file from a lock, a full disk or a refused change."""
-    return any(words in str(error) for words in _DAMAGE)
-
-
-def _connect_patiently(file: Path) -> sqlite3.Connection:
-    """Connect, also while another process makes the same file: SQLite itself waits for no WAL."""
-    ends = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            return _connect(file)
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > ends:
-                raise
-            time.sleep(_LOCK_PAUSE)
-
-
-def _connect(file: Path) -> sqlite3.Connection:
-    rows = sqlite3.connect(
-        file, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False
-    )
-    try:
-        rows.row_factory = sqlite3.Row
-        rows.execute("PRAGMA journal_mode = WAL")
-        rows.execute("PRAGMA synchronous = FULL")
-        rows.execute("PRAGMA foreign_keys = ON")
-        rows.executescript(_SCHEMA)
-    except BaseException:
-        rows.close()
-        raise
-    return rows
-
-
-@contextlib.contextmanager
-def _ledger_errors() -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise LedgerError(str(error) or type(error).__name__) from error
 
 
 def _latest(rows: sqlite3.Connection, name: str) -> sqlite3.Row | None:
@@ -462,6 +352,13 @@ def _too_much(rows: sqlite3.Connection, most: int, before: float, gone: Sequence
         if total > most and (row["state"] == "stored" or row["sent_at"] < before):
             doomed.append(row["id"])
     return doomed
+
+
+def _forget(rows: sqlite3.Connection, requests: Sequence[str]) -> list[str]:
+    """Remove the records of requests, and name the files that they had."""
+    names = [name for request in requests for name in _files_of(rows, request)]
+    rows.executemany("DELETE FROM requests WHERE id = ?", [(item,) for item in requests])
+    return names
 
 
 def _files_of(rows: sqlite3.Connection, request: str) -> list[str]:

@@ -23,10 +23,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class File:
-    """An answer that is a file. It never changes under its address."""
+    """An answer that is a file. One that never changes under its address is `kept` by browsers."""
 
     content: bytes
     content_type: str
+    kept: bool = False
 
 
 class Refused(SiliconFlowError):
@@ -73,6 +74,12 @@ class NotJson(Refused):
     """The body is not said to be JSON: a form of another site could have sent it."""
 
     status = 415
+
+
+class NoLedger(Refused):
+    """The ledger cannot be used now: its disk is full, or it is locked or damaged."""
+
+    status = 503
 
 
 class Failed(Refused):

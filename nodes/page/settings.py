@@ -15,6 +15,7 @@ from ...siliconflow.saving import save
 from ...siliconflow.settings import BASE_URLS, CHOICES, ENVIRONMENT, Settings
 from ...siliconflow.texts import Text
 from .. import events, host
+from ..balance import BALANCES, CURRENCIES
 from ..current import client_for, current_settings
 from .answers import Asked, FixedSetting, Json, SharedServer
 
@@ -31,7 +32,6 @@ _OPERATOR_S = frozenset(
 """What the page cannot set: the key has a route of its own, and the rest is the operator's."""
 PAGE_S = tuple(item.name for item in fields(Settings) if item.name not in _OPERATOR_S)
 LEAST_KEY_TO_SHOW = 12
-_CURRENCIES = {"cn": "CNY", "com": "USD"}
 _NOT_HERE = Text(
     "{name}: the page cannot set it. Write it into settings.json on the server, or set"
     " its environment variable.",
@@ -93,9 +93,10 @@ def test_key(asked: Asked) -> Json:
     return _account(client, tried)
 
 
-def currency_of(settings: Settings) -> str:
-    """Give the currency of a site's accounts; the service does not tell."""
-    return _CURRENCIES[settings.site]
+def balance(_asked: Asked) -> Json:
+    """Answer with what is left on the account."""
+    settings = current_settings()
+    return BALANCES.now(client_for(settings), settings)
 
 
 def _account(client: Client, settings: Settings) -> Json:
@@ -104,7 +105,7 @@ def _account(client: Client, settings: Settings) -> Json:
         "name": account.name,
         "status": account.status,
         "balance": str(account.balance),
-        "currency": currency_of(settings),
+        "currency": CURRENCIES[settings.site],
         "site": settings.site,
     }
 

@@ -29,12 +29,17 @@ def described() -> dict[str, Any]:
                 kind: [
                     [key, what, _without_tooltip(options)] for key, (what, options) in group.items()
                 ]
-                for kind, group in node.INPUT_TYPES().items()
+                for kind, group in shown(node).items()
             },
             "outputs": [list(node.RETURN_TYPES), list(node.RETURN_NAMES)],
         }
         for name, node in NODE_CLASS_MAPPINGS.items()
     }
+
+
+def shown(node: type[ImageNode]) -> dict[str, Any]:
+    """Give the inputs that a user sees."""
+    return {kind: group for kind, group in node.INPUT_TYPES().items() if kind != "hidden"}
 
 
 def _without_tooltip(options: dict[str, Any]) -> dict[str, Any]:
@@ -68,8 +73,14 @@ def test_a_node_asks_for_no_rerun_and_is_none_of_comfy_s_own_paid_ones(
 
 
 @pytest.mark.parametrize("node", NODES)
+def test_nothing_hidden_makes_a_node_run_again(node: type[ImageNode]) -> None:
+    """UNIQUE_ID would be part of ComfyUI's cache key; the workflow is not."""
+    assert node.INPUT_TYPES()["hidden"] == {"extra_pnginfo": "EXTRA_PNGINFO"}
+
+
+@pytest.mark.parametrize("node", NODES)
 def test_every_input_is_explained_with_its_range_and_default(node: type[ImageNode]) -> None:
-    for group in node.INPUT_TYPES().values():
+    for group in shown(node).values():
         for name, (widget, options) in group.items():
             said, kind = options["tooltip"], str(widget)
             assert len(said) > 20, name
@@ -83,7 +94,7 @@ def test_every_input_is_explained_with_its_range_and_default(node: type[ImageNod
 def test_what_is_rarely_touched_is_advanced_and_stands_last(node: type[ImageNode]) -> None:
     marks = [
         (options.get("advanced", False), name)
-        for group in node.INPUT_TYPES().values()
+        for group in shown(node).values()
         for name, (_, options) in group.items()
     ]
     assert [advanced for advanced, _ in marks] == sorted(advanced for advanced, _ in marks)
@@ -100,7 +111,7 @@ def test_every_field_of_every_model_of_the_task_has_an_input(node: type[ImageNod
 
 @pytest.mark.parametrize("node", NODES)
 def test_every_widget_can_hold_what_any_of_its_models_takes(node: type[ImageNode]) -> None:
-    widgets = {k: v for group in node.INPUT_TYPES().values() for k, v in group.items()}
+    widgets = {k: v for group in shown(node).values() for k, v in group.items()}
     for model in catalogue.load().of_task(node.task):
         for name in set(model.fields) & set(widgets):
             field, (kind, options) = model.fields[name], widgets[name]

@@ -12,6 +12,7 @@ from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS, host
 from comfyui_siliconflow.siliconflow import errors, pacing, retries
 from comfyui_siliconflow.siliconflow.texts import Text
 from comfyui_siliconflow.simulator import Simulator
+from PIL import Image
 
 Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]
 
@@ -39,6 +40,9 @@ class Shown:
 
     def value(self, done: int, total: int) -> None:
         assert 0 <= done <= total
+
+    def picture(self, _picture: Image.Image) -> None:
+        raise AssertionError("nobody asked for pictures")
 
 
 def pictures_paid(simulator: Simulator) -> int:

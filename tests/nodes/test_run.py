@@ -21,6 +21,7 @@ from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import Client
 from comfyui_siliconflow.siliconflow.texts import Text
 from comfyui_siliconflow.simulator import Simulator
+from PIL import Image
 
 Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]
 Draw = Callable[..., torch.Tensor]
@@ -340,6 +341,9 @@ def test_the_node_tells_seconds_while_it_waits_and_what_came(simulator: Simulato
 
         def value(self, done: int, total: int) -> None:
             bars.append((done, total))
+
+        def picture(self, _picture: Image.Image) -> None:
+            raise AssertionError("nobody asked for pictures")
 
     async def graph() -> None:
         host.report_to(Shown())

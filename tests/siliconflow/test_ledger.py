@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from comfyui_siliconflow.siliconflow import files, ledger
+from comfyui_siliconflow.siliconflow import files, store
 from comfyui_siliconflow.siliconflow.lease import Lease
 from comfyui_siliconflow.siliconflow.ledger import (
+    Earlier,
     Entry,
     Facts,
     Ledger,
-    LedgerError,
 )
 from comfyui_siliconflow.siliconflow.names import account_of, fingerprint
+from comfyui_siliconflow.siliconflow.store import LedgerError
 
 FACTS = Facts("t-1", 42, 1.5, 2.0)
 PNG = b"\x89PNG the picture"
@@ -99,7 +100,7 @@ def test_after_an_hour_the_pictures_are_lost_and_the_next_request_says_so(
     sent_at, clock.now = clock.now, clock.now + 3600
     entry = claim(book)
     assert entry.state == "new"
-    assert entry.earlier == ledger.Earlier(sent_at, "t-1")
+    assert entry.earlier == Earlier(sent_at, "t-1")
 
 
 def test_of_an_answer_in_part_stored_only_the_rest_is_downloaded(
@@ -327,7 +328,7 @@ def test_a_damaged_ledger_is_kept_aside_and_a_new_one_begun(
 def test_a_locked_ledger_is_an_error_after_a_while(
     open_ledger: Callable[..., Ledger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(store, "_LOCK_SECONDS", 0.1)
     book = open_ledger()
     paid(book)
     other = sqlite3.connect(tmp_path / LEDGER / "ledger.sqlite3")

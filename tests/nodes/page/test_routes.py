@@ -12,7 +12,11 @@ from comfyui_siliconflow.nodes import routes
 from comfyui_siliconflow.nodes.page import catalogue
 from comfyui_siliconflow.tests.nodes.page.conftest import Page
 
-CHANGING = [(route.method, route.path) for route in routes.ROUTES if route.method != "GET"]
+CHANGING = [
+    (route.method, route.path.format(id="a", place=0))
+    for route in routes.ROUTES
+    if route.method != "GET"
+]
 
 
 @pytest.mark.parametrize(("method", "path"), CHANGING)

@@ -1,0 +1,205 @@
+"""The jobs of a run as people see them: kept by the ledger, live while they are under way.
+
+A ledger that fails takes nothing from a run: its jobs are then seen while they run, and no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..siliconflow.errors import RequestError, SiliconFlowError
+from ..siliconflow.jobs import JobRecord, Jobs, State
+from ..siliconflow.store import LedgerError
+from ..siliconflow.texts import Text
+from . import events
+from .asker import Asker
+from .job import STAGES, Job
+
+_NOTICED_SECONDS = 1.0
+"""A wait that moves by less is no news: it is estimated anew again and again."""
+_NOT_SENT = Text(
+    "Not sent: another request of the same run had failed.",
+    "没有发送：同一次运行中的另一个请求已失败。",
+)
+_UNDER_WAY: dict[str, tuple[JobRecord, Job]] = {}
+_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A job as the page sees it now."""
+
+    record: JobRecord
+    state: str
+    seconds: float
+    waits_until: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Give it in the page's words."""
+        record = self.record
+        return {
+            "id": record.id,
+            "at": record.began_at,
+            "task": record.task,
+            "node": record.node_id,
+            "node_type": record.node_type,
+            "model": record.model,
+            "prompt": record.prompt,
+            "seconds": round(self.seconds, 2),
+            "state": self.state,
+            "waits_until": self.waits_until,
+            "reason": record.reason._asdict() if record.reason else None,
+            "trace_id": record.trace_id,
+            "origins": list(record.origins),
+            "pictures": [_picture(record.id, at, here) for at, here in enumerate(record.pictures)],
+            "has_workflow": record.has_workflow,
+        }
+
+
+def shown(record: JobRecord) -> Shown:
+    """Give a job as it is now: what is under way in this process is known better than written."""
+    with _LOCK:
+        found = _UNDER_WAY.get(record.id)
+    if found:
+        return _live(*found)
+    # Under way no more although it is written so: its end could not be written.
+    lost = record.state == "running" and record.is_ours
+    return Shown(record, "cancelled" if lost else record.state, record.seconds)
+
+
+def under_way() -> list[Shown]:
+    """Give what this process is at."""
+    with _LOCK:
+        found = list(_UNDER_WAY.values())
+    return [_live(record, job) for record, job in found]
+
+
+class History:
+    """Tells the ledger and the page of the jobs of one run, as they change."""
+
+    def __init__(self, jobs: Jobs, asker: Asker, task: str, model: str) -> None:
+        """Tell nothing yet."""
+        self._jobs = jobs
+        self._asker = asker
+        self._task = task
+        self._model = model
+        self._told: dict[str, Shown] = {}
+
+    def begin(self, jobs: Sequence[Job]) -> None:
+        """Record jobs that begin; blocks for the ledger."""
+        records = [self._begun(job) for job in jobs]
+        with contextlib.suppress(LedgerError):
+            kept = self._jobs.begin(records, self._asker.workflow) is not None
+            records = [replace(record, has_workflow=kept) for record in records]
+        with _LOCK:
+            _UNDER_WAY.update(
+                {job.id: (record, job) for record, job in zip(records, jobs, strict=True)}
+            )
+
+    def look(self, jobs: Sequence[Job]) -> None:
+        """Tell the page of every job that is in another state than when it was last told."""
+        for job in jobs:
+            with _LOCK:
+                found = _UNDER_WAY.get(job.id)
+            if found:
+                self._tell(_live(*found))
+
+    def end(self, job: Job, reason: Text | None = None) -> None:
+        """Record what came of a job; blocks for the ledger. Once a job: again it does nothing.
+
+        `reason` is why one that was never begun was not.
+        """
+        with _LOCK:
+            found = _UNDER_WAY.get(job.id)
+        if found is None:
+            return
+        record = _ended(found[0], job, reason)
+        requests = [result.request for result in job.results if result.request]
+        with contextlib.suppress(LedgerError):
+            record = self._jobs.end(record, requests)
+        with _LOCK:
+            _UNDER_WAY.pop(job.id, None)
+        self._tell(Shown(record, record.state, record.seconds))
+
+    def close(self, jobs: Sequence[Job]) -> None:
+        """Record the jobs that were never begun, in a thread: their run is at its end."""
+        left = [job for job in jobs if not job.begun]
+        reason = _NOT_SENT if any(job.error for job in jobs) else None
+        if left:
+            threading.Thread(target=self.end_all, args=(left, reason), daemon=True).start()
+
+    def stopped(self, jobs: Sequence[Job], error: SiliconFlowError) -> None:
+        """Record jobs of which none may begin."""
+        for job in jobs:
+            job.error = error
+        self.end_all(jobs)
+
+    def end_all(self, jobs: Sequence[Job], reason: Text | None = None) -> None:
+        """Record what came of several jobs."""
+        for job in jobs:
+            self.end(job, reason)
+
+    def _begun(self, job: Job) -> JobRecord:
+        return JobRecord(
+            id=job.id,
+            began_at=job.began_at,
+            task=self._task,
+            node_type=self._asker.node_type,
+            node_id=self._asker.node_id,
+            model=self._model,
+            prompt=str(job.ask.body.get("prompt", "")),
+        )
+
+    def _tell(self, job: Shown) -> None:
+        last = self._told.get(job.record.id)
+        if last is None or _differs(job, last):
+            self._told[job.record.id] = job
+            events.tell(self._asker, events.JOBS, {"job": job.as_json()})
+
+
+def _live(record: JobRecord, job: Job) -> Shown:
+    """Tell how far a job is; one that is not begun waits for those before it."""
+    now = time.monotonic()
+    if not job.begun:
+        return Shown(record, "waiting", 0.0)
+    if job.waits_for and not job.is_sent:
+        until = time.time() + job.waits_until - now
+        return Shown(record, "waiting", job.seconds, until)
+    return Shown(record, "running", job.seconds)
+
+
+def _differs(job: Shown, last: Shown) -> bool:
+    moved = abs((job.waits_until or 0) - (last.waits_until or 0))
+    return job.state != last.state or moved > _NOTICED_SECONDS
+
+
+def _ended(record: JobRecord, job: Job, reason: Text | None) -> JobRecord:
+    error = job.error
+    trace_id = error.failure.trace_id if isinstance(error, RequestError) else ""
+    traces = [result.facts.trace_id for result in job.results]
+    return replace(
+        record,
+        state=_state(job),
+        seconds=job.seconds,
+        reason=error.text if error else reason,
+        trace_id=trace_id or next(filter(None, reversed(traces)), ""),
+        origins=tuple(dict.fromkeys(result.origin for result in job.results)),
+    )
+
+
+def _state(job: Job) -> State:
+    if job.error:
+        return "failed"
+    if job.stage < STAGES:
+        return "cancelled"
+    return "done" if any(result.origin == "paid" for result in job.results) else "reused"
+
+
+def _picture(job: str, place: int, here: bool) -> dict[str, Any]:
+    address = f"/siliconflow/jobs/{job}/{place}/thumbnail"
+    return {"place": place, "thumbnail": address, "is_here": here}

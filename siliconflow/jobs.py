@@ -1,0 +1,238 @@
+"""The jobs: who asked for what, when, and what came of it. For people; no run depends on it.
+
+A job is one request of a run, also one that was answered from the ledger, failed or was never
+sent. It names the requests whose pictures it got, and the workflow that asked for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from .store import Store
+from .texts import Text
+
+PROMPT_CHARACTERS = 120
+MOST_LISTED = 500
+MOST_WORKFLOW_BYTES = 16 << 20
+"""A larger workflow carries pictures, and is not kept."""
+MOST_WORKFLOWS_BYTES = 64 << 20
+"""All that are kept together, packed; the oldest go first."""
+
+State = Literal["running", "done", "reused", "failed", "cancelled"]
+_ENDED = Text(
+    "ComfyUI ended before this came. What was sent is found again by the same run.",
+    "ComfyUI 在结果到达前退出。已发出的请求，再次运行相同内容即可找回。",
+)
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """One job as it is kept. `pictures` tells of each picture whether its file is here."""
+
+    id: str
+    began_at: float
+    task: str = ""
+    node_type: str = ""
+    node_id: str = ""
+    model: str = ""
+    prompt: str = ""
+    state: State = "running"
+    seconds: float = 0.0
+    trace_id: str = ""
+    origins: tuple[str, ...] = ()
+    reason: Text | None = None
+    pictures: tuple[bool, ...] = ()
+    has_workflow: bool = False
+    is_ours: bool = False
+    """Whether this very process wrote it."""
+
+
+class Jobs:
+    """The jobs of one data folder. Everything raises `LedgerError` where the file fails."""
+
+    def __init__(self, store: Store, pictures: Path, most_seconds: float) -> None:
+        """Keep jobs in `store` for `most_seconds`; their files lie below `pictures`."""
+        self._store = store
+        self._pictures = pictures
+        self._most_seconds = most_seconds
+
+    def begin(self, jobs: Sequence[JobRecord], workflow: Any = None) -> str | None:
+        """Record jobs that begin now; gives the name of their workflow, if it is kept."""
+        packed = _packed(workflow)
+        owner = self._store.lease.token
+        with self._store.change(durable=False) as rows:
+            if packed:
+                rows.execute("INSERT OR IGNORE INTO workflows VALUES (?, ?)", packed)
+                _drop_oldest_workflows(rows)
+            rows.executemany(
+                "INSERT INTO jobs (id, owner, began_at, state, task, node_type, node_id, model,"
+                " prompt, workflow) VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?, ?)",
+                [(*_begun(job, owner), packed and packed[0]) for job in jobs],
+            )
+        return packed[0] if packed else None
+
+    def end(self, job: JobRecord, requests: Iterable[str]) -> JobRecord:
+        """Record what came of a job, and from which requests; gives it as it is kept."""
+        with self._store.change(durable=False) as rows:
+            rows.execute(
+                "UPDATE jobs SET state = ?, seconds = ?, trace_id = ?, origins = ?, reason_en = ?,"
+                " reason_zh = ? WHERE id = ?",
+                (
+                    job.state,
+                    job.seconds,
+                    job.trace_id,
+                    ",".join(job.origins),
+                    *(job.reason or (None, None)),
+                    job.id,
+                ),
+            )
+            _note_pictures(rows, job.id, requests)
+            self._prune(rows)
+            return replace(job, pictures=self._here(rows, job.id))
+
+    def since(self, moment: float) -> list[JobRecord]:
+        """Give the jobs that began since then, newest first: the newest `MOST_LISTED` of them."""
+        with self._store.change(durable=False) as rows:
+            found = rows.execute(
+                "SELECT jobs.*, workflows.hash AS kept FROM jobs"
+                " LEFT JOIN workflows ON workflows.hash = jobs.workflow"
+                " WHERE began_at >= ? ORDER BY began_at DESC, jobs.rowid DESC LIMIT ?",
+                (moment, MOST_LISTED),
+            ).fetchall()
+            return [self._record(rows, row) for row in found]
+
+    def picture(self, job: str, place: int) -> Path | None:
+        """Give the file of a job's picture, if it is still here."""
+        with self._store.change(durable=False) as rows:
+            found = _pictures_of(rows, job)
+        names = {row["place"]: row["file"] for row in found}
+        return self._existing(names.get(place))
+
+    def workflow(self, job: str) -> bytes | None:
+        """Give the workflow that asked for a job, as JSON, if it is kept."""
+        with self._store.change(durable=False) as rows:
+            row = rows.execute(
+                "SELECT content FROM workflows JOIN jobs ON hash = workflow WHERE id = ?", (job,)
+            ).fetchone()
+        return zlib.decompress(row["content"]) if row else None
+
+    def clear(self) -> None:
+        """Forget every job that is at its end, with its workflow."""
+        with self._store.change() as rows:
+            running = rows.execute("SELECT id, owner FROM jobs WHERE state = 'running'").fetchall()
+            left = [(row["id"],) for row in running if not self._lives(row["owner"])]
+            rows.execute("DELETE FROM jobs WHERE state <> 'running'")
+            rows.executemany("DELETE FROM jobs WHERE id = ?", left)
+            _drop_unused_workflows(rows)
+
+    def _lives(self, owner: str) -> bool:
+        return owner == self._store.lease.token or self._store.lease.lives(owner)
+
+    def _record(self, rows: sqlite3.Connection, row: sqlite3.Row) -> JobRecord:
+        left = row["state"] == "running" and not self._lives(row["owner"])
+        said = row["reason_en"] is not None
+        return JobRecord(
+            id=row["id"],
+            began_at=row["began_at"],
+            task=row["task"],
+            node_type=row["node_type"],
+            node_id=row["node_id"],
+            model=row["model"],
+            prompt=row["prompt"],
+            state="failed" if left else row["state"],
+            seconds=row["seconds"],
+            trace_id=row["trace_id"],
+            origins=tuple(filter(None, row["origins"].split(","))),
+            reason=Text(row["reason_en"], row["reason_zh"]) if said else _ENDED if left else None,
+            pictures=self._here(rows, row["id"]),
+            has_workflow=row["kept"] is not None,
+            is_ours=row["owner"] == self._store.lease.token,
+        )
+
+    def _here(self, rows: sqlite3.Connection, job: str) -> tuple[bool, ...]:
+        return tuple(self._existing(row["file"]) is not None for row in _pictures_of(rows, job))
+
+    def _existing(self, name: str | None) -> Path | None:
+        file = self._pictures / name if name else None
+        return file if file and file.is_file() else None
+
+    def _prune(self, rows: sqlite3.Connection) -> None:
+        """Forget jobs that are too old."""
+        before = self._store.clock() - self._most_seconds
+        gone = rows.execute("DELETE FROM jobs WHERE began_at < ?", (before,)).rowcount
+        if gone:
+            _drop_unused_workflows(rows)
+
+
+def _begun(job: JobRecord, owner: str) -> tuple[Any, ...]:
+    prompt = job.prompt[:PROMPT_CHARACTERS]
+    who = (job.task, job.node_type, job.node_id, job.model)
+    return (job.id, owner, job.began_at, *who, prompt)
+
+
+def _packed(workflow: Any) -> tuple[str, bytes] | None:
+    """Give a workflow's name and its packed JSON; `None` for none, or one that is not kept.
+
+    Other nodes may change it at this very moment; and it is only a convenience.
+    """
+    if not workflow:
+        return None
+    try:
+        text = json.dumps(workflow, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        content = text.encode()
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    if len(content) > MOST_WORKFLOW_BYTES:
+        return None
+    return hashlib.sha256(content).hexdigest(), zlib.compress(content)
+
+
+def _note_pictures(rows: sqlite3.Connection, job: str, requests: Iterable[str]) -> None:
+    found = [
+        (request, row["place"])
+        for request in requests
+        for row in rows.execute(
+            "SELECT place FROM pictures WHERE request = ? AND file IS NOT NULL ORDER BY place",
+            (request,),
+        )
+    ]
+    rows.executemany(
+        "INSERT OR REPLACE INTO job_pictures VALUES (?, ?, ?, ?)",
+        [(job, place, *item) for place, item in enumerate(found)],
+    )
+
+
+def _pictures_of(rows: sqlite3.Connection, job: str) -> list[sqlite3.Row]:
+    return rows.execute(
+        "SELECT job_pictures.place AS place, pictures.file AS file FROM job_pictures LEFT JOIN"
+        " pictures ON pictures.request = job_pictures.request"
+        " AND pictures.place = job_pictures.request_place WHERE job = ? ORDER BY 1",
+        (job,),
+    ).fetchall()
+
+
+def _drop_unused_workflows(rows: sqlite3.Connection) -> None:
+    rows.execute(
+        "DELETE FROM workflows WHERE hash NOT IN"
+        " (SELECT workflow FROM jobs WHERE workflow IS NOT NULL)"
+    )
+
+
+def _drop_oldest_workflows(rows: sqlite3.Connection) -> None:
+    """Keep the packed workflows within their bound, whoever still names them."""
+    total = rows.execute("SELECT COALESCE(SUM(LENGTH(content)), 0) FROM workflows").fetchone()[0]
+    if total <= MOST_WORKFLOWS_BYTES:
+        return
+    found = rows.execute("SELECT hash, LENGTH(content) AS size FROM workflows ORDER BY rowid")
+    for row in found.fetchall():
+        if total <= MOST_WORKFLOWS_BYTES:
+            break
+        total -= row["size"]
+        rows.execute("DELETE FROM workflows WHERE hash = ?", (row["hash"],))
