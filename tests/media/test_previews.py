@@ -1,0 +1,48 @@
+"""Small pictures for people: RGB whatever goes in, and never larger than asked for."""
+
+import io
+
+import pytest
+import torch
+from comfyui_siliconflow.media.images import MediaError
+from comfyui_siliconflow.media.previews import small, thumbnail
+from PIL import Image
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(("height", "width"), [(1024, 512), (64, 48), (3000, 5000), (1, 2000)])
+def test_a_preview_is_rgb_and_fits_into_its_square(channels: int, height: int, width: int) -> None:
+    """ComfyUI ends its own process for a preview with transparency."""
+    made = small(torch.rand(1, height, width, channels), 512)
+    assert made.mode == "RGB"
+    assert max(made.size) == min(512, max(height, width))
+
+
+def test_what_is_transparent_stands_on_white() -> None:
+    clear = torch.zeros(1, 8, 8, 4)
+    assert small(clear, 8).getpixel((4, 4)) == (255, 255, 255)
+
+
+def test_a_preview_shows_the_picture() -> None:
+    halves = torch.zeros(1, 2048, 4096, 3)
+    halves[:, :, 2048:] = 1.0
+    made = small(halves, 256)
+    assert (made.size, made.getpixel((10, 64)), made.getpixel((245, 64))) == (
+        (256, 128),
+        (0, 0, 0),
+        (255, 255, 255),
+    )
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
+def test_a_thumbnail_of_any_file_is_a_small_jpeg(kind: str) -> None:
+    out = io.BytesIO()
+    Image.effect_noise((600, 300), 60).convert("RGB").save(out, kind)
+    with Image.open(io.BytesIO(thumbnail(out.getvalue(), 256))) as made:
+        assert (made.format, made.mode, made.size) == ("JPEG", "RGB", (256, 128))
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"\x89PNG\r\n\x1a\n damaged"])
+def test_what_is_no_picture_has_no_thumbnail(content: bytes) -> None:
+    with pytest.raises(MediaError):
+        thumbnail(content, 256)
