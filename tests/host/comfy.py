@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,8 @@ RUN_SECONDS = 60.0
 POLL_SECONDS = 0.02
 REQUEST_SECONDS = 20.0
 STOP_SECONDS = 10.0
+PREVIEW_MESSAGES = {1: 8, 4: None}
+"""Where a picture begins, by how it is sent; `None`: after a description as long as it says."""
 TEXT_MESSAGE = 3
 FINAL_MESSAGES = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 
@@ -69,6 +72,7 @@ class Heard:
     """What the page would have been sent while a prompt ran."""
 
     texts: list[str] = field(default_factory=list)
+    previews: list[bytes] = field(default_factory=list)
     events: list[Json] = field(default_factory=list)
 
     def data(self, name: str) -> list[Json]:
@@ -79,11 +83,11 @@ class Heard:
 class Comfy:
     """One running ComfyUI. `folder` is its base directory."""
 
-    def __init__(self, checkout: Path, python: str, folder: Path) -> None:
+    def __init__(self, checkout: Path, python: str, folder: Path, *options: str) -> None:
         """Prepare the folder: the pack in custom_nodes, ComfyUI's own picture in input."""
         self.folder = folder
         self.port = free_port()
-        self._command = command(checkout, python, folder, self.port)
+        self._command = [*command(checkout, python, folder, self.port), *options]
         self._checkout = checkout
         self._log = folder / "console.txt"
         self._http = requests.Session()
@@ -151,6 +155,10 @@ class Comfy:
         """Send JSON."""
         return self._http.post(self.address + path, json=content, timeout=REQUEST_SECONDS)
 
+    def ask(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Send any request."""
+        return self._http.request(method, self.address + path, timeout=REQUEST_SECONDS, **options)
+
     def queue(self, prompt: Json, workflow: Json | None = None) -> str:
         """Queue a prompt as the page does, with the workflow that goes into pictures."""
         extra = {"extra_pnginfo": {"workflow": workflow or {}}}
@@ -169,16 +177,16 @@ class Comfy:
         """Queue a prompt and wait for its end."""
         return self.end_of(self.queue(prompt, workflow))
 
-    def listen(self, prompt: Json) -> Heard:
-        """Run a prompt and give all that was sent over the websocket meanwhile."""
-        return asyncio.run(asyncio.wait_for(self._listen(prompt), RUN_SECONDS))
+    def listen(self, prompt: Json, until: AbstractSet[str] = FINAL_MESSAGES) -> Heard:
+        """Run a prompt and give all that was sent over the websocket until one of these."""
+        return asyncio.run(asyncio.wait_for(self._listen(prompt, until), RUN_SECONDS))
 
     def files(self) -> Iterator[Path]:
         """Give every file that it has written or was given, but not the pack's own."""
         for folder, _, names in os.walk(self.folder, followlinks=False):
             yield from (Path(folder) / name for name in names)
 
-    async def _listen(self, prompt: Json) -> Heard:
+    async def _listen(self, prompt: Json, until: AbstractSet[str]) -> Heard:
         heard = Heard()
         url = f"{self.address}/ws?clientId=listener"
         async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket_:
@@ -186,7 +194,7 @@ class Comfy:
             async with session.post(f"{self.address}/prompt", json=body) as answer:
                 answer.raise_for_status()
             async for message in socket_:
-                if note(heard, message) in FINAL_MESSAGES:
+                if note(heard, message) in until:
                     break
         return heard
 
@@ -205,6 +213,8 @@ def note(heard: Heard, message: aiohttp.WSMessage) -> str:
         kind, length = (int.from_bytes(message.data[at : at + 4], "big") for at in (0, 4))
         if kind == TEXT_MESSAGE:
             heard.texts.append(message.data[8 + length :].decode())
+        if kind in PREVIEW_MESSAGES:
+            heard.previews.append(message.data[PREVIEW_MESSAGES[kind] or 8 + length :])
         return ""
     event = json.loads(message.data)
     heard.events.append(event)
