@@ -1,9 +1,10 @@
 """Small pictures for people: RGB whatever goes in, and never larger than asked for."""
 
 import io
+from typing import Any
 
+import numpy as np
 import pytest
-import torch
 from comfyui_siliconflow.media.images import MediaError
 from comfyui_siliconflow.media.previews import small, thumbnail
 from PIL import Image
@@ -13,19 +14,20 @@ from PIL import Image
 @pytest.mark.parametrize(("height", "width"), [(1024, 512), (64, 48), (3000, 5000), (1, 2000)])
 def test_a_preview_is_rgb_and_fits_into_its_square(channels: int, height: int, width: int) -> None:
     """ComfyUI ends its own process for a preview with transparency."""
-    made = small(torch.rand(1, height, width, channels), 512)
+    picture = np.random.default_rng(1).integers(0, 256, (height, width, channels), np.uint8)
+    made = small(picture, 512)
     assert made.mode == "RGB"
     assert max(made.size) == min(512, max(height, width))
 
 
 def test_what_is_transparent_stands_on_white() -> None:
-    clear = torch.zeros(1, 8, 8, 4)
-    assert small(clear, 8).getpixel((4, 4)) == (255, 255, 255)
+    assert small(np.zeros((8, 8, 4), np.uint8), 8).getpixel((4, 4)) == (255, 255, 255)
 
 
-def test_a_preview_shows_the_picture() -> None:
-    halves = torch.zeros(1, 2048, 4096, 3)
-    halves[:, :, 2048:] = 1.0
+@pytest.mark.parametrize(("kind", "white"), [(np.uint8, 255), (np.float32, 1.0)])
+def test_a_preview_shows_the_picture(kind: Any, white: float) -> None:
+    halves = np.zeros((2048, 4096, 3), kind)
+    halves[:, 2048:] = white
     made = small(halves, 256)
     assert (made.size, made.getpixel((10, 64)), made.getpixel((245, 64))) == (
         (256, 128),
