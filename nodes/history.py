@@ -20,6 +20,7 @@ from . import events
 from .asker import Asker
 from .job import STAGES, Job
 
+_LIVE_STATES = ("waiting", "running")
 _NOTICED_SECONDS = 1.0
 """A wait that moves by less is no news: it is estimated anew again and again."""
 _NOT_SENT = Text(
@@ -89,6 +90,7 @@ class History:
         self._task = task
         self._model = model
         self._told: dict[str, Shown] = {}
+        self._telling = threading.Lock()
 
     def begin(self, jobs: Sequence[Job]) -> None:
         """Record jobs that begin; blocks for the ledger."""
@@ -156,10 +158,11 @@ class History:
         )
 
     def _tell(self, job: Shown) -> None:
-        last = self._told.get(job.record.id)
-        if last is None or _differs(job, last):
-            self._told[job.record.id] = job
-            events.tell(self._asker, events.JOBS, {"job": job.as_json()})
+        with self._telling:
+            last = self._told.get(job.record.id)
+            if last is None or _is_news(job, last):
+                self._told[job.record.id] = job
+                events.tell(self._asker, events.JOBS, {"job": job.as_json()})
 
 
 def _live(record: JobRecord, job: Job) -> Shown:
@@ -173,7 +176,10 @@ def _live(record: JobRecord, job: Job) -> Shown:
     return Shown(record, "running", job.seconds)
 
 
-def _differs(job: Shown, last: Shown) -> bool:
+def _is_news(job: Shown, last: Shown) -> bool:
+    """Tell whether the page should hear of it: of one that is over it has heard the last."""
+    if last.state not in _LIVE_STATES:
+        return False
     moved = abs((job.waits_until or 0) - (last.waits_until or 0))
     return job.state != last.state or moved > _NOTICED_SECONDS
 

@@ -25,6 +25,9 @@ MOST_WORKFLOW_BYTES = 16 << 20
 MOST_WORKFLOWS_BYTES = 64 << 20
 """All that are kept together, packed; the oldest go first."""
 
+_QUICK = 1
+"""How hard to pack: a request waits for it, and more effort brings little."""
+
 State = Literal["running", "done", "reused", "failed", "cancelled"]
 _ENDED = Text(
     "ComfyUI ended before this came. What was sent is found again by the same run.",
@@ -191,7 +194,7 @@ def _packed(workflow: Any) -> tuple[str, bytes] | None:
         return None
     if len(content) > MOST_WORKFLOW_BYTES:
         return None
-    return hashlib.sha256(content).hexdigest(), zlib.compress(content)
+    return hashlib.sha256(content).hexdigest(), zlib.compress(content, _QUICK)
 
 
 def _note_pictures(rows: sqlite3.Connection, job: str, requests: Iterable[str]) -> None:

@@ -152,6 +152,31 @@ def test_the_client_knows_neither_torch_nor_comfyui() -> None:
         assert "from comfy." not in source
 
 
+def test_one_file_alone_touches_comfyui() -> None:
+    words = ("sys.modules", "PromptServer", "folder_paths", '"comfy.', "comfy_execution")
+    for path in MODULES:
+        source = (ROOT / path).read_text(encoding="utf-8")
+        if path != Path("nodes/host.py"):
+            assert [word for word in words if word in source] == [], path
+
+
+def test_the_web_framework_is_imported_by_the_routes_alone_and_not_before_they_answer() -> None:
+    """ComfyUI brings it; the pack works without it."""
+    for path in MODULES:
+        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        if path.parts[0] != "simulator":
+            found = [node for node in ast.walk(tree) if "aiohttp" in _imports_of(node)]
+            assert not found or path == Path("nodes/routes.py"), path
+            assert not any("aiohttp" in _imports_of(node) for node in tree.body)
+
+
+def _imports_of(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.ImportFrom):
+        return {(node.module or "").partition(".")[0]}
+    names = node.names if isinstance(node, ast.Import) else []
+    return {alias.name.partition(".")[0] for alias in names}
+
+
 def test_importing_the_pack_starts_nothing_and_reaches_nowhere() -> None:
     """Neither a thread, nor a connection, nor what only a running node needs."""
     program = """

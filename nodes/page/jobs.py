@@ -41,7 +41,8 @@ def workflow(asked: Asked) -> File:
 
 def _moment(since: str | None) -> float:
     if since is None:
-        return datetime.now().astimezone().replace(hour=0, minute=0, second=0).timestamp()
+        today = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+        return today.timestamp()
     try:
         moment = float(since)
     except ValueError:

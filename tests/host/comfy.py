@@ -177,19 +177,25 @@ class Comfy:
         """Queue a prompt and wait for its end."""
         return self.end_of(self.queue(prompt, workflow))
 
-    def listen(self, prompt: Json, until: AbstractSet[str] = FINAL_MESSAGES) -> Heard:
-        """Run a prompt and give all that was sent over the websocket until one of these."""
-        return asyncio.run(asyncio.wait_for(self._listen(prompt, until), RUN_SECONDS))
+    def listen(
+        self, prompt: Json, until: AbstractSet[str] = FINAL_MESSAGES, flags: Json | None = None
+    ) -> Heard:
+        """Run a prompt and give all that was sent over the websocket until one of these.
+
+        `flags` is what the page can do, as it tells the server.
+        """
+        return asyncio.run(asyncio.wait_for(self._listen(prompt, until, flags), RUN_SECONDS))
 
     def files(self) -> Iterator[Path]:
         """Give every file that it has written or was given, but not the pack's own."""
         for folder, _, names in os.walk(self.folder, followlinks=False):
             yield from (Path(folder) / name for name in names)
 
-    async def _listen(self, prompt: Json, until: AbstractSet[str]) -> Heard:
+    async def _listen(self, prompt: Json, until: AbstractSet[str], flags: Json | None) -> Heard:
         heard = Heard()
         url = f"{self.address}/ws?clientId=listener"
         async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket_:
+            await socket_.send_json({"type": "feature_flags", "data": flags or {}})
             body = {"prompt": prompt, "client_id": "listener"}
             async with session.post(f"{self.address}/prompt", json=body) as answer:
                 answer.raise_for_status()

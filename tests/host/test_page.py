@@ -215,13 +215,14 @@ def test_a_picture_of_a_job_goes_into_a_load_image_node(comfy: Comfy, drawing: D
 # Events
 
 
-def test_the_page_hears_of_its_job_its_balance_and_sees_its_picture(
-    comfy: Comfy, service: Simulator, drawing: Drawing
+@pytest.mark.parametrize("flags", [{}, {"supports_preview_metadata": True}])
+def test_the_page_hears_of_its_job_its_balance_and_sees_its_pictures(
+    comfy: Comfy, service: Simulator, drawing: Drawing, flags: Json
 ) -> None:
+    """An old page and a new one are sent pictures in ways of their own."""
     service.latency = 0.5
-    heard = comfy.listen(
-        drawing(batch_size=2, image_size="960x1280"), until={"siliconflow.balance"}
-    )
+    prompt = drawing(batch_size=2, image_size="960x1280")
+    heard = comfy.listen(prompt, until={"siliconflow.balance"}, flags=flags)
     states = [data["job"]["state"] for data in heard.data("siliconflow.jobs")]
     assert states == ["waiting", "running", "done"]
     [balance] = heard.data("siliconflow.balance")
