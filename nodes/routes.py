@@ -84,8 +84,13 @@ ROUTES = (
 
 
 def register(routes: web.RouteTableDef) -> None:
-    """Add every route to ComfyUI's table."""
-    for route in ROUTES:
+    """Add every route to ComfyUI's table.
+
+    Where another copy of the pack has added them, that one answers: a route that is there twice
+    would keep ComfyUI from starting.
+    """
+    taken = {getattr(known, "path", "") for known in routes}
+    for route in ROUTES if PREFIX + ROUTES[0].path not in taken else ():
         routes.route(route.method, PREFIX + route.path)(_handler(route))
 
 

@@ -9,7 +9,7 @@ from ...media.previews import thumbnail
 from ...siliconflow import files
 from ...siliconflow.texts import Text
 from .. import host
-from .answers import Asked, File, Json, NotFound
+from .answers import Asked, Failed, File, Json, NotFound
 from .book import jobs_of_page
 
 THUMBNAIL_SIDE = 256
@@ -46,7 +46,7 @@ def load(asked: Asked) -> Json:
     try:
         files.write(folder / SUBFOLDER / name, content)
     except OSError as error:
-        raise NotFound(_NO_COPY.format(reason=error.strerror or type(error).__name__)) from None
+        raise Failed(_NO_COPY.format(reason=error.strerror or type(error).__name__)) from None
     return {"name": name, "subfolder": SUBFOLDER, "type": "input"}
 
 

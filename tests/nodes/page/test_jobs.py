@@ -222,6 +222,18 @@ def test_a_picture_is_copied_to_where_a_node_loads_it(
 
 
 @pytest.mark.usefixtures("simulator")
+def test_a_copy_that_cannot_be_written_is_told_with_its_reason(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "input").write_text("a file is where the folder should be")
+    monkeypatch.setattr(host, "input_directory", lambda: tmp_path / "input")
+    draw()
+    status, error = page.refused("POST", f"/jobs/{listed(page)[0]['id']}/0/load")
+    assert status == 500
+    assert "input folder" in error["en"]
+
+
+@pytest.mark.usefixtures("simulator")
 @pytest.mark.parametrize(
     "path",
     [

@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import pytest
+from aiohttp import web
 from comfyui_siliconflow.nodes import routes
 from comfyui_siliconflow.nodes.page import catalogue
 from comfyui_siliconflow.tests.nodes.page.conftest import Page
@@ -109,6 +110,15 @@ def test_the_server_answers_others_while_a_route_waits_for_the_service(
             assert page.get("/catalogue")["site"] == "cn"
             assert waiting.is_alive()
     waiting.join()
+
+
+def test_a_second_copy_of_the_pack_leaves_the_routes_to_the_first() -> None:
+    table = web.RouteTableDef()
+    routes.register(table)
+    routes.register(table)
+    app = web.Application()
+    app.add_routes(table)  # raises for a route that is there twice
+    assert len(table) == len(routes.ROUTES)
 
 
 def test_no_answer_is_kept_by_a_browser(page: Page) -> None:
