@@ -25,8 +25,6 @@ def save(directory: Path, environ: Mapping[str, str], changes: Mapping[str, Any]
     with _LOCK:
         values = {**read(directory), **changes}
         values = {name: value for name, value in values.items() if value is not None}
-        # Looked at without the environment as well: what it hides today may hold tomorrow.
-        checked(values, {})
         settings = checked(values, environ)
         write_json(directory / FILE_NAME, values, private=True)
     return settings
