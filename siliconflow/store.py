@@ -16,6 +16,7 @@ from .lease import Lease
 from .schema import SCHEMA
 
 _LOCK_SECONDS = 5.0
+_SHORT_LOCK_SECONDS = 0.5
 _LOCK_PAUSE = 0.02
 _DAMAGE = ("malformed", "not a database")
 
@@ -50,12 +51,13 @@ class Store:
     def change(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """Give the rows for one change that happens wholly or not at all; raises `LedgerError`.
 
-        One that need not be `durable` may be lost with the machine's power, not with the process.
+        One that need not be `durable` is for people alone: it may be lost with the machine's power,
+        though not with the process, and is not waited for long where another process has the file.
         """
         with self._lock, errors():
             try:
                 rows = self._open()
-                rows.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                _set(rows, durable=durable)
                 rows.execute("BEGIN IMMEDIATE")
                 try:
                     yield rows
@@ -123,6 +125,12 @@ class Store:
             self._file.replace(aside)
         for end in ("-wal", "-shm"):
             self._file.with_name(self._file.name + end).unlink(missing_ok=True)
+
+
+def _set(rows: sqlite3.Connection, *, durable: bool) -> None:
+    patience = _LOCK_SECONDS if durable else min(_LOCK_SECONDS, _SHORT_LOCK_SECONDS)
+    rows.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
+    rows.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
 
 
 @contextlib.contextmanager

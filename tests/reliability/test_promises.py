@@ -287,7 +287,7 @@ def test_a_folder_that_cannot_hold_pictures_is_told(bench: Bench, data: Path) ->
 
 
 def test_a_locked_ledger_is_told(bench: Bench, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(f"{PACK}.siliconflow.ledger._LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(f"{PACK}.siliconflow.store._LOCK_SECONDS", 0.1)
     assert bench.run(DRAW, prompt="before").pictures == 1
     monkeypatch.setattr(f"{PACK}.nodes.run.ledger_for", _new_ledger)
     other = sqlite3.connect(data / LEDGER / "ledger.sqlite3")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -230,6 +231,19 @@ def test_the_first_version_s_tables_are_still_what_the_ledger_reads() -> None:
     for rows in kinds:
         rows.close()
     assert columns[0] == columns[1]
+
+
+def test_jobs_wait_only_shortly_for_a_file_that_another_process_holds(
+    jobs: Jobs, tmp_path: Path
+) -> None:
+    jobs.begin([job("a")])
+    other = sqlite3.connect(tmp_path / "siliconflow-ledger" / "ledger.sqlite3")
+    other.execute("BEGIN EXCLUSIVE")
+    started = time.monotonic()
+    with pytest.raises(LedgerError, match="locked"):
+        jobs.begin([job("b")])
+    assert time.monotonic() - started < 3
+    other.close()
 
 
 def test_jobs_of_a_file_that_fails_raise_the_ledger_s_error(tmp_path: Path) -> None:
