@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from comfyui_siliconflow.media.encode import encode
-from comfyui_siliconflow.media.images import tensor_to_pixels, to_batch
+from comfyui_siliconflow.media.images import Picture, tensor_to_pixels, to_batch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.simulator import Simulator
 
@@ -45,7 +45,7 @@ def test_no_more_requests_are_under_way_than_the_settings_allow(
 
 
 def test_a_batch_takes_its_own_memory_and_little_more() -> None:
-    pictures = [np.zeros((256, 256, 3), np.uint8) for _ in range(8)]
+    pictures: list[Picture] = [np.zeros((256, 256, 3), np.uint8) for _ in range(8)]
     batch = 8 * 256 * 256 * 3 * 4
     assert peak_of(lambda: to_batch(pictures)) < 1.1 * batch
     assert pictures == []
