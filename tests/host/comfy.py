@@ -235,6 +235,8 @@ def command(checkout: Path, python: str, folder: Path, port: int) -> list[str]:
         "--base-directory": str(folder),
         "--database-url": f"sqlite:///{folder / 'comfyui.db'}",
     }
+    if os.environ.get("COMFYUI_FRONTEND"):
+        options["--front-end-root"] = os.environ["COMFYUI_FRONTEND"]
     words = [word for pair in options.items() for word in pair]
     return [python, str(checkout / "main.py"), "--cpu", "--disable-auto-launch", *words]
 

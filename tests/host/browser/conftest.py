@@ -1,0 +1,97 @@
+"""A real page for the tests: Chromium on a running ComfyUI, in either look and either language.
+
+COMFYUI_PATH=<checkout> COMFYUI_PYTHON=<its python> python -m pytest tests/host/browser
+
+Optional: COMFYUI_FRONTEND, the `static` folder of another comfyui-frontend-package; CHROMIUM, a
+browser that Playwright did not bring itself.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.comfy import Comfy
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+HERE = Path(__file__).parent
+HAS_PLAYWRIGHT = importlib.util.find_spec("playwright") is not None
+REASON = "Playwright is not here: pip install -e '.[browser]'"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-proxy-server",
+]
+LOOKS = ("classic", "nodes2")
+LANGUAGES = ("en", "zh")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests of this folder where no browser can be driven."""
+    if HAS_PLAYWRIGHT:
+        return
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason=REASON))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Start Chromium once a module: Playwright's loop may not be open while other tests run."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - not everybody has it
+
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(params=LOOKS)
+def look(request: pytest.FixtureRequest) -> str:
+    """Give each look of ComfyUI's page in turn: the classic canvas and Nodes 2.0."""
+    return str(request.param)
+
+
+@pytest.fixture
+def language() -> str:
+    """Give the page's language; a test that is about languages parametrises it."""
+    return "en"
+
+
+@pytest.fixture
+def open_page(comfy: Comfy, browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open pages as a new visitor would, each with its look and language; no script may fail."""
+    pages: list[Page] = []
+
+    def open_one(look: str = "classic", language: str = "en", on: Comfy = comfy) -> Page:
+        pages.append(Page(browser, on, look, language))
+        return pages[-1]
+
+    yield open_one
+    for page in pages:
+        page.close()
+    assert [error for page in pages for error in page.errors] == []
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page], look: str, language: str) -> Page:
+    """Give an open page with an empty canvas."""
+    return open_page(look, language)
+
+
+@pytest.fixture
+def shots() -> Path:
+    """Give the folder for pictures of the page: SHOTS, else one that is soon forgotten."""
+    folder = Path(os.environ.get("SHOTS", "/tmp/comfyui-siliconflow-shots"))  # noqa: S108
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,397 @@
+"""ComfyUI's page as a person uses it: looked at, clicked and typed into through Chromium."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from comfyui_siliconflow.tests.host.comfy import Comfy, ComfyFailure, Ended
+from comfyui_siliconflow.tests.host.graphs import Json
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Locator, Route
+
+SIZE = {"width": 1600, "height": 1000}
+READY_MS = 90_000
+ACTION_MS = 15_000
+SETTLE_MS = 300
+
+SETTINGS: Json = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.Notification.ShowVersionUpdates": False,
+    "Comfy.Workflow.ShowMissingModelsWarning": False,
+    "Comfy.Workflow.ConfirmDelete": False,
+    "Comfy.Workflow.Persist": False,
+    "Comfy.Minimap.Visible": False,
+    "Comfy.Graph.CanvasInfo": False,
+    "Comfy.NodeSearchBoxImpl.FollowCursor": False,
+    "Comfy.Queue.ShowRunProgressBar": True,
+}
+"""No greetings, and nothing that lies over the canvas."""
+
+READY = """() => !!(window.app && app.graph && app.canvas && app.extensionManager?.setting
+  && app.extensionManager.workflow && window.LiteGraph
+  && Object.keys(LiteGraph.registered_node_types).length > 50
+  && !document.querySelector('.p-progressspinner, #splash-loader'))"""
+
+NODES = "[...(app.canvas.graph ?? app.graph)._nodes]"
+NODE = "(app.canvas.graph ?? app.graph).getNodeById(id)"
+
+
+class Page:
+    """One open page, in a browser profile of its own.
+
+    `errors` holds what scripts of the page or of the pack threw, `console` all that they said.
+    """
+
+    def __init__(self, browser: Browser, comfy: Comfy, look: str, language: str) -> None:
+        """Write the settings that make the look and the language, then open the page."""
+        self.comfy, self.look = comfy, look
+        self.errors: list[str] = []
+        self.console: list[str] = []
+        look_of = {"Comfy.VueNodes.Enabled": look == "nodes2", "Comfy.Locale": language}
+        comfy.post("/settings", {**SETTINGS, **look_of})
+        self._context = browser.new_context(viewport=SIZE, color_scheme="dark", locale="en-US")
+        self._context.grant_permissions(["clipboard-read", "clipboard-write"])
+        self._context.route("**/*", self._only_from_comfy)
+        self.page = self._context.new_page()
+        self.page.set_default_timeout(ACTION_MS)
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.open()
+        self.clear()
+
+    # The page itself
+
+    def open(self) -> None:
+        """Load the page, anew if it is open already, and close what greets a visitor."""
+        self.page.goto(self.comfy.address, wait_until="domcontentloaded")
+        self.page.wait_for_function(READY, timeout=READY_MS)
+        self.settle(4)
+        for _ in range(3):
+            if not self.dialogs():
+                break
+            self.page.keyboard.press("Escape")
+            self.settle()
+
+    def close(self) -> None:
+        """Close it."""
+        self._context.close()
+
+    def js(self, code: str, argument: Any = None) -> Any:
+        """Run JavaScript in the page: an expression, or a function that gets `argument`."""
+        return self.page.evaluate(code, argument)
+
+    def settle(self, times: int = 1) -> None:
+        """Give the page the time to draw."""
+        self.page.wait_for_timeout(SETTLE_MS * times)
+
+    def wait_for(self, code: str, argument: Any = None, seconds: float = 15) -> None:
+        """Wait until JavaScript says true."""
+        self.page.wait_for_function(code, arg=argument, timeout=seconds * 1000)
+
+    def shot(self, file: Path, node: int | None = None) -> Path:
+        """Take a picture of the page, or of one node."""
+        self.page.mouse.move(SIZE["width"] // 2, SIZE["height"] - 3)
+        self.settle()
+        self.page.screenshot(path=file, clip=self._clip(node) if node else None)
+        return file
+
+    def dialogs(self) -> list[str]:
+        """Give what the open dialogs say."""
+        found: list[str] = self.js(
+            """() => [...document.querySelectorAll('[role=dialog], .p-dialog, .comfy-modal')]
+            .filter(d => d.getBoundingClientRect().width > 0
+                      && getComputedStyle(d).visibility !== 'hidden')
+            .map(d => d.innerText)"""
+        )
+        return found
+
+    def toasts(self) -> list[str]:
+        """Give what the toasts say."""
+        found: list[str] = self.js(
+            "() => [...document.querySelectorAll('.p-toast-message')].map(e => e.innerText)"
+        )
+        return found
+
+    def setting(self, name: str, value: Any) -> None:
+        """Change a setting of ComfyUI while the page is open."""
+        self.js(
+            "([name, value]) => app.extensionManager.setting.set(name, value)",
+            [name, value],
+        )
+        self.settle(2)
+
+    def command(self, name: str) -> None:
+        """Execute a command of ComfyUI, as a menu entry or a key would."""
+        self.js("name => app.extensionManager.command.execute(name)", name)
+        self.settle(2)
+
+    # The graph
+
+    def clear(self) -> None:
+        """Empty the canvas."""
+        self.load({"version": 0.4, "nodes": [], "links": [], "last_node_id": 0, "last_link_id": 0})
+
+    def load(self, workflow: Json, name: str | None = None) -> None:
+        """Open a workflow as it was saved."""
+        self.js("([flow, name]) => app.loadGraphData(flow, true, true, name)", [workflow, name])
+        self.settle(3)
+
+    def saved(self) -> Json:
+        """Give the workflow as the page would save it."""
+        found: Json = json.loads(self.js("() => JSON.stringify(app.graph.serialize())"))
+        return found
+
+    def exported(self) -> Json:
+        """Give the API form of the graph: what "Export (API)" writes and a run sends."""
+        found: Json = self.js("async () => (await app.graphToPrompt()).output")
+        return found
+
+    def add(self, node_type: str, at: tuple[int, int] = (200, 200)) -> int:
+        """Put a node on the canvas and give its id."""
+        found: int = self.js(
+            """([type, pos]) => {
+                const node = LiteGraph.createNode(type);
+                node.pos = pos;
+                (app.canvas.graph ?? app.graph).add(node);
+                return Number(node.id);
+            }""",
+            [node_type, list(at)],
+        )
+        self.settle()
+        return found
+
+    def add_by_search(self, words: str) -> int:
+        """Double-click the canvas, search, press Enter; give the id of the node that came."""
+        before = set(self.ids())
+        middle = SIZE["width"] // 2, SIZE["height"] // 2
+        self.page.mouse.move(*middle)
+        self.settle()
+        self.page.mouse.dblclick(*middle, delay=30)
+        field = self.page.locator("input:focus")
+        field.wait_for()
+        field.type(words, delay=20)
+        self.settle(4)
+        self.page.keyboard.press("Enter")
+        self.wait_for(f"before => {NODES}.length > before", len(before))
+        self.settle()
+        (added,) = set(self.ids()) - before
+        return added
+
+    def ids(self, node_type: str = "") -> list[int]:
+        """Give the ids of all nodes, or of those of one type."""
+        found: list[int] = self.js(
+            f"type => {NODES}.filter(n => !type || n.type === type).map(n => Number(n.id))",
+            node_type,
+        )
+        return found
+
+    def select(self, *ids: int) -> None:
+        """Select these nodes and no others."""
+        self.js(
+            """ids => { app.canvas.deselectAll?.(); const g = app.canvas.graph ?? app.graph;
+            app.canvas.selectItems(ids.map(id => g.getNodeById(id))); }""",
+            list(ids),
+        )
+        self.settle()
+
+    def press(self, keys: str) -> None:
+        """Press keys while the canvas has the focus."""
+        self.js("() => { document.activeElement?.blur?.(); app.canvas.canvas.focus(); }")
+        self.page.keyboard.press(keys)
+        self.settle(2)
+
+    def fit(self) -> None:
+        """Bring the whole graph into view, as large as it goes."""
+        self.js(FIT)
+        self.settle(2)
+        self.js(FIT)
+        self.settle()
+
+    # One node
+
+    def values(self, node: int) -> Json:
+        """Give the values of all widgets of a node, hidden ones as well, by name."""
+        found: Json = self.js(
+            f"id => Object.fromEntries({NODE}.widgets.map(w => [w.name, w.value]))", node
+        )
+        return found
+
+    def options(self, node: int, widget: str) -> Json:
+        """Give what ComfyUI holds of one widget: choices, minimum, maximum, steps."""
+        found: Json = self.js(
+            f"""([id, name]) => {{
+                const o = {NODE}.widgets.find(w => w.name === name).options;
+                return {{values: o.values ?? null, min: o.min ?? null, max: o.max ?? null,
+                         step2: o.step2 ?? null}};
+            }}""",
+            [node, widget],
+        )
+        return found
+
+    def visible(self, node: int) -> list[str]:
+        """Name the widgets of a node that can be seen, in order."""
+        found: list[str] = self.js(SEEN_IN_DOM if self.look == "nodes2" else SEEN_ON_CANVAS, node)
+        return found
+
+    def change(self, node: int, widget: str, value: Any) -> None:
+        """Change a widget by what the page's own controls call when they are used."""
+        self.js(CHANGE, [node, widget, value, self.look])
+        self.settle()
+
+    def choose(self, node: int, widget: str, value: str) -> None:
+        """Open a widget's list with the mouse and click an entry."""
+        if self.look == "nodes2":
+            self._choose_in_dom(node, widget, value)
+        else:
+            self._choose_on_canvas(node, widget, value)
+        self.settle(2)
+
+    def box(self, node: int) -> tuple[float, float, float, float]:
+        """Give left, top, right and bottom of a node as drawn, in pixels of the window."""
+        left, top, right, bottom = self.js(BOX, node)
+        return left, top, right, bottom
+
+    def element(self, node: int) -> Locator:
+        """Give a node's element; only Nodes 2.0 has one."""
+        return self.page.locator(f'[data-node-id="{node}"]').first
+
+    # Runs
+
+    def run(self, seconds: float = 60) -> Ended:
+        """Queue the graph as the Run button does, and wait for its end."""
+        prompt_id = self.queue()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            entry = self.comfy.get(f"/history/{prompt_id}").json().get(prompt_id)
+            if entry:
+                self.settle(2)
+                return Ended(prompt_id, entry, self.comfy.folder)
+            self.settle()
+        raise ComfyFailure(
+            f"The prompt did not end. The console's end:\n{self.comfy.console[-3000:]}"
+        )
+
+    def queue(self) -> str:
+        """Queue the graph and give the prompt's id."""
+        with self.page.expect_response(lambda r: r.url.split("?")[0].endswith("/prompt")) as info:
+            self.js("() => { app.queuePrompt(0, 1) }")
+        answer = info.value
+        if answer.status != 200:
+            raise ComfyFailure(answer.text())
+        return str(answer.json()["prompt_id"])
+
+    # Inside
+
+    def _only_from_comfy(self, route: Route) -> None:
+        """Nothing from outside this machine: it would hang or make the tests depend on it."""
+        url = route.request.url
+        outside = url.startswith("http") and not url.startswith(self.comfy.address)
+        route.abort() if outside else route.continue_()
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        self.console.append(f"[{message.type}] {message.text}")
+        if message.type == "error" and "siliconflow" in str(message.location).lower():
+            self.errors.append(message.text)
+
+    def _clip(self, node: int) -> Any:
+        left, top, right, bottom = self.box(node)
+        pad = 14
+        return {
+            "x": max(left - pad, 0),
+            "y": max(top - pad, 0),
+            "width": right - left + 2 * pad,
+            "height": bottom - top + 2 * pad,
+        }
+
+    def _choose_in_dom(self, node: int, widget: str, value: str) -> None:
+        row = self.element(node).locator(".lg-node-widget").nth(self.visible(node).index(widget))
+        row.locator("[role=combobox]").first.click()
+        self.page.locator("[role=option]:visible", has_text=value).first.wait_for()
+        for option in self.page.locator("[role=option]:visible").all():
+            if option.inner_text().strip() == value:
+                option.click()
+                return
+        raise AssertionError(f"{value} is not offered")
+
+    def _choose_on_canvas(self, node: int, widget: str, value: str) -> None:
+        x, y = self.js(MIDDLE_OF_WIDGET, [node, widget])
+        self.page.mouse.click(x, y)
+        entries = self.page.locator(".litecontextmenu .litemenu-entry")
+        entries.first.wait_for()
+        for entry in entries.all():
+            if entry.inner_text().strip() == value:
+                entry.click()
+                return
+        raise AssertionError(f"{value} is not offered")
+
+
+CHANGE = f"""([id, name, value, look]) => {{
+  const node = {NODE}, w = node.widgets.find(w => w.name === name);
+  if (look === 'nodes2') {{ w.value = value; w.callback?.(value, app.canvas, node); }}
+  else if (w.setValue) w.setValue(value, {{e: {{}}, node, canvas: app.canvas}});
+  else {{ w.value = value; w.callback?.(value, app.canvas, node); }}
+  app.extensionManager.workflow.activeWorkflow?.changeTracker?.checkState?.();
+  app.canvas.setDirty(true, true);
+}}"""
+
+SEEN_ON_CANVAS = f"""id => {{
+  const node = {NODE};
+  return node.widgets.filter(w => node.isWidgetVisible(w)).filter(w => !w.element
+    || w.element.checkVisibility()).map(w => w.name);
+}}"""
+
+# Each row is known by its label: the widget's own, or its name.
+SEEN_IN_DOM = f"""id => {{
+  const node = {NODE};
+  const rows = [...document.querySelectorAll(`[data-node-id="${{id}}"] .lg-node-widget`)];
+  const left = [...node.widgets];
+  return rows.filter(r => r.checkVisibility()).map(row => {{
+    const said = [row.innerText, ...[...row.querySelectorAll('[aria-label], [placeholder]')]
+      .flatMap(e => [e.ariaLabel, e.placeholder])].join('\\n').split('\\n').map(s => s.trim());
+    const at = left.findIndex(w => said.includes(w.label ?? w.name) || said.includes(w.name));
+    return at < 0 ? `? ${{said}}` : left.splice(at, 1)[0].name;
+  }});
+}}"""
+
+BOX = f"""id => {{
+  const node = {NODE}, c = app.canvas, r = c.canvas.getBoundingClientRect();
+  const el = document.querySelector(`[data-node-id="${{id}}"]`);
+  if (el?.getBoundingClientRect().width) {{
+    const b = el.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom];
+  }}
+  const s = c.ds.scale, [ox, oy] = c.ds.offset, title = 30 + (node.badges?.length ? 24 : 0);
+  return [r.left + (node.pos[0] + ox) * s, r.top + (node.pos[1] - title + oy) * s,
+    r.left + (node.pos[0] + node.size[0] + ox) * s, r.top + (node.pos[1] + node.size[1] + oy) * s];
+}}"""
+
+MIDDLE_OF_WIDGET = f"""([id, name]) => {{
+  const node = {NODE}, c = app.canvas, r = c.canvas.getBoundingClientRect();
+  const w = node.widgets.find(w => w.name === name), s = c.ds.scale;
+  return [r.left + (node.pos[0] + node.size[0] / 2 + c.ds.offset[0]) * s,
+    r.top + (node.pos[1] + w.last_y + 10 + c.ds.offset[1]) * s];
+}}"""
+
+FIT = f"""() => {{
+  const c = app.canvas, ds = c.ds, r = c.canvas.getBoundingClientRect();
+  const boxes = {NODES}.map(n => {{
+    const el = document.querySelector(`[data-node-id="${{n.id}}"]`);
+    const b = el?.getBoundingClientRect();
+    if (b?.width) return [(b.left - r.left) / ds.scale - ds.offset[0],
+      (b.top - r.top) / ds.scale - ds.offset[1], b.width / ds.scale, b.height / ds.scale];
+    return [n.pos[0], n.pos[1] - 54, n.size[0], n.size[1] + 54];
+  }});
+  if (!boxes.length) return;
+  const x0 = Math.min(...boxes.map(b => b[0])), x1 = Math.max(...boxes.map(b => b[0] + b[2]));
+  const y0 = Math.min(...boxes.map(b => b[1])), y1 = Math.max(...boxes.map(b => b[1] + b[3]));
+  const [L, T, R, B] = [80, 100, 30, 60], w = r.width - L - R, h = r.height - T - B;
+  const s = Math.min(w / (x1 - x0), h / (y1 - y0), 1.3);
+  ds.scale = s;
+  ds.offset[0] = (L + w / 2) / s - (x0 + x1) / 2;
+  ds.offset[1] = (T + h / 2) / s - (y0 + y1) / 2;
+  ds.onChanged?.(s, ds.offset);
+  c.setDirty(true, true);
+}}"""
