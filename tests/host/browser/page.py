@@ -294,7 +294,8 @@ class Page:
 
     def _heard(self, message: ConsoleMessage) -> None:
         self.console.append(f"[{message.type}] {message.text}")
-        if message.type == "error" and "siliconflow" in str(message.location).lower():
+        place = f"{message.location} {message.text}".lower()
+        if message.type == "error" and ("siliconflow/" in place or "'siliconflow" in place):
             self.errors.append(message.text)
 
     def _clip(self, node: int) -> Any:
