@@ -120,8 +120,7 @@ function showAnew(node) {
   const before = heightOf(node);
   show(node);
   const more = heightOf(node) - before;
-  // Nodes 2.0 measures its nodes itself.
-  if (more && !isVue()) node.setSize([node.size[0], node.size[1] + more]);
+  if (more) node.setSize([node.size[0], node.size[1] + more]);
 }
 
 /** Shows what the model takes. Changes no value and no size. */

@@ -31,6 +31,9 @@ SETTINGS: Json = {
 }
 """No greetings, and nothing that lies over the canvas."""
 
+COMFYS_OWN = ("Cannot read properties of null (reading '$el')",)
+"""What pages throw without the pack as well: lists of 0.8.0 in Nodes 2.0, when an entry is clicked."""
+
 READY = """() => !!(window.app && app.graph && app.canvas && app.extensionManager?.setting
   && app.extensionManager.workflow && window.LiteGraph
   && Object.keys(LiteGraph.registered_node_types).length > 50
@@ -59,7 +62,7 @@ class Page:
         self.page = self._context.new_page()
         self.page.set_default_timeout(ACTION_MS)
         self.page.on("console", self._heard)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("pageerror", self._failed)
         self.open()
         self.clear()
 
@@ -291,6 +294,10 @@ class Page:
         url = route.request.url
         outside = url.startswith("http") and not url.startswith(self.comfy.address)
         route.abort() if outside else route.continue_()
+
+    def _failed(self, error: Exception) -> None:
+        if str(error) not in COMFYS_OWN:
+            self.errors.append(str(error))
 
     def _heard(self, message: ConsoleMessage) -> None:
         self.console.append(f"[{message.type}] {message.text}")

@@ -1,0 +1,37 @@
+/** The catalogue as the pack serves it to the page, made from the file that it is read from. */
+
+import { readFileSync } from "node:fs";
+
+const read = (path) => JSON.parse(readFileSync(new URL(`../../${path}`, import.meta.url), "utf-8"));
+const { inputs, models } = read("siliconflow/catalogue.json");
+const declared = read("tests/nodes/snapshot.json");
+
+/** The names of a node's inputs, in order. */
+function namesOf(type) {
+  const { required, optional } = declared[type].inputs;
+  return [...required, ...optional].map(([name]) => name);
+}
+
+const node = (task, pictures, names) => ({
+  task,
+  pictures,
+  inputs: names,
+  models: models
+    .filter((model) => model.tasks.includes(task))
+    .filter((model, at, all) => all.findIndex(({ id }) => id === model.id) === at)
+    .map((model) => ({ images: [], ...model, listed: true, mark: null })),
+});
+
+export const catalogue = {
+  site: "cn",
+  inputs: Object.fromEntries(Object.entries(inputs).map(([name, entry]) => [name, { unset: null, ...entry }])),
+  nodes: {
+    SiliconFlowTextToImage: node("text-to-image", [], namesOf("SiliconFlowTextToImage")),
+    SiliconFlowImageEdit: node("image-edit", ["image", "image2", "image3"], namesOf("SiliconFlowImageEdit")),
+  },
+  refreshed_at: null,
+};
+
+export const draw = catalogue.nodes.SiliconFlowTextToImage;
+export const edit = catalogue.nodes.SiliconFlowImageEdit;
+export const modelOfId = (id, among = draw) => among.models.find((model) => model.id === id);

@@ -1,0 +1,180 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { chosen, fits, markOf, modelOf, ruleOf, settle, unusedPictures } from "../../web/js/logic/widgets.js";
+import { catalogue, draw, edit, modelOfId } from "./catalogue.mjs";
+
+const KOLORS = "Kwai-Kolors/Kolors";
+const QWEN = "Qwen/Qwen-Image";
+const DEV = "black-forest-labs/FLUX.1-dev";
+const SCHNELL = "black-forest-labs/FLUX.1-schnell";
+const PRO = "black-forest-labs/FLUX-1.1-pro";
+const FRESH = {
+  model: KOLORS, custom_model: "", image_size: "auto", width: 1024, height: 1024, batch_size: 1, num_inference_steps: 0,
+  guidance_scale: -1, cfg: 0, negative_prompt: "",
+};
+const NONE = new Set();
+
+const rule = (id, name, values = FRESH) => ruleOf(catalogue, modelOfId(id), name, values);
+const shown = (id, values = FRESH) => draw.inputs.filter((name) => rule(id, name, values).shown);
+
+/** A person at a node: chooses models and types values; sees what stands in the widgets. */
+function person() {
+  let values = { ...FRESH };
+  let kept = {};
+  const follow = () => {
+    ({ values, kept } = settle(catalogue, draw, modelOf(draw, values, NONE), values, kept));
+  };
+  return {
+    choose(id) { values.model = id; follow(); return this; },
+    type(name, value) { values[name] = value; kept = chosen(kept, name); if (/model|image_size/.test(name)) follow(); return this; },
+    sees: (name) => values[name],
+    get kept() { return kept; },
+  };
+}
+
+test("every field of a model is shown, and no other that models have", () => {
+  for (const model of draw.models) {
+    const fields = draw.inputs.filter((name) => name in model.fields && !["width", "height"].includes(name));
+    const others = draw.inputs.filter((name) => catalogue.inputs[name]?.unset !== null && catalogue.inputs[name] && !(name in model.fields));
+    const seen = shown(model.id);
+    assert.deepEqual(fields.filter((name) => !seen.includes(name)), [], model.id);
+    assert.deepEqual(others.filter((name) => seen.includes(name) && name !== "image_size"), [], model.id);
+  }
+});
+
+test("seed and number of pictures are the node's own and shown for every model", () => {
+  for (const model of draw.models) {
+    for (const name of ["seed", "batch_size", "model", "prompt", "custom_model", "extra_body"]) {
+      assert.deepEqual(ruleOf(catalogue, model, name, FRESH), { shown: true }, `${model.id} ${name}`);
+    }
+  }
+});
+
+test("the sizes are those the model makes, with custom where it takes any", () => {
+  assert.deepEqual(rule(SCHNELL, "image_size").choices, ["auto", "1024x1024", "512x1024", "768x512", "768x1024", "1024x576", "576x1024"]);
+  assert.equal(rule(KOLORS, "image_size").choices.at(-1), "custom");
+});
+
+test("width and height come with the size custom", () => {
+  assert.equal(rule(KOLORS, "width").shown, false);
+  assert.equal(rule(KOLORS, "width", { ...FRESH, image_size: "custom" }).shown, true);
+  assert.equal(rule(SCHNELL, "width", { ...FRESH, image_size: "custom" }).shown, false);
+});
+
+test("a model of widths and heights offers auto and custom, with its own range and steps", () => {
+  assert.deepEqual(rule(PRO, "image_size").choices, ["auto", "custom"]);
+  assert.deepEqual(rule(PRO, "height", { ...FRESH, image_size: "custom" }), { shown: true, minimum: 256, maximum: 1440, step: 32 });
+});
+
+test("a range holds the model's numbers and the one that means not set", () => {
+  assert.deepEqual(rule(DEV, "num_inference_steps"), { shown: true, minimum: 0, maximum: 30 });
+  assert.deepEqual(rule(KOLORS, "guidance_scale"), { shown: true, minimum: -1, maximum: 20 });
+});
+
+test("a model that is not known takes all that the node has, as declared", () => {
+  for (const name of draw.inputs) assert.deepEqual(ruleOf(catalogue, null, name, FRESH), { shown: true });
+});
+
+test("the custom model decides when it is written down, the linked one is unknown", () => {
+  assert.equal(modelOf(draw, FRESH, NONE).id, KOLORS);
+  assert.equal(modelOf(draw, { ...FRESH, custom_model: " some/model " }, NONE), null);
+  assert.equal(modelOf(draw, { ...FRESH, custom_model: QWEN }, NONE).id, QWEN);
+  assert.equal(modelOf(draw, FRESH, new Set(["model"])), null);
+  assert.equal(modelOf(draw, FRESH, new Set(["custom_model"])), null);
+  assert.equal(modelOf(draw, { ...FRESH, custom_model: QWEN }, new Set(["model"])).id, QWEN);
+});
+
+test("a model that the account's list brought takes everything", () => {
+  const found = { id: "a/new", name: "a/new", site: "cn", listed: false, mark: "new", images: ["image"], fields: {} };
+  const node = { ...draw, models: [...draw.models, found] };
+  assert.equal(modelOf(node, { ...FRESH, model: "a/new" }, NONE), null);
+  assert.equal(markOf(catalogue, node, { ...FRESH, model: "a/new" }, NONE), "new");
+});
+
+test("a mark says what is odd about a model, and nothing otherwise", () => {
+  assert.equal(markOf(catalogue, draw, FRESH, NONE), null);
+  assert.equal(markOf(catalogue, draw, { ...FRESH, model: "gone/model" }, NONE), "unlisted");
+  assert.equal(markOf(catalogue, draw, { ...FRESH, custom_model: "my/own" }, NONE), null);
+  assert.equal(markOf(catalogue, draw, { ...FRESH, model: "gone/model" }, new Set(["model"])), null);
+  assert.equal(markOf(catalogue, draw, { ...FRESH, model: PRO }, NONE), "elsewhere");
+  const missing = { ...draw, models: draw.models.map((model) => ({ ...model, mark: "missing" })) };
+  assert.equal(markOf(catalogue, missing, FRESH, NONE), "missing");
+});
+
+test("pictures beyond those a model takes are unused", () => {
+  const places = (id) => unusedPictures(edit, modelOfId(id, edit));
+  assert.deepEqual(places("Qwen/Qwen-Image-Edit-2509"), []);
+  assert.deepEqual(places("Qwen/Qwen-Image-Edit"), ["image2", "image3"]);
+  assert.deepEqual(unusedPictures(edit, null), []);
+});
+
+test("a size that the new model does not make gives way to auto and comes back", () => {
+  const at = person().choose(QWEN).type("image_size", "1664x928").choose(KOLORS);
+  assert.equal(at.sees("image_size"), "auto");
+  assert.equal(at.choose(SCHNELL).sees("image_size"), "auto");
+  assert.equal(at.choose(QWEN).sees("image_size"), "1664x928");
+  assert.deepEqual(at.kept, {});
+});
+
+test("each model gets back the last of its own sizes that was chosen", () => {
+  const at = person().choose(QWEN).type("image_size", "1664x928").choose(KOLORS).type("image_size", "768x1024");
+  assert.equal(at.choose(QWEN).sees("image_size"), "1664x928");
+  assert.equal(at.choose(KOLORS).sees("image_size"), "768x1024");
+});
+
+test("auto stays auto when the user chose it", () => {
+  const at = person().choose(QWEN).type("image_size", "1664x928").type("image_size", "auto").choose(KOLORS).choose(QWEN);
+  assert.equal(at.sees("image_size"), "auto");
+});
+
+test("a number is clamped to the model's range and comes back", () => {
+  const at = person().type("num_inference_steps", 60).choose(DEV);
+  assert.equal(at.sees("num_inference_steps"), 30);
+  assert.equal(at.choose(KOLORS).sees("num_inference_steps"), 60);
+});
+
+test("of numbers only the last one typed counts", () => {
+  const at = person().type("num_inference_steps", 60).choose(DEV).type("num_inference_steps", 25).choose(KOLORS);
+  assert.equal(at.sees("num_inference_steps"), 25);
+  assert.deepEqual(at.kept, {});
+});
+
+test("what a model does not take is left alone, whatever it is", () => {
+  const at = person().type("guidance_scale", 19.5).choose(SCHNELL);
+  assert.equal(at.sees("guidance_scale"), 19.5);
+  assert.equal(at.choose(KOLORS).sees("guidance_scale"), 19.5);
+});
+
+test("widths and heights are brought to a model's grid when they come into sight", () => {
+  const at = person().type("width", 2000).type("height", 300).choose(PRO).type("image_size", "custom");
+  assert.equal(at.sees("width"), 1440);
+  assert.equal(at.sees("height"), 288);
+  assert.equal(at.choose(KOLORS).sees("width"), 2000);
+});
+
+test("an unlisted model gets what the user wanted, however the last one narrowed it", () => {
+  const at = person().type("num_inference_steps", 60).choose(DEV).type("custom_model", "some/model");
+  assert.equal(at.sees("num_inference_steps"), 60);
+});
+
+test("to settle twice changes nothing", () => {
+  const first = settle(catalogue, draw, modelOfId(DEV), { ...FRESH, num_inference_steps: 60, image_size: "1664x928" }, {});
+  assert.deepEqual(settle(catalogue, draw, modelOfId(DEV), first.values, first.kept), first);
+});
+
+test("values that fit are no business of ours", () => {
+  const { values, kept } = settle(catalogue, draw, modelOfId(KOLORS), FRESH, {});
+  assert.deepEqual({ values, kept }, { values: FRESH, kept: {} });
+});
+
+test("whatever stands in fits", () => {
+  for (const model of draw.models) {
+    const wild = { ...FRESH, image_size: "1x1", width: 5000, height: 1, num_inference_steps: 999, guidance_scale: 999, cfg: 999 };
+    const { values } = settle(catalogue, draw, model, wild, {});
+    for (const name of draw.inputs.filter((input) => input in values)) {
+      const its = ruleOf(catalogue, model, name, values);
+      if (its.shown) assert.ok(fits(its, values[name]), `${model.id} ${name} ${values[name]}`);
+    }
+  }
+});
