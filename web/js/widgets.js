@@ -268,16 +268,8 @@ function keep(node, kept) {
   else if (node.properties) delete node.properties[KEPT];
 }
 
-/** The least height; ComfyUI counts no widget of a collapsed node. */
-function heightOf(node) {
-  const flags = node.flags ?? {};
-  const { collapsed } = flags;
-  flags.collapsed = false;
-  const height = node.computeSize()[1];
-  if (collapsed === undefined) delete flags.collapsed;
-  else flags.collapsed = collapsed;
-  return height;
-}
+/** The least height; a collapsed node has none for its widgets, and so keeps its room. */
+const heightOf = (node) => node.computeSize()[1];
 
 function allNodes() {
   const found = [];

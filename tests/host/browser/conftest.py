@@ -56,7 +56,7 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(params=LOOKS)
+@pytest.fixture(params=LOOKS, scope="module")
 def look(request: pytest.FixtureRequest) -> str:
     """Give each look of ComfyUI's page in turn: the classic canvas and Nodes 2.0."""
     return str(request.param)
@@ -73,8 +73,10 @@ def open_page(comfy: Comfy, browser: Browser) -> Iterator[Callable[..., Page]]:
     """Open pages as a new visitor would, each with its look and language; no script may fail."""
     pages: list[Page] = []
 
-    def open_one(look: str = "classic", language: str = "en", on: Comfy = comfy) -> Page:
-        pages.append(Page(browser, on, look, language))
+    def open_one(
+        look: str = "classic", language: str = "en", on: Comfy = comfy, scripts: bool = True
+    ) -> Page:
+        pages.append(Page(browser, on, look, language, scripts))
         return pages[-1]
 
     yield open_one
@@ -87,6 +89,34 @@ def open_page(comfy: Comfy, browser: Browser) -> Iterator[Callable[..., Page]]:
 def page(open_page: Callable[..., Page], look: str, language: str) -> Page:
     """Give an open page with an empty canvas."""
     return open_page(look, language)
+
+
+@pytest.fixture(scope="module")
+def last_page(browser: Browser) -> Iterator[list[Page]]:  # noqa: ARG001 - closed before it is
+    """Hold the page that `reused_page` keeps open."""
+    held: list[Page] = []
+    yield held
+    for page in held:
+        page.close()
+
+
+@pytest.fixture
+def reused_page(
+    comfy: Comfy, browser: Browser, last_page: list[Page], look: str, language: str
+) -> Iterator[Page]:
+    """Give the page of the last test with an empty canvas; to open one takes seconds.
+
+    For tests that leave nothing open and no setting changed.
+    """
+    if not last_page or (last_page[0].look, last_page[0].language) != (look, language):
+        while last_page:
+            last_page.pop().close()
+        last_page.append(Page(browser, comfy, look, language))
+    page = last_page[0]
+    page.clear()
+    yield page
+    errors, page.errors = page.errors, []
+    assert errors == []
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from pathlib import Path
@@ -27,12 +28,13 @@ SETTINGS: Json = {
     "Comfy.Minimap.Visible": False,
     "Comfy.Graph.CanvasInfo": False,
     "Comfy.NodeSearchBoxImpl.FollowCursor": False,
+    "Comfy.Node.AlwaysShowAdvancedWidgets": True,
     "Comfy.Queue.ShowRunProgressBar": True,
 }
-"""No greetings, and nothing that lies over the canvas."""
+"""No greetings, nothing that lies over the canvas, and no widget folded away as advanced."""
 
 COMFYS_OWN = ("Cannot read properties of null (reading '$el')",)
-"""What pages throw without the pack as well: lists of 0.8.0 in Nodes 2.0, when an entry is clicked."""
+"""What pages throw without the pack too: lists of 0.8.0 in Nodes 2.0, when an entry is clicked."""
 
 READY = """() => !!(window.app && app.graph && app.canvas && app.extensionManager?.setting
   && app.extensionManager.workflow && window.LiteGraph
@@ -49,9 +51,14 @@ class Page:
     `errors` holds what scripts of the page or of the pack threw, `console` all that they said.
     """
 
-    def __init__(self, browser: Browser, comfy: Comfy, look: str, language: str) -> None:
-        """Write the settings that make the look and the language, then open the page."""
-        self.comfy, self.look = comfy, look
+    def __init__(
+        self, browser: Browser, comfy: Comfy, look: str, language: str, scripts: bool = True
+    ) -> None:
+        """Write the settings that make the look and the language, then open the page.
+
+        Without `scripts` the page does not get those of the pack.
+        """
+        self.comfy, self.look, self.language = comfy, look, language
         self.errors: list[str] = []
         self.console: list[str] = []
         look_of = {"Comfy.VueNodes.Enabled": look == "nodes2", "Comfy.Locale": language}
@@ -59,6 +66,11 @@ class Page:
         self._context = browser.new_context(viewport=SIZE, color_scheme="dark", locale="en-US")
         self._context.grant_permissions(["clipboard-read", "clipboard-write"])
         self._context.route("**/*", self._only_from_comfy)
+        if not scripts:
+            self._context.route(
+                "**/extensions/comfyui_siliconflow/**/*.js",
+                lambda route: route.fulfill(body="", content_type="text/javascript"),
+            )
         self.page = self._context.new_page()
         self.page.set_default_timeout(ACTION_MS)
         self.page.on("console", self._heard)
@@ -184,6 +196,13 @@ class Page:
         (added,) = set(self.ids()) - before
         return added
 
+    def note_state(self) -> None:
+        """Make the state of the graph one that undo goes back to.
+
+        A person's next click does it; Nodes 2.0 does not on the click that closes a list.
+        """
+        self.js("() => { app.extensionManager.workflow.activeWorkflow.changeTracker.checkState() }")
+
     def ids(self, node_type: str = "") -> list[int]:
         """Give the ids of all nodes, or of those of one type."""
         found: list[int] = self.js(
@@ -214,6 +233,33 @@ class Page:
         self.js(FIT)
         self.settle()
 
+    def link(self, source: int, output: int, target: int, name: str) -> None:
+        """Draw a link to an input, or to the socket of a widget, by name."""
+        self.js(
+            """([source, output, target, name]) => {
+                const g = app.canvas.graph ?? app.graph, node = g.getNodeById(target);
+                g.getNodeById(source).connect(output, node,
+                    node.inputs.findIndex(i => i.name === name));
+            }""",
+            [source, output, target, name],
+        )
+        self.settle(2)
+
+    def unlink(self, node: int, name: str) -> None:
+        """Remove the link to an input."""
+        self.js(
+            f"""([id, name]) => {{ const node = {NODE};
+                node.disconnectInput(node.inputs.findIndex(i => i.name === name)); }}""",
+            [node, name],
+        )
+        self.settle(2)
+
+    def drop(self, file: Path) -> None:
+        """Drag a file onto the page and let it go."""
+        content = base64.b64encode(file.read_bytes()).decode()
+        self.js(DROP, [file.name, content])
+        self.settle(6)
+
     # One node
 
     def values(self, node: int) -> Json:
@@ -239,6 +285,32 @@ class Page:
         """Name the widgets of a node that can be seen, in order."""
         found: list[str] = self.js(SEEN_IN_DOM if self.look == "nodes2" else SEEN_ON_CANVAS, node)
         return found
+
+    def slots(self, node: int) -> list[str]:
+        """Give what stands at the inputs of a node that are no widgets."""
+        if self.look == "nodes2":
+            found = self.element(node).locator(".lg-slot--input:not(.lg-slot--dot-only)")
+            return [text.strip() for text in found.all_inner_texts() if text.strip()]
+        named: list[str] = self.js(
+            f"""id => {NODE}.inputs.filter(i => !i.widget)
+                .map(i => i.label || i.localized_name || i.name)""",
+            node,
+        )
+        return named
+
+    def badges(self, node: int) -> list[str]:
+        """Give what the badges of a node say."""
+        if self.look == "nodes2":
+            return [line.strip() for line in self.element(node).inner_text().split("\n")]
+        found: list[str] = self.js(
+            f"id => {NODE}.badges.map(b => (typeof b === 'function' ? b() : b).text)", node
+        )
+        return found
+
+    def size(self, node: int) -> tuple[float, float]:
+        """Give width and height as ComfyUI holds them."""
+        width, height = self.js(f"id => [...{NODE}.size]", node)
+        return width, height
 
     def change(self, node: int, widget: str, value: Any) -> None:
         """Change a widget by what the page's own controls call when they are used."""
@@ -382,6 +454,15 @@ MIDDLE_OF_WIDGET = f"""([id, name]) => {{
   return [r.left + (node.pos[0] + node.size[0] / 2 + c.ds.offset[0]) * s,
     r.top + (node.pos[1] + w.last_y + 10 + c.ds.offset[1]) * s];
 }}"""
+
+DROP = """([name, content]) => {
+  const bytes = Uint8Array.from(atob(content), c => c.charCodeAt(0));
+  const carried = new DataTransfer();
+  carried.items.add(new File([bytes], name, {type: 'image/png'}));
+  for (const kind of ['dragenter', 'dragover', 'drop']) app.canvas.canvas.dispatchEvent(
+    new DragEvent(kind, {dataTransfer: carried, bubbles: true, cancelable: true,
+                         clientX: 800, clientY: 900}));
+}"""
 
 FIT = f"""() => {{
   const c = app.canvas, ds = c.ds, r = c.canvas.getBoundingClientRect();
