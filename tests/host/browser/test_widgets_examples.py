@@ -1,0 +1,140 @@
+"""The examples in the page: found among the templates, laid out well, run, dragged back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy
+from comfyui_siliconflow.tests.host.graphs import Json
+
+NAMES = sorted(file.stem for file in (ROOT / "example_workflows").glob("*.json"))
+ONE_NODE = "Text to image"
+DRAW = "SiliconFlowTextToImage"
+TOUCHING = 2.0
+
+Point = tuple[float, float]
+Load = Callable[[str], Json]
+
+
+@pytest.fixture
+def page(reused_page: Page) -> Iterator[Page]:
+    """Give a page that folds advanced widgets away, as it does for everybody."""
+    setting = "Comfy.Node.AlwaysShowAdvancedWidgets"
+    reused_page.setting(setting, False)
+    yield reused_page
+    reused_page.setting(setting, True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_node_lies_on_another(page: Page, load: Load, shots: Path, name: str) -> None:
+    page.load(load(name), name)
+    page.fit()
+    page.shot(shots / f"example-{page.look}-{name.replace(' ', '-').lower()}.png")
+    boxes = {node: page.box(node) for node in page.ids()}
+    for one, other in combinations(boxes, 2):
+        left, top, right, bottom = boxes[one]
+        left2, top2, right2, bottom2 = boxes[other]
+        apart = (
+            right <= left2 + TOUCHING
+            or right2 <= left + TOUCHING
+            or bottom <= top2 + TOUCHING
+            or bottom2 <= top + TOUCHING
+        )
+        assert apart, (one, other, boxes[one], boxes[other])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_two_links_cross(page: Page, load: Load, name: str) -> None:
+    page.load(load(name), name)
+    lines = page.js(
+        """() => [...app.graph.links.values()].filter(l => !l.parentId).map(l => {
+            const from = app.graph.getNodeById(l.origin_id);
+            const to = app.graph.getNodeById(l.target_id);
+            return [[...from.getConnectionPos(false, l.origin_slot)],
+                    [...to.getConnectionPos(true, l.target_slot)]];
+        })"""
+    )
+    for one, other in combinations(lines, 2):
+        assert not crosses(*one, *other), (one, other)
+
+
+def crosses(a: Point, b: Point, c: Point, d: Point) -> bool:
+    """Tell whether two lines cross; lines that share an end do not."""
+
+    def side(p: Point, q: Point, r: Point) -> float:
+        return (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
+
+    return side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_runs_from_the_page(
+    page: Page, load: Load, service: Simulator, name: str
+) -> None:
+    service.latency = 0.0
+    page.load(load(name), name)
+    ended = page.run()
+    assert ended.status == "success", ended.entry["status"]
+    assert ended.files
+
+
+def test_the_examples_are_among_the_templates_with_their_pictures(page: Page, shots: Path) -> None:
+    page.command("Comfy.BrowseTemplates")
+    dialog = page.page.locator("[role=dialog]").first
+    dialog.get_by_text("comfyui_siliconflow").first.click()
+    dialog.get_by_text(NAMES[-1], exact=True).first.wait_for()
+    page.settle(5)
+    said = dialog.inner_text()
+    assert [name for name in NAMES if name not in said] == []
+    drawn = page.js(
+        """() => [...document.querySelectorAll('[role=dialog] img')]
+            .filter(i => i.naturalWidth && i.clientWidth > 100).length"""
+    )
+    page.shot(shots / f"templates-{page.look}.png")
+    assert drawn == len(NAMES)
+    dialog.get_by_text(ONE_NODE, exact=True).first.click()
+    page.wait_for("type => app.graph._nodes.some(n => n.type === type)", DRAW)
+    page.settle(3)
+    assert page.dialogs() == []
+
+
+def test_a_picture_dragged_onto_the_page_brings_back_the_workflow_that_made_it(
+    page: Page, load: Load
+) -> None:
+    page.load(load(ONE_NODE), ONE_NODE)
+    (node,) = page.ids(DRAW)
+    page.change(node, "model", "Kwai-Kolors/Kolors")
+    page.change(node, "cfg", 7.5)
+    page.change(node, "prompt", f"A kite at {time.time()}")
+    values, seen, sent = page.values(node), page.visible(node), page.exported()
+    (picture,) = page.run().files
+    page.clear()
+    page.drop(picture)
+    (again,) = page.ids(DRAW)
+    assert page.values(again) == values
+    assert page.visible(again) == seen
+    assert page.exported() == sent
+    page.change(again, "model", "Qwen/Qwen-Image")
+    assert page.values(again)["image_size"] == "1584x1056"
+
+
+def test_a_run_is_cancelled_from_the_page(
+    page: Page, load: Load, service: Simulator, comfy: Comfy
+) -> None:
+    service.latency = 20.0
+    page.load(load(ONE_NODE), ONE_NODE)
+    (node,) = page.ids(DRAW)
+    page.change(node, "seed", int(time.time()))
+    before, began = len(service.generations), time.monotonic()
+    prompt_id = page.queue()
+    comfy.wait_for(lambda: len(service.generations) > before)
+    page.command("Comfy.Interrupt")
+    ended = comfy.end_of(prompt_id)
+    assert ended.message("execution_interrupted")
+    assert time.monotonic() - began < service.latency
