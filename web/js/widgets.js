@@ -120,7 +120,7 @@ function showAnew(node) {
   const before = heightOf(node);
   show(node);
   const more = heightOf(node) - before;
-  if (more) node.setSize([node.size[0], node.size[1] + more]);
+  if (more && !(node.graph && measuresAlone(node))) node.setSize([node.size[0], node.size[1] + more]);
 }
 
 /** Shows what the model takes. Changes no value and no size. */
@@ -270,6 +270,9 @@ function keep(node, kept) {
 
 /** The least height; a collapsed node has none for its widgets, and so keeps its room. */
 const heightOf = (node) => node.computeSize()[1];
+
+/** The first Nodes 2.0 hear of no size that a node was given; to set it would only spoil their undo. */
+const measuresAlone = (node) => isVue() && !("_state" in modelWidget(node));
 
 function allNodes() {
   const found = [];

@@ -420,8 +420,8 @@ CHANGE = f"""([id, name, value, look]) => {{
 
 SEEN_ON_CANVAS = f"""id => {{
   const node = {NODE};
-  return node.widgets.filter(w => node.isWidgetVisible(w)).filter(w => !w.element
-    || w.element.checkVisibility()).map(w => w.name);
+  return node.widgets.filter(w => !w.name.startsWith('$$') && node.isWidgetVisible(w)
+    && (!w.element || w.element.checkVisibility())).map(w => w.name);
 }}"""
 
 # Each row is known by its label: the widget's own, or its name.
@@ -434,7 +434,7 @@ SEEN_IN_DOM = f"""id => {{
       .flatMap(e => [e.ariaLabel, e.placeholder])].join('\\n').split('\\n').map(s => s.trim());
     const at = left.findIndex(w => said.includes(w.label ?? w.name) || said.includes(w.name));
     return at < 0 ? `? ${{said}}` : left.splice(at, 1)[0].name;
-  }});
+  }}).filter(name => !name.includes('$$'));
 }}"""
 
 BOX = f"""id => {{
