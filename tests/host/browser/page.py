@@ -418,10 +418,14 @@ CHANGE = f"""([id, name, value, look]) => {{
   app.canvas.setDirty(true, true);
 }}"""
 
+# Of a widget that is linked, the newest pages draw only the name, and call it not visible.
 SEEN_ON_CANVAS = f"""id => {{
   const node = {NODE};
-  return node.widgets.filter(w => !w.name.startsWith('$$') && node.isWidgetVisible(w)
-    && (!w.element || w.element.checkVisibility())).map(w => w.name);
+  const isNamed = w => w.connectionSuppressed && !w.visibility.suppression.byExtension;
+  const isSeen = w => isNamed(w) || (node.isWidgetVisible(w)
+    && (!w.element || w.element.checkVisibility()));
+  return node.widgets.filter(w => !node.collapsed && !w.name.startsWith('$$') && isSeen(w))
+    .map(w => w.name);
 }}"""
 
 # Each row is known by its label: the widget's own, or its name.
