@@ -12,7 +12,7 @@ from comfyui_siliconflow.tests.host.comfy import Comfy, ComfyFailure, Ended
 from comfyui_siliconflow.tests.host.graphs import Json
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Locator, Route
+    from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Route
 
 SIZE = {"width": 1600, "height": 1000}
 READY_MS = 90_000
@@ -33,8 +33,12 @@ SETTINGS: Json = {
 }
 """No greetings, nothing that lies over the canvas, and no widget folded away as advanced."""
 
-COMFYS_OWN = ("Cannot read properties of null (reading '$el')",)
-"""What pages throw without the pack too: lists of 0.8.0 in Nodes 2.0, when an entry is clicked."""
+COMFYS_OWN = (
+    "Cannot read properties of null (reading '$el')",
+    "Cannot read properties of undefined (reading 'id')",
+)
+"""What pages throw without the pack too: 0.8.0 when an entry of a list is clicked in Nodes 2.0,
+0.3.64 when it opens with settings of a newer page."""
 
 READY = """() => !!(window.app && app.graph && app.canvas && app.extensionManager?.setting
   && app.extensionManager.workflow && window.LiteGraph
@@ -132,9 +136,12 @@ class Page:
         return found
 
     def setting(self, name: str, value: Any) -> None:
-        """Change a setting of ComfyUI while the page is open."""
+        """Change a setting of ComfyUI while the page is open; one that it lacks is passed over."""
         self.js(
-            "([name, value]) => app.extensionManager.setting.set(name, value)",
+            """async ([name, value]) => {
+                try { await app.extensionManager.setting.set(name, value); }
+                catch (error) { if (!(error instanceof TypeError)) throw error; }  // as 0.3.64 does
+            }""",
             [name, value],
         )
         self.settle(2)
@@ -367,8 +374,10 @@ class Page:
         outside = url.startswith("http") and not url.startswith(self.comfy.address)
         route.abort() if outside else route.continue_()
 
-    def _failed(self, error: Exception) -> None:
-        if str(error) not in COMFYS_OWN:
+    def _failed(self, error: Error) -> None:
+        """Note what a script threw, but for what the page throws by itself."""
+        is_ours = "/extensions/" in (error.stack or "")
+        if is_ours or error.message not in COMFYS_OWN:
             self.errors.append(str(error))
 
     def _heard(self, message: ConsoleMessage) -> None:
