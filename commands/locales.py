@@ -10,17 +10,20 @@ from ..nodes import NODE_CLASS_MAPPINGS
 from ..nodes.base import OUTPUTS, ImageNode
 from ..nodes.inputs import LANGUAGES, label, texts, tooltip
 from ..siliconflow.texts import Language
+from . import page_locales
 
 ROOT = Path(__file__).parent.parent / "locales"
 
 
 def write() -> int:
-    """Write `nodeDefs.json` of every language."""
+    """Write the files of every language."""
     for language in LANGUAGES:
-        file = ROOT / language / "nodeDefs.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(node_definitions(language), encoding="utf-8")
-        print(file)
+        files = {"nodeDefs.json": node_definitions(language), **page_locales.files(language)}
+        for name, content in files.items():
+            file = ROOT / language / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content, encoding="utf-8")
+            print(file)
     return 0
 
 

@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { NOTHING, chargedKey, linesOf, remedy, withFailure, without } from "../../web/js/logic/failures.js";
+
+const failure = (kind, more = {}) => ({ node: "1", kind, model: "m", trace_id: "t1", charged: false, message: { en: `${kind}\nDo this.` }, ...more });
+const kinds = (state) => state.shown.map((each) => each.kind);
+
+test("an event that is heard twice is one failure", () => {
+  const once = withFailure(NOTHING, failure("BadRequest"), 10);
+  assert.equal(withFailure(once, failure("BadRequest"), 10.5), once);
+});
+
+test("the same failure of another request is counted, not stacked", () => {
+  const first = withFailure(NOTHING, failure("InvalidKey"), 10);
+  const second = withFailure(first, failure("InvalidKey", { node: "2", trace_id: "t2" }), 10.1);
+  assert.equal(second.shown.length, 1);
+  assert.equal(second.shown[0].count, 2);
+  assert.equal(second.shown[0].trace_id, "t2");
+});
+
+test("the same failure of the same node, later, is a second one", () => {
+  const later = withFailure(withFailure(NOTHING, failure("BadRequest"), 10), failure("BadRequest"), 60);
+  assert.equal(later.shown[0].count, 2);
+});
+
+test("three are shown, the newest first, and the others are counted", () => {
+  const names = ["A", "B", "C", "D", "E"];
+  const state = names.reduce((before, name, at) => withFailure(before, failure(name), at), NOTHING);
+  assert.deepEqual(kinds(state), ["E", "D", "C"]);
+  assert.equal(state.hidden, 2);
+});
+
+test("when the last card is closed nothing is left, the count neither", () => {
+  const names = ["A", "B", "C", "D"];
+  let state = names.reduce((before, name, at) => withFailure(before, failure(name), at), NOTHING);
+  for (const shown of [...state.shown]) state = without(state, shown);
+  assert.equal(state, NOTHING);
+});
+
+test("whether it was paid is never claimed where nobody can know", () => {
+  assert.equal(chargedKey(false), "failure.not_charged");
+  assert.equal(chargedKey(true), "failure.charged");
+  assert.equal(chargedKey(null), "failure.maybe_charged");
+  assert.equal(chargedKey(undefined), "failure.maybe_charged");
+});
+
+test("a wrong key is mended in the key dialog, a limit in the settings", () => {
+  assert.equal(remedy(failure("InvalidKey")), "key");
+  assert.equal(remedy(failure("GuardStopped")), "settings");
+  assert.equal(remedy(failure("BadRequest")), null);
+});
+
+test("the lines for model and trace id, shown apart, are not shown twice", () => {
+  const message = "Refused (HTTP 400): bad size\nCorrect it.\nModel: m\nTrace id: t1";
+  assert.deepEqual(linesOf(message, failure("BadRequest")), ["Refused (HTTP 400): bad size", "Correct it."]);
+  assert.deepEqual(linesOf("请求被拒绝\n模型：m\nTrace id: t1", failure("BadRequest")), ["请求被拒绝"]);
+  assert.deepEqual(linesOf("Model: other", failure("BadRequest")), ["Model: other"]);
+});

@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as jobs from "../../web/js/logic/jobs.js";
+
+const job = (id, at, more = {}) => ({ id, at, state: "running", pictures: [], ...more });
+const ids = (list) => list.map((each) => each.id);
+
+test("a new job comes first, and a job heard of again stays where it is", () => {
+  const list = jobs.withJob(jobs.withJob([], job("a", 1)), job("b", 2));
+  assert.deepEqual(ids(list), ["b", "a"]);
+  const changed = jobs.withJob(list, job("a", 1, { state: "done" }));
+  assert.deepEqual(ids(changed), ["b", "a"]);
+  assert.equal(changed[1].state, "done");
+});
+
+test("a list is never changed in place", () => {
+  const list = [job("a", 1)];
+  jobs.withJob(list, job("b", 2));
+  assert.deepEqual(ids(list), ["a"]);
+});
+
+test("the list does not grow without end: the oldest leave", () => {
+  const list = Array.from({ length: 600 }, (_, at) => job(`j${at}`, at)).reduce(jobs.withJob, []);
+  assert.equal(list.length, 500);
+  assert.equal(list[0].id, "j599");
+});
+
+test("what an event told while the list was asked for is not undone by the older answer", () => {
+  const heard = [job("a", 1, { state: "done" }), job("gone", 0)];
+  const list = jobs.withAnswer(heard, [job("a", 1), job("b", 2)], new Set(["a"]));
+  assert.deepEqual(ids(list), ["b", "a"]);
+  assert.equal(list[1].state, "done");
+});
+
+test("a clock is needed only while something runs or waits", () => {
+  assert.equal(jobs.needsClock([job("a", 1, { state: "done" })]), false);
+  assert.equal(jobs.needsClock([job("a", 1, { state: "done" }), job("b", 2, { state: "waiting" })]), true);
+});
+
+test("seconds count up while a job is under way and stand still afterwards", () => {
+  assert.equal(jobs.secondsOf(job("a", 100), 104.5), 4.5);
+  assert.equal(jobs.secondsOf(job("a", 100), 99), 0);
+  assert.equal(jobs.secondsOf(job("a", 100, { state: "done", seconds: 3.2 }), 500), 3.2);
+});
+
+test("a job that waits for the limit counts down to the moment that it may go on", () => {
+  const waiting = job("a", 100, { state: "waiting", waits_until: 160 });
+  assert.deepEqual(jobs.stateText(waiting, 135.2), ["state.waiting_for", { countdown: "0:25" }]);
+  assert.deepEqual(jobs.stateText(waiting, 200), ["state.waiting_for", { countdown: "0:00" }]);
+});
+
+test("a wait whose end nobody knows has no countdown", () => {
+  assert.deepEqual(jobs.stateText(job("a", 1, { state: "waiting", waits_until: null }), 5), ["state.waiting", {}]);
+});
+
+test("only pictures that are still stored can be put on the canvas", () => {
+  const pictures = [{ place: 0, is_here: true }, { place: 1, is_here: false }];
+  assert.deepEqual(jobs.picturesHere(job("a", 1, { pictures })), [pictures[0]]);
+  assert.deepEqual(jobs.picturesHere({ id: "b" }), []);
+});
+
+test("arrow keys stop at the ends of the list, and other keys do nothing", () => {
+  assert.equal(jobs.nextPlace("ArrowDown", 1, 3), 2);
+  assert.equal(jobs.nextPlace("ArrowDown", 2, 3), 2);
+  assert.equal(jobs.nextPlace("ArrowUp", 0, 3), 0);
+  assert.equal(jobs.nextPlace("End", 0, 3), 2);
+  assert.equal(jobs.nextPlace("Home", 2, 3), 0);
+  assert.equal(jobs.nextPlace("Enter", 0, 3), null);
+  assert.equal(jobs.nextPlace("ArrowDown", -1, 0), null);
+});

@@ -1,0 +1,86 @@
+/** What went wrong, at once and in full: a few cards in a corner, or the key dialog. */
+
+import { app } from "/scripts/app.js";
+import { api } from "/scripts/api.js";
+import { listen } from "./api.js";
+import { showJobs } from "./jobs.js";
+import { openKeyDialog } from "./key_dialog.js";
+import { NOTHING, chargedKey, linesOf, remedy, withFailure, without } from "./logic/failures.js";
+import { shortModel } from "./logic/format.js";
+import { button, copyButton, h, icon, openSettings, said, symbolButton, t } from "./page.js";
+
+const HOST_DIALOG = '[aria-labelledby="global-execution-error"]';
+
+let state = NOTHING;
+let region = null;
+/** Nodes whose failure is told here, until ComfyUI has had its say about them. */
+const told = new Set();
+
+function hear(failure) {
+  if (failure.kind !== "Unforeseen") told.add(String(failure.node));
+  if (failure.kind === "MissingKey") return openKeyDialog("MissingKey");
+  state = withFailure(state, failure, Date.now() / 1000);
+  draw();
+}
+
+function draw() {
+  region ??= document.body.appendChild(h("div", { class: "sf-failures", role: "region", "aria-label": t("failure.region"), "aria-live": "assertive" }));
+  const more = state.hidden > 0 && h("div", { class: "sf-more" }, h("span", {}, t("failure.more", { n: state.hidden })), button(t("failure.show_jobs"), showJobs, { kind: "text" }));
+  region.replaceChildren(...state.shown.map(card), ...(more ? [more] : []));
+}
+
+function card(failure) {
+  const [what, ...rest] = linesOf(said(failure.message), failure);
+  return h(
+    "article",
+    { class: "sf-failure", tabindex: "-1" },
+    h("header", {}, icon("times-circle"), h("h3", {}, said(failure.title, what)), failure.count > 1 && h("span", { class: "sf-times" }, t("failure.times", { n: failure.count })), symbolButton("times", t("action.close"), () => dismiss(failure))),
+    h("div", { class: "sf-failure-body" }, [what, ...rest].filter((line) => line !== said(failure.title)).map((line) => h("p", {}, line))),
+    facts(failure),
+    actions(failure),
+  );
+}
+
+function facts(failure) {
+  const charged = h("span", { class: `sf-charged sf-charged-${failure.charged}` }, t(chargedKey(failure.charged)));
+  const model = failure.model && h("span", { title: failure.model }, shortModel(failure.model));
+  const trace = failure.trace_id && h("span", { class: "sf-trace" }, h("code", { title: t("failure.trace") }, failure.trace_id), copyButton(failure.trace_id));
+  return h("div", { class: "sf-facts" }, charged, model, trace);
+}
+
+function actions(failure) {
+  const offers = { key: ["action.set_key", () => openKeyDialog(failure.kind)], settings: ["action.open_settings", openSettings] };
+  const [label, act] = offers[remedy(failure)] ?? [];
+  return act && h("footer", {}, button(t(label), () => (dismiss(failure), act()), { kind: "primary" }));
+}
+
+function dismiss(failure) {
+  state = without(state, failure);
+  draw();
+}
+
+/** What the user queues anew makes what went wrong before a thing of the past. */
+function clear() {
+  if (state === NOTHING) return;
+  state = NOTHING;
+  draw();
+}
+
+/**
+ * Older frontends open a dialog with the exception and its traceback. The card has said it already,
+ * and better, so that dialog is closed: one failure, one message. A mistake of the pack itself
+ * (Unforeseen) keeps it: whoever mends that wants the traceback.
+ */
+function hushHost({ detail }) {
+  if (!told.delete(String(detail.node_id))) return;
+  setTimeout(() => document.querySelector(`${HOST_DIALOG} .p-dialog-close-button`)?.click(), 0);
+}
+
+app.registerExtension({
+  name: "SiliconFlow.Failures",
+  setup() {
+    listen("failed", hear);
+    api.addEventListener("execution_error", hushHost);
+    api.addEventListener("promptQueued", clear);
+  },
+});

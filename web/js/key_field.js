@@ -1,0 +1,22 @@
+/** A field to paste a key into. The key leaves it only towards the pack, and the field is emptied. */
+
+import { cleanKey } from "./logic/settings.js";
+import { h, keepToItself, t } from "./page.js";
+
+/** `onEnter` is called for the Enter key. */
+export function keyField({ onEnter, ...attributes }) {
+  const element = keepToItself(
+    h("input", {
+      type: "password",
+      class: "sf-field sf-key",
+      placeholder: t("key.placeholder"),
+      spellcheck: "false",
+      autocomplete: "off",
+      "data-1p-ignore": "true",
+      "data-lpignore": "true",
+      ...attributes,
+    }),
+  );
+  element.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && onEnter?.());
+  return { element, read: () => cleanKey(element.value), clear: () => (element.value = "") };
+}

@@ -1,0 +1,52 @@
+/** Failures on show: the same one once, never more than a few. Does nothing on import. */
+
+const MOST_SHOWN = 3;
+const SAME_EVENT_SECONDS = 5;
+
+/** Kinds that a key mends. */
+const KEY_KINDS = new Set(["MissingKey", "InvalidKey"]);
+/** Kinds that a setting mends. */
+const SETTINGS_KINDS = new Set(["InvalidSettings", "GuardStopped", "WaitTooLong"]);
+
+export const NOTHING = { shown: [], hidden: 0 };
+
+/** What is on show after a failure: `at` in seconds tells an event heard twice from a second failure. */
+export function withFailure(state, failure, at) {
+  const known = state.shown.find((each) => alike(each, failure));
+  if (known && heardTwice(known, failure, at)) return state;
+  const entry = { ...failure, at, count: (known?.count ?? 0) + 1 };
+  const shown = [entry, ...state.shown.filter((each) => each !== known)];
+  return { shown: shown.slice(0, MOST_SHOWN), hidden: state.hidden + Math.max(0, shown.length - MOST_SHOWN) };
+}
+
+export function without(state, failure) {
+  const shown = state.shown.filter((each) => each !== failure);
+  return shown.length ? { ...state, shown } : NOTHING;
+}
+
+/** What the user can do about it right here: "key", "settings" or nothing. */
+export function remedy(failure) {
+  if (KEY_KINDS.has(failure.kind)) return "key";
+  return SETTINGS_KINDS.has(failure.kind) ? "settings" : null;
+}
+
+/** Which sentence says whether it was paid. */
+export function chargedKey(charged) {
+  if (charged === null || charged === undefined) return "failure.maybe_charged";
+  return charged ? "failure.charged" : "failure.not_charged";
+}
+
+/** The message without the lines that the card shows in fields of their own. */
+export function linesOf(message, failure) {
+  const own = [failure.trace_id, failure.model].filter(Boolean);
+  const isOwn = (line) => /^(trace id|model|模型)\s*[:：]/i.test(line) && own.some((value) => line.includes(value));
+  return message.split("\n").map((line) => line.trim()).filter((line) => line && !isOwn(line));
+}
+
+function alike(a, b) {
+  return a.kind === b.kind && a.model === b.model && a.message?.en?.split("\n")[0] === b.message?.en?.split("\n")[0];
+}
+
+function heardTwice(known, failure, at) {
+  return known.node === failure.node && known.trace_id === failure.trace_id && at - known.at < SAME_EVENT_SECONDS;
+}
