@@ -50,9 +50,14 @@ test("a wrong key is mended in the key dialog, a limit in the settings", () => {
   assert.equal(remedy(failure("BadRequest")), null);
 });
 
-test("the lines for model and trace id, shown apart, are not shown twice", () => {
+test("what the card shows elsewhere is not shown twice: title, model and trace id", () => {
   const message = "Refused (HTTP 400): bad size\nCorrect it.\nModel: m\nTrace id: t1";
-  assert.deepEqual(linesOf(message, failure("BadRequest")), ["Refused (HTTP 400): bad size", "Correct it."]);
-  assert.deepEqual(linesOf("请求被拒绝\n模型：m\nTrace id: t1", failure("BadRequest")), ["请求被拒绝"]);
-  assert.deepEqual(linesOf("Model: other", failure("BadRequest")), ["Model: other"]);
+  assert.deepEqual(linesOf(message, "Refused", failure("BadRequest")), ["HTTP 400: bad size", "Correct it."]);
+  assert.deepEqual(linesOf("请求被拒绝（HTTP 400）：尺寸\n模型：m\nTrace id: t1", "请求被拒绝", failure("BadRequest")), ["HTTP 400：尺寸"]);
+  assert.deepEqual(linesOf("Refused\nCorrect it.", "Refused", failure("BadRequest")), ["Correct it."]);
+});
+
+test("a message whose beginning is not the title is shown whole", () => {
+  assert.deepEqual(linesOf("width: too large", "A node's input is wrong", failure("InvalidInput")), ["width: too large"]);
+  assert.deepEqual(linesOf("Model: other", "", failure("Other", { model: "" })), ["Model: other"]);
 });

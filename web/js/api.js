@@ -33,7 +33,6 @@ export const getWorkflow = (id) => ask("GET", `jobs/${encodeURIComponent(id)}/wo
 export const getStored = () => ask("GET", "stored");
 export const clearStored = () => ask("DELETE", "stored", {});
 export const refreshModels = () => ask("POST", "models/refresh", {});
-export const getCatalogue = () => ask("GET", "catalogue");
 
 /** The address of a path that a route gave, behind whatever base the page is served from. */
 export const addressOf = (path) => api.apiURL(path);

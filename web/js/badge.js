@@ -3,15 +3,15 @@
 import { app } from "/scripts/app.js";
 import { getBalance, listen } from "./api.js";
 import { formatMoment, formatMoney } from "./logic/format.js";
-import { h, language, reason, symbolButton, t } from "./page.js";
+import { JOBS_TAB, h, language, reason, run, symbolButton, t } from "./page.js";
 import { watch } from "./state.js";
-
-const NAME = "SiliconFlow.Balance";
 
 let balance = null;
 let problem = "";
 /** Nothing is asked of the service when the page opens: only once somebody looks, and after runs. */
 let asked = false;
+/** Whether the top bar shows it. */
+let isShown = false;
 /** Lines above lists of jobs. */
 const lines = new Set();
 
@@ -59,31 +59,34 @@ function drawAll() {
   drawButton();
 }
 
-/**
- * The button of the top bar. The frontend draws what the extension's `actionBarButtons` hold; its
- * own copy of the extension is reactive, so the list is exchanged there.
- */
 function drawButton(isOn = isShown) {
   isShown = isOn;
-  const extension = app.extensions?.find((each) => each.name === NAME);
-  if (extension) extension.actionBarButtons = isOn && balance ? [topButton()] : [];
+  const held = kept();
+  if (!held) return;
+  held.badge = isOn && balance ? { label: formatMoney(balance.balance, balance.currency), tooltip: t("balance.tooltip", { when: formatMoment(balance.at, language()) }) } : null;
 }
 
-let isShown = false;
+/** What our own sidebar tab holds: the frontend watches tabs, but not the buttons of the top bar. */
+const kept = () => app.extensionManager?.getSidebarTabs?.().find((tab) => tab.id === JOBS_TAB)?.siliconflow;
 
-function topButton() {
-  return {
-    icon: "sf-tab-icon",
-    label: formatMoney(balance.balance, balance.currency),
-    tooltip: t("balance.tooltip", { when: formatMoment(balance.at, language()) }),
-    class: "sf-balance-button",
-    onClick: () => app.extensionManager.command.execute("SiliconFlow.ShowJobs"),
-  };
-}
+/** Read whenever the frontend draws it, and drawn anew because what it reads is watched. */
+const BUTTON = {
+  icon: "sf-tab-icon",
+  get label() {
+    return kept()?.badge?.label;
+  },
+  get tooltip() {
+    return kept()?.badge?.tooltip;
+  },
+  get class() {
+    return kept()?.badge ? "sf-balance-button" : "sf-hidden";
+  },
+  onClick: () => run("SiliconFlow.ShowJobs"),
+};
 
 app.registerExtension({
-  name: NAME,
-  actionBarButtons: [],
+  name: "SiliconFlow.Balance",
+  actionBarButtons: [BUTTON],
   setup() {
     listen("balance", hear);
     watch(document.body, (known) => known && drawButton(known.values.show_balance));

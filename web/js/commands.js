@@ -2,6 +2,7 @@
 
 import { app } from "/scripts/app.js";
 import { refreshModels } from "./api.js";
+import * as catalogue from "./catalogue.js";
 import { toggleJobs } from "./jobs.js";
 import { openKeyDialog } from "./key_dialog.js";
 import { modelCounts } from "./logic/settings.js";
@@ -17,7 +18,9 @@ const COMMANDS = {
 
 async function refresh() {
   try {
-    toast("success", t("models.toast"), t("models.refreshed", modelCounts(await refreshModels())));
+    const answer = await refreshModels();
+    catalogue.accept(answer);
+    toast("success", t("models.toast"), t("models.refreshed", modelCounts(answer)));
   } catch (error) {
     toast("error", t("app.name"), reason(error));
   }

@@ -22,7 +22,7 @@ export function note() {
 
 /** A switch, as ComfyUI draws one. */
 export function switchFor(name, id) {
-  const element = h("button", { type: "button", role: "switch", class: "sf-switch", id, "aria-labelledby": `${id}-label`, "aria-checked": "false" }, h("span"));
+  const element = h("button", { type: "button", role: "switch", class: "sf-switch", name, "aria-labelledby": `${id}-label`, "aria-checked": "false" }, h("span"));
   return bound(name, element, {
     event: "click",
     read: () => ({ value: element.getAttribute("aria-checked") !== "true" }),
@@ -32,7 +32,7 @@ export function switchFor(name, id) {
 
 /** A list to choose from; `label` names each choice. */
 export function choiceFor(name, id, label) {
-  const element = h("select", { class: "sf-field sf-select", id, "aria-labelledby": `${id}-label` });
+  const element = h("select", { class: "sf-field sf-select", name, "aria-labelledby": `${id}-label` });
   return bound(name, element, {
     event: "change",
     read: () => ({ value: element.value }),
@@ -45,7 +45,7 @@ export function choiceFor(name, id, label) {
 
 /** A number with its unit. `rules` as readNumber takes them. */
 export function numberFor(name, id, unit, rules) {
-  const element = keepToItself(h("input", { type: "text", inputmode: "decimal", class: "sf-field sf-number", id, "aria-labelledby": `${id}-label` }));
+  const element = keepToItself(h("input", { type: "text", inputmode: "decimal", class: "sf-field sf-number", name, "aria-labelledby": `${id}-label` }));
   const unitElement = h("span", { class: "sf-unit" });
   element.addEventListener("keydown", (event) => event.key === "Enter" && element.blur());
   return bound(name, element, {

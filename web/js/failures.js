@@ -30,12 +30,13 @@ function draw() {
 }
 
 function card(failure) {
-  const [what, ...rest] = linesOf(said(failure.message), failure);
+  const message = said(failure.message);
+  const title = said(failure.title, message.split("\n")[0]);
   return h(
     "article",
     { class: "sf-failure", tabindex: "-1" },
-    h("header", {}, icon("times-circle"), h("h3", {}, said(failure.title, what)), failure.count > 1 && h("span", { class: "sf-times" }, t("failure.times", { n: failure.count })), symbolButton("times", t("action.close"), () => dismiss(failure))),
-    h("div", { class: "sf-failure-body" }, [what, ...rest].filter((line) => line !== said(failure.title)).map((line) => h("p", {}, line))),
+    h("header", {}, icon("times-circle"), h("h3", {}, title), failure.count > 1 && h("span", { class: "sf-times" }, t("failure.times", { n: failure.count })), symbolButton("times", t("action.close"), () => dismiss(failure))),
+    h("div", { class: "sf-failure-body" }, linesOf(message, title, failure).map((line) => h("p", {}, line))),
     facts(failure),
     actions(failure),
   );

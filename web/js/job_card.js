@@ -2,6 +2,7 @@
 
 import { addressOf } from "./api.js";
 import { openWorkflowOf, putOnCanvas } from "./canvas.js";
+import { linesOf } from "./logic/failures.js";
 import { formatClock, formatSeconds, shortModel } from "./logic/format.js";
 import { isUnderWay, picturesHere, secondsOf, stateText } from "./logic/jobs.js";
 import { copyButton, h, icon, language, said, symbolButton, t } from "./page.js";
@@ -24,7 +25,7 @@ export function jobCard(job, now, before) {
       h("div", { class: "sf-job-head" }, h("strong", { title: job.model }, shortModel(job.model)), h("span", { class: "sf-muted" }, formatClock(job.at, spoken))),
       h("div", { class: "sf-job-state" }, h("i", { class: `pi pi-${SYMBOLS[job.state]}`, "aria-hidden": "true" }), state, seconds),
       job.prompt && h("p", { class: "sf-prompt", title: job.prompt }, job.prompt),
-      job.reason && h("p", { class: "sf-reason" }, said(job.reason)),
+      job.reason && reasonOf(job),
       actions(job),
     ),
   );
@@ -37,6 +38,12 @@ export function jobCard(job, now, before) {
   tick();
   if (before?.element.isConnected) takePlaceOf(before.element, element);
   return { element, tick: () => isUnderWay(job) && tick(), shows: (other) => JSON.stringify(other) === same && language() === spoken, setReachable: (yes) => setReachable(element, yes) };
+}
+
+/** Why it failed: model and trace id stand elsewhere on the card. */
+function reasonOf(job) {
+  const text = linesOf(said(job.reason), "", job).join("\n");
+  return h("p", { class: "sf-reason", title: text }, text);
 }
 
 function takePlaceOf(old, element) {
@@ -75,7 +82,7 @@ function actions(job) {
     here.length && symbolButton("plus-circle", t("jobs.put"), () => putOnCanvas(job, here)),
     job.has_workflow && symbolButton("sitemap", t("jobs.workflow"), () => openWorkflowOf(job)),
     job.prompt && copyButton(job.prompt, t("jobs.copy_prompt")),
-    job.trace_id && copyButton(job.trace_id),
+    job.trace_id && copyButton(job.trace_id, t("action.copy"), "hashtag"),
   ].filter(Boolean);
   return buttons.length > 0 && h("div", { class: "sf-job-actions" }, buttons);
 }

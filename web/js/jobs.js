@@ -8,11 +8,10 @@ import { jobCard } from "./job_card.js";
 import { openKeyDialog } from "./key_dialog.js";
 import { counts, needsClock, nextPlace, stateText, withAnswer, withJob } from "./logic/jobs.js";
 import { shortModel } from "./logic/format.js";
-import { button, h, icon, reason, run, symbolButton, t } from "./page.js";
+import { JOBS_TAB, button, h, icon, reason, run, t } from "./page.js";
 import { watch } from "./state.js";
 
-const TAB = "siliconflow-jobs";
-const TOGGLE = `Workspace.ToggleSidebarTab.${TAB}`;
+const TOGGLE = `Workspace.ToggleSidebarTab.${JOBS_TAB}`;
 const PAGE = 60;
 const LATER_MILLISECONDS = 150;
 
@@ -30,7 +29,7 @@ const now = () => Date.now() / 1000 + ahead;
 
 /** Shows the tab; does nothing if it is on show. */
 export function showJobs() {
-  if (app.extensionManager.sidebarTab?.activeSidebarTabId !== TAB) run(TOGGLE);
+  if (app.extensionManager.sidebarTab?.activeSidebarTabId !== JOBS_TAB) run(TOGGLE);
 }
 
 export const toggleJobs = () => run(TOGGLE);
@@ -47,6 +46,7 @@ async function load() {
     problem = error;
   }
   if (loading === arrived) loading = null;
+  showCount();
   draw();
 }
 
@@ -55,7 +55,15 @@ function hear({ job }) {
   const before = jobs.find((each) => each.id === job.id);
   jobs = withJob(jobs, job);
   if (view && before?.state !== job.state) announce(job);
+  showCount();
   drawSoon();
+}
+
+/** The number of jobs under way, on the icon of the tab. */
+function showCount() {
+  const tab = app.extensionManager.getSidebarTabs?.().find((each) => each.id === JOBS_TAB);
+  const { underWay } = counts(jobs);
+  if (tab) tab.iconBadge = underWay ? String(underWay) : null;
 }
 
 function announce(job) {
@@ -165,8 +173,9 @@ function moveFocus(event) {
 app.registerExtension({
   name: "SiliconFlow.Jobs",
   setup() {
-    const tab = { id: TAB, icon: "sf-tab-icon", title: t("jobs.tab"), tooltip: t("jobs.tooltip"), type: "custom", render, destroy };
-    app.extensionManager.registerSidebarTab(tab);
+    // `siliconflow` is the balance's: the frontend watches what its tabs hold.
+    const texts = { title: t("jobs.tab"), tooltip: t("jobs.tooltip") };
+    app.extensionManager.registerSidebarTab({ id: JOBS_TAB, icon: "sf-tab-icon", ...texts, type: "custom", render, destroy, iconBadge: null, siliconflow: { badge: null } });
     listen("jobs", hear);
     api.addEventListener("reconnected", () => view && load());
   },

@@ -3,7 +3,7 @@
 import { setKey, testKey } from "./api.js";
 import { note } from "./controls.js";
 import { openDialog } from "./dialog.js";
-import { keyField } from "./key_field.js";
+import { keyField, problemOf } from "./key_field.js";
 import { formatMoney } from "./logic/format.js";
 import { KEY_PAGES, button, h, icon, link, reason, run, t } from "./page.js";
 import { accept, change, settings } from "./state.js";
@@ -110,7 +110,7 @@ async function refusable(result, work, onRefusal) {
   try {
     await work();
   } catch (error) {
-    result.say("problem", reason(error));
+    result.say("problem", problemOf(error));
     onRefusal?.(error);
   }
 }

@@ -1,7 +1,7 @@
 /** A field to paste a key into. The key leaves it only towards the pack, and the field is emptied. */
 
 import { cleanKey } from "./logic/settings.js";
-import { h, keepToItself, t } from "./page.js";
+import { h, keepToItself, reason, t } from "./page.js";
 
 /** `onEnter` is called for the Enter key. */
 export function keyField({ onEnter, ...attributes }) {
@@ -19,4 +19,9 @@ export function keyField({ onEnter, ...attributes }) {
   );
   element.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && onEnter?.());
   return { element, read: () => cleanKey(element.value), clear: () => (element.value = "") };
+}
+
+/** What is wrong, for somebody who has the key before their eyes: not where else it might be set. */
+export function problemOf(error) {
+  return error.kind === "InvalidKey" ? t("key.refused") : reason(error);
 }

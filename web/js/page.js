@@ -75,14 +75,14 @@ export async function copy(text) {
 }
 
 /** A button that copies, and says so for a moment. */
-export function copyButton(text, label = t("action.copy")) {
-  return symbolButton("copy", label, async (_, element) => {
+export function copyButton(text, label = t("action.copy"), symbolName = "copy") {
+  return symbolButton(symbolName, label, async (_, element) => {
     await copy(text);
     const symbol = element.firstElementChild;
     symbol.className = "pi pi-check";
     element.title = t("action.copied");
     setTimeout(() => {
-      symbol.className = "pi pi-copy";
+      symbol.className = `pi pi-${symbolName}`;
       element.title = label;
     }, 1500);
   });
@@ -107,6 +107,9 @@ export async function confirmed(title, message) {
 }
 
 export const KEY_PAGES = { cn: "https://cloud.siliconflow.cn/account/ak", com: "https://cloud.siliconflow.com/account/ak" };
+
+/** The id of our sidebar tab. */
+export const JOBS_TAB = "siliconflow-jobs";
 
 export const run = (command) => app.extensionManager.command.execute(command);
 

@@ -1,9 +1,10 @@
 /** The pack's page in ComfyUI's settings dialog. ComfyUI's own settings file holds nothing of it. */
 
 import { app } from "/scripts/app.js";
-import { clearStored, deleteKey, getCatalogue, getStored, refreshModels, setKey, testKey } from "./api.js";
+import * as catalogue from "./catalogue.js";
+import { clearStored, deleteKey, getStored, refreshModels, setKey, testKey } from "./api.js";
 import { choiceFor, note, numberFor, switchFor } from "./controls.js";
-import { keyField } from "./key_field.js";
+import { keyField, problemOf } from "./key_field.js";
 import { formatBytes, formatMoment, formatMoney } from "./logic/format.js";
 import { modelCounts, obstacle } from "./logic/settings.js";
 import { KEY_PAGES, button, confirmed, h, language, link, reason, t, withElements } from "./page.js";
@@ -63,7 +64,7 @@ function definitions(known) {
 /** The key: write-only. What is shown of it is what the server tells, its last four characters. */
 function keyRow(id) {
   const [state, result] = [note(), note()];
-  const field = keyField({ id, "aria-labelledby": `${id}-label`, onEnter: () => save.click() });
+  const field = keyField({ name: "key", "aria-labelledby": `${id}-label`, onEnter: () => save.click() });
   const save = button(t("action.save"), () => told(result, saveKey), { kind: "primary" });
   const test = button(t("action.test"), () => told(result, tryKey));
   const remove = button(t("action.delete"), () => told(result, removeKey), { kind: "danger" });
@@ -123,13 +124,13 @@ async function told(result, work) {
   try {
     await work();
   } catch (error) {
-    result.say("problem", reason(error));
+    result.say("problem", problemOf(error));
   }
 }
 
 /** How much is stored, and a way to be rid of it. */
-function storedRow(id) {
-  const [amount, result] = [h("span", { class: "sf-value", id }), note()];
+function storedRow() {
+  const [amount, result] = [h("span", { class: "sf-value" }), note()];
   let stored = null;
   const show = (answer) => {
     stored = answer;
@@ -149,16 +150,17 @@ function storedRow(id) {
 const sizes = ({ pictures, bytes }) => ({ n: pictures, size: formatBytes(bytes) });
 
 /** The list of models: when it was asked for, and a way to ask now. */
-function modelsRow(id) {
-  const [when, result] = [h("span", { class: "sf-value", id }), note()];
+function modelsRow() {
+  const [when, result] = [h("span", { class: "sf-value" }), note()];
   const show = ({ refreshed_at: at }) => (when.textContent = at ? t("models.at", { when: formatMoment(at, language()) }) : t("models.never"));
   const refresh = button(t("models.refresh"), () => told(result, async () => {
     result.say("hint", t("models.refreshing"));
-    const catalogue = await refreshModels();
-    show(catalogue);
-    result.say("good", t("models.refreshed", modelCounts(catalogue)));
+    const answer = await refreshModels();
+    catalogue.accept(answer);
+    show(answer);
+    result.say("good", t("models.refreshed", modelCounts(answer)));
   }));
-  told(result, async () => show(await getCatalogue()));
+  show(catalogue.current() ?? {});
   watch(refresh, (known) => (refresh.disabled = Boolean(known && obstacle(known, "refresh"))));
   return h("div", { class: "sf-control" }, h("div", { class: "sf-line" }, when, refresh), result.element);
 }

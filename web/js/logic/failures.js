@@ -36,11 +36,21 @@ export function chargedKey(charged) {
   return charged ? "failure.charged" : "failure.not_charged";
 }
 
-/** The message without the lines that the card shows in fields of their own. */
-export function linesOf(message, failure) {
-  const own = [failure.trace_id, failure.model].filter(Boolean);
-  const isOwn = (line) => /^(trace id|model|模型)\s*[:：]/i.test(line) && own.some((value) => line.includes(value));
-  return message.split("\n").map((line) => line.trim()).filter((line) => line && !isOwn(line));
+/**
+ * The message line by line, without what the card shows elsewhere: the title that the first line
+ * begins with, the model and the trace id.
+ */
+export function linesOf(message, title, failure) {
+  const elsewhere = [failure.model && /^(model|模型)\s*[:：]/i, failure.trace_id && /^trace id\s*[:：]/i].filter(Boolean);
+  const [first = "", ...rest] = message.split("\n").map((line) => line.trim());
+  return [withoutTitle(first, title), ...rest].filter((line) => line && !elsewhere.some((kind) => kind.test(line)));
+}
+
+/** "Refused (HTTP 400): bad size", "Refused" -> "HTTP 400: bad size". */
+function withoutTitle(line, title) {
+  if (!title || !line.startsWith(title)) return line;
+  const rest = line.slice(title.length).trim();
+  return rest.replace(/^[(（]([^)）]*)[)）]/, "$1").replace(/^[:：.。]\s*/, "");
 }
 
 function alike(a, b) {

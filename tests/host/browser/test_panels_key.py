@@ -1,0 +1,218 @@
+"""The key and the settings, in ComfyUI's own dialog: set, tried, deleted, and found nowhere else."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.comfy import Comfy
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Response
+
+Json = dict[str, Any]
+
+WORDS = {
+    "en": {"save": "Save", "test": "Test", "delete": "Delete", "in_use": "In use: …"},
+    "zh": {"save": "保存", "test": "测试", "delete": "删除", "in_use": "正在使用：…"},
+}
+PAGES = ("/settings", "/history", "/queue", "/object_info", "/system_stats", "/internal/logs/raw")
+
+
+@pytest.fixture(scope="module")
+def keyless(
+    tmp_path_factory: pytest.TempPathFactory, running_service: Simulator
+) -> Iterator[Comfy]:
+    """Start a ComfyUI whose environment has the service's address, but no key."""
+    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
+    comfy = Comfy(checkout, python, tmp_path_factory.mktemp("keyless"))
+    try:
+        comfy.start({"SILICONFLOW_BASE_URL": running_service.base_url})
+        yield comfy
+    finally:
+        comfy.stop()
+
+
+@pytest.fixture(autouse=True)
+def without_a_key(keyless: Comfy) -> None:
+    """Begin each test as a new user."""
+    settings_file(keyless).unlink(missing_ok=True)
+
+
+def settings_file(comfy: Comfy) -> Path:
+    return comfy.folder / "user" / "__siliconflow" / "settings.json"
+
+
+def stored(comfy: Comfy) -> Json:
+    file = settings_file(comfy)
+    content: Json = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return content
+
+
+def row(page: Page, name: str) -> Locator:
+    return page.page.locator(".sf-control").filter(has=page.page.locator(f'[name="{name}"]'))
+
+
+def field(page: Page, name: str) -> Locator:
+    return page.page.locator(f'.sf-control [name="{name}"]')
+
+
+def open_settings(page: Page) -> None:
+    page.command("SiliconFlow.OpenSettings")
+    field(page, "key").wait_for()
+
+
+def press(page: Page, name: str, label: str) -> None:
+    row(page, name).get_by_role("button", name=label, exact=True).click()
+
+
+def save_key(page: Page, key: str, language: str = "en") -> None:
+    open_settings(page)
+    field(page, "key").fill(key)
+    press(page, "key", WORDS[language]["save"])
+    row(page, "key").get_by_text(WORDS[language]["in_use"] + key[-4:]).wait_for()
+
+
+def drawn(page: Page, prompt: str) -> None:
+    """Put a node with a preview on the canvas."""
+    node, preview = page.add("SiliconFlowTextToImage"), page.add("PreviewImage", (700, 200))
+    page.js(
+        "([a, b]) => { const g = app.graph; g.getNodeById(a).connect(0, g.getNodeById(b), 0); }",
+        [node, preview],
+    )
+    page.change(node, "model", "Kwai-Kolors/Kolors")
+    page.change(node, "prompt", prompt)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_key_is_tried_stored_and_deleted(
+    open_page: Callable[..., Page], keyless: Comfy, running_service: Simulator, language: str
+) -> None:
+    words, key = WORDS[language], running_service.key
+    page = open_page(language=language, on=keyless)
+    open_settings(page)
+    field(page, "key").fill(key)
+    press(page, "key", words["test"])
+    row(page, "key").get_by_text("simulator").wait_for()
+    assert stored(keyless) == {}
+
+    press(page, "key", words["save"])
+    row(page, "key").get_by_text(words["in_use"] + key[-4:]).wait_for()
+    assert stored(keyless)["api_key"] == key
+    assert stat.S_IMODE(settings_file(keyless).stat().st_mode) == 0o600
+    assert field(page, "key").input_value() == ""
+
+    press(page, "key", words["delete"])
+    page.page.locator('.p-dialog, [role="alertdialog"], [role="dialog"]').last.get_by_role(
+        "button", name=words["delete"], exact=True
+    ).click()
+    row(page, "key").get_by_text("cloud.siliconflow.cn/account/ak").wait_for()
+    assert "api_key" not in stored(keyless)
+
+
+def test_a_wrong_key_is_told_from_a_right_one(
+    open_page: Callable[..., Page], keyless: Comfy
+) -> None:
+    page = open_page(on=keyless)
+    open_settings(page)
+    field(page, "key").fill("sk-of-somebody-else")
+    press(page, "key", "Test")
+    row(page, "key").get_by_text("does not accept this key").wait_for()
+
+
+def test_the_key_is_in_nothing_that_page_and_server_hold(
+    open_page: Callable[..., Page], keyless: Comfy, running_service: Simulator, look: str
+) -> None:
+    key, answers = running_service.key, []
+    page = open_page(look, on=keyless)
+    page.page.on("response", lambda answer: answers.append((answer.url, body_of(answer))))
+    save_key(page, key)
+    press(page, "key", "Test")
+    row(page, "key").get_by_text("simulator").wait_for()
+    page.page.keyboard.press("Escape")
+    page.settle()
+    drawn(page, f"A kite, {look}")
+    assert page.run().status == "success"
+
+    held = {
+        "elements": page.page.content(),
+        "fields": json.dumps(
+            page.js("() => [...document.querySelectorAll('input, textarea')].map(e => e.value)")
+        ),
+        "storage": page.js("() => JSON.stringify([{...localStorage}, {...sessionStorage}])"),
+        "prompt": json.dumps(page.exported()),
+        "workflow": json.dumps(page.saved()),
+        "console": "\n".join(page.console),
+        **{path: keyless.get(path).text for path in PAGES},
+        **dict(answers),
+    }
+    assert "SiliconFlowTextToImage" in held["workflow"]
+    assert any("/siliconflow/settings" in name for name in held)
+    assert [name for name, text in held.items() if key in text] == []
+    files = [file for file in keyless.files() if key.encode() in file.read_bytes()]
+    assert files == [settings_file(keyless)]
+
+
+def body_of(answer: Response) -> str:
+    """Give what a route answered; pictures and what the page left unread have no text."""
+    try:
+        return answer.text()
+    except Exception:  # noqa: BLE001 - Playwright raises its own base class for all of these
+        return ""
+
+
+def test_a_setting_is_stored_by_the_pack_and_not_by_comfyui(
+    open_page: Callable[..., Page], keyless: Comfy
+) -> None:
+    page = open_page(on=keyless)
+    open_settings(page)
+    number = field(page, "max_parallel")
+    number.fill("3")
+    number.press("Enter")
+    row(page, "max_parallel").get_by_text("Saved").wait_for()
+    field(page, "reuse").click()
+    row(page, "reuse").get_by_text("Saved").wait_for()
+    field(page, "site").select_option("com")
+    row(page, "site").get_by_text("Saved").wait_for()
+    assert stored(keyless) == {"max_parallel": 3, "reuse": False, "site": "com"}
+    assert not [name for name in keyless.get("/settings").json() if "SiliconFlow" in name]
+
+
+@pytest.mark.parametrize("typed", ["0", "-1", "many", ""])
+def test_a_number_that_cannot_be_used_is_told_and_put_back(
+    open_page: Callable[..., Page], keyless: Comfy, typed: str
+) -> None:
+    page = open_page(on=keyless)
+    open_settings(page)
+    number = field(page, "max_parallel")
+    number.fill(typed)
+    number.press("Enter")
+    row(page, "max_parallel").locator(".sf-is-problem").wait_for()
+    assert number.input_value() == "8"
+    assert stored(keyless) == {}
+
+
+def test_a_second_page_shows_what_the_first_one_changed(
+    open_page: Callable[..., Page], keyless: Comfy, running_service: Simulator
+) -> None:
+    first, second = open_page(on=keyless), open_page(on=keyless)
+    open_settings(second)
+    save_key(first, running_service.key)
+    row(second, "key").get_by_text("In use: …" + running_service.key[-4:]).wait_for()
+
+
+def test_what_the_environment_decides_cannot_be_changed_here(
+    open_page: Callable[..., Page], comfy: Comfy
+) -> None:
+    page = open_page(on=comfy)
+    open_settings(page)
+    row(page, "key").get_by_text("SILICONFLOW_API_KEY").wait_for()
+    assert field(page, "key").is_disabled()
+    assert row(page, "key").get_by_role("button", name="Delete").is_hidden()
