@@ -18,7 +18,14 @@ QUOTED = re.compile(r'"([a-z_]+\.[A-Za-z_.]+)"')
 MADE = re.compile(r"`([a-z_]+\.)\$\{")
 HOLE = re.compile(r"\{(\w+)\}")
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-SAME_IN_BOTH = {"app.name", "key.placeholder", "failure.trace", "failure.times", "jobs.tab"}
+SAME_IN_BOTH = {
+    "app.name",
+    "key.placeholder",
+    "failure.trace",
+    "failure.times",
+    "jobs.tab",
+    "jobs.label",
+}
 SAME_IN_BOTH |= {"jobs.workflow_name", "jobs.announce", "unit.gib", "format.png"}
 
 

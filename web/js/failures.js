@@ -60,11 +60,23 @@ function dismiss(failure) {
   draw();
 }
 
-/** What the user queues anew makes what went wrong before a thing of the past. */
-function clear() {
-  if (state === NOTHING) return;
-  state = NOTHING;
-  draw();
+/** Whether the queue has run empty since the last run began. */
+let wasIdle = true;
+
+/**
+ * A run that begins after the queue was empty makes what went wrong before a thing of the past. The
+ * runs of one batch do not: nobody has read yet why the first of them failed.
+ */
+function begin() {
+  if (wasIdle && state !== NOTHING) {
+    state = NOTHING;
+    draw();
+  }
+  wasIdle = false;
+}
+
+function hearQueue({ detail }) {
+  if (detail?.exec_info?.queue_remaining === 0) wasIdle = true;
 }
 
 /**
@@ -82,6 +94,7 @@ app.registerExtension({
   setup() {
     listen("failed", hear);
     api.addEventListener("execution_error", hushHost);
-    api.addEventListener("promptQueued", clear);
+    api.addEventListener("execution_start", begin);
+    api.addEventListener("status", hearQueue);
   },
 });

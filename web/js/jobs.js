@@ -174,7 +174,7 @@ app.registerExtension({
   name: "SiliconFlow.Jobs",
   setup() {
     // `siliconflow` is the balance's: the frontend watches what its tabs hold.
-    const texts = { title: t("jobs.tab"), tooltip: t("jobs.tooltip") };
+    const texts = { title: t("jobs.tab"), label: t("jobs.label"), tooltip: t("jobs.tooltip") };
     app.extensionManager.registerSidebarTab({ id: JOBS_TAB, icon: "sf-tab-icon", ...texts, type: "custom", render, destroy, iconBadge: null, siliconflow: { badge: null } });
     listen("jobs", hear);
     api.addEventListener("reconnected", () => view && load());

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from comfyui_siliconflow.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.comfy import Comfy
 
@@ -83,6 +84,20 @@ def open_page(comfy: Comfy, browser: Browser) -> Iterator[Callable[..., Page]]:
     for page in pages:
         page.close()
     assert [error for page in pages for error in page.errors] == []
+
+
+@pytest.fixture(scope="module")
+def keyless(
+    tmp_path_factory: pytest.TempPathFactory, running_service: Simulator
+) -> Iterator[Comfy]:
+    """Start a ComfyUI whose environment has the service's address, but no key."""
+    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
+    comfy = Comfy(checkout, python, tmp_path_factory.mktemp("keyless"))
+    try:
+        comfy.start({"SILICONFLOW_BASE_URL": running_service.base_url})
+        yield comfy
+    finally:
+        comfy.stop()
 
 
 @pytest.fixture

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 from comfyui_siliconflow.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.panels import (
+    draw,
+    forgive_refusals,
+    settings_file,
+    stored,
+)
 from comfyui_siliconflow.tests.host.comfy import Comfy
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Response
-
-Json = dict[str, Any]
 
 WORDS = {
     "en": {"save": "Save", "test": "Test", "delete": "Delete", "in_use": "In use: …"},
@@ -26,34 +28,10 @@ WORDS = {
 PAGES = ("/settings", "/history", "/queue", "/object_info", "/system_stats", "/internal/logs/raw")
 
 
-@pytest.fixture(scope="module")
-def keyless(
-    tmp_path_factory: pytest.TempPathFactory, running_service: Simulator
-) -> Iterator[Comfy]:
-    """Start a ComfyUI whose environment has the service's address, but no key."""
-    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
-    comfy = Comfy(checkout, python, tmp_path_factory.mktemp("keyless"))
-    try:
-        comfy.start({"SILICONFLOW_BASE_URL": running_service.base_url})
-        yield comfy
-    finally:
-        comfy.stop()
-
-
 @pytest.fixture(autouse=True)
 def without_a_key(keyless: Comfy) -> None:
     """Begin each test as a new user."""
     settings_file(keyless).unlink(missing_ok=True)
-
-
-def settings_file(comfy: Comfy) -> Path:
-    return comfy.folder / "user" / "__siliconflow" / "settings.json"
-
-
-def stored(comfy: Comfy) -> Json:
-    file = settings_file(comfy)
-    content: Json = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    return content
 
 
 def row(page: Page, name: str) -> Locator:
@@ -80,17 +58,6 @@ def save_key(page: Page, key: str, language: str = "en") -> None:
     row(page, "key").get_by_text(WORDS[language]["in_use"] + key[-4:]).wait_for()
 
 
-def drawn(page: Page, prompt: str) -> None:
-    """Put a node with a preview on the canvas."""
-    node, preview = page.add("SiliconFlowTextToImage"), page.add("PreviewImage", (700, 200))
-    page.js(
-        "([a, b]) => { const g = app.graph; g.getNodeById(a).connect(0, g.getNodeById(b), 0); }",
-        [node, preview],
-    )
-    page.change(node, "model", "Kwai-Kolors/Kolors")
-    page.change(node, "prompt", prompt)
-
-
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_a_key_is_tried_stored_and_deleted(
     open_page: Callable[..., Page], keyless: Comfy, running_service: Simulator, language: str
@@ -110,7 +77,9 @@ def test_a_key_is_tried_stored_and_deleted(
     assert field(page, "key").input_value() == ""
 
     press(page, "key", words["delete"])
-    page.page.locator(".p-dialog, [role=dialog]").get_by_text(words["delete"], exact=True).last.click()
+    page.page.locator(".p-dialog, [role=dialog]").get_by_text(
+        words["delete"], exact=True
+    ).last.click()
     row(page, "key").get_by_text("cloud.siliconflow.cn/account/ak").wait_for()
     assert "api_key" not in stored(keyless)
 
@@ -123,6 +92,7 @@ def test_a_wrong_key_is_told_from_a_right_one(
     field(page, "key").fill("sk-of-somebody-else")
     press(page, "key", "Test")
     row(page, "key").get_by_text("does not accept this key").wait_for()
+    forgive_refusals(page)
 
 
 def test_the_key_is_in_nothing_that_page_and_server_hold(
@@ -136,7 +106,7 @@ def test_the_key_is_in_nothing_that_page_and_server_hold(
     row(page, "key").get_by_text("simulator").wait_for()
     page.page.keyboard.press("Escape")
     page.settle()
-    drawn(page, f"A kite, {look}")
+    draw(page, f"A kite, {look}")
     assert page.run().status == "success"
 
     held = {

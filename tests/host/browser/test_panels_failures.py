@@ -1,0 +1,90 @@
+"""A failure of ours is read at once: what happened, whether it was paid, the trace id to copy."""
+
+from __future__ import annotations
+
+import pytest
+from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.panels import draw
+
+CARD = ".sf-failure"
+NEXT_SEED = "id => { app.graph.getNodeById(id).widgets.find(w => w.name === 'seed').value += 1 }"
+
+
+@pytest.fixture
+def node(page: Page) -> int:
+    """Put a node on the canvas whose seed the test changes itself."""
+    return draw(page, "A picture that will not come", control_after_generate="fixed")
+
+
+def test_a_failure_is_shown_in_full_and_once(page: Page, node: int, service: Simulator) -> None:
+    service.fail(400)
+    assert page.run().status == "error"
+    card = page.page.locator(CARD)
+    card.wait_for()
+    trace = service.generations[-1].trace_id
+    said = card.inner_text()
+    assert "SiliconFlow refused the request" in said
+    assert "Not charged" in said
+    assert "Kolors" in said
+    assert said.count(trace) == 1
+    assert not [text for text in page.dialogs() if trace in text], "ComfyUI's dialog repeats it"
+    assert node in page.ids()
+
+
+@pytest.mark.usefixtures("node")
+def test_the_trace_id_is_copied(page: Page, service: Simulator) -> None:
+    service.fail(400)
+    page.run()
+    page.page.locator(CARD).get_by_role("button", name="Copy trace id").click()
+    page.settle()
+    assert page.js("() => navigator.clipboard.readText()") == service.generations[-1].trace_id
+
+
+@pytest.mark.parametrize("language", ["zh"])
+@pytest.mark.parametrize("look", ["classic"])
+@pytest.mark.usefixtures("node")
+def test_it_is_told_in_chinese(page: Page, service: Simulator) -> None:
+    service.fail(400)
+    page.run()
+    said = page.page.locator(CARD).inner_text()
+    assert "SiliconFlow 拒绝了这次请求" in said
+    assert "未扣费" in said
+
+
+@pytest.mark.parametrize("look", ["classic"])
+@pytest.mark.usefixtures("node")
+def test_what_may_have_been_paid_is_said(page: Page, service: Simulator) -> None:
+    service.fail(500)
+    page.run()
+    page.page.locator(CARD).get_by_text("May have been charged", exact=True).wait_for()
+
+
+@pytest.mark.parametrize("look", ["classic"])
+@pytest.mark.usefixtures("node")
+def test_a_wrong_key_can_be_mended_from_the_card(page: Page, service: Simulator) -> None:
+    service.fail(401)
+    page.run()
+    page.page.locator(CARD).get_by_role("button", name="Set API key").click()
+    page.page.locator("dialog.sf-dialog").get_by_text("SILICONFLOW_API_KEY").wait_for()
+    assert page.page.locator(CARD).count() == 0
+
+
+@pytest.mark.parametrize("look", ["classic"])
+@pytest.mark.usefixtures("node")
+def test_queueing_again_takes_the_old_cards_away(page: Page, service: Simulator) -> None:
+    service.fail(400)
+    page.run()
+    page.page.locator(CARD).wait_for()
+    assert page.run().status == "success"
+    assert page.page.locator(CARD).count() == 0
+
+
+@pytest.mark.parametrize("look", ["classic"])
+def test_many_failures_do_not_pile_up(page: Page, service: Simulator) -> None:
+    for at in range(6):
+        draw(page, f"A picture {at} that will not come, {service.base_url}")
+    service.fail(400, times=6)
+    assert page.run().status == "error"
+    page.page.locator(CARD).first.wait_for()
+    assert page.page.locator(CARD).count() <= 3

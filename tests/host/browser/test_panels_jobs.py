@@ -1,0 +1,187 @@
+"""The list of today's jobs, live: running, waiting, done, reused, failed, and onto the canvas."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.panels import draw
+from comfyui_siliconflow.tests.host.comfy import Comfy
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator
+
+STATES = {
+    "en": {"done": "Done", "reused": "Reused, nothing paid", "failed": "Failed"},
+    "zh": {"done": "完成", "reused": "已复用，未扣费", "failed": "失败"},
+}
+
+
+@pytest.fixture
+def prompt() -> str:
+    """Give a prompt that nobody has paid for."""
+    return f"A kite {secrets.token_hex(4)}"
+
+
+def show_jobs(page: Page) -> None:
+    page.command("SiliconFlow.ShowJobs")
+    page.page.locator(".sf-jobs").wait_for()
+
+
+def card(page: Page, prompt: str, state: str) -> Locator:
+    """Wait for the newest job with this prompt to be in a state."""
+    found = page.page.locator(f".sf-job-{state}", has_text=prompt).first
+    found.wait_for(timeout=30_000)
+    return found
+
+
+def test_an_empty_list_says_what_it_is_for(open_page: Callable[..., Page], keyless: Comfy) -> None:
+    page = open_page(language="zh", on=keyless)
+    show_jobs(page)
+    page.page.get_by_role("heading", name="今天还没有任务").wait_for()
+    page.page.locator(".sf-empty").get_by_role("button", name="设置 API 密钥").click()
+    page.page.locator("dialog.sf-dialog").wait_for()
+
+
+@pytest.mark.parametrize(("look", "language"), [("classic", "zh"), ("nodes2", "en")])
+def test_a_job_is_followed_from_its_beginning_to_its_end(
+    page: Page, service: Simulator, prompt: str, language: str
+) -> None:
+    words = STATES[language]
+    service.latency = 2.0
+    draw(page, prompt, control_after_generate="fixed")
+    show_jobs(page)
+    page.queue()
+    running = card(page, prompt, "running")
+    first = running.locator(".sf-job-state").inner_text()
+    page.settle(5)
+    assert running.locator(".sf-job-state").inner_text() != first, "the seconds stand still"
+    done = card(page, prompt, "done")
+    assert words["done"] in done.inner_text()
+    picture = done.locator("img")
+    picture.wait_for()
+    assert picture.evaluate("async image => { await image.decode(); return image.naturalWidth }")
+
+    page.clear()
+    draw(page, prompt, control_after_generate="fixed")
+    assert page.run().status == "success"
+    assert words["reused"] in card(page, prompt, "reused").inner_text()
+
+
+@pytest.mark.parametrize("look", ["classic"])
+def test_a_failed_job_says_why_and_gives_its_trace_id(
+    page: Page, service: Simulator, prompt: str
+) -> None:
+    show_jobs(page)
+    draw(page, prompt)
+    service.fail(400)
+    page.run()
+    failed = card(page, prompt, "failed")
+    assert "SiliconFlow refused the request" in failed.inner_text()
+    failed.get_by_role("button", name="Copy trace id").click()
+    page.settle()
+    assert page.js("() => navigator.clipboard.readText()") == service.generations[-1].trace_id
+
+
+@pytest.mark.parametrize("look", ["nodes2"])
+def test_a_wait_for_the_limit_is_counted_down_and_can_be_cancelled(
+    page: Page, service: Simulator, prompt: str, comfy: Comfy
+) -> None:
+    service.fail(429, headers={"Retry-After": "45"}, limit="IPM")
+    show_jobs(page)
+    draw(page, prompt)
+    page.queue()
+    waiting = card(page, prompt, "waiting")
+    assert "Rate limit: 0:" in waiting.inner_text()
+    first = waiting.locator(".sf-state").inner_text()
+    page.settle(6)
+    assert waiting.locator(".sf-state").inner_text() < first
+    comfy.post("/interrupt", {})
+    assert "Cancelled" in card(page, prompt, "cancelled").inner_text()
+
+
+def test_a_picture_is_put_on_the_canvas_and_loads(page: Page, prompt: str, look: str) -> None:
+    draw(page, prompt)
+    assert page.run().status == "success"
+    page.clear()
+    show_jobs(page)
+    card(page, prompt, "done").get_by_role("button", name="Put on canvas").last.click()
+    page.wait_for("() => app.graph.nodes.some(n => n.type === 'LoadImage')")
+    (loader,) = page.ids("LoadImage")
+    assert str(page.values(loader)["image"]).startswith("siliconflow/")
+    preview = page.add("PreviewImage", (900, 200))
+    connect = (
+        "([a, b]) => { const g = app.graph; g.getNodeById(a).connect(0, g.getNodeById(b), 0) }"
+    )
+    page.js(connect, [loader, preview])
+    assert page.run().status == "success", look
+
+
+@pytest.mark.parametrize("look", ["classic"])
+def test_the_workflow_that_made_a_picture_opens_again(page: Page, prompt: str) -> None:
+    draw(page, prompt)
+    assert page.run().status == "success"
+    page.clear()
+    show_jobs(page)
+    card(page, prompt, "done").get_by_role("button", name="Open workflow").click()
+    page.wait_for("() => app.graph.nodes.some(n => n.type === 'SiliconFlowTextToImage')")
+    (node,) = page.ids("SiliconFlowTextToImage")
+    assert page.values(node)["prompt"] == prompt
+
+
+@pytest.mark.parametrize("look", ["classic"])
+def test_the_list_is_walked_with_the_keyboard(page: Page, prompt: str) -> None:
+    for at in (1, 2):
+        draw(page, f"{prompt} {at}")
+        assert page.run().status == "success"
+        page.clear()
+    show_jobs(page)
+    card(page, prompt, "done")
+    jobs = page.page.locator(".sf-job")
+    assert page.page.locator(".sf-job[tabindex='0']").count() == 1
+    jobs.nth(0).focus()
+    page.page.keyboard.press("ArrowDown")
+    assert jobs.nth(1).evaluate("job => job === document.activeElement")
+    page.page.keyboard.press("Tab")
+    assert jobs.nth(1).evaluate("job => job.contains(document.activeElement)")
+    page.page.keyboard.press("Home")
+    assert jobs.nth(0).evaluate("job => job === document.activeElement")
+
+
+@pytest.mark.parametrize("look", ["classic"])
+def test_the_balance_is_shown_after_a_run_and_can_be_turned_off(
+    page: Page, prompt: str, service: Simulator
+) -> None:
+    draw(page, prompt)
+    assert page.run().status == "success"
+    shown = page.page.locator(".sf-balance-button")
+    shown.wait_for()
+    assert shown.inner_text().strip() == f"¥{service.balance:,.2f}"
+    try:
+        page.command("SiliconFlow.OpenSettings")
+        page.page.locator('.sf-control [name="show_balance"]').click()
+        shown.wait_for(state="hidden")
+    finally:
+        page.comfy.post("/siliconflow/settings", {"show_balance": True})
+
+
+@pytest.mark.parametrize("look", ["classic"])
+def test_what_is_stored_is_counted_and_cleared_when_the_user_agrees(
+    page: Page, prompt: str
+) -> None:
+    draw(page, prompt)
+    assert page.run().status == "success"
+    page.command("SiliconFlow.OpenSettings")
+    clear = page.page.get_by_role("button", name="Clear…")
+    clear.scroll_into_view_if_needed()
+    row = page.page.locator(".sf-control").filter(has=clear)
+    row.get_by_text("picture").wait_for()
+    clear.click()
+    page.page.locator(".p-dialog, [role=dialog]").get_by_text("Delete", exact=True).last.click()
+    row.get_by_text("Cleared.").wait_for()
+    assert row.get_by_text("Nothing").count() == 1
+    assert page.comfy.get("/siliconflow/stored").json()["pictures"] == 0
