@@ -64,10 +64,11 @@ function bound(name, element, { event, read, show, beside }) {
   const below = note();
   const root = h("div", { class: "sf-control" }, h("div", { class: "sf-line" }, element, beside), below.element);
   let known;
-  const refresh = (settings, error) => {
+  const refresh = (settings) => {
     const why = settings && obstacle(settings, name);
     element.disabled = !settings || !(name in settings.values) || Boolean(why);
-    if (error) return below.say("problem", t("settings.unreachable", { reason: reason(error) }));
+    // Without settings the row of the key, the first of all, says why.
+    if (!settings) return;
     if (why) below.say("hint", t(why.key, why.values));
     known = settings;
     if (name in settings.values) show(settings.values[name], settings);

@@ -9,7 +9,7 @@ import { openKeyDialog } from "./key_dialog.js";
 import { counts, needsClock, nextPlace, stateText, withAnswer, withJob } from "./logic/jobs.js";
 import { shortModel } from "./logic/format.js";
 import { JOBS_TAB, button, h, icon, reason, run, t } from "./page.js";
-import { watch } from "./state.js";
+import { settings, watch } from "./state.js";
 
 const TOGGLE = `Workspace.ToggleSidebarTab.${JOBS_TAB}`;
 const PAGE = 60;
@@ -38,6 +38,8 @@ async function load() {
   const arrived = new Set();
   loading = arrived;
   try {
+    const { read_only: isShared } = await settings();
+    if (isShared) return shared();
     const answer = await getJobs();
     ahead = answer.now - Date.now() / 1000;
     jobs = withAnswer(jobs, answer.jobs, arrived);
@@ -69,6 +71,11 @@ function showCount() {
 function announce(job) {
   const [key, values] = stateText({ ...job, waits_until: null }, now());
   view.live.textContent = t("jobs.announce", { model: shortModel(job.model), state: t(key, values) });
+}
+
+/** Several users, one ledger: there is nothing to show, and nothing went wrong. */
+function shared() {
+  view?.rest.replaceChildren(h("div", { class: "sf-empty" }, icon("users"), h("p", {}, t("jobs.shared"))));
 }
 
 /** Many events in a moment become one drawing. */

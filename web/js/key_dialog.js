@@ -5,7 +5,7 @@ import { note } from "./controls.js";
 import { openDialog } from "./dialog.js";
 import { keyField, problemOf } from "./key_field.js";
 import { formatMoney } from "./logic/format.js";
-import { KEY_PAGES, button, h, icon, link, reason, run, t } from "./page.js";
+import { KEY_PAGES, button, h, icon, link, run, t, trouble } from "./page.js";
 import { accept, change, settings } from "./state.js";
 
 /** Refusals that say nothing about the key itself: it may be stored untested. */
@@ -22,7 +22,7 @@ export async function openKeyDialog(kind = "") {
     const known = await settings();
     showForm(dialog, known, kind);
   } catch (error) {
-    dialog.fill(titleOf(kind), h("p", { class: "sf-note sf-is-problem" }, t("settings.unreachable", { reason: reason(error) })));
+    dialog.fill(titleOf(kind), h("p", { class: "sf-note sf-is-problem" }, trouble(error)));
   }
 }
 

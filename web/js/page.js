@@ -12,6 +12,9 @@ export const t = (key, values) => sentence(TEXTS, language(), key, values);
 /** What to tell of an error: the route's own words in the user's language. */
 export const reason = (error) => choose(error?.pair, language(), error?.message ?? String(error));
 
+/** What to tell when there are no settings: the pack's own words, or that nobody answered. */
+export const trouble = (error) => (error?.pair ? reason(error) : t("settings.unreachable", { reason: reason(error) }));
+
 /** The text of a pair {en, zh}. */
 export const said = (pair, fallback) => choose(pair, language(), fallback);
 

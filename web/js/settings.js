@@ -6,8 +6,8 @@ import { clearStored, deleteKey, getStored, refreshModels, setKey, testKey } fro
 import { choiceFor, note, numberFor, switchFor } from "./controls.js";
 import { keyField, problemOf } from "./key_field.js";
 import { formatBytes, formatMoment, formatMoney } from "./logic/format.js";
-import { modelCounts, obstacle } from "./logic/settings.js";
-import { KEY_PAGES, button, confirmed, h, language, link, reason, t, withElements } from "./page.js";
+import { modelCounts } from "./logic/settings.js";
+import { KEY_PAGES, button, confirmed, h, language, link, t, trouble, withElements } from "./page.js";
 import { accept, follow, settings, watch } from "./state.js";
 import { TEXTS } from "./texts.js";
 
@@ -96,7 +96,7 @@ function keyRow(id) {
 }
 
 function showKey(known, error, { state, field, save, test, remove }) {
-  if (error) return state.say("problem", t("settings.unreachable", { reason: reason(error) }));
+  if (error) return state.say("problem", trouble(error));
   const { key } = known;
   const decided = key.source === "environment";
   for (const element of [field.element, save]) element.disabled = known.read_only || decided;
@@ -143,7 +143,10 @@ function storedRow() {
     show(await clearStored());
     result.say("good", t("stored.cleared"));
   }), { kind: "danger", disabled: true });
-  told(result, async () => show(await getStored()));
+  told(result, async () => {
+    if ((await settings()).read_only) return result.say("hint", t("settings.read_only"));
+    show(await getStored());
+  });
   return h("div", { class: "sf-control" }, h("div", { class: "sf-line" }, amount, clear), result.element);
 }
 
@@ -161,7 +164,6 @@ function modelsRow() {
     result.say("good", t("models.refreshed", modelCounts(answer)));
   }));
   show(catalogue.current() ?? {});
-  watch(refresh, (known) => (refresh.disabled = Boolean(known && obstacle(known, "refresh"))));
   return h("div", { class: "sf-control" }, h("div", { class: "sf-line" }, when, refresh), result.element);
 }
 

@@ -1,4 +1,4 @@
-"""The key and the settings, in ComfyUI's own dialog: set, tried, deleted, and found nowhere else."""
+"""The key and the settings in ComfyUI's own dialog: set, tried, deleted, found nowhere else."""
 
 from __future__ import annotations
 
