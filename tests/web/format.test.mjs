@@ -11,8 +11,9 @@ test("sizes are short", () => {
 });
 
 test("seconds show tenths while they are few, and minutes when they are many", () => {
-  assert.deepEqual([0, 4.26, 9.99, 12.6, 59.96, 75, 3675].map(format.formatSeconds), ["0.0 s", "4.3 s", "10.0 s", "13 s", "1:00", "1:15", "1:01:15"]);
-  assert.deepEqual([null, undefined, NaN].map(format.formatSeconds), ["", "", ""]);
+  assert.deepEqual([0, 4.26, 9.99, 12.6, 59.96, 75, 3675].map((seconds) => format.formatSeconds(seconds)), ["0.0 s", "4.3 s", "10.0 s", "13 s", "1:00", "1:15", "1:01:15"]);
+  assert.equal(format.formatSeconds(3.4, "秒"), "3.4 秒");
+  assert.deepEqual([null, undefined, NaN].map((seconds) => format.formatSeconds(seconds)), ["", "", ""]);
 });
 
 test("a countdown never goes below zero", () => {

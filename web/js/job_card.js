@@ -32,7 +32,7 @@ export function jobCard(job, now, before) {
   const tick = () => {
     const [key, values] = stateText(job, now());
     state.textContent = t(key, values);
-    seconds.textContent = formatSeconds(secondsOf(job, now()));
+    seconds.textContent = formatSeconds(secondsOf(job, now()), t("unit.seconds"));
   };
   const same = JSON.stringify(job);
   tick();

@@ -52,7 +52,7 @@ def test_a_job_is_followed_from_its_beginning_to_its_end(
     page: Page, service: Simulator, comfy: Comfy, prompt: str, language: str
 ) -> None:
     words = STATES[language]
-    service.latency = 2.0
+    service.latency = 6.0
     draw(page, prompt, control_after_generate="fixed")
     show_jobs(page)
     page.queue()

@@ -11,9 +11,9 @@ export function formatBytes(bytes) {
 }
 
 /** 4.26 -> "4.3 s", 75 -> "1:15". */
-export function formatSeconds(seconds) {
+export function formatSeconds(seconds, unit = "s") {
   if (seconds == null || !Number.isFinite(seconds)) return "";
-  if (seconds < 59.95) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  if (seconds < 59.95) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} ${unit}`;
   return formatCountdown(seconds);
 }
 
