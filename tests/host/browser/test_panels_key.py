@@ -131,7 +131,7 @@ def test_the_key_is_in_nothing_that_page_and_server_hold(
 def body_of(answer: Response) -> str:
     """Give what a route answered; pictures and what the page left unread have no text."""
     try:
-        return answer.text()
+        return str(answer.text())
     except Exception:  # noqa: BLE001 - Playwright raises its own base class for all of these
         return ""
 
