@@ -1,35 +1,40 @@
-"""The account: its balance, what pictures cost, and how many it may ask for in a minute."""
+"""The account: its balance, what a call costs, and how much it may ask for in a minute."""
 
 from __future__ import annotations
 
 import threading
-from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from .answers import Refused, answer_json, rate_limited
+from .limits import PerModel, Window, for_model
 from .log import Charge
 
-WINDOW = 60.0
-
-PerModel = float | Mapping[str, float]
+LIMITS = ("IPM", "RPM", "TPM")
 
 
-def for_model(setting: PerModel | None, model: str) -> float | None:
-    """Read a setting that is one number, or a number per model where `*` stands for the rest."""
-    if isinstance(setting, Mapping):
-        return setting.get(model, setting.get("*"))
-    return setting
+@dataclass(frozen=True)
+class Want:
+    """What a call asks of the account: pictures, or a call of another kind with its tokens."""
+
+    model: str
+    kind: str
+    pictures: int = 0
+    tokens: int = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What is counted against which limit; pictures have one of their own."""
+        return {"IPM": self.pictures} if self.pictures else {"RPM": 1, "TPM": self.tokens}
 
 
 @dataclass(frozen=True)
 class Hold:
-    """Pictures that were let in: their money is set aside until they are made or fail."""
+    """A call that was let in: its money is set aside until it is done or fails."""
 
-    model: str
-    pictures: int
+    want: Want
     amount: Decimal
 
 
@@ -40,41 +45,41 @@ class Account:
         self,
         balance: Decimal,
         price: Decimal,
-        ipm: PerModel | None,
+        call_price: Decimal,
         clock: Callable[[], float],
     ) -> None:
-        """Open the account; `ipm` None means that no rate limit applies."""
+        """Open the account: no limit applies until `limits` holds one."""
         self.balance = balance
         self.price = price
-        self.ipm = ipm
+        self.call_price = call_price
+        self.limits: dict[str, PerModel | None] = dict.fromkeys(LIMITS)
         self.charges: list[Charge] = []
-        self._clock = clock
         self._held = Decimal(0)
-        self._made: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._windows = {name: Window(clock) for name in LIMITS}
         self._lock = threading.Lock()
 
-    def admit(self, model: str, pictures: int) -> Hold:
-        """Let a request in, or refuse it: 403 without enough money, 429 above the rate limit."""
+    def admit(self, want: Want) -> Hold:
+        """Let a call in, or refuse it: 403 without enough money, 429 above a rate limit."""
         with self._lock:
-            amount = self.price * pictures
+            amount = self.price * want.pictures if want.pictures else self.call_price
             if self.balance - self._held < amount:
                 # A used-up balance shows as the bare string, not as an object with a code.
                 raise Refused(answer_json(403, "Forbidden"))
-            self._count(model, pictures)
+            self._count(want)
             self._held += amount
-        return Hold(model, pictures, amount)
+        return Hold(want, amount)
 
-    def _count(self, model: str, pictures: int) -> None:
-        limit, now, made = for_model(self.ipm, model), self._clock(), self._made[model]
-        while made and made[0] <= now - WINDOW:
-            made.popleft()
-        if limit is not None and len(made) + pictures > limit:
-            raise Refused(rate_limited("IPM"))
-        made.extend([now] * pictures)
+    def _count(self, want: Want) -> None:
+        for name, count in want.counts.items():
+            limit = for_model(self.limits[name], want.model, want.kind)
+            if not self._windows[name].has_room(want.model, count, limit):
+                raise Refused(rate_limited(name))
+        for name, count in want.counts.items():
+            self._windows[name].add(want.model, count)
 
     def charge(self, hold: Hold, trace_id: str) -> Charge:
-        """Take the money for pictures that were made."""
-        charge = Charge(trace_id, hold.model, hold.pictures, hold.amount)
+        """Take the money for what was made."""
+        charge = Charge(trace_id, hold.want.model, hold.want.pictures, hold.amount)
         with self._lock:
             self._held -= hold.amount
             self.balance -= hold.amount
@@ -82,7 +87,7 @@ class Account:
         return charge
 
     def release(self, hold: Hold) -> None:
-        """Give back the money of pictures that were never made."""
+        """Give back the money of what was never made."""
         with self._lock:
             self._held -= hold.amount
 

@@ -20,6 +20,11 @@ CONTENT_TYPES: dict[str, str] = {
     "html": "text/html",
     "empty": "text/plain",
 }
+OVERLOADED = {
+    "code": 50505,
+    "message": "Model service overloaded. Please try again later.",
+    "data": None,
+}
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,19 @@ def rate_limited(limit: str) -> Answer:
     return answer_json(429, {"message": message, "data": ""})
 
 
+def too_large(message: str) -> Answer:
+    """413 for more text than a model reads, as clients report it."""
+    return answer_json(413, {"code": 20042, "message": message, "data": None})
+
+
+def not_a_vision_model() -> Answer:
+    """400 for a picture sent to a model that reads text only, as clients report it."""
+    message = "The model is not a VLM (Vision Language Model). Please use text-only prompts."
+    return answer_json(400, {"code": 20041, "message": message, "data": None})
+
+
 def documented(status: int) -> Answer:
     """Return what the documents show for a status; an empty body where they show nothing."""
-    overloaded = "Model service overloaded. Please try again later."
     shown = {
         400: bad_parameter("The parameter is invalid. Please check again."),
         401: answer_json(401, "Invalid token"),
@@ -85,7 +100,7 @@ def documented(status: int) -> Answer:
         404: no_such_page(),
         429: rate_limited("TPM"),
         500: answer_text(500, "unknown error"),
-        503: answer_json(503, {"code": 50505, "message": overloaded, "data": None}),
+        503: answer_json(503, OVERLOADED),
         504: answer_text(504, "Gateway Timeout"),
     }
     return shown.get(status, Answer(status, content_type="text/plain"))

@@ -7,15 +7,33 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from .answers import Answer, Kind, answer_json, answer_text, documented, rate_limited
+from .sending import Broken
 
-Place = Literal["generations", "pictures", "models", "info"]
+Place = Literal[
+    "generations",
+    "pictures",
+    "models",
+    "info",
+    "chat",
+    "speech",
+    "transcriptions",
+    "voice_upload",
+    "voice_list",
+    "voice_deletion",
+    "embeddings",
+    "rerank",
+]
 PLACES: tuple[str, ...] = get_args(Place)
 HANG_UP = 0
+AFTER = 2
 
 
 @dataclass
 class Fault:
-    """An answer that the next `times` requests at one place get instead of their own."""
+    """An answer that the next `times` requests at one place get instead of their own.
+
+    With `broken` they get their own, broken on the way.
+    """
 
     status: int
     answer: Answer
@@ -23,6 +41,8 @@ class Fault:
     model: str | None = None
     made: bool = False
     on: Place = "generations"
+    broken: Broken | None = None
+    after: int = AFTER
 
     @property
     def hangs_up(self) -> bool:

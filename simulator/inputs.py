@@ -1,4 +1,4 @@
-"""The pictures that a request sends: read whole, so that a broken one is refused as it would be."""
+"""What a request sends along: pictures, read whole so that a broken one is refused, and files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from PIL import Image, ImageOps
 
@@ -29,6 +29,15 @@ class Sent:
     field: str
     picture: Image.Image | None
     url: str = ""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that came as a part of a multipart form."""
+
+    name: str
+    media_type: str
+    content: bytes = field(repr=False)
 
 
 def read_input(field: str, value: str, find: Find) -> Sent:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from .inputs import Upload
+
 
 @dataclass
 class Record:
@@ -27,6 +29,8 @@ class Record:
     status: int | None = None
     body: Any = None
     pictures: int = 0
+    tokens: int = 0
+    """The tokens of a call other than for pictures, read and written."""
     charged: Decimal = Decimal(0)
     delivered: bool = True
     """False when the client hung up before the answer: it is charged all the same."""
@@ -37,7 +41,7 @@ class Record:
 
 
 class Charge(NamedTuple):
-    """Money taken for pictures made."""
+    """Money taken for what was made: pictures, or a call of another kind."""
 
     trace_id: str
     model: str
@@ -49,13 +53,18 @@ def describe_record(record: Record) -> dict[str, Any]:
     """Turn a record into JSON, with a short description in place of each picture."""
     shown = dict(vars(record))
     shown["charged"] = str(record.charged)
-    if isinstance(record.body, dict):
-        shown["body"] = {name: describe_value(value) for name, value in record.body.items()}
+    shown["body"] = describe_value(record.body)
     return shown
 
 
 def describe_value(value: Any) -> Any:
-    """Replace a picture's data URL by what it is: `<PNG 640x480, 12345 bytes>`."""
+    """Replace each picture's data URL by what it is: `<PNG 640x480, 12345 bytes>`; files too."""
+    if isinstance(value, dict):
+        return {name: describe_value(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [describe_value(each) for each in value]
+    if isinstance(value, Upload):
+        return f"<{value.name}, {value.media_type}, {len(value.content)} bytes>"
     if not (isinstance(value, str) and value.startswith("data:")):
         return value
     head, _, data = value.partition(",")

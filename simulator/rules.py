@@ -1,8 +1,11 @@
 """What each model takes: the documents' tables, and the check of a request against them.
 
-The tables are JSON Schema in `schemas/`: `fields.json` holds what models share, `cn.json` and
-`com.json` the models of each site. Five keywords go beyond the standard: `picture`, `maxSide`,
-`maxPixels`, `ratioBetween` and `notTogether`.
+The tables are JSON Schema in `schemas/`. `fields.json` holds what image models share, `cn.json` and
+`com.json` the image models of each site. Of every other kind all models take the same: their
+requests are in `requests.json`, their names and what sets them apart in `models.json`.
+
+Six keywords go beyond the standard: `picture`, `upload`, `maxSide`, `maxPixels`, `ratioBetween`
+and `notTogether`.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 
 from .answers import Refused, bad_parameter, unknown_model
+from .inputs import Upload
 
 SCHEMAS = Path(__file__).parent / "schemas"
 TASKS = ("text-to-image", "image-to-image")
@@ -33,6 +37,11 @@ Schema = Mapping[str, Any]
 def _picture(_: object, __: bool, value: object, ___: Schema) -> Iterator[ValidationError]:
     if isinstance(value, str) and not PICTURE.fullmatch(value):
         yield ValidationError(f"{value!r} is neither an http(s) URL nor a base64 data URL")
+
+
+def _upload(_: object, __: bool, value: object, ___: Schema) -> Iterator[ValidationError]:
+    if not isinstance(value, Upload):
+        yield ValidationError("a file is required, sent as a part of a multipart form")
 
 
 def _max_side(_: object, limit: int, value: object, __: Schema) -> Iterator[ValidationError]:
@@ -74,6 +83,7 @@ Rulebook: type[Validator] = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
     {
         "picture": _picture,
+        "upload": _upload,
         "maxSide": _max_side,
         "maxPixels": _max_pixels,
         "ratioBetween": _ratio_between,
@@ -101,18 +111,17 @@ def _text(value: object) -> str:
 
 @dataclass(frozen=True)
 class Model:
-    """One model: what it is for, and the schema of its requests."""
+    """One model: what it is for, the schema of its requests, and what sets it apart."""
 
     name: str
     tasks: tuple[str, ...]
     schema: Schema
     default_size: tuple[int, int] | None = None
+    traits: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self, body: Mapping[str, Any]) -> None:
         """Refuse a request that breaks a rule of this model; the message names the field."""
-        errors = sorted(Rulebook(self.schema).iter_errors(body), key=_order)
-        if errors:
-            raise Refused(bad_parameter(_explain(errors[0])))
+        check_body(self.schema, body)
 
     @property
     def picture_fields(self) -> frozenset[str]:
@@ -126,30 +135,64 @@ class Rules:
 
     def __init__(self, site: str) -> None:
         """Read the site's tables; `site` is `cn` or `com`."""
-        self.fields: Schema = _read("fields")
+        requests = _read("requests")
+        self.requests: Schema = requests
+        self.fields: Schema = {**_read("fields"), **requests["$defs"]}
         self.models = {name: self._model(name, entry) for name, entry in _read(site).items()}
         everything = self.models.values()
         self.picture_fields = frozenset().union(*(model.picture_fields for model in everything))
+        for task, groups in _read("models").items():
+            for group in groups:
+                if site in group["sites"]:
+                    self._add_group(task, group)
 
-    def add(self, name: str, schema: Schema, tasks: tuple[str, ...] = TASKS) -> None:
+    def _add_group(self, task: str, group: Mapping[str, Any]) -> None:
+        schema = self.requests[group.get("schema", task)]
+        if "max_tokens" in group:
+            limit = {**schema["properties"]["max_tokens"], "maximum": group["max_tokens"]}
+            schema = {**schema, "properties": {**schema["properties"], "max_tokens": limit}}
+        entry = {"tasks": (task,), "schema": schema, "traits": group.get("traits", {})}
+        self.models.update({name: self._model(name, entry) for name in group["models"]})
+
+    def add(
+        self,
+        name: str,
+        schema: Schema,
+        tasks: tuple[str, ...] = TASKS,
+        traits: Mapping[str, Any] | None = None,
+    ) -> None:
         """Serve one more model. Its schema may use the shared fields: `#/$defs/seed`."""
         check_schema(name, schema)
-        self.models[name] = self._model(name, {"tasks": tasks, "schema": schema})
+        entry = {"tasks": tasks, "schema": schema, "traits": traits or {}}
+        self.models[name] = self._model(name, entry)
 
     def _model(self, name: str, entry: Mapping[str, Any]) -> Model:
         schema = {"$defs": self.fields, **entry["schema"]}
         default_size = read_size(entry.get("default_size"))
-        return Model(name, tuple(entry["tasks"]), schema, default_size)
+        return Model(name, tuple(entry["tasks"]), schema, default_size, entry.get("traits", {}))
 
-    def check(self, body: Mapping[str, Any]) -> Model:
-        """Return the model of a request that keeps every rule; refuse any other."""
+    def check(self, body: Mapping[str, Any], tasks: tuple[str, ...] = TASKS) -> Model:
+        """Return the model of a request that keeps every rule; refuse any other.
+
+        A model that is not for one of the tasks is as unknown as one that does not exist.
+        """
+        model = self.find(body, tasks)
+        model.check(body)
+        return model
+
+    def find(self, body: Mapping[str, Any], tasks: tuple[str, ...]) -> Model:
+        """Return the model that a request names; refuse one that this endpoint does not serve."""
         name = body.get("model")
         if not isinstance(name, str):
             raise Refused(bad_parameter("model: a text is required"))
-        if name not in self.models:
+        model = self.models.get(name)
+        if model is None or not set(tasks) & set(model.tasks):
             raise Refused(unknown_model())
-        self.models[name].check(body)
-        return self.models[name]
+        return model
+
+    def check_request(self, name: str, body: Mapping[str, Any]) -> None:
+        """Refuse a request that breaks a rule of `requests.json`, whatever the model."""
+        check_body({"$defs": self.fields, **self.requests[name]}, body)
 
     def pictures_in(self, model: Model, body: Mapping[str, Any]) -> list[str]:
         """Return the fields of a request that carry pictures, in the order they were sent.
@@ -168,6 +211,13 @@ class Rules:
     def _looks_it(self, name: str, value: str) -> bool:
         known = name in self.picture_fields and PICTURE.fullmatch(value) is not None
         return known or value.startswith("data:image/")
+
+
+def check_body(schema: Schema, body: Mapping[str, Any]) -> None:
+    """Refuse a body that breaks a rule; the message names the field."""
+    errors = sorted(Rulebook(schema).iter_errors(body), key=_order)
+    if errors:
+        raise Refused(bad_parameter(_explain(errors[0])))
 
 
 def check_schema(name: str, schema: Schema) -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from .account import Account, PerModel
+from .account import Account
+from .faults import AFTER
+from .limits import PerModel
 from .log import Charge, Record
 from .rules import TASKS, Rules
 from .service import Listener, Service
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from .answers import Kind
     from .faults import Place
+    from .sending import Broken
 
 HOST = "127.0.0.1"
 SITES = ("cn", "com")
@@ -50,22 +53,29 @@ class Simulator:
         key: str = "sk-simulator",
         latency: PerModel = 0.0,
         ipm: PerModel | None = None,
+        rpm: PerModel | None = None,
+        tpm: PerModel | None = None,
         balance: Money = "100.00",
         price: Money = "0.10",
+        call_price: Money = "0.001",
         clock: Callable[[], float] = time.time,
         on_request: Listener | None = None,
     ) -> None:
         """Prepare a simulator of the site `cn` or `com`; port 0 takes any free one.
 
-        `latency` (seconds a request takes) and `ipm` (pictures of one model in any 60 seconds)
-        are one number, or a number per model where `*` stands for the rest. `clock` times the
-        rate limit and the hour that a picture's URL is valid.
+        `latency` (seconds a request takes), `ipm` (pictures of one model in any 60 seconds), and
+        `rpm` and `tpm` (other requests, and their tokens) are one number, or a number per model
+        or kind (`chat`, `embedding`, ...) where `*` stands for the rest. `price` is that of a
+        picture, `call_price` that of any other call with a model. `clock` times the rate limits
+        and the hour that a picture's URL is valid.
         """
         if site not in SITES:
             text = f"site must be one of {', '.join(SITES)}, not {site!r}"
             raise ValueError(text)
         self.site, self.port = site, port
-        account = Account(Decimal(str(balance)), Decimal(str(price)), ipm, clock)
+        money = [Decimal(str(amount)) for amount in (balance, price, call_price)]
+        account = Account(money[0], money[1], money[2], clock)
+        account.limits.update(IPM=ipm, RPM=rpm, TPM=tpm)
         self._state = State(key, Rules(site), account, clock)
         self._state.settings.latency = latency
         self._service = Service(self._state, on_request)
@@ -190,13 +200,40 @@ class Simulator:
         self._state.settings.latency = value
 
     @property
+    def call_price(self) -> Decimal:
+        """The price of a call other than for pictures."""
+        return self._state.account.call_price
+
+    @call_price.setter
+    def call_price(self, value: Money) -> None:
+        self._state.account.call_price = Decimal(str(value))
+
+    @property
     def ipm(self) -> PerModel | None:
         """Pictures of one model in any 60 seconds: a number, a number per model, or no limit."""
-        return self._state.account.ipm
+        return self._state.account.limits["IPM"]
 
     @ipm.setter
     def ipm(self, value: PerModel | None) -> None:
-        self._state.account.ipm = value
+        self._state.account.limits["IPM"] = value
+
+    @property
+    def rpm(self) -> PerModel | None:
+        """Other requests to one model in any 60 seconds."""
+        return self._state.account.limits["RPM"]
+
+    @rpm.setter
+    def rpm(self, value: PerModel | None) -> None:
+        self._state.account.limits["RPM"] = value
+
+    @property
+    def tpm(self) -> PerModel | None:
+        """Tokens that these requests may read and write in any 60 seconds."""
+        return self._state.account.limits["TPM"]
+
+    @tpm.setter
+    def tpm(self, value: PerModel | None) -> None:
+        self._state.account.limits["TPM"] = value
 
     @property
     def answer(self) -> Form:
@@ -234,6 +271,8 @@ class Simulator:
         limit: str | None = None,
         made: bool = False,
         on: Place = "generations",
+        broken: Broken | None = None,
+        after: int = AFTER,
     ) -> None:
         """Let the next `times` valid requests (of one model, if given) end in this error.
 
@@ -242,17 +281,37 @@ class Simulator:
         or `empty`; bytes are sent as they are. `limit` names the limit of a 429: RPM, IPD, ...
         Status 0 closes the connection without an answer. With `made` the pictures are made and
         charged before the error, as may happen with a 504. `on` is the endpoint that fails:
-        `generations`, `pictures`, `models` or `info`.
+        `generations`, `chat`, ... (`faults.Place` lists them).
+
+        With `broken` the request succeeds, is charged, and its answer with status 200 comes out
+        wrong on the way; a stream of events does `after` that many events:
+
+        - `cut`: the connection closes in the middle (of an event)
+        - `short`: the answer ends in the middle as if it were whole
+        - `stall`: nothing more comes, and the connection stays open
+        - `malformed`: an event is not JSON, and the rest follows; a body is `short`
+        - `error`: an event is an error object, and the stream ends; a body is that object alone
+        - `undone`: only `[DONE]` is missing
+        - `noise`: odd, yet right: comments, other line ends, characters in two pieces; a WAV
+          without its length, as one that is made while it is sent
         """
         how = {"body": body, "kind": kind, "headers": headers, "limit": limit}
-        self._state.fail(status, times, model, made=made, on=on, **how)
+        how |= {"made": made, "on": on, "broken": broken, "after": after}
+        self._state.fail(status, times, model, **how)
 
     def clear_failures(self) -> None:
         """Forget the failures that still wait."""
         self._state.faults.clear()
 
     def add_model(
-        self, model: str, schema: Mapping[str, Any], tasks: tuple[str, ...] = TASKS
+        self,
+        model: str,
+        schema: Mapping[str, Any],
+        tasks: tuple[str, ...] = TASKS,
+        traits: Mapping[str, Any] | None = None,
     ) -> None:
-        """Serve a model newer than the tables; `{"type": "object"}` takes every field."""
-        self._state.rules.add(model, schema, tasks)
+        """Serve a model newer than the tables; `{"type": "object"}` takes every field.
+
+        `traits` are those of `schemas/models.json`: `{"vision": True}`, `{"size": 1024}`, ...
+        """
+        self._state.rules.add(model, schema, tasks, traits)

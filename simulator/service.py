@@ -13,28 +13,33 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 from aiohttp import web
 
-from .account import for_model
+from .account import Hold, Want
 from .answers import (
     TRACE_HEADER,
     Answer,
     Refused,
-    answer_json,
     answer_text,
     bad_parameter,
     documented,
     no_such_page,
 )
+from .bodies import choice, read_json
+from .calls import ENDPOINTS, Endpoint, read_body
 from .faults import Fault, Place
+from .limits import for_model
 from .log import Record
 from .orders import Order, read_order
 from .pictures import draw_picture
+from .sending import Reply, is_gone, reply_json, send, spoil, whole
 from .settings import State
 from .shelf import Shelf
+from .work import Ask, Work
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -43,7 +48,13 @@ Listener = Callable[[Record], None]
 LARGEST_REQUEST = 64 * 1024 * 1024
 RECORD: ContextVar[Record] = ContextVar("record")
 logger = logging.getLogger(__name__)
-TYPES = ("text", "image", "audio", "video")
+TYPES: dict[str, set[str]] = {
+    "text": {"chat", "embedding", "reranker"},
+    "image": {"text-to-image", "image-to-image"},
+    "audio": {"speech-to-text", "text-to-speech"},
+    "video": {"text-to-video"},
+}
+# What speaks has a type, but no sub type to ask for.
 SUB_TYPES = (
     "chat",
     "embedding",
@@ -70,6 +81,9 @@ class Service:
         """Return the service as an aiohttp application."""
         app = web.Application(middlewares=[self._watch], client_max_size=LARGEST_REQUEST)
         app.router.add_post("/v1/images/generations", self.generate)
+        for endpoint in ENDPOINTS:
+            handler = partial(self.call, endpoint)
+            app.router.add_route(endpoint.method, f"/v1{endpoint.path}", handler)
         app.router.add_get("/v1/user/info", self.user_info)
         app.router.add_get("/v1/models", self.models)
         app.router.add_get("/pictures/{name}", self.picture)
@@ -121,7 +135,7 @@ class Service:
         return respond(answer)
 
     def _finish(self, record: Record, request: web.Request, response: web.StreamResponse) -> None:
-        record.delivered = request.transport is not None and not request.transport.is_closing()
+        record.delivered = not is_gone(request)
         record.status = response.status if record.status is None else record.status
         if self._listener and not request.path.startswith("/_simulator/"):
             self._listener(record)
@@ -139,12 +153,29 @@ class Service:
             request.transport.abort()
         raise Refused(fault.answer)
 
-    def _fault(self, request: web.Request, on: Place) -> None:
-        self._strike(request, self.state.faults.take(on))
+    async def _send(
+        self, request: web.Request, reply: Reply, fault: Fault | None = None
+    ) -> web.StreamResponse:
+        """Send a good answer, broken on the way if a fault says so."""
+        broken = fault and fault.broken
+        delivery = spoil(reply, broken, fault.after) if fault and broken else whole(reply)
+        RECORD.get().status = 200
+        return await send(request, reply, delivery, RECORD.get().trace_id)
+
+    async def _send_free(self, request: web.Request, on: Place, reply: Reply) -> web.StreamResponse:
+        """Send an answer that costs nothing, or the fault that waits for it."""
+        fault = self.state.faults.take(on)
+        if fault and not fault.broken:
+            self._strike(request, fault)
+        return await self._send(request, reply, fault)
+
+    def _charge(self, hold: Hold, record: Record) -> None:
+        charge = self.state.account.charge(hold, record.trace_id)
+        record.pictures, record.charged = charge.pictures, charge.amount
 
     # The endpoints
 
-    async def generate(self, request: web.Request) -> web.Response:
+    async def generate(self, request: web.Request) -> web.StreamResponse:
         """`POST /images/generations` (siliconflow-images.openapi.yaml)."""
         started = time.perf_counter()
         record = RECORD.get()
@@ -156,9 +187,12 @@ class Service:
         if not (fault and fault.made):
             self._strike(request, fault)
         pictures = await self._make(order, record, started)
-        self._strike(request, fault)
+        if not (fault and fault.broken):
+            self._strike(request, fault)
         took = time.perf_counter() - started
-        return web.json_response(self._result(order, pictures, record, took))
+        return await self._send(
+            request, reply_json(self._result(order, pictures, record, took)), fault
+        )
 
     def _read(self, content: bytes, record: Record) -> Order:
         record.body = body = read_json(content)
@@ -169,18 +203,20 @@ class Service:
     async def _make(self, order: Order, record: Record, started: float) -> list[bytes]:
         """Draw the pictures, take as long as asked, and charge: the client may be gone by now."""
         account = self.state.account
-        hold = account.admit(order.model, order.count)
+        hold = account.admit(Want(order.model, "text-to-image", pictures=order.count))
         try:
             drawing = (self._in_pool(draw_picture, order, index) for index in range(order.count))
             pictures = await asyncio.gather(*drawing)
-            latency = for_model(self.state.settings.latency, order.model) or 0.0
+            latency = self._latency(order.model, "text-to-image")
             await asyncio.sleep(max(0.0, started + latency - time.perf_counter()))
         except BaseException:
             account.release(hold)
             raise
-        charge = account.charge(hold, record.trace_id)
-        record.pictures, record.charged = charge.pictures, charge.amount
+        self._charge(hold, record)
         return list(pictures)
+
+    def _latency(self, model: str, kind: str) -> float:
+        return for_model(self.state.settings.latency, model, kind) or 0.0
 
     def _result(
         self, order: Order, pictures: list[bytes], record: Record, took: float
@@ -213,30 +249,77 @@ class Service:
         except Refused:
             raise Refused(bad_parameter(f"The picture at {url} cannot be fetched")) from None
 
-    async def picture(self, request: web.Request) -> web.Response:
+    async def picture(self, request: web.Request) -> web.StreamResponse:
         """Serve a picture by the URL that a result gave; it needs no key."""
-        self._fault(request, "pictures")
-        return respond(self.shelf.get(request.match_info["name"]))
+        fault = self.state.faults.take("pictures")
+        if not (fault and fault.broken):
+            self._strike(request, fault)
+        shown = self.shelf.get(request.match_info["name"])
+        return await self._send(request, Reply((shown.body,), shown.content_type), fault)
 
-    async def user_info(self, request: web.Request) -> web.Response:
+    async def call(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
+        """Answer any other endpoint: read, check, let in, take its time, charge, send."""
+        started = time.perf_counter()
+        record = RECORD.get()
+        self._check_key(request)
+        record.body = body = await read_body(request, endpoint)
+        if isinstance(body.get("model"), str):
+            record.model = body["model"]
+        work = await self._in_pool(self._work, endpoint, record)
+        fault = self.state.faults.take(endpoint.place, record.model)
+        if not (fault and fault.made):
+            self._strike(request, fault)
+        reply = await self._finish_work(endpoint, work, record, started)
+        if not (fault and fault.broken):
+            self._strike(request, fault)
+        return await self._send(request, reply, fault)
+
+    def _work(self, endpoint: Endpoint, record: Record) -> Work:
+        model = endpoint.check(self.state.rules, record.body)
+        state = self.state
+        ask = Ask(record.trace_id, state.clock(), record.body, self._find, model)
+        return endpoint.answer(ask)
+
+    async def _finish_work(
+        self, endpoint: Endpoint, work: Work, record: Record, started: float
+    ) -> Reply:
+        """Let a call in and charge it; a stream takes its time while it is sent."""
+        record.tokens = work.tokens
+        latency = self._latency(record.model or "", endpoint.task)
+        wait = 0.0 if work.reply.events else started + latency - time.perf_counter()
+        want = Want(record.model or "", endpoint.task, tokens=work.tokens)
+        hold = self.state.account.admit(want) if endpoint.paid else None
+        try:
+            await asyncio.sleep(max(0.0, wait))
+        except BaseException:
+            if hold:
+                self.state.account.release(hold)
+            raise
+        if hold:
+            self._charge(hold, record)
+        if work.keep:
+            work.keep()
+        return replace(work.reply, pace=latency) if work.reply.events else work.reply
+
+    async def user_info(self, request: web.Request) -> web.StreamResponse:
         """`GET /user/info` (siliconflow-2024.openapi.yaml)."""
         self._check_key(request)
-        self._fault(request, "info")
-        return web.json_response(self.state.account.info())
+        return await self._send_free(request, "info", reply_json(self.state.account.info()))
 
-    async def models(self, request: web.Request) -> web.Response:
+    async def models(self, request: web.Request) -> web.StreamResponse:
         """`GET /models`, by `type` and `sub_type` (siliconflow-2024.openapi.yaml)."""
         self._check_key(request)
-        self._fault(request, "models")
-        kind = choice(request, "type", TYPES)
+        kind = choice(request, "type", tuple(TYPES))
         task = choice(request, "sub_type", SUB_TYPES)
         names = [
             model.name
             for model in self.state.rules.models.values()
-            if kind in {None, "image"} and (task is None or task in model.tasks)
+            if (kind is None or TYPES[kind] & set(model.tasks))
+            and (task is None or task in model.tasks)
         ]
         entry = {"object": "model", "created": 0, "owned_by": ""}
-        return web.json_response({"object": "list", "data": [{"id": n, **entry} for n in names]})
+        listed = {"object": "list", "data": [{"id": name, **entry} for name in names]}
+        return await self._send_free(request, "models", reply_json(listed))
 
     # The simulator's own
 
@@ -257,29 +340,3 @@ def respond(answer: Answer) -> web.Response:
     """Turn an answer into aiohttp's response."""
     headers = {"Content-Type": answer.content_type, **answer.headers}
     return web.Response(status=answer.status or 500, body=answer.body, headers=headers)
-
-
-def read_json(content: bytes) -> dict[str, Any]:
-    """Read a request body; refuse what is not a JSON object."""
-    try:
-        body = json.loads(content, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise Refused(bad_parameter(f"The body is not JSON: {error}")) from None
-    if not isinstance(body, dict):
-        raise Refused(bad_parameter("The body must be a JSON object"))
-    return body
-
-
-def _no_number(name: str) -> float:
-    text = f"{name} is no JSON number"
-    raise ValueError(text)
-
-
-def choice(request: web.Request, name: str, allowed: tuple[str, ...]) -> str | None:
-    """Read a query parameter that is one of a few words; refuse any other."""
-    value = request.query.get(name)
-    if value is not None and value not in allowed:
-        message = f"{name}: {value!r} is not one of {', '.join(allowed)}"
-        # In the 2024 document every error body is a bare JSON string.
-        raise Refused(answer_json(400, message))
-    return value

@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 from jsonschema import Draft202012Validator
 
-from .account import Account, PerModel
-from .faults import PLACES, Fault, Faults, fault_answer
+from .account import LIMITS, Account
+from .faults import AFTER, PLACES, Fault, Faults, fault_answer
+from .limits import PerModel
 from .log import Record, describe_record
-from .rules import Rules, check_schema
+from .rules import TASKS, Rules, check_schema
+from .sending import BROKEN
 
 Form = Literal["url", "b64_json", "data_url"]
 FORMS: tuple[str, ...] = ("url", "b64_json", "data_url")
@@ -35,6 +37,8 @@ _FAULT: dict[str, Any] = {
         "limit": {"type": ["string", "null"]},
         "made": {"type": "boolean"},
         "on": {"enum": list(PLACES)},
+        "broken": {"enum": [*BROKEN, None]},
+        "after": {"type": "integer", "minimum": 0},
     },
     "additionalProperties": False,
 }
@@ -42,9 +46,10 @@ CHANGES: dict[str, Any] = {
     "type": "object",
     "properties": {
         "latency": _PER_MODEL,
-        "ipm": {"anyOf": [{"type": "null"}, _PER_MODEL]},
+        **{limit.lower(): {"anyOf": [{"type": "null"}, _PER_MODEL]} for limit in LIMITS},
         "balance": _MONEY,
         "price": _MONEY,
+        "call_price": _MONEY,
         "answer": {"enum": list(FORMS)},
         "answer_lists": {"type": "array", "items": {"enum": list(LISTS)}, "uniqueItems": True},
         "fail": {"anyOf": [_FAULT, {"type": "array", "items": _FAULT}]},
@@ -83,16 +88,22 @@ class State:
         **how: Any,
     ) -> None:
         """Let the next requests fail; see `Simulator.fail`."""
-        made, on = how.pop("made", False), how.pop("on", "generations")
+        broken, after = how.pop("broken", None), how.pop("after", AFTER)
+        if broken not in {None, *BROKEN}:
+            text = f"broken must be one of {', '.join(BROKEN)}"
+            raise ValueError(text)
+        made, on = how.pop("made", False) or broken is not None, how.pop("on", "generations")
         answer = fault_answer(status, **how)
-        self.faults.add(Fault(status, answer, times, model, made=made, on=on))
+        fault = Fault(status, answer, times, model, made, on, broken, after)
+        self.faults.add(fault)
 
     def describe(self) -> dict[str, Any]:
         """Return the state as JSON: what `GET /_simulator/state` answers."""
         return {
             "balance": str(self.account.balance),
             "price": str(self.account.price),
-            "ipm": self.account.ipm,
+            "call_price": str(self.account.call_price),
+            **{name.lower(): limit for name, limit in self.account.limits.items()},
             "latency": self.settings.latency,
             "answer": self.settings.answer,
             "answer_lists": list(self.settings.answer_lists),
@@ -109,9 +120,12 @@ class State:
         for error in Draft202012Validator(CHANGES).iter_errors(changes):
             text = f"{error.json_path}: {error.message}"
             raise ValueError(text)
-        models = changes.get("add_model", {})
-        for name, schema in models.items():
-            check_schema(name, schema)
+        models = {
+            name: entry if "schema" in entry else {"schema": entry}
+            for name, entry in changes.get("add_model", {}).items()
+        }
+        for name, entry in models.items():
+            check_schema(name, entry["schema"])
         for name in ("latency", "answer", "answer_lists"):
             if name in changes:
                 value = changes[name]
@@ -120,12 +134,14 @@ class State:
         faults = changes.get("fail", [])
         for fault in [faults] if isinstance(faults, Mapping) else faults:
             self.fail(**fault)
-        for name, schema in models.items():
-            self.rules.add(name, schema)
+        for name, entry in models.items():
+            tasks = tuple(entry.get("tasks", TASKS))
+            self.rules.add(name, entry["schema"], tasks, entry.get("traits"))
 
     def _change_account(self, changes: Mapping[str, Any]) -> None:
-        for name in ("balance", "price"):
+        for name in ("balance", "price", "call_price"):
             if name in changes:
                 setattr(self.account, name, Decimal(str(changes[name])))
-        if "ipm" in changes:
-            self.account.ipm = changes["ipm"]
+        for name in LIMITS:
+            if name.lower() in changes:
+                self.account.limits[name] = changes[name.lower()]

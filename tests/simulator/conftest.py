@@ -41,6 +41,19 @@ def ask(simulator: Simulator, body: Any = None, **changes: Any) -> requests.Resp
     return requests.post(url, json=content, headers=headers, timeout=20)
 
 
+def post(simulator: Simulator, path: str, body: Any = None, **how: Any) -> requests.Response:
+    """Ask any endpoint: with JSON, or with `files` and `data` of a form."""
+    headers = {"Authorization": f"Bearer {simulator.key}"}
+    how = {"json": body, **how} if body is not None else how
+    return requests.post(simulator.base_url + path, headers=headers, timeout=20, **how)
+
+
+def chat(simulator: Simulator, said: Any, **changes: Any) -> requests.Response:
+    """Say something to a chat model."""
+    body = {"model": "Qwen/Qwen2.5-7B-Instruct", "messages": [{"role": "user", "content": said}]}
+    return post(simulator, "/chat/completions", {**body, **changes})
+
+
 def get(simulator: Simulator, path: str, **params: str) -> requests.Response:
     headers = {"Authorization": f"Bearer {simulator.key}"}
     return requests.get(simulator.base_url + path, headers=headers, params=params, timeout=20)
@@ -64,6 +77,16 @@ def open_first(response: requests.Response) -> Image.Image:
 @pytest.fixture(name="ask")
 def ask_fixture() -> Post:
     return ask
+
+
+@pytest.fixture(name="post")
+def post_fixture() -> Post:
+    return post
+
+
+@pytest.fixture(name="chat")
+def chat_fixture() -> Post:
+    return chat
 
 
 @pytest.fixture(name="get")

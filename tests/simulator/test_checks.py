@@ -79,7 +79,8 @@ def test_a_model_that_is_not_a_text_is_refused(simulator: Simulator, ask: Ask, m
         ("GET", "/v1/images/generations"),
         ("POST", "/images/generations"),
         ("POST", "/v1/images/generations/"),
-        ("POST", "/v1/chat/completions"),
+        ("GET", "/v1/chat/completions"),
+        ("POST", "/v1/videos/submit"),
         ("GET", "/"),
     ],
 )
@@ -149,8 +150,34 @@ def test_a_listed_model_has_the_documented_shape(sites: dict[str, Simulator], ge
     assert first == expected
 
 
-def test_there_are_no_models_of_other_types(sites: dict[str, Simulator], get: Ask) -> None:
-    assert get(sites["cn"], "/models", type="text").json()["data"] == []
+@pytest.mark.parametrize(
+    ("query", "one_of_them"),
+    [
+        ({"type": "text"}, "Qwen/Qwen2.5-7B-Instruct"),
+        ({"type": "text", "sub_type": "embedding"}, "BAAI/bge-m3"),
+        ({"sub_type": "chat"}, "Qwen/Qwen2.5-7B-Instruct"),
+        ({"sub_type": "embedding"}, "BAAI/bge-m3"),
+        ({"sub_type": "reranker"}, "BAAI/bge-reranker-v2-m3"),
+        ({"sub_type": "speech-to-text"}, "FunAudioLLM/SenseVoiceSmall"),
+        ({"type": "audio"}, "FunAudioLLM/CosyVoice2-0.5B"),
+        ({}, "Kwai-Kolors/Kolors"),
+    ],
+)
+def test_every_kind_of_model_can_be_listed(
+    sites: dict[str, Simulator], get: Ask, query: dict[str, str], one_of_them: str
+) -> None:
+    listed = [entry["id"] for entry in get(sites["cn"], "/models", **query).json()["data"]]
+    assert one_of_them in listed
+    assert query == {} or "Kwai-Kolors/Kolors" not in listed
+
+
+@pytest.mark.parametrize(
+    "query", [{"type": "video"}, {"type": "text", "sub_type": "speech-to-text"}]
+)
+def test_a_filter_without_models_lists_none(
+    sites: dict[str, Simulator], get: Ask, query: dict[str, str]
+) -> None:
+    assert get(sites["cn"], "/models", **query).json()["data"] == []
 
 
 @pytest.mark.parametrize("query", [{"type": "picture"}, {"sub_type": "edit"}])

@@ -389,10 +389,10 @@ def test_ultra_takes_a_size_or_an_aspect_ratio_but_not_both(
 
 
 @pytest.mark.parametrize("site", ["cn", "com"])
-def test_a_site_lists_exactly_its_own_models(
+def test_a_site_lists_exactly_its_own_image_models(
     sites: dict[str, Simulator], get: Ask, site: str
 ) -> None:
-    listed = {entry["id"] for entry in get(sites[site], "/models").json()["data"]}
+    listed = {entry["id"] for entry in get(sites[site], "/models", type="image").json()["data"]}
     assert listed == {model for at, model in MODELS if at == site}
 
 
