@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from . import chat
+from . import chat, embeddings, rerank, speech, transcripts, voices
 from .answers import Refused, bad_parameter
 from .bodies import read_json
 from .inputs import Upload
@@ -50,7 +50,39 @@ class Endpoint:
         return model
 
 
-ENDPOINTS = (Endpoint("chat", "/chat/completions", chat.answer, "chat"),)
+SPEECH = "text-to-speech"
+ENDPOINTS = (
+    Endpoint("chat", "/chat/completions", chat.answer, "chat"),
+    Endpoint("embeddings", "/embeddings", embeddings.answer, "embedding"),
+    Endpoint("rerank", "/rerank", rerank.answer, "reranker"),
+    Endpoint("speech", "/audio/speech", speech.answer, SPEECH),
+    Endpoint(
+        "transcriptions",
+        "/audio/transcriptions",
+        transcripts.answer,
+        "speech-to-text",
+        forms=(FORM,),
+    ),
+    Endpoint(
+        "voice_upload",
+        "/uploads/audio/voice",
+        voices.upload,
+        SPEECH,
+        # The 2024 document knows the form alone; the guide that it refers to also sends JSON.
+        forms=(FORM, JSON),
+        request="voice",
+        paid=False,
+    ),
+    # These two are in the owner's public documentation, not in the 2024 document.
+    Endpoint("voice_list", "/audio/voice/list", voices.listing, paid=False, method="GET"),
+    Endpoint(
+        "voice_deletion",
+        "/audio/voice/deletions",
+        voices.deletion,
+        request="deletion",
+        paid=False,
+    ),
+)
 
 
 async def read_body(request: web.Request, endpoint: Endpoint) -> Body:

@@ -17,7 +17,7 @@ from .limits import PerModel
 from .log import Charge, Record
 from .rules import TASKS, Rules
 from .service import Listener, Service
-from .settings import FORMS, LISTS, Form, State
+from .settings import FORMS, LISTS, VOICE_LISTS, Form, State
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -258,6 +258,23 @@ class Simulator:
             text = f"answer_lists may hold {' and '.join(LISTS)}"
             raise ValueError(text)
         self._state.settings.answer_lists = tuple(value)
+
+    @property
+    def voices(self) -> list[dict[str, str]]:
+        """The voices that were uploaded: model, customName, text and uri of each."""
+        return self._state.voices.all()
+
+    @property
+    def voice_lists(self) -> tuple[str, ...]:
+        """The names under which voices are listed: `result`, `results`, both or none."""
+        return self._state.settings.voice_lists
+
+    @voice_lists.setter
+    def voice_lists(self, value: tuple[str, ...]) -> None:
+        if not set(value) <= set(VOICE_LISTS):
+            text = f"voice_lists may hold {' and '.join(VOICE_LISTS)}"
+            raise ValueError(text)
+        self._state.settings.voice_lists = tuple(value)
 
     def fail(  # noqa: PLR0913 - each has a default, and most are given by name
         self,

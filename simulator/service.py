@@ -277,7 +277,15 @@ class Service:
     def _work(self, endpoint: Endpoint, record: Record) -> Work:
         model = endpoint.check(self.state.rules, record.body)
         state = self.state
-        ask = Ask(record.trace_id, state.clock(), record.body, self._find, model)
+        ask = Ask(
+            record.trace_id,
+            state.clock(),
+            record.body,
+            self._find,
+            state.voices,
+            state.settings.voice_lists,
+            model,
+        )
         return endpoint.answer(ask)
 
     async def _finish_work(

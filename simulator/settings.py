@@ -15,10 +15,12 @@ from .limits import PerModel
 from .log import Record, describe_record
 from .rules import TASKS, Rules, check_schema
 from .sending import BROKEN
+from .voices import Voices
 
 Form = Literal["url", "b64_json", "data_url"]
 FORMS: tuple[str, ...] = ("url", "b64_json", "data_url")
 LISTS: tuple[str, ...] = ("images", "data")
+VOICE_LISTS: tuple[str, ...] = ("result", "results")
 
 _NUMBER: dict[str, Any] = {"type": "number", "minimum": 0}
 _PER_MODEL: dict[str, Any] = {
@@ -52,6 +54,11 @@ CHANGES: dict[str, Any] = {
         "call_price": _MONEY,
         "answer": {"enum": list(FORMS)},
         "answer_lists": {"type": "array", "items": {"enum": list(LISTS)}, "uniqueItems": True},
+        "voice_lists": {
+            "type": "array",
+            "items": {"enum": list(VOICE_LISTS)},
+            "uniqueItems": True,
+        },
         "fail": {"anyOf": [_FAULT, {"type": "array", "items": _FAULT}]},
         "add_model": {"type": "object", "additionalProperties": {"type": "object"}},
     },
@@ -66,6 +73,8 @@ class Settings:
     latency: PerModel = 0.0
     answer: Form = "url"
     answer_lists: tuple[str, ...] = ("images",)
+    # The owner's documentation says `results`; every client that was seen to work reads `result`.
+    voice_lists: tuple[str, ...] = ("result",)
 
 
 @dataclass
@@ -78,6 +87,7 @@ class State:
     clock: Callable[[], float]
     settings: Settings = field(default_factory=Settings)
     faults: Faults = field(default_factory=Faults)
+    voices: Voices = field(default_factory=Voices)
     requests: list[Record] = field(default_factory=list)
 
     def fail(
@@ -107,6 +117,8 @@ class State:
             "latency": self.settings.latency,
             "answer": self.settings.answer,
             "answer_lists": list(self.settings.answer_lists),
+            "voice_lists": list(self.settings.voice_lists),
+            "voices": self.voices.all(),
             "faults_waiting": sum(fault.times for fault in self.faults.waiting),
             "requests": [describe_record(record) for record in list(self.requests)],
             "charges": [
@@ -126,7 +138,7 @@ class State:
         }
         for name, entry in models.items():
             check_schema(name, entry["schema"])
-        for name in ("latency", "answer", "answer_lists"):
+        for name in ("latency", "answer", "answer_lists", "voice_lists"):
             if name in changes:
                 value = changes[name]
                 setattr(self.settings, name, tuple(value) if isinstance(value, list) else value)

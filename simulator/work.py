@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .inputs import Find
     from .rules import Model
     from .sending import Reply
+    from .voices import Voices
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,9 @@ class Ask:
     body: Mapping[str, Any]
     find: Find
     """Opens the pictures that this simulator made."""
+    voices: Voices
+    voice_lists: tuple[str, ...]
+    """The names under which voices are listed."""
     model_or_none: Model | None = None
 
     @property
