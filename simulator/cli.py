@@ -24,8 +24,9 @@ TEXTS = {
         "url": "Base URL",
         "key": "Key",
         "stop": "Ctrl-C stops it.",
-        "head": "status  model, pictures, charge, trace id",
+        "head": "status  model, pictures or tokens, charge, trace id",
         "pictures": "{count} picture(s)",
+        "tokens": "{count} token(s)",
         "charged": "charged {amount}",
         "gone": "the client had hung up",
         "taken": "Port {port} cannot be used: {error}. Choose another one with --port.",
@@ -33,6 +34,8 @@ TEXTS = {
         "--site": "whose models to serve: cn or com (default %(default)s)",
         "--latency": "seconds a request takes (default %(default)s)",
         "--ipm": "pictures per minute and model; no limit if absent",
+        "--rpm": "other requests per minute and model (chat, speech, ...); no limit if absent",
+        "--tpm": "tokens of such requests per minute and model; no limit if absent",
         "--balance": "money to begin with (default %(default)s)",
         "--key": "the API key to let in (default %(default)s)",
         "stopped": "Stopped. {requests} request(s), {spent} spent, {balance} left.",
@@ -42,8 +45,9 @@ TEXTS = {
         "url": "接口地址",
         "key": "密钥",
         "stop": "按 Ctrl-C 停止。",
-        "head": "状态  模型、图片数、扣费、trace id",
+        "head": "状态  模型、图片数或 token 数、扣费、trace id",
         "pictures": "{count} 张图片",
+        "tokens": "{count} 个 token",
         "charged": "扣费 {amount}",
         "gone": "客户端已断开",
         "taken": "端口 {port} 无法使用：{error}。请用 --port 换一个端口。",
@@ -51,6 +55,8 @@ TEXTS = {
         "--site": "提供哪个站点的模型：cn 或 com（默认 %(default)s）",
         "--latency": "每个请求耗时的秒数（默认 %(default)s）",
         "--ipm": "每个模型每分钟的图片数；不填则不限",
+        "--rpm": "每个模型每分钟的其他请求数（对话、语音等）；不填则不限",
+        "--tpm": "这些请求每个模型每分钟的 token 数；不填则不限",
         "--balance": "初始余额（默认 %(default)s）",
         "--key": "允许使用的 API 密钥（默认 %(default)s）",
         "stopped": "已停止。共 {requests} 个请求，花费 {spent}，余额 {balance}。",
@@ -66,6 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser, language: str = "en") -> None
         "--site": {"choices": SITES, "default": "cn"},
         "--latency": {"type": _positive, "default": 0.0},
         "--ipm": {"type": _positive},
+        "--rpm": {"type": _positive},
+        "--tpm": {"type": _positive},
         "--balance": {"type": _money, "default": Decimal("100.00")},
         "--key": {"default": "sk-simulator"},
     }
@@ -82,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
         key=args.key,
         latency=args.latency,
         ipm=args.ipm,
+        rpm=args.rpm,
+        tpm=args.tpm,
         balance=args.balance,
         on_request=lambda record: _say(describe(record, texts)),
     )
@@ -100,9 +110,10 @@ def run(args: argparse.Namespace) -> int:
 def describe(record: Record, texts: dict[str, str]) -> str:
     """Write one line about a request: status, what, pictures, charge, trace id."""
     parts = [str(record.status), record.model or f"{record.method} {record.path}"]
-    if record.pictures:
-        parts.append(texts["pictures"].format(count=record.pictures))
-        parts.append(texts["charged"].format(amount=record.charged))
+    for name, count in (("pictures", record.pictures), ("tokens", record.tokens)):
+        if count:
+            parts.append(texts[name].format(count=count))
+            parts.append(texts["charged"].format(amount=record.charged))
     if record.refusal:
         parts.append(" ".join(record.refusal.split()))
     if not record.delivered:

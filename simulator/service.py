@@ -292,7 +292,6 @@ class Service:
         self, endpoint: Endpoint, work: Work, record: Record, started: float
     ) -> Reply:
         """Let a call in and charge it; a stream takes its time while it is sent."""
-        record.tokens = work.tokens
         latency = self._latency(record.model or "", endpoint.task)
         wait = 0.0 if work.reply.events else started + latency - time.perf_counter()
         want = Want(record.model or "", endpoint.task, tokens=work.tokens)
@@ -305,6 +304,7 @@ class Service:
             raise
         if hold:
             self._charge(hold, record)
+            record.tokens = work.tokens
         if work.keep:
             work.keep()
         return replace(work.reply, pace=latency) if work.reply.events else work.reply

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +58,8 @@ def relevance(query: str, document: str) -> float:
     shared = sum(min(weight, held.get(name, 0.0)) for name, weight in wanted.items())
     covered = shared / sum(wanted.values())
     alike = shared / (sum(wanted.values()) + sum(held.values()) - shared)
-    return round(0.8 * covered + 0.2 * alike, 6)
+    return float(round(0.8 * covered + 0.2 * alike, 6))
 
 
-def _weights(text: str) -> dict[str, Any]:
+def _weights(text: str) -> dict[str, float]:
     return {name: _weight(name, count) for name, count in features(text).items()}

@@ -183,3 +183,71 @@ def test_waiting_requests_do_not_hold_each_other_up(
 def test_latency_can_be_set_for_one_model(simulator: Simulator, ask: Ask) -> None:
     simulator.latency = {"Kwai-Kolors/Kolors": 0.3}
     assert ask(simulator).json()["timings"]["inference"] >= 0.3
+
+
+def test_a_call_for_no_picture_has_a_price_of_its_own(simulator: Simulator, chat: Ask) -> None:
+    chat(simulator, "x")
+    assert simulator.charges[0][1:] == ("Qwen/Qwen2.5-7B-Instruct", 0, Decimal("0.001"))
+    simulator.call_price = "0.5"
+    chat(simulator, "x")
+    assert simulator.balance == Decimal("99.499")
+
+
+def test_the_record_of_a_call_tells_its_tokens(simulator: Simulator, chat: Ask) -> None:
+    answer = chat(simulator, "x").json()
+    assert simulator.requests[-1].tokens == answer["usage"]["total_tokens"]
+
+
+def test_a_call_without_money_is_forbidden(simulator: Simulator, chat: Ask) -> None:
+    simulator.balance = "0"
+    answer = chat(simulator, "x")
+    assert (answer.status_code, answer.text) == (403, '"Forbidden"')
+
+
+def test_requests_are_counted_by_the_minute(simulator: Simulator, clock: Any, chat: Ask) -> None:
+    simulator.rpm = 2
+    answers = [chat(simulator, "x") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    error = answers[2].json()
+    assert (set(error), error["message"][-18:]) == ({"message", "data"}, "RPM limit reached.")
+    clock.now += 60
+    assert chat(simulator, "x").status_code == 200
+
+
+def test_tokens_are_counted_by_the_minute(simulator: Simulator, chat: Ask) -> None:
+    used = chat(simulator, "x").json()["usage"]["total_tokens"]
+    simulator.tpm = 2 * used
+    answers = [chat(simulator, "x") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert answers[1].json()["message"].endswith("TPM limit reached.")
+
+
+def test_a_request_refused_for_its_tokens_does_not_count(simulator: Simulator, chat: Ask) -> None:
+    simulator.rpm, simulator.tpm = 1, 0
+    assert chat(simulator, "x").status_code == 429
+    simulator.tpm = None
+    assert chat(simulator, "x").status_code == 200
+
+
+def test_a_limit_can_be_set_for_one_kind_of_model(simulator: Simulator, chat: Ask) -> None:
+    simulator.rpm = {"embedding": 0, "chat": 1}
+    assert [chat(simulator, "x").status_code for _ in range(2)] == [200, 429]
+    body = {"model": "BAAI/bge-m3", "input": "x"}
+    headers = {"Authorization": f"Bearer {simulator.key}"}
+    url = f"{simulator.base_url}/embeddings"
+    assert requests.post(url, json=body, headers=headers, timeout=20).status_code == 429
+
+
+def test_pictures_and_other_requests_are_counted_apart(
+    simulator: Simulator, ask: Ask, chat: Ask
+) -> None:
+    simulator.ipm, simulator.rpm = 1, 1
+    assert [ask(simulator).status_code, chat(simulator, "x").status_code] == [200, 200]
+
+
+def test_a_stream_is_charged_though_the_client_left(simulator: Simulator, post: Ask) -> None:
+    simulator.latency = 5
+    body = {"model": "Qwen/Qwen3-8B", "messages": [{"role": "user", "content": "x"}]}
+    with post(simulator, "/chat/completions", {**body, "stream": True}, stream=True) as answer:
+        next(answer.iter_content(10))
+    assert len(simulator.charges) == 1

@@ -23,7 +23,19 @@ def send(simulator: Simulator, content: bytes, kind: str = "application/json") -
 )
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/images/generations"), ("GET", "/user/info"), ("GET", "/models")],
+    [
+        ("POST", "/images/generations"),
+        ("POST", "/chat/completions"),
+        ("POST", "/audio/speech"),
+        ("POST", "/audio/transcriptions"),
+        ("POST", "/uploads/audio/voice"),
+        ("GET", "/audio/voice/list"),
+        ("POST", "/audio/voice/deletions"),
+        ("POST", "/embeddings"),
+        ("POST", "/rerank"),
+        ("GET", "/user/info"),
+        ("GET", "/models"),
+    ],
 )
 def test_a_wrong_key_is_answered_with_a_bare_json_string(
     simulator: Simulator, method: str, path: str, header: str | None

@@ -39,7 +39,8 @@ def command(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
 
 def test_every_option_has_a_default() -> None:
     args = parse()
-    assert (args.site, args.latency, args.ipm, str(args.balance)) == ("cn", 0, None, "100.00")
+    assert (args.site, args.latency, str(args.balance)) == ("cn", 0, "100.00")
+    assert (args.ipm, args.rpm, args.tpm) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,8 @@ def test_every_option_has_a_default() -> None:
         ["--port", "x"],
         ["--latency", "-1"],
         ["--latency", "nan"],
+        ["--rpm", "-1"],
+        ["--tpm", "many"],
         ["--balance", "x"],
     ],
 )
@@ -91,6 +94,10 @@ def test_it_prints_what_to_use_then_a_line_per_request_until_ctrl_c(
         line = command.stdout.readline()
         assert line.startswith(f"{status}  Qwen/Qwen-Image")
         assert answer.headers["x-siliconcloud-trace-id"] in line
+    talk = {"model": "Qwen/Qwen3-8B", "messages": [{"role": "user", "content": "x"}]}
+    headers = {"Authorization": f"Bearer {key}"}
+    requests.post(f"{base_url}/chat/completions", json=talk, headers=headers, timeout=20)
+    assert re.search(r"^200  Qwen/Qwen3-8B  \d+ .*token.*  .*0\.001  ", command.stdout.readline())
     command.send_signal(signal.SIGINT)
     assert "0.10" in command.stdout.read()
     assert command.wait(10) == 0

@@ -154,8 +154,9 @@ def test_speech_that_breaks_a_rule_is_refused(simulator: Simulator, changes: Any
 def test_the_model_of_2024_takes_four_fields_alone(simulator: Simulator) -> None:
     four: dict[str, Any] = {"model": FISH, "voice": f"{FISH}:bella"}
     assert speak(simulator, **four).status_code == 200
-    for field, value in (("speed", 1), ("gain", 0), ("sample_rate", 44100), ("stream", True)):
-        answer = speak(simulator, **four, **{field: value})
+    more: dict[str, Any] = {"speed": 1, "gain": 0, "sample_rate": 44100, "stream": True}
+    for field, value in more.items():
+        answer = speak(simulator, **{**four, field: value})
         assert (answer.status_code, field in answer.json()["message"]) == (400, True)
 
 

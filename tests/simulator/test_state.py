@@ -59,6 +59,8 @@ def test_reading_the_state_leaves_no_trace_in_it(simulator: Simulator) -> None:
         ("ipm", 2),
         ("ipm", {"*": 2}),
         ("ipm", None),
+        ("rpm", 10),
+        ("tpm", {"chat": 1000}),
         ("answer", "b64_json"),
     ],
 )
@@ -72,6 +74,29 @@ def test_a_setting_can_be_changed(simulator: Simulator, name: str, value: Any) -
 def test_money_can_be_changed(simulator: Simulator, value: Any) -> None:
     change(simulator, balance=value, price=value)
     assert (simulator.balance, simulator.price) == (Decimal("7.25"), Decimal("7.25"))
+
+
+def test_a_broken_answer_can_be_asked(simulator: Simulator, ask: Ask) -> None:
+    change(simulator, fail={"broken": "short"})
+    assert not ask(simulator).text.endswith("}")
+    assert len(simulator.charges) == 1
+
+
+def test_a_model_of_another_kind_can_be_added(simulator: Simulator, chat: Ask) -> None:
+    entry = {"schema": {"type": "object"}, "tasks": ["chat"], "traits": {"thinking": "always"}}
+    change(simulator, add_model={"new/thinker": entry})
+    message = chat(simulator, "x", model="new/thinker").json()["choices"][0]["message"]
+    assert "reasoning_content" in message
+
+
+def test_the_state_describes_a_picture_within_a_conversation(
+    simulator: Simulator, chat: Ask, red_square: str
+) -> None:
+    content = [{"type": "image_url", "image_url": {"url": red_square}}]
+    chat(simulator, content, model="Qwen/Qwen3-VL-32B-Instruct")
+    (record,) = read(simulator)["requests"]
+    shown = record["body"]["messages"][0]["content"][0]["image_url"]["url"]
+    assert shown.startswith("<PNG 320x320, ")
 
 
 def test_the_lists_of_an_answer_can_be_changed(simulator: Simulator, ask: Ask) -> None:
@@ -103,6 +128,13 @@ def test_a_model_can_be_added(simulator: Simulator, ask: Ask) -> None:
         {"latency": -1},
         {"latency": "slow"},
         {"ipm": "many"},
+        {"rpm": -1},
+        {"tpm": {"chat": "many"}},
+        {"call_price": "little"},
+        {"voice_lists": ["voices"]},
+        {"fail": {"broken": "sideways"}},
+        {"fail": {"broken": "cut", "after": -1}},
+        {"fail": {"on": "kitchen"}},
         {"balance": "lots"},
         {"answer": "fax"},
         {"answer_lists": ["pictures"]},
