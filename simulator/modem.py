@@ -56,10 +56,16 @@ class Heard:
 
 def speak(text: str, rate: int, speed: float, pitch: float) -> Iterator[Samples]:
     """Yield the sound of a text, piece by piece; its length follows the text and the speed."""
-    ticks = round(SYMBOL / speed / TICK)
-    for number, piece in enumerate(_pieces(text)):
-        yield _sound(_symbols(piece, number, ticks), ticks * TICK, rate, pitch)
+    length = SYMBOL / speed
+    for tones in frames(text, length):
+        yield _sound(tones, round(length / TICK) * TICK, rate, pitch)
         yield np.zeros(round(GAP * rate))
+
+
+def frames(text: str, length: float) -> Iterator[Samples]:
+    """Yield the tones of a text, frame by frame, for symbols that last so many seconds."""
+    for number, piece in enumerate(_pieces(text)):
+        yield _symbols(piece, number, round(length / TICK))
 
 
 def _pieces(text: str) -> Iterator[bytes]:

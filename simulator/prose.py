@@ -5,7 +5,7 @@ from __future__ import annotations
 from .glossary import is_chinese, to_chinese, to_english
 from .inputs import Sent
 from .looks import describe, name_size
-from .talk import IN_CHINESE, IN_ENGLISH, TRANSLATE, Talk
+from .talk import IN_CHINESE, IN_ENGLISH, PROMPT, TRANSLATE, Talk
 
 LIGHTS = {
     "en": ("soft morning light", "golden hour", "blue hour, long shadows", "overcast daylight"),
@@ -24,6 +24,7 @@ MOMENTS = {
     "zh": ("开始", "变化出现", "转折", "结局"),
 }
 COMMA = {"en": ", ", "zh": "，"}
+SPACE = {"en": " ", "zh": ""}
 
 
 def translation(talk: Talk) -> str:
@@ -65,7 +66,7 @@ def description(talk: Talk) -> str:
         describe(sent.picture, language) if sent.picture else _unseen(sent, language)
         for sent in talk.pictures
     ]
-    return " ".join([*shown, _facts(talk)])
+    return SPACE[language].join([*shown, _facts(talk)])
 
 
 def reply(talk: Talk) -> str:
@@ -104,11 +105,15 @@ def _pictures(count: int) -> str:
 
 
 def _facts(talk: Talk) -> str:
-    """List what arrived: how many pictures, how large, and what was said."""
+    """List what arrived: how many pictures, how large, and what was said.
+
+    A prompt that is wanted holds none of what was said: it goes on to a model that would draw it.
+    """
     sizes = ", ".join(name_size(sent.picture) for sent in talk.pictures)
-    count = len(talk.pictures)
-    if talk.language == "zh":
-        seen = f"{count} 张图片：{sizes}；" if count else ""
-        return f"（{seen}您说：“{talk.last}”）"
-    seen = f"{_pictures(count)}: {sizes}; " if count else ""
-    return f'({seen}you said: "{talk.last}")'
+    count, chinese = len(talk.pictures), talk.language == "zh"
+    facts = []
+    if count:
+        facts.append(f"{count} 张图片：{sizes}" if chinese else f"{_pictures(count)}: {sizes}")
+    if not PROMPT.search(talk.orders):
+        facts.append(f"您说：“{talk.last}”" if chinese else f'you said: "{talk.last}"')
+    return f"（{'；'.join(facts)}）" if chinese else f"({'; '.join(facts)})"

@@ -63,20 +63,8 @@ def wav(data: bytes, rate: int) -> bytes:
     return struct.pack("<4sI", b"RIFF", len(body)) + body
 
 
-def mp3(seconds: float, rate: int, text: str) -> bytes:
-    """Make an MP3 file of silence, with the text in its tag.
-
-    To encode sound takes an encoder; a frame of silence is a header and zeros.
-    """
-    rates = {44100: 0, 48000: 1, 32000: 2}
-    bitrate, kilobits = 1, 32
-    # MPEG-1, layer III, no checksum; mono.
-    head = struct.pack(">BBBB", 0xFF, 0xFB, bitrate << 4 | rates[rate] << 2, 0xC0)
-    frame = head.ljust(144 * kilobits * 1000 // rate, b"\0")
-    return _id3(text) + frame * max(1, round(seconds * rate / 1152))
-
-
-def _id3(text: str) -> bytes:
+def id3(text: str) -> bytes:
+    """Make the tag that stands before an MP3 file, with a text in it."""
     value = b"\x03" + TAG.encode() + b"\0" + text.encode()
     frame = b"TXXX" + _syncsafe(len(value)) + b"\0\0" + value
     return b"ID3\x04\0\0" + _syncsafe(len(frame)) + frame
@@ -87,7 +75,10 @@ def _syncsafe(number: int) -> bytes:
 
 
 def opus(seconds: float, text: str) -> bytes:
-    """Make an Ogg Opus file of silence, with the text in its comments."""
+    """Make an Ogg Opus file of silence, with the text in its comments.
+
+    To encode sound takes an encoder; a packet of silence is three bytes.
+    """
     head = b"OpusHead" + struct.pack("<BBHIhB", 1, 1, 312, 48000, 0, 0)
     comment = f"{TAG}={text}".encode()
     maker = b"simulator"

@@ -24,6 +24,7 @@ COUNT = re.compile(
     r"|([两二三四五六七八2-9]|1[0-9])\s*(?:个|幕|段|张|幅|格)",
     re.IGNORECASE,
 )
+ABOUT = re.compile(r"(?:\babout\b|关于|讲述)\s*([^.。!！\n]+)", re.IGNORECASE)
 KEYS = re.compile(r"[\"“”`'‘’]([A-Za-z_]\w{1,30})[\"“”`'‘’]")
 NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
 NUMBERS |= {"两": 2, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8}
@@ -62,10 +63,13 @@ class Talk:
 
     @property
     def subject(self) -> str:
-        """What the words are about: what follows a colon, or stands in a paragraph of its own."""
+        """What the words are about: a paragraph of its own, or what follows a colon or `about`."""
         if not any(wish.search(self.last) for wish in (TRANSLATE, PROMPT, SCENES, JSON_WORD)):
             return self.last
         _, _, rest = self.last.partition("\n\n")
+        about = ABOUT.search(self.last)
+        if not rest and about:
+            rest = about[1]
         rest = rest or re.split(r"[:：]\s*|\n", self.last, maxsplit=1)[-1]
         return rest.strip().strip('“”"') or self.last
 

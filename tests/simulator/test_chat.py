@@ -353,7 +353,7 @@ def test_a_system_prompt_tells_what_to_do(simulator: Simulator, chat: Ask) -> No
         {"role": "user", "content": "雪山上的灯塔"},
     ]
     answer = said(chat(simulator, "", messages=messages))
-    assert answer.startswith("snowy mountain on lighthouse, ")
+    assert answer.startswith("lighthouse on the snowy mountain, ")
 
 
 def test_a_seed_varies_the_answer(simulator: Simulator, chat: Ask) -> None:
@@ -367,6 +367,10 @@ def test_a_seed_varies_the_answer(simulator: Simulator, chat: Ask) -> None:
         ("Translate into English: 把天空变成夜晚", "turn sky into night"),
         ("翻译成英文：给小狐狸戴上红色的帽子", "add red hat to little fox"),
         ("Translate into English: 去掉Zorblax", "remove Zorblax"),
+        (
+            "Into English, a translation: 把雪山上的灯塔变成城堡，其他不变",
+            "turn lighthouse on the snowy mountain into castle, keep everything else unchanged",
+        ),
         ("Translate into Chinese: red lighthouse", "红色灯塔"),
         ("翻译：红色的灯塔", "red lighthouse"),
     ],
@@ -381,6 +385,23 @@ def test_a_storyboard_is_a_json_list_of_prompts(simulator: Simulator, chat: Ask)
     listed = json.loads(said(chat(simulator, "Four scenes as a JSON list: a fox finds a lamp")))
     assert len(set(listed)) == 4
     assert all(scene.startswith("a fox finds a lamp, ") for scene in listed)
+
+
+def test_a_storyboard_is_about_what_it_should_be_about(simulator: Simulator, chat: Ask) -> None:
+    for text in (
+        "A storyboard of four scenes about a fox. Answer with a JSON list.",
+        "Write four scenes as a JSON list.\n\na fox",
+        "Four scenes in JSON: a fox",
+    ):
+        assert all(scene.startswith("a fox, ") for scene in json.loads(said(chat(simulator, text))))
+
+
+def test_a_picture_described_as_a_prompt_keeps_the_request_out_of_it(
+    simulator: Simulator, chat: Ask, red_square: str
+) -> None:
+    content = [text_part("Describe it as a prompt"), picture_part(red_square)]
+    answer = said(chat(simulator, content, model=VISION))
+    assert ("1 picture: 320x320" in answer, "Describe" in answer) == (True, False)
 
 
 def test_a_storyboard_has_as_many_scenes_as_asked(simulator: Simulator, chat: Ask) -> None:

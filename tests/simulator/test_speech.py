@@ -117,6 +117,33 @@ def test_a_compressed_file_is_of_its_kind(simulator: Simulator, kind: str, rate:
     assert sound.kind_of(content) == kind
 
 
+def frames_of(content: bytes, rate: int) -> list[bytes]:
+    """Walk along the frames of an MP3 of 32 kilobits, as a decoder does."""
+    start = content.index(b"\xff\xfb")
+    size = 144 * 32000 // rate
+    return [content[at : at + size] for at in range(start, len(content), size)]
+
+
+@pytest.mark.parametrize("rate", [32000, 44100])
+def test_an_mp3_is_frames_from_its_tag_to_its_end(simulator: Simulator, rate: int) -> None:
+    content = speak(simulator, response_format="mp3", sample_rate=rate).content
+    frames = frames_of(content, rate)
+    assert {(frame[:4], len(frame)) for frame in frames} == {
+        (bytes([0xFF, 0xFB, 0x10 | (0x08 if rate == 32000 else 0), 0xC0]), 144 * 32000 // rate)
+    }
+    assert len(frames) * 1152 / rate == pytest.approx(6, abs=1.5)
+
+
+def test_an_mp3_decodes_to_sound_with_its_words(simulator: Simulator) -> None:
+    av = pytest.importorskip("av", reason="no decoder of MP3")
+    for speed in (1, 4):
+        content = speak(simulator, response_format="mp3", speed=speed).content
+        with av.open(io.BytesIO(content)) as file:
+            heard = np.concatenate([frame.to_ndarray().ravel() for frame in file.decode(audio=0)])
+        assert 0.1 < np.abs(heard).max() < 0.4
+        assert modem.join(modem.listen(heard.astype(np.float64), 44100)) == TEXT
+
+
 def test_mp3_is_the_default(simulator: Simulator) -> None:
     assert sound.kind_of(speak(simulator, response_format=None).content) == "mp3"
 
