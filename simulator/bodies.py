@@ -10,11 +10,16 @@ from .answers import Refused, answer_json, bad_parameter
 if TYPE_CHECKING:
     from aiohttp import web
 
+# Half of a pair that stands for one character, written as an escape; alone it is no text.
+HALF_CHARACTER = b"\\ud"
+
 
 def read_json(content: bytes) -> dict[str, Any]:
     """Read a request body; refuse what is not a JSON object."""
     try:
         body = json.loads(content, parse_constant=_no_number)
+        if HALF_CHARACTER in content.lower():
+            json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise Refused(bad_parameter(f"The body is not JSON: {error}")) from None
     if not isinstance(body, dict):

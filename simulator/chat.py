@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import tokens
-from .answers import Refused, not_a_vision_model
+from .answers import Refused, bad_parameter, not_a_vision_model
 from .inputs import Sent, read_input, upright
 from .prose import thought
 from .sending import Reply, reply_events, reply_json
+from .shapes import Unfit
 from .talk import Talk
 from .work import Ask, Work
 from .writing import write
@@ -104,9 +105,16 @@ def _choose(ask: Ask, pictures: list[tuple[Sent, str]], index: int) -> Choice:
     limit = ask.body.get("max_tokens", MAX_TOKENS)
     budget = min(limit, ask.body.get("thinking_budget", BUDGET))
     reasoning = tokens.split(thought(talk))[:budget] if _thinks(ask) else []
-    content = tokens.split(_stopped(write(talk), ask.body.get("stop")))
+    content = tokens.split(_stopped(_write(talk), ask.body.get("stop")))
     room = limit - len(reasoning)
     return Choice(index, reasoning, content[:room], "length" if len(content) > room else "stop")
+
+
+def _write(talk: Talk) -> str:
+    try:
+        return write(talk)
+    except Unfit as error:
+        raise Refused(bad_parameter(f"response_format.json_schema: {error}")) from None
 
 
 def _thinks(ask: Ask) -> bool:

@@ -18,9 +18,16 @@ class Source(Protocol):
         """Find a value by the field's name, its type, and its place in a list."""
 
 
+class Unfit(ValueError):
+    """A schema that nothing can be made for."""
+
+
 def fill(schema: Mapping[str, Any], source: Source) -> Any:
-    """Make a value that fits a schema."""
-    return _Filler(schema, source).make(schema, "", 0)
+    """Make a value that fits a schema; Unfit when the schema leads nowhere."""
+    try:
+        return _Filler(schema, source).make(schema, "", 0)
+    except (LookupError, TypeError, AttributeError, ZeroDivisionError, RecursionError) as error:
+        raise Unfit(f"nothing fits it ({type(error).__name__}: {error})") from None
 
 
 class _Filler:

@@ -442,3 +442,19 @@ def test_a_json_schema_is_kept(simulator: Simulator, chat: Ask) -> None:
     assert [scene["number"] for scene in scenes] == [1, 2]
     assert {scene["mood"] for scene in scenes} <= {"calm", "wild"}
     assert all("a fox" in scene["prompt"] for scene in scenes)
+
+
+@pytest.mark.parametrize(
+    "schema", [{"$ref": "#/nowhere"}, {"enum": []}, {"type": "array", "items": {"$ref": "#"}}]
+)
+def test_a_json_schema_that_leads_nowhere_is_refused(
+    simulator: Simulator, chat: Ask, schema: Any
+) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "story", "schema": schema}}
+    answer = chat(simulator, "a fox", response_format=form)
+    assert (answer.status_code, "json_schema" in answer.json()["message"]) == (400, True)
+
+
+def test_half_a_character_is_refused(simulator: Simulator, chat: Ask) -> None:
+    assert chat(simulator, "\ud83c\udf89").status_code == 200
+    assert chat(simulator, "\ud83c").status_code == 400
