@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from .account import Hold, Want
+from .account import Want
 from .answers import (
     TRACE_HEADER,
     Answer,
@@ -146,8 +146,8 @@ class Service:
             raise Refused(documented(401))
 
     def _strike(self, request: web.Request, fault: Fault | None) -> None:
-        """Answer with a fault, if one waits for this request."""
-        if fault is None:
+        """Answer with a fault, if one waits for this request; a broken answer comes later."""
+        if fault is None or fault.broken:
             return
         if fault.hangs_up and request.transport is not None:
             request.transport.abort()
@@ -159,19 +159,26 @@ class Service:
         """Send a good answer, broken on the way if a fault says so."""
         broken = fault and fault.broken
         delivery = spoil(reply, broken, fault.after) if fault and broken else whole(reply)
-        RECORD.get().status = 200
         return await send(request, reply, delivery, RECORD.get().trace_id)
 
     async def _send_free(self, request: web.Request, on: Place, reply: Reply) -> web.StreamResponse:
         """Send an answer that costs nothing, or the fault that waits for it."""
         fault = self.state.faults.take(on)
-        if fault and not fault.broken:
-            self._strike(request, fault)
+        self._strike(request, fault)
         return await self._send(request, reply, fault)
 
-    def _charge(self, hold: Hold, record: Record) -> None:
-        charge = self.state.account.charge(hold, record.trace_id)
-        record.pictures, record.charged = charge.pictures, charge.amount
+    async def _paid(self, want: Want, record: Record, work: Callable[[], Awaitable[T]]) -> T:
+        """Let a call in, have it done, and charge it: the client may be gone by then."""
+        account = self.state.account
+        hold = account.admit(want)
+        try:
+            done = await work()
+        except BaseException:
+            account.release(hold)
+            raise
+        charge = account.charge(hold, record.trace_id)
+        record.pictures, record.tokens, record.charged = want.pictures, want.tokens, charge.amount
+        return done
 
     # The endpoints
 
@@ -186,9 +193,9 @@ class Service:
         fault = self.state.faults.take("generations", order.model)
         if not (fault and fault.made):
             self._strike(request, fault)
-        pictures = await self._make(order, record, started)
-        if not (fault and fault.broken):
-            self._strike(request, fault)
+        want = Want(order.model, "text-to-image", pictures=order.count)
+        pictures = await self._paid(want, record, partial(self._make, order, started))
+        self._strike(request, fault)
         took = time.perf_counter() - started
         return await self._send(
             request, reply_json(self._result(order, pictures, record, took)), fault
@@ -200,19 +207,12 @@ class Service:
             record.model = body["model"]
         return read_order(self.state.rules, body, self._find)
 
-    async def _make(self, order: Order, record: Record, started: float) -> list[bytes]:
-        """Draw the pictures, take as long as asked, and charge: the client may be gone by now."""
-        account = self.state.account
-        hold = account.admit(Want(order.model, "text-to-image", pictures=order.count))
-        try:
-            drawing = (self._in_pool(draw_picture, order, index) for index in range(order.count))
-            pictures = await asyncio.gather(*drawing)
-            latency = self._latency(order.model, "text-to-image")
-            await asyncio.sleep(max(0.0, started + latency - time.perf_counter()))
-        except BaseException:
-            account.release(hold)
-            raise
-        self._charge(hold, record)
+    async def _make(self, order: Order, started: float) -> list[bytes]:
+        """Draw the pictures, and take as long as asked."""
+        drawing = (self._in_pool(draw_picture, order, index) for index in range(order.count))
+        pictures = await asyncio.gather(*drawing)
+        latency = self._latency(order.model, "text-to-image")
+        await asyncio.sleep(max(0.0, started + latency - time.perf_counter()))
         return list(pictures)
 
     def _latency(self, model: str, kind: str) -> float:
@@ -252,8 +252,7 @@ class Service:
     async def picture(self, request: web.Request) -> web.StreamResponse:
         """Serve a picture by the URL that a result gave; it needs no key."""
         fault = self.state.faults.take("pictures")
-        if not (fault and fault.broken):
-            self._strike(request, fault)
+        self._strike(request, fault)
         shown = self.shelf.get(request.match_info["name"])
         return await self._send(request, Reply((shown.body,), shown.content_type), fault)
 
@@ -270,8 +269,7 @@ class Service:
         if not (fault and fault.made):
             self._strike(request, fault)
         reply = await self._finish_work(endpoint, work, record, started)
-        if not (fault and fault.broken):
-            self._strike(request, fault)
+        self._strike(request, fault)
         return await self._send(request, reply, fault)
 
     def _work(self, endpoint: Endpoint, record: Record) -> Work:
@@ -293,18 +291,13 @@ class Service:
     ) -> Reply:
         """Let a call in and charge it; a stream takes its time while it is sent."""
         latency = self._latency(record.model or "", endpoint.task)
-        wait = 0.0 if work.reply.events else started + latency - time.perf_counter()
-        want = Want(record.model or "", endpoint.task, tokens=work.tokens)
-        hold = self.state.account.admit(want) if endpoint.paid else None
-        try:
-            await asyncio.sleep(max(0.0, wait))
-        except BaseException:
-            if hold:
-                self.state.account.release(hold)
-            raise
-        if hold:
-            self._charge(hold, record)
-            record.tokens = work.tokens
+        left = 0.0 if work.reply.events else started + latency - time.perf_counter()
+        wait = partial(asyncio.sleep, max(0.0, left))
+        if endpoint.paid:
+            want = Want(record.model or "", endpoint.task, tokens=work.tokens)
+            await self._paid(want, record, wait)
+        else:
+            await wait()
         if work.keep:
             work.keep()
         return replace(work.reply, pace=latency) if work.reply.events else work.reply
