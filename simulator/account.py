@@ -55,7 +55,8 @@ class Account:
         self.limits: dict[str, PerModel | None] = dict.fromkeys(LIMITS)
         self.charges: list[Charge] = []
         self._held = Decimal(0)
-        self._windows = {name: Window(clock) for name in LIMITS}
+        self._clock = clock
+        self._windows = {name: Window() for name in LIMITS}
         self._lock = threading.Lock()
 
     def admit(self, want: Want) -> Hold:
@@ -70,12 +71,13 @@ class Account:
         return Hold(want, amount)
 
     def _count(self, want: Want) -> None:
+        now = self._clock()
         for name, count in want.counts.items():
             limit = for_model(self.limits[name], want.model, want.kind)
-            if not self._windows[name].has_room(want.model, count, limit):
+            if not self._windows[name].has_room(want.model, count, limit, now):
                 raise Refused(rate_limited(name))
         for name, count in want.counts.items():
-            self._windows[name].add(want.model, count)
+            self._windows[name].add(want.model, count, now)
 
     def charge(self, hold: Hold, trace_id: str) -> Charge:
         """Take the money for what was made."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 MINUTE = 60.0
 
@@ -23,18 +23,17 @@ def for_model(setting: PerModel | None, model: str, kind: str = "") -> float | N
 class Window:
     """What the last minute held, for each model."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """Count by this clock."""
-        self._clock = clock
+    def __init__(self) -> None:
+        """Begin with nothing."""
         self._counted: defaultdict[str, deque[tuple[float, int]]] = defaultdict(deque)
 
-    def has_room(self, model: str, count: int, limit: float | None) -> bool:
+    def has_room(self, model: str, count: int, limit: float | None, now: float) -> bool:
         """Tell whether this many more stay within the limit."""
-        counted, now = self._counted[model], self._clock()
+        counted = self._counted[model]
         while counted and counted[0][0] <= now - MINUTE:
             counted.popleft()
         return limit is None or sum(each for _, each in counted) + count <= limit
 
-    def add(self, model: str, count: int) -> None:
+    def add(self, model: str, count: int, now: float) -> None:
         """Count this many."""
-        self._counted[model].append((self._clock(), count))
+        self._counted[model].append((now, count))
