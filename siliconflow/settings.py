@@ -45,7 +45,7 @@ class Settings:
     base_url: str = ""
     connect_timeout: float = 10.0
     read_timeout: float = 300.0
-    max_parallel: int = 8
+    max_parallel: int = 16
     """Requests of one node that may be under way at once."""
     longest_wait: float = 600.0
     """Seconds that a request may wait for a rate limit, or for the service to be reachable."""

@@ -127,7 +127,7 @@ def test_a_setting_that_is_taken_out_has_its_default_again(
     page: Page, file: Path, write_settings: Any
 ) -> None:
     write_settings(max_parallel=3)
-    assert page.post("/settings", {"max_parallel": None})["values"]["max_parallel"] == 8
+    assert page.post("/settings", {"max_parallel": None})["values"]["max_parallel"] == 16
     assert json.loads(file.read_text()) == {}
 
 
