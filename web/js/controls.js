@@ -67,9 +67,10 @@ function bound(name, element, { event, read, show, beside }) {
   const refresh = (settings) => {
     const why = settings && obstacle(settings, name);
     element.disabled = !settings || !(name in settings.values) || Boolean(why);
-    // Without settings the row of the key, the first of all, says why.
+    // What concerns every row is said once, in that of the key, which is the first.
     if (!settings) return;
-    if (why) below.say("hint", t(why.key, why.values));
+    if (settings.read_only) element.title = t(why.key);
+    else if (why) below.say("hint", t(why.key, why.values));
     known = settings;
     if (name in settings.values) show(settings.values[name], settings);
   };

@@ -111,8 +111,8 @@ function keyState({ key, values }) {
 }
 
 function keyOwner({ key, read_only }) {
-  if (key.source === "environment") return [h("br"), t("key.from_environment", { name: "SILICONFLOW_API_KEY" })];
-  return read_only ? [h("br"), t("settings.read_only")] : [];
+  const reasons = [key.source === "environment" && t("key.from_environment", { name: "SILICONFLOW_API_KEY" }), read_only && t("settings.read_only")];
+  return reasons.filter(Boolean).flatMap((text) => [h("br"), text]);
 }
 
 function sayAccount(result, { name, balance, currency }) {
@@ -144,7 +144,7 @@ function storedRow() {
     result.say("good", t("stored.cleared"));
   }), { kind: "danger", disabled: true });
   told(result, async () => {
-    if ((await settings()).read_only) return result.say("hint", t("settings.read_only"));
+    if ((await settings()).read_only) return;
     show(await getStored());
   });
   return h("div", { class: "sf-control" }, h("div", { class: "sf-line" }, amount, clear), result.element);

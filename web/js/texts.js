@@ -88,7 +88,7 @@ export const TEXTS = {
 
     "settings.saved": "Saved",
     "settings.fixed": "{name} in ComfyUI's environment decides this.",
-    "settings.read_only": "ComfyUI runs with --multi-user, so this can only be changed on the server (environment variables or settings.json).",
+    "settings.read_only": "ComfyUI runs with --multi-user, so the settings of this page can only be changed on the server (environment variables or settings.json).",
     "settings.not_a_number": "Enter a number.",
     "settings.not_a_whole_number": "Enter a whole number.",
     "settings.too_small": "Must be above 0.",
@@ -262,7 +262,7 @@ export const TEXTS = {
 
     "settings.saved": "已保存",
     "settings.fixed": "由 ComfyUI 环境变量 {name} 决定。",
-    "settings.read_only": "ComfyUI 以 --multi-user 运行，此项只能在服务器上修改（环境变量或 settings.json）。",
+    "settings.read_only": "ComfyUI 以 --multi-user 运行，本页设置只能在服务器上修改（环境变量或 settings.json）。",
     "settings.not_a_number": "请输入数字。",
     "settings.not_a_whole_number": "请输入整数。",
     "settings.too_small": "必须大于 0。",
