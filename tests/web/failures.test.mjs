@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NOTHING, chargedKey, linesOf, remedy, withFailure, without } from "../../web/js/logic/failures.js";
 
-const failure = (kind, more = {}) => ({ node: "1", kind, model: "m", trace_id: "t1", charged: false, message: { en: `${kind}\nDo this.` }, ...more });
+const failure = (kind, more = {}) => ({
+  node: "1",
+  kind,
+  model: "m",
+  trace_id: "t1",
+  charged: false,
+  message: { en: `${kind}\nDo this.` },
+  ...more,
+});
 const kinds = (state) => state.shown.map((each) => each.kind);
 
 test("an event that is heard twice is one failure", () => {
@@ -53,11 +61,16 @@ test("a wrong key is mended in the key dialog, a limit in the settings", () => {
 test("what the card shows elsewhere is not shown twice: title, model and trace id", () => {
   const message = "Refused (HTTP 400): bad size\nCorrect it.\nModel: m\nTrace id: t1";
   assert.deepEqual(linesOf(message, "Refused", failure("BadRequest")), ["HTTP 400: bad size", "Correct it."]);
-  assert.deepEqual(linesOf("请求被拒绝（HTTP 400）：尺寸\n模型：m\nTrace id: t1", "请求被拒绝", failure("BadRequest")), ["HTTP 400：尺寸"]);
+  assert.deepEqual(
+    linesOf("请求被拒绝（HTTP 400）：尺寸\n模型：m\nTrace id: t1", "请求被拒绝", failure("BadRequest")),
+    ["HTTP 400：尺寸"],
+  );
   assert.deepEqual(linesOf("Refused\nCorrect it.", "Refused", failure("BadRequest")), ["Correct it."]);
 });
 
 test("a message whose beginning is not the title is shown whole", () => {
-  assert.deepEqual(linesOf("width: too large", "A node's input is wrong", failure("InvalidInput")), ["width: too large"]);
+  assert.deepEqual(linesOf("width: too large", "A node's input is wrong", failure("InvalidInput")), [
+    "width: too large",
+  ]);
   assert.deepEqual(linesOf("Model: other", "", failure("Other", { model: "" })), ["Model: other"]);
 });

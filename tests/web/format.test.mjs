@@ -7,13 +7,28 @@ const DAY = 86400;
 
 test("sizes are short", () => {
   const sizes = [0, 1, 1023, 1024, 1536, 10 * 1024 ** 2, 2.5 * 1024 ** 3, 5 * 1024 ** 5];
-  assert.deepEqual(sizes.map(format.formatBytes), ["0 B", "1 B", "1023 B", "1.0 KB", "1.5 KB", "10 MB", "2.5 GB", "5120 TB"]);
+  assert.deepEqual(sizes.map(format.formatBytes), [
+    "0 B",
+    "1 B",
+    "1023 B",
+    "1.0 KB",
+    "1.5 KB",
+    "10 MB",
+    "2.5 GB",
+    "5120 TB",
+  ]);
 });
 
 test("seconds show tenths while they are few, and minutes when they are many", () => {
-  assert.deepEqual([0, 4.26, 9.99, 12.6, 59.96, 75, 3675].map((seconds) => format.formatSeconds(seconds)), ["0.0 s", "4.3 s", "10.0 s", "13 s", "1:00", "1:15", "1:01:15"]);
+  assert.deepEqual(
+    [0, 4.26, 9.99, 12.6, 59.96, 75, 3675].map((seconds) => format.formatSeconds(seconds)),
+    ["0.0 s", "4.3 s", "10.0 s", "13 s", "1:00", "1:15", "1:01:15"],
+  );
   assert.equal(format.formatSeconds(3.4, "秒"), "3.4 秒");
-  assert.deepEqual([null, undefined, NaN].map((seconds) => format.formatSeconds(seconds)), ["", "", ""]);
+  assert.deepEqual(
+    [null, undefined, NaN].map((seconds) => format.formatSeconds(seconds)),
+    ["", "", ""],
+  );
 });
 
 test("a countdown never goes below zero", () => {

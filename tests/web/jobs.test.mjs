@@ -54,7 +54,10 @@ test("a wait whose end nobody knows has no countdown", () => {
 });
 
 test("only pictures that are still stored can be put on the canvas", () => {
-  const pictures = [{ place: 0, is_here: true }, { place: 1, is_here: false }];
+  const pictures = [
+    { place: 0, is_here: true },
+    { place: 1, is_here: false },
+  ];
   assert.deepEqual(jobs.picturesHere(job("a", 1, { pictures })), [pictures[0]]);
   assert.deepEqual(jobs.picturesHere({ id: "b" }), []);
 });

@@ -16,5 +16,11 @@ test("a node in the middle is not covered", () => {
 });
 
 test("when the view is full a node goes to the right of all others", () => {
-  assert.deepEqual(freePlace(VIEW, SIZE, [[-100, -100, 1400, 1200], [1200, 0, 500, 100]]), [1730, 300]);
+  assert.deepEqual(
+    freePlace(VIEW, SIZE, [
+      [-100, -100, 1400, 1200],
+      [1200, 0, 500, 100],
+    ]),
+    [1730, 300],
+  );
 });

@@ -8,7 +8,12 @@ const JSON_TYPE = { "Content-Type": "application/json" };
 export class Refusal extends Error {
   constructor(status, error) {
     super(error?.message ?? `HTTP ${status}`);
-    Object.assign(this, { status, kind: error?.kind ?? "", pair: { en: error?.en ?? "", zh: error?.zh ?? "" }, traceId: error?.trace_id ?? "" });
+    Object.assign(this, {
+      status,
+      kind: error?.kind ?? "",
+      pair: { en: error?.en ?? "", zh: error?.zh ?? "" },
+      traceId: error?.trace_id ?? "",
+    });
   }
 }
 
@@ -38,4 +43,5 @@ export const refreshModels = () => ask("POST", "models/refresh", {});
 export const addressOf = (path) => api.apiURL(path);
 
 /** Calls back with the content of each event of this name: failed, jobs, balance, settings. */
-export const listen = (name, callback) => api.addEventListener(`siliconflow.${name}`, (event) => callback(event.detail));
+export const listen = (name, callback) =>
+  api.addEventListener(`siliconflow.${name}`, (event) => callback(event.detail));

@@ -18,7 +18,13 @@ const lines = new Set();
 /** A line with the balance and a button to ask for it. */
 export function balanceLine() {
   const amount = h("span", { class: "sf-balance-amount" });
-  const element = h("div", { class: "sf-balance" }, h("span", { class: "sf-muted" }, t("balance.label")), amount, symbolButton("refresh", t("balance.refresh"), ask));
+  const element = h(
+    "div",
+    { class: "sf-balance" },
+    h("span", { class: "sf-muted" }, t("balance.label")),
+    amount,
+    symbolButton("refresh", t("balance.refresh"), ask),
+  );
   const line = { element, amount };
   lines.add(line);
   show(line);
@@ -63,7 +69,13 @@ function drawButton(isOn = isShown) {
   isShown = isOn;
   const held = kept();
   if (!held) return;
-  held.badge = isOn && balance ? { label: formatMoney(balance.balance, balance.currency), tooltip: t("balance.tooltip", { when: formatMoment(balance.at, language()) }) } : null;
+  held.badge =
+    isOn && balance
+      ? {
+          label: formatMoney(balance.balance, balance.currency),
+          tooltip: t("balance.tooltip", { when: formatMoment(balance.at, language()) }),
+        }
+      : null;
 }
 
 /** What our own sidebar tab holds: the frontend watches tabs, but not the buttons of the top bar. */

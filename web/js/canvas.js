@@ -26,7 +26,11 @@ function addLoader({ name, subfolder }) {
   node.pos = freePlace(view(), [node.size[0], node.size[1] + TITLE], graph.nodes.map(boxOf));
   node.pos[1] += TITLE;
   graph.add(node);
-  choose(node.widgets.find((widget) => widget.name === "image"), subfolder ? `${subfolder}/${name}` : name, node);
+  choose(
+    node.widgets.find((widget) => widget.name === "image"),
+    subfolder ? `${subfolder}/${name}` : name,
+    node,
+  );
   show(node);
   graph.setDirtyCanvas(true, true);
 }
@@ -40,14 +44,20 @@ function view() {
   const side = document.querySelector(".sf-jobs")?.getBoundingClientRect();
   const left = side && side.left < whole.width / 2 ? Math.max(whole.left, side.right) : whole.left;
   const right = side && side.left >= whole.width / 2 ? side.left : whole.right;
-  return [(left - whole.left) / ds.scale - ds.offset[0], -ds.offset[1], (right - left) / ds.scale, whole.height / ds.scale];
+  return [
+    (left - whole.left) / ds.scale - ds.offset[0],
+    -ds.offset[1],
+    (right - left) / ds.scale,
+    whole.height / ds.scale,
+  ];
 }
 
 /** Selects the node, and brings it into view if it is not. */
 function show(node) {
   const [left, top, width, height] = view();
   const [x, y] = node.pos;
-  if (x + node.size[0] > left + width || y + node.size[1] > top + height || x < left || y < top) app.canvas.centerOnNode?.(node);
+  if (x + node.size[0] > left + width || y + node.size[1] > top + height || x < left || y < top)
+    app.canvas.centerOnNode?.(node);
   app.canvas.selectNode?.(node);
 }
 
@@ -63,7 +73,12 @@ function choose(widget, file, node) {
 export async function openWorkflowOf(job) {
   try {
     const workflow = await getWorkflow(job.id);
-    await app.loadGraphData(workflow, true, true, t("jobs.workflow_name", { time: formatClock(job.at, language()).replace(":", ".") }));
+    await app.loadGraphData(
+      workflow,
+      true,
+      true,
+      t("jobs.workflow_name", { time: formatClock(job.at, language()).replace(":", ".") }),
+    );
   } catch (error) {
     toast("error", t("app.name"), reason(error));
   }

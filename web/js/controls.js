@@ -22,7 +22,18 @@ export function note() {
 
 /** A switch, as ComfyUI draws one. */
 export function switchFor(name, id) {
-  const element = h("button", { type: "button", role: "switch", class: "sf-switch", name, "aria-labelledby": `${id}-label`, "aria-checked": "false" }, h("span"));
+  const element = h(
+    "button",
+    {
+      type: "button",
+      role: "switch",
+      class: "sf-switch",
+      name,
+      "aria-labelledby": `${id}-label`,
+      "aria-checked": "false",
+    },
+    h("span"),
+  );
   return bound(name, element, {
     event: "click",
     read: () => ({ value: element.getAttribute("aria-checked") !== "true" }),
@@ -45,7 +56,15 @@ export function choiceFor(name, id, label) {
 
 /** A number with its unit. `rules` as readNumber takes them. */
 export function numberFor(name, id, unit, rules) {
-  const element = keepToItself(h("input", { type: "text", inputmode: "decimal", class: "sf-field sf-number", name, "aria-labelledby": `${id}-label` }));
+  const element = keepToItself(
+    h("input", {
+      type: "text",
+      inputmode: "decimal",
+      class: "sf-field sf-number",
+      name,
+      "aria-labelledby": `${id}-label`,
+    }),
+  );
   const unitElement = h("span", { class: "sf-unit" });
   element.addEventListener("keydown", (event) => event.key === "Enter" && element.blur());
   return bound(name, element, {

@@ -7,8 +7,14 @@ export function openDialog(title, children, onClose) {
   const heading = h("h2", { id: "sf-dialog-title" });
   const body = h("div", { class: "sf-dialog-body" });
   const close = () => element.close();
-  const cross = h("button", { type: "button", class: "sf-icon-button", "aria-label": t("action.close"), onclick: close }, icon("times"));
-  const element = keepToItself(h("dialog", { class: "sf-dialog", "aria-labelledby": "sf-dialog-title" }, h("header", {}, heading, cross), body));
+  const cross = h(
+    "button",
+    { type: "button", class: "sf-icon-button", "aria-label": t("action.close"), onclick: close },
+    icon("times"),
+  );
+  const element = keepToItself(
+    h("dialog", { class: "sf-dialog", "aria-labelledby": "sf-dialog-title" }, h("header", {}, heading, cross), body),
+  );
   const fill = (text, ...content) => {
     heading.textContent = text;
     body.replaceChildren(...content.flat().filter(Boolean));

@@ -24,8 +24,17 @@ function hear(failure) {
 }
 
 function draw() {
-  region ??= document.body.appendChild(h("div", { class: "sf-failures", role: "region", "aria-label": t("failure.region"), "aria-live": "assertive" }));
-  const more = state.hidden > 0 && h("div", { class: "sf-more" }, h("span", {}, t("failure.more", { n: state.hidden })), button(t("failure.show_jobs"), showJobs, { kind: "text" }));
+  region ??= document.body.appendChild(
+    h("div", { class: "sf-failures", role: "region", "aria-label": t("failure.region"), "aria-live": "assertive" }),
+  );
+  const more =
+    state.hidden > 0 &&
+    h(
+      "div",
+      { class: "sf-more" },
+      h("span", {}, t("failure.more", { n: state.hidden })),
+      button(t("failure.show_jobs"), showJobs, { kind: "text" }),
+    );
   region.replaceChildren(...state.shown.map(card), ...(more ? [more] : []));
 }
 
@@ -35,8 +44,19 @@ function card(failure) {
   return h(
     "article",
     { class: "sf-failure", tabindex: "-1" },
-    h("header", {}, icon("times-circle"), h("h3", {}, title), failure.count > 1 && h("span", { class: "sf-times" }, t("failure.times", { n: failure.count })), symbolButton("times", t("action.close"), () => dismiss(failure))),
-    h("div", { class: "sf-failure-body" }, linesOf(message, title, failure).map((line) => h("p", {}, line))),
+    h(
+      "header",
+      {},
+      icon("times-circle"),
+      h("h3", {}, title),
+      failure.count > 1 && h("span", { class: "sf-times" }, t("failure.times", { n: failure.count })),
+      symbolButton("times", t("action.close"), () => dismiss(failure)),
+    ),
+    h(
+      "div",
+      { class: "sf-failure-body" },
+      linesOf(message, title, failure).map((line) => h("p", {}, line)),
+    ),
     facts(failure),
     actions(failure),
   );
@@ -45,14 +65,31 @@ function card(failure) {
 function facts(failure) {
   const charged = h("span", { class: `sf-charged sf-charged-${failure.charged}` }, t(chargedKey(failure.charged)));
   const model = failure.model && h("span", { title: failure.model }, shortModel(failure.model));
-  const trace = failure.trace_id && h("span", { class: "sf-trace" }, h("code", { title: t("failure.trace") }, failure.trace_id), copyButton(failure.trace_id));
+  const trace =
+    failure.trace_id &&
+    h(
+      "span",
+      { class: "sf-trace" },
+      h("code", { title: t("failure.trace") }, failure.trace_id),
+      copyButton(failure.trace_id),
+    );
   return h("div", { class: "sf-facts" }, charged, model, trace);
 }
 
 function actions(failure) {
-  const offers = { key: ["action.set_key", () => openKeyDialog(failure.kind)], settings: ["action.open_settings", openSettings] };
+  const offers = {
+    key: ["action.set_key", () => openKeyDialog(failure.kind)],
+    settings: ["action.open_settings", openSettings],
+  };
   const [label, act] = offers[remedy(failure)] ?? [];
-  return act && h("footer", {}, button(t(label), () => (dismiss(failure), act()), { kind: "primary" }));
+  return (
+    act &&
+    h(
+      "footer",
+      {},
+      button(t(label), () => (dismiss(failure), act()), { kind: "primary" }),
+    )
+  );
 }
 
 function dismiss(failure) {

@@ -7,8 +7,22 @@ import { formatClock, formatSeconds, shortModel } from "./logic/format.js";
 import { isUnderWay, picturesHere, secondsOf, stateText } from "./logic/jobs.js";
 import { copyButton, h, icon, language, said, symbolButton, t } from "./page.js";
 
-const SYMBOLS = { running: "spinner pi-spin", waiting: "hourglass", done: "check-circle", reused: "replay", failed: "times-circle", cancelled: "ban" };
-const PLACEHOLDERS = { running: "image", waiting: "hourglass", done: "image", reused: "image", failed: "exclamation-triangle", cancelled: "ban" };
+const SYMBOLS = {
+  running: "spinner pi-spin",
+  waiting: "hourglass",
+  done: "check-circle",
+  reused: "replay",
+  failed: "times-circle",
+  cancelled: "ban",
+};
+const PLACEHOLDERS = {
+  running: "image",
+  waiting: "hourglass",
+  done: "image",
+  reused: "image",
+  failed: "exclamation-triangle",
+  cancelled: "ban",
+};
 
 /** A card for a job: {element, shows, tick, setReachable}. `now` gives the server's time. */
 export function jobCard(job, now, before) {
@@ -22,8 +36,19 @@ export function jobCard(job, now, before) {
     h(
       "div",
       { class: "sf-job-text" },
-      h("div", { class: "sf-job-head" }, h("strong", { title: job.model }, shortModel(job.model)), h("span", { class: "sf-muted" }, formatClock(job.at, spoken))),
-      h("div", { class: "sf-job-state" }, h("i", { class: `pi pi-${SYMBOLS[job.state]}`, "aria-hidden": "true" }), state, seconds),
+      h(
+        "div",
+        { class: "sf-job-head" },
+        h("strong", { title: job.model }, shortModel(job.model)),
+        h("span", { class: "sf-muted" }, formatClock(job.at, spoken)),
+      ),
+      h(
+        "div",
+        { class: "sf-job-state" },
+        h("i", { class: `pi pi-${SYMBOLS[job.state]}`, "aria-hidden": "true" }),
+        state,
+        seconds,
+      ),
       job.prompt && h("p", { class: "sf-prompt", title: job.prompt }, job.prompt),
       job.reason && reasonOf(job),
       actions(job),
@@ -37,7 +62,12 @@ export function jobCard(job, now, before) {
   const same = JSON.stringify(job);
   tick();
   if (before?.element.isConnected) takePlaceOf(before.element, element);
-  return { element, tick: () => isUnderWay(job) && tick(), shows: (other) => JSON.stringify(other) === same && language() === spoken, setReachable: (yes) => setReachable(element, yes) };
+  return {
+    element,
+    tick: () => isUnderWay(job) && tick(),
+    shows: (other) => JSON.stringify(other) === same && language() === spoken,
+    setReachable: (yes) => setReachable(element, yes),
+  };
 }
 
 /** Why it failed: model and trace id stand elsewhere on the card. */
@@ -70,9 +100,26 @@ function thumbnail(job, picture) {
   if (!picture.is_here) return h("div", { class: "sf-thumb sf-thumb-none", title: t("jobs.gone") }, icon("image"));
   const n = picture.place + 1;
   const label = job.pictures.length > 1 ? t("jobs.put_one", { n }) : t("jobs.put");
-  const image = h("img", { src: addressOf(picture.thumbnail), alt: t("jobs.thumbnail", { n, prompt: job.prompt ?? "" }), loading: "lazy", decoding: "async" });
-  const press = h("button", { type: "button", class: "sf-thumb", title: label, "aria-label": label, onclick: () => putOnCanvas(job, [picture]) }, image);
-  image.addEventListener("error", () => press.replaceWith(h("div", { class: "sf-thumb sf-thumb-none", title: t("jobs.gone") }, icon("image"))));
+  const image = h("img", {
+    src: addressOf(picture.thumbnail),
+    alt: t("jobs.thumbnail", { n, prompt: job.prompt ?? "" }),
+    loading: "lazy",
+    decoding: "async",
+  });
+  const press = h(
+    "button",
+    {
+      type: "button",
+      class: "sf-thumb",
+      title: label,
+      "aria-label": label,
+      onclick: () => putOnCanvas(job, [picture]),
+    },
+    image,
+  );
+  image.addEventListener("error", () =>
+    press.replaceWith(h("div", { class: "sf-thumb sf-thumb-none", title: t("jobs.gone") }, icon("image"))),
+  );
   return press;
 }
 

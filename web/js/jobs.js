@@ -86,7 +86,12 @@ function drawSoon() {
 function render(container) {
   destroy();
   const summary = h("span", { class: "sf-muted" });
-  const header = h("header", { class: "sf-jobs-header" }, h("div", {}, h("h2", {}, t("jobs.title")), summary), balanceLine());
+  const header = h(
+    "header",
+    { class: "sf-jobs-header" },
+    h("div", {}, h("h2", {}, t("jobs.title")), summary),
+    balanceLine(),
+  );
   const list = h("ul", { class: "sf-jobs-list", role: "list", "aria-label": t("jobs.list"), onkeydown: moveFocus });
   const [rest, live] = [h("div", { class: "sf-jobs-rest" }), h("div", { class: "sf-off-screen", role: "status" })];
   const root = h("section", { class: "sf-jobs" }, header, h("div", { class: "sf-jobs-body" }, list, rest), live);
@@ -112,7 +117,9 @@ function draw() {
   clearTimeout(view.later);
   view.later = null;
   const { total, underWay } = counts(jobs);
-  view.summary.textContent = total ? [t("jobs.today", { n: total }), underWay && t("jobs.under_way", { n: underWay })].filter(Boolean).join(" · ") : "";
+  view.summary.textContent = total
+    ? [t("jobs.today", { n: total }), underWay && t("jobs.under_way", { n: underWay })].filter(Boolean).join(" · ")
+    : "";
   drawCards(jobs.slice(0, view.shown));
   drawRest(total);
   runClock();
@@ -127,7 +134,10 @@ function drawCards(shown) {
   }
   const focused = view.list.contains(document.activeElement) ? document.activeElement.closest("li")?.dataset.job : null;
   view.cards = cards;
-  arrange(view.list, [...cards.values()].map((card) => card.element));
+  arrange(
+    view.list,
+    [...cards.values()].map((card) => card.element),
+  );
   if (!cards.has(view.focus)) view.focus = shown[0]?.id ?? null;
   for (const [id, card] of cards) card.setReachable(id === view.focus);
   if (focused && !view.list.contains(document.activeElement)) cards.get(focused)?.element.focus();
@@ -137,7 +147,9 @@ function drawCards(shown) {
 function arrange(list, elements) {
   const wanted = new Set(elements);
   for (const element of [...list.children]) if (!wanted.has(element)) element.remove();
-  elements.forEach((element, at) => list.children[at] !== element && list.insertBefore(element, list.children[at] ?? null));
+  elements.forEach(
+    (element, at) => list.children[at] !== element && list.insertBefore(element, list.children[at] ?? null),
+  );
 }
 
 function drawRest(total) {
@@ -147,13 +159,29 @@ function drawRest(total) {
 }
 
 function failed() {
-  return h("div", { class: "sf-empty", role: "alert" }, icon("exclamation-circle"), h("p", {}, t("jobs.failed_to_load", { reason: reason(problem) })), button(t("jobs.load_again"), load));
+  return h(
+    "div",
+    { class: "sf-empty", role: "alert" },
+    icon("exclamation-circle"),
+    h("p", {}, t("jobs.failed_to_load", { reason: reason(problem) })),
+    button(t("jobs.load_again"), load),
+  );
 }
 
 function empty() {
   const keyless = view.known && !view.known.key.is_set;
-  const offer = keyless ? button(t("action.set_key"), () => openKeyDialog(), { kind: "primary" }) : button(t("jobs.empty_templates"), () => run("Comfy.BrowseTemplates"));
-  return h("div", { class: "sf-empty" }, icon("images"), h("h3", {}, t("jobs.empty_title")), h("p", {}, t("jobs.empty")), keyless && h("p", {}, t("jobs.no_key")), offer);
+  const offer = keyless
+    ? button(t("action.set_key"), () => openKeyDialog(), { kind: "primary" })
+    : button(t("jobs.empty_templates"), () => run("Comfy.BrowseTemplates"));
+  return h(
+    "div",
+    { class: "sf-empty" },
+    icon("images"),
+    h("h3", {}, t("jobs.empty_title")),
+    h("p", {}, t("jobs.empty")),
+    keyless && h("p", {}, t("jobs.no_key")),
+    offer,
+  );
 }
 
 /** A clock runs only while something on show changes with the seconds. */
@@ -182,7 +210,16 @@ app.registerExtension({
   setup() {
     // `siliconflow` is the balance's: the frontend watches what its tabs hold.
     const texts = { title: t("jobs.tab"), label: t("jobs.label"), tooltip: t("jobs.tooltip") };
-    app.extensionManager.registerSidebarTab({ id: JOBS_TAB, icon: "sf-tab-icon", ...texts, type: "custom", render, destroy, iconBadge: null, siliconflow: { badge: null } });
+    app.extensionManager.registerSidebarTab({
+      id: JOBS_TAB,
+      icon: "sf-tab-icon",
+      ...texts,
+      type: "custom",
+      render,
+      destroy,
+      iconBadge: null,
+      siliconflow: { badge: null },
+    });
     listen("jobs", hear);
     api.addEventListener("reconnected", () => view && load());
   },

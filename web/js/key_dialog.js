@@ -9,7 +9,17 @@ import { KEY_PAGES, button, h, icon, link, run, t, trouble } from "./page.js";
 import { accept, change, settings } from "./state.js";
 
 /** Refusals that say nothing about the key itself: it may be stored untested. */
-const UNTESTED = new Set(["NotConnected", "ConnectionLost", "ReadTimeout", "ServerError", "GatewayTimeout", "Overloaded", "RateLimited", "WrongAddress", "BadAnswer"]);
+const UNTESTED = new Set([
+  "NotConnected",
+  "ConnectionLost",
+  "ReadTimeout",
+  "ServerError",
+  "GatewayTimeout",
+  "Overloaded",
+  "RateLimited",
+  "WrongAddress",
+  "BadAnswer",
+]);
 
 let open = null;
 
@@ -33,9 +43,22 @@ const whyOf = { MissingKey: "first.why", InvalidKey: "first.invalid" };
 function showForm(dialog, known, kind) {
   const why = whyOf[kind] && h("p", { class: "sf-lead" }, t(whyOf[kind]));
   const barrier = barrierOf(known);
-  if (barrier) return dialog.fill(titleOf(kind), why, h("p", {}, barrier), footer(button(t("action.close"), dialog.close, { kind: "primary" })));
+  if (barrier)
+    return dialog.fill(
+      titleOf(kind),
+      why,
+      h("p", {}, barrier),
+      footer(button(t("action.close"), dialog.close, { kind: "primary" })),
+    );
   const form = formOf(dialog, known, Boolean(whyOf[kind]));
-  dialog.fill(titleOf(kind), why, form.steps, h("p", { class: "sf-private" }, icon("lock"), " ", t("first.private")), form.result.element, form.footer);
+  dialog.fill(
+    titleOf(kind),
+    why,
+    form.steps,
+    h("p", { class: "sf-private" }, icon("lock"), " ", t("first.private")),
+    form.result.element,
+    form.footer,
+  );
   form.field.element.focus();
 }
 
@@ -56,12 +79,16 @@ function formOf(dialog, known, failed) {
   const anyway = button(t("first.save_anyway"), () => refusable(result, () => keep(null)), { hidden: true });
   const save = button(t("first.save"), () => trying(), { kind: "primary" });
   const trying = () =>
-    refusable(result, async () => {
-      anyway.hidden = true;
-      if (!field.read()) return result.say("problem", t("key.empty"));
-      result.say("hint", t("action.testing"));
-      await keep(await testKey(field.read(), site.read()));
-    }, (error) => (anyway.hidden = !UNTESTED.has(error.kind)));
+    refusable(
+      result,
+      async () => {
+        anyway.hidden = true;
+        if (!field.read()) return result.say("problem", t("key.empty"));
+        result.say("hint", t("action.testing"));
+        await keep(await testKey(field.read(), site.read()));
+      },
+      (error) => (anyway.hidden = !UNTESTED.has(error.kind)),
+    );
   const cancel = button(t("action.cancel"), dialog.close);
   return { steps: stepsOf(site, field), field, result, footer: footer(cancel, anyway, save) };
 }
@@ -96,13 +123,22 @@ function siteChoice(known) {
   const variable = known.fixed?.site;
   const element = variable
     ? h("p", { class: "sf-note" }, t("first.site_fixed", { name: variable, url: known.base_url }))
-    : h("div", { class: "sf-radios", role: "radiogroup", "aria-label": t("setting.site") }, known.choices.site.map((site) => radio(site, site === chosen, () => choose(site))));
+    : h(
+        "div",
+        { class: "sf-radios", role: "radiogroup", "aria-label": t("setting.site") },
+        known.choices.site.map((site) => radio(site, site === chosen, () => choose(site))),
+      );
   return { element, link: anchor, read: () => chosen };
 }
 
 function radio(site, checked, onChoose) {
   const address = `siliconflow.${site}`;
-  return h("label", {}, h("input", { type: "radio", name: "sf-site", value: site, checked, onchange: onChoose }), h("span", {}, t(`site.${site}`), " ", h("small", {}, address)));
+  return h(
+    "label",
+    {},
+    h("input", { type: "radio", name: "sf-site", value: site, checked, onchange: onChoose }),
+    h("span", {}, t(`site.${site}`), " ", h("small", {}, address)),
+  );
 }
 
 /** Does something; a refusal is said in the dialog, which stays. */
@@ -119,13 +155,33 @@ const footer = (...buttons) => h("footer", {}, buttons);
 
 function showDone(dialog, tested, failed) {
   const text = tested ? t("first.done") : t("first.untested");
-  const account = tested && t("first.done_account", { name: tested.name, balance: formatMoney(tested.balance, tested.currency) });
-  const queue = failed && button(t("action.queue_again"), () => {
-    dialog.close();
-    run("Comfy.QueuePrompt");
-  }, { kind: "primary", symbol: "play" });
+  const account =
+    tested && t("first.done_account", { name: tested.name, balance: formatMoney(tested.balance, tested.currency) });
+  const queue =
+    failed &&
+    button(
+      t("action.queue_again"),
+      () => {
+        dialog.close();
+        run("Comfy.QueuePrompt");
+      },
+      { kind: "primary", symbol: "play" },
+    );
   const close = button(t("action.close"), dialog.close, { kind: failed ? "secondary" : "primary" });
-  const mark = h("div", { class: tested ? "sf-mark sf-is-good" : "sf-mark" }, icon(tested ? "check-circle" : "info-circle"));
-  dialog.fill(t("first.done_title"), h("div", { class: "sf-done", role: "status" }, mark, h("div", {}, h("p", {}, text), account && h("p", { class: "sf-muted" }, account))), footer(close, queue));
+  const mark = h(
+    "div",
+    { class: tested ? "sf-mark sf-is-good" : "sf-mark" },
+    icon(tested ? "check-circle" : "info-circle"),
+  );
+  dialog.fill(
+    t("first.done_title"),
+    h(
+      "div",
+      { class: "sf-done", role: "status" },
+      mark,
+      h("div", {}, h("p", {}, text), account && h("p", { class: "sf-muted" }, account)),
+    ),
+    footer(close, queue),
+  );
   (queue || close).focus();
 }

@@ -37,14 +37,23 @@ export const icon = (name) => h("i", { class: `pi pi-${name}`, "aria-hidden": "t
 
 /** A button that cannot be pressed twice while what it does is under way. */
 export function button(label, onPress, { kind = "secondary", symbol, ...attributes } = {}) {
-  const element = h("button", { type: "button", class: `sf-button sf-${kind}`, ...attributes }, symbol && icon(symbol), h("span", {}, label));
+  const element = h(
+    "button",
+    { type: "button", class: `sf-button sf-${kind}`, ...attributes },
+    symbol && icon(symbol),
+    h("span", {}, label),
+  );
   element.addEventListener("click", (event) => busyWhile(element, () => onPress(event, element)));
   return element;
 }
 
 /** A button that shows only a symbol. */
 export function symbolButton(symbol, label, onPress, attributes = {}) {
-  const element = h("button", { type: "button", class: "sf-icon-button", title: label, "aria-label": label, ...attributes }, icon(symbol));
+  const element = h(
+    "button",
+    { type: "button", class: "sf-icon-button", title: label, "aria-label": label, ...attributes },
+    icon(symbol),
+  );
   element.addEventListener("click", (event) => busyWhile(element, () => onPress(event, element)));
   return element;
 }
@@ -59,7 +68,8 @@ async function busyWhile(element, work) {
   }
 }
 
-export const link = (address, label) => h("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, label ?? address.replace("https://", ""));
+export const link = (address, label) =>
+  h("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, label ?? address.replace("https://", ""));
 
 /** A sentence with elements in it: "Make one at {link}." */
 export function withElements(text, elements) {
@@ -109,7 +119,10 @@ export async function confirmed(title, message) {
   return ask ? Boolean(await ask({ title, message, type: "delete" })) : window.confirm(`${title}\n\n${message}`);
 }
 
-export const KEY_PAGES = { cn: "https://cloud.siliconflow.cn/account/ak", com: "https://cloud.siliconflow.com/account/ak" };
+export const KEY_PAGES = {
+  cn: "https://cloud.siliconflow.cn/account/ak",
+  com: "https://cloud.siliconflow.com/account/ak",
+};
 
 /** The id of our sidebar tab. */
 export const JOBS_TAB = "siliconflow-jobs";

@@ -49,7 +49,9 @@ const MORE_THAN_A_VALUE = new Set(["key", "refresh", "stored"]);
 /** The definitions for ComfyUI. It sorts by `sortOrder`, the highest first, and translates by locales/. */
 function definitions(known) {
   const exists = ([, name]) => !known || MORE_THAN_A_VALUE.has(name) || name in known.values;
-  const rows = Object.entries(GROUPS).flatMap(([group, list]) => list.map(([name, render]) => [group, name, render])).filter(exists);
+  const rows = Object.entries(GROUPS)
+    .flatMap(([group, list]) => list.map(([name, render]) => [group, name, render]))
+    .filter(exists);
   return rows.map(([group, name, render], at) => ({
     id: idOf(name),
     name: TEXTS.en[`setting.${name}`],
@@ -111,7 +113,10 @@ function keyState({ key, values }) {
 }
 
 function keyOwner({ key, read_only }) {
-  const reasons = [key.source === "environment" && t("key.from_environment", { name: "SILICONFLOW_API_KEY" }), read_only && t("settings.read_only")];
+  const reasons = [
+    key.source === "environment" && t("key.from_environment", { name: "SILICONFLOW_API_KEY" }),
+    read_only && t("settings.read_only"),
+  ];
   return reasons.filter(Boolean).flatMap((text) => [h("br"), text]);
 }
 
@@ -138,11 +143,16 @@ function storedRow() {
     amount.title = answer.directory;
     clear.disabled = !answer.pictures && !answer.requests;
   };
-  const clear = button(t("stored.clear"), () => told(result, async () => {
-    if (!(await confirmed(t("stored.clear_title"), t("stored.clear_message", sizes(stored))))) return;
-    show(await clearStored());
-    result.say("good", t("stored.cleared"));
-  }), { kind: "danger", disabled: true });
+  const clear = button(
+    t("stored.clear"),
+    () =>
+      told(result, async () => {
+        if (!(await confirmed(t("stored.clear_title"), t("stored.clear_message", sizes(stored))))) return;
+        show(await clearStored());
+        result.say("good", t("stored.cleared"));
+      }),
+    { kind: "danger", disabled: true },
+  );
   told(result, async () => {
     if ((await settings()).read_only) return;
     show(await getStored());
@@ -155,14 +165,17 @@ const sizes = ({ pictures, bytes }) => ({ n: pictures, size: formatBytes(bytes) 
 /** The list of models: when it was asked for, and a way to ask now. */
 function modelsRow() {
   const [when, result] = [h("span", { class: "sf-value" }), note()];
-  const show = ({ refreshed_at: at }) => (when.textContent = at ? t("models.at", { when: formatMoment(at, language()) }) : t("models.never"));
-  const refresh = button(t("models.refresh"), () => told(result, async () => {
-    result.say("hint", t("models.refreshing"));
-    const answer = await refreshModels();
-    catalogue.accept(answer);
-    show(answer);
-    result.say("good", t("models.refreshed", modelCounts(answer)));
-  }));
+  const show = ({ refreshed_at: at }) =>
+    (when.textContent = at ? t("models.at", { when: formatMoment(at, language()) }) : t("models.never"));
+  const refresh = button(t("models.refresh"), () =>
+    told(result, async () => {
+      result.say("hint", t("models.refreshing"));
+      const answer = await refreshModels();
+      catalogue.accept(answer);
+      show(answer);
+      result.say("good", t("models.refreshed", modelCounts(answer)));
+    }),
+  );
   show(catalogue.current() ?? {});
   return h("div", { class: "sf-control" }, h("div", { class: "sf-line" }, when, refresh), result.element);
 }

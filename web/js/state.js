@@ -9,7 +9,9 @@ const watchers = new Set();
 /** The settings; asked for once, and again after somebody changed them. */
 export async function settings() {
   if (latest) return latest;
-  reading ??= getSettings().then(accept).finally(() => (reading = null));
+  reading ??= getSettings()
+    .then(accept)
+    .finally(() => (reading = null));
   return reading;
 }
 

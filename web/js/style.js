@@ -5,7 +5,9 @@ import { app } from "/scripts/app.js";
 /** Newer frontends draw what is switched on in their own blue, older ones in that of their library. */
 function accents() {
   const newer = getComputedStyle(document.body).getPropertyValue("--success-background").trim();
-  return newer ? ["var(--primary-background)", "var(--base-foreground)"] : ["var(--p-primary-color)", "var(--p-primary-contrast-color)"];
+  return newer
+    ? ["var(--primary-background)", "var(--base-foreground)"]
+    : ["var(--p-primary-color)", "var(--p-primary-contrast-color)"];
 }
 
 app.registerExtension({

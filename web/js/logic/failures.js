@@ -41,7 +41,9 @@ export function chargedKey(charged) {
  * begins with, the model and the trace id.
  */
 export function linesOf(message, title, failure) {
-  const elsewhere = [failure.model && /^(model|模型)\s*[:：]/i, failure.trace_id && /^trace id\s*[:：]/i].filter(Boolean);
+  const elsewhere = [failure.model && /^(model|模型)\s*[:：]/i, failure.trace_id && /^trace id\s*[:：]/i].filter(
+    Boolean,
+  );
   const [first = "", ...rest] = message.split("\n").map((line) => line.trim());
   return [withoutTitle(first, title), ...rest].filter((line) => line && !elsewhere.some((kind) => kind.test(line)));
 }

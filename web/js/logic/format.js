@@ -44,11 +44,16 @@ export function formatMoment(unix, language, now = Date.now() / 1000) {
   const [day, today] = [unix, now].map((at) => new Date(at * 1000).toDateString());
   const clock = formatClock(unix, language);
   if (day === today) return clock;
-  const date = new Date(unix * 1000).toLocaleDateString(language === "zh" ? "zh-CN" : "en-GB", { day: "numeric", month: "short" });
+  const date = new Date(unix * 1000).toLocaleDateString(language === "zh" ? "zh-CN" : "en-GB", {
+    day: "numeric",
+    month: "short",
+  });
   return language === "zh" ? `${date} ${clock}` : `${date}, ${clock}`;
 }
 
 /** The name that people know a model by: what follows its maker. */
 export function shortModel(model) {
-  return String(model ?? "").split("/").at(-1);
+  return String(model ?? "")
+    .split("/")
+    .at(-1);
 }

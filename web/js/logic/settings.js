@@ -29,5 +29,8 @@ export function modelCounts(catalogue) {
 
 /** The key as it was pasted, without the spaces and quotes around it. */
 export function cleanKey(typed) {
-  return String(typed ?? "").trim().replace(/^["']+|["']+$/g, "").trim();
+  return String(typed ?? "")
+    .trim()
+    .replace(/^["']+|["']+$/g, "")
+    .trim();
 }

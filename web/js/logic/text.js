@@ -2,7 +2,11 @@
 
 /** Every Chinese locale reads 简体中文, everything else English. */
 export function languageOf(locale) {
-  return String(locale ?? "").toLowerCase().startsWith("zh") ? "zh" : "en";
+  return String(locale ?? "")
+    .toLowerCase()
+    .startsWith("zh")
+    ? "zh"
+    : "en";
 }
 
 /** The text of a pair {en, zh} that a route or an event gave; the other language when one is missing. */
