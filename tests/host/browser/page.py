@@ -437,17 +437,21 @@ SEEN_ON_CANVAS = f"""id => {{
     .map(w => w.name);
 }}"""
 
-# Each row is known by its label: the widget's own, or its name.
+# Each row is known by its label: the widget's own, or its name. Linked ones of the newest pages,
+# which are but a name, come last.
 SEEN_IN_DOM = f"""id => {{
   const node = {NODE};
   const rows = [...document.querySelectorAll(`[data-node-id="${{id}}"] .lg-node-widget`)];
   const left = [...node.widgets];
-  return rows.filter(r => r.checkVisibility()).map(row => {{
+  const lines = document.querySelector(`[data-node-id="${{id}}"]`).innerText.split('\n');
+  const named = left.filter(w => w.connectionSuppressed && lines.includes(w.label ?? w.name));
+  const seen = rows.filter(r => r.checkVisibility()).map(row => {{
     const said = [row.innerText, ...[...row.querySelectorAll('[aria-label], [placeholder]')]
       .flatMap(e => [e.ariaLabel, e.placeholder])].join('\\n').split('\\n').map(s => s.trim());
     const at = left.findIndex(w => said.includes(w.label ?? w.name) || said.includes(w.name));
     return at < 0 ? `? ${{said}}` : left.splice(at, 1)[0].name;
   }}).filter(name => !name.includes('$$'));
+  return [...seen, ...named.map(w => w.name)];
 }}"""
 
 BOX = f"""id => {{
