@@ -443,7 +443,7 @@ SEEN_IN_DOM = f"""id => {{
   const node = {NODE};
   const rows = [...document.querySelectorAll(`[data-node-id="${{id}}"] .lg-node-widget`)];
   const left = [...node.widgets];
-  const lines = document.querySelector(`[data-node-id="${{id}}"]`).innerText.split('\n');
+  const lines = document.querySelector(`[data-node-id="${{id}}"]`).innerText.split('\\n');
   const named = left.filter(w => w.connectionSuppressed && lines.includes(w.label ?? w.name));
   const seen = rows.filter(r => r.checkVisibility()).map(row => {{
     const said = [row.innerText, ...[...row.querySelectorAll('[aria-label], [placeholder]')]
