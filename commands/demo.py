@@ -130,6 +130,7 @@ def _batch(models: Mapping[str, str]) -> Step:
 async def _run(step: Step, number: int, output: Path, files: list[Path]) -> torch.Tensor:
     started = time.monotonic()
     print(f"{number}. {step.title} · {step.inputs['model']}")
+    images: torch.Tensor
     images, _, _ = await NODE_CLASS_MAPPINGS[step.node]().execute(**step.inputs)
     spent = time.monotonic() - started
     made = [_save(frame, output, number, at) for at, frame in enumerate(images)]

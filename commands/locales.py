@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..nodes import NODE_CLASS_MAPPINGS
-from ..nodes.base import OUTPUTS, ImageNode
 from ..nodes.inputs import LANGUAGES, label, texts, tooltip
+from ..nodes.node import Node
 from ..siliconflow.texts import Language
 from . import page_locales
 
@@ -33,14 +33,16 @@ def node_definitions(language: Language) -> str:
     return json.dumps(nodes, ensure_ascii=False, indent=2) + "\n"
 
 
-def _node(node: type[ImageNode], language: Language) -> dict[str, Any]:
+def _node(node: type[Node], language: Language) -> dict[str, Any]:
     said = texts()["nodes"][node.task]
     names = (*node.required, *node.optional)
     return {
         "display_name": said["name"][language],
         "description": said["description"][language],
         "inputs": {name: _input(node.task, name, language) for name in names},
-        "outputs": {str(at): _output(name, language) for at, name in enumerate(OUTPUTS)},
+        "outputs": {
+            str(at): _output(node.task, name, language) for at, name in enumerate(node.outputs)
+        },
     }
 
 
@@ -49,6 +51,7 @@ def _input(task: str, name: str, language: Language) -> dict[str, str]:
     return {"name": label(name)[at], "tooltip": tooltip(task, name)[at]}
 
 
-def _output(name: str, language: Language) -> dict[str, str]:
+def _output(task: str, name: str, language: Language) -> dict[str, str]:
     said = texts()["outputs"][name]
-    return {"name": said["name"][language], "tooltip": said["tooltip"][language]}
+    tooltip = said.get(task, said["tooltip"])
+    return {"name": said["name"][language], "tooltip": tooltip[language]}

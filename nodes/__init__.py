@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from .base import ImageNode
+from .account import SiliconFlowAccount, SiliconFlowModels
+from .chat import SiliconFlowChat
+from .embeddings import SiliconFlowEmbeddings
 from .image_edit import SiliconFlowImageEdit
 from .image_to_image import SiliconFlowImageToImage
 from .inputs import texts
+from .node import Node
+from .rerank import SiliconFlowRerank
+from .speech_to_text import SiliconFlowSpeechToText
 from .text_to_image import SiliconFlowTextToImage
+from .text_to_speech import SiliconFlowTextToSpeech
+from .voices import SiliconFlowDeleteVoice, SiliconFlowUploadVoice, SiliconFlowVoices
 
-NODE_CLASS_MAPPINGS: dict[str, type[ImageNode]] = {
+NODE_CLASS_MAPPINGS: dict[str, type[Node]] = {
     "SiliconFlowTextToImage": SiliconFlowTextToImage,
     "SiliconFlowImageToImage": SiliconFlowImageToImage,
     "SiliconFlowImageEdit": SiliconFlowImageEdit,
+    "SiliconFlowChat": SiliconFlowChat,
+    "SiliconFlowTextToSpeech": SiliconFlowTextToSpeech,
+    "SiliconFlowSpeechToText": SiliconFlowSpeechToText,
+    "SiliconFlowUploadVoice": SiliconFlowUploadVoice,
+    "SiliconFlowVoices": SiliconFlowVoices,
+    "SiliconFlowDeleteVoice": SiliconFlowDeleteVoice,
+    "SiliconFlowEmbeddings": SiliconFlowEmbeddings,
+    "SiliconFlowRerank": SiliconFlowRerank,
+    "SiliconFlowAccount": SiliconFlowAccount,
+    "SiliconFlowModels": SiliconFlowModels,
 }
 NODE_DISPLAY_NAME_MAPPINGS = {
     node_id: texts()["nodes"][node.task]["name"]["en"]

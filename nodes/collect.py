@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ..media.images import MediaError, Picture, decode
+from ..media.images import MediaError, decode
 from ..siliconflow.client import Client
 from ..siliconflow.errors import BadAnswer, BadPicture, Failure, RequestError
 from ..siliconflow.ledger import Entry, Facts, Kept
 from ..siliconflow.texts import Text
+from .endpoint import PICTURES, Endpoint
 from .job import Job
 from .records import Records
 from .threads import CPU
@@ -36,16 +38,24 @@ class Answered:
 class Collector:
     """Collects the pictures of one run's requests; each is on disk before it is handed on."""
 
-    def __init__(self, client: Client, records: Records, model: str, most_pixels: int) -> None:
+    def __init__(
+        self,
+        client: Client,
+        records: Records,
+        model: str,
+        most_pixels: int,
+        endpoint: Endpoint = PICTURES,
+    ) -> None:
         """Fetch nothing yet."""
         self._client = client
+        self._endpoint = endpoint
         self._records = records
         self._model = model
         self._most_pixels = most_pixels
 
     def answered(
         self, job: Job, entry: Entry | None, facts: Facts, sources: Sequence[str | bytes]
-    ) -> list[Picture]:
+    ) -> list[Any]:
         """Record an answer, then get its pictures; a file inside it is stored before that."""
         for place, source in enumerate(sources):
             if isinstance(source, bytes):
@@ -60,7 +70,7 @@ class Collector:
 
     def kept(
         self, job: Job, entry: Entry | None, facts: Facts, pictures: Sequence[Kept | bytes]
-    ) -> list[Picture]:
+    ) -> list[Any]:
         """Decode every picture, fetching and storing those that are not here yet.
 
         One that fails does not keep the others from being stored; then its error is raised:
@@ -77,7 +87,7 @@ class Collector:
             self._records.finish(job, entry)
         return [item for item in found if not isinstance(item, Exception)]
 
-    def _tried(self, answered: Answered, kept: Kept | bytes) -> Picture | Exception:
+    def _tried(self, answered: Answered, kept: Kept | bytes) -> Any:
         try:
             picture = self._picture(answered, kept)
         except (RequestError, DamagedFile) as error:
@@ -85,7 +95,7 @@ class Collector:
         answered.job.arrived(picture)
         return picture
 
-    def _picture(self, answered: Answered, kept: Kept | bytes) -> Picture:
+    def _picture(self, answered: Answered, kept: Kept | bytes) -> Any:
         if isinstance(kept, bytes):
             return self._decoded(kept, answered.facts, BadAnswer)
         if kept.file:
@@ -94,7 +104,7 @@ class Collector:
         self._records.store(answered.job, answered.entry, kept.place, answered.count, content)
         return picture
 
-    def _downloaded(self, url: str, facts: Facts) -> tuple[bytes, Picture]:
+    def _downloaded(self, url: str, facts: Facts) -> tuple[bytes, Any]:
         """Fetch a picture and decode it whole; once more from the start if it is damaged."""
         content = self._client.download(url, self._model, facts.trace_id)
         try:
@@ -103,7 +113,7 @@ class Collector:
             content = self._client.download(url, self._model, facts.trace_id)
             return content, self._decoded(content, facts)
 
-    def _stored(self, answered: Answered, place: int, file: Path) -> Picture:
+    def _stored(self, answered: Answered, place: int, file: Path) -> Any:
         """Decode a stored picture. Only a file that can be read and not decoded is damaged."""
         facts = answered.facts
         try:
@@ -116,19 +126,18 @@ class Collector:
         try:
             return self._decoded(content, facts)
         except BadPicture:
-            if _is_large(content, self._most_pixels):
+            if self._endpoint.makes_pictures and _is_large(content, self._most_pixels):
                 raise
             self._records.damaged(answered.job, answered.entry, place)
             raise DamagedFile from None
 
-    def _decoded(
-        self, content: bytes, facts: Facts, kind: type[RequestError] = BadPicture
-    ) -> Picture:
+    def _decoded(self, content: bytes, facts: Facts, kind: type[RequestError] = BadPicture) -> Any:
         try:
             with CPU:
-                return decode(content, self._most_pixels)
+                return self._endpoint.decode(content, self._most_pixels)
         except MediaError as error:
-            said = Text(f"a picture {error.en}", f"图片{error.zh}")
+            noun = self._endpoint.noun
+            said = Text(f"{noun.en} {error.en}", f"{noun.zh}{error.zh}")
             raise kind(Failure(said, model=self._model, trace_id=facts.trace_id)) from None
 
 

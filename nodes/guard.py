@@ -31,19 +31,23 @@ class Guard:
         client: Client,
         jobs: Sequence[Job],
         unpaid: Callable[[Job], int],
+        *,
+        pictures: bool = True,
     ) -> None:
         """Judge a run, and hold its pictures until each job is released.
 
         `unpaid` counts the pictures that a job would pay for; it is called only if a bound is
-        set. Raises `GuardStopped` if a bound would be broken, and whatever asking for the balance
-        raises: a bound that cannot be checked is not passed.
+        set. What makes no `pictures` is judged by the balance alone. Raises `GuardStopped` if a
+        bound would be broken, and whatever asking for the balance raises: a bound that cannot be
+        checked is not passed.
         """
         if not settings.most_pictures and not settings.balance_floor:
             return
         wanted = [unpaid(job) for job in jobs]
         try:
             if sum(wanted):
-                self._hold(settings, jobs, wanted)
+                if pictures:
+                    self._hold(settings, jobs, wanted)
                 self._check_balance(settings, client)
         except BaseException:
             self.release_all(jobs)

@@ -18,6 +18,7 @@ from ..siliconflow.store import LedgerError
 from ..siliconflow.texts import Text
 from . import events
 from .asker import Asker
+from .endpoint import PICTURES, Endpoint
 from .job import STAGES, Job
 
 _LIVE_STATES = ("waiting", "running")
@@ -83,8 +84,11 @@ def under_way() -> list[Shown]:
 class History:
     """Tells the ledger and the page of the jobs of one run, as they change."""
 
-    def __init__(self, jobs: Jobs, asker: Asker, task: str, model: str) -> None:
+    def __init__(
+        self, jobs: Jobs, asker: Asker, task: str, model: str, endpoint: Endpoint = PICTURES
+    ) -> None:
         """Tell nothing yet."""
+        self._shows_pictures = endpoint.makes_pictures
         self._jobs = jobs
         self._asker = asker
         self._task = task
@@ -121,7 +125,8 @@ class History:
         if found is None:
             return
         record = _ended(found[0], job, reason)
-        requests = [result.request for result in job.results if result.request]
+        kept = job.results if self._shows_pictures else []
+        requests = [result.request for result in kept if result.request]
         with contextlib.suppress(LedgerError):
             record = self._jobs.end(record, requests)
         with _LOCK:
@@ -154,7 +159,7 @@ class History:
             node_type=self._asker.node_type,
             node_id=self._asker.node_id,
             model=self._model,
-            prompt=str(job.ask.body.get("prompt", "")),
+            prompt=job.ask.words,
         )
 
     def _tell(self, job: Shown) -> None:

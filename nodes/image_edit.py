@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .base import ImageNode
-from .inputs import description
 
 
 class SiliconFlowImageEdit(ImageNode):
@@ -28,5 +27,4 @@ class SiliconFlowImageEdit(ImageNode):
         "custom_model",
         "extra_body",
     )
-    DESCRIPTION = description(task).en
     SEARCH_ALIASES = ("image edit", "edit", "Qwen-Image-Edit", "Kontext", "图像编辑", "改图")

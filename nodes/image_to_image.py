@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .base import ImageNode
-from .inputs import description
 
 
 class SiliconFlowImageToImage(ImageNode):
@@ -29,5 +28,4 @@ class SiliconFlowImageToImage(ImageNode):
         "custom_model",
         "extra_body",
     )
-    DESCRIPTION = description(task).en
     SEARCH_ALIASES = ("image to image", "img2img", "i2i", "Kolors", "FLUX", "图生图")

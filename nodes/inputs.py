@@ -7,7 +7,7 @@ and its tooltip says which model takes what.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,22 @@ from ..siliconflow.fields import Field, Value, span_of
 from ..siliconflow.texts import Language, Text
 
 LANGUAGES: tuple[Language, Language] = ("en", "zh")
-PICTURES = ("image", "image2", "image3")
 WORKFLOW = "extra_pnginfo"
 """The hidden input in which ComfyUI hands over the page's workflow. It is in no cache key."""
+PICTURES = ("image", "image2", "image3", "image4")
+CONVERSATION = "SILICONFLOW_CONVERSATION"
+SOCKETS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: ("IMAGE", {}) for name in PICTURES},
+    "audio": ("AUDIO", {}),
+    "conversation": (CONVERSATION, {}),
+    "texts": ("STRING", {"forceInput": True}),
+}
+"""Inputs that nothing but another node can fill."""
+MULTILINE = frozenset(
+    {"prompt", "negative_prompt", "system_prompt", "input", "documents", "text", "stop"}
+)
+FIXED_SEED = frozenset({"chat"})
+"""Tasks whose seed stays as it is unless the user wants another: each other text is paid."""
 ADVANCED = frozenset(
     {
         "aspect_ratio",
@@ -30,12 +43,25 @@ ADVANCED = frozenset(
         "safety_tolerance",
         "raw",
         "image_prompt_strength",
+        "top_p",
+        "top_k",
+        "frequency_penalty",
+        "stop",
+        "max_chunks_per_doc",
+        "overlap_tokens",
         "custom_model",
         "extra_body",
     }
 )
+_PAINTERS = frozenset({"text-to-image", "image-to-image", "image-edit"})
 _FILE = Path(__file__).with_name("texts.json")
-_STEPS = {"image_prompt_strength": 0.05}
+_STEPS = {
+    "image_prompt_strength": 0.05,
+    "temperature": 0.05,
+    "top_p": 0.05,
+    "speed": 0.05,
+    "gain": 0.5,
+}
 
 
 @cache
@@ -45,7 +71,7 @@ def texts() -> dict[str, Any]:
     return found
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def input_types(
     task: str, required: tuple[str, ...], optional: tuple[str, ...], models: tuple[str, ...]
 ) -> dict[str, Any]:
@@ -55,8 +81,9 @@ def input_types(
         "optional": {name: _input(task, name) for name in optional},
         "hidden": {WORKFLOW: "EXTRA_PNGINFO"},
     }
-    _, options = found["required"]["model"]
-    found["required"]["model"] = (list(models), {"default": models[0], **options})
+    if models:
+        _, options = found["required"]["model"]
+        found["required"]["model"] = (list(models), {"default": models[0], **options})
     return found
 
 
@@ -87,8 +114,11 @@ def _input(task: str, name: str) -> tuple[Any, dict[str, Any]]:
 
 
 def _definition(task: str, name: str) -> tuple[Any, dict[str, Any]]:
-    if name in PICTURES:
-        return "IMAGE", {}
+    if name in SOCKETS:
+        kind, options = SOCKETS[name]
+        return kind, dict(options)
+    if name == "refresh":
+        return "INT", {"default": 0, "min": 0, "max": 2**31, "control_after_generate": True}
     if name == "model":
         return [], {}
     field = catalogue.load().inputs.get(name)
@@ -96,8 +126,7 @@ def _definition(task: str, name: str) -> tuple[Any, dict[str, Any]]:
 
 
 def _text(_task: str, name: str) -> tuple[Any, dict[str, Any]]:
-    multiline = name in {"prompt", "negative_prompt"}
-    return "STRING", {"default": "", "multiline": multiline}
+    return "STRING", {"default": "", "multiline": name in MULTILINE}
 
 
 def _boolean(_task: str, name: str) -> tuple[Any, dict[str, Any]]:
@@ -105,8 +134,13 @@ def _boolean(_task: str, name: str) -> tuple[Any, dict[str, Any]]:
 
 
 def _choice(task: str, name: str) -> tuple[Any, dict[str, Any]]:
-    found = [choice for field in _fields(task, name) for choice in field.choices]
-    return list(dict.fromkeys([AUTO, *found])), {"default": AUTO}
+    """Give the choices of all models; where one of them is always sent, the first is chosen."""
+    known = catalogue.load()
+    fields = _fields(task, name) or [known.inputs[name]]
+    found = [choice for field in fields for choice in field.choices]
+    head = [AUTO] if name in known.unset else []
+    choices = list(dict.fromkeys([*head, *found]))
+    return choices, {"default": choices[0]}
 
 
 def _size(task: str, name: str) -> tuple[Any, dict[str, Any]]:
@@ -118,7 +152,7 @@ def _integer(task: str, name: str) -> tuple[Any, dict[str, Any]]:
     low, high = _span(task, name)
     options = {"default": _default(name), "min": int(low), "max": int(high), "step": 1}
     if name == "seed":
-        options["control_after_generate"] = True
+        options["control_after_generate"] = "fixed" if task in FIXED_SEED else True
     return "INT", options
 
 
@@ -133,6 +167,7 @@ _WIDGETS: dict[str, Callable[[str, str], tuple[Any, dict[str, Any]]]] = {
     "string": _text,
     "boolean": _boolean,
     "choice": _choice,
+    "whole_choice": _choice,
     "size": _size,
     "integer": _integer,
     "number": _number,
@@ -163,9 +198,13 @@ def _fields(task: str, name: str) -> list[Field]:
 
 def _facts(task: str, name: str, language: Language) -> list[str]:
     """Say, a line for each rule, which models take the input and how."""
-    if name not in catalogue.load().inputs or name in {"seed", "batch_size", "width", "height"}:
-        return _own_facts(name, language)
     models = catalogue.load().of_task(task)
+    own = {"seed", "batch_size", "width", "height"}
+    if name not in catalogue.load().inputs or name in own or not models:
+        return _own_facts(name, language)
+    common = _common(task, name, models)
+    if common:
+        return [] if common.choices else _range_facts(common, _default(name), language)
     groups: dict[str, list[str]] = {}
     for model in models:
         if name in model.fields:
@@ -175,13 +214,30 @@ def _facts(task: str, name: str, language: Language) -> list[str]:
     return [f"{rule}{colon}{', '.join(names)}" for rule, names in groups.items()]
 
 
+def _common(task: str, name: str, models: Sequence[Model]) -> Field | None:
+    """Give the field that all models of a task take alike, unless they make pictures.
+
+    The widget shows its choices; there is no need to name dozens of models.
+    """
+    if task in _PAINTERS or not models:
+        return None
+    fields = {model.fields.get(name) for model in models}
+    return next(iter(fields)) if len(fields) == 1 else None
+
+
 def _own_facts(name: str, language: Language) -> list[str]:
     field = catalogue.load().inputs.get(name)
-    if field is None:
-        return []
+    return (
+        []
+        if field is None or field.minimum is None
+        else _range_facts(field, field.default, language)
+    )
+
+
+def _range_facts(field: Field, default: Any, language: Language) -> list[str]:
     range_of = Text("Range {}, default {}.", "范围 {}，默认 {}。")
     said = range_of.zh if language == "zh" else range_of.en
-    return [said.format(span_of(field), field.default)]
+    return [said.format(span_of(field), default)]
 
 
 def _rule(field: Field, language: Language) -> str:

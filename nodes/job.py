@@ -7,9 +7,8 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from ..media.images import Picture
 from ..siliconflow.errors import SiliconFlowError
 from ..siliconflow.ledger import Facts
 from ..siliconflow.texts import Text
@@ -29,9 +28,12 @@ class GaveUp(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """What one request brought. Its pictures are shared with whoever joined it."""
+    """What one request brought. Its pictures are shared with whoever joined it.
 
-    pictures: Sequence[Picture]
+    Of an endpoint that makes no pictures it is the one thing that it makes.
+    """
+
+    pictures: Sequence[Any]
     facts: Facts
     origin: Origin
     request: str = ""
@@ -47,6 +49,7 @@ class Job:
     spending guard holds for it. `in_line` is set when the job asks the rate limit's gate for its
     turn, `before` is that of the job that should have asked already. `show` is told of each
     picture. `began_at` is when its run began, by the wall's clock; `started` when it was its turn.
+    `heard` is the text that came so far of an answer that grows.
     """
 
     ask: Ask
@@ -63,10 +66,11 @@ class Job:
     reserved: int = 0
     before: threading.Event | None = None
     in_line: threading.Event = field(default_factory=threading.Event)
-    show: Callable[[Picture], None] | None = None
+    show: Callable[[Any], None] | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     began_at: float = field(default_factory=time.time)
     started: float = 0.0
+    heard: str = ""
 
     def begin(self) -> None:
         """Start the clock."""
@@ -77,7 +81,7 @@ class Job:
         """Seconds since it began."""
         return time.monotonic() - self.started if self.begun else 0.0
 
-    def arrived(self, picture: Picture) -> None:
+    def arrived(self, picture: Any) -> None:
         """Show a picture, before the rest of the run is there; called in any thread."""
         if self.show:
             self.show(picture)
@@ -105,13 +109,17 @@ class Job:
         """Show that the request waits no more."""
         self.waits_for = None
 
+    def hear(self, text: str) -> None:
+        """Keep the text of an answer while it grows."""
+        self.heard = text
+
     def note(self, text: Text) -> None:
         """Keep something that the user should know although the run goes on; once."""
         if text not in self.notes:
             self.notes.append(text)
 
     @property
-    def pictures(self) -> list[Picture]:
+    def pictures(self) -> list[Any]:
         """Give all pictures that came."""
         return [picture for result in self.results for picture in result.pictures]
 

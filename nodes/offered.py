@@ -18,11 +18,16 @@ from ..siliconflow.texts import Text
 from . import host
 
 Mark = Literal["new", "missing"]
-_KINDS = {
+KINDS = {
     "text-to-image": "text-to-image",
     "image-to-image": "image-to-image",
     "image-edit": "image-to-image",
+    "chat": "chat",
+    "embedding": "embedding",
+    "rerank": "reranker",
+    "speech-to-text": "speech-to-text",
 }
+"""The service's own kind of the models of a task; it has none for those that speak."""
 _UNKNOWN = Text(
     '"{model}" is not in the list of models. Choose another model; or refresh the list in'
     " Settings > SiliconFlow, should your account have this one; or write its id into"
@@ -41,7 +46,7 @@ def model_ids(task: str) -> list[str]:
 def new_models(task: str, known: ModelList | None) -> list[str]:
     """Give those of the account's models for a task that the catalogue lacks."""
     listed = {model.id for model in catalogue.load().models}
-    found = known.kinds.get(_KINDS[task], ()) if known else ()
+    found = known.kinds.get(KINDS.get(task, ""), ()) if known else ()
     return [model_id for model_id in found if model_id not in listed]
 
 

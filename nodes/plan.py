@@ -17,6 +17,7 @@ from ..siliconflow.catalogue import AUTO, Model, Site
 from ..siliconflow.errors import InvalidInput
 from ..siliconflow.fields import Value
 from ..siliconflow.texts import Text
+from .endpoint import PICTURES, Endpoint
 from .prompt import check_prompt
 
 RESERVED = frozenset({"model", "prompt", "seed", "batch_size", "image", "image2", "image3"})
@@ -33,6 +34,12 @@ class Ask:
     seed: int
     body: Mapping[str, Any]
 
+    @property
+    def words(self) -> str:
+        """Give what is asked, for a list of what was done: the first words that a body has."""
+        found = (self.body.get(name) for name in ("prompt", "input", "query", "text"))
+        return next((str(text) for text in found if text), _last_said(self.body))
+
     def halves(self) -> tuple[Ask, Ask]:
         """Give two requests that together ask for the same pictures."""
         first = self.count // 2
@@ -41,6 +48,12 @@ class Ask:
     def _part(self, at: int, count: int) -> Ask:
         seed = _seed_after(self.seed, at)
         return Ask(self.frame, count, seed, {**self.body, "batch_size": count, "seed": seed})
+
+
+def _last_said(body: Mapping[str, Any]) -> str:
+    """Give the words of the last message of a conversation."""
+    content = (body.get("messages") or [{"content": ""}])[-1]["content"]
+    return content if isinstance(content, str) else str(content[-1].get("text", ""))
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,23 @@ class Plan:
     pictures: Mapping[str, torch.Tensor]
     names: Mapping[str, str]
     not_sent: Sequence[str]
+    endpoint: Endpoint = PICTURES
+    notes: Sequence[Text] = ()
+
+
+def without_pictures(
+    model: Model,
+    bodies: Sequence[Mapping[str, Any]],
+    endpoint: Endpoint,
+    not_sent: Sequence[str] = (),
+    notes: Sequence[Text] = (),
+) -> Plan:
+    """Give the plan of requests whose bodies are whole: no picture goes beside them."""
+    seeds = [int(body.get("seed", 0)) for body in bodies]
+    asks = [
+        Ask(at, 1, seed, body) for at, (seed, body) in enumerate(zip(seeds, bodies, strict=True))
+    ]
+    return Plan(model, tuple(asks), {}, {}, not_sent, endpoint, notes)
 
 
 def make(
@@ -70,10 +100,10 @@ def make(
     would be lost on the way.
     """
     connected = {name: image for name, image in images.items() if image is not None}
-    model = _model(task, inputs, site)
+    model = chosen_model(task, inputs, site)
     _check_pictures(model, images, connected)
     prompt = _prompt(task, str(inputs.get("prompt", "")), connected, model)
-    extra = _extra_body(str(inputs.get("extra_body", "")), RESERVED | set(model.images))
+    extra = extra_body(str(inputs.get("extra_body", "")), RESERVED | set(model.images))
     values = _values(model, inputs, connected)
     head = {"model": model.id, "prompt": prompt}
     frames = max([1, *(image.shape[0] for image in connected.values())])
@@ -90,7 +120,13 @@ def make(
     )
 
 
-def _model(task: str, inputs: Mapping[str, Any], site: Site) -> Model:
+def set_values(inputs: Mapping[str, Any], names: Sequence[str]) -> dict[str, Value]:
+    """Give the fields of these names that the user set."""
+    return catalogue.load().only_set({name: inputs[name] for name in names if name in inputs})
+
+
+def chosen_model(task: str, inputs: Mapping[str, Any], site: Site) -> Model:
+    """Give the model of a node; raises `InvalidInput` for one that is for something else."""
     custom = str(inputs.get("custom_model", "")).strip()
     model = catalogue.load().find(custom or str(inputs.get("model", "")), site)
     if model.listed and task not in model.tasks:
@@ -210,7 +246,8 @@ def _split_fields(model: Model, count: int, seed: int) -> dict[str, Value]:
     return {"seed": seed, "batch_size": count} if native else {"seed": seed}
 
 
-def _extra_body(text: str, reserved: AbstractSet[str]) -> dict[str, Any]:
+def extra_body(text: str, reserved: AbstractSet[str]) -> dict[str, Any]:
+    """Read the JSON that is merged into a request, which may not set what the node sets."""
     if not text.strip():
         return {}
     try:

@@ -6,7 +6,7 @@ from ..siliconflow.errors import InvalidInput
 from ..siliconflow.texts import Text
 
 
-def check_prompt(prompt: str) -> None:
-    """Raise `InvalidInput` if there is nothing in the prompt."""
+def check_prompt(prompt: str, name: str = "prompt") -> None:
+    """Raise `InvalidInput` if there is nothing in the prompt, or in another text."""
     if not prompt.strip():
-        raise InvalidInput("prompt", Text("must not be empty", "不能为空"))
+        raise InvalidInput(name, Text("must not be empty", "不能为空"))

@@ -17,14 +17,14 @@ Kind = TypeVar("Kind")
 BUSY_SECONDS = 0.3
 _ELSEWHERE = Text("another ComfyUI is at it", "另一个 ComfyUI 正在生成")
 _UNKNOWN = Text(
-    "An identical request of {time} was sent and its pictures never came: it may have been charged"
+    "An identical request of {time} was sent and what it made never came: it may have been charged"
     " as well{trace}.",
-    "{time} 曾发送过相同的请求，但没有收到图片：那一次可能也已扣费{trace}。",
+    "{time} 曾发送过相同的请求，但没有收到结果：那一次可能也已扣费{trace}。",
 )
 _NO_LEDGER = Text(
-    "The ledger cannot be used ({reason}): these pictures are not kept, and the same request would"
-    " be paid again.",
-    "账本无法使用（{reason}）：这些图片没有留存，再次运行相同内容会重新扣费。",
+    "The ledger cannot be used ({reason}): what comes is not kept, and the same request would be"
+    " paid again.",
+    "账本无法使用（{reason}）：这次的结果没有留存，再次运行相同内容会重新扣费。",
 )
 
 

@@ -17,6 +17,8 @@ from .job import STAGES, Job
 
 MOST_PREVIEWS = 16
 """Pictures that may wait to be shown: of a flood, the last ones are."""
+LONGEST_SHOWN = 500
+"""Characters of a growing text that a node shows."""
 
 
 class Report:
@@ -29,7 +31,7 @@ class Report:
         self._jobs: Sequence[Job] = ()
         self._asked = 0
         self._started = time.monotonic()
-        self._shown: tuple[int, int] | None = None
+        self._shown: tuple[int, int, int] | None = None
         self._arrived: deque[Image.Image] = deque(maxlen=MOST_PREVIEWS)
 
     def begin(self, name: str, jobs: Sequence[Job]) -> None:
@@ -44,9 +46,9 @@ class Report:
         return time.monotonic() - self._started
 
     def show(self) -> None:
-        """Show the state, if the second or the stage has changed since the last time."""
+        """Show the state, if the second, the stage or the text has changed since the last time."""
         done = sum(_progress(job) for job in self._jobs)
-        state = (int(self.seconds), done)
+        state = (int(self.seconds), done, sum(len(job.heard) for job in self._jobs))
         if state != self._shown:
             self._shown = state
             self._progress.text(self._waiting(state[0]))
@@ -74,14 +76,19 @@ class Report:
         spent = f"{self.seconds:.1f}"
         plural = "picture" if count == 1 else "pictures"
         self._show_arrived()
+        self.said(
+            Text(
+                f"{count} {plural}, {width}x{height}, seed {seed}, {spent} s",
+                f"{count} 张图片，{width}x{height}，种子 {seed}，{spent} 秒",
+            )
+        )
+
+    def said(self, line: Text) -> None:
+        """Show a last line, whether it was paid, and what else the user should know."""
         self._progress.value(1, 1)
         free = self._free()
         notes = [note for job in self._jobs for note in job.notes]
-        said = Text(
-            f"{count} {plural}, {width}x{height}, seed {seed}, {spent} s{free.en}",
-            f"{count} 张图片，{width}x{height}，种子 {seed}，{spent} 秒{free.zh}",
-        )
-        lines = dict.fromkeys((said, *notes))
+        lines = dict.fromkeys((Text(f"{line.en}{free.en}", f"{line.zh}{free.zh}"), *notes))
         self._progress.text(Text(*map("\n".join, zip(*lines, strict=True))))
 
     def _free(self) -> Text:
@@ -94,7 +101,7 @@ class Report:
         if free == total:
             return Text(" · reused, nothing paid", " · 复用已有结果，未扣费")
         return Text(
-            f" · {free} reused, {total - free} paid", f" · 复用 {free} 张，付费 {total - free} 张"
+            f" · {free} reused, {total - free} paid", f" · 复用 {free}，付费 {total - free}"
         )
 
     def _waiting(self, seconds: int) -> Text:
@@ -102,7 +109,8 @@ class Report:
         count = f" · {came}/{self._asked}" if self._asked > 1 else ""
         head = f"SiliconFlow · {self._name}{count} · {seconds}"
         why = self._why_waiting()
-        return Text(f"{head} s{why.en}", f"{head} 秒{why.zh}")
+        heard = "".join(f"\n{end_of(job.heard)}" for job in self._jobs if job.heard)
+        return Text(f"{head} s{why.en}{heard}", f"{head} 秒{why.zh}{heard}")
 
     def _why_waiting(self) -> Text:
         """Say what the next request waits for, if nothing at all is under way."""
@@ -113,6 +121,11 @@ class Report:
         left = max(0, math.ceil(first.waits_until - time.monotonic()))
         why = first.waits_for or Text("", "")
         return Text(f" · {why.en}, {left} s left", f" · {why.zh}，还需 {left} 秒")
+
+
+def end_of(text: str, most: int = LONGEST_SHOWN) -> str:
+    """Give the end of a text that is too long to be shown on a node."""
+    return text if len(text) <= most else f"…{text[-most:]}"
 
 
 def _progress(job: Job) -> int:

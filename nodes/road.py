@@ -9,9 +9,10 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from ..siliconflow import images as api
 from ..siliconflow.client import Client
 from ..siliconflow.errors import Failure, RequestError, SiliconFlowError, Unforeseen
+from ..siliconflow.forms import named
+from ..siliconflow.images import Order
 from ..siliconflow.ledger import Entry, Facts, Ledger, State
 from ..siliconflow.names import account_of, fingerprint
 from ..siliconflow.pacing import TooHeavy
@@ -37,13 +38,18 @@ class Road:
         """Send nothing yet."""
         model, account = plan.model.id, account_of(settings.require_key(), settings.base_url)
         most_pixels = int(settings.most_megapixels * 1_000_000)
-        self._account = account
+        self._account, self._client, self._endpoint = account, client, plan.endpoint
         self._reuse = settings.reuse
         self.uploads = Uploads(plan, settings)
         self._records = Records(ledger, model, reuse=settings.reuse)
-        gate = gate_of(account, model)
-        self._sender = Sender(client, self._records, gate, settings.longest_wait)
-        self._collector = Collector(client, self._records, model, most_pixels)
+        gate = gate_of(account, model, plan.endpoint)
+        self._sender = Sender(client, self._records, gate, settings.longest_wait, plan.endpoint)
+        self._collector = Collector(client, self._records, model, most_pixels, plan.endpoint)
+
+    @property
+    def makes_pictures(self) -> bool:
+        """Whether the limits on pictures are for what this run makes."""
+        return self._endpoint.makes_pictures
 
     def take(self, job: Job) -> None:
         """Take a job to its end; what went wrong is left in `job.error`."""
@@ -127,6 +133,9 @@ class Road:
                 return self._paid(job, ask, entry)
             with suppress(DamagedFile):
                 pictures = self._collector.kept(job, entry, entry.facts, entry.pictures)
+                if any(self._endpoint.is_gone(self._client, item) for item in pictures):
+                    self._records.failed(job, entry, paid=False)
+                    continue
                 _note_missing(job, ask, len(pictures))
                 return Result(pictures, entry.facts, _ORIGINS[entry.state], entry.id)
         return self._paid(job, ask, None)
@@ -134,7 +143,7 @@ class Road:
     def _paid(self, job: Job, ask: Ask, entry: Entry | None) -> Result:
         """Send the request, and tell the ledger what came of it."""
         try:
-            order = api.Order(ask.body, self.uploads.urls(ask.frame))
+            order = Order(ask.body, self.uploads.urls(ask.frame))
             found = self._sender.send(job, entry, ask.count, order)
         except BaseException as error:
             self._records.failed(job, entry, paid=_may_be_paid(error))
@@ -146,8 +155,8 @@ class Road:
         return Result(pictures, facts, "paid", entry.id if entry else "")
 
     def _name(self, ask: Ask) -> str:
-        body = {**ask.body, **self.uploads.digests(ask.frame)}
-        return fingerprint(self._account, api.PATH, body)
+        body = {**named(ask.body), **self.uploads.digests(ask.frame)}
+        return fingerprint(self._account, self._endpoint.path, body)
 
 
 def _note_missing(job: Job, ask: Ask, came: int) -> None:

@@ -9,9 +9,9 @@ the same request finds them.
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from ..siliconflow.texts import Text
 from . import events, host
 from .asker import NOBODY, Asker
 from .balance import BALANCES
+from .came import Came, as_json, request_facts
 from .current import client_for, current_settings, jobs_for, ledger_for
 from .guard import Guard
 from .history import History
@@ -37,17 +38,18 @@ from .threads import in_thread
 from .upload import Uploads
 
 Kind = TypeVar("Kind")
+Prepare = Callable[[Settings], Plan]
 
 POLL_SECONDS = 0.2
 _GUARD = Guard()
 _KEPT = Text(
-    "{made} pictures came and are kept: queue the same again to get them free and ask for the"
-    " missing ones alone.",
-    "已收到的 {made} 张图片会保留：重新运行相同内容即可免费取回，只请求缺少的部分。",
+    "What came ({made}) is kept: queue the same again to get it free and ask for what is missing"
+    " alone.",
+    "已收到的结果（{made}）会保留：重新运行相同内容即可免费取回，只请求缺少的部分。",
 )
 _NOT_KEPT = Text(
-    "{made} pictures came and are not kept: the same again would be paid in full.",
-    "已收到 {made} 张图片但没有保留：重新运行相同内容会全部重新扣费。",
+    "What came ({made}) is not kept: the same again would be paid in full.",
+    "已收到的结果（{made}）没有保留：重新运行相同内容会全部重新扣费。",
 )
 _CANCELLED = Text(
     "Ended early. What was sent goes on, and is kept.",
@@ -57,6 +59,25 @@ _SAME_AGAIN = Text(
     "The same again is: seed {seed}, with control after generate on fixed.",
     "要重新运行相同内容：种子设为 {seed}，“生成后控制”设为固定（fixed）。",
 )
+
+
+@dataclass(frozen=True)
+class Run:
+    """A node that is run: for which task and whom, and the model that was asked for, in words."""
+
+    task: str
+    asker: Asker
+    model: str
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run whose requests are all over: what was asked for, and what became of it."""
+
+    plan: Plan
+    jobs: Sequence[Job]
+    uploads: Uploads
+    report: Report
 
 
 async def generate(
@@ -71,12 +92,64 @@ async def generate(
     sent, a `RequestError` of the cause if a single request failed, `PartialFailure` if several
     were made.
     """
+
+    def prepare(settings: Settings) -> Plan:
+        return make(task, inputs, images, settings.site)
+
+    return await _reported(_run_of(task, asker, inputs), prepare, _outputs)
+
+
+async def ask(
+    task: str,
+    inputs: Mapping[str, Any],
+    asker: Asker,
+    prepare: Prepare,
+    shape: Callable[[Came], tuple[Text, Kind]],
+) -> Kind:
+    """Run a node of any other endpoint, and give its outputs.
+
+    `prepare` checks the inputs, which may be slow; `shape` makes of what came the line that the
+    node shows, and its outputs. Raises what `generate` raises.
+    """
+
+    async def finish(ran: Ran) -> Kind:
+        _raise_failures(ran.jobs)
+        came = Came(ran.plan, ran.jobs, ran.report.seconds)
+        line, outputs = await _polled(partial(shape, came))
+        ran.report.said(line)
+        return outputs
+
+    return await _reported(_run_of(task, asker, inputs), prepare, finish)
+
+
+async def look_up(
+    asker: Asker, question: Callable[[Client], Kind], tell: Callable[[Kind], Text]
+) -> Kind:
+    """Ask the service something that costs nothing, and show the answer on the node."""
     report = Report(host.progress())
     try:
-        return await _run(task, inputs, images, asker, report)
+        settings = current_settings()
+        found = await _polled(partial(question, client_for(settings)))
     except SiliconFlowError as error:
         report.ended(error.text)
-        events.failed(asker, error, str(inputs.get("custom_model") or inputs.get("model", "")))
+        events.failed(asker, error, "")
+        raise
+    report.said(tell(found))
+    return found
+
+
+def _run_of(task: str, asker: Asker, inputs: Mapping[str, Any]) -> Run:
+    return Run(task, asker, str(inputs.get("custom_model") or inputs.get("model", "")))
+
+
+async def _reported(run: Run, prepare: Prepare, finish: Callable[[Ran], Awaitable[Kind]]) -> Kind:
+    """Run a node, and show on it what it ended with, whatever that is."""
+    report = Report(host.progress())
+    try:
+        return await _run(run, prepare, finish, report)
+    except SiliconFlowError as error:
+        report.ended(error.text)
+        events.failed(run.asker, error, run.model)
         raise
     except BaseException:
         report.ended(_CANCELLED)
@@ -84,21 +157,20 @@ async def generate(
 
 
 async def _run(
-    task: str,
-    inputs: Mapping[str, Any],
-    images: Mapping[str, torch.Tensor | None],
-    asker: Asker,
-    report: Report,
-) -> tuple[torch.Tensor, int, str]:
+    run: Run, prepare: Prepare, finish: Callable[[Ran], Awaitable[Kind]], report: Report
+) -> Kind:
     settings = current_settings()
-    plan = await _polled(partial(make, task, inputs, images, settings.site))
+    plan = await _polled(partial(prepare, settings))
     client = client_for(settings)
     road = Road(settings, client, ledger_for(settings), plan)
     ends = threading.Event()
-    show = report.arrived if host.shows_pictures() else None
+    shows = host.shows_pictures() and plan.endpoint.makes_pictures
+    show = report.arrived if shows else None
     jobs = [Job(ask, ends, kept=settings.reuse, show=show) for ask in plan.asks]
     _line_up(jobs)
-    history = History(jobs_for(settings), asker, task, plan.model.id)
+    history = History(jobs_for(settings), run.asker, run.task, plan.model.id, plan.endpoint)
+    for note in plan.notes:
+        jobs[0].note(note)
     report.begin(plan.model.name, jobs)
     try:
         await _polled(partial(_reserve, settings, client, road, jobs, history))
@@ -107,8 +179,8 @@ async def _run(
         ends.set()
         _GUARD.release_all([job for job in jobs if not job.begun])
         history.close(jobs)
-        BALANCES.after_run(client, settings, asker)
-    return await _outputs(plan, jobs, road.uploads, report)
+        BALANCES.after_run(client, settings, run.asker)
+    return await finish(Ran(plan, jobs, road.uploads, report))
 
 
 def _line_up(jobs: Sequence[Job]) -> None:
@@ -125,7 +197,7 @@ def _reserve(
 ) -> None:
     history.begin(jobs)
     try:
-        _GUARD.reserve(settings, client, jobs, road.unpaid)
+        _GUARD.reserve(settings, client, jobs, road.unpaid, pictures=road.makes_pictures)
     except SiliconFlowError as error:
         history.stopped(jobs, error)
         raise
@@ -155,19 +227,18 @@ async def _polled(work: Callable[[], Kind]) -> Kind:
     return task.result()
 
 
-async def _outputs(
-    plan: Plan, jobs: Sequence[Job], uploads: Uploads, report: Report
-) -> tuple[torch.Tensor, int, str]:
+async def _outputs(ran: Ran) -> tuple[torch.Tensor, int, str]:
     """Make the outputs. The jobs let go of their pictures: each leaves memory once it is copied."""
+    jobs, report = ran.jobs, ran.report
     _raise_failures(jobs)
     pictures = [picture for job in jobs for picture in job.pictures]
     seeds = [seed for job in jobs for seed in job.seeds]
-    told = _told(plan, jobs, uploads, report.seconds)
+    told = _told(ran)
     report.done(len(pictures), pictures[0].shape[1], pictures[0].shape[0], seeds[0])
     for job in jobs:
         job.results.clear()
     batch, resized = await _polled(partial(to_batch, pictures))
-    return batch, seeds[0], _info({**told, "resized": [vars(item) for item in resized]})
+    return batch, seeds[0], as_json({**told, "resized": [vars(item) for item in resized]})
 
 
 async def _run_all(
@@ -216,7 +287,9 @@ def _raise_failures(jobs: Sequence[Job]) -> None:
     error = several if len(jobs) > 1 else errors[0]
     for note in dict.fromkeys(note for job in jobs for note in job.notes):
         error.add(note)
-    if any(getattr(item, "charged", True) is not False for item in errors) or _came(jobs):
+    seeded = "seed" in jobs[0].ask.body
+    unsure = any(getattr(item, "charged", True) is not False for item in errors)
+    if seeded and (unsure or _came(jobs)):
         error.add(_SAME_AGAIN.format(seed=jobs[0].ask.seed))
     raise error
 
@@ -239,20 +312,16 @@ def _failure_story(jobs: Sequence[Job], errors: Sequence[SiliconFlowError]) -> T
     )
 
 
-def _info(told: Mapping[str, Any]) -> str:
-    """Give what came as JSON, for people and for nodes that read text."""
-    return json.dumps(told, ensure_ascii=False, indent=2)
-
-
-def _told(plan: Plan, jobs: Sequence[Job], uploads: Uploads, seconds: float) -> dict[str, Any]:
+def _told(ran: Ran) -> dict[str, Any]:
+    plan, jobs = ran.plan, ran.jobs
     notes = dict.fromkeys(str(note) for job in jobs for note in job.notes)
     return {
         "model": plan.model.id,
-        "seconds": round(seconds, 2),
+        "seconds": round(ran.report.seconds, 2),
         "pictures": [entry for job in jobs for entry in _entries(job)],
-        "requests": [entry for job in jobs for entry in _requests(job)],
+        "requests": [entry for job in jobs for entry in request_facts(job)],
         "not_sent": list(plan.not_sent),
-        "uploads": uploads.described(),
+        "uploads": ran.uploads.described(),
         "notes": list(notes),
     }
 
@@ -266,17 +335,4 @@ def _entries(job: Job) -> list[dict[str, Any]]:
             "frame": job.ask.frame,
         }
         for seed, picture in zip(job.seeds, job.pictures, strict=True)
-    ]
-
-
-def _requests(job: Job) -> list[dict[str, Any]]:
-    return [
-        {
-            "trace_id": result.facts.trace_id,
-            "came": len(result.pictures),
-            "seconds": round(result.facts.seconds, 2),
-            "inference": result.facts.inference,
-            "origin": result.origin,
-        }
-        for result in job.results
     ]

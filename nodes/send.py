@@ -7,13 +7,21 @@ import threading
 import time
 from functools import partial
 
-from ..siliconflow import images as api
 from ..siliconflow import retries
 from ..siliconflow.client import Client
-from ..siliconflow.errors import Failure, NotConnected, RateLimited, RequestError, WaitTooLong
+from ..siliconflow.errors import (
+    OF_TOKENS,
+    Failure,
+    NotConnected,
+    RateLimited,
+    RequestError,
+    WaitTooLong,
+)
+from ..siliconflow.images import Generation, Order
 from ..siliconflow.ledger import Entry
-from ..siliconflow.pacing import Gate, Sent, TooHeavy
+from ..siliconflow.pacing import SURE, SURE_OF_TEXTS, Gate, Pace, Sent, TooHeavy
 from ..siliconflow.texts import Text
+from .endpoint import PICTURES, Endpoint
 from .job import Job
 from .records import Records
 
@@ -24,18 +32,27 @@ _LIMIT = Text("rate limit", "速率限制")
 _AGAIN = Text("trying again", "正在重试")
 
 
-def gate_of(account: str, model: str) -> Gate:
+def gate_of(account: str, model: str, endpoint: Endpoint = PICTURES) -> Gate:
     """Give the gate that all requests of an account for a model pass, of whatever node."""
+    sure = SURE if endpoint.makes_pictures else SURE_OF_TEXTS
     with _GATES_LOCK:
-        return _GATES.setdefault((account, model), Gate())
+        return _GATES.setdefault((account, model), Gate(Pace(sure=sure)))
 
 
 class Sender:
     """Sends the requests of one run."""
 
-    def __init__(self, client: Client, records: Records, gate: Gate, longest_wait: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        records: Records,
+        gate: Gate,
+        longest_wait: float,
+        endpoint: Endpoint = PICTURES,
+    ) -> None:
         """Send nothing yet. `longest_wait` in seconds bounds all waits of one request together."""
         self._client = client
+        self._endpoint = endpoint
         self._records = records
         self._gate = gate
         self._longest_wait = longest_wait
@@ -44,7 +61,7 @@ class Sender:
         """Tell whether the limit is known never to let a request for `count` pictures pass."""
         return self._gate.is_too_heavy(count)
 
-    def send(self, job: Job, entry: Entry | None, count: int, order: api.Order) -> api.Generation:
+    def send(self, job: Job, entry: Entry | None, count: int, order: Order) -> Generation:
         """Send a request for `count` pictures and give its answer.
 
         Raises a `RequestError` of the cause, `WaitTooLong`, `TooHeavy`, or `GaveUp` if the run
@@ -66,12 +83,14 @@ class Sender:
             self._records.waiting(job, entry)
             job.sleep(_AGAIN, wait)
 
-    def _once(self, job: Job, order: api.Order, note: Sent) -> api.Generation:
+    def _once(self, job: Job, order: Order, note: Sent) -> Generation:
         job.is_sent = True
         try:
-            generation = api.generate(self._client, order)
+            generation = self._endpoint.call(self._client, order, job.hear)
         except RateLimited as error:
-            if self._gate.refused(note, error.failure.retry_after) and error.sent_again:
+            counted = error.limit not in OF_TOKENS
+            heavy = self._gate.refused(note, error.failure.retry_after, counted=counted)
+            if heavy and error.sent_again:
                 raise TooHeavy from None
             raise
         except NotConnected:

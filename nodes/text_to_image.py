@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .base import ImageNode
-from .inputs import description
 
 
 class SiliconFlowTextToImage(ImageNode):
@@ -30,5 +29,4 @@ class SiliconFlowTextToImage(ImageNode):
         "custom_model",
         "extra_body",
     )
-    DESCRIPTION = description(task).en
     SEARCH_ALIASES = ("text to image", "txt2img", "t2i", "Qwen-Image", "Kolors", "FLUX", "文生图")

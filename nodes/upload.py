@@ -16,7 +16,7 @@ from ..siliconflow.texts import Text
 from .plan import Plan
 from .threads import CPU, settle
 
-_SCALED = Text(
+SCALED = Text(
     "{name} was scaled from {own} to {sent} for the upload (upload_side in the settings).",
     "{name} 上传前已从 {own} 缩小为 {sent}（设置项 upload_side）。",
 )
@@ -89,7 +89,7 @@ class Uploads:
         """Say of each picture of this frame that was scaled from which size to which."""
         known = [(self._plan.names[place[0]], self._known[place]) for place in self._places(frame)]
         return [
-            _SCALED.format(
+            SCALED.format(
                 name=name,
                 own="x".join(map(str, upload.scaled_from)),
                 sent=f"{upload.width}x{upload.height}",

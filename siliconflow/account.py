@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
 from .client import Client
 from .errors import BadAnswer, Failure
 
 PATH = "user/info"
+AMOUNTS = ("balance", "chargeBalance", "totalBalance")
+"""The amounts of an account: given, paid in, and both together."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """The owner of a key. `balance` is the total, given and charged, in the account's currency."""
+    """The owner of a key. `balance` is the total, given and charged, in the account's currency.
+
+    `amounts` holds each amount that the service tells, by its own name.
+    """
 
     name: str
     status: str
     balance: Decimal
+    amounts: Mapping[str, Decimal] = field(default_factory=dict)
+    trace_id: str = ""
 
 
 def user_info(client: Client) -> Account:
@@ -26,10 +34,19 @@ def user_info(client: Client) -> Account:
     data = answer.data.get("data") if isinstance(answer.data, dict) else None
     if not isinstance(data, dict):
         raise BadAnswer(Failure("it names no account", 200, trace_id=answer.trace_id))
-    total = data.get("totalBalance", data.get("balance"))
-    try:
-        balance = Decimal(str(total))
-    except InvalidOperation:
-        raise BadAnswer(Failure("it names no balance", 200, trace_id=answer.trace_id)) from None
+    amounts = {name: _amount(data[name]) for name in AMOUNTS if name in data}
+    known = {name: amount for name, amount in amounts.items() if amount is not None}
+    balance = known.get("totalBalance", known.get("balance"))
+    if balance is None:
+        raise BadAnswer(Failure("it names no balance", 200, trace_id=answer.trace_id))
     name = str(data.get("name") or data.get("id") or "")
-    return Account(name, str(data.get("status", "")), balance)
+    return Account(name, str(data.get("status", "")), balance, known, answer.trace_id)
+
+
+def _amount(value: object) -> Decimal | None:
+    """Read an amount of money exactly as it is written."""
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() else None

@@ -53,6 +53,21 @@ def beginning(response: requests.Response, most: int, seconds: float) -> bytes:
     return bytes(content[:most])
 
 
+def running(response: requests.Response, most: int) -> Iterator[bytes]:
+    """Give the parts of a body while it comes; raises `OutOfBounds` beyond `most` bytes.
+
+    Its time is bounded by whoever reads: each wait by the timeout, the whole by the deadline.
+    """
+    size = 0
+    unpack = _unpacker(response.headers.get("Content-Encoding", ""))
+    for chunk in chunks(response):
+        part = unpack(chunk, most - size + 1)
+        size += len(part)
+        if size > most:
+            raise OutOfBounds(f"it is larger than {most >> 20} MiB", f"超过 {most >> 20} MiB")
+        yield part
+
+
 def chunks(response: requests.Response) -> Iterator[bytes]:
     """Give the bytes of a body as they come: never waiting for a whole chunk to be full."""
     read_some = getattr(response.raw, "read1", None)

@@ -6,9 +6,10 @@ model needs no new code. Each entry names the API document that it was read from
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ AUTO = "auto"
 CUSTOM = "custom"
 MEGAPIXEL = 1024 * 1024
 _FILE = Path(__file__).with_name("catalogue.json")
-_LISTLESS_IMAGES = ("image", "image2", "image3")
+_LISTLESS_IMAGES = ("image", "image2", "image3", "image4")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Model:
     `upload` is the lossless format those are sent in, `reference` how a prompt speaks of one of
     them to this model, with its number. A model that is not `listed` is one that
     the catalogue lacks: whatever the user set is sent to it as it is.
+
+    Of a language model `images` are the inputs of the pictures that it sees: empty if it is blind.
+    `limits` holds how much one request may hold, by name, `rates` the sample rates of each format
+    of sound.
     """
 
     id: str
@@ -45,6 +50,8 @@ class Model:
     upload: Literal["webp", "png"] = "png"
     reference: str = "image {}"
     listed: bool = True
+    limits: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    rates: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def most_per_request(self) -> int | None:
@@ -161,7 +168,16 @@ def load() -> Catalogue:
     entries = data["inputs"]
     inputs = {name: field_from(name, _widget(entry)) for name, entry in entries.items()}
     unset = {name: entry["unset"] for name, entry in entries.items() if "unset" in entry}
-    return Catalogue(tuple(_model(entry, inputs) for entry in data["models"]), inputs, unset)
+    models = [*data["models"], *_members(data["families"])]
+    return Catalogue(tuple(_model(entry, inputs) for entry in models), inputs, unset)
+
+
+def _members(families: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Give an entry for each model of each family: models that take the same."""
+    for family in families:
+        common = {name: value for name, value in family.items() if name != "models"}
+        for model_id in family["models"]:
+            yield {**common, "id": model_id, "name": model_id.rpartition("/")[2]}
 
 
 def _widget(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,6 +191,7 @@ def _model(entry: Mapping[str, Any], inputs: Mapping[str, Field]) -> Model:
         for name, data in known.pop("fields").items()
     )
     del known["source"]
+    known["rates"] = {name: tuple(rates) for name, rates in known.pop("rates", {}).items()}
     return Model(
         fields={field.name: field for field in fields},
         images=tuple(known.pop("images", ())),

@@ -8,18 +8,18 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
 from .addresses import is_public
-from .bodies import OutOfBounds, beginning, read
+from .bodies import OutOfBounds, beginning, read, running
 from .connections import Adapter, Deadline
 from .download import Downloader
 from .errors import (
@@ -30,6 +30,7 @@ from .errors import (
     ReadTimeout,
     RequestError,
 )
+from .forms import File, encode
 from .responses import TRACE_HEADER, clean, from_response, reason_of, trace_of
 from .texts import Text
 
@@ -39,8 +40,11 @@ MOST_REFUSAL_BYTES = 64 * 1024
 """Of a refusal no more is read: its words stand at the beginning."""
 MOST_ANSWER_PARTS = 100_000
 """Objects, lists and values of an answer: more would cost more memory than any answer is worth."""
+STREAM_PATIENCE = 4
+"""An answer that keeps coming may take so many times the read timeout; silence, only once."""
 _BLOCK = 256 * 1024
 """Bytes handed over at a time: the timeout for sending holds for each of them anew."""
+KEY_INSIDE = Text("it holds the API key", "其中含有 API 密钥")
 _CONNECTION_ERRORS = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
@@ -51,6 +55,11 @@ _CONNECTION_ERRORS = (
 _TIMEOUTS = (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError)
 
 
+Kind = TypeVar("Kind")
+Take = Callable[[requests.Response, str, float], Kind]
+"""Reads an answer: told the model that was asked, and when that was."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """A 200 of the API: its JSON, its trace id, and how long it took in seconds."""
@@ -58,6 +67,25 @@ class Answer:
     data: Any
     trace_id: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class Content:
+    """A 200 of the API whose body is a file."""
+
+    content: bytes
+    media_type: str
+    trace_id: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A 200 of the API whose body is still coming: its parts, as they arrive."""
+
+    chunks: Iterator[bytes]
+    media_type: str
+    trace_id: str
 
 
 class _Bearer(requests.auth.AuthBase):
@@ -113,12 +141,40 @@ class Client:
 
         `pictures` are more fields of it: data URLs, which need no escaping in JSON.
         """
-        sent = _Body(json_parts(body, pictures or {}))
-        return self._call("POST", path, str(body.get("model", "")), sent)
+        return self._call(_posted(path, body, pictures), self._answer)
+
+    def post_form(self, path: str, fields: Mapping[str, str | File]) -> Answer:
+        """Send `fields` as a form with files, once. Raises a `RequestError` of the cause."""
+        content, media_type = encode(fields)
+        call = _Call("POST", path, _model_of(fields), _Body([content], media_type))
+        return self._call(call, self._answer)
+
+    def post_for_file(self, path: str, body: Mapping[str, Any]) -> Content:
+        """Send `body` as JSON, once, for an answer that is a file."""
+        return self._call(_posted(path, body), self._content)
+
+    def post_for_stream(
+        self, path: str, body: Mapping[str, Any], take: Callable[[Stream], None]
+    ) -> float:
+        """Send `body` as JSON, once, and hand the answer to `take` while it comes.
+
+        Gives the seconds it took. Raises a `RequestError` of the cause, also for what breaks
+        while `take` reads.
+        """
+
+        def taken(response: requests.Response, model: str, started: float) -> float:
+            take(self._stream(response, model))
+            return time.monotonic() - started
+
+        return self._call(replace(_posted(path, body), patience=STREAM_PATIENCE), taken)
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
         """Ask for `path`. Raises a `RequestError` of the cause."""
-        return self._call("GET", path, "", None, params=params)
+        return self._call(_Call("GET", path, params=params), self._answer)
+
+    def conceal(self, text: str) -> str:
+        """Take the key out of a text that the service sent."""
+        return text.replace(self._key, "…") if self._key else text
 
     def download(self, url: str, model: str = "", trace_id: str = "") -> bytes:
         """Fetch a result, without the key; raises `DownloadFailed`. See `download`."""
@@ -133,13 +189,12 @@ class Client:
     def _downloader(self) -> Downloader:
         return Downloader(self._plain, self._timeout, self._is_private, self.most_bytes)
 
-    def _call(
-        self, method: str, path: str, model: str, body: _Body | None, **options: Any
-    ) -> Answer:
-        deadline = Deadline(sum(self._timeout))
+    def _call(self, call: _Call, take: Take[Kind]) -> Kind:
+        deadline = Deadline(self._timeout[0] + call.patience * self._timeout[1])
+        body, model = call.body, call.model
         try:
             with deadline:
-                return self._send(method, path, model, body, **options)
+                return self._send(call, take)
         except RequestError as error:
             # A connection that was cut within the headers looks like an empty answer.
             kind = ReadTimeout if deadline.is_over else type(error)
@@ -151,51 +206,86 @@ class Client:
             late = deadline.is_over or isinstance(error, _TIMEOUTS)
             raise (ReadTimeout if late else ConnectionLost)(failure) from None
 
-    def _send(
-        self, method: str, path: str, model: str, body: _Body | None, **options: Any
-    ) -> Answer:
+    def _send(self, call: _Call, take: Take[Kind]) -> Kind:
         started = time.monotonic()
         with self._api.request(
-            method,
-            f"{self.base_url}/{path}",
-            data=body,
-            headers={"Content-Type": "application/json"} if body else {},
+            call.method,
+            f"{self.base_url}/{call.path}",
+            data=call.body,
+            headers={"Content-Type": call.body.media_type} if call.body else {},
+            params=call.params,
             timeout=self._timeout,
             stream=True,
             allow_redirects=False,
-            **options,
         ) as response:
-            return self._answer(response, model, started)
+            return take(response, call.model, started)
 
     def _answer(self, response: requests.Response, model: str, started: float) -> Answer:
-        known = Failure("", response.status_code, None, model, trace_of(response.headers))
-        refused = response.status_code != 200
-        how_much, most = (beginning, MOST_REFUSAL_BYTES) if refused else (read, MOST_ANSWER_BYTES)
-        try:
-            text = how_much(response, most, self._timeout[1]).decode("utf-8", "replace")
-        except OutOfBounds as error:
-            raise _unreadable(known, Text(error.en, error.zh)) from None
-        if refused:
-            raise from_response(response.status_code, response.headers, text, model)
+        known = self._known(response, model)
+        text = self._whole(response, known).decode("utf-8", "replace")
         data = _json(text, known)
         if self._key in (json.dumps(data, ensure_ascii=False) if "\\u" in text else text):
-            raise BadAnswer(_told(known, Text("it holds the API key", "其中含有 API 密钥")))
+            raise BadAnswer(_told(known, KEY_INSIDE))
         return Answer(data, self._hidden(known).trace_id, time.monotonic() - started)
+
+    def _content(self, response: requests.Response, model: str, started: float) -> Content:
+        known = self._known(response, model)
+        content = self._whole(response, known)
+        if self._key and self._key.encode() in content:
+            raise BadAnswer(_told(known, KEY_INSIDE))
+        seconds = time.monotonic() - started
+        return Content(content, _media_type(response), self._hidden(known).trace_id, seconds)
+
+    def _stream(self, response: requests.Response, model: str) -> Stream:
+        known = self._known(response, model)
+        self._refuse(response, known)
+        trace_id = self._hidden(known).trace_id
+        return Stream(self._chunks(response, known), _media_type(response), trace_id)
+
+    def _chunks(self, response: requests.Response, known: Failure) -> Iterator[bytes]:
+        try:
+            yield from running(response, MOST_ANSWER_BYTES)
+        except OutOfBounds as error:
+            raise _unreadable(known, Text(error.en, error.zh)) from None
+
+    def _known(self, response: requests.Response, model: str) -> Failure:
+        return Failure("", response.status_code, None, model, trace_of(response.headers))
+
+    def _whole(self, response: requests.Response, known: Failure) -> bytes:
+        """Read the body of a 200; raises the error of anything else."""
+        self._refuse(response, known)
+        try:
+            return read(response, MOST_ANSWER_BYTES, self._timeout[1])
+        except OutOfBounds as error:
+            raise _unreadable(known, Text(error.en, error.zh)) from None
+
+    def _refuse(self, response: requests.Response, known: Failure) -> None:
+        """Raise the error of an answer that is not a 200."""
+        if response.status_code == 200:
+            return
+        try:
+            text = beginning(response, MOST_REFUSAL_BYTES, self._timeout[1])
+        except OutOfBounds as error:
+            raise _unreadable(known, Text(error.en, error.zh)) from None
+        said = text.decode("utf-8", "replace")
+        raise from_response(response.status_code, response.headers, said, known.model)
 
     def _hidden(self, failure: Failure) -> Failure:
         """Take the key out of what the service said, for it goes into messages and the ledger."""
-        trace_id = failure.trace_id.replace(self._key, "…") if self._key else failure.trace_id
         message = failure.message
-        if isinstance(message, str) and self._key:
-            message = clean(message.replace(self._key, "…"))
-        return replace(failure, message=message, trace_id=trace_id)
+        if isinstance(message, Text):
+            message = Text(self.conceal(message.en), self.conceal(message.zh))
+        elif self._key:
+            message = clean(self.conceal(message))
+        return replace(failure, message=message, trace_id=self.conceal(failure.trace_id))
 
 
 class _Body:
     """A body that knows whether any of it has left: before that, nothing can be paid."""
 
-    def __init__(self, parts: Sequence[bytes]) -> None:
+    def __init__(self, parts: Sequence[bytes], media_type: str = "application/json") -> None:
         self._parts = parts
+        self.media_type = media_type
         self.left = False
 
     def __len__(self) -> int:
@@ -215,6 +305,24 @@ def json_parts(body: Mapping[str, Any], pictures: Mapping[str, bytes]) -> list[b
         comma = b", " if len(parts) > 1 or body else b""
         parts += [comma + json.dumps(name).encode() + b': "', url, b'"']
     return [*parts, b"}"]
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One request: what is asked of which address, and how often the read timeout it may last."""
+
+    method: str
+    path: str
+    model: str = ""
+    body: _Body | None = None
+    params: Mapping[str, str] | None = None
+    patience: float = 1
+
+
+def _posted(
+    path: str, body: Mapping[str, Any], pictures: Mapping[str, bytes] | None = None
+) -> _Call:
+    return _Call("POST", path, _model_of(body), _Body(json_parts(body, pictures or {})))
 
 
 class _Session(requests.Session):
@@ -238,6 +346,14 @@ def _session(auth: requests.auth.AuthBase, adapter: Adapter, *, local: bool) -> 
     for scheme in ("http://", "https://"):
         session.mount(scheme, adapter)
     return session
+
+
+def _model_of(body: Mapping[str, Any]) -> str:
+    return str(body.get("model", ""))
+
+
+def _media_type(response: requests.Response) -> str:
+    return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def _json(text: str, known: Failure) -> Any:

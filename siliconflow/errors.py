@@ -12,6 +12,8 @@ from typing import ClassVar
 
 from .texts import Text
 
+OF_TOKENS = frozenset({"TPM", "TPH", "TPD"})
+"""Limits of what requests weigh, not of how many there are."""
 _LIMIT = re.compile(r"\b([RTI]P[MHD])\b\s*limit", re.IGNORECASE)
 
 
@@ -264,14 +266,26 @@ class BadAnswer(RequestError):
     advice = ServerError.advice
 
 
+class BrokenStream(ConnectionLost):
+    """An answer that came piece by piece ended before it was whole; the message holds what came."""
+
+    what = Text(
+        "SiliconFlow's answer broke off before its end", "SiliconFlow 的回复没有传完就中断了"
+    )
+    advice = Text(
+        "What came was probably charged. Queue again for the whole answer, which is charged anew.",
+        "已收到的部分可能已扣费。重新运行可得到完整回复，会重新扣费。",
+    )
+
+
 class Unforeseen(RequestError):
     """Something in the pack itself went wrong while a request was under way."""
 
     charged = None
     what = Text("This pack made a mistake", "节点包内部出错")
     advice = Text(
-        "Please report it with this text. The picture may have been charged: compare the balance"
-        " before queueing again.",
+        "Please report it with this text. It may have been charged: compare the balance before"
+        " queueing again.",
         "请附上这段文字反馈。本次可能已扣费：重新运行前请核对余额。",
     )
 

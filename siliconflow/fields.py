@@ -86,8 +86,9 @@ def _in_range(field: Field, value: float) -> float:
 
 
 def span_of(field: Field) -> str:
-    """Give the range of a number as people write it, `1-100`."""
-    return f"{_plain(field.minimum)}-{_plain(field.maximum)}"
+    """Give the range of a number as people write it, `1-100`, or `-2..2` below zero."""
+    dash = ".." if (field.minimum or 0) < 0 else "-"
+    return f"{_plain(field.minimum)}{dash}{_plain(field.maximum)}"
 
 
 def _plain(value: float | None) -> str:
@@ -110,6 +111,11 @@ def _choice(field: Field, value: Value) -> Value:
     if value in field.choices:
         return value
     raise field.refuse(*_not_among(str(value), field.choices))
+
+
+def _whole_choice(field: Field, value: Value) -> Value:
+    """Check a number that is chosen from a list; on the wire it is a number."""
+    return int(str(_choice(field, str(value))))
 
 
 def _size(field: Field, value: Value) -> Value:
@@ -150,5 +156,6 @@ _CHECKS: dict[str, Callable[[Field, Value], Value]] = {
     "string": _string,
     "boolean": _boolean,
     "choice": _choice,
+    "whole_choice": _whole_choice,
     "size": _size,
 }

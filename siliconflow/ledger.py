@@ -29,10 +29,17 @@ _DAY = 86400
 _FOLDER = "siliconflow-ledger"
 _OURS = re.compile(
     r"(?P<name>[0-9a-f]{64})-(?P<id>[0-9a-f]{32})-(?P<place>\d+)of(?P<count>\d+)"
-    r"\.(?:png|jpg|webp|gif|bin)(?P<part>\.[0-9a-f]{32}\.part)?"
+    r"\.(?:png|jpg|webp|gif|wav|json|bin)(?P<part>\.[0-9a-f]{32}\.part)?"
 )
 """The names of stored pictures: they tell whose they are should the records be lost."""
-_SUFFIXES = ((b"\x89PNG", ".png"), (b"\xff\xd8", ".jpg"), (b"RIFF", ".webp"), (b"GIF8", ".gif"))
+_SUFFIXES = (
+    (re.compile(rb"\x89PNG"), ".png"),
+    (re.compile(rb"\xff\xd8"), ".jpg"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), ".webp"),
+    (re.compile(rb"RIFF....WAVE", re.DOTALL), ".wav"),
+    (re.compile(rb"GIF8"), ".gif"),
+    (re.compile(rb"\{"), ".json"),
+)
 
 State = Literal["new", "busy", "answered", "stored"]
 
@@ -171,7 +178,7 @@ class Ledger:
 
     def store(self, entry: Entry, place: int, count: int, content: bytes) -> None:
         """Put a picture's file on disk, then record it; it is number `place` of `count`."""
-        suffix = next((end for start, end in _SUFFIXES if content.startswith(start)), ".bin")
+        suffix = next((end for start, end in _SUFFIXES if start.match(content)), ".bin")
         file = f"{entry.name[:2]}/{entry.name}-{entry.id}-{place}of{count}{suffix}"
         with errors():
             files.write(self.pictures / file, content)

@@ -8,14 +8,19 @@ from .client import Client
 from .errors import BadAnswer, Failure
 
 PATH = "models"
-KINDS = ("text-to-image", "image-to-image")
-"""The service's own sub types of image models."""
+OF_IMAGES = ("text-to-image", "image-to-image")
+OF_OTHERS = ("chat", "embedding", "reranker", "speech-to-text")
+"""The service's own sub types of the models that nodes offer."""
 _LONGEST_ID = 200
 
 
-def image_models(client: Client, kind: str) -> tuple[str, ...]:
-    """Ask for the image models of a kind. Costs nothing. Raises a `RequestError` of the cause."""
-    answer = client.get(PATH, {"type": "image", "sub_type": kind})
+def list_models(client: Client, kind: str = "", sub_type: str = "") -> tuple[str, ...]:
+    """Ask for the models of a type and a sub type, of all where one is empty. Costs nothing.
+
+    Raises a `RequestError` of the cause.
+    """
+    asked = {"type": kind, "sub_type": sub_type}
+    answer = client.get(PATH, {name: value for name, value in asked.items() if value})
     data = answer.data.get("data") if isinstance(answer.data, dict) else None
     if not isinstance(data, list):
         raise BadAnswer(Failure("it lists no models", 200, trace_id=answer.trace_id))

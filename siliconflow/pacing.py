@@ -20,6 +20,8 @@ MARGIN = 1.0
 """Seconds added to the window: the service counts from the arrival, not from our sending."""
 SURE = 2
 """What the lowest level allows a minute for pictures: never tried one at a time."""
+SURE_OF_TEXTS = 1000
+"""What the lowest level allows a minute of everything else (facts: "chat RPM 1000+")."""
 STAGGER = 0.1
 """Seconds between two requests that try whether more than known is allowed, for each picture of
 the first of them: a refusal is quick, and tells the next one whether to wait."""
@@ -50,12 +52,12 @@ class Pace:
     monotonic clock.
     """
 
-    def __init__(self, window: float | None = None) -> None:
-        """Know nothing yet."""
+    def __init__(self, window: float | None = None, sure: int = SURE) -> None:
+        """Know nothing yet but what is `sure` to be allowed."""
         self.window = WINDOW if window is None else window
         self._margin = MARGIN * self.window / 60.0
         self._sent: deque[Sent] = deque()
-        self._allowed = SURE
+        self._allowed = sure
         self._limit: int | None = None
         self._learned = 0.0
         self._blocked = 0.0
@@ -92,16 +94,19 @@ class Pace:
         """Tell whether a request of this weight is known never to pass, however long it waits."""
         return self._heavy is not None and weight >= self._heavy
 
-    def refused(self, note: Sent, now: float, retry_after: float | None = None) -> bool:
+    def refused(
+        self, note: Sent, now: float, retry_after: float | None = None, *, counted: bool = True
+    ) -> bool:
         """Learn from a request that was refused; give whether it is too heavy by itself.
 
         A request that asks for several pictures and is refused although nothing was let through
-        in the window cannot pass however long it waits.
+        in the window cannot pass however long it waits. A limit that is not `counted` in requests,
+        but in tokens, says nothing of how many pass: it is waited for, and no more.
         """
         self._forget(now)
         self.undone(note)
-        within = sum(sent.weight for sent in self._sent)
-        heavy = not within and note.weight > 1 and retry_after is None
+        within = sum(sent.weight for sent in self._sent) if counted else 0
+        heavy = counted and not within and note.weight > 1 and retry_after is None
         if within:
             self._limit, self._allowed, self._learned = within, min(within, self._allowed), now
         elif heavy:
@@ -181,10 +186,10 @@ class Gate:
             self._pace.undone(note)
             self._changed.notify_all()
 
-    def refused(self, note: Sent, retry_after: float | None) -> bool:
+    def refused(self, note: Sent, retry_after: float | None, *, counted: bool = True) -> bool:
         """Tell that the request was refused; give whether it is too heavy by itself."""
         with self._changed:
-            heavy = self._pace.refused(note, time.monotonic(), retry_after)
+            heavy = self._pace.refused(note, time.monotonic(), retry_after, counted=counted)
             self._changed.notify_all()
             return heavy
 

@@ -70,6 +70,22 @@ def run_node() -> Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]:
 
 
 @pytest.fixture
+def outputs_of() -> Callable[..., dict[str, Any]]:
+    """Run a node as ComfyUI does, and give its outputs by name, with its info as it reads."""
+
+    def run(node_id: str, **inputs: Any) -> dict[str, Any]:
+        node = NODE_CLASS_MAPPINGS[node_id]()
+        if getattr(node, "INPUT_IS_LIST", False):
+            inputs = {k: v if isinstance(v, list) else [v] for k, v in inputs.items()}
+        found = dict(zip(node.RETURN_NAMES, asyncio.run(node.execute(**inputs)), strict=True))
+        if "info" in found:
+            found["info"] = json.loads(found["info"])
+        return found
+
+    return run
+
+
+@pytest.fixture
 def picture() -> Callable[..., torch.Tensor]:
     """Draw an IMAGE of 8-bit values, different in every frame and pixel."""
 

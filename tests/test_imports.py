@@ -35,12 +35,28 @@ ALLOWED: dict[str, set[str]] = {
     "siliconflow.jobs": {"siliconflow.store", "siliconflow.texts"},
     "siliconflow.connections": {"siliconflow.addresses"},
     "siliconflow.download": {*_BASE, *_TRANSPORT},
-    "siliconflow.client": {*_BASE, *_TRANSPORT, "siliconflow.download"},
+    "siliconflow.forms": set(),
+    "siliconflow.sse": set(),
+    "siliconflow.client": {*_BASE, *_TRANSPORT, "siliconflow.download", "siliconflow.forms"},
     "siliconflow.images": {*_BASE, "siliconflow.client"},
     "siliconflow.account": {"siliconflow.client", "siliconflow.errors"},
     "siliconflow.models": {"siliconflow.client", "siliconflow.errors"},
     "siliconflow.saving": {*_BASE, "siliconflow.files", "siliconflow.settings"},
     "siliconflow.model_list": {"siliconflow.saving"},
+    "siliconflow.chat": {
+        *_BASE,
+        "siliconflow.client",
+        "siliconflow.responses",
+        "siliconflow.sse",
+    },
+    "siliconflow.speech": {
+        *_BASE,
+        "siliconflow.client",
+        "siliconflow.forms",
+        "siliconflow.responses",
+    },
+    "siliconflow.embeddings": {*_BASE, "siliconflow.client"},
+    "siliconflow.rerank": {*_BASE, "siliconflow.client"},
 }
 FOLDERS = {
     "media": {"media"},
@@ -48,6 +64,7 @@ FOLDERS = {
     "nodes": {"nodes", "siliconflow", "media"},
     "commands": {"commands", "nodes", "siliconflow", "media"},
 }
+PLANS = {"came", "endpoint", "plan", "prompt", "report", "siliconflow", "media"}
 INSIDE_NODES: dict[str, set[str]] = {
     "host": {"siliconflow"},
     "threads": set(),
@@ -58,29 +75,43 @@ INSIDE_NODES: dict[str, set[str]] = {
     "inputs": {"siliconflow"},
     "guard": {"job", "siliconflow"},
     "prompt": {"siliconflow"},
-    "plan": {"prompt", "siliconflow", "media"},
+    "endpoint": {"siliconflow", "media"},
+    "plan": {"endpoint", "prompt", "siliconflow", "media"},
     "upload": {"plan", "threads", "siliconflow", "media"},
-    "job": {"plan", "siliconflow", "media"},
+    "job": {"plan", "siliconflow"},
     "asker": {"host"},
+    "came": {"job", "plan", "siliconflow"},
     "balance": {"asker", "events", "host", "siliconflow"},
-    "history": {"asker", "events", "job", "siliconflow"},
+    "history": {"asker", "endpoint", "events", "job", "siliconflow"},
     "report": {"host", "job", "siliconflow", "media"},
     "records": {"job", "siliconflow"},
-    "send": {"job", "records", "siliconflow"},
-    "collect": {"job", "records", "threads", "siliconflow", "media"},
+    "send": {"endpoint", "job", "records", "siliconflow"},
+    "collect": {"endpoint", "job", "records", "threads", "siliconflow", "media"},
     "road": {"collect", "flight", "job", "plan", "records", "send", "upload", "siliconflow"},
     "run": {
-        *("asker", "balance", "current", "events", "guard", "history", "host", "job"),
+        *("asker", "balance", "came", "current", "events", "guard", "history", "host", "job"),
         *("plan", "report", "road", "threads", "upload", "siliconflow", "media"),
     },
-    "base": {"asker", "host", "inputs", "offered", "prompt", "run", "threads", "siliconflow"},
+    "sentences": set(),
+    "chat_plan": {*PLANS, "threads", "upload"},
+    "speech_plan": {*PLANS, "sentences"},
+    "texts_plan": PLANS,
+    "lookups": {"asker", "came", "run", "siliconflow"},
+    "tasks": {
+        *("asker", "came", "chat_plan", "inputs", "lookups", "plan", "run", "speech_plan"),
+        *("texts_plan", "siliconflow"),
+    },
+    "node": {
+        *("asker", "host", "inputs", "offered", "prompt", "tasks", "threads", "siliconflow"),
+    },
+    "base": {"node"},
     "routes": {"page", "siliconflow", "threads"},
 }
 FOR_THE_PAGE = {
-    *("balance", "base", "current", "events", "history", "host", "inputs", "offered", "page"),
-    *("siliconflow", "media"),
+    *("balance", "base", "current", "events", "history", "host", "inputs", "node", "offered"),
+    *("page", "siliconflow", "media"),
 }
-TASKS = {"base", "inputs"}
+TASKS = {"base", "inputs", "node"}
 MODULES = sorted(
     path.relative_to(ROOT)
     for folder in ("nodes", "siliconflow", "media", "simulator", "commands")

@@ -10,14 +10,14 @@ from ...siliconflow.catalogue import Model, Site
 from ...siliconflow.errors import BadAnswer, Failure, InvalidSettings
 from ...siliconflow.fields import Field
 from ...siliconflow.model_list import ModelList
-from ...siliconflow.models import KINDS, image_models
+from ...siliconflow.models import OF_IMAGES, OF_OTHERS, list_models
 from ...siliconflow.settings import Settings
 from ...siliconflow.texts import Text
 from .. import NODE_CLASS_MAPPINGS, host
-from ..base import ImageNode
 from ..current import client_for, current_settings
 from ..inputs import PICTURES
-from ..offered import Mark, account_name, list_of_account, new_models
+from ..node import Node
+from ..offered import KINDS, Mark, account_name, list_of_account, new_models
 from .answers import Asked, Json
 
 _NO_MODELS = Text("it lists no image models", "其中没有任何图像模型")
@@ -36,9 +36,10 @@ def refresh(_asked: Asked) -> Json:
     """Ask the service for the account's models, remember them, and answer with the catalogue."""
     settings = current_settings()
     client = client_for(settings)
-    kinds = {kind: image_models(client, kind) for kind in KINDS}
+    kinds = {kind: list_models(client, "", kind) for kind in OF_IMAGES}
     if not any(kinds.values()):
         raise BadAnswer(Failure(_NO_MODELS, 200))
+    kinds |= {kind: list_models(client, "", kind) for kind in OF_OTHERS}
     found = ModelList(time.time(), kinds)
     model_list.remember(host.data_directory(), account_name(settings), found)
     return catalogue_for_page(settings.site, found)
@@ -64,8 +65,9 @@ def _input(field: Field) -> Json:
     }
 
 
-def _node(node: type[ImageNode], site: Site, known: ModelList | None) -> Json:
+def _node(node: type[Node], site: Site, known: ModelList | None) -> Json:
     names = [*node.required, *node.optional]
+    asked = known if node.task in KINDS else None
     ids = dict.fromkeys(model.id for model in catalogue.load().of_task(node.task))
     listed = [catalogue.load().find(model_id, site) for model_id in ids]
     new = [catalogue.unlisted(model_id) for model_id in new_models(node.task, known)]
@@ -73,7 +75,7 @@ def _node(node: type[ImageNode], site: Site, known: ModelList | None) -> Json:
         "task": node.task,
         "pictures": [name for name in names if name in PICTURES],
         "inputs": names,
-        "models": [_model(model, site, known) for model in (*listed, *new)],
+        "models": [_model(model, site, asked) for model in (*listed, *new)],
     }
 
 

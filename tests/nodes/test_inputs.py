@@ -14,10 +14,14 @@ from typing import Any
 import pytest
 from comfyui_siliconflow import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 from comfyui_siliconflow.nodes.base import ImageNode
-from comfyui_siliconflow.nodes.inputs import ADVANCED, LANGUAGES, texts, tooltip
+from comfyui_siliconflow.nodes.chat import SiliconFlowChat
+from comfyui_siliconflow.nodes.inputs import ADVANCED, LANGUAGES, SOCKETS, texts, tooltip
+from comfyui_siliconflow.nodes.node import Node
 from comfyui_siliconflow.siliconflow import catalogue
 
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
+PAINTERS = [node for node in NODE_CLASS_MAPPINGS.values() if issubclass(node, ImageNode)]
+FREE = {"account", "models", "voices", "delete-voice"}
 NODES = [pytest.param(node, id=name) for name, node in NODE_CLASS_MAPPINGS.items()]
 
 
@@ -37,7 +41,7 @@ def described() -> dict[str, Any]:
     }
 
 
-def shown(node: type[ImageNode]) -> dict[str, Any]:
+def shown(node: type[Node]) -> dict[str, Any]:
     """Give the inputs that a user sees."""
     return {kind: group for kind, group in node.INPUT_TYPES().items() if kind != "hidden"}
 
@@ -60,38 +64,40 @@ def test_every_node_has_a_name_for_people() -> None:
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_a_node_is_async_by_itself_so_that_comfyui_sees_it(node: type[ImageNode]) -> None:
+def test_a_node_is_async_by_itself_so_that_comfyui_sees_it(node: type[Node]) -> None:
     assert inspect.iscoroutinefunction(getattr(node(), node.FUNCTION))
 
 
 @pytest.mark.parametrize("node", NODES)
 def test_a_node_asks_for_no_rerun_and_is_none_of_comfy_s_own_paid_ones(
-    node: type[ImageNode],
+    node: type[Node],
 ) -> None:
-    for name in ("IS_CHANGED", "API_NODE", "ESSENTIALS_CATEGORY", "OUTPUT_NODE"):
+    for name in ("IS_CHANGED", "API_NODE", "ESSENTIALS_CATEGORY"):
         assert not hasattr(node, name)
+    assert hasattr(node, "OUTPUT_NODE") == (node.task in FREE)
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_nothing_hidden_makes_a_node_run_again(node: type[ImageNode]) -> None:
+def test_nothing_hidden_makes_a_node_run_again(node: type[Node]) -> None:
     """UNIQUE_ID would be part of ComfyUI's cache key; the workflow is not."""
     assert node.INPUT_TYPES()["hidden"] == {"extra_pnginfo": "EXTRA_PNGINFO"}
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_every_input_is_explained_with_its_range_and_default(node: type[ImageNode]) -> None:
+def test_every_input_is_explained_with_its_range_and_default(node: type[Node]) -> None:
     for group in shown(node).values():
         for name, (widget, options) in group.items():
             said, kind = options["tooltip"], str(widget)
             assert len(said) > 20, name
             if kind in {"INT", "FLOAT"} and name in catalogue.load().inputs:
-                assert re.search(r"\d-\d", said), name
-            if kind in {"INT", "FLOAT", "STRING", "BOOLEAN"} and name != "prompt":
+                assert re.search(r"\d(-|\.\.)\d", said), name
+            is_widget = kind in {"INT", "FLOAT", "STRING", "BOOLEAN"} and name not in SOCKETS
+            if is_widget and name != "prompt":
                 assert any(word in said.lower() for word in ("default", "empty")), name
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_what_is_rarely_touched_is_advanced_and_stands_last(node: type[ImageNode]) -> None:
+def test_what_is_rarely_touched_is_advanced_and_stands_last(node: type[Node]) -> None:
     marks = [
         (options.get("advanced", False), name)
         for group in shown(node).values()
@@ -102,15 +108,16 @@ def test_what_is_rarely_touched_is_advanced_and_stands_last(node: type[ImageNode
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_every_field_of_every_model_of_the_task_has_an_input(node: type[ImageNode]) -> None:
+def test_every_field_of_every_model_of_the_task_has_an_input(node: type[Node]) -> None:
     inputs = {*node.required, *node.optional}
     for model in catalogue.load().of_task(node.task):
-        of_pictures = {"image_prompt_strength"} if node.task == "text-to-image" else set()
-        assert set(model.fields) - of_pictures <= inputs, model.id
+        others = {"image_prompt_strength"} if node.task == "text-to-image" else set()
+        others |= set(model.fields) if node.task == "voice" else set()
+        assert set(model.fields) - others <= inputs, model.id
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_every_widget_can_hold_what_any_of_its_models_takes(node: type[ImageNode]) -> None:
+def test_every_widget_can_hold_what_any_of_its_models_takes(node: type[Node]) -> None:
     widgets = {k: v for group in shown(node).values() for k, v in group.items()}
     for model in catalogue.load().of_task(node.task):
         for name in set(model.fields) & set(widgets):
@@ -123,20 +130,21 @@ def test_every_widget_can_hold_what_any_of_its_models_takes(node: type[ImageNode
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_a_key_is_never_an_input(node: type[ImageNode]) -> None:
+def test_a_key_is_never_an_input(node: type[Node]) -> None:
     for group in node.INPUT_TYPES().values():
-        assert not [name for name in group if "key" in name or "token" in name]
+        assert not [name for name in group if "key" in name or name.endswith("token")]
 
 
 def test_an_empty_prompt_is_refused_when_the_graph_is_queued() -> None:
-    for node in NODE_CLASS_MAPPINGS.values():
+    nodes: list[Any] = [*PAINTERS, SiliconFlowChat]
+    for node in nodes:
         assert node.VALIDATE_INPUTS(prompt="a cat") is True
         assert node.VALIDATE_INPUTS(prompt=None) is True
         assert node.VALIDATE_INPUTS(prompt="  ") == "prompt: must not be empty"
 
 
 def test_an_empty_prompt_is_refused_in_the_language_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    [node, *_] = NODE_CLASS_MAPPINGS.values()
+    [node, *_] = PAINTERS
     monkeypatch.setenv("LANG", "zh_CN.UTF-8")
     assert node.VALIDATE_INPUTS(prompt="") == "prompt：不能为空"
 

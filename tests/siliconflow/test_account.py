@@ -27,3 +27,17 @@ def test_a_wrong_key_is_told_as_such(simulator: Simulator) -> None:
 def test_an_answer_without_an_account_is_an_error(serve: Any, answer: Any, body: bytes) -> None:
     with pytest.raises(BadAnswer):
         user_info(Client("sk", serve(answer(body=body)).address))
+
+
+def test_every_amount_is_kept_exactly(serve: Any, answer: Any) -> None:
+    body = b'{"data":{"balance":"0.10","chargeBalance":"88.00","totalBalance":"88.10"}}'
+    account = user_info(Client("sk", serve(answer(body=body)).address))
+    assert account.balance == Decimal("88.10")
+    assert list(map(str, account.amounts.values())) == ["0.10", "88.00", "88.10"]
+
+
+@pytest.mark.parametrize("amount", ["NaN", "Infinity", "-sNaN", ""])
+def test_an_amount_that_is_no_number_is_no_balance(serve: Any, answer: Any, amount: str) -> None:
+    body = b'{"data":{"totalBalance":"%s"}}' % amount.encode()
+    with pytest.raises(BadAnswer):
+        user_info(Client("sk", serve(answer(body=body)).address))

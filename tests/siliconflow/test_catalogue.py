@@ -19,6 +19,7 @@ CHINA = {
     "stabilityai/stable-diffusion-xl-base-1.0",
     "stabilityai/stable-diffusion-2-1",
 }
+IMAGE_TASKS = {"text-to-image", "image-to-image", "image-edit"}
 INTERNATIONAL = {
     "black-forest-labs/FLUX.2-pro",
     "black-forest-labs/FLUX.2-flex",
@@ -37,9 +38,45 @@ INTERNATIONAL = {
 
 @pytest.mark.parametrize(("site", "ids"), [("cn", CHINA), ("com", INTERNATIONAL)])
 def test_every_documented_model_of_a_site_is_there_once(site: str, ids: set[str]) -> None:
-    found = [model.id for model in catalogue.load().models if model.site == site]
+    found = [
+        model.id
+        for model in catalogue.load().models
+        if model.site == site and set(model.tasks) & IMAGE_TASKS
+    ]
     assert set(found) == ids
     assert len(found) == len(ids)
+
+
+@pytest.mark.parametrize(
+    ("task", "count", "first"),
+    [
+        ("chat", 49, "Qwen/Qwen2.5-7B-Instruct"),
+        ("text-to-speech", 2, "FunAudioLLM/CosyVoice2-0.5B"),
+        ("voice", 2, "FunAudioLLM/CosyVoice2-0.5B"),
+        ("speech-to-text", 2, "FunAudioLLM/SenseVoiceSmall"),
+        ("embedding", 5, "BAAI/bge-m3"),
+        ("rerank", 2, "BAAI/bge-reranker-v2-m3"),
+    ],
+)
+def test_the_models_of_every_other_task_are_there_once(task: str, count: int, first: str) -> None:
+    found = [model.id for model in catalogue.load().of_task(task)]
+    assert (len(found), found[0]) == (count, first)
+    assert len(set(found)) == count
+
+
+def test_a_language_model_says_whether_it_sees_and_what_a_request_may_hold() -> None:
+    find = catalogue.load().find
+    assert len(find("Qwen/Qwen3-VL-32B-Instruct", "cn").images) == 4
+    assert "detail" in find("Qwen/Qwen3-VL-32B-Instruct", "cn").fields
+    assert not find("Qwen/Qwen2.5-7B-Instruct", "cn").images
+    assert find("Qwen/Qwen2.5-7B-Instruct", "cn").limits == {"messages": 10, "stop": 4}
+
+
+def test_a_number_that_is_chosen_from_a_list_goes_out_as_a_number() -> None:
+    voice = catalogue.load().find("FunAudioLLM/CosyVoice2-0.5B", "cn")
+    assert voice.arguments({"sample_rate": "24000"}) == {"sample_rate": 24000}
+    with pytest.raises(InvalidInput, match="sample_rate"):
+        voice.arguments({"sample_rate": "11025"})
 
 
 def test_a_model_that_both_sites_have_is_read_as_the_chosen_site_has_it() -> None:

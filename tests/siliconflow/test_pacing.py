@@ -5,7 +5,15 @@ import time
 from collections import deque
 
 import pytest
-from comfyui_siliconflow.siliconflow.pacing import FORGET, SURE, Gate, Pace, TooHeavy
+from comfyui_siliconflow.siliconflow.pacing import (
+    BLIND,
+    FORGET,
+    SURE,
+    SURE_OF_TEXTS,
+    Gate,
+    Pace,
+    TooHeavy,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -214,3 +222,22 @@ def _ignore(_left: float) -> None:
 
 def _give_up(_left: float) -> None:
     raise KeyboardInterrupt
+
+
+def test_a_limit_of_tokens_is_waited_for_and_tells_nothing_of_the_number_of_requests() -> None:
+    pace = Pace(sure=SURE_OF_TEXTS)
+    for _ in range(3):
+        pace.passed(pace.sent(0.0))
+    assert not pace.refused(pace.sent(0.0), 0.0, counted=False)
+    assert 0 < pace.delay(0.0) <= BLIND
+    later = BLIND + 1
+    for _ in range(10):
+        assert pace.delay(later) == 0
+        pace.sent(later)
+
+
+def test_what_the_lowest_level_allows_of_texts_goes_out_at_once() -> None:
+    pace = Pace(sure=SURE_OF_TEXTS)
+    for _ in range(500):
+        assert pace.delay(0.0) == 0
+        pace.sent(0.0)

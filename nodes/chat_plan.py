@@ -1,0 +1,281 @@
+"""What one run of the Chat node asks for, and what it makes of the answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ..media.encode import Encoded, encode
+from ..media.images import MediaError, check_tensor
+from ..siliconflow import chat
+from ..siliconflow.catalogue import Model
+from ..siliconflow.chat import Completion
+from ..siliconflow.client import Client
+from ..siliconflow.errors import InvalidInput
+from ..siliconflow.images import Generation, Order
+from ..siliconflow.settings import Settings
+from ..siliconflow.texts import Text
+from .came import Came
+from .endpoint import Endpoint, Hear, as_file, from_file
+from .plan import Plan, chosen_model, extra_body, set_values, without_pictures
+from .prompt import check_prompt
+from .report import end_of
+from .threads import CPU
+from .upload import SCALED
+
+TASK = "chat"
+FIELDS = ("max_tokens", "temperature", "top_p", "top_k", "frequency_penalty", "seed")
+JSON = "json_object"
+_RESERVED = frozenset({"model", "messages", "stream", "seed", "stop", "response_format", "n"})
+_FENCE = re.compile(r"\s*```\w*\n(.*?)\n?```\s*", re.DOTALL)
+_ESCAPES = {"\\n": "\n", "\\t": "\t"}
+Message = Mapping[str, Any]
+Outputs = tuple[str, list[str], str, "Conversation", str]
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What was said so far. As text it is readable, and shows no picture's data."""
+
+    messages: tuple[Message, ...] = field(default=(), repr=False)
+
+    def __str__(self) -> str:
+        """Give who said what."""
+        return "\n\n".join(f"{item['role']}: {_said(item['content'])}" for item in self.messages)
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether somebody showed a picture."""
+        return any(not isinstance(message["content"], str) for message in self.messages)
+
+    def then(self, *messages: Message) -> Conversation:
+        """Give the conversation as it goes on."""
+        return Conversation((*self.messages, *messages))
+
+
+def prepare(
+    inputs: Mapping[str, Any], images: Mapping[str, torch.Tensor | None], settings: Settings
+) -> Plan:
+    """Check all inputs, and make the one request of them."""
+    model = chosen_model(TASK, inputs, settings.site)
+    connected = {name: image for name, image in images.items() if image is not None}
+    check_prompt(str(inputs.get("prompt", "")))
+    earlier = _earlier(inputs)
+    _check_sight(model, connected, earlier)
+    extra = extra_body(str(inputs.get("extra_body", "")), _RESERVED)
+    shown = _shown(model, connected, settings)
+    told = earlier.then(_question(inputs, list(shown.values())))
+    _check_length(model, told)
+    body = {
+        "model": model.id,
+        "messages": list(told.messages),
+        **model.arguments(set_values(inputs, FIELDS)),
+        **_stop(model, str(inputs.get("stop", ""))),
+        **_format(inputs),
+        **extra,
+    }
+    return without_pictures(model, [body], ENDPOINT, notes=_scaled(shown))
+
+
+def shape(came: Came) -> tuple[Text, Outputs]:
+    """Make the node's outputs of the answer."""
+    [found] = came.items
+    body = came.plan.asks[0].body
+    _note_doubts(came, found, body)
+    conversation = Conversation(tuple(body["messages"]))
+    answered = conversation.then({"role": "assistant", "content": found.text})
+    info = came.info(finish_reason=found.finish_reason, usage=found.usage)
+    spent = f"{came.seconds:.1f}"
+    tokens = found.usage.get("total_tokens", 0)
+    line = Text(
+        f"{end_of(found.text)}\n{tokens} tokens, {spent} s",
+        f"{end_of(found.text)}\n{tokens} token，{spent} 秒",
+    )
+    return line, (found.text, parts_of(found.text), found.reasoning, answered, info)
+
+
+def parts_of(text: str) -> list[str]:
+    """Give an answer as a list: the items of the first list in its JSON, else its lines."""
+    fenced = _FENCE.fullmatch(text)
+    try:
+        found = _listed(json.loads(fenced.group(1) if fenced else text))
+    except (ValueError, RecursionError):
+        found = None
+    parts = text.splitlines() if found is None else [_written(item) for item in found]
+    return [part.strip() for part in parts if part.strip()] or [text]
+
+
+def _listed(value: Any) -> list[Any] | None:
+    """Give the first list in a JSON value, else the values of an object that holds none."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, dict):
+        return None
+    lists = (item for item in value.values() if isinstance(item, list))
+    return next(lists, list(value.values()))
+
+
+def _written(item: Any) -> str:
+    if isinstance(item, dict) and len(item) == 1:
+        [item] = item.values()
+    return item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+
+
+def _note_doubts(came: Came, found: Completion, body: Mapping[str, Any]) -> None:
+    """Tell of an answer that is cut off, or not what was asked for."""
+    most = body.get("max_tokens", "")
+    if found.finish_reason == "length":
+        came.note(
+            Text(
+                f"The answer reached max_tokens ({most}) and is cut off.",
+                f"回复达到 max_tokens（{most}），内容被截断。",
+            )
+        )
+    if not found.text:
+        raise came.unusable(
+            Text(
+                f"the model thought, and wrote nothing; raise max_tokens ({most})",
+                f"模型只给出了思考过程，没有正文；请调高 max_tokens（{most}）",
+            )
+        )
+    if "response_format" in body and not _is_json(found.text):
+        came.note(
+            Text("The answer should be JSON, and is not.", "要求返回 JSON，但回复不是 JSON。")
+        )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _complete(client: Client, order: Order, hear: Hear) -> Generation:
+    return as_file(chat.complete(client, order.body, hear))
+
+
+ENDPOINT = Endpoint(chat.PATH, _complete, from_file(Completion), Text("the answer", "回复"))
+
+
+def _earlier(inputs: Mapping[str, Any]) -> Conversation:
+    """Give what was said before, with the system prompt of now in front."""
+    earlier = inputs.get("conversation") or Conversation()
+    if not isinstance(earlier, Conversation):
+        raise InvalidInput(
+            "conversation",
+            Text("is not what another Chat node gave", "不是对话节点输出的会话"),
+        )
+    system = str(inputs.get("system_prompt", "")).strip()
+    if not system:
+        return earlier
+    others = (message for message in earlier.messages if message["role"] != "system")
+    return Conversation(({"role": "system", "content": system}, *others))
+
+
+def _check_sight(
+    model: Model, connected: Mapping[str, torch.Tensor], earlier: Conversation
+) -> None:
+    blind = model.listed and not model.images
+    name = next(iter(connected), "conversation" if earlier.has_pictures else "")
+    if blind and name:
+        raise InvalidInput(
+            name,
+            Text(
+                f"{model.id} sees no pictures; choose a model with VL in its name",
+                f"{model.id} 不能看图，请换用名称中带 VL 的模型",
+            ),
+        )
+
+
+def _check_length(model: Model, told: Conversation) -> None:
+    most, count = model.limits.get("messages"), len(told.messages)
+    if most and count > most:
+        raise InvalidInput(
+            "conversation",
+            Text(
+                f"has {count} messages with this one; the service takes {most}. Begin a new one",
+                f"加上本条共 {count} 条消息，服务最多接受 {most} 条，请开始新的会话",
+            ),
+        )
+
+
+def _question(inputs: Mapping[str, Any], shown: Sequence[Encoded]) -> Message:
+    prompt, detail = str(inputs["prompt"]), str(inputs.get("detail", "auto"))
+    pictures = [
+        {"type": "image_url", "image_url": {"url": picture.url.decode(), "detail": detail}}
+        for picture in shown
+    ]
+    content = [*pictures, {"type": "text", "text": prompt}] if pictures else prompt
+    return {"role": "user", "content": content}
+
+
+def _shown(
+    model: Model, connected: Mapping[str, torch.Tensor], settings: Settings
+) -> dict[tuple[str, int], Encoded]:
+    """Encode every frame that is shown, by input and number, in their order."""
+    for name, image in connected.items():
+        _check_picture(name, image)
+    most_pixels = settings.upload_side**2
+    with CPU:
+        return {
+            (name, at): encode(frame, model.upload, settings.upload_format, most_pixels)
+            for name, image in connected.items()
+            for at, frame in enumerate(image)
+        }
+
+
+def _scaled(shown: Mapping[tuple[str, int], Encoded]) -> list[Text]:
+    """Say of each picture that was scaled from which size to which."""
+    return [
+        SCALED.format(
+            name=name,
+            own="x".join(map(str, picture.scaled_from)),
+            sent=f"{picture.width}x{picture.height}",
+        )
+        for (name, _), picture in shown.items()
+        if picture.scaled_from
+    ]
+
+
+def _check_picture(name: str, image: torch.Tensor) -> None:
+    try:
+        check_tensor(image)
+    except MediaError as error:
+        raise InvalidInput(name, Text(error.en, error.zh)) from None
+
+
+def _stop(model: Model, text: str) -> dict[str, list[str]]:
+    """Give the texts that end the answer, one a line; a line break is written as a sign for it."""
+    found = [_unescaped(line) for line in text.splitlines() if line]
+    most = model.limits.get("stop", len(found))
+    if len(found) > most:
+        raise InvalidInput(
+            "stop",
+            Text(f"has {len(found)} lines, at most {most}", f"有 {len(found)} 行，最多 {most} 行"),
+        )
+    return {"stop": found} if found else {}
+
+
+def _unescaped(line: str) -> str:
+    for written, meant in _ESCAPES.items():
+        line = line.replace(written, meant)
+    return line
+
+
+def _format(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    chosen = str(inputs.get("response_format", "text"))
+    return {} if chosen == "text" else {"response_format": {"type": chosen}}
+
+
+def _said(content: str | Sequence[Mapping[str, Any]]) -> str:
+    """Give the words of a message, and a sign for each picture."""
+    if isinstance(content, str):
+        return content
+    return " ".join(str(part.get("text", "[picture]")) for part in content)

@@ -1,0 +1,18 @@
+"""Texts as vectors."""
+
+from __future__ import annotations
+
+from .node import Node
+
+
+class SiliconFlowEmbeddings(Node):
+    """`POST /embeddings`, once for every 32 texts."""
+
+    task = "embedding"
+    required = ("model", "input")
+    optional = ("texts", "custom_model", "extra_body")
+    outputs = ("embeddings", "similarity", "info")
+    CATEGORY = "SiliconFlow/Text"
+    RETURN_TYPES = ("EMBEDDINGS", "SIMILARITY", "STRING")
+    INPUT_IS_LIST = True
+    SEARCH_ALIASES = ("embedding", "vector", "similarity", "bge", "文本向量", "相似度")

@@ -1,0 +1,72 @@
+"""What costs nothing to ask: the account, its models, its voices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..siliconflow import speech
+from ..siliconflow.account import Account, user_info
+from ..siliconflow.client import Client
+from ..siliconflow.models import list_models
+from ..siliconflow.speech import Voice
+from ..siliconflow.texts import Text
+from .asker import Asker
+from .came import as_json
+from .run import look_up
+
+ALL = "all"
+Inputs = Mapping[str, Any]
+
+
+async def account(_inputs: Inputs, asker: Asker) -> tuple[float, str, str]:
+    """Give the balance, the state of the account, and every amount; raises a `RequestError`."""
+    found = await look_up(asker, user_info, _told)
+    amounts = {name: str(amount) for name, amount in found.amounts.items()}
+    info = as_json({"name": found.name, "status": found.status, **amounts})
+    return float(found.balance), found.status, info
+
+
+async def models(inputs: Inputs, asker: Asker) -> tuple[list[str], str]:
+    """Give the models of a type and a sub type; raises a `RequestError`."""
+    kind, sub_type = (_chosen(str(inputs.get(name, ALL))) for name in ("type", "sub_type"))
+
+    def listed(client: Client) -> tuple[str, ...]:
+        return list_models(client, kind, sub_type)
+
+    found = await look_up(asker, listed, _counted)
+    return list(found), "\n".join(found)
+
+
+async def voices(_inputs: Inputs, asker: Asker) -> tuple[list[str], str]:
+    """Give the account's own voices; raises a `RequestError`."""
+    found = await look_up(asker, speech.voices, _listed)
+    return [voice.uri for voice in found], as_json({"voices": [vars(item) for item in found]})
+
+
+async def delete_voice(inputs: Inputs, asker: Asker) -> tuple[str]:
+    """Delete a voice, and give its name; raises a `RequestError`."""
+    uri = str(inputs["uri"]).strip()
+
+    def deleted(client: Client) -> str:
+        speech.delete(client, uri)
+        return uri
+
+    return (await look_up(asker, deleted, lambda uri: Text(f"{uri} was deleted", f"已删除 {uri}")),)
+
+
+def _chosen(value: str) -> str:
+    return "" if value == ALL else value
+
+
+def _told(found: Account) -> Text:
+    return Text(f"Balance {found.balance}, {found.status}", f"余额 {found.balance}，{found.status}")
+
+
+def _counted(found: tuple[str, ...]) -> Text:
+    return Text(f"{len(found)} models", f"{len(found)} 个模型")
+
+
+def _listed(found: list[Voice]) -> Text:
+    lines = "\n".join(f"{voice.name} · {voice.uri}" for voice in found)
+    return Text(lines or "No voice of your own.", lines or "还没有自己的音色。")

@@ -1,0 +1,90 @@
+"""What all nodes have in common: how they are described to ComfyUI, and how they are run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+from ..siliconflow import texts as texts_in_use
+from ..siliconflow.errors import InvalidInput
+from . import host
+from .asker import Asker, asker_of
+from .inputs import WORKFLOW, description, input_types, texts
+from .offered import check_model, model_ids
+from .prompt import check_prompt
+from .threads import in_thread
+
+
+class Node:
+    """A task as a ComfyUI node: `required` and `optional` name its inputs, `outputs` its outputs.
+
+    Widgets are restored by their position in saved workflows: new ones go to the end.
+    """
+
+    task: ClassVar[str]
+    required: ClassVar[tuple[str, ...]] = ()
+    optional: ClassVar[tuple[str, ...]] = ()
+    outputs: ClassVar[tuple[str, ...]]
+
+    CATEGORY: ClassVar[str]
+    FUNCTION = "execute"
+    DESCRIPTION: ClassVar[str]
+    RETURN_TYPES: ClassVar[tuple[str, ...]]
+    RETURN_NAMES: ClassVar[tuple[str, ...]]
+    OUTPUT_TOOLTIPS: ClassVar[tuple[str, ...]]
+    SEARCH_ALIASES: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        """Take names and explanations from the texts."""
+        if hasattr(cls, "task"):
+            cls.DESCRIPTION = description(cls.task).en
+            cls.RETURN_NAMES = cls.outputs
+            said = texts()["outputs"]
+            tooltips = (said[name].get(cls.task, said[name]["tooltip"]) for name in cls.outputs)
+            cls.OUTPUT_TOOLTIPS = tuple(tooltip["en"] for tooltip in tooltips)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
+        """Describe the inputs to ComfyUI."""
+        models = model_ids(cls.task) if "model" in cls.required else []
+        return input_types(cls.task, cls.required, cls.optional, tuple(models))
+
+    async def execute(self, **inputs: Any) -> Any:
+        """Run the task; see `tasks` for what it gives and raises."""
+        asker = asker_of(type(self).__name__, _single(inputs.pop(WORKFLOW, None)))
+        work = await in_thread(partial(_work, self.task))
+        return await work(inputs, asker)
+
+
+def refusal(
+    task: str,
+    needed: Mapping[str, object],
+    model: str | None = None,
+    custom_model: str | None = None,
+) -> bool | str:
+    """Answer ComfyUI's `VALIDATE_INPUTS`: empty texts and unknown models are refused at once.
+
+    ComfyUI itself checks no input that is named there. One that another node gives is `None`.
+    """
+    texts_in_use.use(host.language(""))
+    try:
+        for name, text in needed.items():
+            check_prompt("linked" if text is None else str(text), name)
+        if model is not None and custom_model is not None:
+            check_model(task, str(model), str(custom_model))
+    except InvalidInput as error:
+        return str(error)
+    return True
+
+
+def _single(value: Any) -> Any:
+    """Take a hidden input out of the list in which a node of lists gets it."""
+    return value[0] if isinstance(value, list) and value else value
+
+
+def _work(task: str) -> Callable[[Mapping[str, Any], Asker], Awaitable[Any]]:
+    """Load what runs nodes: the network's libraries take longer than ComfyUI's start should."""
+    from .tasks import TASKS
+
+    return TASKS[task]

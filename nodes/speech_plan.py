@@ -1,0 +1,211 @@
+"""What the nodes of speech ask for, and what they make of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..media import audio
+from ..media.audio import Sound
+from ..media.images import MediaError
+from ..siliconflow import speech
+from ..siliconflow.catalogue import AUTO, Model
+from ..siliconflow.client import Client
+from ..siliconflow.errors import InvalidInput, RequestError
+from ..siliconflow.forms import File
+from ..siliconflow.images import Generation, Order
+from ..siliconflow.settings import Settings
+from ..siliconflow.speech import Transcription, Uploaded
+from ..siliconflow.texts import Text
+from .came import Came
+from .endpoint import Endpoint, Hear, as_file, from_file
+from .plan import Plan, chosen_model, extra_body, set_values, without_pictures
+from .prompt import check_prompt
+from .report import end_of
+from .sentences import pieces
+
+PIECE = 1000
+"""Characters of one request for speech. The API takes 128,000, which it would speak for hours:
+the answer would be paid, and then end in a timeout."""
+INSTRUCTED = "<|endofprompt|>"
+"""What stands before it tells some models how to speak: it goes with every piece."""
+PCM_RATE = 44100
+FIELDS = ("response_format", "sample_rate", "speed", "gain")
+_RESERVED = frozenset({"model", "input", "voice", "response_format", "sample_rate", "stream"})
+Inputs = Mapping[str, Any]
+
+
+def speech_plan(inputs: Inputs, settings: Settings) -> Plan:
+    """Check the inputs of Text to Speech, and cut a long text into requests."""
+    model = chosen_model("text-to-speech", inputs, settings.site)
+    text = str(inputs.get("input", ""))
+    check_prompt(text, "input")
+    values = {"response_format": "wav", **set_values(inputs, FIELDS)}
+    kind = str(values["response_format"])
+    _check_decoder(kind)
+    _check_rate(model, kind, str(values.get("sample_rate", AUTO)))
+    if kind == "pcm" and "sample_rate" in model.fields:
+        values.setdefault("sample_rate", PCM_RATE)
+    if "sample_rate" in values:
+        values["sample_rate"] = int(values["sample_rate"])
+    body = {"model": model.id, "voice": _voice(model, inputs), **model.arguments(values)}
+    body |= extra_body(str(inputs.get("extra_body", "")), _RESERVED)
+    rate = int(body.get("sample_rate", PCM_RATE))
+    bodies = [{**body, "input": piece} for piece in _spoken(text, model)]
+    not_sent = model.not_sent(_changed(values))
+    return without_pictures(model, bodies, _speaking(kind, rate), not_sent)
+
+
+def speech_outputs(came: Came) -> tuple[Text, tuple[dict[str, Any], str]]:
+    """Join the pieces to one AUDIO."""
+    sounds: list[Sound] = came.items
+    try:
+        joined = audio.join(sounds)
+    except MediaError as error:
+        raise came.unusable(Text(error.en, error.zh)) from None
+    seconds = round(sum(sound.seconds for sound in sounds), 2)
+    info = came.info(length=seconds, sample_rate=joined["sample_rate"], pieces=len(sounds))
+    rate = joined["sample_rate"]
+    return Text(f"{seconds:.1f} s at {rate} Hz", f"{seconds:.1f} 秒，{rate} Hz"), (joined, info)
+
+
+def transcription_plan(inputs: Inputs, settings: Settings) -> Plan:
+    """Check the inputs of Speech to Text: one request for each item of the batch."""
+    model = chosen_model("speech-to-text", inputs, settings.site)
+    sounds = _sounds(inputs)
+    bodies = [{"model": model.id, "file": _file(sound)} for sound in sounds]
+    return without_pictures(model, bodies, _TRANSCRIBING)
+
+
+def transcription_outputs(came: Came) -> tuple[Text, tuple[str, list[str], str]]:
+    """Give what was heard: together, and one by one."""
+    heard = [found.text for found in came.items]
+    if not any(text.strip() for text in heard):
+        came.note(Text("Nothing was heard.", "没有识别到语音。"))
+    text = "\n".join(heard)
+    return Text(end_of(text), end_of(text)), (text, heard, came.info(texts=heard))
+
+
+def voice_plan(inputs: Inputs, settings: Settings) -> Plan:
+    """Check the inputs of Upload Voice."""
+    model = chosen_model("voice", inputs, settings.site)
+    for name in ("customName", "text"):
+        check_prompt(str(inputs.get(name, "")), name)
+    sounds = _sounds(inputs)
+    if len(sounds) > 1:
+        several = len(sounds)
+        raise InvalidInput(
+            "audio",
+            Text(
+                f"has {several} recordings, a voice is made of one",
+                f"有 {several} 段录音，只能用一段",
+            ),
+        )
+    named = {name: str(inputs[name]).strip() for name in ("customName", "text")}
+    body = {"model": model.id, **named, "file": _file(sounds[0])}
+    return without_pictures(model, [body], _UPLOADING)
+
+
+def voice_outputs(came: Came) -> tuple[Text, tuple[str, str]]:
+    """Give the name that the voice was given."""
+    [found] = came.items
+    return Text(found.uri, found.uri), (found.uri, came.info(uri=found.uri))
+
+
+def _check_decoder(kind: str) -> None:
+    if not audio.has_decoder(kind):
+        raise InvalidInput(
+            "response_format",
+            Text(
+                f"{kind} cannot be decoded here: PyAV, which ComfyUI brings, is not installed."
+                " Choose wav or pcm",
+                f"此处无法解码 {kind}：没有安装 ComfyUI 自带的 PyAV。请选择 wav 或 pcm",
+            ),
+        )
+
+
+def _check_rate(model: Model, kind: str, rate: str) -> None:
+    known = model.rates.get(kind)
+    if rate != AUTO and known and int(rate) not in known:
+        listed = ", ".join(map(str, known))
+        raise InvalidInput(
+            "sample_rate",
+            Text(
+                f"{kind} comes at {listed}, not at {rate}", f"{kind} 支持 {listed}，不支持 {rate}"
+            ),
+        )
+
+
+def _voice(model: Model, inputs: Inputs) -> str:
+    """Give the voice as the service calls it: one of the account's own, or one of the model's."""
+    own = str(inputs.get("custom_voice", "")).strip()
+    return own or f"{model.id}:{inputs.get('voice', 'alex')}"
+
+
+def _changed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what stands as it was made: that a model has no speed is no news then."""
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in _AS_MADE or value != _AS_MADE[name]
+    }
+
+
+_AS_MADE = {"speed": 1, "gain": 0}
+
+
+def _spoken(text: str, model: Model) -> list[str]:
+    told, mark, rest = text.partition(INSTRUCTED)
+    head, rest = (told + mark, rest) if mark else ("", text)
+    check_prompt(rest, "input")
+    most = min(PIECE, model.limits.get("characters", PIECE)) - len(head)
+    if most < 1:
+        raise InvalidInput("input", Text("has too long an instruction", "开头的指令过长"))
+    return [head + piece for piece in pieces(rest, most)]
+
+
+def _sounds(inputs: Inputs) -> list[Sound]:
+    try:
+        return audio.check_audio(inputs.get("audio"))
+    except MediaError as error:
+        raise InvalidInput("audio", Text(error.en, error.zh)) from None
+
+
+def _file(sound: Sound) -> File:
+    return File("audio.wav", "audio/wav", audio.to_wav(sound))
+
+
+def _speak(client: Client, order: Order, _hear: Hear) -> Generation:
+    found = speech.speak(client, order.body)
+    return Generation((found.content,), None, None, found.trace_id, found.seconds)
+
+
+def _speaking(kind: str, rate: int) -> Endpoint:
+    def decode(content: bytes, _most_pixels: int) -> Sound:
+        return audio.decode(content, kind, rate)
+
+    return Endpoint(speech.SPEECH, _speak, decode, Text("the sound", "音频"))
+
+
+def _transcribe(client: Client, order: Order, _hear: Hear) -> Generation:
+    return as_file(speech.transcribe(client, order.body))
+
+
+def _upload(client: Client, order: Order, _hear: Hear) -> Generation:
+    return as_file(speech.upload(client, order.body))
+
+
+def _was_deleted(client: Client, found: Uploaded) -> bool:
+    """Tell whether a voice of an earlier run is not on the account any more."""
+    try:
+        return found.uri not in {voice.uri for voice in speech.voices(client)}
+    except RequestError:
+        return False  # where voices cannot be listed, what was kept counts
+
+
+_TRANSCRIBING = Endpoint(
+    speech.TRANSCRIPTIONS, _transcribe, from_file(Transcription), Text("the text", "文字")
+)
+_UPLOADING = Endpoint(
+    speech.UPLOAD, _upload, from_file(Uploaded), Text("the voice", "音色"), is_gone=_was_deleted
+)

@@ -1,0 +1,132 @@
+"""What Embeddings and Rerank ask for, and what they make of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ..siliconflow import embeddings, rerank
+from ..siliconflow.client import Client
+from ..siliconflow.embeddings import Embedded
+from ..siliconflow.errors import InvalidInput
+from ..siliconflow.images import Generation, Order
+from ..siliconflow.rerank import Ranked
+from ..siliconflow.settings import Settings
+from ..siliconflow.texts import Text
+from .came import Came
+from .endpoint import Endpoint, Hear, as_file, from_file
+from .plan import Plan, chosen_model, extra_body, set_values, without_pictures
+from .prompt import check_prompt
+
+MOST_TEXTS = 32
+"""How many texts one request holds where the catalogue does not know."""
+FIELDS = ("top_n", "max_chunks_per_doc", "overlap_tokens")
+_RESERVED = frozenset({"model", "input", "query", "documents", "return_documents"})
+Inputs = Mapping[str, Any]
+
+
+def single(inputs: Inputs) -> dict[str, Any]:
+    """Take a node's inputs out of the lists that ComfyUI gives them in, but for the texts."""
+    return {
+        name: value[0] if isinstance(value, list) and name != "texts" else value
+        for name, value in inputs.items()
+        if not (isinstance(value, list) and not value)
+    }
+
+
+def texts_of(inputs: Inputs, name: str) -> list[str]:
+    """Give the texts of a list that is connected, and those of the widget, one a line."""
+    listed = [str(text) for text in inputs.get("texts") or [] if text is not None]
+    typed = [line.strip() for line in str(inputs.get(name, "")).splitlines() if line.strip()]
+    for place, text in enumerate(listed, 1):
+        if not text.strip():
+            raise InvalidInput("texts", Text(f"number {place} is empty", f"第 {place} 段是空的"))
+    if not listed and not typed:
+        raise InvalidInput(name, Text("has no text in it", "没有文字"))
+    return [*listed, *typed]
+
+
+def embedding_plan(inputs: Inputs, settings: Settings) -> Plan:
+    """Check the inputs of Embeddings, and split many texts into requests."""
+    model = chosen_model("embedding", inputs, settings.site)
+    texts = texts_of(inputs, "input")
+    extra = extra_body(str(inputs.get("extra_body", "")), _RESERVED | {"encoding_format"})
+    head = {"model": model.id, "encoding_format": "float", **extra}
+    most = model.limits.get("texts", MOST_TEXTS)
+    parts = [texts[at : at + most] for at in range(0, len(texts), most)]
+    return without_pictures(model, [{**head, "input": part} for part in parts], _EMBEDDING)
+
+
+def embedding_outputs(came: Came) -> tuple[Text, tuple[torch.Tensor, torch.Tensor, str]]:
+    """Give all vectors as one tensor, how alike each two texts are, and the closest of each."""
+    vectors = [vector for found in came.items for vector in found.vectors]
+    if len({len(vector) for vector in vectors}) != 1:
+        raise came.unusable(Text("its vectors are of several lengths", "各向量长度不同"))
+    tensor = torch.tensor(vectors, dtype=torch.float32)
+    unit = torch.nn.functional.normalize(tensor, dim=1)
+    alike = (unit @ unit.T).clamp(-1, 1)
+    count, width = tensor.shape
+    tokens = sum(found.tokens for found in came.items)
+    info = came.info(texts=count, dimensions=width, tokens=tokens, closest=_closest(alike))
+    line = Text(f"{count} x {width}, {tokens} tokens", f"{count} x {width}，{tokens} token")
+    return line, (tensor, alike, info)
+
+
+def rerank_plan(inputs: Inputs, settings: Settings) -> Plan:
+    """Check the inputs of Rerank."""
+    model = chosen_model("rerank", inputs, settings.site)
+    query = str(inputs.get("query", "")).strip()
+    check_prompt(query, "query")
+    texts = texts_of(inputs, "documents")
+    values = set_values(inputs, FIELDS)
+    if "top_n" in values:
+        values["top_n"] = min(int(values["top_n"]), len(texts))
+    extra = extra_body(str(inputs.get("extra_body", "")), _RESERVED)
+    head = {"model": model.id, "query": query, "documents": texts, "return_documents": False}
+    body = {**head, **model.arguments(values), **extra}
+    return without_pictures(model, [body], _RERANKING, model.not_sent(values))
+
+
+RankOutputs = tuple[str, list[str], list[float], list[int], str]
+
+
+def rerank_outputs(came: Came) -> tuple[Text, RankOutputs]:
+    """Give the texts with the best first, their scores, and where each stood."""
+    [found] = came.items
+    texts: Sequence[str] = came.plan.asks[0].body["documents"]
+    ranked = [texts[index] for index in found.indices]
+    scores, indices = list(found.scores), list(found.indices)
+    info = came.info(
+        ranked=[
+            {"index": index, "score": score, "text": text}
+            for index, score, text in zip(indices, scores, ranked, strict=True)
+        ]
+    )
+    line = f"{scores[0]:.3f} · {ranked[0][:200]}"
+    return Text(line, line), (ranked[0], ranked, scores, indices, info)
+
+
+def _closest(alike: torch.Tensor) -> list[dict[str, Any]]:
+    """Name, for each text, the other one that is most like it."""
+    if len(alike) < 2:
+        return []
+    others = alike.clone().fill_diagonal_(-2)
+    scores, places = others.max(dim=1)
+    return [
+        {"text": at, "closest": int(place), "similarity": round(float(score), 4)}
+        for at, (place, score) in enumerate(zip(places, scores, strict=True))
+    ]
+
+
+def _embed(client: Client, order: Order, _hear: Hear) -> Generation:
+    return as_file(embeddings.embed(client, order.body))
+
+
+def _rerank(client: Client, order: Order, _hear: Hear) -> Generation:
+    return as_file(rerank.rerank(client, order.body))
+
+
+_EMBEDDING = Endpoint(embeddings.PATH, _embed, from_file(Embedded), Text("the vectors", "向量"))
+_RERANKING = Endpoint(rerank.PATH, _rerank, from_file(Ranked), Text("the ranks", "排序"))

@@ -1,0 +1,176 @@
+"""`POST /chat/completions`: ask a language model, and read its answer while it is written.
+
+Source: the `2024` API document, whose stream ends with `data: [DONE]`. It puts the text in
+`choices[].delta.content`; clients of today also report the thoughts of reasoning models in
+`reasoning_content`, the reason of the end within the choice, and errors as an event. All of these
+are read, and a whole JSON answer where no stream came.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .client import KEY_INSIDE, Client, Stream
+from .errors import BadAnswer, BrokenStream, ConnectionLost, Failure, RequestError
+from .responses import clean, read_body
+from .sse import BadEvents, events
+from .texts import Text
+
+PATH = "chat/completions"
+DONE = "[DONE]"
+_LONGEST_SHOWN = 400
+"""Characters of a text that broke off which its error shows: the last ones."""
+HEAR_SECONDS = 0.1
+Hear = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a model wrote. `reasoning` is what it thought before, where it tells."""
+
+    text: str
+    reasoning: str
+    finish_reason: str
+    """Why it ended: `stop`, `eos`, `length` (max_tokens was reached), or empty."""
+    usage: Mapping[str, int]
+    trace_id: str
+    seconds: float
+
+
+def complete(client: Client, body: Mapping[str, Any], hear: Hear) -> Completion:
+    """Ask, once; this is the call that costs money. `hear` is told the text while it grows.
+
+    Raises a `RequestError` of the cause; `BrokenStream`, which holds the text so far, for an
+    answer that ended too early or could not be read to its end.
+    """
+    answer = _Answer(str(body.get("model", "")), client.conceal, hear)
+    try:
+        seconds = client.post_for_stream(PATH, {**body, "stream": True}, answer.take)
+    except (ConnectionLost, BadAnswer) as error:
+        raise answer.broken(error) from None
+    return answer.whole(seconds)
+
+
+@dataclass
+class _Answer:
+    """An answer while it comes."""
+
+    model: str
+    conceal: Callable[[str], str]
+    hear: Hear
+    heard_at: float = -math.inf
+    text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    finish_reason: str = ""
+    usage: dict[str, int] = field(default_factory=dict)
+    trace_id: str = ""
+    is_whole: bool = False
+
+    def take(self, stream: Stream) -> None:
+        """Read a stream to its end; raises `BadAnswer` for what is none."""
+        self.trace_id = stream.trace_id
+        if stream.media_type == "application/json":
+            self._event(b"".join(stream.chunks).decode("utf-8", "replace"))
+            self.is_whole = True
+            return
+        try:
+            self._events(events(stream.chunks))
+        except BadEvents as error:
+            raise self._bad(Text(str(error), "不是事件流")) from None
+
+    def whole(self, seconds: float) -> Completion:
+        """Give what came; raises if it is not all, or is nothing."""
+        text, reasoning = "".join(self.text), "".join(self.reasoning)
+        failure = Failure(model=self.model, trace_id=self.trace_id)
+        if self.conceal(text + reasoning) != text + reasoning:
+            raise BadAnswer(replace(failure, message=KEY_INSIDE))
+        if not self.is_whole and not self.finish_reason:
+            early = Text("it ended without its last line", "缺少结束标记")
+            raise self.broken(BadAnswer(replace(failure, message=early)))
+        if not text and not reasoning:
+            raise BadAnswer(replace(failure, message=Text("it has no text", "其中没有文字")))
+        return Completion(text, reasoning, self.finish_reason, self.usage, self.trace_id, seconds)
+
+    def broken(self, error: RequestError) -> RequestError:
+        """Give the error of an answer that broke off, with the text that came before."""
+        came = self.conceal("".join(self.text) or "".join(self.reasoning))
+        if not came:
+            return error
+        said, end = error.failure.message, clean(came[-_LONGEST_SHOWN:])
+        why = said if isinstance(said, Text) else Text(said, said)
+        message = Text(
+            f"{why.en}. {len(came)} characters came, which end in: {end}",
+            f"{why.zh}。已收到 {len(came)} 个字符，结尾是：{end}",
+        )
+        trace_id = error.failure.trace_id or self.trace_id
+        return BrokenStream(replace(error.failure, message=message, trace_id=trace_id))
+
+    def _events(self, found: Iterable[str]) -> None:
+        for event in found:
+            if event.strip() == DONE:
+                self.is_whole = True
+                return
+            self._event(event)
+
+    def _event(self, event: str) -> None:
+        try:
+            data = json.loads(event)
+        except (ValueError, RecursionError):
+            start = clean(event[:200])
+            raise self._bad(Text(f"it cannot be read: {start}", f"无法解析：{start}")) from None
+        if not isinstance(data, dict):
+            raise self._bad(Text("a part of it is no object", "其中有一段不是对象"))
+        self._raise_told(data, event)
+        self._keep(data)
+
+    def _raise_told(self, data: Mapping[str, Any], event: str) -> None:
+        """Raise what an event says in place of text."""
+        if not data.get("choices") and (data.get("error") or data.get("code")):
+            code, message = read_body(event)
+            said = Text(f"SiliconFlow says: {message}", f"SiliconFlow 返回：{message}")
+            raise BadAnswer(Failure(said, 200, code, self.model, self.trace_id))
+
+    def _keep(self, data: Mapping[str, Any]) -> None:
+        choices = data.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices else {}
+        choice = choice if isinstance(choice, dict) else {}
+        part = choice.get("delta") or choice.get("message") or {}
+        part = part if isinstance(part, dict) else {}
+        self.finish_reason = _text(choice, "finish_reason") or self.finish_reason
+        self.finish_reason = _text(data, "finish_reason") or self.finish_reason
+        self.reasoning.append(_text(part, "reasoning_content") or _text(part, "reasoning"))
+        self.usage = _usage(data.get("usage")) or self.usage
+        said = _text(part, "content") or _text(choice, "text")
+        if said:
+            self.text.append(said)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell the text so far, now and then."""
+        now = time.monotonic()
+        if now - self.heard_at >= HEAR_SECONDS:
+            self.heard_at = now
+            self.hear(self.conceal("".join(self.text or self.reasoning)))
+
+    def _bad(self, message: Text) -> BadAnswer:
+        return BadAnswer(Failure(message, 200, None, self.model, self.trace_id))
+
+
+def _text(data: Mapping[str, Any], name: str) -> str:
+    """Give a text field; half a character, which JSON may hold, is written as a question mark."""
+    value = data.get(name)
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+
+
+def _usage(data: object) -> dict[str, int]:
+    found = data if isinstance(data, dict) else {}
+    return {
+        str(name): value
+        for name, value in found.items()
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+    }

@@ -1,0 +1,122 @@
+"""`POST /audio/speech`, `/audio/transcriptions` and `/uploads/audio/voice`: text and speech.
+
+Source: the `2024` API document. Voices are listed and deleted at two addresses that it lacks and
+that the service's later pages name: `GET /audio/voice/list` and `POST /audio/voice/deletions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .client import Answer, Client, Content
+from .errors import BadAnswer, Failure
+from .forms import File
+from .responses import read_body
+from .texts import Text
+
+SPEECH = "audio/speech"
+TRANSCRIPTIONS = "audio/transcriptions"
+UPLOAD = "uploads/audio/voice"
+VOICES = "audio/voice/list"
+DELETIONS = "audio/voice/deletions"
+_TEXT_TYPES = ("application/json", "text/html", "text/plain", "application/xml", "text/xml")
+
+
+@dataclass(frozen=True)
+class Transcription:
+    """What was heard."""
+
+    text: str
+    trace_id: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A voice of the account's own. `uri` is what a request for speech calls it by."""
+
+    uri: str
+    name: str
+    model: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """The name that a voice was given."""
+
+    uri: str
+    trace_id: str
+    seconds: float
+
+
+def speak(client: Client, body: Mapping[str, Any]) -> Content:
+    """Ask for speech, once; this costs money. Gives the file, in the format that was asked for.
+
+    Raises a `RequestError` of the cause; `BadAnswer` for an answer that is no file.
+    """
+    found = client.post_for_file(SPEECH, body)
+    known = Failure(status=200, model=str(body.get("model", "")), trace_id=found.trace_id)
+    if not found.content:
+        raise BadAnswer(replace(known, message=Text("it is empty", "内容为空")))
+    if found.media_type in _TEXT_TYPES:
+        code, message = read_body(found.content[:4096].decode("utf-8", "replace"))
+        said = Text(f"it is no sound: {message}", f"不是音频：{message}")
+        raise BadAnswer(replace(known, code=code, message=said))
+    return found
+
+
+def transcribe(client: Client, form: Mapping[str, str | File]) -> Transcription:
+    """Ask what is said in a file, once; this costs money. Silence gives an empty text.
+
+    Raises a `RequestError` of the cause; `BadAnswer` for a 200 without a text.
+    """
+    answer = client.post_form(TRANSCRIPTIONS, form)
+    text = answer.data.get("text") if isinstance(answer.data, dict) else None
+    if not isinstance(text, str):
+        raise _bad(answer, form, "it has no text", "其中没有文字")
+    return Transcription(_whole(text), answer.trace_id, answer.seconds)
+
+
+def upload(client: Client, form: Mapping[str, str | File]) -> Uploaded:
+    """Make a voice of a recording, once. Raises a `RequestError` of the cause."""
+    answer = client.post_form(UPLOAD, form)
+    uri = answer.data.get("uri") if isinstance(answer.data, dict) else None
+    if not isinstance(uri, str) or not uri.strip():
+        raise _bad(answer, form, "it names no voice", "其中没有音色 ID")
+    return Uploaded(_whole(uri), answer.trace_id, answer.seconds)
+
+
+def voices(client: Client) -> list[Voice]:
+    """List the account's own voices. Costs nothing. Raises a `RequestError` of the cause."""
+    answer = client.get(VOICES)
+    data = answer.data if isinstance(answer.data, dict) else {}
+    found = data.get("result", data.get("results"))
+    if not isinstance(found, list):
+        raise _bad(answer, {}, "it lists no voices", "其中没有音色列表")
+    return [_voice(item) for item in found if isinstance(item, dict) and item.get("uri")]
+
+
+def delete(client: Client, uri: str) -> None:
+    """Delete a voice of the account. Raises a `RequestError` of the cause.
+
+    What a 200 says is documented as some text: its words are not needed.
+    """
+    client.post_for_file(DELETIONS, {"uri": uri})
+
+
+def _voice(item: Mapping[str, Any]) -> Voice:
+    named = (item.get(name) for name in ("uri", "customName", "model", "text"))
+    return Voice(*(_whole(value) if isinstance(value, str) else "" for value in named))
+
+
+def _whole(text: str) -> str:
+    """Write half a character, which JSON may hold, as a question mark."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _bad(answer: Answer, form: Mapping[str, Any], en: str, zh: str) -> BadAnswer:
+    model = str(form.get("model", ""))
+    return BadAnswer(Failure(Text(en, zh), 200, model=model, trace_id=answer.trace_id))

@@ -1,0 +1,55 @@
+"""What costs nothing: the account and its models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.simulator import Simulator
+
+Run = Callable[..., dict[str, Any]]
+
+
+def test_the_balance_is_a_number_and_every_amount_is_told_exactly(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    simulator.balance = "88.10"
+    found = outputs_of("SiliconFlowAccount", refresh=1)
+    assert (found["balance"], found["status"]) == (88.1, "normal")
+    assert found["info"]["totalBalance"] == "88.10"
+    assert not {"email", "image"} & set(found["info"])
+
+
+def test_models_are_listed_by_type_and_sub_type(simulator: Simulator, outputs_of: Run) -> None:
+    every = outputs_of("SiliconFlowModels")["models"]
+    chat = outputs_of("SiliconFlowModels", type="all", sub_type="chat")
+    assert set(chat["models"]) < set(every)
+    assert chat["text"].splitlines() == chat["models"]
+    assert "Kwai-Kolors/Kolors" in every
+    assert "Kwai-Kolors/Kolors" not in chat["models"]
+    assert simulator.charges == []
+
+
+@pytest.mark.parametrize(
+    "node_id", ["SiliconFlowAccount", "SiliconFlowModels", "SiliconFlowVoices"]
+)
+def test_what_costs_nothing_is_asked_anew_each_time(
+    simulator: Simulator, outputs_of: Run, node_id: str
+) -> None:
+    """The page changes `refresh` at each run, so that ComfyUI's own cache does not answer."""
+    for _ in range(2):
+        outputs_of(node_id)
+    assert len(simulator.requests) == 2
+    _, options = NODE_CLASS_MAPPINGS[node_id].INPUT_TYPES()["optional"]["refresh"]
+    assert options["control_after_generate"]
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_wrong_key_is_an_error(outputs_of: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SILICONFLOW_API_KEY", "sk-wrong")
+    for node_id in ("SiliconFlowAccount", "SiliconFlowModels"):
+        with pytest.raises(errors.InvalidKey):
+            outputs_of(node_id)

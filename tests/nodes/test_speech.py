@@ -1,0 +1,261 @@
+"""Text to Speech, Speech to Text and voices, from their inputs to the simulator and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from comfyui_siliconflow.nodes.sentences import pieces
+from comfyui_siliconflow.nodes.speech_plan import PIECE
+from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.simulator import Simulator
+from hypothesis import given
+from hypothesis import strategies as some
+
+Run = Callable[..., dict[str, Any]]
+
+SPEAK = "SiliconFlowTextToSpeech"
+LISTEN = "SiliconFlowSpeechToText"
+UPLOAD = "SiliconFlowUploadVoice"
+COSY = "FunAudioLLM/CosyVoice2-0.5B"
+FISH = "fishaudio/fish-speech-1.4"
+HELLO = {"model": COSY, "input": "Hello there, my friend."}
+
+
+def noise(items: int = 1, channels: int = 1, rate: int = 16000) -> dict[str, Any]:
+    dice = torch.Generator().manual_seed(items * channels * rate)
+    waveform = torch.rand(items, channels, rate // 4, generator=dice) - 0.5
+    return {"waveform": waveform, "sample_rate": rate}
+
+
+def test_a_text_becomes_an_audio(simulator: Simulator, outputs_of: Run) -> None:
+    found = outputs_of(SPEAK, **HELLO, voice="anna")
+    audio, info = found["audio"], found["info"]
+    assert (audio["waveform"].ndim, audio["waveform"].dtype) == (3, torch.float32)
+    assert audio["waveform"].shape[-1] / audio["sample_rate"] == pytest.approx(
+        info["length"], abs=0.01
+    )
+    assert simulator.requests[0].body == {
+        **HELLO,
+        "voice": f"{COSY}:anna",
+        "response_format": "wav",
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate", "comes"),
+    [
+        ("wav", "auto", 44100),
+        ("wav", "8000", 8000),
+        ("pcm", "auto", 44100),
+        ("pcm", "16000", 16000),
+    ],
+)
+@pytest.mark.usefixtures("simulator")
+def test_every_plain_format_says_the_same_at_its_rate(
+    outputs_of: Run, kind: str, rate: str, comes: int
+) -> None:
+    plain = outputs_of(SPEAK, **HELLO)["info"]["length"]
+    found = outputs_of(SPEAK, **HELLO, response_format=kind, sample_rate=rate)
+    assert found["audio"]["sample_rate"] == comes
+    assert found["info"]["length"] == pytest.approx(plain, abs=0.01)
+
+
+def test_a_long_text_is_spoken_in_pieces_and_joined(simulator: Simulator, outputs_of: Run) -> None:
+    text = "".join(f"第{at}句话说完了。Then came sentence {at}. " for at in range(3 * PIECE // 32))
+    found = outputs_of(SPEAK, model=COSY, input=text)
+    spoken = [record.body["input"] for record in simulator.requests]
+    assert sorted(spoken) == sorted(pieces(text, PIECE))
+    assert found["info"]["pieces"] == len(spoken) >= 3
+    assert all(len(piece) <= PIECE and piece.strip()[-1] in "。." for piece in spoken)
+    lengths = [
+        outputs_of(SPEAK, model=COSY, input=piece)["audio"]["waveform"].shape[-1]
+        for piece in pieces(text, PIECE)
+    ]
+    assert found["audio"]["waveform"].shape[-1] == sum(lengths)
+    assert len(simulator.requests) == len(spoken)
+
+
+def test_an_instruction_goes_with_every_piece(simulator: Simulator, outputs_of: Run) -> None:
+    outputs_of(
+        SPEAK,
+        model=COSY,
+        input="Be glad. <|endofprompt|>" + "".join(f"So it is, {at}. " for at in range(100)),
+    )
+    bodies = [record.body["input"] for record in simulator.requests]
+    assert len(bodies) == 2
+    assert all(body.startswith("Be glad. <|endofprompt|>") for body in bodies)
+
+
+def test_a_model_without_speed_is_not_sent_one_and_info_says_so(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    told = outputs_of(SPEAK, model=FISH, input="Hello", speed=1.0, gain=3.0, sample_rate="8000")
+    assert set(simulator.requests[0].body) == {"model", "input", "voice", "response_format"}
+    assert told["info"]["not_sent"] == ["gain", "sample_rate"]
+
+
+def test_a_voice_of_one_s_own_takes_the_place_of_the_model_s(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    voice = outputs_of(UPLOAD, audio=noise(), model=COSY, customName="me", text="Hello")["voice"]
+    outputs_of(SPEAK, **HELLO, voice="anna", custom_voice=f" {voice} ")
+    assert simulator.requests[-1].body["voice"] == voice
+
+
+@pytest.mark.parametrize(
+    ("inputs", "name"),
+    [
+        ({"input": " \n"}, "input"),
+        ({"voice": "nobody", "sample_rate": "48000"}, "sample_rate"),
+        ({"response_format": "mp3", "sample_rate": "8000"}, "response_format"),
+        ({"speed": 9.0}, "speed"),
+        ({"model": "Qwen/Qwen2.5-7B-Instruct"}, "model"),
+        ({"extra_body": '{"voice": "x"}'}, "extra_body"),
+        ({"input": "x" * 2000 + "<|endofprompt|>Hello"}, "input"),
+    ],
+)
+def test_nothing_is_sent_when_an_input_is_wrong(
+    simulator: Simulator,
+    outputs_of: Run,
+    inputs: dict[str, Any],
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(errors.InvalidInput) as caught:
+        outputs_of(SPEAK, **{**HELLO, **inputs})
+    assert caught.value.name == name
+    assert simulator.requests == []
+
+
+def test_a_sound_that_was_cut_off_is_an_error_and_its_siblings_are_kept(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    simulator.fail(broken="short", on="speech")
+    text = "".join(f"So it is, {at}. " for at in range(190))
+    with pytest.raises(errors.PartialFailure, match="1 of 3 requests failed") as caught:
+        outputs_of(SPEAK, model=COSY, input=text)
+    assert "seed" not in str(caught.value)
+    assert outputs_of(SPEAK, model=COSY, input=text)["info"]["pieces"] == 3
+    assert len(simulator.requests) == 4
+
+
+def test_a_sound_whose_length_was_not_known_is_read(simulator: Simulator, outputs_of: Run) -> None:
+    simulator.fail(broken="noise", on="speech")
+    assert outputs_of(SPEAK, **HELLO)["info"]["length"] > 0
+
+
+def test_the_same_text_is_free_the_second_time(simulator: Simulator, outputs_of: Run) -> None:
+    first, second = outputs_of(SPEAK, **HELLO), outputs_of(SPEAK, **HELLO)
+    assert torch.equal(first["audio"]["waveform"], second["audio"]["waveform"])
+    assert len(simulator.charges) == 1
+
+
+@pytest.mark.usefixtures("simulator")
+def test_what_was_spoken_is_heard(outputs_of: Run) -> None:
+    audio = outputs_of(SPEAK, **HELLO)["audio"]
+    assert (
+        outputs_of(LISTEN, audio=audio, model="FunAudioLLM/SenseVoiceSmall")["text"]
+        == (HELLO["input"])
+    )
+
+
+@pytest.mark.parametrize(("channels", "rate"), [(1, 8000), (2, 44100), (6, 96000)])
+def test_every_item_of_a_batch_is_heard_whatever_its_channels_and_rate(
+    simulator: Simulator, outputs_of: Run, channels: int, rate: int
+) -> None:
+    found = outputs_of(LISTEN, audio=noise(3, channels, rate), model="TeleAI/TeleSpeechASR")
+    assert len(found["texts"]) == len(simulator.requests) == 3
+    assert found["text"] == "\n".join(found["texts"])
+    assert {record.status for record in simulator.requests} == {200}
+
+
+def test_the_same_recording_is_free_the_second_time_and_another_is_not(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    """The name of a request covers the files in it."""
+    for audio in (noise(), noise(), noise(rate=8000)):
+        outputs_of(LISTEN, audio=audio, model="FunAudioLLM/SenseVoiceSmall")
+    assert len(simulator.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "audio", [None, torch.zeros(1, 1, 8), {"waveform": torch.zeros(1, 1, 0), "sample_rate": 8000}]
+)
+def test_what_is_no_recording_is_not_sent(
+    simulator: Simulator, outputs_of: Run, audio: Any
+) -> None:
+    for node, more in ((LISTEN, {}), (UPLOAD, {"customName": "me", "text": "Hello"})):
+        model = COSY if node == UPLOAD else "FunAudioLLM/SenseVoiceSmall"
+        with pytest.raises(errors.InvalidInput, match="audio"):
+            outputs_of(node, audio=audio, model=model, **more)
+    assert simulator.requests == []
+
+
+@pytest.mark.parametrize(
+    "inputs", [{"customName": " "}, {"text": ""}, {"audio": noise(2)}], ids=str
+)
+def test_a_voice_needs_a_name_its_words_and_one_recording(
+    simulator: Simulator, outputs_of: Run, inputs: dict[str, Any]
+) -> None:
+    values = {"audio": noise(), "model": COSY, "customName": "me", "text": "Hello", **inputs}
+    with pytest.raises(errors.InvalidInput):
+        outputs_of(UPLOAD, **values)
+    assert simulator.requests == []
+
+
+def test_a_voice_is_made_once_and_made_again_after_it_was_deleted(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    made = {"audio": noise(), "model": COSY, "customName": "me", "text": "Hello"}
+    first, second = outputs_of(UPLOAD, **made), outputs_of(UPLOAD, **made)
+    assert first["voice"] == second["voice"]
+    assert outputs_of("SiliconFlowVoices")["voices"] == [first["voice"]]
+    outputs_of("SiliconFlowDeleteVoice", uri=first["voice"])
+    assert outputs_of("SiliconFlowVoices")["voices"] == []
+    third = outputs_of(UPLOAD, **made)
+    assert third["voice"] != first["voice"]
+    assert third["info"]["notes"] == []
+    uploads = [record for record in simulator.requests if record.path.endswith("/voice")]
+    assert len(uploads) == 2
+
+
+def test_where_voices_cannot_be_listed_the_one_that_is_kept_counts(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    made = {"audio": noise(), "model": COSY, "customName": "me", "text": "Hello"}
+    first = outputs_of(UPLOAD, **made)
+    simulator.fail(404, on="voice_list")
+    assert outputs_of(UPLOAD, **made)["voice"] == first["voice"]
+
+
+@given(some.text(some.sampled_from("ab。！？.!?,，; \n"), max_size=300), some.integers(1, 40))
+def test_pieces_are_short_enough_and_lose_no_word(text: str, most: int) -> None:
+    found = pieces(text, most)
+    assert all(len(piece) <= most for piece in found)
+    assert "".join("".join(found).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("One two. Three four. Five six seven", ["One two. Three four. ", "Five six seven"]),
+        (
+            "今天下雨了。我们在家里看书，然后睡觉。明天再去",
+            ["今天下雨了。我们在家里看书，然后睡觉。", "明天再去"],
+        ),
+        (
+            "He said “Go.” Then he went away",
+            ["He said “Go.” ", "Then he went away"],
+        ),
+        (
+            "pi is 3.14159265358979323846264338327950",
+            ["pi is 3.14159265358979", "323846264338327950"],
+        ),
+    ],
+)
+def test_a_text_is_cut_where_one_would_breathe(text: str, ends: list[str]) -> None:
+    assert pieces(text, 22) == ends

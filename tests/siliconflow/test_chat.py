@@ -1,0 +1,203 @@
+"""Answers of language models: streams, whole and broken."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from comfyui_siliconflow.siliconflow import chat, errors
+from comfyui_siliconflow.siliconflow.client import Client
+
+KEY = "sk-secret-0123456789"
+Serve = Callable[..., Any]
+HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
+    b"Connection: close\r\nx-siliconcloud-trace-id: t-1\r\n\r\n"
+)
+
+
+def event(content: str | None = None, reason: str | None = None, **more: Any) -> bytes:
+    delta = {"content": content, **more}
+    choice = {"index": 0, "delta": delta, "finish_reason": reason}
+    return f"data: {json.dumps({'id': '1', 'choices': [choice]})}\n\n".encode()
+
+
+DONE = b"data: [DONE]\n\n"
+WHOLE = event("Hello") + event(", ") + event("world", "stop") + DONE
+
+
+def sends(*parts: bytes, head: bytes = HEAD, hold: float = 0) -> Any:
+    def script(connection: socket.socket, _request: bytes) -> None:
+        connection.sendall(head)
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(0.01)
+        time.sleep(hold)
+
+    return script
+
+
+@pytest.fixture
+def ask(serve: Serve) -> Callable[..., chat.Completion]:
+    def complete(script: Any, heard: list[str] | None = None, **options: Any) -> chat.Completion:
+        client = Client(KEY, f"{serve(script).address}/v1", **options)
+        body = {"model": "vendor/model", "messages": [{"role": "user", "content": "Hi"}]}
+        return chat.complete(client, body, (heard if heard is not None else []).append)
+
+    return complete
+
+
+def test_a_stream_becomes_a_text_that_is_heard_while_it_grows(
+    ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat, "HEAR_SECONDS", 0)
+    heard: list[str] = []
+    found = ask(sends(event("Hello"), event(", "), event("world", "stop"), DONE), heard)
+    assert (found.text, found.finish_reason, found.trace_id) == ("Hello, world", "stop", "t-1")
+    assert heard == ["Hello", "Hello, ", "Hello, world"]
+
+
+def test_the_request_asks_for_a_stream(serve: Serve) -> None:
+    server = serve(sends(WHOLE))
+    chat.complete(Client(KEY, f"{server.address}/v1"), {"model": "m"}, lambda _: None)
+    assert json.loads(server.requests[0].partition(b"\r\n\r\n")[2])["stream"] is True
+
+
+def test_thoughts_are_kept_apart(ask: Any) -> None:
+    thoughts = event(None, reasoning_content="Let me see. ")
+    found = ask(sends(thoughts, event(None, reasoning_content="Yes."), event("42", "stop"), DONE))
+    assert (found.text, found.reasoning) == ("42", "Let me see. Yes.")
+
+
+def test_usage_comes_with_the_last_event_or_one_of_its_own(ask: Any) -> None:
+    usage = b'data: {"id": "1", "choices": [], "usage": {"total_tokens": 9, "x": null}}\n\n'
+    assert ask(sends(event("Hi", "stop"), usage, DONE)).usage == {"total_tokens": 9}
+
+
+def test_the_shape_of_the_api_document_is_read(ask: Any) -> None:
+    """There, the reason of the end stands beside the choices, and a token beside both."""
+    chunk = {
+        "id": "1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "token": {"id": 1, "text": "Hi", "logprob": 0, "special": False},
+        "choices": [{"index": 0, "delta": {"content": "Hi"}}],
+        "finish_reason": "length",
+    }
+    found = ask(sends(f"data: {json.dumps(chunk)}\n\n".encode(), DONE))
+    assert (found.text, found.finish_reason) == ("Hi", "length")
+
+
+def test_a_whole_answer_where_no_stream_came_is_read(ask: Any, answer: Any) -> None:
+    choice = {"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
+    body = json.dumps({"choices": [choice], "usage": {"total_tokens": 3}}).encode()
+    found = ask(answer(body=body, headers="Content-Type: application/json\r\n"))
+    assert (found.text, found.usage) == ("Hi", {"total_tokens": 3})
+
+
+def test_a_stream_that_named_its_end_needs_no_last_line(ask: Any) -> None:
+    assert ask(sends(event("Hi", "stop"))).text == "Hi"
+
+
+def test_half_a_character_becomes_a_question_mark(ask: Any) -> None:
+    assert ask(sends(event("\ud83d", "stop"), DONE)).text == "?"
+
+
+BROKEN = {
+    "cut between events": sends(event("Hello")),
+    "cut within an event": sends(event("Hello"), event("world")[:20]),
+    "no JSON": sends(event("Hello"), b"data: {oops\n\n", DONE),
+    "no object": sends(event("Hello"), b"data: 42\n\n", DONE),
+    "an error object": sends(
+        event("Hello"), b'data: {"code": 50505, "message": "overloaded", "data": null}\n\n'
+    ),
+    "an error of the other kind": sends(
+        event("Hello"), b'data: {"error": {"message": "overloaded", "type": "x"}}\n\n'
+    ),
+    "chunks without an end": sends(
+        b"%x\r\n%s\r\n" % (len(event("Hello")), event("Hello")),
+        head=HEAD.replace(b"Connection", b"Transfer-Encoding: chunked\r\nConnection"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_stream_that_breaks_is_an_error_that_holds_the_text_so_far(ask: Any, name: str) -> None:
+    with pytest.raises(errors.BrokenStream) as caught:
+        ask(BROKEN[name])
+    assert "5 characters came, which end in: Hello" in str(caught.value)
+    assert "t-1" in str(caught.value)
+    assert "vendor/model" in str(caught.value)
+    assert caught.value.charged is None
+    assert not caught.value.sent_again
+
+
+def test_what_the_service_says_in_the_stream_is_told(ask: Any) -> None:
+    with pytest.raises(errors.BrokenStream, match="overloaded"):
+        ask(BROKEN["an error object"])
+
+
+def test_a_silent_stream_ends_with_the_read_timeout(ask: Any) -> None:
+    started = time.monotonic()
+    with pytest.raises(errors.BrokenStream, match="Hello"):
+        ask(sends(event("Hello"), hold=5), read_timeout=0.3)
+    assert time.monotonic() - started < 2
+
+
+def test_a_stream_that_drips_for_ever_has_an_end(ask: Any) -> None:
+    started = time.monotonic()
+    with pytest.raises(errors.BrokenStream, match="Hello"):
+        ask(sends(event("Hello"), *[b":\n"] * 500), connect_timeout=0.1, read_timeout=0.1)
+    assert time.monotonic() - started < 3
+
+
+def test_a_long_text_is_cut_to_its_end_in_the_error(ask: Any) -> None:
+    with pytest.raises(errors.BrokenStream) as caught:
+        ask(sends(event("x " * 5000 + "the end")))
+    assert len(str(caught.value)) < 1200
+    assert "the end" in str(caught.value)
+
+
+def test_pictures_in_a_broken_text_are_not_shown(ask: Any) -> None:
+    with pytest.raises(errors.BrokenStream) as caught:
+        ask(sends(event("data:image/png;base64," + "iVBOR" * 20)))
+    assert "iVBOR" not in str(caught.value)
+
+
+@pytest.mark.parametrize("parts", [(KEY,), (KEY[:6], KEY[6:])])
+def test_a_stream_that_says_the_key_is_an_error_without_it(ask: Any, parts: tuple[str]) -> None:
+    with pytest.raises(errors.BadAnswer) as caught:
+        ask(sends(*map(event, parts), DONE))
+    assert KEY not in str(caught.value)
+
+
+def test_a_broken_stream_that_said_the_key_does_not_show_it(ask: Any) -> None:
+    with pytest.raises(errors.BrokenStream) as caught:
+        ask(sends(event(f"It is {KEY}"), b"data: {oops\n\n"))
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("parts", [(), (DONE,), (event(""), DONE), (b"<html>",)])
+def test_an_answer_without_a_text_is_none(ask: Any, parts: tuple[bytes, ...]) -> None:
+    with pytest.raises(errors.BadAnswer, match="t-1"):
+        ask(sends(*parts))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, errors.BadRequest), (429, errors.RateLimited), (503, errors.Overloaded)],
+)
+def test_a_refusal_is_the_error_of_its_cause(
+    ask: Any, answer: Any, status: int, kind: type[errors.RequestError]
+) -> None:
+    with pytest.raises(kind):
+        ask(answer(status, b'"no"'))
+
+
+def test_a_tool_of_a_hundred_thousand_brackets_does_no_harm(ask: Any) -> None:
+    with pytest.raises(errors.BadAnswer):
+        ask(sends(b"data: " + b"[" * 100_000 + b"\n\n"))

@@ -1,0 +1,104 @@
+"""Speech, transcriptions and voices, as bytes on the wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from comfyui_siliconflow.siliconflow import errors, speech
+from comfyui_siliconflow.siliconflow.client import Client
+from comfyui_siliconflow.siliconflow.forms import File, named
+
+KEY = "sk-secret-0123456789"
+BODY = {"model": "vendor/model", "input": "Hello", "voice": "vendor/model:alex"}
+FORM: dict[str, str | File] = {
+    "model": "vendor/model",
+    "file": File("speech.wav", "audio/wav", b"RIFF the sound"),
+}
+Connect = Callable[..., tuple[Client, Any]]
+
+
+@pytest.fixture
+def connect(serve: Any, answer: Any) -> Connect:
+    """Give a client of a server that answers with one body."""
+
+    def make(body: bytes, media_type: str = "application/json") -> tuple[Client, Any]:
+        headers = f"Content-Type: {media_type}\r\nx-siliconcloud-trace-id: t-1\r\n"
+        server = serve(answer(body=body, headers=headers))
+        return Client(KEY, f"{server.address}/v1"), server
+
+    return make
+
+
+def test_speech_is_the_file_that_came(connect: Connect) -> None:
+    client, server = connect(b"RIFF...", "application/octet-stream")
+    found = speech.speak(client, BODY)
+    assert (found.content, found.trace_id) == (b"RIFF...", "t-1")
+    assert json.loads(server.requests[0].partition(b"\r\n\r\n")[2]) == BODY
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "words"),
+    [
+        (b"", "audio/wav", "it is empty"),
+        (b'{"code": 20015, "message": "no such voice"}', "application/json", "no such voice"),
+        (b"<html>Please wait</html>", "text/html", "Please wait"),
+        (f"RIFF {KEY}".encode(), "audio/wav", "it holds the API key"),
+    ],
+)
+def test_an_answer_that_is_no_sound_is_an_error(
+    connect: Connect, body: bytes, media_type: str, words: str
+) -> None:
+    with pytest.raises(errors.BadAnswer, match=words) as caught:
+        speech.speak(connect(body, media_type)[0], BODY)
+    assert "t-1" in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+def test_a_transcription_sends_the_file_as_a_form(connect: Connect) -> None:
+    client, server = connect('{"text": "你好"}'.encode())
+    assert speech.transcribe(client, FORM).text == "你好"
+    head, _, form = server.requests[0].partition(b"\r\n\r\n")
+    assert b"Content-Type: multipart/form-data; boundary=" in head
+    assert b'name="model"\r\n\r\nvendor/model\r\n' in form
+    assert b'name="file"; filename="speech.wav"\r\nContent-Type: audio/wav\r\n\r\nRIFF' in form
+
+
+def test_silence_is_an_empty_text(connect: Connect) -> None:
+    assert speech.transcribe(connect(b'{"text": ""}')[0], FORM).text == ""
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b"null", b'{"text": null}', b'"Hello"'])
+def test_a_transcription_without_a_text_is_an_error(connect: Connect, body: bytes) -> None:
+    with pytest.raises(errors.BadAnswer, match="it has no text"):
+        speech.transcribe(connect(body)[0], FORM)
+
+
+def test_a_voice_is_known_by_its_uri(connect: Connect) -> None:
+    assert speech.upload(connect(b'{"uri": "speech:me:1:2"}')[0], FORM).uri == "speech:me:1:2"
+    with pytest.raises(errors.BadAnswer, match="it names no voice"):
+        speech.upload(connect(b'{"uri": " "}')[0], FORM)
+
+
+@pytest.mark.parametrize("name", ["result", "results"])
+def test_voices_are_listed(connect: Connect, name: str) -> None:
+    item = {"uri": "speech:me:1:2", "customName": "me", "model": "m", "text": "Hello"}
+    client, server = connect(json.dumps({name: [item, {}, None]}).encode())
+    assert speech.voices(client) == [speech.Voice("speech:me:1:2", "me", "m", "Hello")]
+    assert server.requests[0].startswith(b"GET /v1/audio/voice/list ")
+
+
+@pytest.mark.parametrize("body", [b'"deleted"', b"{}", b""])
+def test_a_voice_is_deleted_whatever_the_answer_says(connect: Connect, body: bytes) -> None:
+    client, server = connect(body)
+    speech.delete(client, "speech:me:1:2")
+    assert server.requests[0].startswith(b"POST /v1/audio/voice/deletions ")
+    assert server.requests[0].endswith(b'{"uri": "speech:me:1:2"}')
+
+
+def test_a_file_is_named_by_its_content_and_never_shown() -> None:
+    one, same, other = (File("a.wav", "audio/wav", content) for content in (b"1", b"1", b"2"))
+    assert named({"file": one}) == named({"file": same}) != named({"file": other})
+    assert "content" not in repr(File("a.wav", "audio/wav", b"secret"))

@@ -1,0 +1,109 @@
+"""Embeddings, rerank and the list of models: every shape of answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from comfyui_siliconflow.siliconflow import embeddings, models, rerank
+from comfyui_siliconflow.siliconflow.client import Answer
+from comfyui_siliconflow.siliconflow.errors import BadAnswer
+
+TEXTS = {"model": "m", "input": ["a", "b"]}
+QUERY = {"model": "m", "query": "q", "documents": ["a", "b", "c"]}
+
+
+class Told:
+    """A client whose answer is known; keeps what it was asked."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+        self.asked: Any = None
+
+    def post(self, _path: str, _body: Any) -> Answer:
+        return Answer(self.data, "t-1", 1.0)
+
+    def get(self, path: str, params: Any) -> Answer:
+        self.asked = (path, params)
+        return Answer(self.data, "t-1", 1.0)
+
+
+def vectors(*items: Any) -> Any:
+    return {"data": list(items), "usage": {"total_tokens": 7}}
+
+
+def item(index: Any, embedding: Any) -> dict[str, Any]:
+    return {"object": "embedding", "index": index, "embedding": embedding}
+
+
+def embed(data: Any) -> embeddings.Embedded:
+    client: Any = Told(data)
+    return embeddings.embed(client, TEXTS)
+
+
+def rank(data: Any) -> rerank.Ranked:
+    client: Any = Told(data)
+    return rerank.rerank(client, QUERY)
+
+
+def test_vectors_stand_in_the_order_of_the_texts() -> None:
+    found = embed(vectors(item(1, [3.0, 4.0]), item(0, [1, 2])))
+    assert (found.vectors, found.tokens) == ([[1, 2], [3.0, 4.0]], 7)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        {},
+        vectors(),
+        vectors(item(0, [1.0])),
+        vectors(item(0, [1.0]), item(0, [1.0])),
+        vectors(item(0, [1.0]), item(2, [1.0])),
+        vectors(item(0, [1.0]), item(1, [1.0, 2.0])),
+        vectors(item(0, []), item(1, [])),
+        vectors(item(0, "AAAA"), item(1, "AAAA")),
+        vectors(item(0, [float("nan")]), item(1, [1.0])),
+        vectors(item(0, [10**40]), item(1, [1.0])),
+        vectors(item("0", [1.0]), item(1, [1.0])),
+    ],
+)
+def test_vectors_that_do_not_fit_the_texts_are_an_error(data: Any) -> None:
+    with pytest.raises(BadAnswer, match="t-1"):
+        embed(data)
+
+
+def test_ranks_stand_with_the_best_first() -> None:
+    results = [{"index": at, "relevance_score": score} for at, score in ((2, 0.1), (0, 0.9))]
+    found = rank({"results": results})
+    assert (found.indices, found.scores) == ([0, 2], [0.9, 0.1])
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        None,
+        [],
+        [None],
+        [{"index": 3, "relevance_score": 0.5}],
+        [{"index": -1, "relevance_score": 0.5}],
+        [{"index": True, "relevance_score": 0.5}],
+        [{"index": 0, "relevance_score": None}],
+        [{"index": 0, "relevance_score": 0.5}, {"index": 0, "relevance_score": 0.4}],
+    ],
+)
+def test_ranks_of_other_texts_are_an_error(results: Any) -> None:
+    with pytest.raises(BadAnswer, match="t-1"):
+        rank({"results": results})
+
+
+def test_models_are_asked_for_by_what_is_set() -> None:
+    client: Any = Told({"data": [{"id": "a"}, {"id": "b"}, {"id": "a"}, {"id": 5}, None]})
+    assert models.list_models(client, "", "chat") == ("a", "b")
+    assert client.asked == ("models", {"sub_type": "chat"})
+
+
+def test_an_answer_without_models_is_an_error() -> None:
+    client: Any = Told({"data": None})
+    with pytest.raises(BadAnswer, match="it lists no models"):
+        models.list_models(client)
