@@ -35,7 +35,8 @@ def widget_values(node: Json, info: Json) -> Json:
     values = iter(node.get("widgets_values", []))
     found: Json = {}
     for name, kind, options in _declared(info):
-        if isinstance(kind, list) or kind in WIDGETS:
+        is_widget = isinstance(kind, list) or kind in WIDGETS
+        if is_widget and not options.get("forceInput"):
             found[name] = next(values)
         if kind == "INT" and (name in SEEDS or options.get("control_after_generate")):
             next(values)

@@ -23,6 +23,12 @@ SIZES: dict[str, list[Size]] = {
     "Chained with local nodes": [SQUARE, (1024, 768)],
     "Batch from one prompt": [SQUARE] * 4,
     "Same prompt on several models": [SQUARE, (1328, 1328), SQUARE],
+    "Chat writes the prompt": [(1584, 1056)],
+    "Picture described and drawn anew": [SQUARE],
+    "Edit told in Chinese": [(768, 768)],
+    "Speech and back": [],
+    "Best caption becomes a picture": [SQUARE],
+    "Storyboard": [SQUARE] * 4,
 }
 """The sizes of the pictures that each example saves or previews."""
 
@@ -33,7 +39,22 @@ CHARGED = {
     "Chained with local nodes": 2,
     "Batch from one prompt": 4,
     "Same prompt on several models": 3,
+    "Chat writes the prompt": 1,
+    "Picture described and drawn anew": 1,
+    "Edit told in Chinese": 1,
+    "Speech and back": 0,
+    "Best caption becomes a picture": 1,
+    "Storyboard": 4,
 }
+OTHER_CALLS = {
+    "Chat writes the prompt": 1,
+    "Picture described and drawn anew": 1,
+    "Edit told in Chinese": 1,
+    "Speech and back": 3,
+    "Best caption becomes a picture": 1,
+    "Storyboard": 1,
+}
+"""How many requests that make no picture an example pays."""
 
 
 def size_of(file: Path) -> Size:
@@ -54,7 +75,9 @@ def test_the_example_makes_its_pictures(
     ended = comfy.run(convert(workflow), workflow)
     assert ended.status == "success", ended.entry["status"]
     assert sorted(size_of(file) for file in ended.files) == sorted(SIZES[name])
-    assert sum(charge.pictures for charge in service.charges[before:]) == CHARGED[name]
+    charges = service.charges[before:]
+    assert sum(charge.pictures for charge in charges) == CHARGED[name]
+    assert sum(not charge.pictures for charge in charges) <= OTHER_CALLS.get(name, 0)
 
 
 def test_the_pictures_of_the_edit_arrive_in_order(
@@ -70,6 +93,32 @@ def test_the_pictures_of_the_edit_arrive_in_order(
     sent = service.generations[-1].body
     assert {"image", "image2", "image3"} <= set(sent)
     assert sent["prompt"] == edit["prompt"].replace("@image", "Picture ")
+
+
+def test_what_was_spoken_is_heard_again(
+    comfy: Comfy, load: Callable[[str], Json], convert: Callable[[Json], Json]
+) -> None:
+    workflow = load("Speech and back")
+    ended = comfy.run(convert(workflow), workflow)
+    texts = [out["text"][0] for out in ended.entry["outputs"].values() if "text" in out]
+    spoken = next(n for n in workflow["nodes"] if n["type"] == "PrimitiveStringMultiline")
+    assert spoken["widgets_values"][0] in texts
+    assert any('"similarity": 1.0' in text for text in texts)
+    [sound] = [out["audio"] for out in ended.entry["outputs"].values() if "audio" in out]
+    assert (ended.folder / sound[0]["type"] / sound[0]["filename"]).stat().st_size > 1000
+
+
+def test_each_scene_of_the_storyboard_is_asked_for_by_its_own_prompt(
+    comfy: Comfy,
+    service: Simulator,
+    load: Callable[[str], Json],
+    convert: Callable[[Json], Json],
+) -> None:
+    before = len(service.generations)
+    workflow = load("Storyboard")
+    assert comfy.run(convert(workflow), workflow).status == "success"
+    prompts = {record.body["prompt"] for record in service.generations[before:]}
+    assert len(prompts) == 4
 
 
 def test_bypassed_local_nodes_hand_the_picture_on(

@@ -33,7 +33,7 @@ def test_loading_the_pack_asks_the_network_for_nothing(asked_at_start: list[str]
 def test_the_examples_are_offered_as_templates(comfy: Comfy) -> None:
     offered = comfy.get("/api/workflow_templates").json()["comfyui_siliconflow"]
     assert "Text to image" in offered
-    assert len(offered) == 6
+    assert len(offered) == 12
 
 
 def test_a_template_and_its_picture_can_be_fetched(comfy: Comfy) -> None:
