@@ -79,9 +79,11 @@ class _Answer:
             self.is_whole = True
             return
         try:
-            self._events(events(stream.chunks))
+            self._events(events(stream.chunks, DONE))
         except BadEvents as error:
             raise self._bad(Text(str(error), "不是事件流")) from None
+        if not self.is_whole and not self.finish_reason:
+            raise self._bad(Text("it ended without its last line", "缺少结束标记"))
 
     def whole(self, seconds: float) -> Completion:
         """Give what came; raises if it is not all, or is nothing."""
@@ -89,9 +91,6 @@ class _Answer:
         failure = Failure(model=self.model, trace_id=self.trace_id)
         if self.conceal(text + reasoning) != text + reasoning:
             raise BadAnswer(replace(failure, message=KEY_INSIDE))
-        if not self.is_whole and not self.finish_reason:
-            early = Text("it ended without its last line", "缺少结束标记")
-            raise self.broken(BadAnswer(replace(failure, message=early)))
         if not text and not reasoning:
             raise BadAnswer(replace(failure, message=Text("it has no text", "其中没有文字")))
         return Completion(text, reasoning, self.finish_reason, self.usage, self.trace_id, seconds)

@@ -13,10 +13,11 @@ class BadEvents(ValueError):
     """What comes is no stream of events."""
 
 
-def events(chunks: Iterable[bytes]) -> Iterator[str]:
+def events(chunks: Iterable[bytes], last: str = "") -> Iterator[str]:
     """Give the data of each event; comments and other fields are passed over.
 
-    A line that the end of the stream cuts off is not given.
+    A line that the end of the stream cuts off is not given. `last` is what an event says with
+    which everything is said: it is given as soon as its line is there, and nothing after it.
     """
     data: list[str] = []
     for line in _lines(chunks):
@@ -26,6 +27,8 @@ def events(chunks: Iterable[bytes]) -> Iterator[str]:
         name, _, value = line.partition(":")
         if name == "data":
             data.append(value.removeprefix(" "))
+        if last and data == [last]:
+            break
     if data:
         yield "\n".join(data)
 

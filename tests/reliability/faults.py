@@ -86,7 +86,7 @@ def _all() -> list[Fault]:
     ]
 
 
-def _ok(name: str, breaker: Breaker, where: Where = "send", **more: Any) -> Fault:
+def ok(name: str, breaker: Breaker, where: Where = "send", **more: Any) -> Fault:
     """Name what the user does not even notice."""
     return Fault(name, where, breaker, None, 1, FREE, **more)
 
@@ -96,7 +96,7 @@ def _free(name: str, breaker: Breaker | None, kind: Kind, **more: Any) -> Fault:
     return Fault(name, more.pop("where", "send"), breaker, kind, 0, PAID, **more)
 
 
-def _unsure(name: str, breaker: Breaker, kind: Kind, charged: int = 1, **more: Any) -> Fault:
+def unsure(name: str, breaker: Breaker, kind: Kind, charged: int = 1, **more: Any) -> Fault:
     """Name what may have been paid, as far as the client can know."""
     return Fault(name, more.pop("where", "send"), breaker, kind, charged, TOLD, **more)
 
@@ -135,9 +135,9 @@ def _connecting() -> list[Fault]:
         _free("closed within the TLS handshake", b.drop_tls_hello, never, transport="tls", **at),
         _free("the proxy refuses", b.say(refused), never, **public),
         _free("the proxy hangs up", b.close(reset=False), never, **public),
-        _unsure("closed when accepted", b.close(reset=False), lost, 0, **at),
-        _unsure("reset when accepted", b.close(reset=True), lost, 0, **at),
-        _unsure(
+        unsure("closed when accepted", b.close(reset=False), lost, 0, **at),
+        unsure("reset when accepted", b.close(reset=True), lost, 0, **at),
+        unsure(
             "silent when accepted",
             b.silent,
             errors.ReadTimeout,
@@ -151,10 +151,10 @@ def _connecting() -> list[Fault]:
 def _unpaid() -> list[Fault]:
     lost = errors.ConnectionLost
     return [
-        _unsure("closed before the body was read", b.close_unread, lost, 0),
-        _unsure("reset within the body", b.reset_within_body, lost, 0),
-        _unsure("closed when all was read", b.close_unpaid, lost, 0),
-        _unsure(
+        unsure("closed before the body was read", b.close_unread, lost, 0),
+        unsure("reset within the body", b.reset_within_body, lost, 0),
+        unsure("closed when all was read", b.close_unpaid, lost, 0),
+        unsure(
             "silent when all was read",
             b.silent_unpaid,
             errors.ReadTimeout,
@@ -204,12 +204,12 @@ def _statuses_by_shape() -> list[Fault]:
         for shape in SHAPES
     ]
     doubtful = [
-        _unsure(f"{status}, {shape}", _shaped(status, shape), kind, 0)
+        unsure(f"{status}, {shape}", _shaped(status, shape), kind, 0)
         for status, kind in DOUBTFUL.items()
         for shape in SHAPES
     ]
     passing = [
-        _ok(f"{status} once, {shape}", _shaped(status, shape), times=1)
+        ok(f"{status} once, {shape}", _shaped(status, shape), times=1)
         for status in PASSING
         for shape in SHAPES
     ]
@@ -218,7 +218,7 @@ def _statuses_by_shape() -> list[Fault]:
 
 def _statuses_paid() -> list[Fault]:
     return [
-        _unsure(f"{status} although the picture was made", _shaped(status, "HTML", made=True), kind)
+        unsure(f"{status} although the picture was made", _shaped(status, "HTML", made=True), kind)
         for status, kind in DOUBTFUL.items()
     ]
 
@@ -238,11 +238,11 @@ def _limits() -> list[Fault]:
         _free("403, balance used up", b.instead(403, balance), errors.InsufficientBalance),
         _free("403, model switched off", b.instead(403, disabled), errors.ModelDisabled),
         _free("400, unknown model", b.instead(400, unknown), errors.ModelNotFound),
-        _ok("429 with Retry-After", b.instead(429, Retry_After="0.05"), times=1),
-        _ok("503 with Retry-After", b.instead(503, Retry_After="0.05"), times=1),
-        _ok("503 with Retry-After: a date", b.instead(503, Retry_After="Mon, 1 Jan"), times=1),
-        _ok("503 with Retry-After: nan", b.instead(503, Retry_After="nan"), times=1),
-        _ok("503 with Retry-After: -5", b.instead(503, Retry_After="-5"), times=1),
+        ok("429 with Retry-After", b.instead(429, Retry_After="0.05"), times=1),
+        ok("503 with Retry-After", b.instead(503, Retry_After="0.05"), times=1),
+        ok("503 with Retry-After: a date", b.instead(503, Retry_After="Mon, 1 Jan"), times=1),
+        ok("503 with Retry-After: nan", b.instead(503, Retry_After="nan"), times=1),
+        ok("503 with Retry-After: -5", b.instead(503, Retry_After="-5"), times=1),
         *[
             _free(f"400, {name}", b.endless(b"HTTP/1.1 400 No\r\n\r\n", 60_000_000, piece), bad)
             for name, piece in {
@@ -268,24 +268,24 @@ def _answers_lost() -> list[Fault]:
     soon: dict[str, Any] = {"settings": {"read_timeout": 0.3}}
     tls: dict[str, Any] = {"transport": "tls"}
     return [
-        _unsure("paid, closed before the status line", b.cut_head(0), lost),
-        _unsure("paid, closed within the status line", b.cut_head(0.05), lost),
-        _unsure("paid, closed within the headers", b.cut_head(0.5), bad),
-        _unsure("paid, closed behind the headers", b.cut(0), lost),
-        _unsure("paid, closed within the body", b.cut(0.5), lost),
-        _unsure("paid, closed before the last byte", b.cut(-1), lost),
-        _unsure("paid, reset behind the headers", b.cut(0, reset=True), lost),
-        _unsure("paid, reset within the body", b.cut(0.5, reset=True), lost),
-        _unsure("paid, TLS closed without a word", b.no_tls(b""), lost, **tls),
-        _unsure("paid, then no TLS on the TLS connection", b.no_tls(b"HTTP/1.1 2"), lost, **tls),
-        _unsure("paid, a TLS record cut", b.no_tls(b"\x17\x03\x03\x00\x50abc"), lost, **tls),
-        _unsure("paid, a forged TLS record", b.no_tls(b"\x17\x03\x03\x00\x20" + b"a" * 32), lost,
+        unsure("paid, closed before the status line", b.cut_head(0), lost),
+        unsure("paid, closed within the status line", b.cut_head(0.05), lost),
+        unsure("paid, closed within the headers", b.cut_head(0.5), bad),
+        unsure("paid, closed behind the headers", b.cut(0), lost),
+        unsure("paid, closed within the body", b.cut(0.5), lost),
+        unsure("paid, closed before the last byte", b.cut(-1), lost),
+        unsure("paid, reset behind the headers", b.cut(0, reset=True), lost),
+        unsure("paid, reset within the body", b.cut(0.5, reset=True), lost),
+        unsure("paid, TLS closed without a word", b.no_tls(b""), lost, **tls),
+        unsure("paid, then no TLS on the TLS connection", b.no_tls(b"HTTP/1.1 2"), lost, **tls),
+        unsure("paid, a TLS record cut", b.no_tls(b"\x17\x03\x03\x00\x50abc"), lost, **tls),
+        unsure("paid, a forged TLS record", b.no_tls(b"\x17\x03\x03\x00\x20" + b"a" * 32), lost,
                 **tls),
-        _unsure("paid, silent", b.stop(0, head=False), timeout, **soon),
-        _unsure("paid, silent behind the headers", b.stop(0), timeout, **soon),
-        _unsure("paid, silent within the body", b.stop(0.5), timeout, **soon),
-        _unsure("paid, the headers drip", b.drip(head=True), timeout, **soon),
-        _unsure("paid, the body drips", b.drip(head=False), bad, settings={"read_timeout": 0.7}),
+        unsure("paid, silent", b.stop(0, head=False), timeout, **soon),
+        unsure("paid, silent behind the headers", b.stop(0), timeout, **soon),
+        unsure("paid, silent within the body", b.stop(0.5), timeout, **soon),
+        unsure("paid, the headers drip", b.drip(head=True), timeout, **soon),
+        unsure("paid, the body drips", b.drip(head=False), bad, settings={"read_timeout": 0.7}),
     ]  # fmt: skip
 
 
@@ -297,32 +297,32 @@ def _answers_odd() -> list[Fault]:
     many = {f"X-{number}": "x" for number in range(200)}
     hold: dict[str, Any] = {"settings": {"read_timeout": 0.3}}
     return [
-        _ok("a closing HTTP/1.0 without a length", b.raw(lambda r: old + r.body)),
-        _ok("chunks", b.raw(b.chunked)),
-        _ok("100 Continue before the answer", b.raw(lambda r: b"HTTP/1.1 100 Go\r\n\r\n" + r.raw)),
-        _ok("gzip that nobody asked for", b.changed(b.gzipped)),
-        _ok("a second answer behind the first", b.raw(lambda r: r.raw + Reply(500).raw)),
-        _unsure("103 Early Hints before the answer", b.raw(lambda r: early + r.raw), bad),
-        _unsure("chunks without an end", b.raw(lambda r: b.chunked(r, end=b"")), lost),
-        _unsure("chunks of no size", b.raw(lambda r: b.chunked(r, end=b"zz\r\n")), lost),
-        _unsure("gzip in part", b.changed(b.gzipped_in_part), bad),
-        _unsure("gzip that is none", b.changed(b.with_headers(Content_Encoding="gzip")), lost),
-        _unsure("an unknown packing", b.changed(b.with_headers(Content_Encoding="br")), bad),
-        _unsure("a length too short", b.changed(b.with_length(-20)), bad),
-        _unsure("a length too long", b.changed(b.with_length(20)), lost),
-        _unsure("a length too long, kept open", b.raw(lambda r: b.with_length(9)(r).raw, hold=True),
+        ok("a closing HTTP/1.0 without a length", b.raw(lambda r: old + r.body)),
+        ok("chunks", b.raw(b.chunked)),
+        ok("100 Continue before the answer", b.raw(lambda r: b"HTTP/1.1 100 Go\r\n\r\n" + r.raw)),
+        ok("gzip that nobody asked for", b.changed(b.gzipped)),
+        ok("a second answer behind the first", b.raw(lambda r: r.raw + Reply(500).raw)),
+        unsure("103 Early Hints before the answer", b.raw(lambda r: early + r.raw), bad),
+        unsure("chunks without an end", b.raw(lambda r: b.chunked(r, end=b"")), lost),
+        unsure("chunks of no size", b.raw(lambda r: b.chunked(r, end=b"zz\r\n")), lost),
+        unsure("gzip in part", b.changed(b.gzipped_in_part), bad),
+        unsure("gzip that is none", b.changed(b.with_headers(Content_Encoding="gzip")), lost),
+        unsure("an unknown packing", b.changed(b.with_headers(Content_Encoding="br")), bad),
+        unsure("a length too short", b.changed(b.with_length(-20)), bad),
+        unsure("a length too long", b.changed(b.with_length(20)), lost),
+        unsure("a length too long, kept open", b.raw(lambda r: b.with_length(9)(r).raw, hold=True),
                 timeout, **hold),
-        _ok("a length that is no number", b.changed(b.with_length("many"))),
-        _ok("a length below zero", b.changed(b.with_length("-5"))),
-        _unsure("a status line that is none", b.raw(lambda _: b"SSH-2.0-OpenSSH\r\n\r\n"), lost),
-        _unsure("a header without end", b.raw(lambda _: b"HTTP/1.1 200 OK\r\nA: " + b"a" * 70000),
+        ok("a length that is no number", b.changed(b.with_length("many"))),
+        ok("a length below zero", b.changed(b.with_length("-5"))),
+        unsure("a status line that is none", b.raw(lambda _: b"SSH-2.0-OpenSSH\r\n\r\n"), lost),
+        unsure("a header without end", b.raw(lambda _: b"HTTP/1.1 200 OK\r\nA: " + b"a" * 70000),
                 lost),
-        _unsure("200 headers", b.changed(b.with_headers(**many)), lost),
+        unsure("200 headers", b.changed(b.with_headers(**many)), lost),
         *[
-            _unsure(f"{status} with the picture", b.changed(b.with_status(status)), bad)
+            unsure(f"{status} with the picture", b.changed(b.with_status(status)), bad)
             for status in (201, 202, 206)
         ],
-        _unsure("204", b.instead(204, made=True), bad),
+        unsure("204", b.instead(204, made=True), bad),
     ]  # fmt: skip
 
 
@@ -368,22 +368,22 @@ def _answers_unreadable() -> list[Fault]:
 
     no_picture = b.with_entry({"b64_json": b.base64_of(b"<html>no picture</html>")})
     return [
-        *[_unsure(f"200, {name}", b.changed(b.with_body(body)), bad)
+        *[unsure(f"200, {name}", b.changed(b.with_body(body)), bad)
           for name, body in UNREADABLE.items()],
-        _unsure("200, 100 MB", b.paid(b.endless(head, 100_000_000)), bad),
-        _unsure("200, a gibibyte of zeros in gzip",
+        unsure("200, 100 MB", b.paid(b.endless(head, 100_000_000)), bad),
+        unsure("200, a gibibyte of zeros in gzip",
                 b.changed(b.packed_as("gzip", packed)), bad),
-        _unsure("200, base64 of a page", b.changed(no_picture), bad),
-        _ok("200, the picture twice", b.changed(b.twice), pictures=2, note="2 of 1 pictures came"),
-        _ok("200, the seed a string", b.changed(b.with_json(seed="7"))),
-        _ok("200, the seed null", b.changed(b.with_json(seed=None))),
-        _ok("200, the seed of 30 digits", b.changed(b.with_json(seed=10**29))),
-        _ok("200, the seed below zero", b.changed(b.with_json(seed=-1))),
-        _ok("200, timings a list", b.changed(b.with_json(timings=[1]))),
-        _ok("200, the time not a number", b.changed(timed(float("nan")))),
-        _ok("200, the time of 400 digits", b.changed(timed(10**400))),
-        _ok("200, everything null besides", b.changed(b.with_json(timings=None, data=None))),
-        _ok("200, a trace id of 60,000 letters",
+        unsure("200, base64 of a page", b.changed(no_picture), bad),
+        ok("200, the picture twice", b.changed(b.twice), pictures=2, note="2 of 1 pictures came"),
+        ok("200, the seed a string", b.changed(b.with_json(seed="7"))),
+        ok("200, the seed null", b.changed(b.with_json(seed=None))),
+        ok("200, the seed of 30 digits", b.changed(b.with_json(seed=10**29))),
+        ok("200, the seed below zero", b.changed(b.with_json(seed=-1))),
+        ok("200, timings a list", b.changed(b.with_json(timings=[1]))),
+        ok("200, the time not a number", b.changed(timed(float("nan")))),
+        ok("200, the time of 400 digits", b.changed(timed(10**400))),
+        ok("200, everything null besides", b.changed(b.with_json(timings=None, data=None))),
+        ok("200, a trace id of 60,000 letters",
             b.changed(b.with_headers(**{"x-siliconcloud-trace-id": "t" * 60_000}))),
     ]  # fmt: skip
 
@@ -395,12 +395,12 @@ def _echoes() -> list[Fault]:
     entity = KEY.replace("s", "&#115;", 1)
     trace: dict[str, Any] = {"x-siliconcloud-trace-id": KEY}
     return [
-        _unsure("echo: status line", b.raw(lambda _: f"HTTP/9 {KEY}\r\n\r\n".encode()), lost),
-        _unsure("echo: text of a 200", b.changed(b.with_body(f"Hello {KEY}")), bad),
-        _unsure("echo: packing", b.changed(b.with_headers(Content_Encoding=KEY)), bad),
-        _unsure("echo: chunk size", b.raw(lambda r: b.chunked(r, end=f"{KEY}\r\n".encode())), lost),
-        _unsure("echo: trace id of a 500", b.instead(500, "no", **trace), errors.ServerError, 0),
-        _ok("echo: trace id of the picture", b.changed(b.with_headers(**trace))),
+        unsure("echo: status line", b.raw(lambda _: f"HTTP/9 {KEY}\r\n\r\n".encode()), lost),
+        unsure("echo: text of a 200", b.changed(b.with_body(f"Hello {KEY}")), bad),
+        unsure("echo: packing", b.changed(b.with_headers(Content_Encoding=KEY)), bad),
+        unsure("echo: chunk size", b.raw(lambda r: b.chunked(r, end=f"{KEY}\r\n".encode())), lost),
+        unsure("echo: trace id of a 500", b.instead(500, "no", **trace), errors.ServerError, 0),
+        ok("echo: trace id of the picture", b.changed(b.with_headers(**trace))),
         _free("echo: 401", b.instead(401, f'"Invalid token {KEY}"'), errors.InvalidKey),
         _free("echo: 400, escaped", b.instead(400, f'{{"message": "{escaped}"}}'),
               errors.BadRequest),
@@ -415,28 +415,28 @@ def _downloads_mended() -> list[Fault]:
     always: dict[str, Any] = {"where": "picture"}
     soon: dict[str, Any] = {"settings": {"read_timeout": 0.7}}
     return [
-        *[_ok(f"download: {status} once", b.instead(status, "no"), **once)
+        *[ok(f"download: {status} once", b.instead(status, "no"), **once)
           for status in (408, 429, 500, 502, 503, 504)],
-        _ok("download: closed before the headers", b.cut_head(0), **once),
-        _ok("download: closed behind the headers", b.cut(0), **once),
-        _ok("download: cut at the first byte, no ranges", b.cut(0.001), **once),
-        _ok("download: cut in the middle, no ranges", b.cut(0.5), **once),
-        _ok("download: cut before the last byte, no ranges", b.cut(-1), **once),
-        _ok("download: reset in the middle", b.cut(0.5, reset=True), **once),
-        _ok("download: cut at the first byte, ranges", b.with_ranges(0.001), **always),
-        _ok("download: cut in the middle, ranges", b.with_ranges(0.5), **always),
-        _ok("download: cut, another file by then", b.with_ranges(0.5, other='"two"'), **always),
-        _ok("download: silent within the body", b.stop(0.5), **once, **soon),
-        _ok("download: damaged once", b.changed(b.flipped), **once),
-        _ok("download: half of it, once", b.changed(b.halved), **once),
-        _ok("download: a page, once", b.instead(200, "<html>wait</html>"), **once),
-        _ok("download: empty, once", b.instead(200), **once),
-        _ok("download: a length too long, once", b.changed(b.with_length(10)), **once),
-        _ok("download: chunks", b.raw(b.chunked), **always),
-        _ok("download: no length", b.raw(lambda r: b"HTTP/1.0 200 OK\r\n\r\n" + r.body), **always),
-        _ok("download: a type that is no picture's",
+        ok("download: closed before the headers", b.cut_head(0), **once),
+        ok("download: closed behind the headers", b.cut(0), **once),
+        ok("download: cut at the first byte, no ranges", b.cut(0.001), **once),
+        ok("download: cut in the middle, no ranges", b.cut(0.5), **once),
+        ok("download: cut before the last byte, no ranges", b.cut(-1), **once),
+        ok("download: reset in the middle", b.cut(0.5, reset=True), **once),
+        ok("download: cut at the first byte, ranges", b.with_ranges(0.001), **always),
+        ok("download: cut in the middle, ranges", b.with_ranges(0.5), **always),
+        ok("download: cut, another file by then", b.with_ranges(0.5, other='"two"'), **always),
+        ok("download: silent within the body", b.stop(0.5), **once, **soon),
+        ok("download: damaged once", b.changed(b.flipped), **once),
+        ok("download: half of it, once", b.changed(b.halved), **once),
+        ok("download: a page, once", b.instead(200, "<html>wait</html>"), **once),
+        ok("download: empty, once", b.instead(200), **once),
+        ok("download: a length too long, once", b.changed(b.with_length(10)), **once),
+        ok("download: chunks", b.raw(b.chunked), **always),
+        ok("download: no length", b.raw(lambda r: b"HTTP/1.0 200 OK\r\n\r\n" + r.body), **always),
+        ok("download: a type that is no picture's",
             b.changed(b.with_headers(**{"Content-Type": "text/html"})), **always),
-        *[_ok(f"download: {status} to where it is", b.turn_once(status), **always)
+        *[ok(f"download: {status} to where it is", b.turn_once(status), **always)
           for status in (301, 302, 303, 307, 308)],
     ]  # fmt: skip
 
@@ -565,10 +565,24 @@ def _bad_addresses() -> list[Fault]:
         for name, url in INNER_URLS.items()
     ]
     unreadable = [
-        _unsure(f"URL: {name}", b.changed(b.with_url(url)), errors.BadAnswer)
+        unsure(f"URL: {name}", b.changed(b.with_url(url)), errors.BadAnswer)
         for name, url in UNREADABLE_URLS.items()
     ]
     return [*here, *within, *unreadable]
 
 
 FAULTS = _all()
+
+
+def common() -> list[Fault]:
+    """Give the faults that need not be read: of connections and refusals, one of each kind."""
+    by_shape = [fault for fault in _statuses_by_shape() if fault.name.endswith(", object")]
+    limits = [
+        fault for fault in _limits() if "60 MB" not in fault.name and "million" not in fault.name
+    ]
+    return [*_connecting(), *_unpaid(), *by_shape, *_statuses_paid(), *limits, *_redirects()[:1]]
+
+
+def exchanges() -> list[Fault]:
+    """Give the faults of an exchange, whatever its answer is."""
+    return [*_answers_lost(), *_answers_odd()]

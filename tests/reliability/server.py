@@ -31,6 +31,19 @@ _TLS_HELLO = 0x16
 _ONLY_HERE = {"connection", "transfer-encoding", "content-length", "host"}
 _GONE = (OSError, http.client.HTTPException, ValueError)
 
+PAID = frozenset(
+    {
+        "images/generations",
+        "chat/completions",
+        "audio/speech",
+        "audio/transcriptions",
+        "uploads/audio/voice",
+        "embeddings",
+        "rerank",
+    }
+)
+"""The addresses whose answers are charged, or make something that is there to stay."""
+
 Where = Literal["connect", "send", "picture", "info"]
 Transport = Literal["plain", "tls", "public"]
 
@@ -391,7 +404,7 @@ def until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def _where(path: str) -> Where:
-    if path.endswith("/generations"):
+    if path.removeprefix("/v1/") in PAID:
         return "send"
     return "picture" if path.startswith("/pictures/") else "info"
 

@@ -36,6 +36,31 @@ NODES: dict[str, dict[str, Any]] = {
     "SiliconFlowImageToImage": {"model": "Kwai-Kolors/Kolors", **SMALL},
     "SiliconFlowImageEdit": {"model": "Qwen/Qwen-Image-Edit"},
 }
+CALLS: dict[str, dict[str, Any]] = {
+    "SiliconFlowChat": {
+        "model": "Qwen/Qwen2.5-7B-Instruct",
+        "prompt": "Tell me of a cat on a mat",
+        "seed": 7,
+    },
+    "SiliconFlowTextToSpeech": {
+        "model": "FunAudioLLM/CosyVoice2-0.5B",
+        "input": "A cat.",
+        "sample_rate": "8000",
+    },
+    "SiliconFlowSpeechToText": {"model": "FunAudioLLM/SenseVoiceSmall"},
+    "SiliconFlowUploadVoice": {
+        "model": "FunAudioLLM/CosyVoice2-0.5B",
+        "customName": "cat",
+        "text": "A cat",
+    },
+    "SiliconFlowEmbeddings": {"model": ["BAAI/bge-m3"], "input": ["a cat\na dog"]},
+    "SiliconFlowRerank": {
+        "model": ["BAAI/bge-reranker-v2-m3"],
+        "query": ["a cat"],
+        "documents": ["a dog\na cat"],
+    },
+}
+"""The nodes of the other endpoints, whose one result counts as a picture does."""
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -135,8 +160,9 @@ class Bench:
         posts, charged, started = self.server.posts, self.paid, time.monotonic()
         run = Run()
         try:
-            images, _, info = asyncio.run(self._execute(node, inputs))
-            run.pictures, run.info = len(images), json.loads(info, parse_constant=_no_json)
+            found = asyncio.run(self._execute(node, inputs))
+            run.pictures = len(found.get("images", [None]))
+            run.info = json.loads(found["info"], parse_constant=_no_json)
         except Exception as error:  # noqa: BLE001 - what it is, is judged later
             run.error = error
         run.seconds = time.monotonic() - started
@@ -150,15 +176,16 @@ class Bench:
 
     @property
     def paid(self) -> int:
-        """How many pictures were charged so far."""
-        return sum(charge.pictures for charge in self.simulator.charges)
+        """How many pictures and other answers were charged so far, and voices made."""
+        charged = sum(max(1, charge.pictures) for charge in self.simulator.charges)
+        return charged + len(self.simulator.voices)
 
-    async def _execute(self, node: str, inputs: dict[str, Any]) -> tuple[torch.Tensor, int, str]:
-        values = {"prompt": "a cat", "seed": 7, **NODES[node], **_picture(node), **inputs}
-        ran: tuple[torch.Tensor, int, str] = await asyncio.wait_for(
-            NODE_CLASS_MAPPINGS[node]().execute(**values), LONGEST * 3
-        )
-        return ran
+    async def _execute(self, node: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        drawn = {"prompt": "a cat", "seed": 7, **NODES.get(node, {})}
+        values = {**CALLS.get(node, drawn), **_given(node), **inputs}
+        runs = NODE_CLASS_MAPPINGS[node]()
+        ran = await asyncio.wait_for(runs.execute(**values), LONGEST * 3)
+        return dict(zip(runs.RETURN_NAMES, ran, strict=True))
 
     def _broken(self, fault: Fault, node: str) -> Run:
         if fault.breaker:
@@ -280,11 +307,15 @@ def _addresses(host: str) -> list[str]:
     return [known.get(host, host)]
 
 
-def _picture(node: str) -> dict[str, torch.Tensor]:
-    if node == "SiliconFlowTextToImage":
-        return {}
+def _given(node: str) -> dict[str, Any]:
+    """Give the picture or the recording that a node needs."""
     dice = torch.Generator().manual_seed(1)
-    return {"image": torch.randint(0, 256, (1, 48, 64, 3), generator=dice).float() / 255}
+    if node in {"SiliconFlowImageToImage", "SiliconFlowImageEdit"}:
+        return {"image": torch.randint(0, 256, (1, 48, 64, 3), generator=dice).float() / 255}
+    if node in {"SiliconFlowSpeechToText", "SiliconFlowUploadVoice"}:
+        waveform = torch.rand(1, 1, 800, generator=dice) - 0.5
+        return {"audio": {"waveform": waveform, "sample_rate": 8000}}
+    return {}
 
 
 def _no_json(name: str) -> float:

@@ -1,5 +1,7 @@
 """Events are read however the bytes are cut."""
 
+from collections.abc import Iterator
+
 import pytest
 from comfyui_siliconflow.siliconflow import sse
 
@@ -18,6 +20,14 @@ def test_events_do_not_depend_on_how_the_bytes_come(size: int) -> None:
 
 def test_the_last_event_counts_without_the_empty_line_behind_it() -> None:
     assert list(sse.events([b"data: one\n\ndata: [DONE]\n"])) == ["one", "[DONE]"]
+
+
+def test_behind_the_last_word_nothing_is_waited_for() -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"data: one\n\ndata: [DONE]\n"
+        raise AssertionError("it went on reading")
+
+    assert list(sse.events(chunks(), "[DONE]")) == ["one", "[DONE]"]
 
 
 def test_a_line_that_was_cut_off_does_not_count() -> None:
