@@ -8,7 +8,17 @@ from typing import Any
 
 import comfyui_siliconflow
 import pytest
-from comfyui_siliconflow.siliconflow import catalogue
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.siliconflow import (
+    account,
+    catalogue,
+    chat,
+    embeddings,
+    images,
+    models,
+    rerank,
+    speech,
+)
 from comfyui_siliconflow.siliconflow.client import VERSION
 from comfyui_siliconflow.siliconflow.settings import Settings
 
@@ -18,6 +28,19 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parent.parent
+ENDPOINTS = (
+    account.PATH,
+    chat.PATH,
+    embeddings.PATH,
+    images.PATH,
+    models.PATH,
+    rerank.PATH,
+    speech.SPEECH,
+    speech.TRANSCRIPTIONS,
+    speech.UPLOAD,
+    speech.VOICES,
+    speech.DELETIONS,
+)
 
 
 @pytest.fixture
@@ -72,6 +95,15 @@ def test_both_readmes_list_every_model_and_every_setting(name: str) -> None:
         assert f"| {model.id} |" in text or f"`{model.id}`" in text
     for setting in fields(Settings):
         assert f"| `{setting.name}` |" in text
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_both_readmes_list_every_endpoint_and_every_node(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for path in ENDPOINTS:
+        assert re.search(rf"\| `(GET|POST) /{path}` \|", text), path
+    for node_id in NODE_CLASS_MAPPINGS:
+        assert f"| `{node_id}` |" in text
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "CONTRIBUTING.md"])

@@ -20,17 +20,25 @@ from typing import Any
 
 import torch
 from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.tests.reliability.calls import of_node
 from comfyui_siliconflow.tests.reliability.faults import FAULTS, KEY, TOLD, Fault
 from comfyui_siliconflow.tests.reliability.server import FaultServer
 from comfyui_siliconflow.tests.reliability.test_crashes import CRASHES
-from comfyui_siliconflow.tests.reliability.trial import LONGEST, MOST_MIB, NODES, Bench, Outcome
+from comfyui_siliconflow.tests.reliability.trial import (
+    CALLS,
+    LONGEST,
+    MOST_MIB,
+    NODES,
+    Bench,
+    Outcome,
+)
 
 FILE = Path(__file__).parents[2] / "docs" / "reliability.md"
 SOAK_MODULE = "comfyui_siliconflow.tests.reliability.soak"
 HEAD = """\
 # Reliability: nothing paid is lost, nothing is paid twice, nothing hangs, nothing leaks
 
-Written by a program; to write it again (about five minutes, Linux):
+Written by a program; to write it again (about ten minutes, Linux):
 
 ```
 python -m comfyui_siliconflow.tests.reliability.report
@@ -40,16 +48,18 @@ Measured on: {machine}.
 
 A server that breaks on purpose (`tests/reliability/server.py`) stands between the pack and the
 simulated service, which counts what it charges. Each fault of the table
-(`tests/reliability/faults.py`) strikes a run of each of the {nodes} image nodes; then all is mended
-and the same is queued again. The same trials are part of the test suite, with others beside them
-that this page does not list: processes killed with `kill -9` at {crashes} steps, two processes on
-one ledger, cancelled nodes, partial results, rate limits, bounds on spending, full disks, locked
-and damaged ledgers.
+(`tests/reliability/faults.py`) strikes a run of each of the {nodes} image nodes, and those that
+have no download strike the {calls} nodes of the other endpoints too, with more of their own
+(`tests/reliability/calls.py`): streams cut, garbled and silent, answers that do not fit. Then all
+is mended and the same is queued again. The same trials are part of the test suite, with others
+beside them that this page does not list: processes killed with `kill -9` at {crashes} steps, two
+processes on one ledger, cancelled nodes, partial results, rate limits, bounds on spending, full
+disks, locked and damaged ledgers.
 
 How the words are meant:
 
-- **Lost**: the service made a picture and told a usable URL, or sent the picture itself, and
-  neither the run nor the next queue of the same brought it.
+- **Lost**: the service made a picture and told a usable URL, or sent the picture, text, sound or
+  numbers themselves, and neither the run nor the next queue of the same brought it.
 - **Paid twice**: a charge that the pack could have avoided. It sent a request again by itself
   although the first may have been charged; or it sent one although the ledger held the answer; or
   the user queued again without having been told that the first may have been charged.
@@ -109,6 +119,7 @@ def trials() -> list[Outcome]:
         server = FaultServer(simulator)
         bench = Bench(simulator, server, Path(folder))
         outcomes = [_tried(bench, fault, node) for fault in FAULTS for node in NODES]
+        outcomes += [_tried(bench, fault, node) for node in CALLS for fault in of_node(node)]
         server.close()
     return outcomes
 
@@ -165,6 +176,33 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join([*lines, *map(_row, by_fault), ""])
 
 
+def table_of_calls(outcomes: Sequence[Outcome]) -> str:
+    """Write one line for each fault of the other endpoints and each way in which it ends."""
+    found = [item for item in outcomes if item.node in CALLS]
+    names = dict.fromkeys(item.fault.name for item in found)
+    lines = [
+        f"\n## The other endpoints: {len(names)} faults, {len(found)} trials\n",
+        "| fault | nodes | what the user sees | charged | delivered | queued again |",
+        "|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*lines, *(row for name in names for row in _call_rows(found, name)), ""])
+
+
+def _call_rows(found: Sequence[Outcome], name: str) -> list[str]:
+    ways: dict[tuple[str, ...], list[str]] = {}
+    for item in found:
+        if item.fault.name == name:
+            ways.setdefault(_cells(item), []).append(item.node.removeprefix("SiliconFlow"))
+    return [
+        f"| {cells[0]} | {_nodes(nodes)} | {' | '.join(cells[1:])} |"
+        for cells, nodes in ways.items()
+    ]
+
+
+def _nodes(nodes: Sequence[str]) -> str:
+    return "all" if len(nodes) == len(CALLS) else ", ".join(nodes)
+
+
 def _row(outcomes: Sequence[Outcome]) -> str:
     cells = list(dict.fromkeys(map(_cells, outcomes)))
     joined = [" / ".join(dict.fromkeys(column)) for column in zip(*cells, strict=True)]
@@ -206,7 +244,11 @@ def soaked(seed: int, found: dict[str, Any]) -> str:
 def head() -> str:
     """Say what all of this is."""
     return HEAD.format(
-        machine=machine(), nodes=len(NODES), crashes=len(CRASHES), longest=round(LONGEST)
+        machine=machine(),
+        nodes=len(NODES),
+        calls=len(CALLS),
+        crashes=len(CRASHES),
+        longest=round(LONGEST),
     )
 
 
@@ -217,7 +259,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     outcomes, found = trials(), soak(chosen.pictures, chosen.seed)
-    parts = [head(), totals(outcomes), soaked(chosen.seed, found), table(outcomes)]
+    tables = [table(outcomes), table_of_calls(outcomes)]
+    parts = [head(), totals(outcomes), soaked(chosen.seed, found), *tables]
     FILE.write_text("".join(parts), encoding="utf-8")
     good = not any(item.problems for item in outcomes)
     return 0 if good and found["got"] == chosen.pictures and not found["paid_twice"] else 1
