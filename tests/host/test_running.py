@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -122,3 +124,84 @@ def test_the_bar_of_the_node_moves_to_its_end(comfy: Comfy, drawing: Drawing) ->
     steps = {(state["value"], state["max"]) for state in states}
     assert len(steps) > 1
     assert (1, 1) in steps
+
+
+def chatting(**inputs: Any) -> Json:
+    """Give a prompt of one Chat node that ends in a text; never the same twice."""
+    values = {"model": "Qwen/Qwen2.5-7B-Instruct", "prompt": "Tell me of kites", **inputs}
+    return {
+        "1": {"class_type": "SiliconFlowChat", "inputs": {"seed": seed(), **values}},
+        "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+    }
+
+
+def seed() -> int:
+    return secrets.randbelow(10**9)
+
+
+def test_the_text_of_a_chat_grows_on_its_node(comfy: Comfy, service: Simulator) -> None:
+    service.latency = 3.0
+    texts = comfy.listen(chatting()).texts
+    growing = [text.partition("\n")[2] for text in texts if text.startswith("SiliconFlow · ")]
+    seen = [text for text in growing if text]
+    assert len(set(seen)) > 2
+    assert all(later.startswith(earlier) for earlier, later in pairwise(seen))
+    assert "Tell me of kites" in texts[-1]
+
+
+def test_a_chat_is_cancelled_at_once(comfy: Comfy, service: Simulator) -> None:
+    service.latency, since = 4.0, len(service.requests)
+    prompt_id = comfy.queue(chatting())
+    comfy.wait_for(lambda: service.requests[since:])
+    time.sleep(IN_THE_MIDST)
+    cancelled = time.monotonic()
+    comfy.post("/interrupt", {})
+    ended = comfy.end_of(prompt_id)
+    assert time.monotonic() - cancelled < CANCEL_SECONDS
+    assert ended.message("execution_interrupted")
+
+
+@pytest.mark.parametrize("kind", ["mp3", "opus"])
+def test_packed_speech_is_decoded_with_what_comfyui_brings(
+    comfy: Comfy, service: Simulator, kind: str
+) -> None:
+    values = {"model": "FunAudioLLM/CosyVoice2-0.5B", "input": f"A kite {seed()}"}
+    prompt = {
+        "1": {
+            "class_type": "SiliconFlowTextToSpeech",
+            "inputs": {**values, "response_format": kind},
+        },
+        "2": {"class_type": "PreviewAudio", "inputs": {"audio": ["1", 0]}},
+    }
+    before = len(service.requests)
+    ended = comfy.run(prompt)
+    assert service.requests[before].body["response_format"] == kind
+    assert ended.status == "success", ended.entry["status"]
+
+
+def test_every_item_of_a_list_is_asked_for_at_the_same_time(
+    comfy: Comfy, service: Simulator
+) -> None:
+    service.latency = 2.0
+    chat = chatting(prompt="Three scenes of a kite", response_format="json_object")["1"]
+    drawing = {"model": "Kwai-Kolors/Kolors", "prompt": ["1", 1], "seed": seed()}
+    prompt = {
+        "1": chat,
+        "2": {"class_type": "SiliconFlowTextToImage", "inputs": drawing},
+        "3": {"class_type": "RebatchImages", "inputs": {"images": ["2", 0], "batch_size": 3}},
+        "4": {"class_type": "PreviewImage", "inputs": {"images": ["3", 0]}},
+    }
+    since = len(service.generations)
+    prompt_id = comfy.queue(prompt)
+    comfy.wait_for(lambda: len(under_way(service, since)) == 3)
+    assert len(comfy.end_of(prompt_id).files) == 3
+
+
+def test_what_costs_nothing_runs_by_itself(comfy: Comfy, service: Simulator) -> None:
+    before = len(service.charges)
+    prompt = {
+        str(at): {"class_type": f"SiliconFlow{name}", "inputs": {"refresh": seed()}}
+        for at, name in enumerate(("Account", "Models", "Voices"))
+    }
+    assert comfy.run(prompt).status == "success"
+    assert len(service.charges) == before
