@@ -178,3 +178,9 @@ test("whatever stands in fits", () => {
     }
   }
 });
+
+test("a node that asks no model has no mark of one", () => {
+  const account = { models: [], inputs: ["refresh"], pictures: [] };
+  assert.equal(markOf(catalogue, account, { refresh: 0 }, NONE), null);
+  assert.equal(modelOf(account, { refresh: 0 }, NONE), null);
+});

@@ -30,6 +30,7 @@ export function modelOf(node, values, linked) {
 
 /** What the user should know of the chosen model before a run: "unlisted", "missing", "new", "elsewhere" or null. */
 export function markOf(catalogue, node, values, linked) {
+  if (!node.models.length) return null; // a node that asks no model
   const entry = entryOf(node, values, linked);
   if (entry) return entry.mark ?? (entry.site === catalogue.site ? null : "elsewhere");
   const isWritten = String(values.custom_model ?? "").trim() !== "";
