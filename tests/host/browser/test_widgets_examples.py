@@ -81,7 +81,7 @@ def test_an_example_runs_from_the_page(
     page.load(load(name), name)
     ended = page.run()
     assert ended.status == "success", ended.entry["status"]
-    assert ended.files
+    assert ended.entry["outputs"]
 
 
 def test_the_examples_are_among_the_templates_with_their_pictures(page: Page, shots: Path) -> None:
