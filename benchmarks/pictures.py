@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from functools import cache
 
 import numpy as np
@@ -28,6 +29,16 @@ def _scene(noise: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     found = np.fft.ifft2(np.fft.fft2(noise) / frequency**1.3).real
     scaled: np.ndarray = (found - found.min()) / (found.max() - found.min())
     return scaled
+
+
+@cache
+def from_jpeg(side: int = 1024) -> torch.Tensor:
+    """Give the photograph as it comes out of a JPEG file, as most loaded pictures do."""
+    file = io.BytesIO()
+    pixels = photograph(side).mul(255).round().byte().numpy()
+    Image.fromarray(pixels).save(file, "JPEG", quality=85)
+    decoded = np.asarray(Image.open(file)).astype(np.float32) / np.float32(255)
+    return torch.from_numpy(decoded)
 
 
 @cache

@@ -96,11 +96,13 @@ def tensor_to_pixels(frame: torch.Tensor) -> Pixels:
 
 
 def _convert(frame: torch.Tensor, pixels: Pixels, part: slice) -> None:
-    strip = np.empty((_STRIP_ROWS, *frame.shape[1:]), np.float32)
-    for start in range(part.start, part.stop, _STRIP_ROWS):
-        end = min(start + _STRIP_ROWS, part.stop)
+    rows = min(_STRIP_ROWS, part.stop - part.start)
+    strip = np.empty((rows, *frame.shape[1:]), np.float32)
+    for start in range(part.start, part.stop, rows):
+        end = min(start + rows, part.stop)
         values = strip[: end - start]
-        np.multiply(frame[start:end].detach().to(torch.float32).cpu().numpy(), 255, out=values)
+        with np.errstate(over="ignore"):
+            np.multiply(frame[start:end].detach().to(torch.float32).cpu().numpy(), 255, out=values)
         np.fmax(values, 0, out=values)  # of NaN and 0 it takes 0
         np.fmin(values, 255, out=values)
         pixels[start:end] = np.rint(values, out=values)
@@ -230,4 +232,4 @@ def _centre(picture: torch.Tensor, aspect: float) -> torch.Tensor:
     own = width / height
     x = round((width - width * (aspect / own)) / 2) if own > aspect else 0
     y = round((height - height * (own / aspect)) / 2) if own < aspect else 0
-    return picture[y : height - y, x : width - x]
+    return picture[y : max(height - y, y + 1), x : max(width - x, x + 1)]

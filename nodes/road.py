@@ -68,7 +68,10 @@ class Road:
 
     def unpaid(self, job: Job) -> int:
         """Count the pictures that would be paid, were the job run now."""
-        return self._unpaid(job, job.ask)
+        try:
+            return self._unpaid(job, job.ask)
+        finally:
+            self.uploads.drop(job.ask.frame)
 
     def _unpaid(self, job: Job, ask: Ask) -> int:
         if self._is_paid(job, ask):
@@ -110,6 +113,8 @@ class Road:
 
     def _shared(self, job: Job, ask: Ask) -> Result:
         """Take a request, together with whoever asks for the same at the same time."""
+        if job.ends.is_set():
+            raise GaveUp
         name = self._name(ask)
         job.stage = max(job.stage, 1)
         for note in self.uploads.scaled(ask.frame):

@@ -22,7 +22,7 @@ from ..siliconflow.ledger import Entry
 from ..siliconflow.pacing import SURE, SURE_OF_TEXTS, Gate, Pace, Sent, TooHeavy
 from ..siliconflow.texts import Text
 from .endpoint import PICTURES, Endpoint
-from .job import Job
+from .job import GaveUp, Job
 from .records import Records
 
 _DICE = random.SystemRandom()
@@ -73,6 +73,7 @@ class Sender:
         while True:
             note = self._gate.enter(count, partial(_wait_for_turn, job, ends, last))
             job.go_on()
+            self._stop_if_ended(job, note)
             self._records.sent(job, entry)
             try:
                 return self._once(job, order, note)
@@ -82,6 +83,12 @@ class Sender:
                 wait = _wait_before_the_next(error, tries, ends)
             self._records.waiting(job, entry)
             job.sleep(_AGAIN, wait)
+
+    def _stop_if_ended(self, job: Job, note: Sent) -> None:
+        """Send nothing for a node that was cancelled while its pictures were encoded."""
+        if job.ends.is_set():
+            self._gate.undone(note)
+            raise GaveUp
 
     def _once(self, job: Job, order: Order, note: Sent) -> Generation:
         job.is_sent = True

@@ -78,6 +78,12 @@ class Uploads:
                 if self._left[place] <= 0:
                     self._held.pop(place, None)
 
+    def drop(self, frame: int) -> None:
+        """Hold nothing of this frame: its pictures were encoded for their digests alone."""
+        with self._lock:
+            for place in self._places(frame):
+                self._held.pop(place, None)
+
     def described(self) -> list[dict[str, Any]]:
         """Describe every picture that was encoded, for the node's `info`."""
         return [

@@ -27,6 +27,8 @@ STAGGER = 0.1
 the first of them: a refusal is quick, and tells the next one whether to wait."""
 FORGET = 3600.0
 """Seconds after which a learned limit is tried again: levels rise."""
+GUESS = 300.0
+"""Seconds for which a batch counts as too heavy: others may have used up the account's limit."""
 SOONEST = 1.0
 """Seconds that pass at least between a refusal and the next try, whatever the service says."""
 BLIND = 15.0
@@ -83,7 +85,8 @@ class Pace:
     def passed(self, note: Sent) -> None:
         """Learn from a request that was let through."""
         if note in self._sent:
-            self._allowed = max(self._allowed, sum(sent.weight for sent in self._sent))
+            before = sum(sent.weight for sent in self._sent if sent.at <= note.at)
+            self._allowed = max(self._allowed, before)
 
     def undone(self, note: Sent) -> None:
         """Forget a request that never reached the service."""
@@ -110,8 +113,8 @@ class Pace:
         if within:
             self._limit, self._allowed, self._learned = within, min(within, self._allowed), now
         elif heavy:
-            self._heavy, self._learned = note.weight, now
-            self._limit = max(SURE, note.weight // 2)
+            self._heavy, self._limit = note.weight, max(SURE, note.weight // 2)
+            self._learned = now - FORGET + GUESS * self.window / 60.0
         else:
             blind = BLIND * self.window / 60.0
             retry_after = blind if retry_after is None else max(retry_after, SOONEST)
@@ -162,8 +165,6 @@ class Gate:
                 while (left := self._left(ticket, weight)) > 0:
                     waiting(left)
                     self._changed.wait(min(left, 0.2))
-                if self._pace.is_too_heavy(weight):
-                    raise TooHeavy
                 return self._pace.sent(time.monotonic(), weight)
             finally:
                 self._queue.remove(ticket)
@@ -195,5 +196,7 @@ class Gate:
 
     def _left(self, ticket: object, weight: int) -> float:
         """Give the seconds until this ticket may pass: not before those that came earlier."""
+        if self._pace.is_too_heavy(weight):
+            raise TooHeavy
         delay = self._pace.delay(time.monotonic(), weight)
         return delay if self._queue[0] is ticket else max(delay, 0.05)

@@ -66,7 +66,7 @@ class Settings:
     most_megapixels: float = 64.0
     """Largest result in millions of pixels."""
     upload_format: Literal["lossless", "lossy", "png"] = "lossless"
-    """How pictures are sent: in the lossless format that the model wants, lossy, or as PNG."""
+    """How pictures are sent: lossless (PNG, or WebP where it is smaller), lossy, or as PNG."""
     upload_side: int = 2048
     """A picture sent has at most as many pixels as a square of this side; 0: any number."""
     language: Literal["", "en", "zh"] = ""

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS, host
+from comfyui_siliconflow.media.encode import encode
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS, host, upload
 from comfyui_siliconflow.siliconflow import errors, pacing, retries
 from comfyui_siliconflow.siliconflow.texts import Text
 from comfyui_siliconflow.simulator import Simulator
@@ -411,3 +412,35 @@ def test_the_guard_counts_what_a_cancelled_node_left_under_way(
     time.sleep(1.5)
     run_node(DRAW, **{**ASKED, "seed": 50})
     assert pictures_paid(simulator) == 3
+
+
+def test_a_node_cancelled_while_its_pictures_are_encoded_pays_for_none(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*given: Any) -> Any:
+        time.sleep(0.6)
+        return encode(*given)
+
+    monkeypatch.setattr(upload, "encode", slowly)
+
+    async def cancelled() -> None:
+        node = NODE_CLASS_MAPPINGS["SiliconFlowImageToImage"]()
+        asked = {"model": KOLORS, "prompt": "x", "image": torch.rand(4, 32, 32, 3)}
+        task = asyncio.create_task(node.execute(**asked))
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    time.sleep(1.5)
+    assert simulator.generations == []
+
+
+def test_the_requests_for_a_frame_are_sent_in_their_order(
+    simulator: Simulator, run_node: Run
+) -> None:
+    for seed in (100, 200, 300):
+        run_node(DRAW, **{**ASKED, "model": KOLORS, "batch_size": 10, "seed": seed})
+    sent = [record.body["batch_size"] for record in simulator.generations]
+    assert sent == [4, 4, 2] * 3

@@ -8,6 +8,7 @@ import pytest
 from comfyui_siliconflow.siliconflow.pacing import (
     BLIND,
     FORGET,
+    GUESS,
     SURE,
     SURE_OF_TEXTS,
     Gate,
@@ -128,8 +129,32 @@ def test_a_request_for_more_than_the_limit_is_told_to_be_too_heavy() -> None:
     assert pace.refused(pace.sent(0.0, 4), 0.0)
     assert pace.delay(0.0, 2) == 0
     assert [pace.is_too_heavy(weight) for weight in (2, 3, 4, 5)] == [False, False, True, True]
-    pace.delay(FORGET + 1)
+    pace.delay(GUESS + 1, 1)
     assert not pace.is_too_heavy(4)
+
+
+def test_one_refusal_that_others_caused_does_not_hold_a_fast_account_for_an_hour() -> None:
+    pace, service = Pace(), Service(50)
+    pace.refused(pace.sent(0, 4), 0.1)
+    later = GUESS + 1
+    assert run(service, pace, 20, now=later)[-1] < later + 3
+
+
+def test_what_left_later_is_not_known_to_have_passed() -> None:
+    pace = Pace()
+    first = pace.sent(0, 1)
+    for at in (0.1, 0.2, 0.3):
+        pace.sent(at, 1)
+    pace.passed(first)
+    assert pace.delay(0.3, 1) == pytest.approx(0.1)
+
+
+def test_a_batch_that_never_passes_holds_up_nobody_behind_it() -> None:
+    gate = Gate(Pace(window=60))
+    gate.refused(gate.enter(4, _ignore), None)
+    gate.enter(2, _ignore)
+    with pytest.raises(TooHeavy):
+        gate.enter(4, _give_up)
 
 
 def test_a_trial_waits_for_the_refusal_of_the_one_before_the_longer_the_more_it_asked() -> None:
