@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -28,7 +27,21 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "upload_format": ("lossless", "lossy", "png"),
     "language": ("", "en", "zh"),
 }
-_MAY_BE_ZERO = frozenset({"upload_side"})
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "connect_timeout": (0.1, 3600),
+    "read_timeout": (0.1, 86400),
+    "max_parallel": (1, 128),
+    "longest_wait": (0.1, 86400),
+    "ledger_gib": (0.1, 100_000),
+    "ledger_days": (0.1, 36_500),
+    "balance_floor": (0, 1_000_000_000),
+    "picture_price": (0, 1_000_000),
+    "most_pictures": (0, 1_000_000),
+    "most_picture_mib": (0.1, 4096),
+    "most_megapixels": (0.1, 1000),
+    "upload_side": (0, 16_384),
+}
+"""The least and the most that each number may be: all between can be reckoned with."""
 KEY_PAGES = (
     "https://cloud.siliconflow.cn/account/ak",
     "https://cloud.siliconflow.com/account/ak",
@@ -169,16 +182,15 @@ def _check_type(name: str, value: object, default: object) -> None:
     if not isinstance(value, wanted) or isinstance(value, bool) is not isinstance(default, bool):
         kind = type(default).__name__
         raise _invalid(name, f"must be of type {kind}", f"类型应为 {kind}")
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return
-    positive = default and name not in _MAY_BE_ZERO
-    if not math.isfinite(value) or value < 0 or (positive and not value):
-        least = (
-            Text("must be above 0", "必须大于 0")
-            if positive
-            else Text("must not be below 0", "不能小于 0")
-        )
-        raise _invalid(name, least.en, least.zh)
+    if name in BOUNDS:
+        _check_bounds(name, value)
+
+
+def _check_bounds(name: str, value: Any) -> None:
+    """Refuse what is out of range, and what is no number at all: NaN is within no bounds."""
+    least, most = BOUNDS[name]
+    if not least <= value <= most:
+        raise _invalid(name, f"must be from {least} to {most}", f"应在 {least} 到 {most} 之间")
 
 
 def _checked_key(key: str) -> str:

@@ -12,7 +12,7 @@ from ...siliconflow.account import user_info
 from ...siliconflow.client import Client
 from ...siliconflow.errors import InvalidSettings
 from ...siliconflow.saving import save
-from ...siliconflow.settings import BASE_URLS, CHOICES, ENVIRONMENT, Settings
+from ...siliconflow.settings import BASE_URLS, BOUNDS, CHOICES, ENVIRONMENT, Settings
 from ...siliconflow.texts import Text
 from .. import events, host
 from ..balance import BALANCES, CURRENCIES
@@ -156,6 +156,7 @@ def _shown(settings: Settings) -> Json:
     return {
         "values": {name: values[name] for name in PAGE_S},
         "choices": {name: list(CHOICES[name]) for name in PAGE_S if name in CHOICES},
+        "bounds": {name: list(BOUNDS[name]) for name in PAGE_S if name in BOUNDS},
         "key": _key(settings.api_key),
         "base_url": settings.base_url,
         "fixed": _fixed(),

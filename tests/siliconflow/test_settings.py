@@ -2,12 +2,13 @@
 
 import os
 import stat
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 from comfyui_siliconflow.siliconflow.errors import InvalidSettings, MissingKey
-from comfyui_siliconflow.siliconflow.settings import load
+from comfyui_siliconflow.siliconflow.settings import BOUNDS, Settings, load
 
 
 def test_without_anything_the_china_site_is_asked_with_the_default_timeouts(tmp_path: Path) -> None:
@@ -79,7 +80,11 @@ def test_a_key_that_cannot_stand_in_a_header_is_refused_without_showing_it(
     ("values", "words"),
     [
         ({"read_timeout": "long"}, "read_timeout must be of type float"),
-        ({"read_timeout": 0}, "read_timeout must be above 0"),
+        ({"read_timeout": 0}, "read_timeout must be from 0.1 to 86400"),
+        ({"ledger_gib": 1e300}, "ledger_gib must be from 0.1 to 100000"),
+        ({"ledger_days": float("nan")}, "ledger_days must be from 0.1 to 36500"),
+        ({"longest_wait": float("inf")}, "longest_wait must be from 0.1 to 86400"),
+        ({"max_parallel": 10**400}, "max_parallel must be from 1 to 128"),
         ({"max_parallel": 2.5}, "max_parallel must be of type int"),
         ({"max_parallel": True}, "max_parallel must be of type int"),
         ({"site": "moon"}, "site must be one of cn, com"),
@@ -92,6 +97,14 @@ def test_a_setting_without_a_usable_value_is_named(
 ) -> None:
     with pytest.raises(InvalidSettings, match=words):
         load(write_settings(**values).parent, {})
+
+
+def test_every_number_has_bounds_that_its_default_keeps() -> None:
+    defaults = {item.name: item.default for item in fields(Settings)}
+    numbers = {name for name, value in defaults.items() if type(value) in {int, float}}
+    assert numbers == set(BOUNDS)
+    for name, (least, most) in BOUNDS.items():
+        assert least <= defaults[name] <= most
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "\xff\xfe"])

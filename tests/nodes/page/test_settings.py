@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 from comfyui_siliconflow.nodes.page.settings import PAGE_S
-from comfyui_siliconflow.siliconflow.settings import Settings
+from comfyui_siliconflow.siliconflow.errors import GuardStopped
+from comfyui_siliconflow.siliconflow.settings import BOUNDS, Settings
 from comfyui_siliconflow.simulator import Simulator
 from comfyui_siliconflow.tests.nodes.page.conftest import Event, Page
 
@@ -82,6 +84,8 @@ def test_the_file_is_its_owner_s_alone_from_its_first_byte(
         ({"max_parallel": 0}, "max_parallel"),
         ({"max_parallel": "8"}, "max_parallel"),
         ({"longest_wait": -1}, "longest_wait"),
+        ({"ledger_gib": 1e300}, "ledger_gib"),
+        ({"max_parallel": 10**400}, "max_parallel"),
         ({"reuse": 1}, "reuse"),
         ({"language": "fr"}, "language"),
         ({"nonsense": 1}, "nonsense"),
@@ -97,6 +101,33 @@ def test_one_bad_value_and_nothing_is_written(
     assert error["en"].startswith(named)
     assert error["zh"].startswith(named)
     assert file.read_bytes() == before
+
+
+NUMBERS = [name for name in PAGE_S if name in BOUNDS]
+
+
+@pytest.mark.usefixtures("simulator")
+@pytest.mark.parametrize("at", [0, 1], ids=["least", "most"])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_no_number_that_the_page_may_set_breaks_a_run(
+    page: Page, run_node: Any, picture: Any, name: str, at: int
+) -> None:
+    bounds = page.get("/settings")["bounds"]
+    page.post("/settings", {name: bounds[name][at]})
+    edit = {"model": "Qwen/Qwen-Image-Edit", "prompt": "blue", "image": picture()}
+    with contextlib.suppress(GuardStopped):  # a limit that is kept breaks nothing
+        assert run_node("SiliconFlowImageEdit", **edit)[0].ndim == 4
+    assert len(page.get("/jobs")["jobs"]) == 1
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["below", "above"])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_beyond_what_the_page_is_told_is_refused(page: Page, name: str, at: int) -> None:
+    bound = page.get("/settings")["bounds"][name][at]
+    status, error = page.refused("POST", "/settings", {name: bound + (-1, 1)[at]})
+    assert (status, error["kind"]) == (400, "InvalidSettings")
+    assert str(bound) in error["en"]
+    assert str(bound) in error["zh"]
 
 
 @pytest.mark.parametrize("name", ["api_key", "base_url", "read_timeout", "most_megapixels"])
