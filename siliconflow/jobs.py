@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
@@ -129,11 +130,7 @@ class Jobs:
     def clear(self) -> None:
         """Forget every job that is at its end, with its workflow."""
         with self._store.change() as rows:
-            running = rows.execute("SELECT id, owner FROM jobs WHERE state = 'running'").fetchall()
-            left = [(row["id"],) for row in running if not self._lives(row["owner"])]
-            rows.execute("DELETE FROM jobs WHERE state <> 'running'")
-            rows.executemany("DELETE FROM jobs WHERE id = ?", left)
-            _drop_unused_workflows(rows)
+            self._forget(rows, math.inf)
 
     def _lives(self, owner: str) -> bool:
         return owner == self._store.lease.token or self._store.lease.lives(owner)
@@ -167,11 +164,18 @@ class Jobs:
         return file if file and file.is_file() else None
 
     def _prune(self, rows: sqlite3.Connection) -> None:
-        """Forget jobs that are too old."""
-        before = self._store.clock() - self._most_seconds
-        gone = rows.execute("DELETE FROM jobs WHERE began_at < ?", (before,)).rowcount
+        self._forget(rows, self._store.clock() - self._most_seconds)
+
+    def _forget(self, rows: sqlite3.Connection, before: float) -> None:
+        """Forget the jobs that began before then, but none that still runs."""
+        found = rows.execute("SELECT id, state, owner FROM jobs WHERE began_at < ?", (before,))
+        gone = [(row["id"],) for row in found if not self._runs(row)]
         if gone:
+            rows.executemany("DELETE FROM jobs WHERE id = ?", gone)
             _drop_unused_workflows(rows)
+
+    def _runs(self, row: sqlite3.Row) -> bool:
+        return row["state"] == "running" and self._lives(row["owner"])
 
 
 def _begun(job: JobRecord, owner: str) -> tuple[Any, ...]:

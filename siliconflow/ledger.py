@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
@@ -206,12 +207,14 @@ class Ledger:
             )
 
     def prune(self) -> None:
-        """Remove what is too old, and the oldest of what is too much."""
-        now = self._clock()
+        """Remove what is too old, and the oldest of what is too much, but not what is on its way.
+
+        Another run's request may be under way for longer than anything is kept.
+        """
         with self.records.change() as rows:
-            doomed = _too_old(rows, now - self.most_seconds)
-            doomed += _too_much(rows, self.most_bytes, now - URL_SECONDS, doomed)
-            names = _forget(rows, doomed)
+            found = _too_old(rows, self._clock() - self.most_seconds)
+            found += _too_much(rows, self.most_bytes)
+            names = _forget(rows, [row["id"] for row in found if not self._is_on_its_way(row)])
         self._unlink(names)
 
     def totals(self) -> Totals:
@@ -339,26 +342,18 @@ def _record_file(rows: sqlite3.Connection, request: str, place: int, file: str, 
     )
 
 
-def _too_old(rows: sqlite3.Connection, before: float) -> list[str]:
-    found = rows.execute("SELECT id FROM requests WHERE sent_at < ?", (before,))
-    return [row["id"] for row in found]
+def _too_old(rows: sqlite3.Connection, before: float) -> list[sqlite3.Row]:
+    return rows.execute("SELECT * FROM requests WHERE sent_at < ?", (before,)).fetchall()
 
 
-def _too_much(rows: sqlite3.Connection, most: int, before: float, gone: Sequence[str]) -> list[str]:
-    """Give the oldest requests, beyond those `gone`, that do not fit into `most` bytes.
-
-    One that is not finished and began after `before` may be at work, and stays.
-    """
+def _too_much(rows: sqlite3.Connection, most: int) -> list[sqlite3.Row]:
+    """Give the oldest requests that do not fit into `most` bytes."""
     found = rows.execute(
-        "SELECT id, state, sent_at, (SELECT SUM(bytes) FROM pictures WHERE request = id) AS size"
+        "SELECT *, (SELECT SUM(bytes) FROM pictures WHERE request = id) AS size"
         " FROM requests WHERE size > 0 ORDER BY sent_at DESC, rowid DESC"
     ).fetchall()
-    total, doomed = 0, []
-    for row in found:
-        total += row["size"] * (row["id"] not in gone)
-        if total > most and (row["state"] == "stored" or row["sent_at"] < before):
-            doomed.append(row["id"])
-    return doomed
+    totals = accumulate(row["size"] for row in found)
+    return [row for row, total in zip(found, totals, strict=True) if total > most]
 
 
 def _forget(rows: sqlite3.Connection, requests: Sequence[str]) -> list[str]:

@@ -138,6 +138,21 @@ def test_the_newest_jobs_come_first_and_old_ones_are_forgotten(
         assert rows.execute("SELECT COUNT(*) FROM workflows").fetchone()[0] == 1
 
 
+def test_a_job_that_runs_is_not_forgotten_however_long_it_takes(
+    clock: Clock, jobs: Jobs, open_ledger: Callable[[], Ledger]
+) -> None:
+    other = open_ledger()
+    jobs.begin([job("ours")])
+    jobs_of(other).begin([job("theirs")])
+    clock.now += 31 * DAY
+    jobs.begin([job("new", clock.now)])
+    jobs.end(job("new", clock.now, state="done"), [])
+    assert {found.id for found in jobs.since(0)} == {"ours", "theirs", "new"}
+    other.close()
+    jobs.end(job("ours", state="done"), [])
+    assert {found.id for found in jobs.since(0)} == {"new"}
+
+
 def test_a_workflow_is_kept_once_however_many_jobs_it_made(jobs: Jobs, tmp_path: Path) -> None:
     workflow = {"nodes": [{"id": n, "type": "Any", "note": "猫"} for n in range(500)]}
     for name in "abc":

@@ -210,6 +210,26 @@ def test_pictures_go_when_they_are_too_old(
     assert (book.look("a" * 64), book.look("b" * 64)) == (False, True)
 
 
+def test_what_is_on_its_way_stays_however_old_it_is(
+    open_ledger: Callable[..., Ledger], clock: Clock
+) -> None:
+    book = open_ledger(most_seconds=1)
+    ours, other = claim(book, "a" * 64), open_ledger()
+    theirs, answered = claim(other, "b" * 64), claim(book, "c" * 64)
+    book.sent(ours)
+    other.sent(theirs)
+    book.answered(answered, FACTS, ["https://x/1"])
+    clock.now += 60
+    paid(book, "d" * 64)
+    assert [other.look(letter * 64) for letter in "ac"] == [True, True]
+    assert book.look("b" * 64)
+    other.close()
+    clock.now += 3600
+    paid(book, "d" * 64)
+    assert [book.look(letter * 64) for letter in "bc"] == [False, False]
+    assert open_ledger().look("a" * 64)
+
+
 def test_files_that_no_record_knows_are_removed_after_an_hour(
     open_ledger: Callable[..., Ledger], tmp_path: Path
 ) -> None:

@@ -100,7 +100,7 @@ def test_a_setting_without_a_usable_value_is_named(
 
 
 def test_every_number_has_bounds_that_its_default_keeps() -> None:
-    defaults = {item.name: item.default for item in fields(Settings)}
+    defaults: dict[str, Any] = {item.name: item.default for item in fields(Settings)}
     numbers = {name for name, value in defaults.items() if type(value) in {int, float}}
     assert numbers == set(BOUNDS)
     for name, (least, most) in BOUNDS.items():
