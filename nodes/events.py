@@ -1,7 +1,8 @@
 """What open pages are told without being asked.
 
-What one user asked for is told to the page that queued it. Where that is not known, as for a run
-queued by a program, every page is told, unless ComfyUI keeps several users apart.
+Jobs and balance are told to every page: each shows the same list, whichever page queued the run.
+A failure is told to the page that queued it, or to all if that page is closed by now or unknown.
+Where ComfyUI keeps several users apart, nothing of one's run is told to another's page.
 """
 
 from __future__ import annotations
@@ -42,27 +43,35 @@ def settings_changed() -> None:
 
 
 def tell(asker: Asker, event: str, data: dict[str, Any]) -> None:
-    """Tell the page that asked."""
-    if asker.page or not host.is_multi_user():
+    """Tell every page of what one asked for; of several users, the page that asked alone."""
+    _send(asker, event, data, None)
+
+
+def _send(asker: Asker, event: str, data: dict[str, Any], page: str | None) -> None:
+    if not host.is_multi_user():
+        host.send(event, data, page)
+    elif asker.page:
         host.send(event, data, asker.page)
 
 
 def failed(asker: Asker, error: SiliconFlowError, model: str) -> None:
     """Tell the page why its node failed, so that it need not be looked for."""
-    first = _causes(error)[0]
-    tell(
-        asker,
-        FAILED,
-        {
-            "node": asker.node_id,
-            "kind": type(error).__name__,
-            "title": title_of(error)._asdict(),
-            "message": error.text._asdict(),
-            "model": model,
-            "trace_id": first.failure.trace_id if isinstance(first, RequestError) else "",
-            "charged": _charged(_causes(error)),
-        },
-    )
+    page = asker.page if asker.page and host.is_open(asker.page) else None
+    _send(asker, FAILED, _failure(asker, error, model), page)
+
+
+def _failure(asker: Asker, error: SiliconFlowError, model: str) -> dict[str, Any]:
+    causes = _causes(error)
+    first = causes[0]
+    return {
+        "node": asker.node_id,
+        "kind": type(error).__name__,
+        "title": title_of(error)._asdict(),
+        "message": error.text._asdict(),
+        "model": model,
+        "trace_id": first.failure.trace_id if isinstance(first, RequestError) else "",
+        "charged": _charged(causes),
+    }
 
 
 def title_of(error: SiliconFlowError) -> Text:

@@ -97,6 +97,11 @@ def page() -> str | None:
     return getattr(prompt_server(), "client_id", None)
 
 
+def is_open(page: str) -> bool:
+    """Tell whether a page is connected to ComfyUI now."""
+    return page in getattr(prompt_server(), "sockets", {})
+
+
 def input_directory() -> Path | None:
     """Give the folder that a Load Image node reads, or `None` outside ComfyUI."""
     folders = _module("folder_paths")

@@ -96,7 +96,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
     def send_sync(event: str, data: Json, page: str | None = None) -> None:
         events.append((event, data, page))
 
-    server = SimpleNamespace(send_sync=send_sync, client_id="page-1")
+    sockets = {"page-1": object(), "page-2": object()}
+    server = SimpleNamespace(send_sync=send_sync, client_id="page-1", sockets=sockets)
     monkeypatch.setattr(host, "prompt_server", lambda: server)
     return events
 

@@ -107,12 +107,46 @@ def test_a_job_is_told_of_when_its_state_changes_and_not_oftener(
     assert told(sent, "jobs")[-1]["job"]["state"] == "reused"
 
 
-def test_the_page_that_queued_the_run_is_told_and_no_other(
+def pages_told(sent: list[Event]) -> dict[str, set[str | None]]:
+    """Give the pages that each kind of event went to; `None` is every page."""
+    found: dict[str, set[str | None]] = {}
+    for event, _, page in sent:
+        found.setdefault(event.removeprefix("siliconflow."), set()).add(page)
+    return found
+
+
+def test_every_page_sees_the_jobs_and_the_balance_and_the_one_that_queued_the_failure(
     sent: list[Event], simulator: Simulator
 ) -> None:
     simulator.fail(400)
     draw()
-    assert {page for _, _, page in sent} == {"page-1"}
+    wait_for(lambda: told(sent, "balance"))
+    assert pages_told(sent) == {"jobs": {None}, "balance": {None}, "failed": {"page-1"}}
+
+
+def test_a_failure_is_told_to_every_page_when_the_one_that_queued_it_is_closed(
+    sent: list[Event], simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "page", lambda: "page-of-before")
+    simulator.fail(400)
+    draw()
+    assert pages_told(sent)["failed"] == {None}
+
+
+@pytest.mark.parametrize("page", ["page-1", "page-of-before"])
+def test_with_several_users_the_page_that_queued_the_run_is_told_and_no_other(
+    sent: list[Event],
+    simulator: Simulator,
+    several_users: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    page: str,
+) -> None:
+    several_users()
+    monkeypatch.setattr(host, "page", lambda: page)
+    simulator.fail(400)
+    draw()
+    wait_for(lambda: told(sent, "balance"))
+    assert pages_told(sent) == {"jobs": {page}, "balance": {page}, "failed": {page}}
 
 
 @pytest.mark.usefixtures("simulator")
