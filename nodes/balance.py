@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ..siliconflow.account import user_info
@@ -13,6 +16,7 @@ from ..siliconflow.errors import SiliconFlowError
 from ..siliconflow.settings import Settings
 from . import events, host
 from .asker import Asker
+from .threads import settle
 
 PAUSE_SECONDS = 3.0
 """Runs that end together are followed by one question."""
@@ -22,57 +26,70 @@ CURRENCIES = {"cn": "CNY", "com": "USD"}
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class _Question:
+    """What the service was asked, by the monotonic clock, and what it answers or fails with."""
+
+    at: float
+    answer: Future[dict[str, Any]] = field(default_factory=Future)
+
+
 class Balances:
     """What accounts were last known to have. Safe for many threads."""
 
     def __init__(self) -> None:
         """Know nothing yet."""
         self._lock = threading.Lock()
-        self._known: dict[Client, dict[str, Any]] = {}
-        self._asked_at: dict[Client, float] = {}
-        self._waiting: set[Client] = set()
+        self._last: dict[Client, _Question] = {}
+        self._waiting: dict[Client, list[Asker]] = {}
 
     def now(self, client: Client, settings: Settings) -> dict[str, Any]:
-        """Give the balance: as last known if that is fresh, else the service is asked."""
-        with self._lock:
-            known, asked_at = self._known.get(client), self._asked_at.get(client, 0.0)
-        if known and time.monotonic() - asked_at < FRESH_SECONDS:
-            return known
-        return self._ask(client, settings)
+        """Give the balance, or raise why it is not known: what is fresh, else the service is asked.
+
+        Whoever asks meanwhile waits for the same answer.
+        """
+        return self._answer(client, settings, time.monotonic() - FRESH_SECONDS)
 
     def after_run(self, client: Client, settings: Settings, asker: Asker) -> None:
         """Tell the page soon what is left; never in the way of the run that just ended."""
         if not settings.show_balance or not host.prompt_server():
             return
         with self._lock:
-            if client in self._waiting:
-                return
-            self._waiting.add(client)
-        work = (client, settings, asker)
-        threading.Thread(target=self._tell, args=work, name="siliconflow", daemon=True).start()
+            others = self._waiting.setdefault(client, [])
+            others.append(asker)
+        if len(others) == 1:
+            work = (client, settings)
+            threading.Thread(target=self._tell, args=work, name="siliconflow", daemon=True).start()
 
-    def _tell(self, client: Client, settings: Settings, asker: Asker) -> None:
-        time.sleep(max(0.0, self._asked_at.get(client, 0.0) + PAUSE_SECONDS - time.monotonic()))
+    def _tell(self, client: Client, settings: Settings) -> None:
+        time.sleep(self._pause(client))
         with self._lock:
-            self._waiting.discard(client)  # a run that ends from now on is asked for again
+            askers = self._waiting.pop(client)  # a run that ends from now on is asked for again
         try:
-            events.tell(asker, events.BALANCE, self._ask(client, settings))
+            found = self._answer(client, settings, time.monotonic())
         except SiliconFlowError as error:
             # Nobody asked for it, and the next run, or a look at the settings, says what is wrong.
             logger.info("The balance is not known: %s", type(error).__name__)
+            return
+        events.tell_all(askers, events.BALANCE, found)
 
-    def _ask(self, client: Client, settings: Settings) -> dict[str, Any]:
+    def _pause(self, client: Client) -> float:
+        last = self._last.get(client)
+        return max(0.0, last.at + PAUSE_SECONDS - time.monotonic()) if last else 0.0
+
+    def _answer(self, client: Client, settings: Settings, since: float) -> dict[str, Any]:
+        """Take the answer to the last question if it was asked `since` then, else ask."""
         with self._lock:
-            self._asked_at = {client: time.monotonic()}
-        balance = user_info(client).balance
-        found = {
-            "balance": str(balance),
-            "currency": CURRENCIES[settings.site],
-            "at": time.time(),
-        }
-        with self._lock:
-            self._known = {client: found}  # the account in use: others are asked for anew
-        return found
+            last = self._last.get(client)
+            question = last if last and last.at > since else _Question(time.monotonic())
+            self._last = {client: question}  # the account in use: others are asked for anew
+        if question is not last:
+            settle(question.answer, partial(_asked, client))
+        return {**question.answer.result(), "currency": CURRENCIES[settings.site]}
+
+
+def _asked(client: Client) -> dict[str, Any]:
+    return {"balance": str(user_info(client).balance), "at": time.time()}
 
 
 BALANCES = Balances()

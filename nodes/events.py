@@ -44,20 +44,23 @@ def settings_changed() -> None:
 
 def tell(asker: Asker, event: str, data: dict[str, Any]) -> None:
     """Tell every page of what one asked for; of several users, the page that asked alone."""
-    _send(asker, event, data, None)
+    tell_all([asker], event, data)
 
 
-def _send(asker: Asker, event: str, data: dict[str, Any], page: str | None) -> None:
-    if not host.is_multi_user():
+def tell_all(askers: Iterable[Asker], event: str, data: dict[str, Any]) -> None:
+    """Tell every page of what these asked for, once; of several users, the pages that asked."""
+    asked = {asker.page for asker in askers if asker.page}
+    for page in asked if host.is_multi_user() else {None}:
         host.send(event, data, page)
-    elif asker.page:
-        host.send(event, data, asker.page)
 
 
 def failed(asker: Asker, error: SiliconFlowError, model: str) -> None:
     """Tell the page why its node failed, so that it need not be looked for."""
-    page = asker.page if asker.page and host.is_open(asker.page) else None
-    _send(asker, FAILED, _failure(asker, error, model), page)
+    failure = _failure(asker, error, model)
+    if asker.page and host.is_open(asker.page):
+        host.send(FAILED, failure, asker.page)
+    else:
+        tell(asker, FAILED, failure)
 
 
 def _failure(asker: Asker, error: SiliconFlowError, model: str) -> dict[str, Any]:

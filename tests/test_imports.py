@@ -81,7 +81,7 @@ INSIDE_NODES: dict[str, set[str]] = {
     "job": {"plan", "siliconflow"},
     "asker": {"host"},
     "came": {"job", "plan", "siliconflow"},
-    "balance": {"asker", "events", "host", "siliconflow"},
+    "balance": {"asker", "events", "host", "threads", "siliconflow"},
     "history": {"asker", "endpoint", "events", "job", "siliconflow"},
     "report": {"host", "job", "siliconflow", "media"},
     "records": {"job", "siliconflow"},

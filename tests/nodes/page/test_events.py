@@ -221,6 +221,50 @@ def test_the_page_s_own_question_is_answered_from_memory_for_ten_seconds(
     assert page.get("/balance")["balance"] == "7.00"
 
 
+def questions(simulator: Simulator) -> int:
+    return sum(record.path == "/v1/user/info" for record in simulator.requests)
+
+
+def test_pages_that_ask_at_once_are_answered_by_one_question(
+    page: Page, simulator: Simulator
+) -> None:
+    simulator.latency = 0.5
+    found: list[Json] = []
+    asking = [threading.Thread(target=lambda: found.append(page.get("/balance"))) for _ in "12345"]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
+    assert [answer["balance"] for answer in found] == ["100.00"] * 5
+    assert questions(simulator) == 1
+
+
+def test_a_balance_that_is_not_known_is_not_asked_for_again_for_as_long(
+    page: Page, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator.fail(401, on="info")
+    assert page.refused("GET", "/balance")[1]["kind"] == "InvalidKey"
+    assert page.refused("GET", "/balance")[1]["kind"] == "InvalidKey"
+    assert questions(simulator) == 1
+    monkeypatch.setattr(balance, "FRESH_SECONDS", 0.0)
+    assert page.get("/balance")["balance"] == "100.00"
+
+
+@pytest.mark.usefixtures("simulator")
+def test_after_runs_that_end_together_each_user_s_page_is_told_the_balance(
+    sent: list[Event], several_users: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several_users()
+    draw()
+    wait_for(lambda: told(sent, "balance"))
+    sent.clear()
+    for page in ("page-1", "page-2"):  # both end within the pause after the first
+        monkeypatch.setattr(host, "page", lambda page=page: page)
+        draw()
+    wait_for(lambda: pages_told(sent).get("balance") == {"page-1", "page-2"})
+    assert len(told(sent, "balance")) == 2
+
+
 class Node:
     """Keeps what a node of ComfyUI's page is shown, and on which thread."""
 
