@@ -38,14 +38,19 @@ def ledger_for(settings: Settings) -> Ledger:
     """Give the ledger of the data folder, with the bounds of the settings."""
     ledger = _ledger(host.data_directory())
     ledger.most_bytes = int(settings.ledger_gib * (1 << 30))
-    ledger.most_seconds = settings.ledger_days * 86400
+    ledger.most_seconds = _most_seconds(settings)
     return ledger
 
 
 def jobs_for(settings: Settings) -> Jobs:
-    """Give the jobs that the ledger tells of."""
-    ledger = ledger_for(settings)
-    return Jobs(ledger.records, ledger.pictures, ledger.most_seconds)
+    """Give the jobs of the data folder, kept for as long as the ledger keeps their pictures."""
+    jobs = _jobs(host.data_directory())
+    jobs.most_seconds = _most_seconds(settings)
+    return jobs
+
+
+def _most_seconds(settings: Settings) -> float:
+    return settings.ledger_days * 86400
 
 
 @lru_cache(maxsize=4)
@@ -64,3 +69,14 @@ def _client(
 @lru_cache(maxsize=4)
 def _ledger(directory: Path) -> Ledger:
     return Ledger(directory)
+
+
+@lru_cache(maxsize=4)
+def _jobs(directory: Path) -> Jobs:
+    ledger = _ledger(directory)
+    return Jobs(
+        ledger.records.folder,
+        ledger.pictures,
+        ledger.files_of,
+        most_seconds=ledger.most_seconds,
+    )

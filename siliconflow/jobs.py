@@ -10,13 +10,15 @@ import hashlib
 import json
 import math
 import sqlite3
+import time
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from .store import Store
+from .schema import HISTORY
+from .store import LedgerError, Store
 from .texts import Text
 
 PROMPT_CHARACTERS = 120
@@ -59,13 +61,29 @@ class JobRecord:
 
 
 class Jobs:
-    """The jobs of one data folder. Everything raises `LedgerError` where the file fails."""
+    """The jobs of one data folder, in a file of their own: what is paid does not depend on it.
 
-    def __init__(self, store: Store, pictures: Path, most_seconds: float) -> None:
-        """Keep jobs in `store` for `most_seconds`; their files lie below `pictures`."""
-        self._store = store
+    Everything raises `LedgerError` where the file fails. Safe for many threads and processes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        pictures: Path,
+        files_of: Callable[[str], list[str]],
+        *,
+        most_seconds: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Touch nothing yet. `files_of` names what lies below `pictures` of a request."""
+        self.most_seconds = most_seconds
         self._pictures = pictures
-        self._most_seconds = most_seconds
+        self._files_of = files_of
+        self._store = Store(folder, "history", HISTORY, clock=clock)
+
+    def __del__(self) -> None:
+        """Leave no file open behind."""
+        self.close()
 
     def begin(self, jobs: Sequence[JobRecord], workflow: Any = None) -> str | None:
         """Record jobs that begin now; gives the name of their workflow, if it is kept."""
@@ -84,44 +102,39 @@ class Jobs:
 
     def end(self, job: JobRecord, requests: Iterable[str]) -> JobRecord:
         """Record what came of a job, and from which requests; gives it as it is kept."""
+        names = self._stored(requests)
+        reason = job.reason or (None, None)
+        told = (job.state, job.seconds, job.trace_id, ",".join(job.origins), *reason)
         with self._store.change(durable=False) as rows:
             rows.execute(
                 "UPDATE jobs SET state = ?, seconds = ?, trace_id = ?, origins = ?, reason_en = ?,"
-                " reason_zh = ? WHERE id = ?",
-                (
-                    job.state,
-                    job.seconds,
-                    job.trace_id,
-                    ",".join(job.origins),
-                    *(job.reason or (None, None)),
-                    job.id,
-                ),
+                " reason_zh = ?, pictures = ? WHERE id = ?",
+                (*told, "\n".join(names), job.id),
             )
-            _note_pictures(rows, job.id, requests)
-            self._prune(rows)
-            return replace(job, pictures=self._here(rows, job.id))
+            self._forget(rows, self._store.clock() - self.most_seconds)
+        return replace(job, pictures=self._here(names))
 
     def since(self, moment: float) -> list[JobRecord]:
         """Give the jobs that began since then, newest first: the newest `MOST_LISTED` of them."""
-        with self._store.change(durable=False) as rows:
+        with self._store.read() as rows:
             found = rows.execute(
                 "SELECT jobs.*, workflows.hash AS kept FROM jobs"
                 " LEFT JOIN workflows ON workflows.hash = jobs.workflow"
                 " WHERE began_at >= ? ORDER BY began_at DESC, jobs.rowid DESC LIMIT ?",
                 (moment, MOST_LISTED),
             ).fetchall()
-            return [self._record(rows, row) for row in found]
+        return [self._record(row) for row in found]
 
     def picture(self, job: str, place: int) -> Path | None:
         """Give the file of a job's picture, if it is still here."""
-        with self._store.change(durable=False) as rows:
-            found = _pictures_of(rows, job)
-        names = {row["place"]: row["file"] for row in found}
-        return self._existing(names.get(place))
+        with self._store.read() as rows:
+            row = rows.execute("SELECT pictures FROM jobs WHERE id = ?", (job,)).fetchone()
+        names = _names(row) if row else []
+        return self._existing(names[place]) if place < len(names) else None
 
     def workflow(self, job: str) -> bytes | None:
         """Give the workflow that asked for a job, as JSON, if it is kept."""
-        with self._store.change(durable=False) as rows:
+        with self._store.read() as rows:
             row = rows.execute(
                 "SELECT content FROM workflows JOIN jobs ON hash = workflow WHERE id = ?", (job,)
             ).fetchone()
@@ -131,12 +144,17 @@ class Jobs:
         """Forget every job that is at its end, with its workflow."""
         with self._store.change() as rows:
             self._forget(rows, math.inf)
+        self._store.write_through()
+
+    def close(self) -> None:
+        """Close the files; they are opened again when they are needed."""
+        self._store.close()
 
     def _lives(self, owner: str) -> bool:
         return owner == self._store.lease.token or self._store.lease.lives(owner)
 
-    def _record(self, rows: sqlite3.Connection, row: sqlite3.Row) -> JobRecord:
-        left = row["state"] == "running" and not self._lives(row["owner"])
+    def _record(self, row: sqlite3.Row) -> JobRecord:
+        left = row["state"] == "running" and not self._runs(row)
         said = row["reason_en"] is not None
         return JobRecord(
             id=row["id"],
@@ -151,20 +169,24 @@ class Jobs:
             trace_id=row["trace_id"],
             origins=tuple(filter(None, row["origins"].split(","))),
             reason=Text(row["reason_en"], row["reason_zh"]) if said else _ENDED if left else None,
-            pictures=self._here(rows, row["id"]),
+            pictures=self._here(_names(row)),
             has_workflow=row["kept"] is not None,
             is_ours=row["owner"] == self._store.lease.token,
         )
 
-    def _here(self, rows: sqlite3.Connection, job: str) -> tuple[bool, ...]:
-        return tuple(self._existing(row["file"]) is not None for row in _pictures_of(rows, job))
+    def _stored(self, requests: Iterable[str]) -> list[str]:
+        """Name the pictures of requests; where the ledger fails, the job ends without."""
+        try:
+            return [name for request in requests for name in self._files_of(request)]
+        except LedgerError:
+            return []
 
-    def _existing(self, name: str | None) -> Path | None:
-        file = self._pictures / name if name else None
-        return file if file and file.is_file() else None
+    def _here(self, names: Sequence[str]) -> tuple[bool, ...]:
+        return tuple(self._existing(name) is not None for name in names)
 
-    def _prune(self, rows: sqlite3.Connection) -> None:
-        self._forget(rows, self._store.clock() - self._most_seconds)
+    def _existing(self, name: str) -> Path | None:
+        file = self._pictures / name
+        return file if file.is_file() else None
 
     def _forget(self, rows: sqlite3.Connection, before: float) -> None:
         """Forget the jobs that began before then, but none that still runs."""
@@ -201,28 +223,8 @@ def _packed(workflow: Any) -> tuple[str, bytes] | None:
     return hashlib.sha256(content).hexdigest(), zlib.compress(content, _QUICK)
 
 
-def _note_pictures(rows: sqlite3.Connection, job: str, requests: Iterable[str]) -> None:
-    found = [
-        (request, row["place"])
-        for request in requests
-        for row in rows.execute(
-            "SELECT place FROM pictures WHERE request = ? AND file IS NOT NULL ORDER BY place",
-            (request,),
-        )
-    ]
-    rows.executemany(
-        "INSERT OR REPLACE INTO job_pictures VALUES (?, ?, ?, ?)",
-        [(job, place, *item) for place, item in enumerate(found)],
-    )
-
-
-def _pictures_of(rows: sqlite3.Connection, job: str) -> list[sqlite3.Row]:
-    return rows.execute(
-        "SELECT job_pictures.place AS place, pictures.file AS file FROM job_pictures LEFT JOIN"
-        " pictures ON pictures.request = job_pictures.request"
-        " AND pictures.place = job_pictures.request_place WHERE job = ? ORDER BY 1",
-        (job,),
-    ).fetchall()
+def _names(row: sqlite3.Row) -> list[str]:
+    return str(row["pictures"]).splitlines()
 
 
 def _drop_unused_workflows(rows: sqlite3.Connection) -> None:

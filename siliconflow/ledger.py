@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from . import files
+from .schema import REQUESTS
 from .store import Store, errors
 
 URL_SECONDS = 3600
@@ -111,7 +112,9 @@ class Ledger:
         """Touch nothing yet: the files are made when the first request is recorded."""
         self.most_bytes = most_bytes
         self.most_seconds = most_seconds
-        self.records = Store(directory / _FOLDER, fill=self._rebuild, clock=clock)
+        self.records = Store(
+            directory / _FOLDER, "ledger", REQUESTS, fill=self._rebuild, clock=clock
+        )
         self._clock = clock
         self._swept = False
 
@@ -217,9 +220,14 @@ class Ledger:
             names = _forget(rows, [row["id"] for row in found if not self._is_on_its_way(row)])
         self._unlink(names)
 
+    def files_of(self, request: str) -> list[str]:
+        """Name the stored pictures of a request in their order, as they lie below `pictures`."""
+        with self.records.read() as rows:
+            return _files_of(rows, request)
+
     def totals(self) -> Totals:
         """Count what is stored, and what waits to be."""
-        with self.records.change(durable=False) as rows:
+        with self.records.read() as rows:
             requests = rows.execute(
                 "SELECT COUNT(*) FROM requests WHERE state IN ('answered', 'stored')"
             ).fetchone()[0]
@@ -364,5 +372,5 @@ def _forget(rows: sqlite3.Connection, requests: Sequence[str]) -> list[str]:
 
 
 def _files_of(rows: sqlite3.Connection, request: str) -> list[str]:
-    found = rows.execute("SELECT file FROM pictures WHERE request = ?", (request,))
+    found = rows.execute("SELECT file FROM pictures WHERE request = ? ORDER BY place", (request,))
     return [row["file"] for row in found if row["file"]]

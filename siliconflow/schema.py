@@ -1,4 +1,4 @@
-"""The tables of the ledger. Each is made where it is missing: an older ledger gets the new ones."""
+"""The tables of the ledger and of the history. Each is made where it is missing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS pictures (
     PRIMARY KEY (request, place)
 );
 """
-JOBS = """
+HISTORY = """
 CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY,
     owner TEXT NOT NULL,
@@ -42,19 +42,12 @@ CREATE TABLE IF NOT EXISTS jobs (
     trace_id TEXT NOT NULL DEFAULT '',
     origins TEXT NOT NULL DEFAULT '',
     reason_en TEXT,
-    reason_zh TEXT
+    reason_zh TEXT,
+    pictures TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS by_time ON jobs (began_at);
-CREATE TABLE IF NOT EXISTS job_pictures (
-    job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
-    place INTEGER NOT NULL,
-    request TEXT NOT NULL,
-    request_place INTEGER NOT NULL,
-    PRIMARY KEY (job, place)
-);
 CREATE TABLE IF NOT EXISTS workflows (
     hash TEXT PRIMARY KEY,
     content BLOB NOT NULL
 );
 """
-SCHEMA = REQUESTS + JOBS

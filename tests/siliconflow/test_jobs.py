@@ -1,17 +1,18 @@
-"""What is kept of each job, and that a ledger of an earlier version gets it too."""
+"""What is kept of each job, for how long, and that nothing paid depends on it."""
 
 from __future__ import annotations
 
 import json
 import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from comfyui_siliconflow.siliconflow import jobs as jobs_module
-from comfyui_siliconflow.siliconflow import schema
 from comfyui_siliconflow.siliconflow.jobs import JobRecord, Jobs
 from comfyui_siliconflow.siliconflow.ledger import Facts, Ledger
 from comfyui_siliconflow.siliconflow.store import LedgerError
@@ -20,17 +21,6 @@ from comfyui_siliconflow.siliconflow.texts import Text
 NAME = "a" * 64
 DAY = 86400.0
 PNG = b"\x89PNG the picture"
-FIRST_TABLES = """
-CREATE TABLE requests (id TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, model TEXT NOT NULL,
-    state TEXT NOT NULL, owner TEXT NOT NULL, sent_at REAL NOT NULL, answered_at REAL,
-    trace_id TEXT NOT NULL DEFAULT '', seed INTEGER, inference REAL,
-    seconds REAL NOT NULL DEFAULT 0);
-CREATE INDEX by_fingerprint ON requests (fingerprint);
-CREATE TABLE pictures (request TEXT NOT NULL REFERENCES requests (id) ON DELETE CASCADE,
-    place INTEGER NOT NULL, url TEXT, file TEXT, bytes INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (request, place));
-"""
-"""The tables of the first version, word for word as SQLite keeps them apart from line breaks."""
 
 
 class Clock:
@@ -65,17 +55,41 @@ def book(open_ledger: Callable[[], Ledger]) -> Ledger:
 
 
 @pytest.fixture
-def jobs(book: Ledger) -> Jobs:
-    return jobs_of(book)
+def open_jobs(book: Ledger, clock: Clock) -> Iterator[Callable[[], Jobs]]:
+    """Open the jobs of one folder, as often as a test likes: each time is a new process's."""
+    opened: list[Jobs] = []
+
+    def make() -> Jobs:
+        folder = book.records.folder
+        known = {"most_seconds": 30 * DAY, "clock": clock}
+        opened.append(Jobs(folder, book.pictures, book.files_of, **known))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield make
+    for jobs in opened:
+        jobs.close()
 
 
-def jobs_of(book: Ledger) -> Jobs:
-    return Jobs(book.records, book.pictures, 30 * DAY)
+@pytest.fixture
+def jobs(open_jobs: Callable[[], Jobs]) -> Jobs:
+    return open_jobs()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "siliconflow-ledger" / "history.sqlite3"
 
 
 def job(name: str = "1", at: float = 1_000_000.0, **known: object) -> JobRecord:
     values = {"model": "m", "prompt": "p", "task": "t", "node_type": "n", "node_id": "7", **known}
     return JobRecord(id=name, began_at=at, **values)  # type: ignore[arg-type]
+
+
+def rows_of(file: Path, question: str) -> list[Any]:
+    rows = sqlite3.connect(file)
+    found = rows.execute(question).fetchall()
+    rows.close()
+    return found
 
 
 def paid(book: Ledger, name: str = NAME, pictures: int = 1) -> str:
@@ -89,13 +103,12 @@ def paid(book: Ledger, name: str = NAME, pictures: int = 1) -> str:
     return entry.id
 
 
-def test_a_job_is_kept_as_it_ended(book: Ledger, open_ledger: Callable[[], Ledger]) -> None:
-    jobs = jobs_of(book)
+def test_a_job_is_kept_as_it_ended(jobs: Jobs, open_jobs: Callable[[], Jobs]) -> None:
     jobs.begin([job()], {"nodes": []})
     reason = Text("why", "原因")
     ended = job(state="failed", seconds=2.5, trace_id="t-9", origins=("paid",), reason=reason)
     jobs.end(ended, [])
-    [found] = jobs_of(open_ledger()).since(0)
+    [found] = open_jobs().since(0)
     assert found.reason == reason
     assert (found.state, found.seconds, found.trace_id) == ("failed", 2.5, "t-9")
     assert (found.origins, found.node_id, found.has_workflow) == (("paid",), "7", True)
@@ -122,7 +135,7 @@ def test_a_picture_that_was_cleared_is_still_counted(book: Ledger, jobs: Jobs) -
 
 
 def test_the_newest_jobs_come_first_and_old_ones_are_forgotten(
-    clock: Clock, jobs: Jobs, book: Ledger
+    clock: Clock, jobs: Jobs, file: Path
 ) -> None:
     for at, name in enumerate("abc"):
         jobs.begin([job(name, clock.now + at)], {"note": name})
@@ -134,16 +147,15 @@ def test_the_newest_jobs_come_first_and_old_ones_are_forgotten(
     jobs.end(job("d", state="done"), [])
     assert [found.id for found in jobs.since(0)] == ["d", "c"]
     assert jobs.workflow("c") is not None
-    with book.records.change() as rows:
-        assert rows.execute("SELECT COUNT(*) FROM workflows").fetchone()[0] == 1
+    assert len(rows_of(file, "SELECT * FROM workflows")) == 1
 
 
 def test_a_job_that_runs_is_not_forgotten_however_long_it_takes(
-    clock: Clock, jobs: Jobs, open_ledger: Callable[[], Ledger]
+    clock: Clock, jobs: Jobs, open_jobs: Callable[[], Jobs]
 ) -> None:
-    other = open_ledger()
+    other = open_jobs()
     jobs.begin([job("ours")])
-    jobs_of(other).begin([job("theirs")])
+    other.begin([job("theirs")])
     clock.now += 31 * DAY
     jobs.begin([job("new", clock.now)])
     jobs.end(job("new", clock.now, state="done"), [])
@@ -153,14 +165,12 @@ def test_a_job_that_runs_is_not_forgotten_however_long_it_takes(
     assert {found.id for found in jobs.since(0)} == {"new"}
 
 
-def test_a_workflow_is_kept_once_however_many_jobs_it_made(jobs: Jobs, tmp_path: Path) -> None:
+def test_a_workflow_is_kept_once_however_many_jobs_it_made(jobs: Jobs, file: Path) -> None:
     workflow = {"nodes": [{"id": n, "type": "Any", "note": "猫"} for n in range(500)]}
     for name in "abc":
         jobs.begin([job(name)], workflow)
     assert json.loads(jobs.workflow("b") or b"") == workflow
-    with sqlite3.connect(tmp_path / "siliconflow-ledger" / "ledger.sqlite3") as rows:
-        [(content,)] = rows.execute("SELECT content FROM workflows").fetchall()
-    rows.close()
+    [(content,)] = rows_of(file, "SELECT content FROM workflows")
     assert len(content) < len(json.dumps(workflow)) / 5
 
 
@@ -183,13 +193,13 @@ def test_a_workflow_that_carries_pictures_is_not_kept(
 
 
 def test_a_job_whose_process_died_is_told_as_failed(
-    jobs: Jobs, open_ledger: Callable[[], Ledger], book: Ledger
+    jobs: Jobs, open_jobs: Callable[[], Jobs]
 ) -> None:
     jobs.begin([job()])
     assert (jobs.since(0)[0].state, jobs.since(0)[0].is_ours) == ("running", True)
-    other = jobs_of(open_ledger())
+    other = open_jobs()
     assert (other.since(0)[0].state, other.since(0)[0].is_ours) == ("running", False)
-    book.close()
+    jobs.close()
     [found] = other.since(0)
     assert found.state == "failed"
     assert found.reason is not None
@@ -197,12 +207,12 @@ def test_a_job_whose_process_died_is_told_as_failed(
 
 
 def test_clearing_forgets_what_ended_and_keeps_what_runs(
-    jobs: Jobs, open_ledger: Callable[[], Ledger]
+    jobs: Jobs, open_jobs: Callable[[], Jobs]
 ) -> None:
     jobs.begin([job("ended"), job("running")], {"note": "x"})
     jobs.end(job("ended", state="done"), [])
-    other = open_ledger()
-    jobs_of(other).begin([job("elsewhere")])
+    other = open_jobs()
+    other.begin([job("elsewhere")])
     jobs.clear()
     assert {found.id for found in jobs.since(0)} == {"running", "elsewhere"}
     assert jobs.workflow("running") is not None
@@ -211,48 +221,11 @@ def test_clearing_forgets_what_ended_and_keeps_what_runs(
     assert {found.id for found in jobs.since(0)} == {"running"}
 
 
-def test_a_ledger_of_the_first_version_opens_and_keeps_its_rows(
-    tmp_path: Path, open_ledger: Callable[[], Ledger], clock: Clock
-) -> None:
-    folder = tmp_path / "siliconflow-ledger"
-    (folder / "pictures" / "aa").mkdir(parents=True)
-    (folder / "pictures" / "aa" / "old.png").write_bytes(PNG)
-    with sqlite3.connect(folder / "ledger.sqlite3") as rows:
-        rows.executescript(FIRST_TABLES)
-        rows.execute(
-            "INSERT INTO requests VALUES ('r', ?, 'm', 'stored', '', ?, ?, 't', 1, 1.0, 2.0)",
-            (NAME, clock.now, clock.now),
-        )
-        rows.execute("INSERT INTO pictures VALUES ('r', 0, NULL, 'aa/old.png', 15)")
-    rows.close()
-    book = open_ledger()
-    entry = book.claim(NAME, "m")
-    assert (entry.state, entry.facts.trace_id) == ("stored", "t")
-    jobs = jobs_of(book)
-    assert jobs.since(0) == []
-    jobs.begin([job()])
-    assert jobs.end(job(state="reused"), [entry.id]).pictures == (True,)
-
-
-def test_the_first_version_s_tables_are_still_what_the_ledger_reads() -> None:
-    """Else the test above would open a file that never was."""
-    kinds = [sqlite3.connect(":memory:") for _ in range(2)]
-    for rows, tables in zip(kinds, (FIRST_TABLES, schema.REQUESTS), strict=True):
-        rows.executescript(tables)
-    columns = [
-        [rows.execute(f"PRAGMA table_info({name})").fetchall() for name in ("requests", "pictures")]
-        for rows in kinds
-    ]
-    for rows in kinds:
-        rows.close()
-    assert columns[0] == columns[1]
-
-
 def test_jobs_wait_only_shortly_for_a_file_that_another_process_holds(
-    jobs: Jobs, tmp_path: Path
+    jobs: Jobs, file: Path
 ) -> None:
     jobs.begin([job("a")])
-    other = sqlite3.connect(tmp_path / "siliconflow-ledger" / "ledger.sqlite3")
+    other = sqlite3.connect(file)
     other.execute("BEGIN EXCLUSIVE")
     started = time.monotonic()
     with pytest.raises(LedgerError, match="locked"):
@@ -261,10 +234,88 @@ def test_jobs_wait_only_shortly_for_a_file_that_another_process_holds(
     other.close()
 
 
-def test_jobs_of_a_file_that_fails_raise_the_ledger_s_error(tmp_path: Path) -> None:
+def test_jobs_are_listed_while_another_process_writes(jobs: Jobs, file: Path) -> None:
+    jobs.begin([job("a")], {"note": "x"})
+    other = sqlite3.connect(file)
+    other.execute("BEGIN IMMEDIATE")
+    assert [found.id for found in jobs.since(0)] == ["a"]
+    assert jobs.workflow("a")
+    assert jobs.picture("a", 0) is None
+    other.close()
+
+
+def test_while_a_list_looks_for_its_pictures_others_may_write(
+    jobs: Jobs, book: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.begin([job("a")])
+    jobs.end(job("a", state="done"), [paid(book)])
+    meanwhile = threading.Thread(target=jobs.begin, args=([job("b")],), daemon=True)
+
+    def is_file(_: Path) -> bool:
+        meanwhile.start()
+        meanwhile.join(5)
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "is_file", is_file)
+        assert [found.pictures for found in jobs.since(0)] == [(True,)]
+    assert not meanwhile.is_alive()
+    assert [found.id for found in jobs.since(0) if not found.pictures] == ["b"]
+
+
+def test_a_job_ends_also_when_the_ledger_cannot_name_its_pictures(jobs: Jobs, book: Ledger) -> None:
+    jobs.begin([job()])
+    request = paid(book)
+    book.close()
+    file = book.records.folder / "ledger.sqlite3"
+    file.unlink()
+    file.mkdir()
+    assert jobs.end(job(state="done"), [request]).pictures == ()
+    assert jobs.since(0)[0].state == "done"
+
+
+def test_a_damaged_history_is_set_aside_and_the_ledger_stays(
+    open_jobs: Callable[[], Jobs], book: Ledger, file: Path
+) -> None:
+    paid(book)
+    file.write_bytes(b"no database" * 100)
+    jobs = open_jobs()
+    jobs.begin([job()])
+    assert [found.id for found in jobs.since(0)] == ["1"]
+    assert book.look(NAME)
+    assert [found.name.partition("-")[0] for found in file.parent.glob("*damaged*")] == [
+        "history.damaged"
+    ]
+
+
+def test_a_ledger_that_is_set_aside_takes_no_job_with_it(
+    jobs: Jobs, open_ledger: Callable[[], Ledger], book: Ledger
+) -> None:
+    jobs.begin([job()])
+    jobs.end(job(state="done"), [paid(book)])
+    book.close()
+    (book.records.folder / "ledger.sqlite3").write_bytes(b"no database" * 100)
+    assert open_ledger().look(NAME)
+    assert [(found.id, found.pictures) for found in jobs.since(0)] == [("1", (True,))]
+
+
+def test_what_was_cleared_is_in_no_file_any_more(jobs: Jobs, file: Path) -> None:
+    words = "a secret garden"
+    jobs.begin([job(prompt=words), job("2", prompt="a cat")])
+    jobs.end(job(state="done"), [])
+    assert held_by(file, words)
+    jobs.clear()
+    assert not held_by(file, words)
+    assert held_by(file, "a cat")
+
+
+def held_by(file: Path, words: str) -> bool:
+    return any(words.encode() in found.read_bytes() for found in file.parent.glob("history*"))
+
+
+def test_jobs_of_a_file_that_fails_raise_the_ledger_s_error(jobs: Jobs, tmp_path: Path) -> None:
     (tmp_path / "siliconflow-ledger").write_text("a file is where the folder should be")
-    book = Ledger(tmp_path)
     with pytest.raises(LedgerError):
-        jobs_of(book).begin([job()])
+        jobs.begin([job()])
     with pytest.raises(LedgerError):
-        jobs_of(book).since(0)
+        jobs.since(0)
