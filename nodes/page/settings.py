@@ -61,10 +61,10 @@ def change(asked: Asked) -> Json:
 
 
 def set_key(asked: Asked) -> Json:
-    """Keep a key in the settings file."""
+    """Keep a key in the settings file, with the site whose key it is: both, or neither."""
     _check_not_shared()
     _check_variable("api_key")
-    return _saved({"api_key": _key_of(asked.body)})
+    return _saved({"api_key": _key_of(asked.body), **_site_of(asked.body)})
 
 
 def delete_key(_asked: Asked) -> Json:
@@ -126,6 +126,15 @@ def _key_of(body: Mapping[str, Any]) -> str:
     return bare
 
 
+def _site_of(body: Mapping[str, Any]) -> Json:
+    """Give the site that comes with a key; the one that is decided elsewhere is not written."""
+    site = body.get("site")
+    if site is None or ("site" in _fixed() and site == current_settings().site):
+        return {}
+    _check_names({"site": site})
+    return {"site": site}
+
+
 def _saved(changes: Mapping[str, Any]) -> Json:
     settings = save(host.data_directory(), os.environ, changes)
     events.settings_changed()
@@ -161,7 +170,7 @@ def _shown(settings: Settings) -> Json:
         "base_url": settings.base_url,
         "fixed": _fixed(),
         "read_only": host.is_multi_user(),
-        "data_directory": str(host.data_directory()),
+        "data_directory": "" if host.is_multi_user() else str(host.data_directory()),
     }
 
 

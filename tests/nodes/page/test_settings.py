@@ -182,6 +182,25 @@ def test_a_key_is_set_used_and_deleted_and_never_told(
     assert "api_key" not in json.loads(file.read_text())
 
 
+def test_a_key_and_its_site_are_kept_in_one_step(page: Page, file: Path, sent: list[Event]) -> None:
+    assert page.post("/key", {"key": KEY, "site": "com"})["values"]["site"] == "com"
+    assert json.loads(file.read_text()) == {"api_key": KEY, "site": "com"}
+    assert len(sent) == 1
+    page.post("/key", {"key": "sk-another", "site": None})
+    assert json.loads(file.read_text()) == {"api_key": "sk-another", "site": "com"}
+
+
+def test_a_key_is_not_kept_when_its_site_cannot_be(
+    page: Page, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert page.refused("POST", "/key", {"key": KEY, "site": "us"})[1]["kind"] == "InvalidSettings"
+    monkeypatch.setenv("SILICONFLOW_BASE_URL", "https://api.siliconflow.com/v1")
+    assert page.refused("POST", "/key", {"key": KEY, "site": "cn"})[0] == 409
+    assert not file.exists()
+    page.post("/key", {"key": KEY, "site": "com"})
+    assert json.loads(file.read_text()) == {"api_key": KEY}
+
+
 def test_open_pages_are_told_of_a_change_and_of_nothing_else(page: Page, sent: list[Event]) -> None:
     page.post("/key", {"key": KEY})
     page.post("/settings", {"site": "com"})
@@ -263,8 +282,10 @@ def test_a_tested_key_can_go_to_no_address_of_the_page_s(
 def test_with_several_users_the_page_reads_and_changes_nothing(
     page: Page, file: Path, several_users: Callable[[], None], simulator: Simulator
 ) -> None:
+    assert page.get("/settings")["data_directory"] == str(file.parent)
     several_users()
-    assert page.get("/settings")["read_only"] is True
+    found = page.get("/settings")
+    assert (found["read_only"], found["data_directory"]) == (True, "")
     for method, path in (("POST", "/settings"), ("POST", "/key"), ("DELETE", "/key")):
         status, error = page.refused(method, path, {"key": KEY} if path == "/key" else {})
         assert (status, error["kind"]) == (403, "SharedServer")
