@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from ..siliconflow.errors import SiliconFlowError
 from ..siliconflow.texts import Text
 from . import page
 from .page import answers
 from .page.answers import Asked, File, Json
+from .same_site import check_host, check_origin
 from .threads import in_thread
 
 if TYPE_CHECKING:
@@ -35,10 +35,6 @@ _NEVER = {"Cache-Control": "no-store"}
 _NOT_JSON = Text("Content-Type must be application/json.", "Content-Type 必须是 application/json。")
 _NO_OBJECT = Text("The body must be a JSON object.", "请求内容必须是 JSON 对象。")
 _TOO_LARGE = Text("The body is larger than {most} bytes.", "请求内容超过 {most} 字节。")
-_OTHER_SITE = Text(
-    "The request comes from a page of another site. Nothing was changed.",
-    "请求来自其他网站的页面，未作任何修改。",
-)
 _UNFORESEEN = Text(
     "Something went wrong in the pack ({kind}). ComfyUI's console says where.",
     "扩展内部出错（{kind}），详情见 ComfyUI 控制台。",
@@ -124,29 +120,21 @@ def _file(file: File) -> web.Response:
 
 
 async def _read(request: web.Request) -> Asked:
+    host = request.headers.get("Host", "")
     body: Mapping[str, Any] = {}
+    check_host(host, _arrived_at(request))
     if request.method != "GET":
-        _check_origin(request.headers.get("Origin"), request.headers.get("Host", ""))
+        check_origin(request.headers.get("Origin"), host)
         if request.content_type != "application/json":
             raise answers.NotJson(_NOT_JSON)
         body = _object(await _content(request))
     return Asked(dict(request.match_info), dict(request.query), body)
 
 
-def _check_origin(origin: str | None, host: str) -> None:
-    """Refuse what a page of another site sends: a browser always says whose page it is.
-
-    A port that only one of the two names was left out by a browser or a proxy as the usual one.
-    """
-    if origin is None:
-        return
-    try:
-        theirs, ours = urlsplit(origin), urlsplit(f"//{host}")
-        ports = {theirs.port, ours.port} - {None}
-    except ValueError:
-        raise answers.OtherSite(_OTHER_SITE) from None
-    if not theirs.hostname or theirs.hostname != ours.hostname or len(ports) > 1:
-        raise answers.OtherSite(_OTHER_SITE)
+def _arrived_at(request: web.Request) -> str:
+    """Give the address of ours that was asked; who has hung up is held for this machine."""
+    name = request.get_extra_info("sockname")
+    return str(name[0]) if isinstance(name, tuple) else "127.0.0.1"
 
 
 async def _content(request: web.Request) -> bytes:

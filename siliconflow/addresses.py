@@ -15,7 +15,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 def is_loopback(host: str) -> bool:
     """Tell whether a host name or address is this machine itself."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        found = ipaddress.ip_address(host)
+        return (getattr(found, "ipv4_mapped", None) or found).is_loopback
     except ValueError:
         return host.lower() == "localhost"
 

@@ -105,7 +105,8 @@ INSIDE_NODES: dict[str, set[str]] = {
         *("asker", "host", "inputs", "offered", "prompt", "tasks", "threads", "siliconflow"),
     },
     "base": {"node"},
-    "routes": {"page", "siliconflow", "threads"},
+    "same_site": {"page", "siliconflow"},
+    "routes": {"page", "same_site", "siliconflow", "threads"},
 }
 FOR_THE_PAGE = {
     *("balance", "base", "current", "events", "history", "host", "inputs", "node", "offered"),

@@ -178,25 +178,33 @@ class Comfy:
         return self.end_of(self.queue(prompt, workflow))
 
     def listen(
-        self, prompt: Json, until: AbstractSet[str] = FINAL_MESSAGES, flags: Json | None = None
+        self,
+        prompt: Json,
+        until: AbstractSet[str] = FINAL_MESSAGES,
+        flags: Json | None = None,
+        queued_by: str = "listener",
     ) -> Heard:
         """Run a prompt and give all that was sent over the websocket until one of these.
 
-        `flags` is what the page can do, as it tells the server.
+        `flags` is what the page can do, as it tells the server. Another page than the one that
+        listens may have `queued_by` its name.
         """
-        return asyncio.run(asyncio.wait_for(self._listen(prompt, until, flags), RUN_SECONDS))
+        listening = self._listen(prompt, until, flags or {}, queued_by)
+        return asyncio.run(asyncio.wait_for(listening, RUN_SECONDS))
 
     def files(self) -> Iterator[Path]:
         """Give every file that it has written or was given, but not the pack's own."""
         for folder, _, names in os.walk(self.folder, followlinks=False):
             yield from (Path(folder) / name for name in names)
 
-    async def _listen(self, prompt: Json, until: AbstractSet[str], flags: Json | None) -> Heard:
+    async def _listen(
+        self, prompt: Json, until: AbstractSet[str], flags: Json, queued_by: str
+    ) -> Heard:
         heard = Heard()
         url = f"{self.address}/ws?clientId=listener"
         async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket_:
-            await socket_.send_json({"type": "feature_flags", "data": flags or {}})
-            body = {"prompt": prompt, "client_id": "listener"}
+            await socket_.send_json({"type": "feature_flags", "data": flags})
+            body = {"prompt": prompt, "client_id": queued_by}
             async with session.post(f"{self.address}/prompt", json=body) as answer:
                 answer.raise_for_status()
             async for message in socket_:

@@ -64,7 +64,8 @@ def shared(start: Callable[..., Comfy], running_service: Simulator) -> Comfy:
 @pytest.fixture(scope="module")
 def open_to_all(start: Callable[..., Comfy], running_service: Simulator) -> Comfy:
     """Give a ComfyUI that listens on every address; the last --listen counts."""
-    return start("--listen", "0.0.0.0", SILICONFLOW_API_KEY=running_service.key)  # noqa: S104
+    known = {"SILICONFLOW_API_KEY": running_service.key, "SILICONFLOW_HOSTS": "comfy.example"}
+    return start("--listen", "0.0.0.0", **known)  # noqa: S104
 
 
 def ask(comfy: Comfy, method: str, path: str, body: Json | None = None) -> Json:
@@ -215,6 +216,17 @@ def test_a_picture_of_a_job_goes_into_a_load_image_node(comfy: Comfy, drawing: D
 # Events
 
 
+def test_every_open_page_hears_of_a_run_whose_own_page_was_closed(
+    comfy: Comfy, service: Simulator, drawing: Drawing
+) -> None:
+    service.fail(403)
+    heard = comfy.listen(drawing(), until={"siliconflow.failed"}, queued_by="closed")
+    [failure] = heard.data("siliconflow.failed")
+    job = heard.data("siliconflow.jobs")[-1]["job"]
+    assert job["state"] == "failed"
+    assert job["trace_id"] == failure["trace_id"] == service.generations[-1].trace_id
+
+
 @pytest.mark.parametrize("flags", [{}, {"supports_preview_metadata": True}])
 def test_the_page_hears_of_its_job_its_balance_and_sees_its_pictures(
     comfy: Comfy, service: Simulator, drawing: Drawing, flags: Json
@@ -330,6 +342,8 @@ def test_an_open_server_answers_its_own_page_and_refuses_another_s(
     assert open_to_all.ask("POST", url, json={"reuse": True}, headers=other).status_code == 403
     moved = open_to_all.ask("POST", url, json={"base_url": "https://evil.example"}, headers=own)
     assert moved.json()["error"]["kind"] == "InvalidSettings"
+    rebound = {"Host": f"evil.example:{open_to_all.port}"}
+    assert open_to_all.ask("GET", url, headers=rebound).status_code == 403
     text = open_to_all.ask("GET", url, headers=own).text
     assert service.key not in text
     assert json.loads(text)["key"]["last4"] == service.key[-4:]

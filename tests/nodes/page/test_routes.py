@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from comfyui_siliconflow.nodes import routes
+from comfyui_siliconflow.nodes import routes, same_site
 from comfyui_siliconflow.nodes.page import catalogue
+from comfyui_siliconflow.nodes.page.answers import OtherSite
 from comfyui_siliconflow.tests.nodes.page.conftest import Page
 
 CHANGING = [
@@ -46,10 +47,69 @@ def test_a_change_asked_for_by_the_page_itself_is_done(page: Page) -> None:
     assert answer.json()["values"]["site"] == "com"
 
 
+READING = [
+    (route.method, route.path.format(id="a", place=0))
+    for route in routes.ROUTES
+    if route.method == "GET"
+]
+OWN_NAMES = ["127.0.0.1", "localhost", "localhost.", "[::1]", "192.168.1.5", "comfy.localhost"]
+
+
+@pytest.mark.parametrize(("method", "path"), [*READING, *CHANGING])
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil", ""])
+def test_a_name_that_another_site_may_have_is_refused_on_this_machine(
+    page: Page, method: str, path: str, host: str
+) -> None:
+    """Its owner could let it point here: its page would then pass for ComfyUI's own."""
+    host = host and f"{host}:{page.port}"
+    body = {} if method == "GET" else {"json": {}}
+    headers = {"Host": host, "Origin": f"http://{host}"}
+    answer = page.ask(method, path, headers=headers, **body)
+    assert answer.status_code == 403
+    assert answer.json()["error"]["kind"] == "OtherSite"
+    assert "SILICONFLOW_HOSTS" in answer.text or not host
+
+
+@pytest.mark.parametrize("host", [*OWN_NAMES, socket.gethostname()])
+def test_a_name_that_no_other_site_has_is_answered(page: Page, host: str) -> None:
+    own = f"{host}:{page.port}"
+    headers = {"Host": own, "Origin": f"http://{own}"}
+    assert page.ask("POST", "/settings", json={}, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("names", ["comfy.example", "other.example, Comfy.Example", "*"])
+def test_a_name_of_the_operator_s_proxy_is_answered(
+    page: Page, monkeypatch: pytest.MonkeyPatch, names: str
+) -> None:
+    monkeypatch.setenv("SILICONFLOW_HOSTS", names)
+    answer = page.ask("GET", "/settings", headers={"Host": "comfy.example"})
+    assert answer.status_code == 200
+
+
+def test_on_another_address_than_loopback_every_name_is_answered() -> None:
+    """There the names of a local network are in use, and ComfyUI is open to all anyway."""
+    same_site.check_host("nas.home:8188", "192.168.1.5")
+    for address in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
+        with pytest.raises(OtherSite):
+            same_site.check_host("nas.home:8188", address)
+
+
 @pytest.mark.parametrize("host", ["comfy.example", "comfy.example:443"])
-def test_a_proxy_may_leave_out_the_usual_port(page: Page, host: str) -> None:
+def test_a_proxy_may_leave_out_the_usual_port(
+    page: Page, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("SILICONFLOW_HOSTS", "comfy.example")
     headers = {"Origin": "https://comfy.example", "Host": host}
     assert page.ask("POST", "/settings", json={}, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://127.0.0.1", "https://127.0.0.1", "http://127.0.0.1:0", "app://127.0.0.1"]
+)
+def test_a_page_of_another_port_of_this_machine_changes_nothing(page: Page, origin: str) -> None:
+    answer = page.ask("POST", "/settings", json={"site": "com"}, headers={"Origin": origin})
+    assert answer.json()["error"]["kind"] == "OtherSite"
+    assert page.get("/settings")["values"]["site"] == "cn"
 
 
 @pytest.mark.parametrize(("method", "path"), CHANGING)
