@@ -17,9 +17,12 @@ from . import host
 
 def current_settings() -> Settings:
     """Read the settings as they are now, and show messages in the language they name."""
-    texts.use(host.language(""))
-    settings = settings_file.load(host.data_directory(), os.environ)
-    texts.use(host.language(settings.language))
+    language = ""
+    try:
+        settings = settings_file.load(host.data_directory(), os.environ)
+        language = settings.language
+    finally:  # what is wrong with the settings is said in ComfyUI's language
+        texts.use(host.language(language))
     return settings
 
 

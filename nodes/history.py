@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,15 +63,24 @@ class Shown:
         }
 
 
-def shown(record: JobRecord) -> Shown:
-    """Give a job as it is now: what is under way in this process is known better than written."""
+def shown(record: JobRecord, find: Callable[[str], JobRecord | None]) -> Shown:
+    """Give a job as it is now: what is under way in this process is known better than written.
+
+    One that has ended since it was read is read again, by `find`.
+    """
     with _LOCK:
-        found = _UNDER_WAY.get(record.id)
-    if found:
-        return _live(*found)
+        live = _UNDER_WAY.get(record.id)
+    if live:
+        return _live(*live)
+    if _seems_to_run(record):
+        record = find(record.id) or record
     # Under way no more although it is written so: its end could not be written.
-    lost = record.state == "running" and record.is_ours
-    return Shown(record, "cancelled" if lost else record.state, record.seconds)
+    state = "cancelled" if _seems_to_run(record) else record.state
+    return Shown(record, state, record.seconds)
+
+
+def _seems_to_run(record: JobRecord) -> bool:
+    return record.state == "running" and record.is_ours
 
 
 def under_way() -> list[Shown]:
@@ -99,13 +108,10 @@ class History:
     def begin(self, jobs: Sequence[Job]) -> None:
         """Record jobs that begin; blocks for the ledger."""
         records = [self._begun(job) for job in jobs]
+        _register(records, jobs)  # first: what is written as running and is not here is lost
         with contextlib.suppress(LedgerError):
             kept = self._jobs.begin(records, self._asker.workflow) is not None
-            records = [replace(record, has_workflow=kept) for record in records]
-        with _LOCK:
-            _UNDER_WAY.update(
-                {job.id: (record, job) for record, job in zip(records, jobs, strict=True)}
-            )
+            _register([replace(record, has_workflow=kept) for record in records], jobs)
 
     def look(self, jobs: Sequence[Job]) -> None:
         """Tell the page of every job that is in another state than when it was last told."""
@@ -168,6 +174,12 @@ class History:
             if last is None or _is_news(job, last):
                 self._told[job.record.id] = job
                 events.tell(self._asker, events.JOBS, {"job": job.as_json()})
+
+
+def _register(records: Sequence[JobRecord], jobs: Sequence[Job]) -> None:
+    pairs = zip(records, jobs, strict=True)
+    with _LOCK:
+        _UNDER_WAY.update({job.id: (record, job) for record, job in pairs})
 
 
 def _live(record: JobRecord, job: Job) -> Shown:

@@ -28,6 +28,10 @@ MOST_WORKFLOW_BYTES = 16 << 20
 MOST_WORKFLOWS_BYTES = 64 << 20
 """All that are kept together, packed; the oldest go first."""
 
+_WITH_WORKFLOW = (
+    "SELECT jobs.*, workflows.hash AS kept FROM jobs"
+    " LEFT JOIN workflows ON workflows.hash = jobs.workflow"
+)
 _QUICK = 1
 """How hard to pack: a request waits for it, and more effort brings little."""
 
@@ -116,13 +120,19 @@ class Jobs:
 
     def since(self, moment: float) -> list[JobRecord]:
         """Give the jobs that began since then, newest first: the newest `MOST_LISTED` of them."""
+        return self._select(
+            "WHERE began_at >= ? ORDER BY began_at DESC, jobs.rowid DESC LIMIT ?",
+            (moment, MOST_LISTED),
+        )
+
+    def find(self, job: str) -> JobRecord | None:
+        """Give one job, if it is kept."""
+        return next(iter(self._select("WHERE id = ?", (job,))), None)
+
+    def _select(self, which: str, values: Sequence[object]) -> list[JobRecord]:
+        """Read jobs in one question; their files are looked for when others may write again."""
         with self._store.read() as rows:
-            found = rows.execute(
-                "SELECT jobs.*, workflows.hash AS kept FROM jobs"
-                " LEFT JOIN workflows ON workflows.hash = jobs.workflow"
-                " WHERE began_at >= ? ORDER BY began_at DESC, jobs.rowid DESC LIMIT ?",
-                (moment, MOST_LISTED),
-            ).fetchall()
+            found = rows.execute(f"{_WITH_WORKFLOW} {which}", values).fetchall()
         return [self._record(row) for row in found]
 
     def picture(self, job: str, place: int) -> Path | None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ...siliconflow.errors import InvalidInput, InvalidSettings, RequestError, SiliconFlowError
-from ...siliconflow.texts import Text
 
 Json = dict[str, Any]
 
@@ -100,8 +99,3 @@ def told(error: SiliconFlowError) -> Json:
     trace_id = error.failure.trace_id if isinstance(error, RequestError) else ""
     said = {"message": str(error), "en": error.text.en, "zh": error.text.zh}
     return {"error": {"kind": type(error).__name__, **said, "trace_id": trace_id}}
-
-
-def both(text: Text) -> Json:
-    """Give a text as the page reads it."""
-    return {"en": text.en, "zh": text.zh}

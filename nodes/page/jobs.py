@@ -19,11 +19,11 @@ _NO_WORKFLOW = Text(
 
 
 def listed(asked: Asked) -> Json:
-    """Answer with the jobs since a time, newest first; without one, those of today."""
+    """Answer with the jobs since a time, or of today, and with all that is under way."""
     moment = _moment(asked.query.get("since"))
     with jobs_of_page() as jobs:
-        kept = [history.shown(record) for record in jobs.since(moment)]
-    # A ledger that failed when they began knows nothing of those that are under way.
+        kept = [history.shown(record, jobs.find) for record in jobs.since(moment)]
+    # Those that began earlier, or of which a file that failed knows nothing.
     known = {job.record.id for job in kept}
     unkept = [job for job in history.under_way() if job.record.id not in known]
     newest = sorted([*unkept, *kept], key=lambda job: -job.record.began_at)

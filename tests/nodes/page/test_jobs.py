@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS, host
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS, history, host
+from comfyui_siliconflow.siliconflow.jobs import Jobs
 from comfyui_siliconflow.simulator import Simulator
 from comfyui_siliconflow.tests.nodes.page.conftest import Json, Page
 from PIL import Image
@@ -192,6 +193,50 @@ def test_jobs_of_before_are_listed_when_they_are_asked_for(page: Page) -> None:
     assert page.get(f"/jobs?since={job['at'] + 1}")["jobs"] == []
     for since in ("yesterday", "nan", "1e999"):
         assert page.refused("GET", f"/jobs?since={since}")[0] == 400
+
+
+def test_what_is_under_way_is_listed_whenever_it_began(page: Page, simulator: Simulator) -> None:
+    simulator.latency = 0.5
+    with drawing():
+        wait_for(lambda: simulator.generations)
+        [job] = page.get(f"/jobs?since={time.time() + 60}")["jobs"]
+        assert job["state"] == "running"
+    assert page.get(f"/jobs?since={time.time() + 60}")["jobs"] == []
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_job_that_has_just_been_written_is_seen_waiting(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    begin = Jobs.begin
+
+    def begin_and_look(*given: Any) -> Any:
+        name = begin(*given)
+        seen.extend(job["state"] for job in listed(page))
+        return name
+
+    monkeypatch.setattr(Jobs, "begin", begin_and_look)
+    draw()
+    assert seen == ["waiting"]
+
+
+def test_a_job_that_ends_while_the_list_is_read_is_seen_as_it_ended(
+    page: Page, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator.latency = 0.7
+    since = Jobs.since
+
+    def read_slowly(*given: Any) -> Any:
+        found = since(*given)
+        assert [record.state for record in found] == ["running"]
+        wait_for(lambda: not history.under_way())
+        return found
+
+    with drawing():
+        wait_for(lambda: simulator.generations)
+        monkeypatch.setattr(Jobs, "since", read_slowly)
+        assert [job["state"] for job in listed(page)] == ["done"]
 
 
 @pytest.mark.usefixtures("simulator")

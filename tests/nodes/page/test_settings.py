@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from comfyui_siliconflow.nodes.current import current_settings
 from comfyui_siliconflow.nodes.page.settings import PAGE_S
-from comfyui_siliconflow.siliconflow.errors import GuardStopped
+from comfyui_siliconflow.siliconflow import texts
+from comfyui_siliconflow.siliconflow.errors import GuardStopped, InvalidSettings
 from comfyui_siliconflow.siliconflow.settings import BOUNDS, Settings
 from comfyui_siliconflow.simulator import Simulator
 from comfyui_siliconflow.tests.nodes.page.conftest import Event, Page
@@ -39,6 +41,19 @@ def test_a_new_setting_is_the_page_s_unless_the_operator_alone_may_set_it() -> N
     kept = {"api_key", "base_url", "connect_timeout", "read_timeout"}
     kept |= {"most_picture_mib", "most_megapixels"}
     assert {item.name for item in fields(Settings)} - set(PAGE_S) == kept
+
+
+@pytest.mark.parametrize(("value", "used"), [("zh", "zh"), ("fr", "en")])
+def test_the_language_is_chosen_once_and_never_another_meanwhile(
+    write_settings: Any, monkeypatch: pytest.MonkeyPatch, value: str, used: str
+) -> None:
+    """A run in another thread may be saying something at this moment."""
+    chosen: list[str] = []
+    write_settings(language=value)
+    monkeypatch.setattr(texts, "use", chosen.append)
+    with contextlib.suppress(InvalidSettings):
+        current_settings()
+    assert chosen == [used]
 
 
 def test_settings_are_written_beside_those_that_are_there(
