@@ -183,13 +183,14 @@ class Comfy:
         until: AbstractSet[str] = FINAL_MESSAGES,
         flags: Json | None = None,
         queued_by: str = "listener",
+        enough: Callable[[Heard], bool] = lambda _: True,
     ) -> Heard:
         """Run a prompt and give all that was sent over the websocket until one of these.
 
         `flags` is what the page can do, as it tells the server. Another page than the one that
-        listens may have `queued_by` its name.
+        listens may be the one that `queued_by` names. What is not `enough` is listened to further.
         """
-        listening = self._listen(prompt, until, flags or {}, queued_by)
+        listening = self._listen(prompt, until, flags or {}, queued_by, enough)
         return asyncio.run(asyncio.wait_for(listening, RUN_SECONDS))
 
     def files(self) -> Iterator[Path]:
@@ -198,7 +199,12 @@ class Comfy:
             yield from (Path(folder) / name for name in names)
 
     async def _listen(
-        self, prompt: Json, until: AbstractSet[str], flags: Json, queued_by: str
+        self,
+        prompt: Json,
+        until: AbstractSet[str],
+        flags: Json,
+        queued_by: str,
+        enough: Callable[[Heard], bool],
     ) -> Heard:
         heard = Heard()
         url = f"{self.address}/ws?clientId=listener"
@@ -208,7 +214,7 @@ class Comfy:
             async with session.post(f"{self.address}/prompt", json=body) as answer:
                 answer.raise_for_status()
             async for message in socket_:
-                if note(heard, message) in until:
+                if note(heard, message) in until and enough(heard):
                     break
         return heard
 
