@@ -62,7 +62,7 @@ def test_a_name_that_another_site_may_have_is_refused_on_this_machine(
 ) -> None:
     """Its owner could let it point here: its page would then pass for ComfyUI's own."""
     host = host and f"{host}:{page.port}"
-    body = {} if method == "GET" else {"json": {}}
+    body: dict[str, Any] = {} if method == "GET" else {"json": {}}
     headers = {"Host": host, "Origin": f"http://{host}"}
     answer = page.ask(method, path, headers=headers, **body)
     assert answer.status_code == 403
