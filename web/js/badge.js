@@ -3,6 +3,7 @@
 import { app } from "/scripts/app.js";
 import { getBalance, listen } from "./api.js";
 import { formatMoment, formatMoney } from "./logic/format.js";
+import { Living } from "./logic/living.js";
 import { JOBS_TAB, h, language, reason, run, symbolButton, t } from "./page.js";
 import { watch } from "./state.js";
 
@@ -12,8 +13,8 @@ let problem = "";
 let asked = false;
 /** Whether the top bar shows it. */
 let isShown = false;
-/** Lines above lists of jobs. */
-const lines = new Set();
+/** The amounts in lines above lists of jobs. */
+export const lines = new Living();
 
 /** A line with the balance and a button to ask for it. */
 export function balanceLine() {
@@ -25,9 +26,8 @@ export function balanceLine() {
     amount,
     symbolButton("refresh", t("balance.refresh"), ask),
   );
-  const line = { element, amount };
-  lines.add(line);
-  show(line);
+  lines.add(element, amount);
+  show(amount);
   watch(element, (known) => {
     element.hidden = !known?.key.is_set;
     if (known?.key.is_set && known.values.show_balance && !asked) ask();
@@ -35,7 +35,7 @@ export function balanceLine() {
   return element;
 }
 
-function show({ amount }) {
+function show(amount) {
   amount.textContent = balance ? formatMoney(balance.balance, balance.currency) : problem ? "—" : t("balance.unknown");
   amount.title = balance ? formatMoment(balance.at, language()) : problem;
 }
@@ -57,11 +57,7 @@ function hear(answer) {
 }
 
 function drawAll() {
-  for (const line of lines) {
-    if (line.element.isConnected || !line.seen) show(line);
-    else lines.delete(line);
-    line.seen ||= line.element.isConnected;
-  }
+  lines.forEach(show);
   drawButton();
 }
 

@@ -97,8 +97,9 @@ function render(container) {
   const root = h("section", { class: "sf-jobs" }, header, h("div", { class: "sf-jobs-body" }, list, rest), live);
   view = { root, summary, list, rest, live, cards: new Map(), shown: PAGE, focus: null, clock: null, later: null };
   container.replaceChildren(root);
-  watch(root, (known) => {
-    if (view) view.known = known;
+  view.unwatch = watch(root, (known) => {
+    if (view?.root !== root) return;
+    view.known = known;
     draw();
   });
   draw();
@@ -107,6 +108,7 @@ function render(container) {
 
 function destroy() {
   if (!view) return;
+  view.unwatch?.();
   clearInterval(view.clock);
   clearTimeout(view.later);
   view = null;

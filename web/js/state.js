@@ -1,10 +1,12 @@
 /** The pack's settings as the page last heard of them: one copy, read when somebody looks. */
 
 import { Refusal, getSettings, listen, setSettings } from "./api.js";
+import { Living } from "./logic/living.js";
 
 let latest = null;
 let reading = null;
-const watchers = new Set();
+/** Who wants to be told of every change. */
+export const watchers = new Living();
 
 /** The settings; asked for once, and again after somebody changed them. */
 export async function settings() {
@@ -18,25 +20,19 @@ export async function settings() {
 /** Takes an answer of a route as the newest truth and tells everybody on show. */
 export function accept(answer) {
   latest = answer;
-  for (const watcher of watchers) tell(watcher);
+  watchers.forEach((tell) => tell(latest));
   return answer;
 }
 
 /** Changes one or more settings; throws the server's refusal. */
 export const change = async (values) => accept(await setSettings(values));
 
-/** Calls back now and after every change, as long as the element is on the page. */
+/** Calls back now and after every change, as long as the element is on the page; gives what ends it before. */
 export function watch(element, callback) {
-  const watcher = { element, callback, seen: false };
-  watchers.add(watcher);
+  const end = watchers.add(element, callback);
   if (latest) queueMicrotask(() => latest && callback(latest));
   else settings().catch((error) => callback(null, error));
-}
-
-function tell(watcher) {
-  watcher.seen ||= watcher.element.isConnected;
-  if (watcher.seen && !watcher.element.isConnected) watchers.delete(watcher);
-  else watcher.callback(latest);
+  return end;
 }
 
 /** Other pages, and other programs, may change the settings too. Asked anew only if somebody looks. */

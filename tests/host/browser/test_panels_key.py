@@ -157,13 +157,14 @@ def test_a_setting_is_stored_by_the_pack_and_not_by_comfyui(
 def test_a_number_that_cannot_be_used_is_told_and_put_back(
     open_page: Callable[..., Page], keyless: Comfy, typed: str
 ) -> None:
+    before = keyless.get("/siliconflow/settings").json()["values"]["max_parallel"]
     page = open_page(on=keyless)
     open_settings(page)
     number = field(page, "max_parallel")
     number.fill(typed)
     number.press("Enter")
     row(page, "max_parallel").locator(".sf-is-problem").wait_for()
-    assert number.input_value() == "8"
+    assert number.input_value() == str(before)
     assert stored(keyless) == {}
 
 
@@ -174,6 +175,37 @@ def test_a_second_page_shows_what_the_first_one_changed(
     open_settings(second)
     save_key(first, running_service.key)
     row(second, "key").get_by_text("In use: …" + running_service.key[-4:]).wait_for()
+
+
+@pytest.mark.parametrize("look", ["classic"])
+def test_panels_that_were_closed_are_told_nothing_any_more(
+    open_page: Callable[..., Page], keyless: Comfy, look: str
+) -> None:
+    page = open_page(look, on=keyless)
+    counts = [told_elements(page) for _ in range(10) if open_and_close_panels(page) is None]
+    assert counts[-1] == counts[0] < 5, counts
+
+
+def open_and_close_panels(page: Page) -> None:
+    open_settings(page)
+    page.settle()
+    page.page.keyboard.press("Escape")
+    field(page, "key").wait_for(state="detached")
+    for _ in range(2):
+        page.command("SiliconFlow.ShowJobs")
+    page.page.locator(".sf-jobs").wait_for(state="detached")
+
+
+def told_elements(page: Page) -> int:
+    """Count what the panels' scripts hold of the page."""
+    count: int = page.js(
+        """async () => {
+            const { watchers } = await import('/extensions/comfyui_siliconflow/js/state.js');
+            const { lines } = await import('/extensions/comfyui_siliconflow/js/badge.js');
+            return watchers.size + lines.size;
+        }"""
+    )
+    return count
 
 
 def test_what_the_environment_decides_cannot_be_changed_here(
