@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { NOTHING, chargedKey, linesOf, remedy, withFailure, without } from "../../web/js/logic/failures.js";
+import { NOTHING, Told, chargedKey, isAbout, linesOf, remedy, withFailure, without } from "../../web/js/logic/failures.js";
 
 const failure = (kind, more = {}) => ({
   node: "1",
@@ -73,4 +73,42 @@ test("a message whose beginning is not the title is shown whole", () => {
     "width: too large",
   ]);
   assert.deepEqual(linesOf("Model: other", "", failure("Other", { model: "" })), ["Model: other"]);
+});
+
+const error = (node, type = "SiliconFlowTextToImage") => ({ node_id: node, node_type: type });
+
+test("what ComfyUI says of a node whose failure has a card is not said twice, once", () => {
+  const told = new Told();
+  told.add(failure("BadRequest", { node: 7 }));
+  assert.equal(told.takes(error("7")), true);
+  assert.equal(told.takes(error("7")), false);
+});
+
+test("of two of our nodes that fail ComfyUI names one: the other is not held against the next run", () => {
+  const told = new Told();
+  told.add(failure("BadRequest", { node: "1" }));
+  told.add(failure("BadRequest", { node: "2" }));
+  assert.equal(told.takes(error("1")), true);
+  told.forget();
+  assert.equal(told.takes(error("2")), false);
+});
+
+test("an error of somebody else's node is read, whatever its number", () => {
+  const told = new Told();
+  told.add(failure("BadRequest", { node: "3" }));
+  assert.equal(told.takes(error("3", "KSampler")), false);
+  assert.equal(told.takes({ node_id: "3" }), false);
+});
+
+test("a mistake of the pack keeps ComfyUI's own report", () => {
+  const told = new Told();
+  told.add(failure("Unforeseen", { node: "4" }));
+  assert.equal(told.takes(error("4")), false);
+});
+
+test("only a dialog that says this error is about it", () => {
+  const said = { exception_message: "Refused (HTTP 400)\nCorrect it." };
+  assert.equal(isAbout("Show report  Refused (HTTP 400) Correct it.", said), true);
+  assert.equal(isAbout("No such file: model.safetensors", said), false);
+  assert.equal(isAbout("anything", { exception_message: "" }), false);
 });

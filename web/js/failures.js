@@ -5,7 +5,7 @@ import { api } from "/scripts/api.js";
 import { listen } from "./api.js";
 import { showJobs } from "./jobs.js";
 import { openKeyDialog } from "./key_dialog.js";
-import { NOTHING, chargedKey, linesOf, remedy, withFailure, without } from "./logic/failures.js";
+import { NOTHING, Told, chargedKey, isAbout, linesOf, remedy, withFailure, without } from "./logic/failures.js";
 import { shortModel } from "./logic/format.js";
 import { button, copyButton, h, icon, openSettings, said, symbolButton, t } from "./page.js";
 
@@ -13,11 +13,11 @@ const HOST_DIALOG = '[aria-labelledby="global-execution-error"]';
 
 let state = NOTHING;
 let region = null;
-/** Nodes whose failure is told here, until ComfyUI has had its say about them. */
-const told = new Set();
+/** What ComfyUI need not say any more. */
+const told = new Told();
 
 function hear(failure) {
-  if (failure.kind !== "Unforeseen") told.add(String(failure.node));
+  told.add(failure);
   if (failure.kind === "MissingKey") return openKeyDialog("MissingKey");
   state = withFailure(state, failure, Date.now() / 1000);
   draw();
@@ -105,6 +105,7 @@ let wasIdle = true;
  * runs of one batch do not: nobody has read yet why the first of them failed.
  */
 function begin() {
+  told.forget();
   if (wasIdle && state !== NOTHING) {
     state = NOTHING;
     draw();
@@ -118,12 +119,15 @@ function hearQueue({ detail }) {
 
 /**
  * Older frontends open a dialog with the exception and its traceback. The card has said it already,
- * and better, so that dialog is closed: one failure, one message. A mistake of the pack itself
- * (Unforeseen) keeps it: whoever mends that wants the traceback.
+ * and better, so that dialog is closed: one failure, one message. Never one about anything else.
  */
 function hushHost({ detail }) {
-  if (!told.delete(String(detail.node_id))) return;
-  setTimeout(() => document.querySelector(`${HOST_DIALOG} .p-dialog-close-button`)?.click(), 0);
+  if (told.takes(detail)) setTimeout(() => closeDialogAbout(detail), 0);
+}
+
+function closeDialogAbout(error) {
+  const dialog = document.querySelector(HOST_DIALOG);
+  if (dialog && isAbout(dialog.textContent, error)) dialog.querySelector(".p-dialog-close-button")?.click();
 }
 
 app.registerExtension({

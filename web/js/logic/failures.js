@@ -62,3 +62,32 @@ function alike(a, b) {
 function heardTwice(known, failure, at) {
   return known.node === failure.node && known.trace_id === failure.trace_id && at - known.at < SAME_EVENT_SECONDS;
 }
+
+/**
+ * Which of ComfyUI's errors are told by a card already. ComfyUI names one node of a run that failed:
+ * what is left of the others must not outlive the run, or it would be taken for what a later run says.
+ */
+export class Told {
+  #nodes = new Set();
+
+  /** A card tells it. A mistake of the pack itself keeps ComfyUI's dialog: whoever mends that wants the traceback. */
+  add({ kind, node }) {
+    if (kind !== "Unforeseen") this.#nodes.add(String(node));
+  }
+
+  /** Another run begins. */
+  forget() {
+    this.#nodes.clear();
+  }
+
+  /** Whether a card has said what ComfyUI says now; once. */
+  takes({ node_id: node, node_type: type }) {
+    return String(type ?? "").startsWith("SiliconFlow") && this.#nodes.delete(String(node));
+  }
+}
+
+/** Whether a dialog's text is about this error of ComfyUI, and not about another one that nobody has read yet. */
+export function isAbout(text, { exception_message: message }) {
+  const [first] = String(message ?? "").trim().split("\n");
+  return first !== "" && text.includes(first.trim());
+}
