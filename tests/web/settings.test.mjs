@@ -8,8 +8,32 @@ test("a number is read as people type it", () => {
   assert.deepEqual(readNumber("0"), { value: 0 });
 });
 
+test("digits of a Chinese keyboard are digits", () => {
+  assert.deepEqual(readNumber("１２"), { value: 12 });
+  assert.deepEqual(readNumber("０．５"), { value: 0.5 });
+  assert.deepEqual(readNumber("０，５"), { value: 0.5 });
+});
+
+test("a number that is a thousand to some and one to others is not guessed at", () => {
+  for (const typed of ["1,000", "１，０００", "12,500", "1,000,000", "1,000.50", "1.000,50", "1 000", "1'000", "1.000.000"])
+    assert.deepEqual(readNumber(typed), { problem: "settings.ambiguous" }, typed);
+  for (const [typed, value] of [["0,125", 0.125], ["1000,5", 1000.5], ["1,25", 1.25], ["1234,567", 1234.567], ["1.125", 1.125]])
+    assert.deepEqual(readNumber(typed), { value }, typed);
+});
+
+test("the server's own bounds are kept, and told", () => {
+  const bounds = [0.1, 3650];
+  assert.deepEqual(readNumber("0.1", { bounds, aboveZero: true }), { value: 0.1 });
+  for (const typed of ["0.05", "0", "-3", "4000"])
+    assert.deepEqual(
+      readNumber(typed, { bounds, aboveZero: true }),
+      { problem: "settings.out_of_bounds", values: { least: 0.1, most: 3650 } },
+      typed,
+    );
+});
+
 test("what is no number, or not one of the right kind, is told", () => {
-  for (const typed of ["", "  ", "abc", "1e999", "NaN"])
+  for (const typed of ["", "  ", "abc", "1e999", "1e3", "NaN", "0x10", "0b1", "Infinity", "1.2.3", "--1", "."])
     assert.deepEqual(readNumber(typed), { problem: "settings.not_a_number" });
   assert.deepEqual(readNumber("1.5", { whole: true }), { problem: "settings.not_a_whole_number" });
   assert.deepEqual(readNumber("0", { aboveZero: true }), { problem: "settings.too_small" });

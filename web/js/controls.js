@@ -54,7 +54,7 @@ export function choiceFor(name, id, label) {
   });
 }
 
-/** A number with its unit. `rules` as readNumber takes them. */
+/** A number with its unit. `rules` as readNumber takes them; the server's own bounds come first. */
 export function numberFor(name, id, unit, rules) {
   const element = keepToItself(
     h("input", {
@@ -69,7 +69,7 @@ export function numberFor(name, id, unit, rules) {
   element.addEventListener("keydown", (event) => event.key === "Enter" && element.blur());
   return bound(name, element, {
     event: "change",
-    read: () => readNumber(element.value, rules),
+    read: (settings) => readNumber(element.value, { ...rules, bounds: settings?.bounds?.[name] }),
     show: (value, settings) => {
       element.value = String(value);
       unitElement.textContent = unit ? unit(settings) : "";
@@ -93,7 +93,7 @@ function bound(name, element, { event, read, show, beside }) {
     known = settings;
     if (name in settings.values) show(settings.values[name], settings);
   };
-  element.addEventListener(event, () => send(name, read(), below, () => refresh(known)));
+  element.addEventListener(event, () => send(name, read(known), below, () => refresh(known)));
   watch(root, refresh);
   return root;
 }
@@ -101,7 +101,7 @@ function bound(name, element, { event, read, show, beside }) {
 async function send(name, typed, below, putBack) {
   if (typed.problem) {
     putBack();
-    return below.say("problem", t(typed.problem));
+    return below.say("problem", t(typed.problem, typed.values));
   }
   try {
     await change({ [name]: typed.value });

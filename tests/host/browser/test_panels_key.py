@@ -153,7 +153,7 @@ def test_a_setting_is_stored_by_the_pack_and_not_by_comfyui(
     assert not [name for name in keyless.get("/settings").json() if "SiliconFlow" in name]
 
 
-@pytest.mark.parametrize("typed", ["0", "-1", "many", ""])
+@pytest.mark.parametrize("typed", ["0", "-1", "many", "", "0x10", "1,000"])
 def test_a_number_that_cannot_be_used_is_told_and_put_back(
     open_page: Callable[..., Page], keyless: Comfy, typed: str
 ) -> None:

@@ -1,13 +1,30 @@
 /** What may be typed into a setting. The server decides; this spares it the obvious. Does nothing on import. */
 
-/** Reads a number as typed: {value} or {problem: the key of a sentence}. */
-export function readNumber(typed, { whole = false, aboveZero = false } = {}) {
-  const text = String(typed).trim().replace(",", ".");
-  const value = Number(text);
-  if (!text || !Number.isFinite(value)) return { problem: "settings.not_a_number" };
+/** One comma or point, and digits of any width: "12", "0,5", "１２". No exponents, no hexadecimal. */
+const NUMBER = /^[+-]?(\d+([.,]\d*)?|[.,]\d+)$/;
+/** "1,000" is a thousand to some and one to others; "0,500" is the same to all. */
+const GROUPED = /^[+-]?[1-9]\d{0,2}([., '’\u00a0\u202f]\d{3})+([.,]\d+)?$/;
+const POINT_AND_THREE_DIGITS = /^[+-]?\d+\.\d{3}$/;
+
+/** Reads a number as typed: {value}, or {problem: the key of a sentence, values}. `bounds` is [least, most]. */
+export function readNumber(typed, { whole = false, aboveZero = false, bounds } = {}) {
+  const text = String(typed).normalize("NFKC").trim();
+  if (GROUPED.test(text) && !POINT_AND_THREE_DIGITS.test(text)) return { problem: "settings.ambiguous" };
+  const value = NUMBER.test(text) ? Number(text.replace(",", ".")) : NaN;
+  if (!Number.isFinite(value)) return { problem: "settings.not_a_number" };
   if (whole && !Number.isInteger(value)) return { problem: "settings.not_a_whole_number" };
+  return outOf(bounds, value) ?? tooSmall(value, aboveZero) ?? { value };
+}
+
+function outOf(bounds, value) {
+  if (!bounds) return null;
+  const [least, most] = bounds;
+  return value < least || value > most ? { problem: "settings.out_of_bounds", values: { least, most } } : null;
+}
+
+function tooSmall(value, aboveZero) {
   if (aboveZero && value <= 0) return { problem: "settings.too_small" };
-  return value < 0 ? { problem: "settings.negative" } : { value };
+  return value < 0 ? { problem: "settings.negative" } : null;
 }
 
 /** What keeps a setting from being changed here: {key, values} of a sentence, or null. */
