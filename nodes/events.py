@@ -31,7 +31,7 @@ _TITLES: tuple[tuple[type[SiliconFlowError], Text], ...] = (
     (MissingKey, Text("A SiliconFlow API key is needed", "需要 SiliconFlow API 密钥")),
     (InvalidSettings, Text("A setting cannot be used", "设置有误")),
     (InvalidInput, Text("An input cannot be sent as it is", "输入有误，未发送")),
-    (GuardStopped, Text("Stopped by your own limit", "已被您设置的限额拦下")),
+    (GuardStopped, Text("Stopped by your own limit", "已被你设置的限额拦下")),
     (PartialFailure, Text("Some pictures did not come", "部分图片没有生成")),
 )
 _ANY = Text("SiliconFlow failed", "SiliconFlow 运行失败")

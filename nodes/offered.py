@@ -32,7 +32,7 @@ _UNKNOWN = Text(
     '"{model}" is not in the list of models. Choose another model; or refresh the list in'
     " Settings > SiliconFlow, should your account have this one; or write its id into"
     " custom_model to use it all the same. Nothing was sent.",
-    "模型列表中没有“{model}”。请换一个模型；如果您的账户有这个模型，请在“设置 > SiliconFlow”中"
+    "模型列表中没有“{model}”。请换一个模型；如果你的账户有这个模型，请在“设置 > SiliconFlow”中"
     "刷新列表；也可以把它的 id 填入 custom_model 直接使用。请求没有发出。",
 )
 

@@ -71,3 +71,9 @@ test("arrow keys stop at the ends of the list, and other keys do nothing", () =>
   assert.equal(jobs.nextPlace("Enter", 0, 3), null);
   assert.equal(jobs.nextPlace("ArrowDown", -1, 0), null);
 });
+
+test("a job of yesterday is on the list, but none of today's", () => {
+  const noon = new Date(2026, 10, 20, 12).getTime() / 1000;
+  const list = [job("a", noon - 60), job("b", noon - 86400, { state: "done" })];
+  assert.deepEqual(jobs.counts(list, noon), { total: 2, today: 1, underWay: 1 });
+});

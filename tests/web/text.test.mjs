@@ -20,10 +20,10 @@ test("a sentence is filled in, and a value may hold braces itself", () => {
   assert.equal(sentence(texts, "en", "greeting", { name: "{x}" }), "Hello {x}, {missing}");
 });
 
-test("one picture is a picture, and two are pictures", () => {
-  assert.equal(sentence(TEXTS, "en", "stored.state", { n: 1, size: "2 MB" }), "1 picture, 2 MB");
-  assert.equal(sentence(TEXTS, "en", "stored.state", { n: 2, size: "2 MB" }), "2 pictures, 2 MB");
-  assert.equal(sentence(TEXTS, "zh", "stored.state", { n: 1, size: "2 MB" }), "1 张图片，2 MB");
+test("one result is a result, and two are results", () => {
+  assert.equal(sentence(TEXTS, "en", "stored.state", { n: 1, size: "2 MB" }), "1 result, 2 MB");
+  assert.equal(sentence(TEXTS, "en", "stored.state", { n: 2, size: "2 MB" }), "2 results, 2 MB");
+  assert.equal(sentence(TEXTS, "zh", "stored.state", { n: 1, size: "2 MB" }), "1 个结果，2 MB");
 });
 
 test("a key that nobody wrote a sentence for is shown as itself", () => {

@@ -27,7 +27,8 @@ async function ask(method, path, content) {
 
 export const getSettings = () => ask("GET", "settings");
 export const setSettings = (values) => ask("POST", "settings", values);
-export const setKey = (key) => ask("POST", "key", { key });
+/** With a site, key and site are stored in one step: both or neither. */
+export const setKey = (key, site) => ask("POST", "key", site ? { key, site } : { key });
 export const deleteKey = () => ask("DELETE", "key", {});
 /** Without arguments: the key that is stored. */
 export const testKey = (key, site) => ask("POST", "key/test", key ? { key, site } : {});

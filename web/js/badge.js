@@ -1,4 +1,4 @@
-/** The balance: in the top bar where the frontend has a place for it, and above the list of jobs. */
+/** The balance: in the top bar where the frontend has a place for it, and above the list of jobs; or nowhere. */
 
 import { app } from "/scripts/app.js";
 import { getBalance, listen } from "./api.js";
@@ -29,8 +29,8 @@ export function balanceLine() {
   lines.add(element, amount);
   show(amount);
   watch(element, (known) => {
-    element.hidden = !known?.key.is_set;
-    if (known?.key.is_set && known.values.show_balance && !asked) ask();
+    element.hidden = !known?.key.is_set || !known.values.show_balance;
+    if (!element.hidden && !asked) ask();
   });
   return element;
 }
@@ -63,9 +63,7 @@ function drawAll() {
 
 function drawButton(isOn = isShown) {
   isShown = isOn;
-  const held = kept();
-  if (!held) return;
-  held.badge =
+  kept().badge =
     isOn && balance
       ? {
           label: formatMoney(balance.balance, balance.currency),
@@ -74,20 +72,27 @@ function drawButton(isOn = isShown) {
       : null;
 }
 
-/** What our own sidebar tab holds: the frontend watches tabs, but not the buttons of the top bar. */
-const kept = () => app.extensionManager?.getSidebarTabs?.().find((tab) => tab.id === JOBS_TAB)?.siliconflow;
+/**
+ * What our own sidebar tab holds: the frontend watches tabs, but not the buttons of the top bar. One
+ * that copied or froze the tab gets a button that it draws anew only when it likes.
+ */
+const kept = () => {
+  const held = app.extensionManager?.getSidebarTabs?.().find((tab) => tab.id === JOBS_TAB)?.siliconflow;
+  return held && !Object.isFrozen(held) ? held : unwatched;
+};
+const unwatched = { badge: null };
 
 /** Read whenever the frontend draws it, and drawn anew because what it reads is watched. */
 const BUTTON = {
   icon: "sf-tab-icon",
   get label() {
-    return kept()?.badge?.label;
+    return kept().badge?.label;
   },
   get tooltip() {
-    return kept()?.badge?.tooltip;
+    return kept().badge?.tooltip;
   },
   get class() {
-    return kept()?.badge ? "sf-balance-button" : "sf-hidden";
+    return kept().badge ? "sf-balance-button" : "sf-hidden";
   },
   onClick: () => run("SiliconFlow.ShowJobs"),
 };

@@ -23,19 +23,29 @@ function hear(failure) {
   draw();
 }
 
+/** What stands in the region: the line below the cards, and the cards by what they show. */
+const more = h("div", { class: "sf-more" });
+let cards = new Map();
+
+/** Only what is new is put in: a reader for the blind reads that aloud, and nothing a second time. */
 function draw() {
-  region ??= document.body.appendChild(
-    h("div", { class: "sf-failures", role: "region", "aria-label": t("failure.region"), "aria-live": "assertive" }),
-  );
-  const more =
-    state.hidden > 0 &&
-    h(
-      "div",
-      { class: "sf-more" },
+  const before = cards;
+  cards = new Map(state.shown.map((failure) => [failure, before.get(failure) ?? card(failure)]));
+  for (const [failure, element] of before) if (!cards.has(failure)) element.remove();
+  [...cards.values()].forEach((element, at) => element.isConnected || region.insertBefore(element, region.children[at]));
+  more.hidden = !state.hidden;
+  if (state.hidden)
+    more.replaceChildren(
       h("span", {}, t("failure.more", { n: state.hidden })),
       button(t("failure.show_jobs"), showJobs, { kind: "text" }),
     );
-  region.replaceChildren(...state.shown.map(card), ...(more ? [more] : []));
+}
+
+/** There from the beginning, and empty: what is put into a region that just came is not read aloud. */
+function makeRegion() {
+  const name = { role: "region", "aria-label": t("failure.region") };
+  region = document.body.appendChild(h("div", { class: "sf-failures", ...name }, more));
+  draw();
 }
 
 function card(failure) {
@@ -43,7 +53,7 @@ function card(failure) {
   const title = said(failure.title, message.split("\n")[0]);
   return h(
     "article",
-    { class: "sf-failure", tabindex: "-1" },
+    { class: "sf-failure", tabindex: "-1", role: "alert" },
     h(
       "header",
       {},
@@ -71,7 +81,7 @@ function facts(failure) {
       "span",
       { class: "sf-trace" },
       h("code", { title: t("failure.trace") }, failure.trace_id),
-      copyButton(failure.trace_id),
+      copyButton(failure.trace_id, t("action.copy_trace")),
     );
   return h("div", { class: "sf-facts" }, charged, model, trace);
 }
@@ -133,6 +143,7 @@ function closeDialogAbout(error) {
 app.registerExtension({
   name: "SiliconFlow.Failures",
   setup() {
+    makeRegion();
     listen("failed", hear);
     api.addEventListener("execution_error", hushHost);
     api.addEventListener("execution_start", begin);

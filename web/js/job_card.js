@@ -3,7 +3,7 @@
 import { addressOf } from "./api.js";
 import { openWorkflowOf, putOnCanvas } from "./canvas.js";
 import { linesOf } from "./logic/failures.js";
-import { formatClock, formatSeconds, shortModel } from "./logic/format.js";
+import { formatMoment, formatSeconds, shortModel } from "./logic/format.js";
 import { isUnderWay, picturesHere, secondsOf, stateText } from "./logic/jobs.js";
 import { copyButton, h, icon, language, said, symbolButton, t } from "./page.js";
 
@@ -40,7 +40,7 @@ export function jobCard(job, now, before) {
         "div",
         { class: "sf-job-head" },
         h("strong", { title: job.model }, shortModel(job.model)),
-        h("span", { class: "sf-muted" }, formatClock(job.at, spoken)),
+        h("span", { class: "sf-muted" }, formatMoment(job.at, spoken, now())),
       ),
       h(
         "div",
@@ -129,7 +129,7 @@ function actions(job) {
     here.length && symbolButton("plus-circle", t("jobs.put"), () => putOnCanvas(job, here)),
     job.has_workflow && symbolButton("sitemap", t("jobs.workflow"), () => openWorkflowOf(job)),
     job.prompt && copyButton(job.prompt, t("jobs.copy_prompt")),
-    job.trace_id && copyButton(job.trace_id, t("action.copy"), "hashtag"),
+    job.trace_id && copyButton(job.trace_id, t("action.copy_trace"), "hashtag"),
   ].filter(Boolean);
   return buttons.length > 0 && h("div", { class: "sf-job-actions" }, buttons);
 }

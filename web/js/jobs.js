@@ -20,11 +20,14 @@ let jobs = [];
 let ahead = 0;
 let read = false;
 let problem = null;
+/** Several users, one ledger: there is nothing to show, and nothing went wrong. */
+let isShared = false;
 /** Ids that events brought while the list was asked for. */
 let loading = null;
 /** What is on show, or null while the tab is closed. */
 let view = null;
 
+const listed = () => (isShared ? [] : jobs);
 const now = () => Date.now() / 1000 + ahead;
 
 /** Shows the tab; does nothing if it is on show. */
@@ -38,12 +41,9 @@ async function load() {
   const arrived = new Set();
   loading = arrived;
   try {
-    const { read_only: isShared } = await settings();
-    if (isShared) return shared();
-    const answer = await getJobs();
-    ahead = answer.now - Date.now() / 1000;
-    jobs = withAnswer(jobs, answer.jobs, arrived);
-    [read, problem] = [true, null];
+    isShared = (await settings()).read_only;
+    if (!isShared) take(await getJobs(), arrived);
+    problem = null;
   } catch (error) {
     problem = error;
   }
@@ -52,11 +52,17 @@ async function load() {
   draw();
 }
 
+function take(answer, arrived) {
+  ahead = answer.now - Date.now() / 1000;
+  jobs = withAnswer(jobs, answer.jobs, arrived);
+  read = true;
+}
+
 function hear({ job }) {
   loading?.add(job.id);
   const before = jobs.find((each) => each.id === job.id);
   jobs = withJob(jobs, job);
-  if (view && before?.state !== job.state) announce(job);
+  if (view && !isShared && before?.state !== job.state) announce(job);
   showCount();
   drawSoon();
 }
@@ -64,18 +70,13 @@ function hear({ job }) {
 /** The number of jobs under way, on the icon of the tab. */
 function showCount() {
   const tab = app.extensionManager.getSidebarTabs?.().find((each) => each.id === JOBS_TAB);
-  const { underWay } = counts(jobs);
-  if (tab) tab.iconBadge = underWay ? String(underWay) : null;
+  const { underWay } = counts(jobs, now());
+  if (tab && !Object.isFrozen(tab)) tab.iconBadge = underWay ? String(underWay) : null;
 }
 
 function announce(job) {
   const [key, values] = stateText({ ...job, waits_until: null }, now());
   view.live.textContent = t("jobs.announce", { model: shortModel(job.model), state: t(key, values) });
-}
-
-/** Several users, one ledger: there is nothing to show, and nothing went wrong. */
-function shared() {
-  view?.rest.replaceChildren(h("div", { class: "sf-empty" }, icon("users"), h("p", {}, t("jobs.shared"))));
 }
 
 /** Many events in a moment become one drawing. */
@@ -100,6 +101,7 @@ function render(container) {
   view.unwatch = watch(root, (known) => {
     if (view?.root !== root) return;
     view.known = known;
+    if (known) isShared = known.read_only;
     draw();
   });
   draw();
@@ -118,11 +120,10 @@ function draw() {
   if (!view) return;
   clearTimeout(view.later);
   view.later = null;
-  const { total, underWay } = counts(jobs);
-  view.summary.textContent = total
-    ? [t("jobs.today", { n: total }), underWay && t("jobs.under_way", { n: underWay })].filter(Boolean).join(" · ")
-    : "";
-  drawCards(jobs.slice(0, view.shown));
+  const { total, today, underWay } = counts(listed(), now());
+  const said = [today && t("jobs.today", { n: today }), underWay && t("jobs.under_way", { n: underWay })];
+  view.summary.textContent = said.filter(Boolean).join(" · ");
+  drawCards(listed().slice(0, view.shown));
   drawRest(total);
   runClock();
 }
@@ -157,7 +158,14 @@ function arrange(list, elements) {
 function drawRest(total) {
   const left = total - view.shown;
   const more = left > 0 && button(t("jobs.more", { n: Math.min(left, PAGE) }), () => ((view.shown += PAGE), draw()));
-  view.rest.replaceChildren(...[problem ? failed() : !total && read && empty(), more].filter(Boolean));
+  view.rest.replaceChildren(...[instead(total), more].filter(Boolean));
+}
+
+/** What stands there when there are no jobs to show. */
+function instead(total) {
+  if (problem) return failed();
+  if (isShared) return h("div", { class: "sf-empty" }, icon("users"), h("p", {}, t("jobs.shared")));
+  return !total && read && empty();
 }
 
 function failed() {
@@ -188,7 +196,7 @@ function empty() {
 
 /** A clock runs only while something on show changes with the seconds. */
 function runClock() {
-  const wanted = needsClock(jobs.slice(0, view.shown));
+  const wanted = needsClock(listed().slice(0, view.shown));
   if (wanted && !view.clock) view.clock = setInterval(() => view.cards.forEach((card) => card.tick()), 1000);
   if (!wanted && view.clock) view.clock = clearInterval(view.clock) ?? null;
 }

@@ -3,10 +3,10 @@
 import { setKey, testKey } from "./api.js";
 import { note } from "./controls.js";
 import { openDialog } from "./dialog.js";
-import { keyField, problemOf } from "./key_field.js";
+import { keyField, problemOf, unencrypted } from "./key_field.js";
 import { formatMoney } from "./logic/format.js";
 import { KEY_PAGES, button, h, icon, link, run, t, trouble } from "./page.js";
-import { accept, change, settings } from "./state.js";
+import { accept, settings } from "./state.js";
 
 /** Refusals that say nothing about the key itself: it may be stored untested. */
 const UNTESTED = new Set([
@@ -93,10 +93,10 @@ function formOf(dialog, known, failed) {
   return { steps: stepsOf(site, field), field, result, footer: footer(cancel, anyway, save) };
 }
 
+/** In one step: a key without its site, or the other way round, would be worse than neither. */
 async function store(field, site) {
-  const known = await settings();
-  if (site.read() !== known.values.site) await change({ site: site.read() });
-  accept(await setKey(field.read()));
+  const { values } = await settings();
+  accept(await setKey(field.read(), site.read() === values.site ? undefined : site.read()));
   field.clear();
 }
 
@@ -107,7 +107,7 @@ function stepsOf(site, field) {
     { class: "sf-steps" },
     step(t("first.step_account"), site.element),
     step(t("first.step_make"), t("first.step_make_text"), h("br"), site.link),
-    step(t("first.step_paste"), field.element),
+    step(t("first.step_paste"), field.element, unencrypted()),
   );
 }
 

@@ -1,7 +1,7 @@
 /** A field to paste a key into. The key leaves it only towards the pack, and the field is emptied. */
 
 import { cleanKey } from "./logic/settings.js";
-import { h, keepToItself, reason, t } from "./page.js";
+import { h, icon, keepToItself, reason, t } from "./page.js";
 
 /** `onEnter` is called for the Enter key. */
 export function keyField({ onEnter, ...attributes }) {
@@ -25,3 +25,7 @@ export function keyField({ onEnter, ...attributes }) {
 export function problemOf(error) {
   return error.kind === "InvalidKey" ? t("key.refused") : reason(error);
 }
+
+/** A warning to stand beside the field where others on the way could read the key, else nothing. */
+export const unencrypted = () =>
+  !window.isSecureContext && h("p", { class: "sf-note sf-is-warning" }, icon("exclamation-triangle"), " ", t("key.unencrypted"));

@@ -88,7 +88,7 @@ export async function copy(text) {
 }
 
 /** A button that copies, and says so for a moment. */
-export function copyButton(text, label = t("action.copy"), symbolName = "copy") {
+export function copyButton(text, label, symbolName = "copy") {
   return symbolButton(symbolName, label, async (_, element) => {
     await copy(text);
     const symbol = element.firstElementChild;

@@ -4,7 +4,7 @@ import { app } from "/scripts/app.js";
 import * as catalogue from "./catalogue.js";
 import { clearStored, deleteKey, getStored, refreshModels, setKey, testKey } from "./api.js";
 import { choiceFor, note, numberFor, switchFor } from "./controls.js";
-import { keyField, problemOf } from "./key_field.js";
+import { keyField, problemOf, unencrypted } from "./key_field.js";
 import { formatBytes, formatMoment, formatMoney } from "./logic/format.js";
 import { modelCounts } from "./logic/settings.js";
 import { KEY_PAGES, button, confirmed, h, language, link, t, trouble, withElements } from "./page.js";
@@ -65,7 +65,7 @@ function definitions(known) {
 
 /** The key: write-only. What is shown of it is what the server tells, its last four characters. */
 function keyRow(id) {
-  const [state, result] = [note(), note()];
+  const [state, result, warning] = [note(), note(), unencrypted()];
   const field = keyField({ name: "key", "aria-labelledby": `${id}-label`, onEnter: () => save.click() });
   const save = button(t("action.save"), () => told(result, saveKey), { kind: "primary" });
   const test = button(t("action.test"), () => told(result, tryKey));
@@ -90,18 +90,20 @@ function keyRow(id) {
     "div",
     { class: "sf-control sf-wide" },
     h("div", { class: "sf-line" }, field.element, save),
+    warning,
     h("div", { class: "sf-line sf-between" }, state.element, h("span", { class: "sf-line" }, test, remove)),
     result.element,
   );
-  watch(root, (known, error) => showKey(known, error, { state, field, save, test, remove }));
+  watch(root, (known, error) => showKey(known, error, { state, field, save, test, remove, warning }));
   return root;
 }
 
-function showKey(known, error, { state, field, save, test, remove }) {
+function showKey(known, error, { state, field, save, test, remove, warning }) {
   if (error) return state.say("problem", trouble(error));
   const { key } = known;
   const decided = key.source === "environment";
   for (const element of [field.element, save]) element.disabled = known.read_only || decided;
+  if (warning) warning.hidden = field.element.disabled;
   remove.hidden = !key.is_set || decided || known.read_only;
   test.disabled = known.read_only && !key.is_set;
   state.say("hint", [keyState(known), keyOwner(known)].flat());

@@ -75,9 +75,13 @@ def open_page(comfy: Comfy, browser: Browser) -> Iterator[Callable[..., Page]]:
     pages: list[Page] = []
 
     def open_one(
-        look: str = "classic", language: str = "en", on: Comfy = comfy, scripts: bool = True
+        look: str = "classic",
+        language: str = "en",
+        on: Comfy = comfy,
+        scripts: bool = True,
+        user: str = "",
     ) -> Page:
-        pages.append(Page(browser, on, look, language, scripts))
+        pages.append(Page(browser, on, look, language, scripts, user))
         return pages[-1]
 
     yield open_one

@@ -56,17 +56,25 @@ class Page:
     """
 
     def __init__(
-        self, browser: Browser, comfy: Comfy, look: str, language: str, scripts: bool = True
+        self,
+        browser: Browser,
+        comfy: Comfy,
+        look: str,
+        language: str,
+        scripts: bool = True,
+        user: str = "",
     ) -> None:
         """Write the settings that make the look and the language, then open the page.
 
-        Without `scripts` the page does not get those of the pack.
+        Without `scripts` the page does not get those of the pack. `user` is the id of one of
+        several users (--multi-user).
         """
         self.comfy, self.look, self.language = comfy, look, language
         self.errors: list[str] = []
         self.console: list[str] = []
         look_of = {"Comfy.VueNodes.Enabled": look == "nodes2", "Comfy.Locale": language}
-        comfy.post("/settings", {**SETTINGS, **look_of})
+        who = {"Comfy-User": user} if user else {}
+        comfy.ask("POST", "/settings", json={**SETTINGS, **look_of}, headers=who)
         self._context = browser.new_context(viewport=SIZE, color_scheme="dark", locale="en-US")
         self._context.grant_permissions(["clipboard-read", "clipboard-write"])
         self._context.route("**/*", self._only_from_comfy)
@@ -75,6 +83,8 @@ class Page:
                 "**/extensions/comfyui_siliconflow/**/*.js",
                 lambda route: route.fulfill(body="", content_type="text/javascript"),
             )
+        if user:
+            self._context.add_init_script(f"localStorage.setItem('Comfy.userId', '{user}')")
         self.page = self._context.new_page()
         self.page.set_default_timeout(ACTION_MS)
         self.page.on("console", self._heard)

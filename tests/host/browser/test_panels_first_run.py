@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 from comfyui_siliconflow.simulator import Simulator
@@ -14,6 +15,9 @@ from comfyui_siliconflow.tests.host.browser.panels import (
     stored,
 )
 from comfyui_siliconflow.tests.host.comfy import Comfy
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Request
 
 FIELD = "#sf-dialog-key"
 WORDS = {
@@ -110,9 +114,18 @@ def test_the_other_site_has_its_own_page_for_keys(
     dialog.get_by_role("radio", name="International").check()
     assert dialog.get_by_role("link").inner_text() == "cloud.siliconflow.com/account/ak"
     page.page.locator(FIELD).fill(running_service.key)
+    changes: list[str] = []
+    page.page.on("request", lambda sent: note_change(sent, changes))
     page.page.locator(FIELD).press("Enter")
     dialog.get_by_text("The key works").wait_for()
     assert stored(keyless) == {"api_key": running_service.key, "site": "com"}
+    assert changes == ["/key/test", "/key"], "key and site are one step"
+
+
+def note_change(sent: Request, changes: list[str]) -> None:
+    """Note which route of the pack was asked to change something."""
+    if sent.method != "GET" and "/siliconflow/" in sent.url:
+        changes.append(sent.url.split("/siliconflow")[1])
 
 
 def test_keys_pressed_in_the_dialog_do_not_reach_the_canvas(

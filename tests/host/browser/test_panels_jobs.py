@@ -179,7 +179,7 @@ def test_what_is_stored_is_counted_and_cleared_when_the_user_agrees(
     clear = page.page.get_by_role("button", name="Clear…")
     clear.scroll_into_view_if_needed()
     row = page.page.locator(".sf-control").filter(has=clear)
-    row.get_by_text("picture").wait_for()
+    row.get_by_text("result").wait_for()
     clear.click()
     page.page.locator(".p-dialog, [role=dialog]").get_by_text("Delete", exact=True).last.click()
     row.get_by_text("Cleared.").wait_for()

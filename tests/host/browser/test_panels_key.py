@@ -208,6 +208,21 @@ def told_elements(page: Page) -> int:
     return count
 
 
+def test_a_page_over_a_network_without_encryption_warns_beside_the_field(
+    open_page: Callable[..., Page], keyless: Comfy
+) -> None:
+    page = open_page(on=keyless)
+    open_settings(page)
+    assert row(page, "key").get_by_text("not encrypted").count() == 0, "this page is on the machine"
+    page.page.add_init_script("Object.defineProperty(window, 'isSecureContext', { value: false })")
+    page.open()
+    open_settings(page)
+    row(page, "key").get_by_text("not encrypted").wait_for()
+    page.page.keyboard.press("Escape")
+    page.command("SiliconFlow.SetKey")
+    page.page.locator("dialog.sf-dialog").get_by_text("not encrypted").wait_for()
+
+
 def test_what_the_environment_decides_cannot_be_changed_here(
     open_page: Callable[..., Page], comfy: Comfy
 ) -> None:

@@ -39,11 +39,16 @@ export function formatClock(unix, language) {
   return new Date(unix * 1000).toLocaleTimeString(language === "zh" ? "zh-CN" : "en-GB", options);
 }
 
+/** Whether two moments are of one day, by the user's own clock. */
+export function isSameDay(...moments) {
+  const [one, other] = moments.map((unix) => new Date(unix * 1000).toDateString());
+  return one === other;
+}
+
 /** Unix seconds -> "14:05" today, else "20 Nov, 14:05". */
 export function formatMoment(unix, language, now = Date.now() / 1000) {
-  const [day, today] = [unix, now].map((at) => new Date(at * 1000).toDateString());
   const clock = formatClock(unix, language);
-  if (day === today) return clock;
+  if (isSameDay(unix, now)) return clock;
   const date = new Date(unix * 1000).toLocaleDateString(language === "zh" ? "zh-CN" : "en-GB", {
     day: "numeric",
     month: "short",

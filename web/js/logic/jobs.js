@@ -1,6 +1,6 @@
 /** The list of jobs: how events change it and what is shown of it. Does nothing on import. */
 
-import { formatCountdown } from "./format.js";
+import { formatCountdown, isSameDay } from "./format.js";
 
 const UNDER_WAY = new Set(["running", "waiting"]);
 const MOST = 500;
@@ -43,8 +43,10 @@ export function stateText(job, now) {
   return left ? ["state.waiting_for", { countdown: left }] : [`state.${job.state}`, {}];
 }
 
-export function counts(jobs) {
-  return { total: jobs.length, underWay: jobs.filter(isUnderWay).length };
+/** How many there are; a list that is open at midnight has some of yesterday. */
+export function counts(jobs, now) {
+  const today = jobs.filter((job) => isSameDay(job.at, now)).length;
+  return { total: jobs.length, today, underWay: jobs.filter(isUnderWay).length };
 }
 
 /** The pictures that can be put on the canvas. */
