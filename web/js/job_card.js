@@ -15,13 +15,19 @@ const SYMBOLS = {
   failed: "times-circle",
   cancelled: "ban",
 };
+/** What stands where pictures would, for a job that brings none or has none to show. */
 const PLACEHOLDERS = {
-  running: "image",
   waiting: "hourglass",
-  done: "image",
-  reused: "image",
   failed: "exclamation-triangle",
   cancelled: "ban",
+};
+/** By task: what the others of them bring. */
+const BRINGS = {
+  "chat": "comment",
+  "text-to-speech": "volume-up",
+  "speech-to-text": "microphone",
+  "embedding": "share-alt",
+  "rerank": "sort-amount-down",
 };
 
 /** A card for a job: {element, shows, tick, setReachable}. `now` gives the server's time. */
@@ -91,7 +97,7 @@ function setReachable(element, yes) {
 function gallery(job) {
   const pictures = job.pictures ?? [];
   const box = h("div", { class: "sf-gallery" });
-  if (!pictures.length) box.append(h("div", { class: "sf-thumb sf-thumb-none" }, icon(PLACEHOLDERS[job.state])));
+  if (!pictures.length) box.append(h("div", { class: "sf-thumb sf-thumb-none" }, icon(PLACEHOLDERS[job.state] ?? BRINGS[job.task] ?? "image")));
   else box.append(...pictures.map((picture) => thumbnail(job, picture)));
   return box;
 }

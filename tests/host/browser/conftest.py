@@ -81,7 +81,7 @@ def open_page(comfy: Comfy, browser: Browser) -> Iterator[Callable[..., Page]]:
         scripts: bool = True,
         user: str = "",
     ) -> Page:
-        pages.append(Page(browser, on, look, language, scripts, user))
+        pages.append(Page(browser, on, look, language, scripts=scripts, user=user))
         return pages[-1]
 
     yield open_one

@@ -61,6 +61,7 @@ class Page:
         comfy: Comfy,
         look: str,
         language: str,
+        *,
         scripts: bool = True,
         user: str = "",
     ) -> None:

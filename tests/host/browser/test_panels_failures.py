@@ -9,7 +9,12 @@ from comfyui_siliconflow.tests.host.browser.panels import draw
 
 CARD = ".sf-failure"
 HOST_DIALOG = '[aria-labelledby="global-execution-error"]'
-NEXT_SEED = "id => { app.graph.getNodeById(id).widgets.find(w => w.name === 'seed').value += 1 }"
+FAIL = """async model => {
+  const { api } = await import('/scripts/api.js');
+  const detail = { node: model, kind: 'BadRequest', model, charged: false, trace_id: model,
+    title: { en: 'Refused', zh: '' }, message: { en: 'Refused: bad size', zh: '' } };
+  api.dispatchEvent(new CustomEvent('siliconflow.failed', { detail }));
+}"""
 
 
 @pytest.fixture
@@ -79,6 +84,25 @@ def test_queueing_again_takes_the_old_cards_away(page: Page, service: Simulator)
     page.page.locator(CARD).wait_for()
     assert page.run().status == "success"
     assert page.page.locator(CARD).count() == 0
+
+
+@pytest.mark.parametrize("look", ["classic"])
+def test_only_what_is_new_is_put_before_a_reader_for_the_blind(page: Page) -> None:
+    region = page.page.get_by_role("region", name="SiliconFlow messages", include_hidden=True)
+    assert region.count() == 1, "a region that comes with its content is not read aloud"
+    assert region.inner_text().strip() == ""
+    for model in ("first", "second"):
+        page.js(FAIL, model)
+        page.page.get_by_role("alert").filter(has_text=model).wait_for()
+        page.js("() => document.querySelectorAll('.sf-failure').forEach(c => { c.isOld = true })")
+    page.js(FAIL, "third")
+    assert page.js("() => [...document.querySelectorAll('.sf-failure')].map(c => !!c.isOld)") == [
+        False,
+        True,
+        True,
+    ]
+    page.page.locator(CARD).get_by_role("button", name="Close").nth(1).click()
+    assert page.page.locator(CARD).count() == 2
 
 
 @pytest.mark.parametrize("look", ["classic"])

@@ -1,0 +1,68 @@
+"""Jobs that bring words and speech, and no pictures: on the list, and when they fail."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.tests.host.browser.page import Page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator
+
+NODES = {
+    "SiliconFlowChat": ("prompt", 0),
+    "SiliconFlowTextToSpeech": ("input", 0),
+}
+"""By node: which widget says what is asked, and which output is shown."""
+
+
+def ask(page: Page, node_type: str, words: str) -> None:
+    """Put a node on the canvas that says these words."""
+    node, preview = page.add(node_type), page.add(PREVIEWS[node_type], (900, 200))
+    name, output = NODES[node_type]
+    page.link(node, output, preview, INPUTS[PREVIEWS[node_type]])
+    page.change(node, name, words)
+
+
+PREVIEWS = {"SiliconFlowChat": "PreviewAny", "SiliconFlowTextToSpeech": "PreviewAudio"}
+INPUTS = {"PreviewAny": "source", "PreviewAudio": "audio"}
+
+
+def card(page: Page, words: str, state: str) -> Locator:
+    """Show the list and wait for the job with these words to be in a state."""
+    page.command("SiliconFlow.ShowJobs")
+    found = page.page.locator(f".sf-job-{state}", has_text=words).first
+    found.wait_for(timeout=30_000)
+    return found
+
+
+@pytest.mark.parametrize("node_type", NODES)
+@pytest.mark.parametrize("look", ["classic"])
+def test_what_is_no_picture_is_not_offered_to_the_canvas(
+    page: Page, node_type: str, service: Simulator
+) -> None:
+    words = f"Say it {secrets.token_hex(4)}"
+    ask(page, node_type, words)
+    assert page.run().status == "success", service.base_url
+    done = card(page, words, "done")
+    assert done.locator("img").count() == 0
+    assert done.get_by_role("button", name="Put").count() == 0
+    assert done.get_by_role("button", name="Open workflow").count() == 1
+    assert done.locator(".sf-thumb .pi-image").count() == 0, "the sign of a picture that is gone"
+
+
+@pytest.mark.parametrize("node_type", NODES)
+@pytest.mark.parametrize("look", ["classic"])
+def test_a_failure_is_told_as_one_of_a_picture_is(
+    page: Page, node_type: str, service: Simulator
+) -> None:
+    ask(page, node_type, f"Say it {secrets.token_hex(4)}")
+    service.fail(400)
+    assert page.run().status == "error"
+    told = page.page.locator(".sf-failure")
+    told.wait_for()
+    assert "Not charged" in told.inner_text()
+    assert "picture" not in told.inner_text()
