@@ -168,6 +168,24 @@ def test_a_number_that_cannot_be_used_is_told_and_put_back(
     assert stored(keyless) == {}
 
 
+def test_the_bounds_of_a_number_are_told_before_the_server_refuses_it(
+    open_page: Callable[..., Page], keyless: Comfy
+) -> None:
+    known = keyless.get("/siliconflow/settings").json()
+    least, most = known["bounds"]["ledger_days"]
+    page = open_page(on=keyless)
+    open_settings(page)
+    refused: list[str] = []
+    page.page.on("request", lambda sent: refused.append(sent.method))
+    number = field(page, "ledger_days")
+    for typed in (str(most + 1), str(least / 2)):
+        number.fill(typed)
+        number.press("Enter")
+        row(page, "ledger_days").get_by_text(f"Must be from {least} to {most}").wait_for()
+        assert number.input_value() == str(known["values"]["ledger_days"]).removesuffix(".0")
+    assert "POST" not in refused
+
+
 def test_a_second_page_shows_what_the_first_one_changed(
     open_page: Callable[..., Page], keyless: Comfy, running_service: Simulator
 ) -> None:
