@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.simulator.faults import Place
 from comfyui_siliconflow.tests.host.browser.page import Page
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ NODES = {
     "SiliconFlowTextToSpeech": ("input", "PreviewAudio", "audio"),
 }
 """By node: which widget says what is asked, which node shows what comes, and at which input."""
-ENDPOINTS = {"SiliconFlowChat": "chat", "SiliconFlowTextToSpeech": "speech"}
+ENDPOINTS: dict[str, Place] = {"SiliconFlowChat": "chat", "SiliconFlowTextToSpeech": "speech"}
 
 
 def ask(page: Page, node_type: str, words: str) -> None:
