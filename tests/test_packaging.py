@@ -79,6 +79,19 @@ def test_the_page_s_files_are_installed(pyproject: dict[str, Any]) -> None:
     assert f"{comfyui_siliconflow.WEB_DIRECTORY.removeprefix('./')}/**/*" in data
 
 
+def test_what_is_left_out_of_the_registry_s_archive_is_named_from_the_root() -> None:
+    """As in .gitignore: without the slash, `docs/` would leave out the help in `web/docs` too."""
+    lines = (ROOT / ".comfyignore").read_text(encoding="utf-8").split()
+    assert "/docs/" in lines
+    assert all(line.startswith("/") and (ROOT / line.strip("/")).is_dir() for line in lines)
+
+
+def test_the_prose_of_the_help_is_installed_with_the_command_that_reads_it(
+    pyproject: dict[str, Any],
+) -> None:
+    assert "help/**/*.md" in pyproject["tool"]["setuptools"]["package-data"]["*"]
+
+
 def test_the_registry_finds_what_it_asks_for(pyproject: dict[str, Any]) -> None:
     project, comfy = pyproject["project"], pyproject["tool"]["comfy"]
     assert project["name"] == "siliconflow"
@@ -110,4 +123,4 @@ def test_both_readmes_list_every_endpoint_and_every_node(name: str) -> None:
 def test_every_link_inside_the_repository_leads_somewhere(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     targets = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
-    assert all((ROOT / target).exists() for target in targets)
+    assert all((ROOT / target.partition("#")[0]).exists() for target in targets)
