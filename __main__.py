@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .commands import check, demo, locales
+from .commands import check, demo, help_pages, locales
 from .nodes import host
 from .nodes.current import current_settings
 from .siliconflow import texts
@@ -49,6 +49,9 @@ _HELP = {
     "locales": Text(
         "write ComfyUI's locale files anew (for developers)", "重新生成语言文件（开发用）"
     ),
+    "help": Text(
+        "write the nodes' help pages anew (for developers)", "重新生成节点帮助页（开发用）"
+    ),
 }
 
 
@@ -79,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     _command(add, "simulator", _simulator, add_help=False)
     _command(add, "check", _check)
     _command(add, "locales", _locales)
+    _command(add, "help", _help_pages)
     return parser
 
 
@@ -139,6 +143,11 @@ def _check(args: argparse.Namespace, rest: list[str]) -> int:
 def _locales(args: argparse.Namespace, rest: list[str]) -> int:
     _no_more(args, rest)
     return locales.write()
+
+
+def _help_pages(args: argparse.Namespace, rest: list[str]) -> int:
+    _no_more(args, rest)
+    return help_pages.write()
 
 
 def _no_more(args: argparse.Namespace, rest: list[str]) -> None:
