@@ -283,7 +283,9 @@ def test_the_note_explains_it_in_both_languages(workflow: Json) -> None:
     english, _, chinese = (part for part in re.split(r"(## [^\x00-\x7f]+\n)", text))
     assert "charged" in english
     assert "扣费" in chinese
-    assert english.count("SILICONFLOW_API_KEY") == chinese.count("SILICONFLOW_API_KEY") == 1
+    for told, settings in ((english, "Settings > SiliconFlow"), (chinese, "设置 > SiliconFlow")):
+        assert told.count("SILICONFLOW_API_KEY") == 1
+        assert 0 < told.find(settings) < told.find("SILICONFLOW_API_KEY")
 
 
 def test_the_thumbnail_is_a_small_picture(file: Path) -> None:
