@@ -72,6 +72,18 @@ def test_a_job_is_followed_from_its_beginning_to_its_end(
     assert words["reused"] in card(page, prompt, "reused").inner_text()
 
 
+def test_a_second_page_follows_what_the_first_one_queued(
+    open_page: Callable[..., Page], service: Simulator, prompt: str
+) -> None:
+    service.latency = 4.0
+    first, second = open_page(), open_page()
+    draw(first, prompt)
+    first.queue()
+    show_jobs(second)
+    card(second, prompt, "running")
+    card(second, prompt, "done").locator("img").wait_for()
+
+
 @pytest.mark.parametrize("look", ["classic"])
 def test_a_failed_job_says_why_and_gives_its_trace_id(
     page: Page, service: Simulator, prompt: str
