@@ -107,3 +107,11 @@ def test_every_command_and_setting_that_is_registered_is_translated() -> None:
     assert {f"setting.{name}" for name in rows} == {
         key for key in TEXTS["en"] if re.fullmatch(r"setting\.\w+", key)
     }
+
+
+def test_the_user_is_spoken_to_in_one_way() -> None:
+    """As 你: the politer 您 in some places only would read as if two had written it."""
+    spoken = [*SCRIPTS, *(ROOT / "locales").rglob("*.json"), ROOT / "README.zh-CN.md"]
+    for package in ("nodes", "siliconflow", "media"):
+        spoken += [*(ROOT / package).rglob("*.py"), *(ROOT / package).rglob("*.json")]
+    assert [file.name for file in spoken if "您" in code(file)] == []

@@ -29,3 +29,9 @@ test("one result is a result, and two are results", () => {
 test("a key that nobody wrote a sentence for is shown as itself", () => {
   assert.equal(sentence(TEXTS, "zh", "no.such.key"), "no.such.key");
 });
+
+test("a text is a pair only where one and several differ", () => {
+  const pairs = Object.values(TEXTS).flatMap((texts) => Object.entries(texts).filter(([, text]) => text.one));
+  assert.ok(pairs.length);
+  assert.deepEqual(pairs.filter(([, { one, other }]) => one === other), []);
+});
