@@ -71,7 +71,7 @@ def _info(comfy: Comfy) -> Row:
     empty = in_turns({"": partial(comfy.get, "/object_info/none")})[""].best * 1e3 * len(ask)
     return Row(
         "/object_info for all our nodes",
-        f"{total - empty:.1f} ms a call",
+        f"{max(0.0, total - empty):.1f} ms a call",
         f"at most {INFO_MS} ms",
         total - empty <= INFO_MS,
         f"{len(ask)} nodes asked one by one over HTTP take {total:.1f} ms; as many requests for"

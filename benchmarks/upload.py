@@ -29,11 +29,11 @@ def table() -> list[Way]:
     photograph, jpeg = pictures.photograph(), pictures.from_jpeg()
     ways: dict[str, Callable[[], str | bytes]] = {
         "lossless": lambda: encode(photograph, "webp").url,
-        "lossless, of a picture that was a JPEG": lambda: encode(jpeg, "webp").url,
+        "lossless (was a JPEG)": lambda: encode(jpeg, "webp").url,
         "lossy, WebP": lambda: encode(photograph, "webp", "lossy").url,
         "lossy, JPEG": lambda: encode(photograph, "png", "lossy").url,
         "rivals, PNG": partial(rivals.data_url, photograph),
-        "rivals, PNG, of a picture that was a JPEG": partial(rivals.data_url, jpeg),
+        "rivals, PNG (was a JPEG)": partial(rivals.data_url, jpeg),
     }
     times = in_turns(ways, rounds=5)
     return [_way(name, times[name].best, len(way())) for name, way in ways.items()]
