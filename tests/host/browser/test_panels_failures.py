@@ -116,21 +116,15 @@ def test_many_failures_do_not_pile_up(page: Page, service: Simulator) -> None:
 
 
 @pytest.mark.parametrize("look", ["classic"])
-def test_what_another_node_says_is_never_closed_unread(page: Page, service: Simulator) -> None:
-    ours = [draw(page, f"A picture {at} that will not come, {page.look}") for at in range(2)]
-    service.latency = 1.0
-    service.fail(400, times=2)
-    assert page.run().status == "error"
-    for node in ours:
-        page.clear()
-        fail_elsewhere(page, node)
-        page.settle(3)
-        said = page.page.locator(HOST_DIALOG)
-        if not said.count() and page.page.get_by_text("View details").count():
-            pytest.skip("this page says of errors that there are some, and opens no dialog")
-        assert "unterminated subpattern" in said.inner_text()
-        page.page.keyboard.press("Escape")
-        said.wait_for(state="detached")
+def test_what_another_node_says_is_never_closed_unread(page: Page) -> None:
+    """Of two of our nodes that fail in one run ComfyUI names one; the other's number stays."""
+    page.js(FAIL, "1")
+    fail_elsewhere(page, 1)
+    page.settle(3)
+    said = page.page.locator(HOST_DIALOG)
+    if not said.count() and page.page.get_by_text("View details").count():
+        pytest.skip("this page says of errors that there are some, and opens no dialog")
+    assert "unterminated subpattern" in said.inner_text()
 
 
 def fail_elsewhere(page: Page, node: int) -> None:
