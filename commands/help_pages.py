@@ -15,16 +15,16 @@ from typing import Any
 from ..nodes import NODE_CLASS_MAPPINGS
 from ..nodes.inputs import LANGUAGES, description, texts
 from ..siliconflow.texts import Language
-from .help_tables import Page, inputs_table, models_table, outputs_table
+from .help_tables import Page, inputs_table, models_list, outputs_table
 
 ROOT = Path(__file__).parent.parent / "web" / "docs"
 PROSE = Path(__file__).parent / "help"
 HOLE = re.compile(r"^\{([\w-]+)\}$", re.MULTILINE)
-"""A line of prose that stands for a table, or for prose that several pages share."""
-_TABLES: dict[str, Callable[[Page], str]] = {
+"""A line of prose that stands for facts, or for prose that several pages share."""
+_FACTS: dict[str, Callable[[Page], str]] = {
     "inputs": inputs_table,
     "outputs": outputs_table,
-    "models": models_table,
+    "models": models_list,
 }
 
 
@@ -66,8 +66,8 @@ def prose(name: str, language: Language) -> str:
 def _filled(text: str, about: Page) -> str:
     def content(hole: re.Match[str]) -> str:
         name = hole.group(1)
-        if name in _TABLES:
-            return _TABLES[name](about)
+        if name in _FACTS:
+            return _FACTS[name](about)
         return _filled(prose(f"shared/{name}", about.language), about).strip()
 
     return HOLE.sub(content, text)

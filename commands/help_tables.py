@@ -1,7 +1,7 @@
-"""What a help page states as fact: the tables of a node's inputs, outputs and models.
+"""What a help page states as fact: tables of a node's inputs and outputs, and its models.
 
 All of it comes from the nodes, the catalogue and `nodes/texts.json`. ComfyUI shows help in a column
-of some 280 pixels: tables have two columns, and long names may be broken.
+of some 280 pixels: tables have two columns in which long names may be broken, models are a list.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from . import page_locales
 
 MOST_CHOICES = 6
 """A longer list of choices stands with the models, not in the table of inputs."""
+MOST_TOGETHER = 6
+"""More models that take the same are counted, and named behind what they take."""
 _SIZE = "image_size"
 _BREAKABLE = re.compile(r"(?<=[/_-])(?=.)")
 _KINDS = {
@@ -46,14 +48,14 @@ _ANY_UP_TO = Text(
 )
 _SHOWN = Text("Pictures: {names}", "图片：{names}")
 _A_REQUEST = Text("up to {most} pictures a request", "每个请求最多 {most} 张")
-_NOTHING_ELSE = Text("nothing to set", "无可设置的项")
+_BETWEEN = Text("; ", "；")
+_MANY = Text("{count} models", "{count} 个模型")
 _LEGEND = Text(
     "In brackets: what the model takes when you leave the input as it is.",
     "括号中是不设置时模型采用的值。",
 )
 _INPUT_HEADS = (Text("Input", "输入"), Text("What it does", "作用"))
 _OUTPUT_HEADS = (Text("Output", "输出"), Text("What it is", "内容"))
-_MODEL_HEADS = (Text("Model, site", "模型与站点"), Text("What it takes", "支持的设置"))
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def outputs_table(page: Page) -> str:
     rows = [
         (
             f"{_named(texts()['outputs'][name]['name'][page.language], name)}<br>"
-            + (page.say(_LIST, kind=kind) if is_list else kind),
+            + (page.say(_LIST, kind=kind) if is_list else _breakable(kind)),
             page.explanation("outputs", name),
         )
         for name, kind, is_list in zip(names, types, lists, strict=True)
@@ -116,14 +118,25 @@ def outputs_table(page: Page) -> str:
     return _table(page, _OUTPUT_HEADS, rows)
 
 
-def models_table(page: Page) -> str:
-    """Give the models of the node's task, those that take the same in one row."""
+def models_list(page: Page) -> str:
+    """Give the models of the node's task, those that take the same together."""
+    models = catalogue.load().of_task(page.task)
     groups: dict[tuple[str, str], list[str]] = {}
-    for model in catalogue.load().of_task(page.task):
-        taken = "<br>".join(_settings(page, model)) or page.say(_NOTHING_ELSE)
-        groups.setdefault((_site(page, model), taken), []).append(_code(model.id))
-    rows = [("<br>".join([*ids, site]), taken) for (site, taken), ids in groups.items()]
-    return f"{_table(page, _MODEL_HEADS, rows)}\n\n{page.say(_LEGEND)}"
+    for model in models:
+        alike = (_site(page, model), "<br>".join(_settings(page, model)))
+        groups.setdefault(alike, []).append(model.id)
+    items = [_item(page, ids, *alike) for alike, ids in groups.items()]
+    defaults = [field.default for model in models for field in _others(page, model)]
+    return "\n".join([*items, *([f"\n{page.say(_LEGEND)}"] if any(defaults) else [])])
+
+
+def _item(page: Page, ids: list[str], site: str, taken: str) -> str:
+    names = page.listed(f"**{model_id}**" for model_id in ids)
+    if len(ids) > MOST_TOGETHER:
+        lines = [f"**{page.say(_MANY, count=len(ids))}** · {site}", taken, page.listed(ids)]
+    else:
+        lines = [f"{names} · {site}", taken]
+    return "- " + "<br>".join(filter(None, lines))
 
 
 def _taken(page: Page, name: str) -> Iterator[str]:
@@ -141,22 +154,23 @@ def _taken(page: Page, name: str) -> Iterator[str]:
 def _kind(page: Page, name: str, kind: Any, options: Mapping[str, Any]) -> str:
     if not isinstance(kind, list):
         is_widget = kind in _KINDS and not options.get("forceInput")
-        return page.say(_KINDS[kind]) if is_widget else page.say(_LINKED, kind=kind)
+        return page.say(_KINDS[kind]) if is_widget else page.say(_LINKED, kind=_breakable(kind))
     if name == "model" or len(kind) > MOST_CHOICES:
         return page.say(_CHOICE)
-    return page.listed(map(_code, kind))
+    return page.listed(kind)
 
 
 def _settings(page: Page, model: Model) -> Iterator[str]:
-    """Say, a line each, which pictures, sizes and other fields a model takes."""
+    """Say, on lines of their own, which pictures, sizes and other fields a model takes."""
     pictures = [name for name in PICTURES if name in page.inputs]
     if model.images and len(pictures) > 1:
         names = pictures[: len(model.images)]
-        yield page.say(_SHOWN, names=page.listed(map(_code, names)))
+        yield page.say(_SHOWN, names=page.listed(map(_name, names)))
     if _SIZE in model.fields and _SIZE in page.inputs:
         yield page.say(_SIZES, sizes=page.listed(_sizes(page, model.fields[_SIZE])))
-    for field in _others(page, model):
-        yield _rule(page, field)
+    rules = [_rule(page, field) for field in _others(page, model)]
+    if rules:
+        yield page.say(_BETWEEN).join(rules)
 
 
 def _others(page: Page, model: Model) -> list[Field]:
@@ -179,15 +193,15 @@ def _sizes(page: Page, field: Field) -> Iterator[str]:
         is_default = size == field.default and not set(PICTURES) & set(page.inputs)
         yield size + (page.say(_LEFT_ALONE, value=AUTO) if is_default else "")
     if field.max_pixels:
-        yield page.say(_ANY_UP_TO, pixels=field.max_pixels, custom=_code(CUSTOM))
+        yield page.say(_ANY_UP_TO, pixels=field.max_pixels, custom=_name(CUSTOM))
     elif field.custom:
-        yield page.say(_ANY_SIZE, custom=_code(CUSTOM))
+        yield page.say(_ANY_SIZE, custom=_name(CUSTOM))
 
 
 def _rule(page: Page, field: Field) -> str:
     if field.name == "batch_size":
-        return f"{_code(field.name)} {page.say(_A_REQUEST, most=_plain(field.maximum or 1))}"
-    return _code(field.name) + _span(page, field) + _rest(page, field)
+        return f"{_name(field.name)} {page.say(_A_REQUEST, most=_plain(field.maximum or 1))}"
+    return _name(field.name) + _span(page, field) + _rest(page, field)
 
 
 def _span(page: Page, field: Field) -> str:
@@ -201,7 +215,7 @@ def _span(page: Page, field: Field) -> str:
 def _rest(page: Page, field: Field) -> str:
     default = "" if field.default is None else page.say(_LEFT_ALONE, value=field.default)
     step = page.say(_STEP, step=field.step) if field.step else ""
-    instead = page.say(_INSTEAD, name=_code(field.excludes)) if field.excludes else ""
+    instead = page.say(_INSTEAD, name=_name(field.excludes)) if field.excludes else ""
     return default + step + instead
 
 
@@ -214,15 +228,23 @@ def _named(shown: str, name: str) -> str:
     return _code(name) if shown == name else f"{shown}<br>{_code(name)}"
 
 
+def _name(text: str) -> str:
+    return f"`{text}`"
+
+
 def _code(text: str) -> str:
-    """Give a name as code that may be broken after its signs: no long name widens a table."""
-    return f"<code>{_BREAKABLE.sub('<wbr>', text)}</code>"
+    """Give a name for a table, as code that may be broken after its signs."""
+    return f"<code>{_breakable(text)}</code>"
+
+
+def _breakable(text: str) -> str:
+    return _BREAKABLE.sub("<wbr>", text)
 
 
 def _value(page: Page, value: Any) -> str:
     if isinstance(value, bool):
         return page.say(_SWITCH[value])
-    return _plain(value) if isinstance(value, int | float) else _code(str(value))
+    return _plain(value) if isinstance(value, int | float) else str(value)
 
 
 def _plain(value: float) -> str:
