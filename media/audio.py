@@ -208,15 +208,25 @@ def _from_packed(content: bytes) -> Sound:
         raise MediaError("cannot be decoded", "无法解码") from None
 
 
+def _packed_format(content: bytes) -> str:
+    """Name the format: a decoder that may guess would open whatever a playlist names."""
+    if content.startswith(b"OggS"):
+        return "ogg"
+    if content.startswith(b"ID3") or (content[:1] == b"\xff" and content[1:2] >= b"\xe0"):
+        return "mp3"
+    raise MediaError("is neither MP3 nor Opus", "既不是 MP3 也不是 Opus")
+
+
 def _decoded(av: Any, content: bytes) -> Sound:
-    with av.open(io.BytesIO(content)) as container:
+    with av.open(io.BytesIO(content), format=_packed_format(content)) as container:
         stream = container.streams.audio[0]
         unified = av.AudioResampler(format="fltp", rate=stream.rate)
         parts: list[Samples] = []
         size = 0
         for frame in itertools.chain(container.decode(stream), (None,)):
-            parts += [part.to_ndarray() for part in unified.resample(frame)]
-            size += parts[-1].size if parts else 0
+            new = [part.to_ndarray() for part in unified.resample(frame)]
+            parts += new
+            size += sum(part.size for part in new)
             if size > MOST_SAMPLES:
                 raise MediaError("is too long", "过长")
         if not parts:

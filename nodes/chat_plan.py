@@ -144,14 +144,21 @@ def _note_doubts(came: Came, found: Completion, body: Mapping[str, Any]) -> None
             )
         )
     if "response_format" in body and not _is_json(found.text):
-        came.note(
-            Text("The answer should be JSON, and is not.", "要求返回 JSON，但回复不是 JSON。")
+        raise came.unusable(
+            Text(
+                "the answer is not the JSON that was asked for, and would be taken for lists of"
+                f" something else. Raise max_tokens ({most}) if it is cut off, or change the seed"
+                f" or the prompt. It says: {found.text}",
+                "回复不是要求的 JSON，继续传下去会被误用。若内容被截断，请调高 max_tokens"
+                f"（{most}）；否则请更换种子或修改提示词。回复内容：{found.text}",
+            )
         )
 
 
 def _is_json(text: str) -> bool:
+    fenced = _FENCE.fullmatch(text)
     try:
-        json.loads(text)
+        json.loads(fenced.group(1) if fenced else text)
     except (ValueError, RecursionError):
         return False
     return True

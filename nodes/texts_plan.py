@@ -22,18 +22,39 @@ from .prompt import check_prompt
 
 MOST_TEXTS = 32
 """How many texts one request holds where the catalogue does not know."""
+LISTS = ("input", "documents")
 FIELDS = ("top_n", "max_chunks_per_doc", "overlap_tokens")
 _RESERVED = frozenset({"model", "input", "query", "documents", "return_documents"})
 Inputs = Mapping[str, Any]
 
 
 def single(inputs: Inputs) -> dict[str, Any]:
-    """Take a node's inputs out of the lists that ComfyUI gives them in, but for the texts."""
-    return {
-        name: value[0] if isinstance(value, list) and name != "texts" else value
-        for name, value in inputs.items()
-        if not (isinstance(value, list) and not value)
-    }
+    """Take a node's inputs out of the lists that ComfyUI gives them in, but for the texts.
+
+    A list of several that is connected to the widget of texts counts as texts too; to any other
+    it raises `InvalidInput`, for only one of its items could be used.
+    """
+    found = {name: value for name, value in inputs.items() if value != []}
+    texts = [str(text) for text in found.pop("texts", []) if text is not None]
+    for name in LISTS:
+        value = found.get(name)
+        if isinstance(value, list) and len(value) > 1:
+            texts += [str(text) for text in found.pop(name)]
+    return {**{name: _only(name, value) for name, value in found.items()}, "texts": texts}
+
+
+def _only(name: str, value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    if any(item != value[0] for item in value[1:]):
+        raise InvalidInput(
+            name,
+            Text(
+                f"a list of {len(value)} is connected; it takes one value",
+                f"连接了 {len(value)} 个值的列表，这里只接受一个值",
+            ),
+        )
+    return value[0]
 
 
 def texts_of(inputs: Inputs, name: str) -> list[str]:

@@ -38,6 +38,7 @@ VERSION = "0.1.0"
 MOST_ANSWER_BYTES = 64 * 1024 * 1024
 MOST_REFUSAL_BYTES = 64 * 1024
 """Of a refusal no more is read: its words stand at the beginning."""
+_NUMBERS_A_PART = 20
 MOST_ANSWER_PARTS = 100_000
 """Objects, lists and values of an answer: more would cost more memory than any answer is worth."""
 STREAM_PATIENCE = 4
@@ -357,7 +358,8 @@ def _media_type(response: requests.Response) -> str:
 
 
 def _json(text: str, known: Failure) -> Any:
-    if sum(map(text.count, "{[,")) > MOST_ANSWER_PARTS:
+    parts = sum(map(text.count, "{[")) + text.count(",") // _NUMBERS_A_PART
+    if parts > MOST_ANSWER_PARTS:
         raise BadAnswer(_told(known, Text("it has too many parts", "内容过多")))
     try:
         return json.loads(text)

@@ -121,9 +121,9 @@ class InvalidKey(RequestError):
 
     what = Text("SiliconFlow does not accept the API key", "SiliconFlow 不接受这个 API 密钥")
     advice = Text(
-        "Check SILICONFLOW_API_KEY (or api_key in the settings file): keys of"
+        "Check the key in ComfyUI's Settings / SiliconFlow (or SILICONFLOW_API_KEY): keys of"
         " cloud.siliconflow.cn and cloud.siliconflow.com are not interchangeable.",
-        "请检查 SILICONFLOW_API_KEY（或设置文件中的 api_key）："
+        "请检查 ComfyUI 的“设置 / SiliconFlow”中的密钥（或 SILICONFLOW_API_KEY）："
         "cloud.siliconflow.cn 与 cloud.siliconflow.com 的密钥互不通用。",
     )
 

@@ -93,10 +93,12 @@ class Settings:
             file = directory / FILE_NAME if directory else FILE_NAME
             raise MissingKey(
                 Text(
-                    "No SiliconFlow API key. Set the environment variable SILICONFLOW_API_KEY, or"
+                    "No SiliconFlow API key. Put it into ComfyUI's Settings / SiliconFlow, set the"
+                    " environment variable SILICONFLOW_API_KEY, or"
                     f' write {{"api_key": "..."}} into {file}. Keys are made at {KEY_PAGES[0]}'
                     f" (China) and {KEY_PAGES[1]} (international). Nothing was sent.",
-                    "没有找到 SiliconFlow API 密钥。请设置环境变量 SILICONFLOW_API_KEY，"
+                    "没有找到 SiliconFlow API 密钥。请在 ComfyUI 的“设置 / SiliconFlow”中填写，"
+                    "或设置环境变量 SILICONFLOW_API_KEY，"
                     f'或在 {file} 中写入 {{"api_key": "..."}}。密钥可在 {KEY_PAGES[0]}（国内站）'
                     f"或 {KEY_PAGES[1]}（国际站）创建。请求没有发出。",
                 )

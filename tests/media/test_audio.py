@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+import sys
 import wave
 from typing import Any
 
@@ -148,3 +149,23 @@ def test_every_item_of_a_batch_is_one_sound() -> None:
 def test_what_is_no_audio_is_refused(value: Any) -> None:
     with pytest.raises(MediaError):
         audio.check_audio(value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"ffconcat version 1.0\nfile a.wav\n", b"#EXTM3U\nfile:///a\n"]
+)
+def test_a_playlist_in_place_of_sound_opens_nothing(
+    content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audio, "has_decoder", lambda _kind: True)
+    monkeypatch.setitem(sys.modules, "av", _Decoder)
+    with pytest.raises(MediaError, match="neither MP3 nor Opus"):
+        audio.decode(content, "mp3", 24000)
+
+
+class _Decoder:
+    error = type("error", (), {"FFmpegError": RuntimeError})
+
+    @staticmethod
+    def open(*_given: Any, **_named: Any) -> None:
+        pytest.fail("it was opened")

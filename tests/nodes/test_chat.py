@@ -43,7 +43,7 @@ def test_what_the_user_set_is_sent_and_a_stream_asked_for(
         CHAT,
         **ASKED,
         system_prompt="Be short",
-        max_tokens=64,
+        max_tokens=640,
         temperature=0.2,
         top_p=0.9,
         top_k=20,
@@ -58,7 +58,7 @@ def test_what_the_user_set_is_sent_and_a_stream_asked_for(
             {"role": "system", "content": "Be short"},
             {"role": "user", "content": "Tell me of cats"},
         ],
-        "max_tokens": 64,
+        "max_tokens": 640,
         "temperature": 0.2,
         "top_p": 0.9,
         "top_k": 20,
@@ -315,9 +315,13 @@ def test_an_answer_falls_into_parts(text: str, parts: list[str]) -> None:
     assert parts_of(text) == parts
 
 
-def test_json_that_should_be_and_is_not_is_noted(simulator: Simulator, outputs_of: Run) -> None:
-    found = outputs_of(CHAT, **ASKED, response_format="json_object", max_tokens=5)
-    assert any("should be JSON" in note for note in found["info"]["notes"])
+def test_an_answer_that_should_be_json_and_is_not_goes_no_further(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    with pytest.raises(errors.BadAnswer, match="not the JSON that was asked for") as caught:
+        outputs_of(CHAT, **ASKED, response_format="json_object", max_tokens=5)
+    assert "It says: " in str(caught.value)
+    assert len(simulator.charges) == 1
     assert len(simulator.charges) == 1
 
 

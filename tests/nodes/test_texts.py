@@ -131,3 +131,19 @@ def test_nothing_is_ranked_when_an_input_is_wrong(
         outputs_of(RANK, **{"model": RANKER, "query": "q", "documents": "d", **inputs})
     assert caught.value.name == name or not name
     assert simulator.requests == []
+
+
+def test_a_list_that_is_connected_to_the_texts_is_taken_whole(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    found = outputs_of(EMBED, model=BGE, input=["a cat", "a dog", "a tram"])
+    assert found["embeddings"].shape[0] == 3
+    assert simulator.requests[0].body["input"] == ["a cat", "a dog", "a tram"]
+
+
+def test_a_list_of_several_queries_is_refused_before_anything_is_sent(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    with pytest.raises(errors.InvalidInput, match="query: a list of 2 is connected"):
+        outputs_of(RANK, model=RANKER, documents=["a cat", "a dog"], query=["one", "two"])
+    assert simulator.requests == []

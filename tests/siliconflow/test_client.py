@@ -323,3 +323,11 @@ def test_a_download_carries_no_key(serve: Any, answer: Any) -> None:
     server = serve(answer(body=b"picture"))
     assert client(server.address).download(f"{server.address}/picture") == b"picture"
     assert b"uthorization" not in server.requests[0]
+
+
+def test_the_vectors_of_32_texts_are_no_answer_of_too_many_parts(serve: Any) -> None:
+    row = [0.015625] * 4096
+    body = json.dumps({"data": [{"embedding": row, "index": at} for at in range(32)]}).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    server = serve(lambda connection, _request: connection.sendall(head + body))
+    assert len(client(server.address).post("x", BODY).data["data"]) == 32
