@@ -46,14 +46,17 @@ def complete(client: Client, body: Mapping[str, Any], hear: Hear) -> Completion:
     """Ask, once; this is the call that costs money. `hear` is told the text while it grows.
 
     Raises a `RequestError` of the cause; `BrokenStream`, which holds the text so far, for an
-    answer that ended too early or could not be read to its end.
+    answer that ended too early or could not be read to its end. One that told why it ended is
+    whole: what breaks after that takes nothing but the count of tokens.
     """
     answer = _Answer(str(body.get("model", "")), client.conceal, hear)
+    started = time.monotonic()
     try:
-        seconds = client.post_for_stream(PATH, {**body, "stream": True}, answer.take)
+        client.post_for_stream(PATH, {**body, "stream": True}, answer.take)
     except (ConnectionLost, BadAnswer) as error:
-        raise answer.broken(error) from None
-    return answer.whole(seconds)
+        if not answer.finish_reason:
+            raise answer.broken(error) from None
+    return answer.whole(time.monotonic() - started)
 
 
 @dataclass

@@ -103,6 +103,14 @@ def test_a_stream_that_named_its_end_needs_no_last_line(ask: Any) -> None:
     assert ask(sends(event("Hi", "stop"))).text == "Hi"
 
 
+@pytest.mark.parametrize("end", [b"data: {oops\n\n", event("more")[:20], b""])
+def test_what_breaks_after_the_text_has_ended_takes_nothing_from_it(ask: Any, end: bytes) -> None:
+    whole = event("Hi", "stop")
+    chunked = b"%x\r\n%s\r\n" % (len(whole), whole)
+    head = HEAD.replace(b"Connection", b"Transfer-Encoding: chunked\r\nConnection")
+    assert ask(sends(chunked, b"%x\r\n%s" % (len(end) + 9, end), head=head)).text == "Hi"
+
+
 def test_half_a_character_becomes_a_question_mark(ask: Any) -> None:
     assert ask(sends(event("\ud83d", "stop"), DONE)).text == "?"
 
