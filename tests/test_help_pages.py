@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from comfyui_siliconflow.commands.help_pages import HOLE, PROSE, ROOT, pages, prose
+from comfyui_siliconflow.commands.page_locales import read_texts
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.nodes.inputs import LANGUAGES
 from comfyui_siliconflow.siliconflow import catalogue
@@ -22,6 +23,7 @@ LARGEST_PICTURE = 150_000
 NARROWEST_PICTURE = 500
 LONGEST_WORD = 20
 """Letters that fit beside another column in help, which is some 280 pixels wide."""
+SETTINGS = {"en": re.compile(r"\*Settings > ([^*]+)\*"), "zh": re.compile(r"“设置 > ([^”]+)”")}
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -135,6 +137,27 @@ def test_the_prose_is_built_alike_in_both_languages(name: str) -> None:
 @pytest.mark.parametrize("name", [*TASKS, *(f"shared/{name}" for name in SHARED)])
 def test_prose_asks_for_nothing_that_does_not_exist(name: str) -> None:
     assert set(holes(name, "en")) <= {*FACTS, *SHARED}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_settings_that_prose_names_are_called_so_in_the_page(language: Language) -> None:
+    texts = read_texts()[language]
+    names = {"SiliconFlow", *(text for text in texts.values() if isinstance(text, str))}
+    everything = "".join(PAGES[name] for name in IN_A_LANGUAGE if name.endswith(f"/{language}.md"))
+    places = [
+        part for found in SETTINGS[language].findall(everything) for part in found.split(" > ")
+    ]
+    assert len(set(places)) > 3
+    assert set(places) <= names
+
+
+def test_the_examples_that_prose_names_are_there() -> None:
+    """English pages put a path in italics, and every name after the first by itself."""
+    examples = {file.stem for file in (ROOT.parents[1] / "example_workflows").glob("*.json")}
+    everything = "".join(PAGES[name] for name in IN_A_LANGUAGE if name.endswith("/en.md"))
+    named = set(re.findall(r"\*Browse Templates > ([^*]+)\*", everything))
+    assert named
+    assert named <= examples
 
 
 @pytest.mark.parametrize("name", SHARED)
