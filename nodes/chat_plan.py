@@ -32,6 +32,7 @@ TASK = "chat"
 FIELDS = ("max_tokens", "temperature", "top_p", "top_k", "frequency_penalty", "seed")
 JSON = "json_object"
 _RESERVED = frozenset({"model", "messages", "stream", "seed", "stop", "response_format", "n"})
+_USUAL_ENDS = frozenset({"", "stop", "eos", "length"})
 _FENCE = re.compile(r"\s*```\w*\n(.*?)\n?```\s*", re.DOTALL)
 _ESCAPES = {"\\n": "\n", "\\t": "\t"}
 Message = Mapping[str, Any]
@@ -139,8 +140,17 @@ def _note_doubts(came: Came, found: Completion, body: Mapping[str, Any]) -> None
     if not found.text:
         raise came.unusable(
             Text(
-                f"the model thought, and wrote nothing; raise max_tokens ({most})",
-                f"模型只给出了思考过程，没有正文；请调高 max_tokens（{most}）",
+                "the model thought and wrote no answer: change the seed or the prompt, or raise"
+                f" max_tokens if the thoughts are cut off. They say: {found.reasoning}",
+                "模型只给出了思考过程，没有正文：请更换种子或修改提示词；若思考被截断，请调高"
+                f" max_tokens。思考内容：{found.reasoning}",
+            )
+        )
+    if found.finish_reason not in _USUAL_ENDS:
+        came.note(
+            Text(
+                f"The answer was ended by: {found.finish_reason}.",
+                f"回复结束的原因：{found.finish_reason}。",
             )
         )
     if "response_format" in body and not _is_json(found.text):

@@ -29,6 +29,7 @@ PIECE = 1000
 the answer would be paid, and then end in a timeout."""
 INSTRUCTED = "<|endofprompt|>"
 """What stands before it tells some models how to speak: it goes with every piece."""
+LONGEST_INSTRUCTION = 200
 PCM_RATE = 44100
 FIELDS = ("response_format", "sample_rate", "speed", "gain")
 _RESERVED = frozenset({"model", "input", "voice", "response_format", "sample_rate", "stream"})
@@ -44,7 +45,8 @@ def speech_plan(inputs: Inputs, settings: Settings) -> Plan:
     kind = str(values["response_format"])
     _check_decoder(kind)
     _check_rate(model, kind, str(values.get("sample_rate", AUTO)))
-    if kind == "pcm" and "sample_rate" in model.fields:
+    if kind == "pcm":
+        _check_rate_is_told(model)
         values.setdefault("sample_rate", PCM_RATE)
     if "sample_rate" in values:
         values["sample_rate"] = int(values["sample_rate"])
@@ -136,6 +138,18 @@ def _check_rate(model: Model, kind: str, rate: str) -> None:
         )
 
 
+def _check_rate_is_told(model: Model) -> None:
+    """Refuse PCM, which names no rate itself, of a model that cannot be asked for one."""
+    if model.listed and "sample_rate" not in model.fields:
+        raise InvalidInput(
+            "response_format",
+            Text(
+                f"pcm does not tell its rate, and {model.id} cannot be asked for one: choose wav",
+                f"pcm 不含采样率，而 {model.id} 不能指定采样率：请选择 wav",
+            ),
+        )
+
+
 def _voice(model: Model, inputs: Inputs) -> str:
     """Give the voice as the service calls it: one of the account's own, or one of the model's."""
     own = str(inputs.get("custom_voice", "")).strip()
@@ -158,9 +172,17 @@ def _spoken(text: str, model: Model) -> list[str]:
     told, mark, rest = text.partition(INSTRUCTED)
     head, rest = (told + mark, rest) if mark else ("", text)
     check_prompt(rest, "input")
+    if len(head) > LONGEST_INSTRUCTION:
+        raise InvalidInput(
+            "input",
+            Text(
+                f"its instruction has {len(head)} characters, at most {LONGEST_INSTRUCTION} are"
+                " sent: it is charged anew with every piece of a long text",
+                f"开头的指令有 {len(head)} 个字符，最多 {LONGEST_INSTRUCTION} 个："
+                "长文本的每一段都会为它再次计费",
+            ),
+        )
     most = min(PIECE, model.limits.get("characters", PIECE)) - len(head)
-    if most < 1:
-        raise InvalidInput("input", Text("has too long an instruction", "开头的指令过长"))
     return [head + piece for piece in pieces(rest, most)]
 
 

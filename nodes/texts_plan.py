@@ -116,7 +116,16 @@ RankOutputs = tuple[str, list[str], list[float], list[int], str]
 def rerank_outputs(came: Came) -> tuple[Text, RankOutputs]:
     """Give the texts with the best first, their scores, and where each stood."""
     [found] = came.items
-    texts: Sequence[str] = came.plan.asks[0].body["documents"]
+    body = came.plan.asks[0].body
+    texts: Sequence[str] = body["documents"]
+    asked = min(len(texts), int(body.get("top_n", len(texts))))
+    if len(found.indices) < asked:
+        came.note(
+            Text(
+                f"{len(found.indices)} of {asked} texts were ranked.",
+                f"要了 {asked} 条文本的排序，只收到 {len(found.indices)} 条。",
+            )
+        )
     ranked = [texts[index] for index in found.indices]
     scores, indices = list(found.scores), list(found.indices)
     info = came.info(

@@ -23,8 +23,8 @@ from .texts import Text
 
 PATH = "chat/completions"
 DONE = "[DONE]"
-_LONGEST_SHOWN = 400
-"""Characters of a text that broke off which its error shows: the last ones."""
+_LONGEST_SHOWN = 20_000
+"""Characters of a text that broke off which its error holds, the last ones: it was paid for."""
 HEAR_SECONDS = 0.1
 Hear = Callable[[str], None]
 
@@ -103,11 +103,11 @@ class _Answer:
         came = self.conceal("".join(self.text) or "".join(self.reasoning))
         if not came:
             return error
-        said, end = error.failure.message, clean(came[-_LONGEST_SHOWN:])
+        said, end = error.failure.message, clean(came[-_LONGEST_SHOWN:], _LONGEST_SHOWN)
         why = said if isinstance(said, Text) else Text(said, said)
         message = Text(
-            f"{why.en}. {len(came)} characters came, which end in: {end}",
-            f"{why.zh}。已收到 {len(came)} 个字符，结尾是：{end}",
+            f"{why.en}. {len(came)} characters came: {end}",
+            f"{why.zh}。已收到 {len(came)} 个字符：{end}",
         )
         trace_id = error.failure.trace_id or self.trace_id
         return BrokenStream(replace(error.failure, message=message, trace_id=trace_id))

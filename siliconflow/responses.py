@@ -104,14 +104,14 @@ def reason_of(error: Exception) -> str:
     return clean(_OBJECT.sub("", str(reason))) or type(error).__name__
 
 
-def clean(message: str) -> str:
-    """Take pictures out of a message, fold its white space, and cut it to a readable length.
+def clean(message: str, most: int = _LONGEST_MESSAGE) -> str:
+    """Take pictures out of a message, fold its white space, and cut it to `most` characters.
 
     Two sentences would open ComfyUI's own sign-in and top-up, which are for another service.
     """
     short = _BASE64_RUN.sub("…", _DATA_URL.sub("data:…", message[:100_000]))
     folded = _COMFY_S_OWN.sub("…", " ".join(short.split()))
-    return folded if len(folded) <= _LONGEST_MESSAGE else folded[:_LONGEST_MESSAGE] + "…"
+    return folded if len(folded) <= most else folded[:most] + "…"
 
 
 def _message(value: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ that the service's later pages name: `GET /audio/voice/list` and `POST /audio/vo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,7 @@ TRANSCRIPTIONS = "audio/transcriptions"
 UPLOAD = "uploads/audio/voice"
 VOICES = "audio/voice/list"
 DELETIONS = "audio/voice/deletions"
+_SUCCESS = (0, 200, 20000)
 _TEXT_TYPES = ("application/json", "text/html", "text/plain", "application/xml", "text/xml")
 
 
@@ -61,10 +63,8 @@ def speak(client: Client, body: Mapping[str, Any]) -> Content:
     known = Failure(status=200, model=str(body.get("model", "")), trace_id=found.trace_id)
     if not found.content:
         raise BadAnswer(replace(known, message=Text("it is empty", "内容为空")))
-    if found.media_type in _TEXT_TYPES:
-        code, message = read_body(found.content[:4096].decode("utf-8", "replace"))
-        said = Text(f"it is no sound: {message}", f"不是音频：{message}")
-        raise BadAnswer(replace(known, code=code, message=said))
+    if found.media_type in _TEXT_TYPES or _is_json(found.content):
+        raise _said(known, found, Text("it is no sound", "不是音频"))
     return found
 
 
@@ -102,9 +102,34 @@ def voices(client: Client) -> list[Voice]:
 def delete(client: Client, uri: str) -> None:
     """Delete a voice of the account. Raises a `RequestError` of the cause.
 
-    What a 200 says is documented as some text: its words are not needed.
+    What a 200 says is documented as some text; a page, or a code that is no success, is none.
     """
-    client.post_for_file(DELETIONS, {"uri": uri})
+    found = client.post_for_file(DELETIONS, {"uri": uri})
+    known = Failure(status=200, trace_id=found.trace_id)
+    code, _ = read_body(_beginning(found))
+    if found.media_type == "text/html" or code not in {None, *_SUCCESS}:
+        raise _said(known, found, Text("the voice was not deleted", "音色没有删除"))
+
+
+def _said(known: Failure, found: Content, what: Text) -> BadAnswer:
+    """Give the error of an answer that says something in place of what was asked for."""
+    code, message = read_body(_beginning(found))
+    said = Text(f"{what.en}: {message}", f"{what.zh}：{message}")
+    return BadAnswer(replace(known, code=code, message=said))
+
+
+def _beginning(found: Content) -> str:
+    return found.content[:4096].decode("utf-8", "replace")
+
+
+def _is_json(content: bytes) -> bool:
+    """Tell whether this is what an error looks like, whatever its type says."""
+    if content[:1] not in {b"{", b'"'}:
+        return False
+    try:
+        return isinstance(json.loads(content), dict | str)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _voice(item: Mapping[str, Any]) -> Voice:

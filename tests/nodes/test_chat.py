@@ -249,11 +249,21 @@ def test_a_broken_stream_is_an_error_that_keeps_the_text_so_far(
     simulator: Simulator, outputs_of: Run, broken: Any
 ) -> None:
     simulator.fail(broken=broken, on="chat", after=4)
-    with pytest.raises(errors.BrokenStream, match=r"characters came, which end in: This"):
+    with pytest.raises(errors.BrokenStream, match=r"characters came: This"):
         outputs_of(CHAT, **ASKED)
     again = outputs_of(CHAT, **ASKED)
     assert "may have been charged" in again["info"]["notes"][0]
     assert len(simulator.charges) == 2
+
+
+def test_an_answer_that_was_ended_for_another_reason_says_so(
+    outputs_of: Run, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = chat.Completion("Half of it", "", "content_filter", {}, "t-1", 1.0)
+    monkeypatch.setattr(chat, "complete", lambda *_: ended)
+    found = outputs_of(CHAT, **ASKED)
+    assert found["info"]["notes"] == ["The answer was ended by: content_filter."]
+    assert simulator.requests == []
 
 
 @pytest.mark.parametrize("broken", ["noise", "undone"])
@@ -292,7 +302,7 @@ def test_an_answer_of_thoughts_alone_is_an_error(
 ) -> None:
     thought = chat.Completion("", "Let me see", "length", {}, "t-1", 1.0)
     monkeypatch.setattr(chat, "complete", lambda *_: thought)
-    with pytest.raises(errors.BadAnswer, match=r"raise max_tokens \(9\)"):
+    with pytest.raises(errors.BadAnswer, match=r"raise max_tokens .* They say: Let me see"):
         outputs_of(CHAT, **ASKED, max_tokens=9)
     assert simulator.requests == []
 

@@ -89,6 +89,25 @@ def test_an_instruction_goes_with_every_piece(simulator: Simulator, outputs_of: 
     assert all(body.startswith("Be glad. <|endofprompt|>") for body in bodies)
 
 
+def test_a_long_instruction_which_every_piece_would_pay_for_is_refused(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    with pytest.raises(errors.InvalidInput, match="charged anew with every piece"):
+        outputs_of(SPEAK, model=COSY, input="Be glad. " * 40 + "<|endofprompt|>Hello")
+    assert simulator.requests == []
+
+
+def test_pcm_is_asked_for_at_a_rate_or_not_at_all(simulator: Simulator, outputs_of: Run) -> None:
+    with pytest.raises(errors.InvalidInput, match="choose wav"):
+        outputs_of(SPEAK, model=FISH, input="Hello", response_format="pcm")
+    assert simulator.requests == []
+    found = outputs_of(SPEAK, model=COSY, input="Hello", response_format="pcm")
+    assert simulator.requests[0].body["sample_rate"] == found["audio"]["sample_rate"]
+    unlisted = {"model": COSY, "custom_model": "fishaudio/fish-speech-1.5"}
+    outputs_of(SPEAK, **unlisted, input="Hello", response_format="pcm")
+    assert simulator.requests[1].body["sample_rate"] == 44100
+
+
 def test_a_model_without_speed_is_not_sent_one_and_info_says_so(
     simulator: Simulator, outputs_of: Run
 ) -> None:

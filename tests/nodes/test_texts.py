@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.siliconflow import errors, rerank
 from comfyui_siliconflow.simulator import Simulator
 
 Run = Callable[..., dict[str, Any]]
@@ -146,4 +146,13 @@ def test_a_list_of_several_queries_is_refused_before_anything_is_sent(
 ) -> None:
     with pytest.raises(errors.InvalidInput, match="query: a list of 2 is connected"):
         outputs_of(RANK, model=RANKER, documents=["a cat", "a dog"], query=["one", "two"])
+    assert simulator.requests == []
+
+
+def test_fewer_results_than_texts_are_not_passed_over_in_silence(
+    outputs_of: Run, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rerank, "rerank", lambda *_: rerank.Ranked([1], [0.9], "t-1", 0.1))
+    found = outputs_of(RANK, model=RANKER, documents="a cat\na dog\na tram", query="dog")
+    assert found["info"]["notes"] == ["1 of 3 texts were ranked."]
     assert simulator.requests == []

@@ -29,18 +29,12 @@ def trials(table: Mapping[str, Sequence[Fault]]) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(("node", "fault"), trials(dict.fromkeys(NODES, FAULTS)))
+PICTURES = trials(dict.fromkeys(NODES, FAULTS))
+WORDS_AND_SOUND = trials({node: of_node(node) for node in CALLS})
+
+
+@pytest.mark.parametrize(("node", "fault"), [*PICTURES, *WORDS_AND_SOUND])
 def test_a_fault_ends_as_the_table_says(
-    bench: Bench, fault: Fault, node: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    outcome = bench.try_out(fault, node)
-    assert outcome.problems == []
-    assert KEY not in caplog.text
-
-
-@pytest.mark.parametrize(("node", "fault"), trials({node: of_node(node) for node in CALLS}))
-def test_a_fault_of_another_endpoint_ends_as_the_table_says(
     bench: Bench, fault: Fault, node: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -44,6 +44,7 @@ def test_speech_is_the_file_that_came(connect: Connect) -> None:
     [
         (b"", "audio/wav", "it is empty"),
         (b'{"code": 20015, "message": "no such voice"}', "application/json", "no such voice"),
+        (b'{"code": 50505, "message": "overloaded"}', "application/octet-stream", "overloaded"),
         (b"<html>Please wait</html>", "text/html", "Please wait"),
         (f"RIFF {KEY}".encode(), "audio/wav", "it holds the API key"),
     ],
@@ -90,7 +91,21 @@ def test_voices_are_listed(connect: Connect, name: str) -> None:
     assert server.requests[0].startswith(b"GET /v1/audio/voice/list ")
 
 
-@pytest.mark.parametrize("body", [b'"deleted"', b"{}", b""])
+@pytest.mark.parametrize(
+    ("body", "media_type", "words"),
+    [
+        (b'{"code": 20015, "message": "no such voice"}', "application/json", "no such voice"),
+        (b"<html>Please log in</html>", "text/html", "Please log in"),
+    ],
+)
+def test_a_voice_that_was_not_deleted_is_an_error(
+    connect: Connect, body: bytes, media_type: str, words: str
+) -> None:
+    with pytest.raises(errors.BadAnswer, match=f"was not deleted: {words}"):
+        speech.delete(connect(body, media_type)[0], "speech:me:1:2")
+
+
+@pytest.mark.parametrize("body", [b'"deleted"', b"{}", b"", b'{"code": 20000}'])
 def test_a_voice_is_deleted_whatever_the_answer_says(connect: Connect, body: bytes) -> None:
     client, server = connect(body)
     speech.delete(client, "speech:me:1:2")
