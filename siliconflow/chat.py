@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from .client import KEY_INSIDE, Client, Stream
@@ -26,6 +27,7 @@ DONE = "[DONE]"
 _LONGEST_SHOWN = 20_000
 """Characters of a text that broke off which its error holds, the last ones: it was paid for."""
 HEAR_SECONDS = 0.1
+_THINK, _THOUGHT = "<think>", "</think>"
 Hear = Callable[[str], None]
 
 
@@ -77,12 +79,13 @@ class _Answer:
     def take(self, stream: Stream) -> None:
         """Read a stream to its end; raises `BadAnswer` for what is none."""
         self.trace_id = stream.trace_id
-        if stream.media_type == "application/json":
-            self._event(b"".join(stream.chunks).decode("utf-8", "replace"))
+        first, chunks = _peeked(stream.chunks)
+        if stream.media_type == "application/json" or first.lstrip().startswith(b"{"):
+            self._event(b"".join(chunks).decode("utf-8", "replace"))
             self.is_whole = True
             return
         try:
-            self._events(events(stream.chunks, DONE))
+            self._events(events(chunks, DONE))
         except BadEvents as error:
             raise self._bad(Text(str(error), "不是事件流")) from None
         if not self.is_whole and not self.finish_reason:
@@ -90,7 +93,7 @@ class _Answer:
 
     def whole(self, seconds: float) -> Completion:
         """Give what came; raises if it is not all, or is nothing."""
-        text, reasoning = "".join(self.text), "".join(self.reasoning)
+        text, reasoning = parted("".join(self.text), "".join(self.reasoning))
         failure = Failure(model=self.model, trace_id=self.trace_id)
         if self.conceal(text + reasoning) != text + reasoning:
             raise BadAnswer(replace(failure, message=KEY_INSIDE))
@@ -161,6 +164,21 @@ class _Answer:
 
     def _bad(self, message: Text) -> BadAnswer:
         return BadAnswer(Failure(message, 200, None, self.model, self.trace_id))
+
+
+def parted(text: str, reasoning: str) -> tuple[str, str]:
+    """Give the answer and the thoughts, also of a model that writes them into its answer."""
+    head, begin, rest = text.partition(_THINK)
+    if head.strip() or not begin:
+        return text, reasoning
+    thoughts, _, answer = rest.partition(_THOUGHT)
+    return answer.strip(), "\n\n".join(part for part in (reasoning, thoughts.strip()) if part)
+
+
+def _peeked(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Give the first chunk, and all of them."""
+    first = next(chunks, b"")
+    return first, chain([first], chunks)
 
 
 def _text(data: Mapping[str, Any], name: str) -> str:

@@ -73,6 +73,23 @@ def test_thoughts_are_kept_apart(ask: Any) -> None:
     assert (found.text, found.reasoning) == ("42", "Let me see. Yes.")
 
 
+@pytest.mark.parametrize(
+    ("written", "text", "thoughts"),
+    [
+        ("<think>\nLet me see.\n</think>\n\n42", "42", "Let me see."),
+        ("\n<think></think>42", "42", ""),
+        ("<think>Let me", "", "Let me"),
+        ("Write <think> first", "Write <think> first", ""),
+    ],
+)
+def test_thoughts_within_the_answer_are_kept_apart(
+    ask: Any, written: str, text: str, thoughts: str
+) -> None:
+    parts = [event(part) for part in (written[:4], written[4:]) if part]
+    found = ask(sends(*parts, event("", "stop"), DONE))
+    assert (found.text, found.reasoning) == (text, thoughts)
+
+
 def test_usage_comes_with_the_last_event_or_one_of_its_own(ask: Any) -> None:
     usage = b'data: {"id": "1", "choices": [], "usage": {"total_tokens": 9, "x": null}}\n\n'
     assert ask(sends(event("Hi", "stop"), usage, DONE)).usage == {"total_tokens": 9}
@@ -95,8 +112,9 @@ def test_the_shape_of_the_api_document_is_read(ask: Any) -> None:
 def test_a_whole_answer_where_no_stream_came_is_read(ask: Any, answer: Any) -> None:
     choice = {"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
     body = json.dumps({"choices": [choice], "usage": {"total_tokens": 3}}).encode()
-    found = ask(answer(body=body, headers="Content-Type: application/json\r\n"))
-    assert (found.text, found.usage) == ("Hi", {"total_tokens": 3})
+    for headers in ("Content-Type: application/json\r\n", ""):
+        found = ask(answer(body=body, headers=headers))
+        assert (found.text, found.usage) == ("Hi", {"total_tokens": 3})
 
 
 def test_a_stream_that_named_its_end_needs_no_last_line(ask: Any) -> None:
