@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..siliconflow.errors import BadAnswer, Failure
+from ..siliconflow.errors import Failure, Unusable
 from ..siliconflow.texts import Text
 from .job import Job
 from .plan import Plan
@@ -30,10 +30,10 @@ class Came:
         """Tell the user something, on the node and in `info`."""
         self.jobs[0].note(text)
 
-    def unusable(self, message: Text) -> BadAnswer:
-        """Give the error of results that cannot be put together."""
+    def unusable(self, message: Text) -> Unusable:
+        """Give the error of results that the node can make nothing of."""
         trace_id = self.jobs[0].results[0].facts.trace_id
-        return BadAnswer(Failure(message, 200, model=self.plan.model.id, trace_id=trace_id))
+        return Unusable(Failure(message, 200, model=self.plan.model.id, trace_id=trace_id))
 
     def info(self, **own: Any) -> str:
         """Give what came as JSON, for people and for nodes that read text."""
@@ -48,6 +48,11 @@ class Came:
                 "notes": list(notes),
             }
         )
+
+
+def and_tokens(count: int) -> Text:
+    """Say at the end of a line how many tokens were used, if the service told."""
+    return Text(f", {count} tokens", f"，{count} token") if count else Text("", "")
 
 
 def request_facts(job: Job) -> list[dict[str, Any]]:

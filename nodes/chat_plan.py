@@ -20,7 +20,7 @@ from ..siliconflow.errors import InvalidInput
 from ..siliconflow.images import Generation, Order
 from ..siliconflow.settings import Settings
 from ..siliconflow.texts import Text
-from .came import Came
+from .came import Came, and_tokens
 from .endpoint import Endpoint, Hear, as_file, from_file
 from .plan import Plan, chosen_model, extra_body, set_values, without_pictures
 from .prompt import check_prompt
@@ -33,7 +33,7 @@ FIELDS = ("max_tokens", "temperature", "top_p", "top_k", "frequency_penalty", "s
 JSON = "json_object"
 _RESERVED = frozenset({"model", "messages", "stream", "seed", "stop", "response_format", "n"})
 _USUAL_ENDS = frozenset({"", "stop", "eos", "length"})
-_FENCE = re.compile(r"\s*```\w*\n(.*?)\n?```\s*", re.DOTALL)
+_FENCE = re.compile(r"^```\w*\n(.*?)\n?```[ \t]*$", re.DOTALL | re.MULTILINE)
 _ESCAPES = {"\\n": "\n", "\\t": "\t"}
 Message = Mapping[str, Any]
 Outputs = tuple[str, list[str], str, "Conversation", str]
@@ -92,19 +92,20 @@ def shape(came: Came) -> tuple[Text, Outputs]:
     answered = conversation.then({"role": "assistant", "content": found.text})
     info = came.info(finish_reason=found.finish_reason, usage=found.usage)
     spent = f"{came.seconds:.1f}"
-    tokens = found.usage.get("total_tokens", 0)
-    line = Text(
-        f"{end_of(found.text)}\n{tokens} tokens, {spent} s",
-        f"{end_of(found.text)}\n{tokens} token，{spent} 秒",
-    )
+    tokens = and_tokens(found.usage.get("total_tokens", 0))
+    end = end_of(found.text)
+    line = Text(f"{end}\n{spent} s{tokens.en}", f"{end}\n{spent} 秒{tokens.zh}")
     return line, (found.text, parts_of(found.text), found.reasoning, answered, info)
 
 
 def parts_of(text: str) -> list[str]:
-    """Give an answer as a list: the items of the first list in its JSON, else its lines."""
-    fenced = _FENCE.fullmatch(text)
+    """Give an answer as a list: the items of the longest list in its JSON, else its lines.
+
+    The JSON may stand between words, if it is fenced in as code.
+    """
+    fenced = _FENCE.findall(text)
     try:
-        found = _listed(json.loads(fenced.group(1) if fenced else text))
+        found = _listed(json.loads(fenced[0] if len(fenced) == 1 else text))
     except (ValueError, RecursionError):
         found = None
     parts = text.splitlines() if found is None else [_written(item) for item in found]
@@ -112,13 +113,20 @@ def parts_of(text: str) -> list[str]:
 
 
 def _listed(value: Any) -> list[Any] | None:
-    """Give the first list in a JSON value, else the values of an object that holds none."""
+    """Give the longest list in a JSON value, else the values of an object that holds none."""
+    lists = _lists(value)
+    if lists or not isinstance(value, dict):
+        return max(lists, key=len, default=None)
+    return list(value.values())
+
+
+def _lists(value: Any) -> list[list[Any]]:
+    """Give the lists in a JSON value; one within another is part of that."""
     if isinstance(value, list):
-        return value
+        return [value]
     if not isinstance(value, dict):
-        return None
-    lists = (item for item in value.values() if isinstance(item, list))
-    return next(lists, list(value.values()))
+        return []
+    return [found for item in value.values() for found in _lists(item)]
 
 
 def _written(item: Any) -> str:
@@ -166,9 +174,9 @@ def _note_doubts(came: Came, found: Completion, body: Mapping[str, Any]) -> None
 
 
 def _is_json(text: str) -> bool:
-    fenced = _FENCE.fullmatch(text)
+    fenced = _FENCE.findall(text)
     try:
-        json.loads(fenced.group(1) if fenced else text)
+        json.loads(fenced[0] if len(fenced) == 1 else text)
     except (ValueError, RecursionError):
         return False
     return True

@@ -79,6 +79,10 @@ class Records:
         """Tell that nothing came, and whether it may have been paid."""
         self._tell(job, entry, lambda known: self._ledger.failed(known, paid=paid))
 
+    def discard(self, job: Job, request: str) -> None:
+        """Tell that what a request brought is of no use."""
+        self._safely(job, partial(self._ledger.discard, request), default=None)
+
     def damaged(self, job: Job, entry: Entry | None, place: int) -> None:
         """Tell that a stored picture cannot be decoded."""
         self._tell(job, entry, lambda known: self._ledger.damaged(known, place))

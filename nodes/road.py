@@ -5,6 +5,7 @@ All of it runs in a thread. The ledger is told before each step that cannot be t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -72,6 +73,12 @@ class Road:
             return self._unpaid(job, job.ask)
         finally:
             self.uploads.drop(job.ask.frame)
+
+    def discard(self, jobs: Sequence[Job]) -> None:
+        """Let the ledger forget what jobs brought, which the node can make nothing of."""
+        for job in jobs:
+            for result in job.results:
+                self._records.discard(job, result.request)
 
     def _unpaid(self, job: Job, ask: Ask) -> int:
         if self._is_paid(job, ask):

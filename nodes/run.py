@@ -20,7 +20,7 @@ import torch
 
 from ..media.images import to_batch
 from ..siliconflow.client import Client
-from ..siliconflow.errors import PartialFailure, SiliconFlowError
+from ..siliconflow.errors import PartialFailure, SiliconFlowError, Unusable
 from ..siliconflow.settings import Settings
 from ..siliconflow.texts import Text
 from . import events, host
@@ -31,11 +31,11 @@ from .current import client_for, current_settings, jobs_for, ledger_for
 from .guard import Guard
 from .history import History
 from .job import Job
+from .patience import patiently
 from .plan import Plan, make
 from .report import Report
 from .road import Road
 from .threads import in_thread
-from .upload import Uploads
 
 Kind = TypeVar("Kind")
 Prepare = Callable[[Settings], Plan]
@@ -76,7 +76,7 @@ class Ran:
 
     plan: Plan
     jobs: Sequence[Job]
-    uploads: Uploads
+    road: Road
     report: Report
 
 
@@ -115,7 +115,11 @@ async def ask(
     async def finish(ran: Ran) -> Kind:
         _raise_failures(ran.jobs)
         came = Came(ran.plan, ran.jobs, ran.report.seconds)
-        line, outputs = await _polled(partial(shape, came))
+        try:
+            line, outputs = await _polled(partial(shape, came))
+        except Unusable:
+            await _polled(partial(ran.road.discard, ran.jobs))
+            raise
         ran.report.said(line)
         return outputs
 
@@ -126,14 +130,16 @@ async def look_up(
     asker: Asker, question: Callable[[Client], Kind], tell: Callable[[Kind], Text]
 ) -> Kind:
     """Ask the service something that costs nothing, and show the answer on the node."""
-    report = Report(host.progress())
+    report, ends = Report(host.progress()), threading.Event()
     try:
         settings = current_settings()
-        found = await _polled(partial(question, client_for(settings)))
+        found = await _polled(partial(patiently, partial(question, client_for(settings)), ends))
     except SiliconFlowError as error:
         report.ended(error.text)
         events.failed(asker, error, "")
         raise
+    finally:
+        ends.set()
     report.said(tell(found))
     return found
 
@@ -180,7 +186,7 @@ async def _run(
         _GUARD.release_all([job for job in jobs if not job.begun])
         history.close(jobs)
         BALANCES.after_run(client, settings, run.asker)
-    return await finish(Ran(plan, jobs, road.uploads, report))
+    return await finish(Ran(plan, jobs, road, report))
 
 
 def _line_up(jobs: Sequence[Job]) -> None:
@@ -321,7 +327,7 @@ def _told(ran: Ran) -> dict[str, Any]:
         "pictures": [entry for job in jobs for entry in _entries(job)],
         "requests": [entry for job in jobs for entry in request_facts(job)],
         "not_sent": list(plan.not_sent),
-        "uploads": ran.uploads.described(),
+        "uploads": ran.road.uploads.described(),
         "notes": list(notes),
     }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from ..siliconflow import embeddings, rerank
+from ..siliconflow.catalogue import Model
 from ..siliconflow.client import Client
 from ..siliconflow.embeddings import Embedded
 from ..siliconflow.errors import InvalidInput
@@ -15,13 +17,16 @@ from ..siliconflow.images import Generation, Order
 from ..siliconflow.rerank import Ranked
 from ..siliconflow.settings import Settings
 from ..siliconflow.texts import Text
-from .came import Came
+from .came import Came, and_tokens
 from .endpoint import Endpoint, Hear, as_file, from_file
 from .plan import Plan, chosen_model, extra_body, set_values, without_pictures
 from .prompt import check_prompt
 
 MOST_TEXTS = 32
 """How many texts one request holds where the catalogue does not know."""
+_LONGEST_PIECE = 16
+"""Characters of the longest token there is."""
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]+")
 LISTS = ("input", "documents")
 FIELDS = ("top_n", "max_chunks_per_doc", "overlap_tokens")
 _RESERVED = frozenset({"model", "input", "query", "documents", "return_documents"})
@@ -69,12 +74,42 @@ def texts_of(inputs: Inputs, name: str) -> list[str]:
     return [*listed, *typed]
 
 
+def check_tokens(model: Model, texts: Sequence[str], name: str) -> None:
+    """Refuse a text that is surely longer than the model takes; only the service counts exactly."""
+    most = model.limits.get("tokens")
+    if not most:
+        return
+    for place, text in enumerate(texts, 1):
+        least = least_tokens(text, model.limits.get("han_a_token", _LONGEST_PIECE))
+        if least > most:
+            raise InvalidInput(
+                name,
+                Text(
+                    f"number {place} has at least {least} tokens; {model.id} takes {most}."
+                    " Shorten or split it",
+                    f"第 {place} 段至少有 {least} 个 token，{model.id} 最多接受 {most} 个，"
+                    "请缩短或拆分",
+                ),
+            )
+
+
+def least_tokens(text: str, han_a_token: int) -> int:
+    """Give a number of tokens below which no text like this can be.
+
+    No token reaches across white space, nor across the border of Chinese characters, of which
+    one token holds `han_a_token` at most.
+    """
+    runs = (len(run) for run in _HAN.findall(text))
+    return len(_HAN.sub(" ", text).split()) + sum(-(-run // han_a_token) for run in runs)
+
+
 def embedding_plan(inputs: Inputs, settings: Settings) -> Plan:
     """Check the inputs of Embeddings, and split many texts into requests."""
     model = chosen_model("embedding", inputs, settings.site)
     texts = texts_of(inputs, "input")
     extra = extra_body(str(inputs.get("extra_body", "")), _RESERVED | {"encoding_format"})
     head = {"model": model.id, "encoding_format": "float", **extra}
+    check_tokens(model, texts, "input")
     most = model.limits.get("texts", MOST_TEXTS)
     parts = [texts[at : at + most] for at in range(0, len(texts), most)]
     return without_pictures(model, [{**head, "input": part} for part in parts], _EMBEDDING)
@@ -91,7 +126,8 @@ def embedding_outputs(came: Came) -> tuple[Text, tuple[torch.Tensor, torch.Tenso
     count, width = tensor.shape
     tokens = sum(found.tokens for found in came.items)
     info = came.info(texts=count, dimensions=width, tokens=tokens, closest=_closest(alike))
-    line = Text(f"{count} x {width}, {tokens} tokens", f"{count} x {width}，{tokens} token")
+    said = and_tokens(tokens)
+    line = Text(f"{count} x {width}{said.en}", f"{count} x {width}{said.zh}")
     return line, (tensor, alike, info)
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 
 from .client import Client
 from .errors import BadAnswer, Failure
+from .texts import Text
 
 PATH = "user/info"
 AMOUNTS = ("balance", "chargeBalance", "totalBalance")
@@ -33,20 +34,27 @@ def user_info(client: Client) -> Account:
     answer = client.get(PATH)
     data = answer.data.get("data") if isinstance(answer.data, dict) else None
     if not isinstance(data, dict):
-        raise BadAnswer(Failure("it names no account", 200, trace_id=answer.trace_id))
+        raise BadAnswer(
+            Failure(Text("it names no account", "其中没有账户信息"), 200, trace_id=answer.trace_id)
+        )
     amounts = {name: _amount(data[name]) for name in AMOUNTS if name in data}
     known = {name: amount for name, amount in amounts.items() if amount is not None}
     balance = known.get("totalBalance", known.get("balance"))
     if balance is None:
-        raise BadAnswer(Failure("it names no balance", 200, trace_id=answer.trace_id))
+        raise BadAnswer(
+            Failure(Text("it names no balance", "其中没有余额"), 200, trace_id=answer.trace_id)
+        )
     name = str(data.get("name") or data.get("id") or "")
-    return Account(name, str(data.get("status", "")), balance, known, answer.trace_id)
+    return Account(name, str(data.get("status") or ""), balance, known, answer.trace_id)
 
 
 def _amount(value: object) -> Decimal | None:
     """Read an amount of money exactly as it is written."""
+    written = str(value)
     try:
-        amount = Decimal(str(value))
+        amount = Decimal(written)
     except InvalidOperation:
+        return None
+    if "_" in written:  # Python's own way to write a number, no bank's
         return None
     return amount if amount.is_finite() else None

@@ -31,7 +31,7 @@ from .errors import (
     RequestError,
 )
 from .forms import File, encode
-from .responses import TRACE_HEADER, clean, from_response, reason_of, trace_of
+from .responses import TRACE_HEADER, clean, error_in, from_response, reason_of, trace_of
 from .texts import Text
 
 VERSION = "0.1.0"
@@ -227,6 +227,7 @@ class Client:
         data = _json(text, known)
         if self._key in (json.dumps(data, ensure_ascii=False) if "\\u" in text else text):
             raise BadAnswer(_told(known, KEY_INSIDE))
+        _raise_error_in(data, known)
         return Answer(data, self._hidden(known).trace_id, time.monotonic() - started)
 
     def _content(self, response: requests.Response, model: str, started: float) -> Content:
@@ -366,6 +367,14 @@ def _json(text: str, known: Failure) -> Any:
     except (ValueError, RecursionError):
         start = clean(text[:200]) or Text("it is empty", "内容为空")
         raise BadAnswer(_told(known, start)) from None
+
+
+def _raise_error_in(data: Any, known: Failure) -> None:
+    """Raise what the service says in a 200 that holds nothing else."""
+    if error := error_in(data):
+        code, message = error
+        said = Text(f"SiliconFlow says: {message}", f"SiliconFlow 返回：{message}")
+        raise BadAnswer(replace(known, code=code, message=said))
 
 
 def _unreadable(known: Failure, message: Text) -> RequestError:

@@ -79,7 +79,7 @@ class Failure:
 class RequestError(SiliconFlowError):
     """A request that was sent, or should have been, and brought no result."""
 
-    charged: ClassVar[bool | None] = False
+    charged: bool | None = False
     """Whether the request was paid: no, yes, or `None` where nobody can know."""
     sent_again: ClassVar[bool] = False
     """Whether the pack may send it again by itself: only what cannot have been paid."""
@@ -90,10 +90,22 @@ class RequestError(SiliconFlowError):
         "Report it to SiliconFlow with the trace id.", "请带上 trace id 向 SiliconFlow 反馈。"
     )
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, advice: Text | None = None) -> None:
         """Say what happened, what to do, the model and the trace id."""
-        super().__init__(_story(self.what, self.advice, failure))
+        super().__init__(_story(self.what, advice or self.advice, failure))
         self.failure = failure
+
+    def of_free_call(self) -> RequestError:
+        """Give the same error without a word on charges: what was asked costs nothing."""
+        found = type(self)(self.failure, None if self.charged is False else _FREE)
+        found.charged = False
+        return found
+
+
+_FREE = Text(
+    "This costs nothing: try again, and if it stays so report the trace id to SiliconFlow.",
+    "此操作不收费：请重试；若一直如此，请带上 trace id 向 SiliconFlow 反馈。",
+)
 
 
 class BadRequest(RequestError):
@@ -177,9 +189,9 @@ class RateLimited(RequestError):
         "请等一分钟后重新运行；本次没有扣费。账户等级越高，限额越高。",
     )
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, advice: Text | None = None) -> None:
         """Read from the message which limit was hit."""
-        super().__init__(failure)
+        super().__init__(failure, advice)
         found = _LIMIT.search(str(failure.message))
         self.limit = found.group(1).upper() if found else ""
 
@@ -260,10 +272,21 @@ class ReadTimeout(ConnectionLost):
 class BadAnswer(RequestError):
     """A 200 that is not what the API documents."""
 
-    charged = None
+    charged: bool | None = None
     repeats = False
     what = Text("SiliconFlow's answer could not be read", "无法读懂 SiliconFlow 的回复")
     advice = ServerError.advice
+
+
+class Unusable(BadAnswer):
+    """A whole answer that the node can make nothing of. It is not kept: that would repeat it."""
+
+    charged = True
+    what = Text("What came cannot be used", "收到的内容无法使用")
+    advice = Text(
+        "It was charged, and is not kept. Queue again to ask anew, which is charged anew.",
+        "本次已扣费，内容没有保留。重新运行会再次请求，并重新扣费。",
+    )
 
 
 class BrokenStream(ConnectionLost):

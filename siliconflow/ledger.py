@@ -143,7 +143,7 @@ class Ledger:
 
     def waiting(self, entry: Entry) -> None:
         """Record that the request waits to be sent, for the first time or after a refusal."""
-        self._mark(entry, "waiting")
+        self._mark(entry.id, "waiting")
 
     def sent(self, entry: Entry) -> None:
         """Record that the request leaves now."""
@@ -191,7 +191,7 @@ class Ledger:
 
     def finish(self, entry: Entry) -> None:
         """Record that every picture is stored, and keep within the bounds of size and age."""
-        self._mark(entry, "stored")
+        self._mark(entry.id, "stored")
         self.prune()
         if not self._swept:
             self._swept = True
@@ -199,7 +199,11 @@ class Ledger:
 
     def failed(self, entry: Entry, *, paid: bool) -> None:
         """Record a request that brought nothing: surely unpaid, or with an unknown fate."""
-        self._mark(entry, "unknown" if paid else "failed")
+        self._mark(entry.id, "unknown" if paid else "failed")
+
+    def discard(self, request: str) -> None:
+        """Let go of what came: it is of no use, and the same request is to be sent anew."""
+        self._mark(request, "failed")
 
     def damaged(self, entry: Entry, place: int) -> None:
         """Record that a stored picture cannot be decoded, so that it counts as not here."""
@@ -306,9 +310,9 @@ class Ledger:
         file = self.pictures / name if name else None
         return file if file and file.is_file() else None
 
-    def _mark(self, entry: Entry, state: str) -> None:
+    def _mark(self, request: str, state: str) -> None:
         with self.records.change() as rows:
-            rows.execute("UPDATE requests SET state = ? WHERE id = ?", (state, entry.id))
+            rows.execute("UPDATE requests SET state = ? WHERE id = ?", (state, request))
 
     def _rebuild(self, rows: sqlite3.Connection) -> None:
         """Record anew what the names of the stored files tell."""

@@ -6,6 +6,7 @@ from typing import Any, TypeGuard
 
 from .client import Client
 from .errors import BadAnswer, Failure
+from .texts import Text
 
 PATH = "models"
 OF_IMAGES = ("text-to-image", "image-to-image")
@@ -23,7 +24,9 @@ def list_models(client: Client, kind: str = "", sub_type: str = "") -> tuple[str
     answer = client.get(PATH, {name: value for name, value in asked.items() if value})
     data = answer.data.get("data") if isinstance(answer.data, dict) else None
     if not isinstance(data, list):
-        raise BadAnswer(Failure("it lists no models", 200, trace_id=answer.trace_id))
+        raise BadAnswer(
+            Failure(Text("it lists no models", "其中没有模型列表"), 200, trace_id=answer.trace_id)
+        )
     ids = [item.get("id") for item in data if isinstance(item, dict)]
     return tuple(dict.fromkeys(filter(_is_id, ids)))
 

@@ -23,6 +23,20 @@ def delay(error: RequestError, tries: int, dice: random.Random) -> float | None:
         return None
     if isinstance(error, RateLimited):
         return 0.0
+    return _backoff(error, tries, dice)
+
+
+def delay_of_free_call(error: RequestError, tries: int, dice: random.Random) -> float | None:
+    """Give the seconds to wait before a call that costs nothing is made again; `None`: give up.
+
+    It has no pace of its own, so that a rate limit is waited out as an overload is, but not for
+    longer than somebody would look on.
+    """
+    wait = _backoff(error, tries, dice) if error.sent_again else None
+    return wait if wait is not None and wait <= LONGEST else None
+
+
+def _backoff(error: RequestError, tries: int, dice: random.Random) -> float | None:
     if tries >= TRIES:
         return None
     told = error.failure.retry_after

@@ -39,8 +39,8 @@ ALLOWED: dict[str, set[str]] = {
     "siliconflow.sse": set(),
     "siliconflow.client": {*_BASE, *_TRANSPORT, "siliconflow.download", "siliconflow.forms"},
     "siliconflow.images": {*_BASE, "siliconflow.client"},
-    "siliconflow.account": {"siliconflow.client", "siliconflow.errors"},
-    "siliconflow.models": {"siliconflow.client", "siliconflow.errors"},
+    "siliconflow.account": {*_BASE, "siliconflow.client"},
+    "siliconflow.models": {*_BASE, "siliconflow.client"},
     "siliconflow.saving": {*_BASE, "siliconflow.files", "siliconflow.settings"},
     "siliconflow.model_list": {"siliconflow.saving"},
     "siliconflow.chat": {
@@ -90,8 +90,9 @@ INSIDE_NODES: dict[str, set[str]] = {
     "road": {"collect", "flight", "job", "plan", "records", "send", "upload", "siliconflow"},
     "run": {
         *("asker", "balance", "came", "current", "events", "guard", "history", "host", "job"),
-        *("plan", "report", "road", "threads", "upload", "siliconflow", "media"),
+        *("patience", "plan", "report", "road", "threads", "upload", "siliconflow", "media"),
     },
+    "patience": {"siliconflow"},
     "sentences": set(),
     "chat_plan": {*PLANS, "threads", "upload"},
     "speech_plan": {*PLANS, "sentences"},

@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.siliconflow import errors, retries
 from comfyui_siliconflow.simulator import Simulator
 
 Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "FIRST", 0.001)
 
 
 def test_the_balance_is_a_number_and_every_amount_is_told_exactly(
@@ -53,3 +58,38 @@ def test_a_wrong_key_is_an_error(outputs_of: Run, monkeypatch: pytest.MonkeyPatc
     for node_id in ("SiliconFlowAccount", "SiliconFlowModels"):
         with pytest.raises(errors.InvalidKey):
             outputs_of(node_id)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_costs_nothing_is_asked_again_until_it_answers(
+    simulator: Simulator, outputs_of: Run, status: int
+) -> None:
+    simulator.fail(status, times=2, on="info")
+    assert outputs_of("SiliconFlowAccount")["status"] == "normal"
+    assert [record.status for record in simulator.requests] == [status, status, 200]
+
+
+def test_what_stays_refused_is_an_error(simulator: Simulator, outputs_of: Run) -> None:
+    simulator.fail(503, times=99, on="models")
+    with pytest.raises(errors.Overloaded):
+        outputs_of("SiliconFlowModels")
+    assert len(simulator.requests) == retries.TRIES
+
+
+def test_nobody_waits_for_a_limit_that_lasts_for_hours(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    simulator.fail(429, on="info", headers={"Retry-After": "3600"})
+    with pytest.raises(errors.RateLimited):
+        outputs_of("SiliconFlowAccount")
+
+
+def test_an_error_of_what_costs_nothing_speaks_of_no_charge(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    simulator.fail(500, on="info")
+    with pytest.raises(errors.ServerError) as caught:
+        outputs_of("SiliconFlowAccount")
+    assert "This costs nothing" in str(caught.value)
+    assert "may have been charged" not in str(caught.value)
+    assert caught.value.charged is False

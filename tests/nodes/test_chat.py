@@ -302,7 +302,7 @@ def test_an_answer_of_thoughts_alone_is_an_error(
 ) -> None:
     thought = chat.Completion("", "Let me see", "length", {}, "t-1", 1.0)
     monkeypatch.setattr(chat, "complete", lambda *_: thought)
-    with pytest.raises(errors.BadAnswer, match=r"raise max_tokens .* They say: Let me see"):
+    with pytest.raises(errors.Unusable, match=r"raise max_tokens .* They say: Let me see"):
         outputs_of(CHAT, **ASKED, max_tokens=9)
     assert simulator.requests == []
 
@@ -316,6 +316,8 @@ def test_an_answer_of_thoughts_alone_is_an_error(
         ('{"a": "one", "b": "two"}', ["one", "two"]),
         ('```json\n{"scenes": [{"prompt": "one"}, {"prompt": "two"}]}\n```', ["one", "two"]),
         ('[{"a": 1, "b": "二"}, 3]', ['{"a": 1, "b": "二"}', "3"]),
+        ('Here it is:\n```json\n["one", "two"]\n```\nEnjoy!', ["one", "two"]),
+        ('{"cast": ["x"], "story": {"scenes": ["one", "two"]}}', ["one", "two"]),
         ("42", ["42"]),
         ("[]", ["[]"]),
         ("[" * 100_000, ["[" * 100_000]),
@@ -328,11 +330,17 @@ def test_an_answer_falls_into_parts(text: str, parts: list[str]) -> None:
 def test_an_answer_that_should_be_json_and_is_not_goes_no_further(
     simulator: Simulator, outputs_of: Run
 ) -> None:
-    with pytest.raises(errors.BadAnswer, match="not the JSON that was asked for") as caught:
+    with pytest.raises(errors.Unusable, match="not the JSON that was asked for") as caught:
         outputs_of(CHAT, **ASKED, response_format="json_object", max_tokens=5)
     assert "It says: " in str(caught.value)
     assert len(simulator.charges) == 1
-    assert len(simulator.charges) == 1
+
+
+def test_what_cannot_be_used_is_not_given_again(simulator: Simulator, outputs_of: Run) -> None:
+    for _ in range(2):
+        with pytest.raises(errors.Unusable, match="which is charged anew"):
+            outputs_of(CHAT, **ASKED, response_format="json_object", max_tokens=5)
+    assert len(simulator.charges) == 2
 
 
 def _until(condition: Callable[[], bool]) -> None:

@@ -60,6 +60,28 @@ def test_of_many_texts_only_the_new_part_is_paid(simulator: Simulator, outputs_o
     assert len(simulator.charges) == 3
 
 
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        ("BAAI/bge-m3", "word " * 8193),
+        ("BAAI/bge-large-zh-v1.5", "猫" * 513),
+        ("netease-youdao/bce-embedding-base_v1", "word " * 500 + "猫" * 208),
+    ],
+)
+def test_a_text_that_is_surely_too_long_is_told_before_anything_is_paid(
+    simulator: Simulator, outputs_of: Run, model: str, text: str
+) -> None:
+    texts = [*(f"text {number}" for number in range(40)), text]
+    with pytest.raises(errors.InvalidInput, match=r"number 41 has at least \d+ tokens"):
+        outputs_of(EMBED, model=model, texts=texts)
+    assert simulator.requests == []
+
+
+def test_a_text_that_may_fit_is_sent(simulator: Simulator, outputs_of: Run) -> None:
+    outputs_of(EMBED, model="BAAI/bge-large-zh-v1.5", input="猫" * 255 + "a " * 255)
+    assert len(simulator.charges) == 1
+
+
 def test_one_text_has_no_closest_other(simulator: Simulator, outputs_of: Run) -> None:
     assert outputs_of(EMBED, model=BGE, input="alone")["info"]["closest"] == []
     assert len(simulator.charges) == 1

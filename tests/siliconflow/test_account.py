@@ -29,6 +29,18 @@ def test_an_answer_without_an_account_is_an_error(serve: Any, answer: Any, body:
         user_info(Client("sk", serve(answer(body=body)).address))
 
 
+def test_what_the_service_says_in_place_of_an_account_is_told(serve: Any, answer: Any) -> None:
+    body = b'{"code": 50505, "message": "Model service overloaded.", "data": null}'
+    with pytest.raises(BadAnswer, match="SiliconFlow says: Model service overloaded") as caught:
+        user_info(Client("sk", serve(answer(body=body)).address))
+    assert caught.value.failure.code == 50505
+
+
+def test_a_state_that_is_not_told_is_empty(serve: Any, answer: Any) -> None:
+    body = b'{"code": 20000, "message": "OK", "data": {"totalBalance": "1", "status": null}}'
+    assert user_info(Client("sk", serve(answer(body=body)).address)).status == ""
+
+
 def test_every_amount_is_kept_exactly(serve: Any, answer: Any) -> None:
     body = b'{"data":{"balance":"0.10","chargeBalance":"88.00","totalBalance":"88.10"}}'
     account = user_info(Client("sk", serve(answer(body=body)).address))
@@ -36,7 +48,7 @@ def test_every_amount_is_kept_exactly(serve: Any, answer: Any) -> None:
     assert list(map(str, account.amounts.values())) == ["0.10", "88.00", "88.10"]
 
 
-@pytest.mark.parametrize("amount", ["NaN", "Infinity", "-sNaN", ""])
+@pytest.mark.parametrize("amount", ["NaN", "Infinity", "-sNaN", "", "1_0"])
 def test_an_amount_that_is_no_number_is_no_balance(serve: Any, answer: Any, amount: str) -> None:
     body = b'{"data":{"totalBalance":"%s"}}' % amount.encode()
     with pytest.raises(BadAnswer):
