@@ -43,6 +43,8 @@ _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^<>]*>", re.DOTALL | re.IGNOREC
 _LONGEST_PAGE = 4000
 """Characters of a page that are searched for words: the search takes their square."""
 _NO_TRACE = re.compile(r"[^\w.:/+=-]")
+SUCCESS = (0, 200, 20000)
+_NOTHING: tuple[Any, ...] = (None, "", {})
 _OF_ERRORS = frozenset({"code", "message", "msg", "error", "detail", "status", "success"})
 _OBJECT = re.compile(r"<[^<>]*>:?\s*|\w+\(host='[^']*', port=\d+\):\s*")
 _COMFY_S_OWN = re.compile(r"Please (?:login first to use this node|add credits to your account)")
@@ -100,10 +102,12 @@ def read_body(body: str) -> tuple[int | None, str]:
 
 def error_in(data: object) -> tuple[int | None, str] | None:
     """Give the code and the message of an answer that says something in place of a result."""
-    if not isinstance(data, dict) or any(data[name] for name in set(data) - _OF_ERRORS):
+    if not isinstance(data, dict):
         return None
-    message = clean(_message(data))
-    return (_code(data.get("code")), message) if message else None
+    code, message = _code(data.get("code")), clean(_message(data))
+    others = [data[name] for name in set(data) - _OF_ERRORS]
+    is_result = code in SUCCESS or any(other not in _NOTHING for other in others)
+    return None if is_result or not message else (code, message)
 
 
 def reason_of(error: Exception) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from .client import Answer, Client, Content
 from .errors import BadAnswer, Failure
 from .forms import File
-from .responses import read_body
+from .responses import SUCCESS, read_body
 from .texts import Text
 
 SPEECH = "audio/speech"
@@ -22,7 +22,6 @@ TRANSCRIPTIONS = "audio/transcriptions"
 UPLOAD = "uploads/audio/voice"
 VOICES = "audio/voice/list"
 DELETIONS = "audio/voice/deletions"
-_SUCCESS = (0, 200, 20000)
 _TEXT_TYPES = ("application/json", "text/html", "text/plain", "application/xml", "text/xml")
 
 
@@ -107,7 +106,7 @@ def delete(client: Client, uri: str) -> None:
     found = client.post_for_file(DELETIONS, {"uri": uri})
     known = Failure(status=200, trace_id=found.trace_id)
     code, _ = read_body(_beginning(found))
-    if found.media_type == "text/html" or code not in {None, *_SUCCESS}:
+    if found.media_type == "text/html" or code not in {None, *SUCCESS}:
         raise _said(known, found, Text("the voice was not deleted", "音色没有删除"))
 
 

@@ -4,7 +4,12 @@ import time
 
 import pytest
 from comfyui_siliconflow.siliconflow import errors, texts
-from comfyui_siliconflow.siliconflow.responses import TRACE_HEADER, from_response, read_body
+from comfyui_siliconflow.siliconflow.responses import (
+    TRACE_HEADER,
+    error_in,
+    from_response,
+    read_body,
+)
 
 NO_MODEL = '{"code":20012,"message":"Model does not exist. Please check it carefully.","data":null}'
 TOO_MANY = (
@@ -129,3 +134,20 @@ def test_every_cause_says_what_happened_and_what_to_do_in_both_languages() -> No
         for text in (kind.what, kind.advice):
             assert text.en.isascii()
             assert not text.zh.isascii()
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"code": 50505, "message": "Overloaded.", "data": None}, (50505, "Overloaded.")),
+        ({"message": "TPM limit reached.", "data": ""}, (None, "TPM limit reached.")),
+        ({"error": {"message": "no such voice", "code": "x"}}, (None, "no such voice")),
+        ({"code": 20000, "message": "Ok", "status": True}, None),
+        ({"result": [], "message": "nothing yet"}, None),
+        ({"text": ""}, None),
+        ({"data": [{"index": 0}], "message": "OK"}, None),
+        ([], None),
+    ],
+)
+def test_what_is_said_in_place_of_a_result_is_told_apart(answer: object, told: object) -> None:
+    assert error_in(answer) == told
