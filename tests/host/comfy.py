@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +28,7 @@ RUN_SECONDS = 60.0
 POLL_SECONDS = 0.02
 REQUEST_SECONDS = 20.0
 STOP_SECONDS = 10.0
+PORTS = (20_000, 32_000)
 PREVIEW_MESSAGES = {1: 8, 4: None}
 """Where a picture begins, by how it is sent; `None`: after a description as long as it says."""
 TEXT_MESSAGE = 3
@@ -256,7 +259,12 @@ def command(checkout: Path, python: str, folder: Path, port: int) -> list[str]:
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """Give a port that nobody listens on, nor will be given by the system for a connection.
+
+    A ComfyUI that is started anew wants it again: meanwhile nobody else may get it.
+    """
+    while True:
+        port = random.SystemRandom().randrange(*PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
