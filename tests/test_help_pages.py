@@ -171,7 +171,7 @@ def test_the_prose_shows_the_facts_and_what_can_go_wrong(name: str) -> None:
     asked = holes(name, "en")
     assert {"inputs", "outputs", "key", "trace"} <= set(asked)
     assert ("models" in asked) == bool(catalogue.load().of_task(name))
-    assert {"asking-troubles", "troubles", "picture-troubles"} & set(asked)
+    assert {"lookup-troubles", "troubles", "picture-troubles"} & set(asked)
 
 
 def test_the_folder_holds_prose_alone() -> None:
