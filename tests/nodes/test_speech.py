@@ -272,9 +272,33 @@ def test_pieces_are_short_enough_and_lose_no_word(text: str, most: int) -> None:
         ),
         (
             "pi is 3.14159265358979323846264338327950",
-            ["pi is 3.14159265358979", "323846264338327950"],
+            ["pi is ", "3.14159265358979323846", "264338327950"],
         ),
     ],
 )
 def test_a_text_is_cut_where_one_would_breathe(text: str, ends: list[str]) -> None:
     assert pieces(text, 22) == ends
+
+
+@pytest.mark.parametrize("whole", ["3.14159", "1,000,000", "12:30:45", "https://kite.org"])
+@pytest.mark.parametrize("most", range(20, 44))
+def test_a_number_or_an_address_is_not_cut_apart(whole: str, most: int) -> None:
+    found = pieces(f"Some words before that, {whole} then some more words after it", most)
+    assert any(whole in piece for piece in found)
+
+
+@pytest.mark.parametrize("short", ["e.g.", "i.e.", "Dr.", "Mrs.", "J.", "U.S."])
+def test_a_dot_that_shortens_a_word_ends_no_sentence(short: str) -> None:
+    text = f"That was all. And then came, {short} Smith with more to say about it"
+    assert pieces(text, 38) == ["That was all. And then came, ", text[29:]]
+
+
+@pytest.mark.parametrize("closing", ["”", "’", "」", "』", "）", "）”", ")", '"', "'", "】", "》"])
+@pytest.mark.parametrize("most", range(8, 16))
+def test_what_closes_a_sentence_stays_with_it(closing: str, most: int) -> None:
+    found = pieces(f"他们一起说：今天下雨了。{closing}然后都回家睡觉去了，明天再来。", most)
+    assert not any(piece[0] in closing for piece in found)
+
+
+def test_a_sentence_that_fills_a_piece_to_its_last_character_is_whole() -> None:
+    assert pieces("One two. Three four.   Five six", 20) == ["One two. Three four.", "   Five six"]
