@@ -22,11 +22,14 @@ import numpy.typing as npt
 import torch
 
 from .images import MediaError
+from .resample import resample
 
 Samples = npt.NDArray[np.float32]
 
 PLAIN = ("wav", "pcm")
 """The formats that need no further package."""
+SPEECH_RATE = 16_000
+"""Hertz at which models of speech listen: what is above only makes an upload larger."""
 MOST_SAMPLES = 200_000_000
 """Values of one sound, an hour and more: packed sound may become any size."""
 _EXTENSIBLE = 0xFFFE
@@ -67,9 +70,15 @@ def check_audio(audio: object) -> list[Sound]:
     return [Sound(item, rate) for item in waveform]
 
 
+def for_speech(sound: Sound) -> Sound:
+    """Give a recording as models of speech hear it: one channel, at most `SPEECH_RATE`."""
+    rate = min(sound.rate, SPEECH_RATE)
+    return Sound(resample(_mixed(sound.waveform).unsqueeze(0), sound.rate, rate), rate)
+
+
 def to_wav(sound: Sound) -> bytes:
-    """Write a WAV of one channel and 16 bits: the mean of all channels, rounded and clamped."""
-    values = sound.waveform.detach().to(torch.float32).mean(0).nan_to_num(0.0, 0.0, 0.0)
+    """Write a WAV of one channel (see `_mixed`) and 16 bits, rounded and clamped."""
+    values = _mixed(sound.waveform)
     whole = values.clamp(-1, 1).mul(32767).round().to(torch.int16).cpu().numpy()
     file = io.BytesIO()
     with wave.open(file, "wb") as written:
@@ -78,6 +87,21 @@ def to_wav(sound: Sound) -> bytes:
         written.setframerate(sound.rate)
         written.writeframes(whole.astype("<i2").tobytes())
     return file.getvalue()
+
+
+def _mixed(waveform: torch.Tensor) -> torch.Tensor:
+    """Give the mean of all channels, or the loudest one where the others cancel it.
+
+    They do if less is left than half of what it alone would bring to the mean: a microphone whose
+    two wires were swapped makes a silence of two loud channels.
+    """
+    values = waveform.detach().to("cpu", torch.float32).nan_to_num(0.0, 0.0, 0.0)
+    mean = values.mean(0)
+    loudness = [float(torch.linalg.vector_norm(channel)) for channel in values]
+    loudest = max(loudness)
+    if float(torch.linalg.vector_norm(mean)) < loudest / len(loudness) / 2:
+        return values[loudness.index(loudest)]
+    return mean
 
 
 def has_decoder(kind: str) -> bool:
@@ -102,15 +126,12 @@ def decode(content: bytes, kind: str, rate: int) -> Sound:
 def join(sounds: Sequence[Sound]) -> dict[str, Any]:
     """Put recordings one behind the other, as an AUDIO of one item.
 
-    Raises `MediaError` if their rates differ; one channel is used for all where others have more.
+    It has the highest rate of them; one channel is used for all where others have more.
     """
-    rates = {sound.rate for sound in sounds}
-    if len(rates) > 1:
-        listed = ", ".join(map(str, sorted(rates)))
-        raise MediaError(f"has parts of several rates ({listed})", f"各段采样率不同（{listed}）")
+    rate = max(sound.rate for sound in sounds)
     most = max(sound.waveform.shape[0] for sound in sounds)
-    waveforms = [_widened(sound.waveform, most) for sound in sounds]
-    return {"waveform": torch.cat(waveforms, -1).unsqueeze(0), "sample_rate": sounds[0].rate}
+    waveforms = [_widened(resample(sound.waveform, sound.rate, rate), most) for sound in sounds]
+    return {"waveform": torch.cat(waveforms, -1).unsqueeze(0), "sample_rate": rate}
 
 
 def _widened(waveform: torch.Tensor, channels: int) -> torch.Tensor:

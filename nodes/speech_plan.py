@@ -31,6 +31,9 @@ INSTRUCTED = "<|endofprompt|>"
 """What stands before it tells some models how to speak: it goes with every piece."""
 LONGEST_INSTRUCTION = 200
 PCM_RATE = 44100
+LONGEST_SOUND = 3600
+LARGEST_FILE = 50_000_000 - 1000
+"""Seconds and bytes of a recording that the API transcribes, less what a file has around it."""
 FIELDS = ("response_format", "sample_rate", "speed", "gain")
 _RESERVED = frozenset({"model", "input", "voice", "response_format", "sample_rate", "stream"})
 Inputs = Mapping[str, Any]
@@ -61,10 +64,7 @@ def speech_plan(inputs: Inputs, settings: Settings) -> Plan:
 def speech_outputs(came: Came) -> tuple[Text, tuple[dict[str, Any], str]]:
     """Join the pieces to one AUDIO."""
     sounds: list[Sound] = came.items
-    try:
-        joined = audio.join(sounds)
-    except MediaError as error:
-        raise came.unusable(Text(error.en, error.zh)) from None
+    joined = audio.join(sounds)
     seconds = round(sum(sound.seconds for sound in sounds), 2)
     info = came.info(length=seconds, sample_rate=joined["sample_rate"], pieces=len(sounds))
     rate = joined["sample_rate"]
@@ -75,7 +75,9 @@ def transcription_plan(inputs: Inputs, settings: Settings) -> Plan:
     """Check the inputs of Speech to Text: one request for each item of the batch."""
     model = chosen_model("speech-to-text", inputs, settings.site)
     sounds = _sounds(inputs)
-    bodies = [{"model": model.id, "file": _file(sound)} for sound in sounds]
+    for place, sound in enumerate(sounds, 1):
+        _check_length(place, sound)
+    bodies = [{"model": model.id, "file": _file(audio.for_speech(sound))} for sound in sounds]
     return without_pictures(model, bodies, _TRANSCRIBING)
 
 
@@ -191,6 +193,20 @@ def _sounds(inputs: Inputs) -> list[Sound]:
         return audio.check_audio(inputs.get("audio"))
     except MediaError as error:
         raise InvalidInput("audio", Text(error.en, error.zh)) from None
+
+
+def _check_length(place: int, sound: Sound) -> None:
+    """Refuse what the service would: longer than it takes, or too large a file by then."""
+    most = min(LONGEST_SOUND, LARGEST_FILE // (2 * min(sound.rate, audio.SPEECH_RATE)))
+    if sound.seconds > most:
+        raise InvalidInput(
+            "audio",
+            Text(
+                f"recording {place} lasts {sound.seconds:.0f} s, at most {most} s go into one"
+                " request: cut it into parts",
+                f"第 {place} 段录音长 {sound.seconds:.0f} 秒，单次请求最多 {most} 秒：请先切成几段",
+            ),
+        )
 
 
 def _file(sound: Sound) -> File:

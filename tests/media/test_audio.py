@@ -45,6 +45,28 @@ def test_any_rate_and_number_of_channels_goes_in_as_one_channel(rate: int, chann
         assert file.getnframes() == sound.waveform.shape[1]
 
 
+@pytest.mark.parametrize("right", [-1.0, -0.9, 0.0])
+def test_no_loud_channel_becomes_silence(right: float) -> None:
+    """Two that are each other's opposite cancel in the mean."""
+    swapped = torch.cat([tone(), right * tone()])
+    found = audio.decode(audio.to_wav(Sound(swapped, 8000)), "wav", 0).waveform
+    assert found.abs().max() > 0.2
+
+
+def test_channels_that_differ_are_all_heard() -> None:
+    both = tone(channels=2) * torch.tensor([[1.0], [0.8]])
+    found = audio.decode(audio.to_wav(Sound(both, 8000)), "wav", 0).waveform
+    assert torch.allclose(found, both.mean(0, keepdim=True), atol=1e-4)
+
+
+@pytest.mark.parametrize(("rate", "comes"), [(8000, 8000), (16000, 16000), (44100, 16000)])
+def test_speech_is_one_channel_of_what_models_hear(rate: int, comes: int) -> None:
+    found = audio.for_speech(Sound(tone(0.2, rate, 2)[:1].expand(2, -1), rate))
+    assert (found.rate, found.waveform.shape) == (comes, (1, comes // 5))
+    middle = slice(400, -400)
+    assert torch.allclose(found.waveform[:, middle], tone(0.2, comes)[:, middle], atol=1e-3)
+
+
 def test_what_is_too_loud_or_no_number_is_clamped_and_the_tensor_left_alone() -> None:
     wild = torch.tensor([[2.0, -3.0, math.nan, 0.5]])
     before = wild.clone()
@@ -122,9 +144,12 @@ def test_sounds_are_joined_one_behind_the_other() -> None:
     assert torch.equal(joined["waveform"][0, 1, :800], tone(0.1)[0])
 
 
-def test_sounds_of_several_rates_are_not_joined() -> None:
-    with pytest.raises(MediaError, match="8000, 16000"):
-        audio.join([Sound(tone(), 8000), Sound(tone(), 16000)])
+def test_sounds_of_several_rates_are_joined_at_the_highest() -> None:
+    joined = audio.join([Sound(tone(0.2), 8000), Sound(tone(0.1, 16000), 16000)])
+    assert joined["sample_rate"] == 16000
+    assert joined["waveform"].shape == (1, 1, 3200 + 1600)
+    middle = joined["waveform"][0, 0, 400:2800]
+    assert torch.allclose(middle, tone(0.2, 16000)[0, 400:2800], atol=1e-3)
 
 
 def test_every_item_of_a_batch_is_one_sound() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from comfyui_siliconflow.nodes.sentences import pieces
 from comfyui_siliconflow.nodes.speech_plan import PIECE
 from comfyui_siliconflow.siliconflow import errors
-from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.simulator import Simulator, sound
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -162,6 +164,27 @@ def test_a_sound_that_was_cut_off_is_an_error_and_its_siblings_are_kept(
     assert len(simulator.requests) == 4
 
 
+@pytest.mark.usefixtures("simulator")
+def test_pieces_that_came_at_several_rates_are_joined(
+    outputs_of: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = sound.wav, itertools.count()
+
+    def at_two_rates(data: bytes, rate: int) -> bytes:
+        if next(calls):
+            return real(data, rate)
+        return real(np.frombuffer(data, "<i2")[::2].tobytes(), rate // 2)
+
+    text = "".join(f"So it is, {at}. " for at in range(99))
+    plain = outputs_of(SPEAK, model=COSY, input=text)["info"]["length"]
+    monkeypatch.setattr(sound, "wav", at_two_rates)
+    found = outputs_of(SPEAK, model=COSY, input=text, voice="anna")
+    assert (found["audio"]["sample_rate"], found["info"]["pieces"]) == (44100, 2)
+    samples = found["audio"]["waveform"].shape[-1]
+    assert samples / 44100 == pytest.approx(found["info"]["length"], abs=0.01)
+    assert found["info"]["length"] == pytest.approx(plain, abs=0.05)
+
+
 def test_a_sound_whose_length_was_not_known_is_read(simulator: Simulator, outputs_of: Run) -> None:
     simulator.fail(broken="noise", on="speech")
     assert outputs_of(SPEAK, **HELLO)["info"]["length"] > 0
@@ -190,6 +213,34 @@ def test_every_item_of_a_batch_is_heard_whatever_its_channels_and_rate(
     assert len(found["texts"]) == len(simulator.requests) == 3
     assert found["text"] == "\n".join(found["texts"])
     assert {record.status for record in simulator.requests} == {200}
+
+
+@pytest.mark.parametrize(("rate", "heard"), [(8000, 8000), (44100, 16000), (48000, 16000)])
+@pytest.mark.usefixtures("simulator")
+def test_a_recording_goes_up_at_no_more_than_models_of_speech_hear(
+    outputs_of: Run, rate: int, heard: int
+) -> None:
+    text = outputs_of(LISTEN, audio=noise(1, 2, rate), model="TeleAI/TeleSpeechASR")["text"]
+    assert f"(0.2 seconds without words, {heard} Hz, 1 channel" in text
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds", "most"), [(1000, 3601, 3600), (44100, 1563, 1562), (8000, 3200, 3124)]
+)
+def test_a_recording_that_the_service_would_refuse_is_not_sent(
+    simulator: Simulator, outputs_of: Run, rate: int, seconds: int, most: int
+) -> None:
+    long = {"waveform": torch.zeros(1, 1, 1).expand(1, 1, rate * seconds), "sample_rate": rate}
+    with pytest.raises(errors.InvalidInput, match=f"lasts {seconds} s, at most {most} s"):
+        outputs_of(LISTEN, audio=long, model="TeleAI/TeleSpeechASR")
+    assert simulator.requests == []
+
+
+@pytest.mark.usefixtures("simulator")
+def test_the_longest_recording_that_goes_up_is_taken(outputs_of: Run) -> None:
+    long = {"waveform": torch.zeros(1, 1, 1).expand(1, 1, 16000 * 1562), "sample_rate": 16000}
+    found = outputs_of(LISTEN, audio=long, model="TeleAI/TeleSpeechASR")
+    assert found["info"]["notes"] == ["Nothing was heard."]
 
 
 def test_the_same_recording_is_free_the_second_time_and_another_is_not(
