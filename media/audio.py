@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from . import packed
 from .images import MediaError
 from .resample import resample
 
@@ -110,17 +111,19 @@ def has_decoder(kind: str) -> bool:
 
 
 def decode(content: bytes, kind: str, rate: int) -> Sound:
-    """Decode a file of the format `kind`; `rate` is that of PCM, which does not tell it itself.
+    """Decode a file, by what is in it: a service may send another format than it was asked for.
 
-    Raises `MediaError` for anything that is not wholly there.
+    Only what bears no mark of its own is taken for PCM, if that is the `kind` that was asked for;
+    `rate` is its sample rate. Raises `MediaError` for anything that is not wholly there.
     """
-    if content[:4] == b"RIFF":
+    found = packed.format_of(content)
+    if found == "wav":
         return _from_wav(content)
-    if kind == "pcm":
-        return Sound(_tensor(_integers(content, 16), 1), rate)
-    if kind == "wav":
-        raise MediaError("is no WAV file", "不是 WAV 文件")
-    return _from_packed(content)
+    if found:
+        return _from_packed(content, found)
+    if kind != "pcm":
+        raise MediaError("is no WAV, MP3 or Opus file", "不是 WAV、MP3 或 Opus 文件")
+    return Sound(_tensor(_integers(content, 16), 1), rate)
 
 
 def join(sounds: Sequence[Sound]) -> dict[str, Any]:
@@ -160,11 +163,17 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         name, size = struct.unpack_from("<4sI", content, at)
         left = len(content) - at - 8
         if size > left or (name == b"data" and not size):
-            if name != b"data" or not _is_endless(size):
+            if name != b"data" or not _is_endless(size) or _is_short(content):
                 raise MediaError("is cut off", "不完整")
             size = left
         yield name, content[at + 8 : at + 8 + size]
         at += 8 + size + size % 2
+
+
+def _is_short(content: bytes) -> bool:
+    """Tell whether the whole file is shorter than its head says, if that knew the length."""
+    (size,) = struct.unpack_from("<I", content, 4)
+    return size + 8 > len(content) and not _is_endless(size)
 
 
 def _is_endless(size: int) -> bool:
@@ -217,29 +226,22 @@ def _tensor(samples: Samples, channels: int) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(turned))
 
 
-def _from_packed(content: bytes) -> Sound:
-    if not has_decoder("mp3"):
+def _from_packed(content: bytes, kind: str) -> Sound:
+    packed.check_whole(content)
+    if not has_decoder(kind):
         raise MediaError("cannot be decoded here: PyAV is not installed", "无法解码：没有安装 PyAV")
     av = importlib.import_module("av")
     try:
-        return _decoded(av, content)
+        return _decoded(av, content, kind)
     except (av.error.FFmpegError, ValueError, OSError, IndexError) as error:
         if isinstance(error, MediaError):
             raise
         raise MediaError("cannot be decoded", "无法解码") from None
 
 
-def _packed_format(content: bytes) -> str:
-    """Name the format: a decoder that may guess would open whatever a playlist names."""
-    if content.startswith(b"OggS"):
-        return "ogg"
-    if content.startswith(b"ID3") or (content[:1] == b"\xff" and content[1:2] >= b"\xe0"):
-        return "mp3"
-    raise MediaError("is neither MP3 nor Opus", "既不是 MP3 也不是 Opus")
-
-
-def _decoded(av: Any, content: bytes) -> Sound:
-    with av.open(io.BytesIO(content), format=_packed_format(content)) as container:
+def _decoded(av: Any, content: bytes, kind: str) -> Sound:
+    """Decode as the one format: a decoder that may guess would open whatever a playlist names."""
+    with av.open(io.BytesIO(content), format=kind) as container:
         stream = container.streams.audio[0]
         unified = av.AudioResampler(format="fltp", rate=stream.rate)
         parts: list[Samples] = []

@@ -14,6 +14,7 @@ import torch
 from comfyui_siliconflow.media import audio
 from comfyui_siliconflow.media.audio import Sound
 from comfyui_siliconflow.media.images import MediaError
+from comfyui_siliconflow.simulator import mp3, sound
 
 
 def tone(seconds: float = 0.1, rate: int = 8000, channels: int = 1) -> torch.Tensor:
@@ -108,10 +109,37 @@ def test_pcm_has_the_rate_that_was_asked_for() -> None:
     assert (found.rate, found.waveform.tolist()) == (24000, [[0.0, 0.5, -0.5]])
 
 
+@pytest.mark.parametrize("asked", ["wav", "mp3", "opus", "pcm"])
+def test_a_wav_is_read_whatever_was_asked_for(asked: str) -> None:
+    assert audio.decode(audio.to_wav(Sound(tone(), 8000)), asked, 0).rate == 8000
+
+
+@pytest.mark.parametrize("asked", ["wav", "mp3", "opus", "pcm"])
+@pytest.mark.parametrize("kind", ["mp3", "ogg"])
+def test_packed_sound_is_decoded_as_what_it_is_whatever_was_asked_for(
+    asked: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = mp3.encode([440.0] * 20, 44100) if kind == "mp3" else sound.opus(1.0, "Hello")
+    opened: list[str] = []
+
+    def decoded(_av: Any, _content: bytes, found: str) -> Sound:
+        opened.append(found)
+        return Sound(tone(), 8000)
+
+    monkeypatch.setattr(audio, "_decoded", decoded)
+    monkeypatch.setattr(audio, "has_decoder", lambda _kind: True)
+    monkeypatch.setitem(sys.modules, "av", _Decoder)
+    audio.decode(content, asked, 24000)
+    assert opened == [kind]
+
+
 BAD = {
     "a page": b"<html>not here</html>",
     "nothing": b"",
     "a WAV cut in its sound": wav(b"\x00\x00" * 100)[:-50],
+    "a WAV cut in its sound, whose head told the length of the whole": wav(bytes(200), size=0)[
+        :-50
+    ],
     "a WAV without a sound": wav(b""),
     "a WAV cut in its head": wav(b"\x00\x00")[:20],
     "a WAV of no channels": wav(b"\x00\x00", channels=0),
@@ -134,7 +162,7 @@ def test_without_a_decoder_packed_sound_says_what_is_missing(
     assert not audio.has_decoder("mp3")
     assert audio.has_decoder("wav")
     with pytest.raises(MediaError, match="PyAV"):
-        audio.decode(b"ID3...", "mp3", 0)
+        audio.decode(mp3.encode([440.0] * 20, 44100), "mp3", 0)
 
 
 def test_sounds_are_joined_one_behind_the_other() -> None:
@@ -184,7 +212,7 @@ def test_a_playlist_in_place_of_sound_opens_nothing(
 ) -> None:
     monkeypatch.setattr(audio, "has_decoder", lambda _kind: True)
     monkeypatch.setitem(sys.modules, "av", _Decoder)
-    with pytest.raises(MediaError, match="neither MP3 nor Opus"):
+    with pytest.raises(MediaError, match="no WAV, MP3 or Opus"):
         audio.decode(content, "mp3", 24000)
 
 
