@@ -119,8 +119,10 @@ class Collector:
         try:
             content = file.read_bytes()
         except OSError as error:
+            noun = self._endpoint.noun
             said = Text(
-                f"a stored picture cannot be read: {error}", f"无法读取已保存的图片：{error}"
+                f"{noun.en} was stored and cannot be read: {error}",
+                f"无法读取已保存的{noun.zh}：{error}",
             )
             raise BadPicture(Failure(said, model=self._model, trace_id=facts.trace_id)) from None
         try:

@@ -17,6 +17,7 @@ from ..siliconflow.texts import Text
 Kind = TypeVar("Kind")
 Hear = Callable[[str], None]
 """Told the text of an answer while it grows."""
+_RESULTS = Text("results", "结果")
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,16 @@ class Endpoint:
 
     `call` sends an order, once, and gives what came: URLs, or files that were inside the answer.
     `decode` makes of such a file what the node hands on, or raises `MediaError`; it is told how
-    many pixels the settings allow. `noun` names the file in an error. `makes_pictures` tells
-    whether the limits on pictures, a minute and a run, are for it. `is_gone` tells whether what an
-    earlier call brought is of no use any more.
+    many pixels the settings allow. `noun` names the file in an error, `nouns` several of them.
+    `makes_pictures` tells whether the limits on pictures, a minute and a run, are for it.
+    `is_gone` tells whether what an earlier call brought is of no use any more.
     """
 
     path: str
     call: Callable[[Client, Order, Hear], Generation]
     decode: Callable[[bytes, int], Any]
     noun: Text
+    nouns: Text = _RESULTS
     makes_pictures: bool = False
     is_gone: Callable[[Client, Any], bool] = lambda _client, _item: False
 
@@ -73,5 +75,10 @@ def _generate(client: Client, order: Order, _hear: Hear) -> Generation:
 
 
 PICTURES = Endpoint(
-    images.PATH, _generate, decode_picture, Text("a picture", "图片"), makes_pictures=True
+    images.PATH,
+    _generate,
+    decode_picture,
+    Text("a picture", "图片"),
+    Text("pictures", "图片"),
+    makes_pictures=True,
 )

@@ -32,7 +32,6 @@ _TITLES: tuple[tuple[type[SiliconFlowError], Text], ...] = (
     (InvalidSettings, Text("A setting cannot be used", "设置有误")),
     (InvalidInput, Text("An input cannot be sent as it is", "输入有误，未发送")),
     (GuardStopped, Text("Stopped by your own limit", "已被你设置的限额拦下")),
-    (PartialFailure, Text("Some pictures did not come", "部分图片没有生成")),
 )
 _ANY = Text("SiliconFlow failed", "SiliconFlow 运行失败")
 
@@ -79,7 +78,7 @@ def _failure(asker: Asker, error: SiliconFlowError, model: str) -> dict[str, Any
 
 def title_of(error: SiliconFlowError) -> Text:
     """Give the few words that stand above an error's message."""
-    if isinstance(error, RequestError):
+    if isinstance(error, RequestError | PartialFailure):
         return error.what
     return next((text for kind, text in _TITLES if isinstance(error, kind)), _ANY)
 

@@ -27,18 +27,23 @@ _SIZE_INPUTS = ("image_size", "width", "height")
 
 @dataclass(frozen=True)
 class Ask:
-    """One request: `count` pictures from input frame `frame`, and its body without pictures."""
+    """One request: `count` pictures from input frame `frame`, and its body without pictures.
+
+    `about` says what is asked where the body has no words for it.
+    """
 
     frame: int
     count: int
     seed: int
     body: Mapping[str, Any]
+    about: Text | None = None
 
     @property
     def words(self) -> str:
         """Give what is asked, for a list of what was done: the first words that a body has."""
         found = (self.body.get(name) for name in ("prompt", "input", "query", "text"))
-        return next((str(text) for text in found if text), _last_said(self.body))
+        said = next((text for text in found if text), self.about or _last_said(self.body))
+        return str(said[0] if isinstance(said, list) else said)
 
     def halves(self) -> tuple[Ask, Ask]:
         """Give two requests that together ask for the same pictures."""

@@ -113,7 +113,7 @@ async def ask(
     """
 
     async def finish(ran: Ran) -> Kind:
-        _raise_failures(ran.jobs)
+        _raise_failures(ran.jobs, ran.plan.endpoint.nouns)
         came = Came(ran.plan, ran.jobs, ran.report.seconds)
         try:
             line, outputs = await _polled(partial(shape, came))
@@ -236,7 +236,7 @@ async def _polled(work: Callable[[], Kind]) -> Kind:
 async def _outputs(ran: Ran) -> tuple[torch.Tensor, int, str]:
     """Make the outputs. The jobs let go of their pictures: each leaves memory once it is copied."""
     jobs, report = ran.jobs, ran.report
-    _raise_failures(jobs)
+    _raise_failures(jobs, ran.plan.endpoint.nouns)
     pictures = [picture for job in jobs for picture in job.pictures]
     seeds = [seed for job in jobs for seed in job.seeds]
     told = _told(ran)
@@ -285,11 +285,12 @@ async def _watch(
         _, pending = await asyncio.wait(pending, timeout=POLL_SECONDS)
 
 
-def _raise_failures(jobs: Sequence[Job]) -> None:
+def _raise_failures(jobs: Sequence[Job], nouns: Text) -> None:
     errors = [job.error for job in jobs if job.error]
     if not errors:
         return
-    several = PartialFailure(_failure_story(jobs, errors), [*errors])
+    what = Text(f"Some {nouns.en} did not come", f"部分{nouns.zh}没有生成")
+    several = PartialFailure(_failure_story(jobs, errors), [*errors], what)
     error = several if len(jobs) > 1 else errors[0]
     for note in dict.fromkeys(note for job in jobs for note in job.notes):
         error.add(note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..media import audio
@@ -78,7 +79,10 @@ def transcription_plan(inputs: Inputs, settings: Settings) -> Plan:
     for place, sound in enumerate(sounds, 1):
         _check_length(place, sound)
     bodies = [{"model": model.id, "file": _file(audio.for_speech(sound))} for sound in sounds]
-    return without_pictures(model, bodies, _TRANSCRIBING)
+    plan = without_pictures(model, bodies, _TRANSCRIBING)
+    told = [_SOUND.format(seconds=f"{sound.seconds:.1f}") for sound in sounds]
+    asks = (replace(ask, about=about) for ask, about in zip(plan.asks, told, strict=True))
+    return replace(plan, asks=tuple(asks))
 
 
 def transcription_outputs(came: Came) -> tuple[Text, tuple[str, list[str], str]]:
@@ -222,7 +226,7 @@ def _speaking(kind: str, rate: int) -> Endpoint:
     def decode(content: bytes, _most_pixels: int) -> Sound:
         return audio.decode(content, kind, rate)
 
-    return Endpoint(speech.SPEECH, _speak, decode, Text("the sound", "音频"))
+    return Endpoint(speech.SPEECH, _speak, decode, Text("the sound", "音频"), _PARTS)
 
 
 def _transcribe(client: Client, order: Order, _hear: Hear) -> Generation:
@@ -241,8 +245,14 @@ def _was_deleted(client: Client, found: Uploaded) -> bool:
         return False  # where voices cannot be listed, what was kept counts
 
 
+_SOUND = Text("sound, {seconds} s", "音频，{seconds} 秒")
+_PARTS = Text("parts of the speech", "语音片段")
 _TRANSCRIBING = Endpoint(
-    speech.TRANSCRIPTIONS, _transcribe, from_file(Transcription), Text("the text", "文字")
+    speech.TRANSCRIPTIONS,
+    _transcribe,
+    from_file(Transcription),
+    Text("the text", "文字"),
+    Text("texts", "文字"),
 )
 _UPLOADING = Endpoint(
     speech.UPLOAD, _upload, from_file(Uploaded), Text("the voice", "音色"), is_gone=_was_deleted

@@ -194,5 +194,11 @@ def _rerank(client: Client, order: Order, _hear: Hear) -> Generation:
     return as_file(rerank.rerank(client, order.body))
 
 
-_EMBEDDING = Endpoint(embeddings.PATH, _embed, from_file(Embedded), Text("the vectors", "向量"))
+_EMBEDDING = Endpoint(
+    embeddings.PATH,
+    _embed,
+    from_file(Embedded),
+    Text("the vectors", "向量"),
+    Text("vectors", "向量"),
+)
 _RERANKING = Endpoint(rerank.PATH, _rerank, from_file(Ranked), Text("the ranks", "排序"))

@@ -52,12 +52,16 @@ class MissingKey(InvalidSettings):
 
 
 class PartialFailure(SiliconFlowError):
-    """Some of the pictures of one run did not come; `causes` says why, one error each."""
+    """Some results of one run did not come; `causes` says why, one error each.
 
-    def __init__(self, text: Text, causes: list[Exception]) -> None:
+    `what` says in a few words what did not come.
+    """
+
+    def __init__(self, text: Text, causes: list[Exception], what: Text) -> None:
         """Keep the causes for whoever wants to tell them apart."""
         super().__init__(text)
         self.causes = causes
+        self.what = what
 
 
 @dataclass(frozen=True)

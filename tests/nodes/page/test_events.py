@@ -10,8 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS, balance, host
+from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.simulator.faults import Place
 from comfyui_siliconflow.tests.nodes.page.conftest import Event, Json, Page
 from PIL import Image
 
@@ -87,6 +90,41 @@ def test_of_several_requests_the_worst_that_can_be_known_is_told(
     [failure] = told(sent, "failed")
     assert (failure["kind"], failure["charged"]) == ("PartialFailure", charged)
     assert failure["trace_id"]
+    assert failure["title"] == {"en": "Some pictures did not come", "zh": "部分图片没有生成"}
+
+
+SEVERAL: dict[str, tuple[Place, Json, str]] = {
+    "SiliconFlowTextToSpeech": (
+        "speech",
+        {"model": "FunAudioLLM/CosyVoice2-0.5B", "input": "So it is. " * 150},
+        "Some parts of the speech did not come",
+    ),
+    "SiliconFlowSpeechToText": (
+        "transcriptions",
+        {
+            "model": "TeleAI/TeleSpeechASR",
+            "audio": {"waveform": torch.rand(2, 1, 4000), "sample_rate": 8000},
+        },
+        "Some texts did not come",
+    ),
+    "SiliconFlowEmbeddings": (
+        "embeddings",
+        {"model": ["BAAI/bge-m3"], "input": [f"text {at}" for at in range(40)]},
+        "Some vectors did not come",
+    ),
+}
+
+
+@pytest.mark.parametrize("node", SEVERAL)
+def test_what_did_not_come_is_called_by_its_name(
+    sent: list[Event], simulator: Simulator, node: str
+) -> None:
+    place, inputs, title = SEVERAL[node]
+    simulator.fail(400, on=place)
+    with pytest.raises(errors.PartialFailure):
+        asyncio.run(NODE_CLASS_MAPPINGS[node]().execute(**inputs))
+    [failure] = told(sent, "failed")
+    assert failure["title"]["en"] == title
 
 
 @pytest.mark.usefixtures("simulator")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS, history, host
 from comfyui_siliconflow.siliconflow.jobs import Jobs
 from comfyui_siliconflow.simulator import Simulator
@@ -382,3 +383,39 @@ def test_with_several_users_nobody_sees_what_another_asked_for(
     ):
         status, error = page.refused(method, path)
         assert (status, error["kind"]) == (403, "SharedServer")
+
+
+@pytest.mark.parametrize(
+    ("node", "inputs", "words"),
+    [
+        ("SiliconFlowEmbeddings", {"model": ["BAAI/bge-m3"], "input": ["a cat\na dog"]}, "a cat"),
+        (
+            "SiliconFlowRerank",
+            {
+                "model": ["BAAI/bge-reranker-v2-m3"],
+                "query": ["a pet"],
+                "documents": ["a cat\na dog"],
+            },
+            "a pet",
+        ),
+        (
+            "SiliconFlowSpeechToText",
+            {
+                "model": "TeleAI/TeleSpeechASR",
+                "audio": {"waveform": torch.rand(1, 2, 11025) - 0.5, "sample_rate": 44100},
+            },
+            "sound, 0.2 s",
+        ),
+        (
+            "SiliconFlowTextToSpeech",
+            {"model": "FunAudioLLM/CosyVoice2-0.5B", "input": "Hello there"},
+            "Hello there",
+        ),
+    ],
+)
+def test_a_job_without_pictures_is_listed_with_what_was_asked(
+    page: Page, simulator: Simulator, node: str, inputs: Json, words: str
+) -> None:
+    asyncio.run(NODE_CLASS_MAPPINGS[node]().execute(**inputs))
+    assert [job["prompt"] for job in listed(page)] == [words]
+    assert len(simulator.requests) == 1
