@@ -17,6 +17,7 @@ from ..siliconflow.images import Generation, Order
 from ..siliconflow.rerank import Ranked
 from ..siliconflow.settings import Settings
 from ..siliconflow.texts import Text
+from . import similarity
 from .came import Came, and_tokens
 from .endpoint import Endpoint, Hear, as_file, from_file
 from .plan import Plan, chosen_model, extra_body, set_values, without_pictures
@@ -115,20 +116,30 @@ def embedding_plan(inputs: Inputs, settings: Settings) -> Plan:
     return without_pictures(model, [{**head, "input": part} for part in parts], _EMBEDDING)
 
 
-def embedding_outputs(came: Came) -> tuple[Text, tuple[torch.Tensor, torch.Tensor, str]]:
-    """Give all vectors as one tensor, how alike each two texts are, and the closest of each."""
+EmbeddingOutputs = tuple[torch.Tensor, torch.Tensor, str, str, list[float]]
+
+
+def embedding_outputs(came: Came) -> tuple[Text, EmbeddingOutputs]:
+    """Give all vectors as one tensor, and how alike each two texts are.
+
+    The latter as a tensor, and for nodes that know none: as a table, and to the first text as
+    numbers.
+    """
     vectors = [vector for found in came.items for vector in found.vectors]
     if len({len(vector) for vector in vectors}) != 1:
         raise came.unusable(Text("its vectors are of several lengths", "各向量长度不同"))
     tensor = torch.tensor(vectors, dtype=torch.float32)
-    unit = torch.nn.functional.normalize(tensor, dim=1)
-    alike = (unit @ unit.T).clamp(-1, 1)
+    alike = similarity.cosines(tensor)
     count, width = tensor.shape
     tokens = sum(found.tokens for found in came.items)
-    info = came.info(texts=count, dimensions=width, tokens=tokens, closest=_closest(alike))
+    info = came.info(
+        texts=count, dimensions=width, tokens=tokens, closest=similarity.closest(alike)
+    )
+    texts = [text for ask in came.plan.asks for text in ask.body["input"]]
+    table, to_first = similarity.table(texts, alike), alike[0].tolist()
     said = and_tokens(tokens)
     line = Text(f"{count} x {width}{said.en}", f"{count} x {width}{said.zh}")
-    return line, (tensor, alike, info)
+    return line, (tensor, alike, info, table, to_first)
 
 
 def rerank_plan(inputs: Inputs, settings: Settings) -> Plan:
@@ -172,18 +183,6 @@ def rerank_outputs(came: Came) -> tuple[Text, RankOutputs]:
     )
     line = f"{scores[0]:.3f} · {ranked[0][:200]}"
     return Text(line, line), (ranked[0], ranked, scores, indices, info)
-
-
-def _closest(alike: torch.Tensor) -> list[dict[str, Any]]:
-    """Name, for each text, the other one that is most like it."""
-    if len(alike) < 2:
-        return []
-    others = alike.clone().fill_diagonal_(-2)
-    scores, places = others.max(dim=1)
-    return [
-        {"text": at, "closest": int(place), "similarity": round(float(score), 4)}
-        for at, (place, score) in enumerate(zip(places, scores, strict=True))
-    ]
 
 
 def _embed(client: Client, order: Order, _hear: Hear) -> Generation:

@@ -96,7 +96,8 @@ INSIDE_NODES: dict[str, set[str]] = {
     "sentences": set(),
     "chat_plan": {*PLANS, "threads", "upload"},
     "speech_plan": {*PLANS, "sentences"},
-    "texts_plan": PLANS,
+    "similarity": set(),
+    "texts_plan": {*PLANS, "similarity"},
     "lookups": {"asker", "came", "run", "siliconflow"},
     "tasks": {
         *("asker", "came", "chat_plan", "inputs", "lookups", "plan", "run", "speech_plan"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,22 @@ def test_each_line_becomes_a_vector(simulator: Simulator, outputs_of: Run) -> No
         "input": ["a cat", "a cat", "a dog"],
         "encoding_format": "float",
     }
+
+
+def test_how_alike_texts_are_is_a_table_and_numbers_for_nodes_that_know_no_tensors(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    long = "a very long text, with a comma,\nand a line break " * 3
+    found = outputs_of(EMBED, model=BGE, input="a cat", texts=['a "cat"', long])
+    rows = list(csv.reader(found["table"].splitlines()))
+    names = ['a "cat"', "a very long text, with a comma, and a l…", "a cat"]
+    assert rows[0] == ["", *names]
+    assert [row[0] for row in rows[1:]] == names
+    alike = found["similarity"]
+    numbers = torch.tensor([[float(value) for value in row[1:]] for row in rows[1:]])
+    assert torch.allclose(numbers, alike, atol=6e-4)
+    assert found["scores"] == alike[0].tolist()
+    assert len(simulator.requests) == 1
 
 
 def test_a_list_of_texts_is_taken_whole_before_what_is_typed(

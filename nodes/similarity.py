@@ -1,0 +1,47 @@
+"""How alike texts are, for people and for nodes that take text and numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+MOST_SHOWN = 40
+"""Characters of a text that stand for it in the table."""
+
+
+def cosines(vectors: torch.Tensor) -> torch.Tensor:
+    """Give `[N,N]`: how alike each two vectors are, from -1 to 1."""
+    unit = torch.nn.functional.normalize(vectors, dim=1)
+    return (unit @ unit.T).clamp(-1, 1)
+
+
+def closest(alike: torch.Tensor) -> list[dict[str, Any]]:
+    """Name, for each text, the other one that is most like it."""
+    if len(alike) < 2:
+        return []
+    others = alike.clone().fill_diagonal_(-2)
+    scores, places = others.max(dim=1)
+    return [
+        {"text": at, "closest": int(place), "similarity": round(float(score), 4)}
+        for at, (place, score) in enumerate(zip(places, scores, strict=True))
+    ]
+
+
+def table(texts: Sequence[str], alike: torch.Tensor) -> str:
+    """Give CSV: a row and a column for each text, named by its beginning."""
+    names = [_name(text) for text in texts]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["", *names])
+    for name, row in zip(names, alike.tolist(), strict=True):
+        writer.writerow([name, *(f"{value:.3f}" for value in row)])
+    return file.getvalue()
+
+
+def _name(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= MOST_SHOWN else f"{line[: MOST_SHOWN - 1]}…"
