@@ -29,7 +29,7 @@ CHAT = "SiliconFlowChat"
 Events = list[str]
 Kind = type[errors.RequestError] | None
 
-_FORMS: dict[str, str] = {
+FORMS: dict[str, str] = {
     "empty": "",
     "text": "It is on its way.",
     "JSON cut": '{"text": "a ca',
@@ -46,17 +46,17 @@ UNREADABLE: dict[str, dict[str, str]] = {
         "random bytes": "\x00\x01\x02" * 99,
         "a WAV of no length": "RIFF\x00\x00\x00\x00WAVE",
     },
-    "SiliconFlowSpeechToText": {**_FORMS, "text a number": '{"text": 42}'},
-    "SiliconFlowUploadVoice": {**_FORMS, "uri empty": '{"uri": ""}', "uri null": '{"uri": null}'},
+    "SiliconFlowSpeechToText": {**FORMS, "text a number": '{"text": 42}'},
+    "SiliconFlowUploadVoice": {**FORMS, "uri empty": '{"uri": ""}', "uri null": '{"uri": null}'},
     "SiliconFlowEmbeddings": {
-        **_FORMS,
+        **FORMS,
         "one vector for two texts": '{"data": [{"index": 0, "embedding": [1.0]}]}',
         "vectors of words": '{"data": [{"embedding": "x"}, {"embedding": "y"}]}',
         "vectors of two lengths": '{"data": [{"embedding": [1]}, {"embedding": [1, 2]}]}',
         "a number of 400 digits": '{"data": [{"embedding": [1' + "0" * 400 + "]}]}",
     },
     "SiliconFlowRerank": {
-        **_FORMS,
+        **FORMS,
         "no results": '{"results": []}',
         "a place beyond the texts": '{"results": [{"index": 9, "relevance_score": 1}]}',
         "a place twice": '{"results": [' + '{"index": 0, "relevance_score": 1},' * 2 + "null]}",

@@ -12,9 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+import requests
+from comfyui_siliconflow.simulator import sound
 from comfyui_siliconflow.tests.reliability.calls import of_node
 from comfyui_siliconflow.tests.reliability.faults import FAULTS, KEY, Fault
-from comfyui_siliconflow.tests.reliability.trial import CALLS, NODES, Bench
+from comfyui_siliconflow.tests.reliability.free import DELETE, of_free_node, problems
+from comfyui_siliconflow.tests.reliability.trial import CALLS, FREE_CALLS, NODES, Bench
 
 FULL = bool(os.environ.get("FULL_MATRIX"))
 
@@ -31,6 +34,7 @@ def trials(table: Mapping[str, Sequence[Fault]]) -> list[Any]:
 
 PICTURES = trials(dict.fromkeys(NODES, FAULTS))
 WORDS_AND_SOUND = trials({node: of_node(node) for node in CALLS})
+WITHOUT_COST = trials({node: of_free_node(node) for node in FREE_CALLS})
 
 
 @pytest.mark.parametrize(("node", "fault"), [*PICTURES, *WORDS_AND_SOUND])
@@ -40,6 +44,32 @@ def test_a_fault_ends_as_the_table_says(
     caplog.set_level(logging.DEBUG)
     outcome = bench.try_out(fault, node)
     assert outcome.problems == []
+    assert KEY not in caplog.text
+
+
+@pytest.fixture
+def voice(bench: Bench) -> str:
+    """Give a voice that the account has."""
+    answer = requests.post(
+        f"{bench.simulator.base_url}/uploads/audio/voice",
+        headers={"Authorization": f"Bearer {KEY}"},
+        data={"model": "FunAudioLLM/CosyVoice2-0.5B", "customName": "cat", "text": "A cat"},
+        files={"file": ("audio.wav", sound.wav(bytes(8000), 8000), "audio/wav")},
+        timeout=10,
+    )
+    return str(answer.json()["uri"])
+
+
+@pytest.mark.parametrize(("node", "fault"), WITHOUT_COST)
+def test_a_fault_of_what_costs_nothing_is_an_error_that_speaks_of_no_charge_or_none(
+    bench: Bench, fault: Fault, node: str, voice: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    charges = len(bench.simulator.charges)
+    inputs = {"uri": voice} if node == DELETE else {}
+    assert problems(bench.try_out(fault, node, **inputs)) == []
+    assert len(bench.simulator.charges) == charges
+    assert (voice in {item["uri"] for item in bench.simulator.voices}) == (node != DELETE)
     assert KEY not in caplog.text
 
 

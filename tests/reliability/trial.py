@@ -61,6 +61,13 @@ CALLS: dict[str, dict[str, Any]] = {
     },
 }
 """The nodes of the other endpoints, whose one result counts as a picture does."""
+FREE_CALLS: dict[str, dict[str, Any]] = {
+    "SiliconFlowAccount": {},
+    "SiliconFlowModels": {"type": "image"},
+    "SiliconFlowVoices": {},
+    "SiliconFlowDeleteVoice": {},
+}
+"""The nodes that cost nothing; which voice is deleted, a trial says."""
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -135,7 +142,7 @@ class Bench:
         self.server = server
         self.directory = directory
 
-    def try_out(self, fault: Fault, node: str) -> Outcome:
+    def try_out(self, fault: Fault, node: str, **inputs: Any) -> Outcome:
         """Run a node into a fault, then queue the same again."""
         data = self.directory / f"{len(list(self.directory.iterdir()))}"
         data.mkdir()
@@ -146,9 +153,9 @@ class Bench:
         _reset_peak()
         before = _peak_mib()
         with environment({**self.server.environment(), "SILICONFLOW_DATA_DIR": str(data)}):
-            first = self._broken(fault, node)
+            first = self._broken(fault, node, inputs)
             write_settings(data)
-            second = self._mended(node)
+            second = self._mended(node, inputs)
         outcome = Outcome(fault, node, first, second, self._leaks(first, second, data))
         outcome.peak_mib = _peak_mib() - before
         outcome.problems = problems(outcome)
@@ -162,7 +169,7 @@ class Bench:
         try:
             found = asyncio.run(self._execute(node, inputs))
             run.pictures = len(found.get("images", [None]))
-            run.info = json.loads(found["info"], parse_constant=_no_json)
+            run.info = json.loads(found.get("info", "{}"), parse_constant=_no_json)
         except Exception as error:  # noqa: BLE001 - what it is, is judged later
             run.error = error
         run.seconds = time.monotonic() - started
@@ -182,21 +189,21 @@ class Bench:
 
     async def _execute(self, node: str, inputs: dict[str, Any]) -> dict[str, Any]:
         drawn = {"prompt": "a cat", "seed": 7, **NODES.get(node, {})}
-        values = {**CALLS.get(node, drawn), **_given(node), **inputs}
+        values = {**{**CALLS, **FREE_CALLS}.get(node, drawn), **_given(node), **inputs}
         runs = NODE_CLASS_MAPPINGS[node]()
         ran = await asyncio.wait_for(runs.execute(**values), LONGEST * 3)
         return dict(zip(runs.RETURN_NAMES, ran, strict=True))
 
-    def _broken(self, fault: Fault, node: str) -> Run:
+    def _broken(self, fault: Fault, node: str, inputs: dict[str, Any]) -> Run:
         if fault.breaker:
             self.server.break_next(fault.breaker, fault.where, fault.times)
         if fault.before:
             fault.before(self.server)
-        return self.run(node)
+        return self.run(node, **inputs)
 
-    def _mended(self, node: str) -> Run:
+    def _mended(self, node: str, inputs: dict[str, Any]) -> Run:
         self.server.mend()
-        run = self.run(node)
+        run = self.run(node, **inputs)
         self.server.quiet()
         self.settled()
         return run
@@ -290,6 +297,7 @@ def hurry(patch: pytest.MonkeyPatch, minute: float) -> None:
     patch.setattr(f"{PACK}.siliconflow.pacing.FORGET", 60 * minute)
     patch.setattr(f"{PACK}.nodes.send._GATES", {})
     patch.setattr(f"{PACK}.nodes.send._DICE", _Longest())
+    patch.setattr(f"{PACK}.nodes.patience._DICE", _Longest())
     patch.setattr(f"{PACK}.siliconflow.addresses._addresses", _addresses)
 
 
