@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..media import audio
+from ..media import audio, pack
 from ..media.audio import Sound
 from ..media.images import MediaError
 from ..siliconflow import speech
@@ -78,7 +78,7 @@ def transcription_plan(inputs: Inputs, settings: Settings) -> Plan:
     sounds = _sounds(inputs)
     for place, sound in enumerate(sounds, 1):
         _check_length(place, sound)
-    bodies = [{"model": model.id, "file": _file(audio.for_speech(sound))} for sound in sounds]
+    bodies = [{"model": model.id, "file": _heard(sound)} for sound in sounds]
     plan = without_pictures(model, bodies, _TRANSCRIBING)
     told = [_SOUND.format(seconds=f"{sound.seconds:.1f}") for sound in sounds]
     asks = (replace(ask, about=about) for ask, about in zip(plan.asks, told, strict=True))
@@ -201,7 +201,8 @@ def _sounds(inputs: Inputs) -> list[Sound]:
 
 def _check_length(place: int, sound: Sound) -> None:
     """Refuse what the service would: longer than it takes, or too large a file by then."""
-    most = min(LONGEST_SOUND, LARGEST_FILE // (2 * min(sound.rate, audio.SPEECH_RATE)))
+    packs = _fits_unpacked(sound) or pack.has_encoder()
+    most = LONGEST_SOUND if packs else int(_longest_unpacked(sound))
     if sound.seconds > most:
         raise InvalidInput(
             "audio",
@@ -211,6 +212,23 @@ def _check_length(place: int, sound: Sound) -> None:
                 f"第 {place} 段录音长 {sound.seconds:.0f} 秒，单次请求最多 {most} 秒：请先切成几段",
             ),
         )
+
+
+def _longest_unpacked(sound: Sound) -> float:
+    """Give the seconds of such a recording that a WAV holds which is not too large."""
+    return LARGEST_FILE / (2 * min(sound.rate, audio.SPEECH_RATE))
+
+
+def _fits_unpacked(sound: Sound) -> bool:
+    return sound.seconds <= _longest_unpacked(sound)
+
+
+def _heard(sound: Sound) -> File:
+    """Give the file of a recording that models of speech listen to."""
+    heard = audio.for_speech(sound)
+    if _fits_unpacked(sound):
+        return _file(heard)
+    return File("audio.mp3", "audio/mpeg", pack.to_mp3(heard.waveform, heard.rate))
 
 
 def _file(sound: Sound) -> File:

@@ -126,6 +126,15 @@ def test_speech_to_text_hears_what_was_said(outputs: Outputs, speak: Callable[[s
     assert (text, texts, json.loads(info)["texts"]) == (said, [said], [said])
 
 
+@pytest.mark.usefixtures("service")
+def test_a_long_recording_goes_up_packed(comfy: Comfy, outputs: Outputs) -> None:
+    """As a WAV it would be larger than the service takes."""
+    file = comfy.folder / "input" / f"{secrets.token_hex(6)}.wav"
+    file.write_bytes(sound.wav(bytes(2 * 16000 * 1600), 16000))
+    [[text]] = outputs("SpeechToText", (0,), file, model="FunAudioLLM/SenseVoiceSmall")
+    assert text.startswith("(mp3, 12")
+
+
 def test_upload_voice_makes_a_voice_of_a_recording(
     service: Simulator, outputs: Outputs, speak: Callable[[str], Path]
 ) -> None:

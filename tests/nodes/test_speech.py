@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from comfyui_siliconflow.media import pack
+from comfyui_siliconflow.nodes import speech_plan
 from comfyui_siliconflow.nodes.sentences import pieces
 from comfyui_siliconflow.nodes.speech_plan import PIECE
 from comfyui_siliconflow.siliconflow import errors
-from comfyui_siliconflow.simulator import Simulator, sound
+from comfyui_siliconflow.simulator import Simulator, mp3, sound
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -224,6 +226,12 @@ def test_a_recording_goes_up_at_no_more_than_models_of_speech_hear(
     assert f"(0.2 seconds without words, {heard} Hz, 1 channel" in text
 
 
+@pytest.fixture
+def without_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+
+
+@pytest.mark.usefixtures("without_encoder")
 @pytest.mark.parametrize(
     ("rate", "seconds", "most"), [(1000, 3601, 3600), (44100, 1563, 1562), (8000, 3200, 3124)]
 )
@@ -234,6 +242,24 @@ def test_a_recording_that_the_service_would_refuse_is_not_sent(
     with pytest.raises(errors.InvalidInput, match=f"lasts {seconds} s, at most {most} s"):
         outputs_of(LISTEN, audio=long, model="TeleAI/TeleSpeechASR")
     assert simulator.requests == []
+
+
+@pytest.mark.parametrize(("seconds", "packs"), [(1562, False), (1563, True), (3600, True)])
+def test_a_recording_is_packed_where_it_would_be_too_large_a_file(
+    outputs_of: Run,
+    simulator: Simulator,
+    seconds: int,
+    packs: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    packed = sound.id3("It was a long speech.") + mp3.encode([440.0] * 40, 44100)
+    monkeypatch.setattr(pack, "has_encoder", lambda: True)
+    monkeypatch.setattr(pack, "to_mp3", lambda *_given: packed)
+    long = {"waveform": torch.zeros(1, 1, 1).expand(1, 1, 1600 * seconds), "sample_rate": 1600}
+    monkeypatch.setattr(speech_plan, "LARGEST_FILE", speech_plan.LARGEST_FILE // 10)
+    text = outputs_of(LISTEN, audio=long, model="TeleAI/TeleSpeechASR")["text"]
+    assert (text == "It was a long speech.") == packs
+    assert len(simulator.requests) == 1
 
 
 @pytest.mark.usefixtures("simulator")
