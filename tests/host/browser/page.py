@@ -18,6 +18,7 @@ SIZE = {"width": 1600, "height": 1000}
 READY_MS = 90_000
 ACTION_MS = 15_000
 SETTLE_MS = 300
+SEARCH_TRIES = 3
 
 SETTINGS: Json = {
     "Comfy.TutorialCompleted": True,
@@ -201,10 +202,14 @@ class Page:
         """Double-click the canvas, search, press Enter; give the id of the node that came."""
         before = set(self.ids())
         middle = SIZE["width"] // 2, SIZE["height"] // 2
-        self.page.mouse.move(*middle)
-        self.settle()
-        self.page.mouse.dblclick(*middle, delay=30)
         field = self.page.locator("input:focus")
+        for _ in range(SEARCH_TRIES):  # a page under load takes two clicks for two single ones
+            self.page.mouse.move(*middle)
+            self.settle()
+            self.page.mouse.dblclick(*middle, delay=30)
+            self.settle(4)
+            if field.is_visible():
+                break
         field.wait_for()
         field.type(words, delay=20)
         self.settle(4)

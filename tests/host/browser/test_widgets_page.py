@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import pytest
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 from comfyui_siliconflow.tests.host.browser.page import Page
 
-NODES = {
-    "SiliconFlow Text to Image": "SiliconFlowTextToImage",
-    "SiliconFlow Image to Image": "SiliconFlowImageToImage",
-    "SiliconFlow Image Edit": "SiliconFlowImageEdit",
-}
+
+@pytest.mark.parametrize("node_type", NODE_CLASS_MAPPINGS)
+def test_a_node_is_added_by_searching_for_its_name(reused_page: Page, node_type: str) -> None:
+    node = reused_page.add_by_search(NODE_DISPLAY_NAME_MAPPINGS[node_type])
+    assert reused_page.ids(node_type) == [node]
+    typed = set(NODE_CLASS_MAPPINGS[node_type].required) - {"image", "audio"}
+    assert typed <= set(reused_page.visible(node))
 
 
-@pytest.mark.parametrize("words", NODES)
-def test_a_node_is_added_by_searching_for_its_name(page: Page, words: str) -> None:
-    node = page.add_by_search(words)
-    assert page.ids(NODES[words]) == [node]
-    assert page.visible(node)[:2] == ["model", "prompt"]
+@pytest.mark.parametrize(
+    ("words", "node_type"),
+    [("文生图", "SiliconFlowTextToImage"), ("语音合成", "SiliconFlowTextToSpeech")],
+)
+@pytest.mark.parametrize("language", ["zh"])
+def test_a_node_is_found_by_its_chinese_name(reused_page: Page, words: str, node_type: str) -> None:
+    node = reused_page.add_by_search(words)
+    assert reused_page.ids(node_type) == [node]
