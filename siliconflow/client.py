@@ -43,6 +43,8 @@ MOST_ANSWER_PARTS = 100_000
 """Objects, lists and values of an answer: more would cost more memory than any answer is worth."""
 STREAM_PATIENCE = 4
 """An answer that keeps coming may take so many times the read timeout; silence, only once."""
+LOOKUP_SECONDS = 30
+"""What is only looked up comes at once or not at all: nobody waits for it as for a picture."""
 _BLOCK = 256 * 1024
 """Bytes handed over at a time: the timeout for sending holds for each of them anew."""
 KEY_INSIDE = Text("it holds the API key", "其中含有 API 密钥")
@@ -191,7 +193,8 @@ class Client:
         return Downloader(self._plain, self._timeout, self._is_private, self.most_bytes)
 
     def _call(self, call: _Call, take: Take[Kind]) -> Kind:
-        deadline = Deadline(self._timeout[0] + call.patience * self._timeout[1])
+        connect, read = self._timeouts(call)
+        deadline = Deadline(connect + call.patience * read)
         body, model = call.body, call.model
         try:
             with deadline:
@@ -202,10 +205,15 @@ class Client:
             raise kind(self._hidden(error.failure)) from None
         except _CONNECTION_ERRORS as error:
             failure = self._hidden(Failure(reason_of(error), model=model))
-            if not (body and body.left):
-                raise NotConnected(failure) from None
             late = deadline.is_over or isinstance(error, _TIMEOUTS)
+            if not (body and body.left) and not (late and body is None):
+                raise NotConnected(failure) from None
             raise (ReadTimeout if late else ConnectionLost)(failure) from None
+
+    def _timeouts(self, call: _Call) -> tuple[float, float]:
+        """Give the seconds to wait for a connection, and for the next byte of an answer."""
+        connect, read = self._timeout
+        return connect, read if call.body else min(read, LOOKUP_SECONDS)
 
     def _send(self, call: _Call, take: Take[Kind]) -> Kind:
         started = time.monotonic()
@@ -215,7 +223,7 @@ class Client:
             data=call.body,
             headers={"Content-Type": call.body.media_type} if call.body else {},
             params=call.params,
-            timeout=self._timeout,
+            timeout=self._timeouts(call),
             stream=True,
             allow_redirects=False,
         ) as response:

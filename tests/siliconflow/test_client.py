@@ -115,6 +115,16 @@ def test_silence_beyond_the_read_timeout_may_have_been_charged(serve: Any) -> No
     assert len(server.requests) == 1
 
 
+def test_a_lookup_is_not_waited_for_as_long_as_a_picture(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comfyui_siliconflow.siliconflow.client.LOOKUP_SECONDS", 0.2)
+    server = serve(stay_silent)
+    with pytest.raises(errors.ReadTimeout):
+        client(server.address, read_timeout=300).get("x")
+    assert len(server.requests) == 1
+
+
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 429])
 def test_a_paid_call_is_sent_once_whatever_the_answer(serve: Any, answer: Any, status: int) -> None:
     server = serve(answer(status))

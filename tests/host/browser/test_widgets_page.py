@@ -17,7 +17,10 @@ def test_a_node_is_added_by_searching_for_its_name(reused_page: Page, node_type:
 
 @pytest.mark.parametrize(
     ("words", "node_type"),
-    [("文生图", "SiliconFlowTextToImage"), ("语音合成", "SiliconFlowTextToSpeech")],
+    [
+        ("SiliconFlow 文生图", "SiliconFlowTextToImage"),
+        ("SiliconFlow 语音合成", "SiliconFlowTextToSpeech"),
+    ],
 )
 @pytest.mark.parametrize("language", ["zh"])
 def test_a_node_is_found_by_its_chinese_name(reused_page: Page, words: str, node_type: str) -> None:
