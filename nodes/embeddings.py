@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .node import Node
+from .base import ModelNode
 
 
-class SiliconFlowEmbeddings(Node):
+class SiliconFlowEmbeddings(ModelNode):
     """`POST /embeddings`, once for every 32 texts."""
 
     task = "embedding"

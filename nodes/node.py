@@ -52,7 +52,7 @@ class Node:
 
     async def execute(self, **inputs: Any) -> Any:
         """Run the task; see `tasks` for what it gives and raises."""
-        asker = asker_of(type(self).__name__, _single(inputs.pop(WORKFLOW, None)))
+        asker = asker_of(type(self).__name__, single(inputs.pop(WORKFLOW, None)))
         work = await in_thread(partial(_work, self.task))
         return await work(inputs, asker)
 
@@ -78,9 +78,9 @@ def refusal(
     return True
 
 
-def _single(value: Any) -> Any:
-    """Take a hidden input out of the list in which a node of lists gets it."""
-    return value[0] if isinstance(value, list) and value else value
+def single(value: Any) -> Any:
+    """Take an input out of the list, or the tuple, in which a node of lists gets it."""
+    return value[0] if isinstance(value, list | tuple) and value else value
 
 
 def _work(task: str) -> Callable[[Mapping[str, Any], Asker], Awaitable[Any]]:

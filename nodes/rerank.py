@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .node import Node
+from .base import ModelNode
 
 
-class SiliconFlowRerank(Node):
+class SiliconFlowRerank(ModelNode):
     """`POST /rerank`."""
 
     task = "rerank"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .node import Node
+from .base import ModelNode
 
 
-class SiliconFlowSpeechToText(Node):
+class SiliconFlowSpeechToText(ModelNode):
     """`POST /audio/transcriptions`, once for each item of a batch."""
 
     task = "speech-to-text"

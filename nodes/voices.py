@@ -21,9 +21,11 @@ class SiliconFlowUploadVoice(Node):
         cls,
         text: str | None = None,
         customName: str | None = None,  # noqa: N803 - the API's name
+        model: str | None = None,
+        custom_model: str | None = "",
     ) -> bool | str:
-        """Refuse empty texts when the graph is queued."""
-        return refusal(cls.task, {"customName": customName, "text": text})
+        """Refuse empty texts and an unknown model when the graph is queued: nothing is sent."""
+        return refusal(cls.task, {"customName": customName, "text": text}, model, custom_model)
 
 
 class SiliconFlowVoices(Node):

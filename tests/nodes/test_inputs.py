@@ -143,6 +143,20 @@ def test_an_empty_prompt_is_refused_when_the_graph_is_queued() -> None:
         assert node.VALIDATE_INPUTS(prompt="  ") == "prompt: must not be empty"
 
 
+WITH_MODELS: list[Any] = [node for node in NODE_CLASS_MAPPINGS.values() if "model" in node.required]
+
+
+@pytest.mark.parametrize("node", WITH_MODELS)
+def test_a_model_that_is_in_no_list_is_refused_when_the_graph_is_queued(node: Any) -> None:
+    """ComfyUI gives each value in a list to the nodes that take lists."""
+    packed: Any = (lambda value: [value]) if hasattr(node, "INPUT_IS_LIST") else lambda value: value
+    gone, own = packed("vendor/gone"), packed("vendor/own")
+    assert "is not in the list of models" in str(node.VALIDATE_INPUTS(model=gone))
+    assert node.VALIDATE_INPUTS(model=gone, custom_model=own) is True
+    for model in (packed(node.INPUT_TYPES()["required"]["model"][0][0]), packed(None)):
+        assert node.VALIDATE_INPUTS(model=model) is True
+
+
 def test_an_empty_prompt_is_refused_in_the_language_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
     [node, *_] = PAINTERS
     monkeypatch.setenv("LANG", "zh_CN.UTF-8")
