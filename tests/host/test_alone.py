@@ -196,3 +196,25 @@ def test_models_lists_those_of_a_kind(outputs: Outputs) -> None:
     assert "FunAudioLLM/SenseVoiceSmall" in models
     assert "Kwai-Kolors/Kolors" not in models
     assert text.splitlines() == models
+
+
+@pytest.mark.parametrize(
+    ("node", "inputs"),
+    [
+        ("Chat", {"prompt": "Hi"}),
+        ("TextToSpeech", {"input": "Hi"}),
+        ("Embeddings", {"input": "Hi"}),
+        ("Rerank", {"query": "Hi", "documents": "Hi"}),
+    ],
+)
+def test_a_model_that_is_in_no_list_is_refused_before_anything_runs(
+    comfy: Comfy, service: Simulator, node: str, inputs: Json
+) -> None:
+    before = len(service.requests)
+    asked = {"class_type": f"SiliconFlow{node}", "inputs": {"model": "Gone/Model", **inputs}}
+    shown = {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}
+    answer = comfy.post("/prompt", {"prompt": {"1": asked, "2": shown}})
+    assert answer.status_code == 400
+    (first, *_) = answer.json()["node_errors"]["1"]["errors"]
+    assert '"Gone/Model" is not in the list' in first["details"]
+    assert len(service.requests) == before
