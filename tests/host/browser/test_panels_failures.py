@@ -16,6 +16,13 @@ FAIL = """async model => {
   api.dispatchEvent(new CustomEvent('siliconflow.failed', { detail }));
 }"""
 
+COVERING = """() => [...document.querySelectorAll('.sf-failure')].map(card => {
+  const { left, top, width, height } = card.getBoundingClientRect();
+  const seen = document.elementFromPoint(left + width / 2, top + height / 2);
+  return card.contains(seen);
+})"""
+"""Whether each card is what a click in its middle would meet."""
+
 
 @pytest.fixture
 def node(page: Page) -> int:
@@ -103,6 +110,21 @@ def test_only_what_is_new_is_put_before_a_reader_for_the_blind(page: Page) -> No
     ]
     page.page.locator(CARD).get_by_role("button", name="Close").nth(1).click()
     assert page.page.locator(CARD).count() == 2
+
+
+def test_the_cards_wait_below_a_dialog_of_comfyui_s(page: Page) -> None:
+    for model in ("first", "second", "third"):
+        page.js(FAIL, model)
+    page.page.locator(CARD).nth(2).wait_for()
+    assert page.js(COVERING) == [True, True, True], "on the canvas they lie above all"
+    page.command("SiliconFlow.OpenSettings")
+    page.page.locator('.sf-control [name="key"]').wait_for()
+    page.settle(2)
+    assert page.js(COVERING) == [False, False, False]
+    page.page.keyboard.press("Escape")
+    page.page.locator('.sf-control [name="key"]').wait_for(state="detached")
+    page.settle(2)
+    assert page.js(COVERING) == [True, True, True]
 
 
 @pytest.mark.parametrize("look", ["classic"])
