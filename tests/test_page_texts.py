@@ -24,7 +24,6 @@ SAME_IN_BOTH = {
     "failure.trace",
     "failure.times",
     "jobs.tab",
-    "jobs.label",
 }
 SAME_IN_BOTH |= {"jobs.workflow_name", "jobs.announce", "unit.gib", "format.png"}
 

@@ -144,7 +144,7 @@ export const TEXTS = {
 
     "jobs.title": "SiliconFlow jobs",
     "jobs.tab": "SiliconFlow",
-    "jobs.label": "Silicon\u200bFlow",
+    "jobs.label": "Jobs",
     "jobs.tooltip": "SiliconFlow jobs of today",
     "jobs.list": "Jobs of today, newest first",
     "jobs.empty_title": "No jobs today",
@@ -318,7 +318,7 @@ export const TEXTS = {
 
     "jobs.title": "SiliconFlow 任务",
     "jobs.tab": "SiliconFlow",
-    "jobs.label": "Silicon\u200bFlow",
+    "jobs.label": "任务",
     "jobs.tooltip": "今天的 SiliconFlow 任务",
     "jobs.list": "今天的任务，最新的在最前",
     "jobs.empty_title": "今天还没有任务",

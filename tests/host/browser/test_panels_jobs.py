@@ -40,6 +40,18 @@ def card(page: Page, prompt: str, state: str) -> Locator:
     return found
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_tab_has_a_name_of_one_line(page: Page) -> None:
+    """As those of ComfyUI's own tabs; pages without names under their tabs have nothing to break."""
+    heights = page.js(
+        """() => [...document.querySelectorAll('.side-tool-bar-container .side-bar-button-label')]
+            .map(label => [label.innerText.trim(), label.getBoundingClientRect().height])"""
+    )
+    named = dict(heights)
+    assert len({height for height in named.values() if height}) == 1, named
+    assert named[{"en": "Jobs", "zh": "任务"}[page.language]]
+
+
 def test_an_empty_list_says_what_it_is_for(open_page: Callable[..., Page], keyless: Comfy) -> None:
     page = open_page(language="zh", on=keyless)
     show_jobs(page)
