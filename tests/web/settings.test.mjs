@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cleanKey, modelCounts, obstacle, readNumber } from "../../web/js/logic/settings.js";
+import { cleanKey, isUntested, modelCounts, obstacle, readNumber } from "../../web/js/logic/settings.js";
 
 test("a number is read as people type it", () => {
   assert.deepEqual(readNumber(" 12 "), { value: 12 });
@@ -62,4 +62,11 @@ test("a model that two nodes have counts once", () => {
 test("a key is freed of the spaces and quotes that come along when it is copied", () => {
   assert.equal(cleanKey(' "sk-abc" \n'), "sk-abc");
   assert.equal(cleanKey(undefined), "");
+});
+
+test("only a key that the service refuses, or the pack itself, is none to store", () => {
+  assert.equal(isUntested({ status: 502, kind: "InvalidKey" }), false);
+  assert.equal(isUntested({ status: 400, kind: "InvalidSettings" }), false);
+  for (const kind of ["NotConnected", "ServerError", "RateLimited", "Forbidden"])
+    assert.equal(isUntested({ status: 502, kind }), true, kind);
 });

@@ -5,21 +5,9 @@ import { note } from "./controls.js";
 import { openDialog } from "./dialog.js";
 import { keyField, problemOf, unencrypted } from "./key_field.js";
 import { formatMoney } from "./logic/format.js";
+import { isUntested } from "./logic/settings.js";
 import { KEY_PAGES, button, h, icon, link, run, t, trouble } from "./page.js";
 import { accept, settings } from "./state.js";
-
-/** Refusals that say nothing about the key itself: it may be stored untested. */
-const UNTESTED = new Set([
-  "NotConnected",
-  "ConnectionLost",
-  "ReadTimeout",
-  "ServerError",
-  "GatewayTimeout",
-  "Overloaded",
-  "RateLimited",
-  "WrongAddress",
-  "BadAnswer",
-]);
 
 let open = null;
 
@@ -87,7 +75,7 @@ function formOf(dialog, known, failed) {
         result.say("hint", t("action.testing"));
         await keep(await testKey(field.read(), site.read()));
       },
-      (error) => (anyway.hidden = !UNTESTED.has(error.kind)),
+      (error) => (anyway.hidden = !isUntested(error)),
     );
   const cancel = button(t("action.cancel"), dialog.close);
   return { steps: stepsOf(site, field), field, result, footer: footer(cancel, anyway, save) };

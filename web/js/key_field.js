@@ -1,6 +1,7 @@
 /** A field to paste a key into. The key leaves it only towards the pack, and the field is emptied. */
 
-import { cleanKey } from "./logic/settings.js";
+import { testKey } from "./api.js";
+import { cleanKey, isUntested } from "./logic/settings.js";
 import { h, icon, keepToItself, reason, t } from "./page.js";
 
 /** `onEnter` is called for the Enter key. */
@@ -19,6 +20,16 @@ export function keyField({ onEnter, ...attributes }) {
   );
   element.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && onEnter?.());
   return { element, read: () => cleanKey(element.value), clear: () => (element.value = "") };
+}
+
+/** Tests a key that is not stored yet: {account}, or {doubt} where nobody could tell. Throws what is wrong with it. */
+export async function tryKey(key, site) {
+  try {
+    return { account: await testKey(key, site) };
+  } catch (error) {
+    if (isUntested(error)) return { doubt: error };
+    throw error;
+  }
 }
 
 /** What is wrong, for somebody who has the key before their eyes: not where else it might be set. */

@@ -4,10 +4,10 @@ import { app } from "/scripts/app.js";
 import * as catalogue from "./catalogue.js";
 import { clearStored, deleteKey, getStored, refreshModels, setKey, testKey } from "./api.js";
 import { choiceFor, note, numberFor, switchFor } from "./controls.js";
-import { keyField, problemOf, unencrypted } from "./key_field.js";
+import { keyField, problemOf, tryKey, unencrypted } from "./key_field.js";
 import { formatBytes, formatMoment, formatMoney } from "./logic/format.js";
 import { modelCounts } from "./logic/settings.js";
-import { KEY_PAGES, button, confirmed, h, language, link, t, trouble, withElements } from "./page.js";
+import { KEY_PAGES, button, confirmed, h, language, link, reason, t, trouble, withElements } from "./page.js";
 import { accept, follow, settings, watch } from "./state.js";
 import { TEXTS } from "./texts.js";
 
@@ -68,18 +68,27 @@ function keyRow(id) {
   const [state, result, warning] = [note(), note(), unencrypted()];
   const field = keyField({ name: "key", "aria-labelledby": `${id}-label`, onEnter: () => save.click() });
   const save = button(t("action.save"), () => told(result, saveKey), { kind: "primary" });
-  const test = button(t("action.test"), () => told(result, tryKey));
+  const test = button(t("action.test"), () => told(result, testNow));
   const remove = button(t("action.delete"), () => told(result, removeKey), { kind: "danger" });
   const saveKey = async () => {
-    if (!field.read()) return result.say("problem", t("key.empty"));
-    accept(await setKey(field.read()));
-    field.clear();
-    result.say("good", t("key.saved"));
-  };
-  const tryKey = async () => {
+    const key = field.read();
+    if (!key) return result.say("problem", t("key.empty"));
     result.say("hint", t("action.testing"));
     const known = await settings();
-    sayAccount(result, await testKey(field.read(), known.values.site));
+    try {
+      const trial = await tryKey(key, known.values.site);
+      accept(await setKey(key));
+      field.clear();
+      sayKept(result, trial);
+    } catch (error) {
+      const kept = known.key.is_set ? "key.not_replaced" : "key.not_saved";
+      result.say("problem", `${problemOf(error)}\n${t(kept)}`);
+    }
+  };
+  const testNow = async () => {
+    result.say("hint", t("action.testing"));
+    const known = await settings();
+    result.say("good", works(await testKey(field.read(), known.values.site)));
   };
   const removeKey = async () => {
     if (!(await confirmed(t("key.delete_title"), t("key.delete_message")))) return;
@@ -122,8 +131,12 @@ function keyOwner({ key, read_only }) {
   return reasons.filter(Boolean).flatMap((text) => [h("br"), text]);
 }
 
-function sayAccount(result, { name, balance, currency }) {
-  result.say("good", t("key.works", { name, balance: formatMoney(balance, currency) }));
+const works = ({ name, balance, currency }) => t("key.works", { name, balance: formatMoney(balance, currency) });
+
+/** A key that was stored: as one that works, or as one that nobody could test. */
+function sayKept(result, { account, doubt }) {
+  if (doubt) result.say("warning", t("key.saved_untested", { reason: reason(doubt) }));
+  else result.say("good", `${t("key.saved")} ${works(account)}`);
 }
 
 /** Does something and says below it when it was refused. */

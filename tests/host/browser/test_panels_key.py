@@ -95,6 +95,51 @@ def test_a_wrong_key_is_told_from_a_right_one(
     forgive_refusals(page)
 
 
+@pytest.mark.parametrize(
+    ("language", "refused", "kept"),
+    [
+        ("en", "does not accept this key", "the one in use stays"),
+        ("zh", "不接受这个密钥", "仍使用原来的密钥"),
+    ],
+)
+def test_a_wrong_key_does_not_replace_a_right_one(
+    open_page: Callable[..., Page],
+    keyless: Comfy,
+    running_service: Simulator,
+    language: str,
+    refused: str,
+    kept: str,
+) -> None:
+    page = open_page(language=language, on=keyless)
+    save_key(page, running_service.key, language)
+    field(page, "key").fill("sk-of-somebody-else")
+    press(page, "key", WORDS[language]["save"])
+    told = row(page, "key").locator(".sf-is-problem", has_text=refused)
+    told.wait_for()
+    assert kept in told.inner_text()
+    assert stored(keyless)["api_key"] == running_service.key
+    assert field(page, "key").input_value() == "sk-of-somebody-else", "to be mended, not typed anew"
+    forgive_refusals(page)
+
+
+def test_a_key_is_saved_untested_while_the_service_is_out_of_reach(
+    open_page: Callable[..., Page], keyless: Comfy, running_service: Simulator
+) -> None:
+    page = open_page(on=keyless)
+    open_settings(page)
+    field(page, "key").fill(running_service.key)
+    running_service.fail(503, times=50, on="info")
+    try:
+        press(page, "key", "Save")
+        told = row(page, "key").locator(".sf-is-warning", has_text="not tested")
+        told.wait_for(timeout=60_000)
+    finally:
+        running_service.clear_failures()
+    assert told.inner_text().startswith("Saved, but not tested: ")
+    assert stored(keyless) == {"api_key": running_service.key}
+    forgive_refusals(page)
+
+
 def test_the_key_is_in_nothing_that_page_and_server_hold(
     open_page: Callable[..., Page], keyless: Comfy, running_service: Simulator, look: str
 ) -> None:

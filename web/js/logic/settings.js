@@ -51,3 +51,9 @@ export function cleanKey(typed) {
     .replace(/^["']+|["']+$/g, "")
     .trim();
 }
+
+/**
+ * Whether a refused test leaves open if the key is right: the service was not reached, or spoke of
+ * something else. A key that it does not accept, or that the pack itself refuses, is none to store.
+ */
+export const isUntested = ({ status, kind }) => status === 502 && kind !== "InvalidKey";
