@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -41,6 +42,7 @@ class Balances:
         """Know nothing yet."""
         self._lock = threading.Lock()
         self._last: dict[Client, _Question] = {}
+        self._known: dict[Client, dict[str, Any]] = {}
         self._waiting: dict[Client, list[Asker]] = {}
 
     def now(self, client: Client, settings: Settings) -> dict[str, Any]:
@@ -49,6 +51,25 @@ class Balances:
         Whoever asks meanwhile waits for the same answer.
         """
         return self._answer(client, settings, time.monotonic() - FRESH_SECONDS)
+
+    def known(self, client: Client, settings: Settings) -> dict[str, Any] | None:
+        """Give what the account was last heard to have, however long ago; asks nobody."""
+        found = self._known.get(client)
+        return {**found, "currency": CURRENCIES[settings.site]} if found else None
+
+    def heard(self, client: Client, balance: Decimal) -> None:
+        """Take what the service told when it was asked for something else."""
+        question = _Question(time.monotonic())
+        question.answer.set_result(_told(balance))
+        with self._lock:
+            self._last = {client: question}
+            self._known = {client: question.answer.result()}
+
+    def forget(self) -> None:
+        """Know nothing again: the next who asks is told what the service says then."""
+        with self._lock:
+            self._last = {}
+            self._known = {}
 
     def after_run(self, client: Client, settings: Settings, asker: Asker) -> None:
         """Tell the page soon what is left; never in the way of the run that just ended."""
@@ -85,11 +106,22 @@ class Balances:
             self._last = {client: question}  # the account in use: others are asked for anew
         if question is not last:
             settle(question.answer, partial(_asked, client))
+        self._keep(client, question)
         return {**question.answer.result(), "currency": CURRENCIES[settings.site]}
+
+    def _keep(self, client: Client, question: _Question) -> None:
+        found = question.answer.result()
+        with self._lock:
+            if client in self._last:  # not of an account that is no longer in use
+                self._known = {client: found}
 
 
 def _asked(client: Client) -> dict[str, Any]:
-    return {"balance": str(user_info(client).balance), "at": time.time()}
+    return _told(user_info(client).balance)
+
+
+def _told(balance: Decimal) -> dict[str, Any]:
+    return {"balance": str(balance), "at": time.time()}
 
 
 BALANCES = Balances()

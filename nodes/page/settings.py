@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from ...siliconflow import settings as settings_file
-from ...siliconflow.account import user_info
+from ...siliconflow.account import Account, user_info
 from ...siliconflow.client import Client
 from ...siliconflow.errors import InvalidSettings
 from ...siliconflow.saving import save
@@ -64,14 +64,14 @@ def set_key(asked: Asked) -> Json:
     """Keep a key in the settings file, with the site whose key it is: both, or neither."""
     _check_not_shared()
     _check_variable("api_key")
-    return _saved({"api_key": _key_of(asked.body), **_site_of(asked.body)})
+    return _saved_key({"api_key": _key_of(asked.body), **_site_of(asked.body)})
 
 
 def delete_key(_asked: Asked) -> Json:
     """Take the key out of the settings file."""
     _check_not_shared()
     _check_variable("api_key")
-    return _saved({"api_key": None})
+    return _saved_key({"api_key": None})
 
 
 def test_key(asked: Asked) -> Json:
@@ -80,8 +80,7 @@ def test_key(asked: Asked) -> Json:
     It goes where the key in use would go: to the site, or where the environment says.
     """
     if "key" not in asked.body:
-        settings = current_settings()
-        return _account(client_for(settings), settings)
+        return _own_account(current_settings())
     current_settings()
     tried = _tried(_key_of(asked.body), asked.body)
     client = Client(
@@ -90,7 +89,7 @@ def test_key(asked: Asked) -> Json:
         connect_timeout=tried.connect_timeout,
         read_timeout=tried.read_timeout,
     )
-    return _account(client, tried)
+    return _told(user_info(client), tried)
 
 
 def balance(_asked: Asked) -> Json:
@@ -99,8 +98,14 @@ def balance(_asked: Asked) -> Json:
     return BALANCES.now(client_for(settings), settings)
 
 
-def _account(client: Client, settings: Settings) -> Json:
+def _own_account(settings: Settings) -> Json:
+    client = client_for(settings)
     account = user_info(client)
+    BALANCES.heard(client, account.balance)
+    return _told(account, settings)
+
+
+def _told(account: Account, settings: Settings) -> Json:
     return {
         "name": account.name,
         "status": account.status,
@@ -141,6 +146,11 @@ def _saved(changes: Mapping[str, Any]) -> Json:
     return _shown(settings)
 
 
+def _saved_key(changes: Mapping[str, Any]) -> Json:
+    BALANCES.forget()  # whoever changes the key wants to know what is on it now
+    return _saved(changes)
+
+
 def _check_names(body: Mapping[str, Any]) -> None:
     for name in body:
         if name not in PAGE_S:
@@ -167,6 +177,7 @@ def _shown(settings: Settings) -> Json:
         "choices": {name: list(CHOICES[name]) for name in PAGE_S if name in CHOICES},
         "bounds": {name: list(BOUNDS[name]) for name in PAGE_S if name in BOUNDS},
         "key": _key(settings.api_key),
+        "balance": BALANCES.known(client_for(settings), settings) if settings.api_key else None,
         "base_url": settings.base_url,
         "fixed": _fixed(),
         "read_only": host.is_multi_user(),

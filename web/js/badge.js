@@ -8,6 +8,8 @@ import { JOBS_TAB, h, language, reason, run, symbolButton, t } from "./page.js";
 import { watch } from "./state.js";
 
 let balance = null;
+/** Whose balance it is, as far as the page is told. */
+let account = null;
 let problem = "";
 /** Nothing is asked of the service when the page opens: only once somebody looks, and after runs. */
 let asked = false;
@@ -29,7 +31,7 @@ export function balanceLine() {
   lines.add(element, amount);
   show(amount);
   watch(element, (known) => {
-    element.hidden = !known?.key.is_set || !known.values.show_balance;
+    element.hidden = !isWanted(known);
     if (!element.hidden && !asked) ask();
   });
   return element;
@@ -40,7 +42,10 @@ function show(amount) {
   amount.title = balance ? formatMoment(balance.at, language()) : problem;
 }
 
-async function ask() {
+const isWanted = (known) => Boolean(known?.key.is_set && known.values.show_balance);
+
+/** Asks for the balance, and shows it wherever it is on show. */
+export async function ask() {
   asked = true;
   try {
     hear(await getBalance());
@@ -56,15 +61,30 @@ function hear(answer) {
   drawAll();
 }
 
+/**
+ * The settings hold what the pack heard last, so a page that opens asks nobody. Another account is asked
+ * for at once: somebody has just set its key.
+ */
+function follow(known) {
+  const before = account;
+  account = accountIn(known);
+  if (account !== before) [balance, problem] = [null, ""];
+  if (known.balance && !(balance?.at > known.balance.at)) balance = known.balance;
+  isShown = known.values.show_balance;
+  drawAll();
+  if (before !== null && account !== before && isWanted(known)) ask();
+}
+
+const accountIn = ({ key, base_url, values }) => JSON.stringify([key, base_url, values.site]);
+
 function drawAll() {
   lines.forEach(show);
   drawButton();
 }
 
-function drawButton(isOn = isShown) {
-  isShown = isOn;
+function drawButton() {
   kept().badge =
-    isOn && balance
+    isShown && balance
       ? {
           label: formatMoney(balance.balance, balance.currency),
           tooltip: t("balance.tooltip", { when: formatMoment(balance.at, language()) }),
@@ -102,6 +122,6 @@ app.registerExtension({
   actionBarButtons: [BUTTON],
   setup() {
     listen("balance", hear);
-    watch(document.body, (known) => known && drawButton(known.values.show_balance));
+    watch(document.body, (known) => known && follow(known));
   },
 });

@@ -1,6 +1,7 @@
 /** The pack's page in ComfyUI's settings dialog. ComfyUI's own settings file holds nothing of it. */
 
 import { app } from "/scripts/app.js";
+import { ask as askBalance } from "./badge.js";
 import * as catalogue from "./catalogue.js";
 import { clearStored, deleteKey, getStored, refreshModels, setKey, testKey } from "./api.js";
 import { choiceFor, note, numberFor, switchFor } from "./controls.js";
@@ -89,6 +90,7 @@ function keyRow(id) {
     result.say("hint", t("action.testing"));
     const known = await settings();
     result.say("good", works(await testKey(field.read(), known.values.site)));
+    if (!field.read()) await askBalance(); // what the pack has just heard
   };
   const removeKey = async () => {
     if (!(await confirmed(t("key.delete_title"), t("key.delete_message")))) return;

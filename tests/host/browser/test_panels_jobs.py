@@ -42,7 +42,7 @@ def card(page: Page, prompt: str, state: str) -> Locator:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_tab_has_a_name_of_one_line(page: Page) -> None:
-    """As those of ComfyUI's own tabs; pages without names under their tabs have nothing to break."""
+    """As ComfyUI's own tabs have."""
     heights = page.js(
         """() => [...document.querySelectorAll('.side-tool-bar-container .side-bar-button-label')]
             .map(label => [label.innerText.trim(), label.getBoundingClientRect().height])"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Callable
+from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,8 +23,22 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Response
 
 WORDS = {
-    "en": {"save": "Save", "test": "Test", "delete": "Delete", "in_use": "In use: …"},
-    "zh": {"save": "保存", "test": "测试", "delete": "删除", "in_use": "正在使用：…"},
+    "en": {
+        "save": "Save",
+        "test": "Test",
+        "delete": "Delete",
+        "in_use": "In use: …",
+        "refused": "does not accept this key",
+        "kept": "the one in use stays",
+    },
+    "zh": {
+        "save": "保存",
+        "test": "测试",
+        "delete": "删除",
+        "in_use": "正在使用：…",
+        "refused": "不接受这个密钥",
+        "kept": "仍使用原来的密钥",
+    },
 }
 PAGES = ("/settings", "/history", "/queue", "/object_info", "/system_stats", "/internal/logs/raw")
 
@@ -95,28 +110,18 @@ def test_a_wrong_key_is_told_from_a_right_one(
     forgive_refusals(page)
 
 
-@pytest.mark.parametrize(
-    ("language", "refused", "kept"),
-    [
-        ("en", "does not accept this key", "the one in use stays"),
-        ("zh", "不接受这个密钥", "仍使用原来的密钥"),
-    ],
-)
+@pytest.mark.parametrize("language", ["en", "zh"])
 def test_a_wrong_key_does_not_replace_a_right_one(
-    open_page: Callable[..., Page],
-    keyless: Comfy,
-    running_service: Simulator,
-    language: str,
-    refused: str,
-    kept: str,
+    open_page: Callable[..., Page], keyless: Comfy, running_service: Simulator, language: str
 ) -> None:
+    words = WORDS[language]
     page = open_page(language=language, on=keyless)
     save_key(page, running_service.key, language)
     field(page, "key").fill("sk-of-somebody-else")
-    press(page, "key", WORDS[language]["save"])
-    told = row(page, "key").locator(".sf-is-problem", has_text=refused)
+    press(page, "key", words["save"])
+    told = row(page, "key").locator(".sf-is-problem", has_text=words["refused"])
     told.wait_for()
-    assert kept in told.inner_text()
+    assert words["kept"] in told.inner_text()
     assert stored(keyless)["api_key"] == running_service.key
     assert field(page, "key").input_value() == "sk-of-somebody-else", "to be mended, not typed anew"
     forgive_refusals(page)
@@ -238,6 +243,43 @@ def test_a_second_page_shows_what_the_first_one_changed(
     open_settings(second)
     save_key(first, running_service.key)
     row(second, "key").get_by_text("In use: …" + running_service.key[-4:]).wait_for()
+
+
+def test_the_balance_follows_the_key_and_a_page_that_opens_asks_nobody(
+    open_page: Callable[..., Page], keyless: Comfy, running_service: Simulator
+) -> None:
+    page = open_page(on=keyless)
+    page.command("SiliconFlow.ShowJobs")
+    shown = page.page.locator(".sf-balance")
+    shown.wait_for(state="hidden")
+    save_key(page, running_service.key)
+    shown.get_by_text(money(running_service)).wait_for()
+    press(page, "key", "Delete")
+    page.page.locator(".p-dialog, [role=dialog]").get_by_text("Delete", exact=True).last.click()
+    shown.wait_for(state="hidden")
+    running_service.balance -= 7
+    save_key(page, running_service.key)
+    shown.get_by_text(money(running_service)).wait_for()
+
+    running_service.balance -= 7
+    press(page, "key", "Test")
+    shown.get_by_text(money(running_service)).wait_for()
+
+    asked = len(running_service.requests)
+    page.open()
+    assert len(running_service.requests) == asked
+    assert page.js(KNOWN_BALANCE) == money(running_service)
+
+
+KNOWN_BALANCE = """async () => {
+    const { balanceLine } = await import('/extensions/comfyui_siliconflow/js/badge.js');
+    return balanceLine().querySelector('.sf-balance-amount').textContent;
+}"""
+"""What a line with the balance begins with."""
+
+
+def money(service: Simulator) -> str:
+    return f"¥{service.balance.quantize(Decimal('0.01'), ROUND_DOWN):,}"
 
 
 @pytest.mark.parametrize("look", ["classic"])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from comfyui_siliconflow.nodes import balance
 from comfyui_siliconflow.nodes.current import current_settings
 from comfyui_siliconflow.nodes.page.settings import PAGE_S
 from comfyui_siliconflow.siliconflow import texts
@@ -276,6 +277,44 @@ def test_a_key_is_tested_before_it_is_stored(page: Page, simulator: Simulator, f
     assert KEY not in str(error)
     assert not file.exists()
     assert page.post("/key/test", {"key": simulator.key, "site": "com"})["currency"] == "USD"
+
+
+def test_what_the_account_was_last_heard_to_have_is_told_without_asking(
+    page: Page, simulator: Simulator
+) -> None:
+    assert page.get("/settings")["balance"] is None
+    assert simulator.requests == [], "who only looks at the settings asks nobody"
+    heard = page.get("/balance")
+    assert page.get("/settings")["balance"] == heard
+    simulator.balance -= 1
+    page.post("/key/test")
+    assert page.get("/settings")["balance"]["balance"] == "99.00"
+    assert page.get("/balance")["balance"] == "99.00", "what the test heard is not older"
+    assert len(simulator.requests) == 2
+
+
+def test_a_balance_outlives_a_question_that_failed_but_not_the_key(
+    page: Page, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(balance, "FRESH_SECONDS", 0.0)
+    heard = page.get("/balance")
+    simulator.fail(401, on="info")
+    page.refused("GET", "/balance")
+    assert page.get("/settings")["balance"] == heard
+    monkeypatch.setenv("SILICONFLOW_API_KEY", KEY)
+    assert page.get("/settings")["balance"] is None
+
+
+def test_after_a_key_is_set_its_balance_is_asked_anew(
+    page: Page, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SILICONFLOW_API_KEY")
+    page.post("/key", {"key": simulator.key})
+    page.get("/balance")
+    page.delete("/key")
+    simulator.balance -= 1
+    assert page.post("/key", {"key": simulator.key})["balance"] is None
+    assert page.get("/balance")["balance"] == "99.00"
 
 
 def test_a_missing_key_is_what_the_test_says(page: Page) -> None:
