@@ -3,7 +3,8 @@
 import { readFileSync } from "node:fs";
 
 const read = (path) => JSON.parse(readFileSync(new URL(`../../${path}`, import.meta.url), "utf-8"));
-const { inputs, models } = read("siliconflow/catalogue.json");
+const { inputs, models: single, families } = read("siliconflow/catalogue.json");
+const models = [...single, ...families.flatMap(({ models: ids, ...common }) => ids.map((id) => ({ id, ...common })))];
 const declared = read("tests/nodes/snapshot.json");
 
 /** The names of a node's inputs, in order. */
@@ -28,10 +29,12 @@ export const catalogue = {
   nodes: {
     SiliconFlowTextToImage: node("text-to-image", [], namesOf("SiliconFlowTextToImage")),
     SiliconFlowImageEdit: node("image-edit", ["image", "image2", "image3"], namesOf("SiliconFlowImageEdit")),
+    SiliconFlowChat: node("chat", ["image", "image2", "image3", "image4"], namesOf("SiliconFlowChat")),
   },
   refreshed_at: null,
 };
 
 export const draw = catalogue.nodes.SiliconFlowTextToImage;
 export const edit = catalogue.nodes.SiliconFlowImageEdit;
+export const chat = catalogue.nodes.SiliconFlowChat;
 export const modelOfId = (id, among = draw) => among.models.find((model) => model.id === id);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { chosen, fits, markOf, modelOf, ruleOf, settle, unusedPictures } from "../../web/js/logic/widgets.js";
-import { catalogue, draw, edit, modelOfId } from "./catalogue.mjs";
+import { catalogue, chat, draw, edit, modelOfId } from "./catalogue.mjs";
 
 const KOLORS = "Kwai-Kolors/Kolors";
 const QWEN = "Qwen/Qwen-Image";
@@ -65,6 +65,14 @@ test("width and height come with the size custom", () => {
 test("a model of widths and heights offers auto and custom, with its own range and steps", () => {
   assert.deepEqual(rule(PRO, "image_size").choices, ["auto", "custom"]);
   assert.deepEqual(rule(PRO, "height", { ...FRESH, image_size: "custom" }), { shown: true, minimum: 256, maximum: 1440, step: 32 });
+});
+
+test("how closely to look at pictures is asked of those that see, and each choice stands once", () => {
+  for (const model of chat.models) {
+    const rule = ruleOf(catalogue, model, "detail", {});
+    assert.equal(rule.shown, model.images.length > 0, model.id);
+    if (rule.shown) assert.deepEqual(rule.choices, ["auto", "low", "high"]);
+  }
 });
 
 test("a range holds the model's numbers and the one that means not set", () => {

@@ -16,6 +16,7 @@ KOLORS, QWEN = "Kwai-Kolors/Kolors", "Qwen/Qwen-Image"
 FLUX, DEV = "black-forest-labs/FLUX.1-schnell", "black-forest-labs/FLUX.1-dev"
 PRO = "black-forest-labs/FLUX-1.1-pro"
 ONE_PICTURE, THREE_PICTURES = "Qwen/Qwen-Image-Edit", "Qwen/Qwen-Image-Edit-2509"
+SEER, BLIND = "Qwen/Qwen3-VL-32B-Instruct", "deepseek-ai/DeepSeek-V2.5"
 ALWAYS = {"model", "prompt", "seed", "batch_size", "custom_model", "extra_body"}
 COMPANION = "control_after_generate"
 
@@ -135,6 +136,16 @@ def test_the_node_takes_the_room_that_its_widgets_need(page: Page) -> None:
     page.settle()
     assert page.size(node)[0] == width
     assert page.size(node)[1] == pytest.approx(small, abs=60)
+
+
+def test_how_closely_to_look_is_asked_of_models_that_see(page: Page) -> None:
+    node = page.add("SiliconFlowChat")
+    page.fit()
+    for model, sees in (("Qwen/Qwen2.5-7B-Instruct", False), (SEER, True), (BLIND, False)):
+        page.change(node, "model", model)
+        page.settle()
+        assert ("detail" in page.visible(node)) is sees, model
+        assert page.exported()[str(node)]["inputs"]["detail"] == "auto"
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -74,7 +74,7 @@ function hasSides(model) {
 }
 
 function limitsOf(field, unset) {
-  if (field.choices?.length) return { choices: [unset, ...field.choices] };
+  if (field.choices?.length) return { choices: [...new Set([unset, ...field.choices])] };
   if (!isNumber(field.minimum) || !isNumber(field.maximum)) return {};
   const minimum = isNumber(unset) ? Math.min(unset, field.minimum) : field.minimum;
   return { minimum, maximum: field.maximum, ...(field.step ? { step: field.step } : {}) };
