@@ -31,6 +31,7 @@ from .current import client_for, current_settings, jobs_for, ledger_for
 from .guard import Guard
 from .history import History
 from .job import Job
+from .other_site import explain
 from .patience import patiently
 from .plan import Plan, make
 from .report import Report
@@ -39,6 +40,7 @@ from .threads import in_thread
 
 Kind = TypeVar("Kind")
 Prepare = Callable[[Settings], Plan]
+Explain = Callable[[SiliconFlowError | None], None]
 
 POLL_SECONDS = 0.2
 _GUARD = Guard()
@@ -180,7 +182,8 @@ async def _run(
     report.begin(plan.model.name, jobs)
     try:
         await _polled(partial(_reserve, settings, client, road, jobs, history))
-        await _run_all(jobs, partial(_take, road, history), settings, report, history)
+        explained = partial(explain, model=plan.model, task=run.task, site=settings.site)
+        await _run_all(jobs, partial(_take, road, history, explained), settings, report, history)
     finally:
         ends.set()
         _GUARD.release_all([job for job in jobs if not job.begun])
@@ -212,10 +215,11 @@ def _reserve(
         history.end_all(jobs)
 
 
-def _take(road: Road, history: History, job: Job) -> None:
+def _take(road: Road, history: History, explained: Explain, job: Job) -> None:
     """Take a job to its end; what it reserved is let go when it is over, not when its node is."""
     try:
         road.take(job)
+        explained(job.error)
     finally:
         _GUARD.release(job)
         history.end(job)

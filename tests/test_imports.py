@@ -80,6 +80,7 @@ INSIDE_NODES: dict[str, set[str]] = {
     "upload": {"plan", "threads", "siliconflow", "media"},
     "job": {"plan", "siliconflow"},
     "asker": {"host"},
+    "other_site": {"siliconflow"},
     "came": {"job", "plan", "siliconflow"},
     "balance": {"asker", "events", "host", "threads", "siliconflow"},
     "history": {"asker", "endpoint", "events", "job", "siliconflow"},
@@ -90,7 +91,8 @@ INSIDE_NODES: dict[str, set[str]] = {
     "road": {"collect", "flight", "job", "plan", "records", "send", "upload", "siliconflow"},
     "run": {
         *("asker", "balance", "came", "current", "events", "guard", "history", "host", "job"),
-        *("patience", "plan", "report", "road", "threads", "upload", "siliconflow", "media"),
+        *("other_site", "patience", "plan", "report", "road", "threads", "upload"),
+        *("siliconflow", "media"),
     },
     "patience": {"siliconflow"},
     "sentences": set(),

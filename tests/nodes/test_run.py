@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -31,6 +32,7 @@ REDRAW = "SiliconFlowImageToImage"
 EDIT = "SiliconFlowImageEdit"
 KOLORS = "Kwai-Kolors/Kolors"
 QWEN = "Qwen/Qwen-Image"
+PRO = "black-forest-labs/FLUX-1.1-pro"
 MULTI_EDIT = "Qwen/Qwen-Image-Edit-2509"
 SMALL = {"image_size": "custom", "width": 96, "height": 64}
 
@@ -151,6 +153,38 @@ def test_results_of_other_sizes_are_fitted_to_the_first_and_info_says_so(
     assert images.shape == (2, images.shape[1], images.shape[2], 3)
     assert len(info["resized"]) == 1
     assert info["resized"][0]["index"] == 1
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_refused_model_of_the_other_site_says_so_and_how_to_switch(run_node: Run) -> None:
+    with pytest.raises(errors.ModelNotFound) as caught:
+        run_node(DRAW, model=PRO, prompt="a cat")
+    english, chinese = caught.value.text
+    assert f"{PRO} is a model of siliconflow.com; your site is siliconflow.cn" in english
+    assert "choose International in Settings > SiliconFlow > Site" in english
+    assert "选择“国际站”" in chinese
+    suggested = re.search(r"such as ([\w/.-]+\w)", english)
+    assert suggested
+    assert suggested.group(1) in chinese
+    assert run_node(DRAW, model=suggested.group(1), prompt="a cat")
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_key_that_is_refused_may_be_one_of_the_model_s_site(
+    run_node: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SILICONFLOW_API_KEY", "sk-of-the-other-site")
+    with pytest.raises(errors.InvalidKey, match=r"is a model of siliconflow\.com"):
+        run_node(DRAW, model=PRO, prompt="a cat")
+
+
+def test_a_refused_model_of_the_own_site_is_not_called_the_other_s(
+    simulator: Simulator, run_node: Run
+) -> None:
+    simulator.fail(401)
+    with pytest.raises(errors.InvalidKey) as caught:
+        run_node(DRAW, model=KOLORS, prompt="a cat", **SMALL)
+    assert "is a model of" not in caught.value.text.en
 
 
 def test_a_model_that_the_catalogue_lacks_works(simulator: Simulator, run_node: Run) -> None:
