@@ -13,6 +13,7 @@ import { WIDGET_TEXTS } from "./widget_texts.js";
 const KEPT = "siliconflow_kept"; // a property of the node, so that it is saved, copied and undone with it
 const DECIDING = new Set(["model", "custom_model", "image_size"]);
 const LONGEST_WAIT = 3000;
+const READABLE_HEIGHT = 110;
 const BADGE_COLOURS = { fgColor: "#ffd9a0", bgColor: "#5a3a10" };
 
 /** By node: what its definition says of its widgets and pictures, its badge, and whether we are changing it. */
@@ -31,6 +32,7 @@ app.registerExtension({
     followed.set(node, declarationOf(node));
     watchWidgets(node);
     watchNode(node);
+    keepReadable(node);
     addBadge(node);
     showAnew(node);
   },
@@ -75,6 +77,15 @@ function watchWidgets(node) {
 function watchNode(node) {
   chain(node, "onConfigure", () => show(node));
   chain(node, "onConnectionsChange", (_type, _slot, _isConnected, _link, slot) => relinked(node, slot));
+}
+
+/**
+ * The first text of a node is what it is about: it keeps room for a few lines when a picture or the state of the
+ * run takes the room below, and the node grows instead. The classic canvas would leave it two.
+ */
+function keepReadable(node) {
+  const text = node.widgets.find((widget) => widget.element?.tagName === "TEXTAREA");
+  if (text?.options) text.options.getMinHeight ??= () => (isVue() ? undefined : READABLE_HEIGHT);
 }
 
 function chain(node, name, then) {

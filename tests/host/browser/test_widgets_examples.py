@@ -84,6 +84,25 @@ def test_an_example_runs_from_the_page(
     assert ended.entry["outputs"]
 
 
+@pytest.mark.parametrize("look", ["classic"])
+def test_a_prompt_can_be_read_while_its_picture_is_shown_on_the_node(
+    page: Page, load: Load
+) -> None:
+    page.load(load(ONE_NODE), ONE_NODE)
+    (node,) = page.ids(DRAW)
+    page.fit()
+    page.change(node, "seed", int(time.time()))
+    assert page.run().status == "success"
+    page.wait_for("id => app.graph.getNodeById(id).imgs?.length > 0", node)
+    page.settle(3)
+    needed, given = page.js(
+        """id => { const { element } = app.graph.getNodeById(id).widgets.find(
+            w => w.name === 'prompt'); return [element.scrollHeight, element.clientHeight]; }""",
+        node,
+    )
+    assert given >= needed > 0, "all lines of it"
+
+
 def test_the_examples_are_among_the_templates_with_their_pictures(page: Page, shots: Path) -> None:
     page.command("Comfy.BrowseTemplates")
     dialog = page.page.locator("[role=dialog]").first
