@@ -251,6 +251,12 @@ def test_no_two_nodes_overlap(workflow: Json) -> None:
         assert apart, (one["type"], other["type"])
 
 
+def test_every_link_goes_to_the_right(workflow: Json, nodes: dict[int, Json]) -> None:
+    """One that goes back is drawn behind the very node that it leaves."""
+    for _, source, _, target, _, _ in workflow["links"]:
+        assert box(nodes[source])[2] < box(nodes[target])[0], (source, target)
+
+
 def box(node: Json) -> tuple[float, float, float, float]:
     (x, y), (width, height) = node["pos"], node["size"]
     return x, y - TITLE_HEIGHT, x + width, y + height
