@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { NOTHING, Told, chargedKey, isAbout, linesOf, remedy, withFailure, without } from "../../web/js/logic/failures.js";
+import { NOTHING, Told, chargedKey, isAbout, linesOf, remedy, toldOnce, withFailure, without } from "../../web/js/logic/failures.js";
 
 const failure = (kind, more = {}) => ({
   node: "1",
@@ -111,4 +111,27 @@ test("only a dialog that says this error is about it", () => {
   assert.equal(isAbout("Show report  Refused (HTTP 400) Correct it.", said), true);
   assert.equal(isAbout("No such file: model.safetensors", said), false);
   assert.equal(isAbout("anything", { exception_message: "" }), false);
+});
+
+const refused = (input, said) => ({
+  type: "custom_validation_failed",
+  message: "Custom validation failed for node",
+  details: `${input} - ${said}`,
+  extra_info: { input_name: input },
+});
+const inputs = ["model", "prompt", "custom_model"];
+
+test("what a node refuses is told once, at the input that it is about", () => {
+  for (const said of ["prompt: must not be empty", "prompt：不能为空", 'model: "a - b" is not in the list']) {
+    const node = { class_type: "SiliconFlowChat", errors: inputs.map((input) => refused(input, said)) };
+    assert.deepEqual(toldOnce({ 7: node })[7].errors, [refused(said.match(/^\w+/)[0], said)]);
+  }
+});
+
+test("what is no echo is told in full: other faults, other nodes, words that name no input", () => {
+  const missing = { type: "required_input_missing", details: "image", extra_info: { input_name: "image" } };
+  const ours = { class_type: "SiliconFlowChat", errors: [missing, ...inputs.map((input) => refused(input, "broken"))] };
+  const other = { class_type: "Theirs", errors: inputs.map((input) => refused(input, "prompt: must not be empty")) };
+  assert.deepEqual(toldOnce({ 1: ours, 2: other }), { 1: ours, 2: other });
+  assert.deepEqual(toldOnce(undefined), {});
 });

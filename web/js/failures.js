@@ -5,7 +5,7 @@ import { api } from "/scripts/api.js";
 import { listen } from "./api.js";
 import { showJobs } from "./jobs.js";
 import { openKeyDialog } from "./key_dialog.js";
-import { NOTHING, Told, chargedKey, isAbout, linesOf, remedy, withFailure, without } from "./logic/failures.js";
+import { NOTHING, Told, chargedKey, isAbout, linesOf, remedy, toldOnce, withFailure, without } from "./logic/failures.js";
 import { shortModel } from "./logic/format.js";
 import { button, copyButton, h, icon, openSettings, said, symbolButton, t } from "./page.js";
 
@@ -140,10 +140,26 @@ function closeDialogAbout(error) {
   if (dialog && isAbout(dialog.textContent, error)) dialog.querySelector(".p-dialog-close-button")?.click();
 }
 
+/** What ComfyUI answers when a graph is queued reaches the page with each of our refusals once. */
+function hushEchoes() {
+  const queue = api.queuePrompt;
+  api.queuePrompt = async function (...rest) {
+    try {
+      const answer = await queue.apply(this, rest);
+      if (answer?.node_errors) answer.node_errors = toldOnce(answer.node_errors);
+      return answer;
+    } catch (error) {
+      if (error?.response?.node_errors) error.response.node_errors = toldOnce(error.response.node_errors);
+      throw error;
+    }
+  };
+}
+
 app.registerExtension({
   name: "SiliconFlow.Failures",
   setup() {
     makeRegion();
+    hushEchoes();
     listen("failed", hear);
     api.addEventListener("execution_error", hushHost);
     api.addEventListener("execution_start", begin);

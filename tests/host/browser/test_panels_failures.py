@@ -45,6 +45,19 @@ def test_a_failure_is_shown_in_full_and_once(page: Page, node: int, service: Sim
     assert node in page.ids()
 
 
+@pytest.mark.parametrize("field", ["prompt", "model"])
+def test_what_is_refused_when_it_is_queued_is_told_once(page: Page, node: int, field: str) -> None:
+    """ComfyUI's answer has it for each input that the node checks itself."""
+    page.change(node, field, "" if field == "prompt" else "Gone/Model")
+    with page.page.expect_response(lambda r: r.url.split("?")[0].endswith("/prompt")) as info:
+        page.js("() => { app.queuePrompt(0, 1) }")
+    assert info.value.status == 400
+    assert len(info.value.json()["node_errors"][str(node)]["errors"]) == 3
+    page.wait_for("() => Object.keys(app.lastNodeErrors ?? {}).length > 0")
+    told = page.js("id => app.lastNodeErrors[id].errors.map(e => e.extra_info.input_name)", node)
+    assert told == [field]
+
+
 @pytest.mark.usefixtures("node")
 def test_the_trace_id_is_copied(page: Page, service: Simulator) -> None:
     service.fail(400)

@@ -91,3 +91,33 @@ export function isAbout(text, { exception_message: message }) {
   const [first] = String(message ?? "").trim().split("\n");
   return first !== "" && text.includes(first.trim());
 }
+
+const OWN_REFUSAL = "custom_validation_failed";
+
+/** What a node said, without the input that ComfyUI wrote before it. */
+const saidIn = ({ details }) => String(details).split(" - ").slice(1).join(" - ");
+
+/** Whether an error stands at the input that it is about: ours begin with its name and a colon. */
+function isAtItsInput(error) {
+  const name = String(error.extra_info?.input_name);
+  return saidIn(error).startsWith(name) && /^[:：]/.test(saidIn(error).slice(name.length));
+}
+
+/**
+ * The errors of a queued graph, by node, each refusal of our nodes once: ComfyUI repeats what a node says for
+ * every input that the node looks at itself.
+ */
+export function toldOnce(nodeErrors) {
+  const entries = Object.entries(nodeErrors ?? {}).map(([id, node]) => [id, isOurs(node) ? withoutEchoes(node) : node]);
+  return Object.fromEntries(entries);
+}
+
+const isOurs = ({ class_type: type, errors }) => String(type).startsWith("SiliconFlow") && Array.isArray(errors);
+
+function withoutEchoes(node) {
+  const isEcho = (error) =>
+    error.type === OWN_REFUSAL &&
+    !isAtItsInput(error) &&
+    node.errors.some((other) => other.type === OWN_REFUSAL && saidIn(other) === saidIn(error) && isAtItsInput(other));
+  return { ...node, errors: node.errors.filter((error) => !isEcho(error)) };
+}
