@@ -140,19 +140,23 @@ function closeDialogAbout(error) {
   if (dialog && isAbout(dialog.textContent, error)) dialog.querySelector(".p-dialog-close-button")?.click();
 }
 
-/** What ComfyUI answers when a graph is queued reaches the page with each of our refusals once. */
+/**
+ * What ComfyUI answers when a graph is queued reaches the page with each of our refusals once. Not an async
+ * function: this script would stand in the trace of errors that are none of its own.
+ */
 function hushEchoes() {
   const queue = api.queuePrompt;
-  api.queuePrompt = async function (...rest) {
-    try {
-      const answer = await queue.apply(this, rest);
-      if (answer?.node_errors) answer.node_errors = toldOnce(answer.node_errors);
-      return answer;
-    } catch (error) {
-      if (error?.response?.node_errors) error.response.node_errors = toldOnce(error.response.node_errors);
+  api.queuePrompt = function (...rest) {
+    return queue.apply(this, rest).then(withoutEchoes, (error) => {
+      withoutEchoes(error?.response);
       throw error;
-    }
+    });
   };
+}
+
+function withoutEchoes(answer) {
+  if (answer?.node_errors) answer.node_errors = toldOnce(answer.node_errors);
+  return answer;
 }
 
 app.registerExtension({
