@@ -53,9 +53,7 @@ def test_no_node_lies_on_another(page: Page, load: Load, shots: Path, name: str)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_two_links_cross_and_none_runs_behind_a_node(
-    page: Page, load: Load, name: str
-) -> None:
+def test_no_two_links_cross_and_none_runs_behind_a_node(page: Page, load: Load, name: str) -> None:
     page.load(load(name), name)
     page.settle()
     lines: list[tuple[Point, Point]] = page.js(LINES)
