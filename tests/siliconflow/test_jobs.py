@@ -17,23 +17,11 @@ from comfyui_siliconflow.siliconflow.jobs import JobRecord, Jobs
 from comfyui_siliconflow.siliconflow.ledger import Facts, Ledger
 from comfyui_siliconflow.siliconflow.store import LedgerError
 from comfyui_siliconflow.siliconflow.texts import Text
+from comfyui_siliconflow.tests.siliconflow.conftest import BEGINNING, Clock
 
 NAME = "a" * 64
 DAY = 86400.0
 PNG = b"\x89PNG the picture"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
@@ -80,7 +68,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "siliconflow-ledger" / "history.sqlite3"
 
 
-def job(name: str = "1", at: float = 1_000_000.0, **known: object) -> JobRecord:
+def job(name: str = "1", at: float = BEGINNING, **known: object) -> JobRecord:
     values = {"model": "m", "prompt": "p", "task": "t", "node_type": "n", "node_id": "7", **known}
     return JobRecord(id=name, began_at=at, **values)  # type: ignore[arg-type]
 

@@ -19,24 +19,12 @@ from comfyui_siliconflow.siliconflow.ledger import (
 )
 from comfyui_siliconflow.siliconflow.names import account_of, fingerprint
 from comfyui_siliconflow.siliconflow.store import LedgerError
+from comfyui_siliconflow.tests.siliconflow.conftest import Clock
 
 FACTS = Facts("t-1", 42, 1.5, 2.0)
 PNG = b"\x89PNG the picture"
 NAME = "a" * 64
 LEDGER = "siliconflow-ledger"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -15,13 +15,12 @@ from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS, balance, host
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.simulator import Simulator
 from comfyui_siliconflow.simulator.faults import Place
-from comfyui_siliconflow.tests.nodes.page.conftest import Event, Json, Page
+from comfyui_siliconflow.tests.nodes.page.conftest import Event, Json, Page, wait_for
 from PIL import Image
 
 DRAW = "SiliconFlowTextToImage"
 KOLORS = "Kwai-Kolors/Kolors"
 SMALL = {"image_size": "custom", "width": 96, "height": 64}
-WAIT_SECONDS = 10.0
 
 
 @pytest.fixture(autouse=True)
@@ -39,16 +38,6 @@ def draw(**inputs: Any) -> None:
 
 def told(sent: list[Event], name: str) -> list[Json]:
     return [data for event, data, _ in sent if event == f"siliconflow.{name}"]
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    end = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError("it never came")
 
 
 def test_a_failure_is_told_with_all_that_a_user_needs(

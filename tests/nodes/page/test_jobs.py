@@ -17,14 +17,13 @@ import torch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS, history, host
 from comfyui_siliconflow.siliconflow.jobs import Jobs
 from comfyui_siliconflow.simulator import Simulator
-from comfyui_siliconflow.tests.nodes.page.conftest import Json, Page
+from comfyui_siliconflow.tests.nodes.page.conftest import WAIT_SECONDS, Json, Page, wait_for
 from PIL import Image
 
 DRAW = "SiliconFlowTextToImage"
 KOLORS = "Kwai-Kolors/Kolors"
 QWEN = "Qwen/Qwen-Image"
 SMALL = {"image_size": "custom", "width": 96, "height": 64}
-WAIT_SECONDS = 15.0
 WORKFLOW = {"nodes": [{"id": 7, "type": DRAW}], "links": [], "version": 0.4, "note": "猫"}
 
 
@@ -66,17 +65,6 @@ def drawing(**inputs: Any) -> Iterator[Drawing]:
     run.start()
     yield run
     run.wait()
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    """Wait until a condition holds, and give its value."""
-    end = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError("it never came")
 
 
 def listed(page: Page) -> list[Json]:
