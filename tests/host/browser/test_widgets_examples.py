@@ -55,7 +55,7 @@ def test_no_node_lies_on_another(page: Page, load: Load, shots: Path, name: str)
 @pytest.mark.parametrize("name", NAMES)
 def test_no_two_links_cross_and_none_runs_behind_a_node(page: Page, load: Load, name: str) -> None:
     page.load(load(name), name)
-    page.settle()
+    page.fit()
     lines: list[tuple[Point, Point]] = page.js(LINES)
     for one, other in combinations(lines, 2):
         assert not crosses(*one, *other), (one, other)
@@ -64,13 +64,23 @@ def test_no_two_links_cross_and_none_runs_behind_a_node(page: Page, load: Load, 
     assert hidden == []
 
 
-LINES = """() => [...app.graph.links.values()].filter(l => !l.parentId).map(l => {
-    const from = app.graph.getNodeById(l.origin_id);
-    const to = app.graph.getNodeById(l.target_id);
-    return [[...from.getConnectionPos(false, l.origin_slot)],
-            [...to.getConnectionPos(true, l.target_slot)]];
-})"""
-"""Both ends of each link, in the graph's own measure; those led around by hand are left out."""
+LINES = """() => {
+    const { ds, canvas } = app.canvas, top = canvas.getBoundingClientRect().top;
+    const end = (node, isInput, slot) => {
+        const [x, y] = node.getConnectionPos(isInput, slot);
+        const key = `${node.id}-${isInput ? 'in' : 'out'}-${slot}`;
+        const drawn = document.querySelector(`[data-slot-key="${key}"]`)?.getBoundingClientRect();
+        if (!drawn?.height) return [x, y];
+        return [x, (drawn.top + drawn.height / 2 - top) / ds.scale - ds.offset[1]];
+    };
+    return [...app.graph.links.values()].filter(l => !l.parentId).map(l => [
+        end(app.graph.getNodeById(l.origin_id), false, l.origin_slot),
+        end(app.graph.getNodeById(l.target_id), true, l.target_slot)]);
+}"""
+"""Both ends of each link, in the graph's own measure; those led around by hand are left out.
+
+The first Nodes 2.0 tell a wrong height of a widget's socket: what is drawn counts.
+"""
 
 BOXES = """() => app.graph._nodes.map(n =>
     [n.type, n.pos[0], n.pos[1] - LiteGraph.NODE_TITLE_HEIGHT,
