@@ -37,9 +37,10 @@ SETTINGS: Json = {
 COMFYS_OWN = (
     "Cannot read properties of null (reading '$el')",
     "Cannot read properties of undefined (reading 'id')",
+    "getCanvas: canvas is null",
 )
 """What pages throw without the pack too: 0.8.0 when an entry of a list is clicked in Nodes 2.0,
-0.3.64 when it opens with settings of a newer page."""
+0.3.64 when it opens with settings of a newer page, 0.8.0 when it is closed while it opens."""
 
 READY = """() => !!(window.app && app.graph && app.canvas && app.extensionManager?.setting
   && app.extensionManager.workflow && window.LiteGraph

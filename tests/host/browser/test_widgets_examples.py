@@ -65,7 +65,7 @@ def test_no_two_links_cross_and_none_runs_behind_a_node(page: Page, load: Load, 
 
 
 DRAWN = """() => [...document.querySelectorAll('[role=dialog] img')]
-    .filter(i => i.naturalWidth && i.clientWidth > 100).map(i => i.src)"""
+    .filter(i => i.naturalWidth && i.clientWidth > 100).map(i => i.alt)"""
 
 LINES = """() => {
     const { ds, canvas } = app.canvas, top = canvas.getBoundingClientRect().top;
@@ -155,7 +155,7 @@ def test_the_examples_are_among_the_templates_with_their_pictures(page: Page, sh
         page.settle(2)
         drawn |= set(page.js(DRAWN))
     page.shot(shots / f"templates-{page.look}.png")
-    assert len(drawn) == len(NAMES)
+    assert drawn >= set(NAMES)
     dialog.get_by_text(ONE_NODE, exact=True).first.click()
     page.wait_for("type => app.graph._nodes.some(n => n.type === type)", DRAW)
     page.settle(3)

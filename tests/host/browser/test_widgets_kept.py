@@ -240,8 +240,11 @@ def test_both_looks_show_the_same_on_the_fly(page: Page, node: int) -> None:
     was = page.look
     try:
         page.setting("Comfy.VueNodes.Enabled", other == "nodes2")
-        page.settle(4)
         page.look = other
+        for _ in range(10):  # a row that is being drawn has no name yet
+            page.settle(2)
+            if set(page.visible(node)) - {"control_after_generate"} == seen:
+                break
         assert set(page.visible(node)) - {"control_after_generate"} == seen
         page.change(node, "model", QWEN)
         assert "cfg" in page.visible(node)
