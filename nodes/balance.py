@@ -121,7 +121,7 @@ def _asked(client: Client) -> dict[str, Any]:
 
 
 def _told(balance: Decimal) -> dict[str, Any]:
-    return {"balance": str(balance), "at": time.time()}
+    return {"balance": f"{balance:f}", "at": time.time()}
 
 
 BALANCES = Balances()

@@ -30,8 +30,10 @@ from .upload import SCALED
 
 TASK = "chat"
 FIELDS = ("max_tokens", "temperature", "top_p", "top_k", "frequency_penalty", "seed")
-JSON = "json_object"
-_RESERVED = frozenset({"model", "messages", "stream", "seed", "stop", "response_format", "n"})
+JSON_FORMATS = frozenset({"json_object", "json_schema"})
+_SPOKEN = ("prompt", "text", "description")
+"""What is meant to be read of an object of several fields."""
+_RESERVED = frozenset({"model", "messages", "stream", "seed", "stop", "n"})
 _USUAL_ENDS = frozenset({"", "stop", "eos", "length"})
 _FENCE = re.compile(r"^```\w*\n(.*?)\n?```[ \t]*$", re.DOTALL | re.MULTILINE)
 _ESCAPES = {"\\n": "\n", "\\t": "\t"}
@@ -99,25 +101,31 @@ def shape(came: Came) -> tuple[Text, Outputs]:
 
 
 def parts_of(text: str) -> list[str]:
-    """Give an answer as a list: the items of the longest list in its JSON, else its lines.
+    """Give an answer as a list: the items of the list in its JSON, else its lines.
 
-    The JSON may stand between words, if it is fenced in as code.
+    The JSON may stand between words, if it is fenced in as code. Of an empty list comes one empty
+    text, at which a node that paints stops unpaid.
     """
-    fenced = _FENCE.findall(text)
     try:
-        found = _listed(json.loads(fenced[0] if len(fenced) == 1 else text))
+        found = _listed(_read(text))
     except (ValueError, RecursionError):
-        found = None
-    parts = text.splitlines() if found is None else [_written(item) for item in found]
-    return [part.strip() for part in parts if part.strip()] or [text]
+        found = text.splitlines()
+    parts = [_written(item).strip() for item in found if item is not None]
+    return [part for part in parts if part] or [""]
 
 
-def _listed(value: Any) -> list[Any] | None:
-    """Give the longest list in a JSON value, else the values of an object that holds none."""
+def _read(text: str) -> Any:
+    """Read the JSON of an answer; raises `ValueError` if it is none."""
+    fenced = _FENCE.findall(text)
+    return json.loads(fenced[0] if len(fenced) == 1 else text)
+
+
+def _listed(value: Any) -> list[Any]:
+    """Give the list in a JSON value that says most, else the values of an object without any."""
     lists = _lists(value)
-    if lists or not isinstance(value, dict):
-        return max(lists, key=len, default=None)
-    return list(value.values())
+    if lists:
+        return max(lists, key=lambda found: len(_as_json(found)))
+    return list(value.values()) if isinstance(value, dict) else [value]
 
 
 def _lists(value: Any) -> list[list[Any]]:
@@ -130,9 +138,15 @@ def _lists(value: Any) -> list[list[Any]]:
 
 
 def _written(item: Any) -> str:
-    if isinstance(item, dict) and len(item) == 1:
-        [item] = item.values()
-    return item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+    """Give an item as text: of an object its one value, or what is meant to be read."""
+    if isinstance(item, dict):
+        named = [item[name] for name in _SPOKEN if isinstance(item.get(name), str)]
+        item = [*named, *item.values()][0] if named or len(item) == 1 else item
+    return item if isinstance(item, str) else _as_json(item)
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _note_doubts(came: Came, found: Completion, body: Mapping[str, Any]) -> None:
@@ -145,13 +159,15 @@ def _note_doubts(came: Came, found: Completion, body: Mapping[str, Any]) -> None
                 f"回复达到 max_tokens（{most}），内容被截断。",
             )
         )
-    if not found.text:
+    if not found.text.strip():
         raise came.unusable(
             Text(
                 "the model thought and wrote no answer: change the seed or the prompt, or raise"
-                f" max_tokens if the thoughts are cut off. They say: {found.reasoning}",
+                " max_tokens if the thoughts are cut off (beyond the widget's range it may stand in"
+                f" extra_body). They say: {found.reasoning}",
                 "模型只给出了思考过程，没有正文：请更换种子或修改提示词；若思考被截断，请调高"
-                f" max_tokens。思考内容：{found.reasoning}",
+                " max_tokens（超出控件范围的值可写在 extra_body 中）。"
+                f"思考内容：{found.reasoning}",
             )
         )
     if found.finish_reason not in _USUAL_ENDS:
@@ -161,7 +177,7 @@ def _note_doubts(came: Came, found: Completion, body: Mapping[str, Any]) -> None
                 f"回复结束的原因：{found.finish_reason}。",
             )
         )
-    if "response_format" in body and not _is_json(found.text):
+    if _asks_for_json(body) and not _is_json(found.text):
         raise came.unusable(
             Text(
                 "the answer is not the JSON that was asked for, and would be taken for lists of"
@@ -172,11 +188,35 @@ def _note_doubts(came: Came, found: Completion, body: Mapping[str, Any]) -> None
             )
         )
 
+    _note_choice(came, found.text)
+
+
+def _note_choice(came: Came, text: str) -> None:
+    """Tell which of several lists became `texts`, or that it is empty: each item may be paid."""
+    try:
+        lists = _lists(_read(text))
+    except (ValueError, RecursionError):
+        return
+    if len(lists) > 1:
+        first = parts_of(text)[0][:60]
+        came.note(
+            Text(
+                f"The answer holds {len(lists)} lists; texts is the one that begins: {first}",
+                f"回复中有 {len(lists)} 个列表，texts 取的是这样开头的一个：{first}",
+            )
+        )
+    elif lists == [[]]:
+        came.note(Text("The list in the answer is empty.", "回复中的列表是空的。"))
+
+
+def _asks_for_json(body: Mapping[str, Any]) -> bool:
+    asked = body.get("response_format")
+    return isinstance(asked, dict) and asked.get("type") in JSON_FORMATS
+
 
 def _is_json(text: str) -> bool:
-    fenced = _FENCE.findall(text)
     try:
-        json.loads(fenced[0] if len(fenced) == 1 else text)
+        _read(text)
     except (ValueError, RecursionError):
         return False
     return True

@@ -22,7 +22,7 @@ Inputs = Mapping[str, Any]
 async def account(_inputs: Inputs, asker: Asker) -> tuple[float, str, str]:
     """Give the balance, the state of the account, and every amount; raises a `RequestError`."""
     found = await look_up(asker, user_info, _told)
-    amounts = {name: str(amount) for name, amount in found.amounts.items()}
+    amounts = {name: f"{amount:f}" for name, amount in found.amounts.items()}
     info = as_json({"name": found.name, "status": found.status, **amounts})
     return float(found.balance), found.status, info
 
@@ -60,7 +60,9 @@ def _chosen(value: str) -> str:
 
 
 def _told(found: Account) -> Text:
-    return Text(f"Balance {found.balance}, {found.status}", f"余额 {found.balance}，{found.status}")
+    return Text(
+        f"Balance {found.balance:f}, {found.status}", f"余额 {found.balance:f}，{found.status}"
+    )
 
 
 def _counted(found: tuple[str, ...]) -> Text:

@@ -279,5 +279,5 @@ def _check_reserved(extra: Mapping[str, Any], reserved: AbstractSet[str]) -> Non
     if taken:
         raise InvalidInput(
             "extra_body",
-            Text(f"{taken}: set it with the node's own input", f"{taken}：请使用节点自身的输入"),
+            Text(f"{taken}: the node sets it itself", f"{taken}：由节点自行设置"),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from .client import Client
 from .errors import BadAnswer, Failure
@@ -39,13 +40,21 @@ def user_info(client: Client) -> Account:
         )
     amounts = {name: _amount(data[name]) for name in AMOUNTS if name in data}
     known = {name: amount for name, amount in amounts.items() if amount is not None}
-    balance = known.get("totalBalance", known.get("balance"))
+    balance = _total(data, known)
     if balance is None:
         raise BadAnswer(
             Failure(Text("it names no balance", "其中没有余额"), 200, trace_id=answer.trace_id)
         )
     name = str(data.get("name") or data.get("id") or "")
     return Account(name, str(data.get("status") or ""), balance, known, answer.trace_id)
+
+
+def _total(data: Mapping[str, Any], known: Mapping[str, Decimal]) -> Decimal | None:
+    """Give the whole balance; a part of it is none, unless the service tells no more."""
+    if data.get("totalBalance") is not None:
+        return known.get("totalBalance")
+    parts = [known[name] for name in AMOUNTS if name in known]
+    return sum(parts, Decimal(0)) if parts else None
 
 
 def _amount(value: object) -> Decimal | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from typing import Any
 
 from .client import KEY_INSIDE, Client, Stream
 from .errors import BadAnswer, BrokenStream, ConnectionLost, Failure, RequestError
-from .responses import clean, read_body
+from .responses import clean, read_body, without_data
 from .sse import BadEvents, events
 from .texts import Text
 
@@ -28,6 +29,9 @@ _LONGEST_SHOWN = 20_000
 """Characters of a text that broke off which its error holds, the last ones: it was paid for."""
 HEAR_SECONDS = 0.1
 _THINK, _THOUGHT = "<think>", "</think>"
+_THOUGHT_ALONE = re.compile(r"\n\s*</think>\s*\n")
+_ABORTED = frozenset({"error", "abort", "aborted", "cancelled", "insufficient_system_resource"})
+"""Reasons for an end that no model chose: the service broke off, and what came is a part."""
 Hear = Callable[[str], None]
 
 
@@ -97,7 +101,10 @@ class _Answer:
         failure = Failure(model=self.model, trace_id=self.trace_id)
         if self.conceal(text + reasoning) != text + reasoning:
             raise BadAnswer(replace(failure, message=KEY_INSIDE))
-        if not text and not reasoning:
+        if self.finish_reason in _ABORTED:
+            why = Text(f"it ended with: {self.finish_reason}", f"结束原因：{self.finish_reason}")
+            raise self.broken(BadAnswer(replace(failure, message=why)))
+        if not text.strip() and not reasoning:
             raise BadAnswer(replace(failure, message=Text("it has no text", "其中没有文字")))
         return Completion(text, reasoning, self.finish_reason, self.usage, self.trace_id, seconds)
 
@@ -106,7 +113,7 @@ class _Answer:
         came = self.conceal("".join(self.text) or "".join(self.reasoning))
         if not came:
             return error
-        said, end = error.failure.message, clean(came[-_LONGEST_SHOWN:], _LONGEST_SHOWN)
+        said, end = error.failure.message, without_data(came[-_LONGEST_SHOWN:])
         why = said if isinstance(said, Text) else Text(said, said)
         message = Text(
             f"{why.en}. {len(came)} characters came: {end}",
@@ -134,8 +141,9 @@ class _Answer:
         self._keep(data)
 
     def _raise_told(self, data: Mapping[str, Any], event: str) -> None:
-        """Raise what an event says in place of text."""
-        if not data.get("choices") and (data.get("error") or data.get("code")):
+        """Raise what an event says in place of text, or beside the last of it."""
+        alone = not data.get("choices") and (data.get("code") or data.get("message"))
+        if data.get("error") or alone:
             code, message = read_body(event)
             said = Text(f"SiliconFlow says: {message}", f"SiliconFlow 返回：{message}")
             raise BadAnswer(Failure(said, 200, code, self.model, self.trace_id))
@@ -158,7 +166,7 @@ class _Answer:
     def _tell(self) -> None:
         """Tell the text so far, now and then."""
         now = time.monotonic()
-        if now - self.heard_at >= HEAR_SECONDS:
+        if any(self.text or self.reasoning) and now - self.heard_at >= HEAR_SECONDS:
             self.heard_at = now
             self.hear(self.conceal("".join(self.text or self.reasoning)))
 
@@ -167,9 +175,14 @@ class _Answer:
 
 
 def parted(text: str, reasoning: str) -> tuple[str, str]:
-    """Give the answer and the thoughts, also of a model that writes them into its answer."""
+    """Give the answer and the thoughts, also of a model that writes them into its answer.
+
+    Some begin them before they write: then the end of them stands alone, on a line of its own.
+    """
     head, begin, rest = text.partition(_THINK)
-    if head.strip() or not begin:
+    if not begin and len(_THOUGHT_ALONE.findall(text)) == 1:
+        head, rest = "", text
+    elif head.strip() or not begin:
         return text, reasoning
     thoughts, _, answer = rest.partition(_THOUGHT)
     return answer.strip(), "\n\n".join(part for part in (reasoning, thoughts.strip()) if part)

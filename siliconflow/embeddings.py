@@ -37,9 +37,8 @@ def embed(client: Client, body: Mapping[str, Any]) -> Embedded:
     vectors = _in_order(data.get("data"), len(body["input"]), known)
     usage = data.get("usage")
     tokens = usage.get("total_tokens") if isinstance(usage, dict) else 0
-    return Embedded(
-        vectors, tokens if isinstance(tokens, int) else 0, answer.trace_id, answer.seconds
-    )
+    told = tokens if isinstance(tokens, int) and tokens > 0 else 0
+    return Embedded(vectors, told, answer.trace_id, answer.seconds)
 
 
 def _in_order(found: object, count: int, known: Failure) -> list[list[float]]:

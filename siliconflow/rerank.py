@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from .errors import BadAnswer, Failure
 from .texts import Text
 
 PATH = "rerank"
+_LARGEST = 1e30
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,6 @@ def _pair(item: object) -> tuple[int, float]:
     """Give a result's place and score; -1 for one that has none, which no text has."""
     found = item if isinstance(item, dict) else {}
     index, score = found.get("index"), found.get("relevance_score")
-    if type(index) is int and isinstance(score, int | float) and math.isfinite(score):
+    if type(index) is int and isinstance(score, int | float) and abs(score) < _LARGEST:
         return index, float(score)
     return -1, 0.0

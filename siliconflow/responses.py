@@ -117,14 +117,18 @@ def reason_of(error: Exception) -> str:
     return clean(_OBJECT.sub("", str(reason))) or type(error).__name__
 
 
-def clean(message: str, most: int = _LONGEST_MESSAGE) -> str:
-    """Take pictures out of a message, fold its white space, and cut it to `most` characters.
+def clean(message: str) -> str:
+    """Take pictures out of a message, fold its white space, and cut it short.
 
     Two sentences would open ComfyUI's own sign-in and top-up, which are for another service.
     """
-    short = _BASE64_RUN.sub("…", _DATA_URL.sub("data:…", message[:100_000]))
-    folded = _COMFY_S_OWN.sub("…", " ".join(short.split()))
-    return folded if len(folded) <= most else folded[:most] + "…"
+    folded = " ".join(without_data(message[:100_000]).split())
+    return folded if len(folded) <= _LONGEST_MESSAGE else folded[:_LONGEST_MESSAGE] + "…"
+
+
+def without_data(text: str) -> str:
+    """Take pictures out of a text, and the sentences that ComfyUI would take for its own."""
+    return _COMFY_S_OWN.sub("…", _BASE64_RUN.sub("…", _DATA_URL.sub("data:…", text)))
 
 
 def _message(value: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -319,7 +320,11 @@ def test_an_answer_of_thoughts_alone_is_an_error(
         ('Here it is:\n```json\n["one", "two"]\n```\nEnjoy!', ["one", "two"]),
         ('{"cast": ["x"], "story": {"scenes": ["one", "two"]}}', ["one", "two"]),
         ("42", ["42"]),
-        ("[]", ["[]"]),
+        ("[]", [""]),
+        ('{"scenes": []}', [""]),
+        ('["one", null]', ["one"]),
+        ('{"scenes": ["a cat", "a dog"], "tags": ["x", "y", "z"]}', ["a cat", "a dog"]),
+        ('{"scenes": [{"n": 1, "prompt": "one"}], "style": ["a", "b"]}', ["one"]),
         ("[" * 100_000, ["[" * 100_000]),
     ],
 )
@@ -334,6 +339,36 @@ def test_an_answer_that_should_be_json_and_is_not_goes_no_further(
         outputs_of(CHAT, **ASKED, response_format="json_object", max_tokens=5)
     assert "It says: " in str(caught.value)
     assert len(simulator.charges) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "note"),
+    [
+        ('{"tags": ["x"], "scenes": ["a cat"]}', "holds 2 lists; texts is the one that begins: a"),
+        ('{"scenes": []}', "The list in the answer is empty."),
+    ],
+)
+@pytest.mark.usefixtures("simulator")
+def test_which_list_becomes_texts_is_told(
+    outputs_of: Run, monkeypatch: pytest.MonkeyPatch, answer: str, note: str
+) -> None:
+    said = chat.Completion(answer, "", "stop", {}, "t-1", 1.0)
+    monkeypatch.setattr(chat, "complete", lambda *_: said)
+    [told] = outputs_of(CHAT, **ASKED)["info"]["notes"]
+    assert note in told
+
+
+def test_a_schema_goes_in_extra_body_and_json_is_then_expected(
+    simulator: Simulator, outputs_of: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+    extra = json.dumps({"response_format": schema})
+    outputs_of(CHAT, **ASKED, extra_body=extra)
+    assert simulator.requests[0].body["response_format"] == schema
+    said = chat.Completion("no JSON", "", "stop", {}, "t-1", 1.0)
+    monkeypatch.setattr(chat, "complete", lambda *_: said)
+    with pytest.raises(errors.Unusable, match="not the JSON"):
+        outputs_of(CHAT, **{**ASKED, "seed": 8}, extra_body=extra)
 
 
 def test_what_cannot_be_used_is_not_given_again(simulator: Simulator, outputs_of: Run) -> None:

@@ -170,7 +170,11 @@ def test_what_the_model_does_not_take_is_told() -> None:
         ({"extra_body": "{"}, "extra_body", "is not JSON"),
         ({"extra_body": "[1]"}, "extra_body", "must be a JSON object"),
         ({"extra_body": '{"x": NaN}'}, "extra_body", "NaN is no JSON"),
-        ({"extra_body": '{"seed": 1, "model": "x"}'}, "extra_body", "model, seed: set it with"),
+        (
+            {"extra_body": '{"seed": 1, "model": "x"}'},
+            "extra_body",
+            "model, seed: the node sets it",
+        ),
         ({"extra_body": '{"x":' * 20_000}, "extra_body", "is not JSON"),
     ],
 )

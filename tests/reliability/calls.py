@@ -61,6 +61,9 @@ UNREADABLE: dict[str, dict[str, str]] = {
         "a place beyond the texts": '{"results": [{"index": 9, "relevance_score": 1}]}',
         "a place twice": '{"results": [' + '{"index": 0, "relevance_score": 1},' * 2 + "null]}",
         "no score": '{"results": [{"index": 0}]}',
+        "a score of 400 digits": '{"results": [{"index": 0, "relevance_score": 1'
+        + "0" * 400
+        + "}]}",
     },
 }
 
@@ -116,6 +119,8 @@ def _of_streams() -> list[Fault]:
         "an error object": f"data: {coded}",
         "an error of the other kind": f"data: {json.dumps(error)}",
         "100,000 lists in each other": "data: " + "[" * 100_000,
+        "a message alone": 'data: {"message": "overloaded"}',
+        "an error beside a choice": 'data: {"choices": [{"delta": {}}], "error": {"message": "x"}}',
     }
     harmless: Mapping[str, str] = {
         "a comment": ": still there",
@@ -130,6 +135,8 @@ def _of_streams() -> list[Fault]:
         *[ok(f"stream: {name} within", _say(event)) for name, event in harmless.items()],
         unsure("stream: no event at all", _first(0), bad),
         unsure("stream: ends after four events", _first(4), broken),
+        unsure("stream: given up by the service", _ending("error"), broken),
+        unsure("stream: broken off by the service", _ending("abort"), broken),
         unsure("stream: an event of 2 MB", _say("data: " + "x" * 2_000_000), broken),
         unsure("stream: the key in two pieces", _key_in_pieces(), bad),
         unsure("stream: silent after some events", b.stop(0.5), broken, **soon),
@@ -138,6 +145,13 @@ def _of_streams() -> list[Fault]:
         ok("stream: closed behind its last line", b.changed(b.with_length(20))),
         ok("stream: CRLF", b.changed(b.with_text("\n", "\r\n"))),
     ]
+
+
+def _ending(reason: str) -> Breaker:
+    """End after four events, for a reason that no model has."""
+    last = json.dumps({"choices": [{"delta": {}, "finish_reason": reason}]})
+    told = [f"data: {last}", "data: [DONE]", ""]
+    return b.changed(_events(lambda events: [*events[:4], *told]))
 
 
 def _key_in_pieces() -> Breaker:

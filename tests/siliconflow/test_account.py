@@ -1,5 +1,6 @@
 """Whose key it is."""
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -39,6 +40,27 @@ def test_what_the_service_says_in_place_of_an_account_is_told(serve: Any, answer
 def test_a_state_that_is_not_told_is_empty(serve: Any, answer: Any) -> None:
     body = b'{"code": 20000, "message": "OK", "data": {"totalBalance": "1", "status": null}}'
     assert user_info(Client("sk", serve(answer(body=body)).address)).status == ""
+
+
+@pytest.mark.parametrize(
+    ("amounts", "total"),
+    [
+        ({"balance": "0.88", "chargeBalance": "1000.00"}, "1000.88"),
+        ({"balance": "0.88"}, "0.88"),
+        ({"balance": "0.88", "totalBalance": None}, "0.88"),
+    ],
+)
+def test_a_total_that_is_not_told_is_the_sum_of_its_parts(
+    serve: Any, answer: Any, amounts: dict[str, Any], total: str
+) -> None:
+    body = json.dumps({"data": amounts}).encode()
+    assert user_info(Client("sk", serve(answer(body=body)).address)).balance == Decimal(total)
+
+
+def test_a_total_that_cannot_be_read_is_no_reason_to_take_a_part(serve: Any, answer: Any) -> None:
+    body = b'{"data":{"balance":"0.88","chargeBalance":"1000.00","totalBalance":"1,000.88"}}'
+    with pytest.raises(BadAnswer):
+        user_info(Client("sk", serve(answer(body=body)).address))
 
 
 def test_every_amount_is_kept_exactly(serve: Any, answer: Any) -> None:

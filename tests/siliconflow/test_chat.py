@@ -80,6 +80,8 @@ def test_thoughts_are_kept_apart(ask: Any) -> None:
         ("\n<think></think>42", "42", ""),
         ("<think>Let me", "", "Let me"),
         ("Write <think> first", "Write <think> first", ""),
+        ("Let me see.\n</think>\n\n42", "42", "Let me see."),
+        ("It ends with </think>, always", "It ends with </think>, always", ""),
     ],
 )
 def test_thoughts_within_the_answer_are_kept_apart(
@@ -165,6 +167,35 @@ def test_a_stream_that_breaks_is_an_error_that_holds_the_text_so_far(ask: Any, n
 def test_what_the_service_says_in_the_stream_is_told(ask: Any) -> None:
     with pytest.raises(errors.BrokenStream, match="overloaded"):
         ask(BROKEN["an error object"])
+
+
+@pytest.mark.parametrize(
+    ("parts", "why"),
+    [
+        ([event("Half", "error"), DONE], "it ended with: error"),
+        ([event("Half", "abort")], "it ended with: abort"),
+        ([event("Half"), b'data: {"message": "overloaded"}\n\n', DONE], "overloaded"),
+        (
+            [
+                event("Half"),
+                b'data: {"choices": [{}], "error": {"message": "out of memory"}}\n\n',
+                DONE,
+            ],
+            "out of memory",
+        ),
+    ],
+)
+def test_an_answer_that_the_service_breaks_off_is_an_error(
+    ask: Any, parts: list[bytes], why: str
+) -> None:
+    with pytest.raises(errors.BrokenStream, match="4 characters came: Half") as caught:
+        ask(sends(*parts))
+    assert why in str(caught.value)
+
+
+def test_a_text_that_breaks_off_keeps_its_lines(ask: Any) -> None:
+    with pytest.raises(errors.BrokenStream, match="# Title\n\n- one"):
+        ask(sends(event("# Title\n\n- one")))
 
 
 def test_a_silent_stream_ends_with_the_read_timeout(ask: Any) -> None:

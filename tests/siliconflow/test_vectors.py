@@ -89,6 +89,7 @@ def test_ranks_stand_with_the_best_first() -> None:
         [{"index": -1, "relevance_score": 0.5}],
         [{"index": True, "relevance_score": 0.5}],
         [{"index": 0, "relevance_score": None}],
+        [{"index": 0, "relevance_score": 10**400}],
         [{"index": 0, "relevance_score": 0.5}, {"index": 0, "relevance_score": 0.4}],
     ],
 )
