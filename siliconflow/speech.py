@@ -24,6 +24,11 @@ VOICES = "audio/voice/list"
 DELETIONS = "audio/voice/deletions"
 _TEXT_TYPES = ("application/json", "text/html", "text/plain", "application/xml", "text/xml")
 
+_DONE = frozenset(
+    {"", "ok", "true", "done", "deleted", "success", "successful", "succeeded"}
+    | {"成功", "删除成功", "操作成功", "已删除"}
+)
+
 
 @dataclass(frozen=True)
 class Transcription:
@@ -101,12 +106,12 @@ def voices(client: Client) -> list[Voice]:
 def delete(client: Client, uri: str) -> None:
     """Delete a voice of the account. Raises a `RequestError` of the cause.
 
-    What a 200 says is documented as some text; a page, or a code that is no success, is none.
+    What a 200 says is documented as some text, so all that is no word of success is a refusal:
+    a voice that is still there must not be told as deleted.
     """
     found = client.post_for_file(DELETIONS, {"uri": uri})
-    known = Failure(status=200, trace_id=found.trace_id)
-    code, _ = read_body(_beginning(found))
-    if found.media_type == "text/html" or code not in {None, *SUCCESS}:
+    if not _is_done(_beginning(found)):
+        known = Failure(status=200, trace_id=found.trace_id)
         raise _said(known, found, Text("the voice was not deleted", "音色没有删除"))
 
 
@@ -115,6 +120,25 @@ def _said(known: Failure, found: Content, what: Text) -> BadAnswer:
     code, message = read_body(_beginning(found))
     said = Text(f"{what.en}: {message}", f"{what.zh}：{message}")
     return BadAnswer(replace(known, code=code, message=said))
+
+
+def _is_done(body: str) -> bool:
+    """Tell whether an answer says that something was done, or says nothing at all."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return _is_success(body)
+    if not isinstance(said, dict):
+        return _is_success(said)
+    code, _ = read_body(body)
+    if code in SUCCESS:
+        return said.get("success") is not False and not said.get("error")
+    return all(map(_is_success, said.values()))
+
+
+def _is_success(value: object) -> bool:
+    """Tell whether a value is a known word of success, or empty."""
+    return value in (None, {}) or str(value).strip(" \t\r\n.!。！").lower() in _DONE
 
 
 def _beginning(found: Content) -> str:

@@ -25,7 +25,14 @@ UNREADABLE: dict[str, dict[str, str]] = {
     },
     "SiliconFlowModels": {**FORMS, "models in words": '{"data": "many"}'},
     "SiliconFlowVoices": {**FORMS, "voices in words": '{"result": "many"}'},
-    DELETE: {"an error object": FORMS["an error object"]},
+    DELETE: {
+        "an error object": FORMS["an error object"],
+        "a message": '{"message": "voice not found"}',
+        "an error of the other kind": '{"error": {"message": "voice not found"}}',
+        "success: false": '{"success": false, "msg": "no"}',
+        "text": "not found",
+        "a page": "<html>Please log in</html>",
+    },
 }
 SKIPPED = {UNDECIDED, "a length too short"}
 """What comes of these depends on when or where the short answers are cut."""

@@ -95,7 +95,14 @@ def test_voices_are_listed(connect: Connect, name: str) -> None:
     ("body", "media_type", "words"),
     [
         (b'{"code": 20015, "message": "no such voice"}', "application/json", "no such voice"),
+        (b'{"code": 20000, "success": false, "message": "no"}', "application/json", "no"),
+        (b'{"message": "voice not found"}', "application/json", "voice not found"),
+        (b'{"error": {"message": "voice not found"}}', "application/json", "voice not found"),
+        (b'{"success": false, "msg": "no"}', "application/json", "no"),
+        (b'"voice not found"', "application/json", "voice not found"),
+        (b"not found", "text/plain", "not found"),
         (b"<html>Please log in</html>", "text/html", "Please log in"),
+        (b"<html>Please log in</html>", "application/json", "Please log in"),
     ],
 )
 def test_a_voice_that_was_not_deleted_is_an_error(
@@ -105,9 +112,25 @@ def test_a_voice_that_was_not_deleted_is_an_error(
         speech.delete(connect(body, media_type)[0], "speech:me:1:2")
 
 
-@pytest.mark.parametrize("body", [b'"deleted"', b"{}", b"", b'{"code": 20000}'])
-def test_a_voice_is_deleted_whatever_the_answer_says(connect: Connect, body: bytes) -> None:
-    client, server = connect(body)
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "{}",
+        '""',
+        "null",
+        "OK",
+        '"deleted"',
+        '{"code": 20000, "message": "whatever", "data": {"uri": "speech:me:1:2"}}',
+        '{"code": null, "message": "Success.", "data": null}',
+        '{"success": true}',
+        '{"message": "删除成功"}',
+    ],
+)
+def test_a_voice_is_deleted_where_the_answer_says_so_or_nothing(
+    connect: Connect, body: str
+) -> None:
+    client, server = connect(body.encode())
     speech.delete(client, "speech:me:1:2")
     assert server.requests[0].startswith(b"POST /v1/audio/voice/deletions ")
     assert server.requests[0].endswith(b'{"uri": "speech:me:1:2"}')
