@@ -6,6 +6,7 @@ that the service's later pages name: `GET /audio/voice/list` and `POST /audio/vo
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,11 +24,13 @@ UPLOAD = "uploads/audio/voice"
 VOICES = "audio/voice/list"
 DELETIONS = "audio/voice/deletions"
 _TEXT_TYPES = ("application/json", "text/html", "text/plain", "application/xml", "text/xml")
-
+_ENOUGH = 4096
+"""Bytes of an answer in which it shows what it is, and says what it has to say."""
 _DONE = frozenset(
     {"", "ok", "true", "done", "deleted", "success", "successful", "succeeded"}
     | {"成功", "删除成功", "操作成功", "已删除"}
 )
+"""Words that say of something that it was done."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def speak(client: Client, body: Mapping[str, Any]) -> Content:
     known = Failure(status=200, model=str(body.get("model", "")), trace_id=found.trace_id)
     if not found.content:
         raise BadAnswer(replace(known, message=Text("it is empty", "内容为空")))
-    if found.media_type in _TEXT_TYPES or _is_json(found.content):
+    if found.media_type in _TEXT_TYPES or _is_text(found.content):
         raise _said(known, found, Text("it is no sound", "不是音频"))
     return found
 
@@ -142,17 +145,20 @@ def _is_success(value: object) -> bool:
 
 
 def _beginning(found: Content) -> str:
-    return found.content[:4096].decode("utf-8", "replace")
+    return found.content[:_ENOUGH].decode("utf-8", "replace")
 
 
-def _is_json(content: bytes) -> bool:
-    """Tell whether this is what an error looks like, whatever its type says."""
-    if content[:1] not in {b"{", b'"'}:
-        return False
+def _is_text(content: bytes) -> bool:
+    """Tell whether this is what an error looks like, whatever its type says.
+
+    Raw sound has no mark, so that anything would pass for it; but it is never wholly printable.
+    """
+    start = content[:_ENOUGH]
     try:
-        return isinstance(json.loads(content), dict | str)
-    except (ValueError, RecursionError):
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(start, final=start == content)
+    except UnicodeDecodeError:
         return False
+    return "".join(text.split()).isprintable()
 
 
 def _voice(item: Mapping[str, Any]) -> Voice:

@@ -26,6 +26,7 @@ from comfyui_siliconflow.tests.reliability.faults import (
 from comfyui_siliconflow.tests.reliability.server import Breaker, Reply
 
 CHAT = "SiliconFlowChat"
+SPEECH = "SiliconFlowTextToSpeech"
 Events = list[str]
 Kind = type[errors.RequestError] | None
 
@@ -40,7 +41,7 @@ FORMS: dict[str, str] = {
     "a million keys": json.dumps({f"k{number}": 0 for number in range(1_000_000)}),
 }
 UNREADABLE: dict[str, dict[str, str]] = {
-    "SiliconFlowTextToSpeech": {
+    SPEECH: {
         "empty": "",
         "a page": "<html>Please log in</html>",
         "random bytes": "\x00\x01\x02" * 99,
@@ -66,15 +67,34 @@ UNREADABLE: dict[str, dict[str, str]] = {
         + "}]}",
     },
 }
+RAW = {
+    "empty": "",
+    "text": "Model service overloaded. Please try again later.",
+    "a page": "<html>\n<h1>502 Bad Gateway</h1>\n</html>",
+    "an error object behind a line break": f"\r\n{FORMS['an error object']}",
+}
+"""What might be taken for PCM, which has no mark of its own."""
 
 
 def _shared() -> list[Fault]:
     return [*common(), *exchanges()]
 
 
+def _of_speech() -> list[Fault]:
+    return [
+        unsure(
+            f"200 in place of PCM, {name}",
+            b.changed(b.with_body(body)),
+            errors.BadAnswer,
+            inputs={"response_format": "pcm"},
+        )
+        for name, body in RAW.items()
+    ]
+
+
 def _of_files(node: str) -> list[Fault]:
     bad = errors.BadAnswer
-    said = f"RIFF {KEY}" if node == "SiliconFlowTextToSpeech" else f'{{"text": "{KEY}"}}'
+    said = f"RIFF {KEY}" if node == SPEECH else f'{{"text": "{KEY}"}}'
     return [
         *_shared(),
         *[
@@ -82,6 +102,7 @@ def _of_files(node: str) -> list[Fault]:
             for name, body in UNREADABLE[node].items()
         ],
         unsure("echo: within the answer", b.changed(b.with_body(said)), bad),
+        *(_of_speech() if node == SPEECH else []),
     ]
 
 

@@ -63,6 +63,8 @@ class Fault:
     pictures: int = 1
     note: str = ""
     """What the notes of a run that succeeds say."""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    """What the node is asked for besides."""
 
     @property
     def delivered(self) -> bool:

@@ -144,6 +144,7 @@ class Bench:
 
     def try_out(self, fault: Fault, node: str, **inputs: Any) -> Outcome:
         """Run a node into a fault, then queue the same again."""
+        inputs = {**fault.inputs, **inputs}
         data = self.directory / f"{len(list(self.directory.iterdir()))}"
         data.mkdir()
         write_settings(data, **fault.settings)

@@ -33,9 +33,9 @@ def connect(serve: Any, answer: Any) -> Connect:
 
 
 def test_speech_is_the_file_that_came(connect: Connect) -> None:
-    client, server = connect(b"RIFF...", "application/octet-stream")
+    client, server = connect(b"RIFF\x24\x00", "application/octet-stream")
     found = speech.speak(client, BODY)
-    assert (found.content, found.trace_id) == (b"RIFF...", "t-1")
+    assert (found.content, found.trace_id) == (b"RIFF\x24\x00", "t-1")
     assert json.loads(server.requests[0].partition(b"\r\n\r\n")[2]) == BODY
 
 
@@ -46,6 +46,11 @@ def test_speech_is_the_file_that_came(connect: Connect) -> None:
         (b'{"code": 20015, "message": "no such voice"}', "application/json", "no such voice"),
         (b'{"code": 50505, "message": "overloaded"}', "application/octet-stream", "overloaded"),
         (b"<html>Please wait</html>", "text/html", "Please wait"),
+        (b"<html>Please wait</html>", "application/octet-stream", "Please wait"),
+        (b"Model service overloaded.", "application/octet-stream", "overloaded"),
+        (b'\r\n{"message": "overloaded"}', "application/octet-stream", "overloaded"),
+        (b'\xef\xbb\xbf{"message": "overloaded"}', "audio/pcm", "overloaded"),
+        (("a" + "服务繁忙" * 9999).encode(), "audio/pcm", "服务繁忙"),
         (f"RIFF {KEY}".encode(), "audio/wav", "it holds the API key"),
     ],
 )
@@ -56,6 +61,13 @@ def test_an_answer_that_is_no_sound_is_an_error(
         speech.speak(connect(body, media_type)[0], BODY)
     assert "t-1" in str(caught.value)
     assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [1, 0x4142, -1, -9999])
+def test_raw_sound_is_not_taken_for_text(connect: Connect, value: int) -> None:
+    quiet_then_loud = bytes(2) + value.to_bytes(2, "little", signed=True) * 4000
+    found = speech.speak(connect(quiet_then_loud, "application/octet-stream")[0], BODY)
+    assert found.content == quiet_then_loud
 
 
 def test_a_transcription_sends_the_file_as_a_form(connect: Connect) -> None:
