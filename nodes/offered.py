@@ -11,7 +11,7 @@ from typing import Literal
 from ..siliconflow import catalogue, model_list
 from ..siliconflow import settings as settings_file
 from ..siliconflow.errors import InvalidInput, InvalidSettings
-from ..siliconflow.model_list import ModelList
+from ..siliconflow.model_list import SPEAKING, ModelList
 from ..siliconflow.names import account_of
 from ..siliconflow.settings import Settings
 from ..siliconflow.texts import Text
@@ -26,8 +26,10 @@ KINDS = {
     "embedding": "embedding",
     "rerank": "reranker",
     "speech-to-text": "speech-to-text",
+    "text-to-speech": SPEAKING,
+    "voice": SPEAKING,
 }
-"""The service's own kind of the models of a task; it has none for those that speak."""
+"""The kind of the models of a task: the service's own, but for those that speak."""
 _UNKNOWN = Text(
     '"{model}" is not in the list of models. Choose another model; or refresh the list in'
     " Settings > SiliconFlow, should your account have this one; or write its id into"

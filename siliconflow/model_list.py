@@ -18,6 +18,8 @@ from .saving import write_json
 
 FILE_NAME = "models.json"
 MOST_ACCOUNTS = 8
+SPEAKING = "speaking"
+"""Our own kind of the models that speak: the service has none for them."""
 _LOCK = threading.Lock()
 
 

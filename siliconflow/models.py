@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, TypeGuard
 
 from .client import Client
@@ -29,6 +30,14 @@ def list_models(client: Client, kind: str = "", sub_type: str = "") -> tuple[str
         )
     ids = [item.get("id") for item in data if isinstance(item, dict)]
     return tuple(dict.fromkeys(filter(_is_id, ids)))
+
+
+def list_speaking(client: Client, listening: Collection[str]) -> tuple[str, ...]:
+    """Ask for the models of sound, less those that only listen. Costs nothing.
+
+    Raises a `RequestError` of the cause.
+    """
+    return tuple(model_id for model_id in list_models(client, "audio") if model_id not in listening)
 
 
 def _is_id(item: Any) -> TypeGuard[str]:

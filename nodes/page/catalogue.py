@@ -9,8 +9,8 @@ from ...siliconflow import catalogue, model_list
 from ...siliconflow.catalogue import Model, Site
 from ...siliconflow.errors import BadAnswer, Failure, InvalidSettings
 from ...siliconflow.fields import Field
-from ...siliconflow.model_list import ModelList
-from ...siliconflow.models import OF_IMAGES, OF_OTHERS, list_models
+from ...siliconflow.model_list import SPEAKING, ModelList
+from ...siliconflow.models import OF_IMAGES, OF_OTHERS, list_models, list_speaking
 from ...siliconflow.settings import Settings
 from ...siliconflow.texts import Text
 from .. import NODE_CLASS_MAPPINGS, host
@@ -40,6 +40,7 @@ def refresh(_asked: Asked) -> Json:
     if not any(kinds.values()):
         raise BadAnswer(Failure(_NO_MODELS, 200))
     kinds |= {kind: list_models(client, "", kind) for kind in OF_OTHERS}
+    kinds[SPEAKING] = list_speaking(client, kinds["speech-to-text"])
     found = ModelList(time.time(), kinds)
     model_list.remember(host.data_directory(), account_name(settings), found)
     return catalogue_for_page(settings.site, found)
@@ -67,7 +68,8 @@ def _input(field: Field) -> Json:
 
 def _node(node: type[Node], site: Site, known: ModelList | None) -> Json:
     names = [*node.required, *node.optional]
-    asked = known if node.task in KINDS else None
+    # A list of an earlier version says nothing of the kinds that it did not ask for.
+    asked = known if known and KINDS.get(node.task) in known.kinds else None
     ids = dict.fromkeys(model.id for model in catalogue.load().of_task(node.task))
     listed = [catalogue.load().find(model_id, site) for model_id in ids]
     new = [catalogue.unlisted(model_id) for model_id in new_models(node.task, known)]

@@ -92,6 +92,42 @@ def test_a_refresh_marks_what_is_new_and_what_the_account_lacks(
     assert combo() == [*before, NEW]
 
 
+@pytest.mark.parametrize("node_id", ["SiliconFlowTextToSpeech", "SiliconFlowUploadVoice"])
+def test_new_models_that_speak_are_those_of_sound_that_do_not_only_listen(
+    page: Page, simulator: Simulator, node_id: str
+) -> None:
+    simulator.add_model("Someone/Speaks", {"type": "object"}, ("text-to-speech",))
+    simulator.add_model("Someone/Listens", {"type": "object"}, ("speech-to-text",))
+    listening = catalogue.load().of_task("speech-to-text")
+    found = models(page.post("/models/refresh"), node_id)
+    assert found["Someone/Speaks"]["mark"] == "new"
+    assert "Someone/Speaks" in combo(node_id)
+    assert not {"Someone/Listens", *(model.id for model in listening)} & set(combo(node_id))
+    assert found["FunAudioLLM/CosyVoice2-0.5B"]["mark"] is None
+
+
+@pytest.mark.parametrize(
+    ("kinds", "mark"),
+    [
+        ({"chat": [], "speaking": []}, "missing"),
+        ({"chat": []}, None),  # a list of an earlier version, which did not ask for them
+    ],
+)
+@pytest.mark.usefixtures("account")
+def test_a_model_is_missing_in_a_list_of_its_kind_alone(
+    page: Page, tmp_path: Path, kinds: dict[str, list[str]], mark: str | None
+) -> None:
+    page.post("/models/refresh")
+    file = tmp_path / "data" / "models.json"
+    [account] = json.loads(file.read_text())["accounts"]
+    known = {"refreshed_at": 1, "kinds": kinds}
+    file.write_text(json.dumps({"accounts": {account: known}}))
+    answer = page.get("/catalogue")
+    speaks = models(answer, "SiliconFlowTextToSpeech")
+    assert {model["mark"] for model in speaks.values()} == {mark}
+    assert {model["mark"] for model in models(answer).values()} == {None}
+
+
 def test_a_refreshed_list_is_remembered_and_read_without_the_service(
     page: Page, account: Simulator
 ) -> None:
