@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import requests
 from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.simulator import sound
 from comfyui_siliconflow.tests.reliability import breakers as b
 from comfyui_siliconflow.tests.reliability.calls import FORMS, UNDECIDED, Kind
 from comfyui_siliconflow.tests.reliability.faults import KEY, Fault, common, exchanges, unsure
-from comfyui_siliconflow.tests.reliability.trial import MOST_MIB, TOLD, Outcome, of_the_pack
+from comfyui_siliconflow.tests.reliability.trial import (
+    MOST_MIB,
+    TOLD,
+    Bench,
+    Outcome,
+    of_the_pack,
+)
 
 DELETE = "SiliconFlowDeleteVoice"
 UNREADABLE: dict[str, dict[str, str]] = {
@@ -53,6 +61,26 @@ def of_free_node(node: str) -> list[Fault]:
     found = [fault for fault in [*common(), *exchanges(), *own] if fault.name not in SKIPPED]
     # The server tells them from paid calls by where they go.
     return [replace(item, where="info") if item.where == "send" else item for item in found]
+
+
+def new_voice(bench: Bench) -> str:
+    """Make a voice that the account has, for a trial to delete; gives its name."""
+    answer = requests.post(
+        f"{bench.simulator.base_url}/uploads/audio/voice",
+        headers={"Authorization": f"Bearer {KEY}"},
+        data={"model": "FunAudioLLM/CosyVoice2-0.5B", "customName": "cat", "text": "A cat"},
+        files={"file": ("audio.wav", sound.wav(bytes(8000), 8000), "audio/wav")},
+        timeout=10,
+    )
+    return str(answer.json()["uri"])
+
+
+def try_out_free(bench: Bench, fault: Fault, node: str) -> Outcome:
+    """Run a node that costs nothing into a fault, and compare what came of it."""
+    inputs = {"uri": new_voice(bench)} if node == DELETE else {}
+    outcome = bench.try_out(fault, node, **inputs)
+    outcome.problems = problems(outcome)
+    return outcome
 
 
 def problems(outcome: Outcome) -> list[str]:

@@ -10,11 +10,12 @@ import json
 import logging
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ import torch
 from comfyui_siliconflow.simulator import Simulator
 from comfyui_siliconflow.tests.reliability.calls import of_node
 from comfyui_siliconflow.tests.reliability.faults import FAULTS, KEY, TOLD, Fault
+from comfyui_siliconflow.tests.reliability.free import DELETE, of_free_node, try_out_free
 from comfyui_siliconflow.tests.reliability.server import FaultServer
 from comfyui_siliconflow.tests.reliability.test_crashes import CRASHES
 from comfyui_siliconflow.tests.reliability.trial import (
     CALLS,
+    FREE_CALLS,
     LONGEST,
     MOST_MIB,
     NODES,
@@ -50,11 +53,12 @@ A server that breaks on purpose (`tests/reliability/server.py`) stands between t
 simulated service, which counts what it charges. Each fault of the table
 (`tests/reliability/faults.py`) strikes a run of each of the {nodes} image nodes, and those that
 have no download strike the {calls} nodes of the other endpoints too, with more of their own
-(`tests/reliability/calls.py`): streams cut, garbled and silent, answers that do not fit. Then all
-is mended and the same is queued again. The same trials are part of the test suite, with others
-beside them that this page does not list: processes killed with `kill -9` at {crashes} steps, two
-processes on one ledger, cancelled nodes, partial results, rate limits, bounds on spending, full
-disks, locked and damaged ledgers.
+(`tests/reliability/calls.py`): streams cut, garbled and silent, answers that do not fit. The
+{free} nodes that cost nothing meet them as well (`tests/reliability/free.py`). Then all is mended
+and the same is queued again. The same trials are part of the test suite, with others beside them
+that this page does not list: processes killed with `kill -9` at {crashes} steps, two processes on
+one ledger, cancelled nodes, partial results, rate limits, bounds on spending, full disks, locked
+and damaged ledgers.
 
 How the words are meant:
 
@@ -118,15 +122,20 @@ def trials() -> list[Outcome]:
     with Simulator(key=KEY, balance="100000") as simulator, tempfile.TemporaryDirectory() as folder:
         server = FaultServer(simulator)
         bench = Bench(simulator, server, Path(folder))
-        outcomes = [_tried(bench, fault, node) for fault in FAULTS for node in NODES]
-        outcomes += [_tried(bench, fault, node) for node in CALLS for fault in of_node(node)]
+        outcomes = [tried(bench, fault, node) for fault in FAULTS for node in NODES]
+        outcomes += [tried(bench, fault, node) for node in CALLS for fault in of_node(node)]
+        outcomes += [
+            tried(bench, fault, node) for node in FREE_CALLS for fault in of_free_node(node)
+        ]
         server.close()
     return outcomes
 
 
-def _tried(bench: Bench, fault: Fault, node: str) -> Outcome:
+def tried(bench: Bench, fault: Fault, node: str) -> Outcome:
+    """Try out a fault on a node of any kind; tells at once what is not as expected."""
     bench.server.mend()
-    outcome = bench.try_out(fault, node)
+    is_free = node in FREE_CALLS
+    outcome = try_out_free(bench, fault, node) if is_free else bench.try_out(fault, node)
     for problem in outcome.problems:
         sys.stderr.write(f"{fault.name}, {node}: {problem}\n")
     return outcome
@@ -178,29 +187,39 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 def table_of_calls(outcomes: Sequence[Outcome]) -> str:
     """Write one line for each fault of the other endpoints and each way in which it ends."""
-    found = [item for item in outcomes if item.node in CALLS]
-    names = dict.fromkeys(item.fault.name for item in found)
-    lines = [
-        f"\n## The other endpoints: {len(names)} faults, {len(found)} trials\n",
-        "| fault | nodes | what the user sees | charged | delivered | queued again |",
-        "|---|---|---|---|---|---|",
-    ]
-    return "\n".join([*lines, *(row for name in names for row in _call_rows(found, name)), ""])
+    columns = "| fault | nodes | what the user sees | charged | delivered | queued again |"
+    return _grouped(outcomes, CALLS, "The other endpoints", columns, _cells)
 
 
-def _call_rows(found: Sequence[Outcome], name: str) -> list[str]:
-    ways: dict[tuple[str, ...], list[str]] = {}
+def table_of_free(outcomes: Sequence[Outcome]) -> str:
+    """Write one line for each fault of the calls that cost nothing and each way it ends."""
+    columns = "| fault | nodes | what the user sees | asked again |"
+    return _grouped(outcomes, FREE_CALLS, "The calls that cost nothing", columns, _free_cells)
+
+
+def _grouped(
+    outcomes: Sequence[Outcome],
+    nodes: Collection[str],
+    title: str,
+    columns: str,
+    cells: Callable[[Outcome], tuple[str, ...]],
+) -> str:
+    found = [item for item in outcomes if item.node in nodes]
+    ways: dict[str, dict[tuple[str, ...], list[str]]] = {}
     for item in found:
-        if item.fault.name == name:
-            ways.setdefault(_cells(item), []).append(item.node.removeprefix("SiliconFlow"))
-    return [
-        f"| {cells[0]} | {_nodes(nodes)} | {' | '.join(cells[1:])} |"
-        for cells, nodes in ways.items()
+        agreeing = ways.setdefault(item.fault.name, {})
+        agreeing.setdefault(cells(item), []).append(item.node.removeprefix("SiliconFlow"))
+    lines = [
+        f"\n## {title}: {len(ways)} faults, {len(found)} trials\n",
+        columns,
+        re.sub(r"[^|]+", "---", columns),
     ]
-
-
-def _nodes(nodes: Sequence[str]) -> str:
-    return "all" if len(nodes) == len(CALLS) else ", ".join(nodes)
+    rows = [
+        f"| {' | '.join([way[0], 'all' if len(who) == len(nodes) else ', '.join(who), *way[1:]])} |"
+        for agreeing in ways.values()
+        for way, who in agreeing.items()
+    ]
+    return "\n".join([*lines, *rows, ""])
 
 
 def _row(outcomes: Sequence[Outcome]) -> str:
@@ -212,12 +231,25 @@ def _row(outcomes: Sequence[Outcome]) -> str:
 def _cells(outcome: Outcome) -> tuple[str, ...]:
     first = outcome.first
     return (
-        outcome.fault.name.replace("|", "\\|").replace("<", "&lt;"),
+        _name(outcome),
         first.seen,
         str(first.charged),
         "yes" if first.pictures else "no",
         _story(outcome),
     )
+
+
+def _free_cells(outcome: Outcome) -> tuple[str, ...]:
+    first, second = (
+        run.seen if run.error else "the answer" for run in (outcome.first, outcome.second)
+    )
+    if outcome.node == DELETE and second == "BadRequest":
+        second = "there is no such voice any more"
+    return _name(outcome), first, "NOT AS EXPECTED" if outcome.problems else second
+
+
+def _name(outcome: Outcome) -> str:
+    return outcome.fault.name.replace("|", "\\|").replace("<", "&lt;")
 
 
 def _story(outcome: Outcome) -> str:
@@ -247,6 +279,7 @@ def head() -> str:
         machine=machine(),
         nodes=len(NODES),
         calls=len(CALLS),
+        free=len(FREE_CALLS),
         crashes=len(CRASHES),
         longest=round(LONGEST),
     )
@@ -259,7 +292,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     outcomes, found = trials(), soak(chosen.pictures, chosen.seed)
-    tables = [table(outcomes), table_of_calls(outcomes)]
+    tables = [table(outcomes), table_of_calls(outcomes), table_of_free(outcomes)]
     parts = [head(), totals(outcomes), soaked(chosen.seed, found), *tables]
     FILE.write_text("".join(parts), encoding="utf-8")
     good = not any(item.problems for item in outcomes)

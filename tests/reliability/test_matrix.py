@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-import requests
-from comfyui_siliconflow.simulator import sound
+from comfyui_siliconflow.tests.reliability import report
 from comfyui_siliconflow.tests.reliability.calls import of_node
 from comfyui_siliconflow.tests.reliability.faults import FAULTS, KEY, Fault
-from comfyui_siliconflow.tests.reliability.free import DELETE, of_free_node, problems
+from comfyui_siliconflow.tests.reliability.free import DELETE, new_voice, of_free_node, problems
 from comfyui_siliconflow.tests.reliability.trial import CALLS, FREE_CALLS, NODES, Bench
 
 FULL = bool(os.environ.get("FULL_MATRIX"))
@@ -50,14 +49,7 @@ def test_a_fault_ends_as_the_table_says(
 @pytest.fixture
 def voice(bench: Bench) -> str:
     """Give a voice that the account has."""
-    answer = requests.post(
-        f"{bench.simulator.base_url}/uploads/audio/voice",
-        headers={"Authorization": f"Bearer {KEY}"},
-        data={"model": "FunAudioLLM/CosyVoice2-0.5B", "customName": "cat", "text": "A cat"},
-        files={"file": ("audio.wav", sound.wav(bytes(8000), 8000), "audio/wav")},
-        timeout=10,
-    )
-    return str(answer.json()["uri"])
+    return new_voice(bench)
 
 
 @pytest.mark.parametrize(("node", "fault"), WITHOUT_COST)
@@ -71,6 +63,15 @@ def test_a_fault_of_what_costs_nothing_is_an_error_that_speaks_of_no_charge_or_n
     assert len(bench.simulator.charges) == charges
     assert (voice in {item["uri"] for item in bench.simulator.voices}) == (node != DELETE)
     assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize("node", FREE_CALLS)
+def test_the_report_tells_of_what_costs_nothing(bench: Bench, node: str) -> None:
+    fault = of_free_node(node)[0]
+    outcome = report.tried(bench, fault, node)
+    row = f"| {fault.name} | {node.removeprefix('SiliconFlow')} | NotConnected | the answer |"
+    assert row in report.table_of_free([outcome])
+    assert (outcome.lost, outcome.paid_twice) == (False, False)
 
 
 @pytest.mark.parametrize("node", CALLS)

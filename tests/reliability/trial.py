@@ -118,7 +118,8 @@ class Outcome:
     @property
     def lost(self) -> bool:
         """Whether a picture that could be had was not."""
-        return self.fault.again.origin != "" and not self.second.pictures
+        could_be_had = self.fault.again.origin != "" and self.node not in FREE_CALLS
+        return could_be_had and not self.second.pictures
 
     @property
     def paid_again(self) -> bool:
