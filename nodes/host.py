@@ -10,6 +10,7 @@ import json
 import locale
 import os
 import sys
+from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
@@ -78,6 +79,15 @@ def data_directory() -> Path:
 def language(chosen: str) -> Language:
     """Give the language of messages: the chosen one, else ComfyUI's setting, else the system's."""
     return language_of(chosen or _comfy_locale() or _system_locale())
+
+
+def list_output(items: Sequence[Any], without: Text) -> list[Any]:
+    """Give a node's list for ComfyUI; of an empty one, connected nodes are stopped with words.
+
+    ComfyUI itself would end them with a bare IndexError. The node that lists goes on.
+    """
+    blocker = getattr(_module("comfy_execution.graph_utils"), "ExecutionBlocker", None)
+    return list(items) if items or blocker is None else [blocker(str(without))]
 
 
 def prompt_server() -> Any:

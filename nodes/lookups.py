@@ -11,11 +11,24 @@ from ..siliconflow.client import Client
 from ..siliconflow.models import list_models
 from ..siliconflow.speech import Voice
 from ..siliconflow.texts import Text
+from . import host
 from .asker import Asker
 from .came import as_json
 from .run import look_up
 
 ALL = "all"
+_NO_VOICE = Text(
+    "The account has no voice of its own. Make one with SiliconFlow Upload Voice, or remove the"
+    " link from SiliconFlow Voices. Nothing was sent.",
+    "账户还没有自己的音色。请先用“SiliconFlow 上传音色”创建，或断开与“SiliconFlow 音色列表”的连线。"
+    "请求没有发出。",
+)
+_NO_MODEL = Text(
+    "The account has no model of this type and sub type. Choose others in SiliconFlow Models, or"
+    " remove the link from it. Nothing was sent.",
+    "账户没有这种类型和用途的模型。请在“SiliconFlow 模型列表”中另选，或断开与它的连线。"
+    "请求没有发出。",
+)
 Inputs = Mapping[str, Any]
 
 
@@ -35,13 +48,14 @@ async def models(inputs: Inputs, asker: Asker) -> tuple[list[str], str]:
         return list_models(client, kind, sub_type)
 
     found = await look_up(asker, listed, _counted)
-    return list(found), "\n".join(found)
+    return host.list_output(found, _NO_MODEL), "\n".join(found)
 
 
 async def voices(_inputs: Inputs, asker: Asker) -> tuple[list[str], str]:
     """Give the account's own voices; raises a `RequestError`."""
     found = await look_up(asker, speech.voices, _listed)
-    return [voice.uri for voice in found], as_json({"voices": [vars(item) for item in found]})
+    uris = host.list_output([voice.uri for voice in found], _NO_VOICE)
+    return uris, as_json({"voices": [vars(item) for item in found]})
 
 
 async def delete_voice(inputs: Inputs, asker: Asker) -> tuple[str]:

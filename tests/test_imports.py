@@ -100,7 +100,7 @@ INSIDE_NODES: dict[str, set[str]] = {
     "speech_plan": {*PLANS, "sentences"},
     "similarity": set(),
     "texts_plan": {*PLANS, "similarity"},
-    "lookups": {"asker", "came", "run", "siliconflow"},
+    "lookups": {"asker", "came", "host", "run", "siliconflow"},
     "tasks": {
         *("asker", "came", "chat_plan", "inputs", "lookups", "plan", "run", "speech_plan"),
         *("texts_plan", "siliconflow"),

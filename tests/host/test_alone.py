@@ -199,6 +199,35 @@ def test_models_lists_those_of_a_kind(outputs: Outputs) -> None:
 
 
 @pytest.mark.parametrize(
+    ("node", "nothing", "words"),
+    [
+        ("Models", {"on": "models", "body": {"data": []}}, "no model of this type and sub type"),
+        ("Voices", {"on": "voice_list", "body": {"result": []}}, "with SiliconFlow Upload Voice"),
+    ],
+)
+def test_an_empty_list_stops_what_is_connected_with_words_and_pays_nothing(
+    comfy: Comfy, service: Simulator, node: str, nothing: Any, words: str
+) -> None:
+    service.fail(200, **nothing)
+    charges = len(service.charges)
+    linked = {"model": COSY, "input": named(), "custom_voice": ["1", 0]}
+    heard = comfy.listen(
+        {
+            "1": {"class_type": f"SiliconFlow{node}", "inputs": {"refresh": 1}},
+            "2": {"class_type": "SiliconFlowTextToSpeech", "inputs": linked},
+            "3": {"class_type": "PreviewAny", "inputs": {"source": ["2", 1]}},
+            "4": {"class_type": "PreviewAny", "inputs": {"source": ["1", 1]}},
+        },
+        until={"execution_success"},
+    )
+    [error] = heard.data("execution_error")
+    assert error["node_id"] == "2"
+    assert words in error["exception_message"]
+    assert "4" in {event["node"] for event in heard.data("executed")}
+    assert len(service.charges) == charges
+
+
+@pytest.mark.parametrize(
     ("node", "inputs"),
     [
         ("Chat", {"prompt": "Hi"}),

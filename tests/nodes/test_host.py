@@ -98,6 +98,22 @@ def test_the_environment_chooses_the_folder_first(
     assert host.data_directory() == tmp_path / "mine"
 
 
+@pytest.mark.usefixtures("comfy")
+def test_an_empty_list_stops_what_is_connected_with_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = ModuleType("comfy_execution.graph_utils")
+    vars(module)["ExecutionBlocker"] = lambda message: SimpleNamespace(message=message)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    [blocker] = host.list_output([], Text("Nothing there", "没有"))
+    assert blocker.message == "Nothing there"
+    assert host.list_output(("a", "b"), Text("Nothing there", "没有")) == ["a", "b"]
+
+
+def test_outside_comfyui_an_empty_list_is_empty() -> None:
+    assert host.list_output([], Text("Nothing there", "没有")) == []
+
+
 @pytest.mark.parametrize(
     ("platform", "folder"),
     [
