@@ -178,17 +178,17 @@ def _spoken(text: str, model: Model) -> list[str]:
     told, mark, rest = text.partition(INSTRUCTED)
     head, rest = (told + mark, rest) if mark else ("", text)
     check_prompt(rest, "input")
-    if len(head) > LONGEST_INSTRUCTION:
+    most = min(PIECE, model.limits.get("characters", PIECE)) - len(head)
+    if len(rest) > most and len(head) > LONGEST_INSTRUCTION:
         raise InvalidInput(
             "input",
             Text(
-                f"its instruction has {len(head)} characters, at most {LONGEST_INSTRUCTION} are"
-                " sent: it is charged anew with every piece of a long text",
-                f"开头的指令有 {len(head)} 个字符，最多 {LONGEST_INSTRUCTION} 个："
-                "长文本的每一段都会为它再次计费",
+                f"its instruction has {len(head)} characters, at most {LONGEST_INSTRUCTION} go"
+                " with a text of several pieces: it is charged anew with every piece",
+                f"开头的指令有 {len(head)} 个字符；文本需要分段时最多 {LONGEST_INSTRUCTION} 个："
+                "每一段都会为它再次计费",
             ),
         )
-    most = min(PIECE, model.limits.get("characters", PIECE)) - len(head)
     return [head + piece for piece in pieces(rest, most)]
 
 

@@ -97,8 +97,16 @@ def test_a_long_instruction_which_every_piece_would_pay_for_is_refused(
     simulator: Simulator, outputs_of: Run
 ) -> None:
     with pytest.raises(errors.InvalidInput, match="charged anew with every piece"):
-        outputs_of(SPEAK, model=COSY, input="Be glad. " * 40 + "<|endofprompt|>Hello")
+        outputs_of(SPEAK, model=COSY, input="Be glad. " * 40 + "<|endofprompt|>" + "Hello. " * 99)
     assert simulator.requests == []
+
+
+def test_a_long_instruction_goes_with_a_text_of_one_piece(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    text = "Be glad. " * 40 + "<|endofprompt|>Hello"
+    outputs_of(SPEAK, model=COSY, input=text)
+    assert [record.body["input"] for record in simulator.requests] == [text]
 
 
 def test_pcm_is_asked_for_at_a_rate_or_not_at_all(simulator: Simulator, outputs_of: Run) -> None:
