@@ -34,7 +34,8 @@ LONGEST_INSTRUCTION = 200
 PCM_RATE = 44100
 LONGEST_SOUND = 3600
 LARGEST_FILE = 50_000_000 - 1000
-"""Seconds and bytes of a recording that the API transcribes, less what a file has around it."""
+"""Seconds and bytes of a recording that the API transcribes, less what a file has around it. The
+documents name no limit for the recording of a voice: no larger file goes up for that either."""
 FIELDS = ("response_format", "sample_rate", "speed", "gain")
 _RESERVED = frozenset({"model", "input", "voice", "response_format", "sample_rate", "stream"})
 Inputs = Mapping[str, Any]
@@ -109,6 +110,7 @@ def voice_plan(inputs: Inputs, settings: Settings) -> Plan:
                 f"有 {several} 段录音，只能用一段",
             ),
         )
+    _check_size(sounds[0])
     named = {name: str(inputs[name]).strip() for name in ("customName", "text")}
     body = {"model": model.id, **named, "file": _file(sounds[0])}
     return without_pictures(model, [body], _UPLOADING)
@@ -210,6 +212,21 @@ def _check_length(place: int, sound: Sound) -> None:
                 f"recording {place} lasts {sound.seconds:.0f} s, at most {most} s go into one"
                 " request: cut it into parts",
                 f"第 {place} 段录音长 {sound.seconds:.0f} 秒，单次请求最多 {most} 秒：请先切成几段",
+            ),
+        )
+
+
+def _check_size(sound: Sound) -> None:
+    """Refuse a recording for a voice that is too large a file: it goes up as it is."""
+    most = LARGEST_FILE // (2 * sound.rate)
+    if sound.seconds > most:
+        raise InvalidInput(
+            "audio",
+            Text(
+                f"the recording lasts {sound.seconds:.0f} s, at most {most} s of {sound.rate} Hz go"
+                " up: some seconds of clear speech are enough for a voice",
+                f"录音长 {sound.seconds:.0f} 秒，{sound.rate} Hz 时最多上传 {most} 秒："
+                "创建音色只需几秒清晰的语音",
             ),
         )
 

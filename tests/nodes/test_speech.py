@@ -311,6 +311,21 @@ def test_a_voice_needs_a_name_its_words_and_one_recording(
     assert simulator.requests == []
 
 
+def test_a_recording_that_is_too_large_for_a_voice_is_not_sent(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    long = {"waveform": torch.zeros(1, 1, 1).expand(1, 2, 44100 * 1200), "sample_rate": 44100}
+    with pytest.raises(errors.InvalidInput, match="lasts 1200 s, at most 566 s of 44100 Hz"):
+        outputs_of(UPLOAD, audio=long, model=COSY, customName="me", text="Hello")
+    assert simulator.requests == []
+
+
+def test_the_longest_recording_goes_up_for_a_voice(simulator: Simulator, outputs_of: Run) -> None:
+    long = {"waveform": torch.zeros(1, 1, 1).expand(1, 1, 44100 * 566), "sample_rate": 44100}
+    outputs_of(UPLOAD, audio=long, model=COSY, customName="me", text="Hello")
+    assert len(simulator.voices) == 1
+
+
 def test_a_voice_is_made_once_and_made_again_after_it_was_deleted(
     simulator: Simulator, outputs_of: Run
 ) -> None:
