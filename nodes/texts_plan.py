@@ -37,8 +37,9 @@ Inputs = Mapping[str, Any]
 def single(inputs: Inputs) -> dict[str, Any]:
     """Take a node's inputs out of the lists that ComfyUI gives them in, but for the texts.
 
-    A list of several that is connected to the widget of texts counts as texts too; to any other
-    it raises `InvalidInput`, for only one of its items could be used.
+    A list of several that is connected to the widget of texts counts as texts too; one of a single
+    text looks like what was typed, and is split into lines as that is. To any other input a list
+    of several raises `InvalidInput`, for only one of its items could be used.
     """
     found = {name: value for name, value in inputs.items() if value != []}
     texts = [str(text) for text in found.pop("texts", []) if text is not None]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS, similarity
 from comfyui_siliconflow.siliconflow import errors, rerank
 from comfyui_siliconflow.simulator import Simulator
 
@@ -172,12 +173,31 @@ def test_nothing_is_ranked_when_an_input_is_wrong(
     assert simulator.requests == []
 
 
+def test_how_alike_vectors_are_does_not_depend_on_their_length() -> None:
+    alike = similarity.cosines(torch.tensor([[0.3, 0.4], [30.0, 40.0], [4.0, 3.0], [-0.03, -0.04]]))
+    assert torch.allclose(alike[0], torch.tensor([1.0, 1.0, 0.96, -1.0]), atol=1e-6)
+    assert similarity.closest(alike)[0] == {"text": 0, "closest": 1, "similarity": 1.0}
+    assert similarity.cosines(torch.zeros(2, 3)).tolist() == [[0, 0], [0, 0]]
+
+
 def test_a_list_that_is_connected_to_the_texts_is_taken_whole(
     simulator: Simulator, outputs_of: Run
 ) -> None:
     found = outputs_of(EMBED, model=BGE, input=["a cat", "a dog", "a tram"])
     assert found["embeddings"].shape[0] == 3
     assert simulator.requests[0].body["input"] == ["a cat", "a dog", "a tram"]
+
+
+def test_a_text_that_is_connected_to_the_texts_is_taken_line_by_line_as_one_that_is_typed(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    """ComfyUI gives the value of a widget, a connected text and a list of one alike."""
+    for node, name in ((EMBED, "input"), (RANK, "documents")):
+        more = {"model": RANKER, "query": ["a cat"]} if node == RANK else {"model": BGE}
+        outputs_of(node, **more, **{name: ["a cat\na dog"]})
+        assert simulator.requests[-1].body[name] == ["a cat", "a dog"]
+        said = str(NODE_CLASS_MAPPINGS[node].INPUT_TYPES()["required"][name][1]["tooltip"])
+        assert "a text that is connected is split into lines too" in said
 
 
 def test_a_list_of_several_queries_is_refused_before_anything_is_sent(
