@@ -254,6 +254,22 @@ def test_an_answer_whose_headers_drip_is_given_up(serve: Any) -> None:
     assert time.monotonic() - started < 3
 
 
+def test_a_stream_that_keeps_coming_may_outlast_the_read_timeout(serve: Any) -> None:
+    pieces = [b"data: %d\n\n" % at for at in range(12)]
+
+    def drip(connection: socket.socket, _request: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        for piece in pieces:
+            time.sleep(0.1)
+            connection.sendall(piece)
+
+    heard: list[bytes] = []
+    asking = client(serve(drip).address, connect_timeout=0.1, read_timeout=0.5)
+    seconds = asking.post_for_stream("x", BODY, lambda stream: heard.extend(stream.chunks))
+    assert b"".join(heard) == b"".join(pieces)
+    assert seconds > 1
+
+
 @pytest.mark.parametrize(
     ("status", "body", "headers"),
     [
