@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -93,3 +96,27 @@ def test_an_error_of_what_costs_nothing_speaks_of_no_charge(
     assert "This costs nothing" in str(caught.value)
     assert "may have been charged" not in str(caught.value)
     assert caught.value.charged is False
+
+
+def test_a_cancelled_lookup_is_not_asked_for_again(simulator: Simulator) -> None:
+    """Nobody waits for it any more: the wait before the next request ends at once."""
+    simulator.fail(503, times=99, on="info", headers={"Retry-After": "0.5"})
+
+    async def cancelled() -> None:
+        node = asyncio.create_task(NODE_CLASS_MAPPINGS["SiliconFlowAccount"]().execute())
+        await asyncio.to_thread(_until, lambda: bool(simulator.requests))
+        node.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await node
+
+    asyncio.run(cancelled())
+    _until(lambda: not [t for t in threading.enumerate() if t.name == "siliconflow"])
+    assert len(simulator.requests) == 1
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail("it did not happen within five seconds")
