@@ -10,34 +10,38 @@ from typing import Generic, TypeVar
 from .threads import settle
 
 Result = TypeVar("Result")
+News = TypeVar("News")
 
 
-class Flights(Generic[Result]):
-    """Requests under way, by name. Safe for many threads."""
+class Flights(Generic[Result, News]):
+    """Requests under way, by name, with the news of each. Safe for many threads."""
 
     def __init__(self) -> None:
         """Start with none."""
         self._lock = threading.Lock()
-        self._flying: dict[str, Future[Result]] = {}
+        self._flying: dict[str, tuple[Future[Result], News]] = {}
 
     def has(self, name: str) -> bool:
         """Tell whether a request is under way."""
         with self._lock:
             return name in self._flying
 
-    def share(self, name: str, work: Callable[[], Result]) -> tuple[Result, bool]:
+    def share(
+        self, name: str, work: Callable[[], Result], news: News, join: Callable[[News], None]
+    ) -> tuple[Result, bool]:
         """Do `work`, or wait for who does it already: its result, and whether it was another's.
 
-        Both get what it raises.
+        Both get what it raises. Who waits may `join` the news of who works.
         """
+        own: Future[Result] = Future()
         with self._lock:
-            other = self._flying.get(name)
-            future: Future[Result] = other or Future()
-            self._flying[name] = future
-        if other is None:
-            try:
-                settle(future, work)
-            finally:
-                with self._lock:
-                    del self._flying[name]
-        return future.result(), other is not None
+            future, heard = self._flying.setdefault(name, (own, news))
+        if future is not own:
+            join(heard)
+            return future.result(), True
+        try:
+            settle(own, work)
+        finally:
+            with self._lock:
+                del self._flying[name]
+        return own.result(), False

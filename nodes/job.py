@@ -41,6 +41,13 @@ class Result:
 
 
 @dataclass
+class Growing:
+    """The text of an answer while it comes, for every job that waits for it."""
+
+    text: str = ""
+
+
+@dataclass
 class Job:
     """One request on its way. Only the thread that runs it changes it.
 
@@ -49,7 +56,8 @@ class Job:
     spending guard holds for it. `in_line` is set when the job asks the rate limit's gate for its
     turn, `before` is that of the job that should have asked already. `show` is told of each
     picture. `began_at` is when its run began, by the wall's clock; `started` when it was its turn.
-    `heard` is the text that came so far of an answer that grows.
+    `growing` has the text that came so far of an answer that grows: a job that joins another has
+    that of the other.
     """
 
     ask: Ask
@@ -70,7 +78,7 @@ class Job:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     began_at: float = field(default_factory=time.time)
     started: float = 0.0
-    heard: str = ""
+    growing: Growing = field(default_factory=Growing)
 
     def begin(self) -> None:
         """Start the clock."""
@@ -111,7 +119,16 @@ class Job:
 
     def hear(self, text: str) -> None:
         """Keep the text of an answer while it grows."""
-        self.heard = text
+        self.growing.text = text
+
+    def join(self, growing: Growing) -> None:
+        """Hear from now on what another job hears."""
+        self.growing = growing
+
+    @property
+    def heard(self) -> str:
+        """Give the text that came so far."""
+        return self.growing.text
 
     def note(self, text: Text) -> None:
         """Keep something that the user should know although the run goes on; once."""

@@ -21,13 +21,13 @@ from ..siliconflow.settings import Settings
 from ..siliconflow.texts import Text
 from .collect import Collector, DamagedFile
 from .flight import Flights
-from .job import STAGES, GaveUp, Job, Origin, Result
+from .job import STAGES, GaveUp, Growing, Job, Origin, Result
 from .plan import Ask, Plan
 from .records import Records
 from .send import Sender, gate_of
 from .upload import Uploads
 
-_FLIGHTS: Flights[Result] = Flights()
+_FLIGHTS: Flights[Result, Growing] = Flights()
 _ORIGINS: dict[State, Origin] = {"stored": "reused", "answered": "downloaded"}
 _FEWER = Text("{came} of {asked} pictures came.", "要了 {asked} 张，只收到 {came} 张。")
 
@@ -129,8 +129,9 @@ class Road:
         if not self._reuse:
             return self._found_or_sent(job, ask, name)
         while True:
+            work = partial(self._found_or_sent, job, ask, name)
             try:
-                result, joined = _FLIGHTS.share(name, partial(self._found_or_sent, job, ask, name))
+                result, joined = _FLIGHTS.share(name, work, job.growing, job.join)
             except GaveUp:
                 if job.ends.is_set():
                     raise

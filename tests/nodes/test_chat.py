@@ -198,32 +198,48 @@ def test_the_same_question_is_free_the_second_time(simulator: Simulator, outputs
     assert len(simulator.charges) == 2
 
 
-def test_the_text_grows_on_the_node(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+class Shown:
+    """Keeps what a node shows."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def text(self, text: Text) -> None:
+        self.told.append(str(text))
+
+    def value(self, done: int, total: int) -> None:
+        assert done <= total
+
+    def picture(self, picture: Image.Image) -> None:
+        raise AssertionError(f"a chat shows no picture: {picture}")
+
+    async def of_a_node(self) -> None:
+        host.report_to(self)
+        await NODE_CLASS_MAPPINGS[CHAT]().execute(**ASKED)
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_the_text_grows_on_every_node_that_waits_for_it(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, nodes: int
+) -> None:
     monkeypatch.setattr("comfyui_siliconflow.nodes.run.POLL_SECONDS", 0.01)
     monkeypatch.setattr(chat, "HEAR_SECONDS", 0)
     simulator.fail(broken="stall", on="chat", after=4)
-    told: list[str] = []
-
-    class Shown:
-        def text(self, text: Text) -> None:
-            told.append(str(text))
-
-        def value(self, done: int, total: int) -> None:
-            assert done <= total
-
-        def picture(self, picture: Image.Image) -> None:
-            raise AssertionError(f"a chat shows no picture: {picture}")
+    shown = [Shown() for _ in range(nodes)]
 
     async def graph() -> None:
-        host.report_to(Shown())
-        node = asyncio.create_task(NODE_CLASS_MAPPINGS[CHAT]().execute(**ASKED))
+        tasks = [asyncio.create_task(one.of_a_node()) for one in shown]
         await asyncio.sleep(1.0)
-        node.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await node
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(error, asyncio.CancelledError) for error in ended)
 
     asyncio.run(graph())
-    assert any(line.startswith("SiliconFlow · Qwen2.5-7B-Instruct · 0 s\n") for line in told)
+    for one in shown:
+        grown = (line.startswith("SiliconFlow · Qwen2.5-7B-Instruct · 0 s\n") for line in one.told)
+        assert any(grown)
+    assert len(simulator.requests) == 1
     simulator.stop()
 
 
