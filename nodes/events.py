@@ -24,6 +24,7 @@ from . import host
 from .asker import Asker
 
 SETTINGS = "siliconflow.settings"
+STORED = "siliconflow.stored"
 JOBS = "siliconflow.jobs"
 BALANCE = "siliconflow.balance"
 FAILED = "siliconflow.failed"
@@ -39,6 +40,11 @@ _ANY = Text("SiliconFlow failed", "SiliconFlow 运行失败")
 def settings_changed() -> None:
     """Tell every page that the settings or the key are not what they were."""
     host.send(SETTINGS, {})
+
+
+def stored_changed() -> None:
+    """Tell every page that what was kept, pictures and jobs, is not what it was."""
+    host.send(STORED, {})
 
 
 def tell(asker: Asker, event: str, data: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .. import events
 from .answers import Asked, Json
 from .book import jobs_of_page, ledger_of_page
 
@@ -23,4 +24,5 @@ def clear(asked: Asked) -> Json:
     with ledger_of_page() as ledger, jobs_of_page() as jobs:
         ledger.clear()
         jobs.clear()
+    events.stored_changed()
     return read(asked)

@@ -67,6 +67,9 @@ function hear({ job }) {
   drawSoon();
 }
 
+/** Whether the list is on show, or its number is: what happened while nobody told would stay there. */
+const isOfUse = () => Boolean(view || counts(jobs, now()).underWay);
+
 /** The number of jobs under way, on the icon of the tab. */
 function showCount() {
   const tab = app.extensionManager.getSidebarTabs?.().find((each) => each.id === JOBS_TAB);
@@ -231,6 +234,7 @@ app.registerExtension({
       siliconflow: { badge: null },
     });
     listen("jobs", hear);
-    api.addEventListener("reconnected", () => view && load());
+    listen("stored", () => isOfUse() && load());
+    api.addEventListener("reconnected", () => isOfUse() && load());
   },
 });

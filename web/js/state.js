@@ -1,5 +1,7 @@
 /** The pack's settings as the page last heard of them: one copy, read when somebody looks. */
 
+import { api } from "/scripts/api.js";
+
 import { Refusal, getSettings, listen, setSettings } from "./api.js";
 import { Living } from "./logic/living.js";
 
@@ -11,10 +13,15 @@ export const watchers = new Living();
 /** The settings; asked for once, and again after somebody changed them. */
 export async function settings() {
   if (latest) return latest;
-  reading ??= getSettings()
-    .then(accept)
-    .finally(() => (reading = null));
-  return reading;
+  return (reading ??= ask());
+}
+
+/** What was asked before a change is no news any more once it comes. */
+function ask() {
+  const asked = getSettings().then((answer) => (reading === asked ? accept(answer) : settings()));
+  const over = () => reading === asked && (reading = null);
+  asked.then(over, over);
+  return asked;
 }
 
 /** Takes an answer of a route as the newest truth and tells everybody on show. */
@@ -37,13 +44,16 @@ export function watch(element, callback) {
 
 /** Other pages, and other programs, may change the settings too. Asked anew only if somebody looks. */
 export function follow() {
-  listen("settings", async () => {
-    latest = null;
-    if (!watchers.size) return;
-    try {
-      await settings();
-    } catch (error) {
-      if (!(error instanceof Refusal || error instanceof TypeError)) throw error;
-    }
-  });
+  listen("settings", readAnew);
+  api.addEventListener("reconnected", readAnew);
+}
+
+async function readAnew() {
+  [latest, reading] = [null, null];
+  if (!watchers.size) return;
+  try {
+    await settings();
+  } catch (error) {
+    if (!(error instanceof Refusal || error instanceof TypeError)) throw error;
+  }
 }

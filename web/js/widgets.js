@@ -11,6 +11,7 @@ import { chosen, markOf, modelOf, ruleOf, settle, unusedPictures } from "./logic
 import { WIDGET_TEXTS } from "./widget_texts.js";
 
 const KEPT = "siliconflow_kept"; // a property of the node, so that it is saved, copied and undone with it
+const LEADING = ["model", "custom_model"];
 const DECIDING = new Set(["model", "custom_model", "image_size"]);
 const LONGEST_WAIT = 3000;
 const READABLE_HEIGHT = 110;
@@ -113,7 +114,8 @@ function relinked(node, slot) {
 
 /** Brings the values to what the model offers, and shows it. */
 function follow(node) {
-  const { entry, model, values } = read(node);
+  const { entry, model, values, linked } = read(node);
+  if (LEADING.some((name) => linked.has(name))) return showAnew(node); // nobody knows which model it will be
   const settled = settle(catalogue.current(), entry, model, values, keptOf(node));
   keep(node, settled.kept);
   whileChanging(node, () => {

@@ -139,6 +139,10 @@ def test_keys_pressed_in_the_dialog_do_not_reach_the_canvas(
     page.page.locator(FIELD).press("Backspace")
     page.page.locator("dialog.sf-dialog").get_by_role("button", name="Cancel").focus()
     page.page.keyboard.press("Delete")
+    for shortcut in "wnq":  # those open ComfyUI's own sidebars
+        page.page.keyboard.press(shortcut)
+    page.settle(2)
+    assert not page.js("() => app.extensionManager.sidebarTab?.activeSidebarTabId")
     page.page.keyboard.press("Escape")
     page.page.locator("dialog.sf-dialog").wait_for(state="detached")
     assert node in page.ids()

@@ -164,6 +164,28 @@ def test_in_a_subgraph_every_value_stays(page: Page, node: int) -> None:
     assert again["image_size"] == "1664x928"
 
 
+def test_a_model_that_a_subgraph_takes_changes_no_value(page: Page, node: int) -> None:
+    page.change(node, "model", FLUX)
+    assert page.values(node)["image_size"] == "auto"
+    page.select(node)
+    page.command("Comfy.Graph.ConvertToSubgraph")
+    page.settle(2)
+    (outer,) = page.ids()
+    page.js(PROMOTE, outer)
+    page.settle(2)
+    for _ in range(2):
+        (sent,) = [entry["inputs"] for entry in page.exported().values()]
+        assert (sent["model"], sent["image_size"]) == (FLUX, "auto")
+        page.load(page.saved())
+
+
+PROMOTE = """id => {
+    const { subgraph } = app.graph.getNodeById(id), [inner] = subgraph._nodes;
+    const slot = inner.inputs.find(input => input.name === "model");
+    subgraph.addInput("model", "COMBO").connect(slot, inner);
+}"""
+
+
 def test_a_linked_widget_is_shown_whatever_the_model(page: Page, node: int) -> None:
     source = page.add("PrimitiveFloat", (-300, 200))
     assert "cfg" not in page.visible(node)
@@ -180,7 +202,9 @@ def test_a_linked_widget_is_shown_whatever_the_model(page: Page, node: int) -> N
 def test_a_linked_model_shows_everything_until_it_is_unlinked(page: Page, node: int) -> None:
     seen = page.visible(node)
     source = page.add("PrimitiveNode", (-300, 200))
+    values = page.values(node)
     page.link(source, 0, node, "model")
+    assert page.values(node) == values
     assert {"cfg", "guidance_scale", "raw", "width", "aspect_ratio"} <= set(page.visible(node))
     page.unlink(node, "model")
     page.settle(2)

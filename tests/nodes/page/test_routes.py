@@ -103,6 +103,17 @@ def test_a_proxy_may_leave_out_the_usual_port(
     assert page.ask("POST", "/settings", json={}, headers=headers).status_code == 200
 
 
+def test_a_proxy_whose_name_is_listed_may_leave_its_port_out(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = {"Host": "comfy.example", "Origin": "https://comfy.example:8443"}
+    assert page.ask("POST", "/settings", json={}, headers=headers).status_code == 403
+    monkeypatch.setenv("SILICONFLOW_HOSTS", "comfy.example")
+    assert page.ask("POST", "/settings", json={}, headers=headers).status_code == 200
+    other = {**headers, "Origin": "https://other.example:8443"}
+    assert page.ask("POST", "/settings", json={}, headers=other).status_code == 403
+
+
 @pytest.mark.parametrize(
     "origin", ["http://127.0.0.1", "https://127.0.0.1", "http://127.0.0.1:0", "app://127.0.0.1"]
 )

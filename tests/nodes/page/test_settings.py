@@ -226,6 +226,12 @@ def test_open_pages_are_told_of_a_change_and_of_nothing_else(page: Page, sent: l
     assert sent == [("siliconflow.settings", {}, None)] * 3
 
 
+def test_open_pages_are_told_when_what_was_stored_is_cleared(page: Page, sent: list[Event]) -> None:
+    """A list of jobs that somebody cleared for privacy must not stay on show anywhere."""
+    page.delete("/stored")
+    assert sent == [("siliconflow.stored", {}, None)]
+
+
 def test_a_short_key_shows_none_of_itself(page: Page) -> None:
     assert page.post("/key", {"key": "sk-12345678"})["key"]["last4"] == ""
     assert page.post("/key", {"key": "sk-123456789"})["key"]["last4"] == "6789"
