@@ -24,7 +24,7 @@ from .came import Came, and_tokens
 from .endpoint import Endpoint, Hear, as_file, from_file
 from .plan import Plan, chosen_model, extra_body, set_values, without_pictures
 from .prompt import check_prompt
-from .report import end_of
+from .report import start_of
 from .threads import CPU
 from .upload import SCALED
 
@@ -95,8 +95,8 @@ def shape(came: Came) -> tuple[Text, Outputs]:
     info = came.info(finish_reason=found.finish_reason, usage=found.usage)
     spent = f"{came.seconds:.1f}"
     tokens = and_tokens(found.usage.get("total_tokens", 0))
-    end = end_of(found.text)
-    line = Text(f"{end}\n{spent} s{tokens.en}", f"{end}\n{spent} 秒{tokens.zh}")
+    shown = start_of(found.text)
+    line = Text(f"{spent} s{tokens.en}:\n{shown}", f"{spent} 秒{tokens.zh}：\n{shown}")
     return line, (found.text, parts_of(found.text), found.reasoning, answered, info)
 
 

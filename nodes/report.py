@@ -17,7 +17,7 @@ from .job import STAGES, Job
 
 MOST_PREVIEWS = 16
 """Pictures that may wait to be shown: of a flood, the last ones are."""
-LONGEST_SHOWN = 500
+LONGEST_SHOWN = 300
 """Characters of a growing text that a node shows."""
 
 
@@ -109,7 +109,7 @@ class Report:
         count = f" · {came}/{self._asked}" if self._asked > 1 else ""
         head = f"SiliconFlow · {self._name}{count} · {seconds}"
         why = self._why_waiting()
-        heard = "".join(f"\n{end_of(job.heard)}" for job in self._jobs if job.heard)
+        heard = "".join(f":\n{end_of(job.heard)}" for job in self._jobs if job.heard)
         return Text(f"{head} s{why.en}{heard}", f"{head} 秒{why.zh}{heard}")
 
     def _why_waiting(self) -> Text:
@@ -121,6 +121,11 @@ class Report:
         left = max(0, math.ceil(first.waits_until - time.monotonic()))
         why = first.waits_for or Text("", "")
         return Text(f" · {why.en}, {left} s left", f" · {why.zh}，还需 {left} 秒")
+
+
+def start_of(text: str, most: int = LONGEST_SHOWN) -> str:
+    """Give the beginning of a text that is too long to be shown on a node."""
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def end_of(text: str, most: int = LONGEST_SHOWN) -> str:

@@ -29,6 +29,9 @@ _DICE = random.SystemRandom()
 _GATES: dict[tuple[str, str], Gate] = {}
 _GATES_LOCK = threading.Lock()
 _LIMIT = Text("rate limit", "速率限制")
+_TURN = Text("waiting for its turn", "排队中")
+SOON = 1.0
+"""Seconds: less is how requests are spaced until an account's limit is known, and no limit met."""
 _AGAIN = Text("trying again", "正在重试")
 
 
@@ -112,7 +115,7 @@ class Sender:
 def _wait_for_turn(job: Job, ends: float, last: Failure, seconds: float) -> None:
     if time.monotonic() + seconds > ends:
         raise WaitTooLong(last)
-    job.wait(_LIMIT, seconds)
+    job.wait(_LIMIT if seconds > SOON else _TURN, seconds)
 
 
 def _wait_before_the_next(error: RequestError, tries: int, ends: float) -> float:

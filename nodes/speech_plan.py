@@ -22,7 +22,7 @@ from .came import Came
 from .endpoint import Endpoint, Hear, as_file, from_file
 from .plan import Plan, chosen_model, extra_body, set_values, without_pictures
 from .prompt import check_prompt
-from .report import end_of
+from .report import start_of
 from .sentences import pieces
 
 PIECE = 1000
@@ -92,7 +92,7 @@ def transcription_outputs(came: Came) -> tuple[Text, tuple[str, list[str], str]]
     if not any(text.strip() for text in heard):
         came.note(Text("Nothing was heard.", "没有识别到语音。"))
     text = "\n".join(heard)
-    return Text(end_of(text), end_of(text)), (text, heard, came.info(texts=heard))
+    return Text(start_of(text), start_of(text)), (text, heard, came.info(texts=heard))
 
 
 def voice_plan(inputs: Inputs, settings: Settings) -> Plan:

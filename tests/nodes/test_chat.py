@@ -237,7 +237,7 @@ def test_the_text_grows_on_every_node_that_waits_for_it(
 
     asyncio.run(graph())
     for one in shown:
-        grown = (line.startswith("SiliconFlow · Qwen2.5-7B-Instruct · 0 s\n") for line in one.told)
+        grown = (line.startswith("SiliconFlow · Qwen2.5-7B-Instruct · 0 s:\n") for line in one.told)
         assert any(grown)
     assert len(simulator.requests) == 1
     simulator.stop()

@@ -101,6 +101,9 @@ export function copyButton(text, label, symbolName = "copy") {
   });
 }
 
+/** Whether the page draws nodes as elements of its own (Nodes 2.0), not on the classic canvas. */
+export const isVue = () => Boolean(window.LiteGraph?.vueNodesMode);
+
 /** Keys and clipboard stay in a field of ours: ComfyUI would take them for the canvas. */
 export function keepToItself(element) {
   for (const name of ["keydown", "keyup", "paste", "copy", "cut"]) {

@@ -8,6 +8,7 @@
 import { app } from "/scripts/app.js";
 import * as catalogue from "./catalogue.js";
 import { chosen, markOf, modelOf, ruleOf, settle, unusedPictures } from "./logic/widgets.js";
+import { isVue } from "./page.js";
 import { WIDGET_TEXTS } from "./widget_texts.js";
 
 const KEPT = "siliconflow_kept"; // a property of the node, so that it is saved, copied and undone with it
@@ -303,5 +304,3 @@ function words() {
   const locale = String(app.extensionManager?.setting?.get("Comfy.Locale") ?? navigator.language);
   return WIDGET_TEXTS[locale.toLowerCase().startsWith("zh") ? "zh" : "en"];
 }
-
-const isVue = () => Boolean(window.LiteGraph?.vueNodesMode);

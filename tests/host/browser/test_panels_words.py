@@ -62,3 +62,25 @@ def test_a_failure_is_told_as_one_of_a_picture_is(
     told.wait_for()
     assert "Not charged" in told.inner_text()
     assert "picture" not in told.inner_text()
+
+
+@pytest.mark.parametrize("look", ["classic"])
+def test_an_answer_of_several_lines_has_room_on_the_node(page: Page) -> None:
+    """The classic canvas gives what a node says two lines; the facts are the first of them."""
+    ask(
+        page,
+        "SiliconFlowChat",
+        f"A long story {'of a fox in the snow ' * 20}{secrets.token_hex(4)}",
+    )
+    assert page.run().status == "success"
+    page.settle(3)
+    (node,) = page.ids("SiliconFlowChat")
+    status = page.js(STATUS, node)
+    assert "tokens:\n" in status["text"]
+    assert status["height"] > 100
+
+
+STATUS = """id => {
+    const status = app.graph.getNodeById(id).widgets.find(w => w.name.startsWith('$$node-text'));
+    return { text: status.value, height: status.computedHeight };
+}"""
