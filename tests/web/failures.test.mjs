@@ -1,6 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { NOTHING, Told, chargedKey, isAbout, linesOf, remedy, toldOnce, withFailure, without } from "../../web/js/logic/failures.js";
+import {
+  NOTHING,
+  Told,
+  chargedKey,
+  heardAt,
+  isAbout,
+  linesOf,
+  onShow,
+  refusalsIn,
+  remedy,
+  toldOnce,
+  withFailure,
+  without,
+} from "../../web/js/logic/failures.js";
 
 const failure = (kind, more = {}) => ({
   node: "1",
@@ -134,4 +147,47 @@ test("what is no echo is told in full: other faults, other nodes, words that nam
   const other = { class_type: "Theirs", errors: inputs.map((input) => refused(input, "prompt: must not be empty")) };
   assert.deepEqual(toldOnce({ 1: ours, 2: other }), { 1: ours, 2: other });
   assert.deepEqual(toldOnce(undefined), {});
+});
+
+const empty = "prompt: must not be empty";
+const chat = (...said) => ({ class_type: "SiliconFlowChat", errors: said.flatMap((each) => inputs.map((input) => refused(input, each))) });
+const refusals = (...nodes) => nodes.map((node, at) => ({ node, said: empty, at }));
+
+test("what our nodes refuse is a failure each, in their words, and never charged", () => {
+  const found = refusalsIn({ 1: chat(empty), 2: chat(empty) });
+  assert.deepEqual(
+    found.map(({ node, said, charged }) => [node, said, charged]),
+    [
+      ["1", empty, false],
+      ["2", empty, false],
+    ],
+  );
+});
+
+test("a node that refuses two things, or says no input's name, says each once", () => {
+  assert.equal(refusalsIn({ 1: chat(empty, "broken") })[0].said, `${empty}\nbroken`);
+});
+
+test("what is not refused by our nodes gets no card", () => {
+  const missing = { type: "required_input_missing", details: "image", extra_info: { input_name: "image" } };
+  const theirs = { ...chat(empty), class_type: "Theirs" };
+  assert.deepEqual(refusalsIn({ 1: { class_type: "SiliconFlowChat", errors: [missing] }, 2: theirs }), []);
+  assert.deepEqual(refusalsIn(undefined), []);
+});
+
+test("a refusal that a batch repeats stays the same card; later, or in other words, it is a new one", () => {
+  const [first] = heardAt([{ node: "1", said: empty }], [], 10);
+  assert.equal(heardAt([{ node: "1", said: empty }], [first], 11)[0], first);
+  assert.notEqual(heardAt([{ node: "1", said: empty }], [first], 60)[0], first);
+  assert.equal(heardAt([{ node: "1", said: "broken" }], [first], 11)[0].said, "broken");
+  assert.deepEqual(heardAt([], [first], 11), []);
+});
+
+test("refusals and failures share the room, the newest first, and each sort is counted by itself", () => {
+  const state = ["A", "B"].reduce((before, name, at) => withFailure(before, failure(name), at), NOTHING);
+  const both = onShow(state, refusals("1", "2", "3").map((each) => ({ ...each, at: 5 })));
+  assert.deepEqual([both.shown.map((each) => each.node), both.hidden, both.refused], [["1", "2", "3"], 2, 0]);
+  const later = onShow(withFailure(NOTHING, failure("C"), 9), refusals("1", "2", "3"));
+  assert.deepEqual([later.shown[0].kind, later.hidden, later.refused], ["C", 0, 1]);
+  assert.deepEqual(onShow(state, []), { shown: state.shown, hidden: 0, refused: 0 });
 });

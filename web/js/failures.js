@@ -5,13 +5,28 @@ import { api } from "/scripts/api.js";
 import { listen } from "./api.js";
 import { showJobs } from "./jobs.js";
 import { openKeyDialog } from "./key_dialog.js";
-import { NOTHING, Told, chargedKey, isAbout, linesOf, remedy, toldOnce, withFailure, without } from "./logic/failures.js";
+import {
+  NOTHING,
+  Told,
+  chargedKey,
+  heardAt,
+  isAbout,
+  linesOf,
+  onShow,
+  refusalsIn,
+  remedy,
+  toldOnce,
+  withFailure,
+  without,
+} from "./logic/failures.js";
 import { shortModel } from "./logic/format.js";
-import { button, copyButton, h, icon, openSettings, said, symbolButton, t } from "./page.js";
+import { button, copyButton, h, icon, language, openSettings, said, symbolButton, t } from "./page.js";
 
 const HOST_DIALOG = '[aria-labelledby="global-execution-error"]';
 
 let state = NOTHING;
+/** What our nodes refused when a graph was last queued. A run that begins leaves it: it may be of that same graph. */
+let refusals = [];
 let region = null;
 /** What ComfyUI need not say any more. */
 const told = new Told();
@@ -23,6 +38,19 @@ function hear(failure) {
   draw();
 }
 
+/** Queueing again takes away what was refused before. What a node says comes in one language. */
+function hearRefusals(nodeErrors) {
+  const before = refusals;
+  const inUse = (text) => ({ [language()]: text });
+  const found = refusalsIn(nodeErrors).map((each) => ({
+    ...each,
+    title: inUse(t("failure.refused")),
+    message: inUse(each.said),
+  }));
+  refusals = heardAt(found, before, Date.now() / 1000);
+  if (before.length || refusals.length) draw();
+}
+
 /** What stands in the region: the line below the cards, and the cards by what they show. */
 const more = h("div", { class: "sf-more" });
 let cards = new Map();
@@ -30,16 +58,18 @@ let cards = new Map();
 /** Only what is new is put in: a reader for the blind reads that aloud, and nothing a second time. */
 function draw() {
   const before = cards;
-  cards = new Map(state.shown.map((failure) => [failure, before.get(failure) ?? card(failure)]));
+  const { shown, hidden, refused } = onShow(state, refusals);
+  cards = new Map(shown.map((failure) => [failure, before.get(failure) ?? card(failure)]));
   for (const [failure, element] of before) if (!cards.has(failure)) element.remove();
   [...cards.values()].forEach((element, at) => element.isConnected || region.insertBefore(element, region.children[at]));
-  more.hidden = !state.hidden;
-  if (state.hidden)
-    more.replaceChildren(
-      h("span", {}, t("failure.more", { n: state.hidden })),
-      button(t("failure.show_jobs"), showJobs, { kind: "text" }),
-    );
+  more.hidden = !hidden && !refused;
+  more.replaceChildren(...moreRefused(refused), ...moreFailed(hidden));
 }
+
+const moreRefused = (n) => (n ? [h("span", {}, t("failure.more_refused", { n }))] : []);
+
+const moreFailed = (n) =>
+  n ? [h("span", {}, t("failure.more", { n })), button(t("failure.show_jobs"), showJobs, { kind: "text" })] : [];
 
 /** There from the beginning, and empty: what is put into a region that just came is not read aloud. */
 function makeRegion() {
@@ -103,7 +133,8 @@ function actions(failure) {
 }
 
 function dismiss(failure) {
-  state = without(state, failure);
+  if (refusals.includes(failure)) refusals = refusals.filter((each) => each !== failure);
+  else state = without(state, failure);
   draw();
 }
 
@@ -141,20 +172,21 @@ function closeDialogAbout(error) {
 }
 
 /**
- * What ComfyUI answers when a graph is queued reaches the page with each of our refusals once. Not an async
- * function: this script would stand in the trace of errors that are none of its own.
+ * What ComfyUI answers when a graph is queued is told by cards, and reaches the page with each of our refusals
+ * once. Not an async function: this script would stand in the trace of errors that are none of its own.
  */
-function hushEchoes() {
+function hearAnswers() {
   const queue = api.queuePrompt;
   api.queuePrompt = function (...rest) {
-    return queue.apply(this, rest).then(withoutEchoes, (error) => {
-      withoutEchoes(error?.response);
+    return queue.apply(this, rest).then(heardAnswer, (error) => {
+      heardAnswer(error?.response);
       throw error;
     });
   };
 }
 
-function withoutEchoes(answer) {
+function heardAnswer(answer) {
+  hearRefusals(answer?.node_errors);
   if (answer?.node_errors) answer.node_errors = toldOnce(answer.node_errors);
   return answer;
 }
@@ -163,7 +195,7 @@ app.registerExtension({
   name: "SiliconFlow.Failures",
   setup() {
     makeRegion();
-    hushEchoes();
+    hearAnswers();
     listen("failed", hear);
     api.addEventListener("execution_error", hushHost);
     api.addEventListener("execution_start", begin);

@@ -143,6 +143,8 @@ export const TEXTS = {
     "failure.trace": "Trace id",
     "failure.times": "× {n}",
     "failure.more": { "one": "and {n} earlier message", "other": "and {n} earlier messages" },
+    "failure.more_refused": { "one": "and {n} more node with an input that cannot be sent", "other": "and {n} more nodes with inputs that cannot be sent" },
+    "failure.refused": "An input cannot be sent as it is",
     "failure.show_jobs": "Show jobs",
 
     "jobs.title": "SiliconFlow jobs",
@@ -320,6 +322,8 @@ export const TEXTS = {
     "failure.trace": "Trace id",
     "failure.times": "× {n}",
     "failure.more": "另有 {n} 条较早的消息",
+    "failure.more_refused": "另有 {n} 个节点的输入有误",
+    "failure.refused": "输入有误，未发送",
     "failure.show_jobs": "显示任务",
 
     "jobs.title": "SiliconFlow 任务",

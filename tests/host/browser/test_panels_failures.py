@@ -58,6 +58,66 @@ def test_what_is_refused_when_it_is_queued_is_told_once(page: Page, node: int, f
     assert told == [field]
 
 
+def queue_refused(page: Page) -> None:
+    """Queue what ComfyUI refuses altogether."""
+    with page.page.expect_response(lambda r: r.url.split("?")[0].endswith("/prompt")) as info:
+        page.js("() => { app.queuePrompt(0, 1) }")
+    assert info.value.status == 400
+
+
+def test_what_is_refused_when_it_is_queued_is_read_at_once(page: Page, node: int) -> None:
+    page.change(node, "prompt", "")
+    queue_refused(page)
+    card = page.page.locator(CARD)
+    card.wait_for()
+    said = card.inner_text()
+    assert "An input cannot be sent as it is" in said
+    assert said.count("prompt: must not be empty") == 1
+    assert "Not charged" in said
+    page.change(node, "prompt", "A picture that will come")
+    assert page.run().status == "success"
+    assert page.page.locator(CARD).count() == 0
+
+
+@pytest.mark.parametrize("language", ["zh"])
+@pytest.mark.parametrize("look", ["classic"])
+def test_a_refusal_is_told_in_chinese(page: Page, node: int) -> None:
+    page.change(node, "prompt", "")
+    queue_refused(page)
+    card = page.page.locator(CARD)
+    card.wait_for()
+    for words in ("输入有误，未发送", "prompt：不能为空", "未扣费"):
+        assert words in card.inner_text()
+
+
+def test_a_refusal_outlasts_the_run_of_what_was_not_refused(page: Page, node: int) -> None:
+    """ComfyUI runs the rest of the graph; that run begins after the card came."""
+    refused = draw(page, "")
+    assert refused != node
+    assert page.run().status == "success"
+    assert "prompt: must not be empty" in page.page.locator(CARD).inner_text()
+    page.change(refused, "prompt", "Another picture that will come")
+    assert page.run().status == "success"
+    assert page.page.locator(CARD).count() == 0
+
+
+@pytest.mark.parametrize("look", ["classic"])
+def test_many_refusals_do_not_pile_up(page: Page) -> None:
+    for _ in range(5):
+        draw(page, "")
+    queue_refused(page)
+    cards = page.page.locator(CARD)
+    cards.first.wait_for()
+    assert cards.count() == 3
+    page.page.get_by_text("and 2 more nodes with inputs that cannot be sent").wait_for()
+    page.settle(2)
+    if page.dialogs():  # older pages say it in one, too
+        page.page.keyboard.press("Escape")
+    cards.first.get_by_role("button", name="Close").click()
+    assert cards.count() == 3
+    page.page.get_by_text("and 1 more node with an input that cannot be sent").wait_for()
+
+
 @pytest.mark.usefixtures("node")
 def test_the_trace_id_is_copied(page: Page, service: Simulator) -> None:
     service.fail(400)

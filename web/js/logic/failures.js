@@ -24,6 +24,17 @@ export function without(state, failure) {
   return shown.length ? { ...state, shown } : NOTHING;
 }
 
+/**
+ * What stands on the page: failures of runs, and `refusals` of the last queueing, newest first. Of what has no
+ * room, failures are counted in `hidden`, refusals in `refused`: no list of jobs has those.
+ */
+export function onShow(state, refusals) {
+  const all = [...refusals, ...state.shown].sort((a, b) => b.at - a.at);
+  const left = all.slice(MOST_SHOWN);
+  const refused = left.filter((each) => refusals.includes(each)).length;
+  return { shown: all.slice(0, MOST_SHOWN), hidden: state.hidden + left.length - refused, refused };
+}
+
 /** What the user can do about it right here: "key", "settings" or nothing. */
 export function remedy(failure) {
   if (KEY_KINDS.has(failure.kind)) return "key";
@@ -110,6 +121,23 @@ function isAtItsInput(error) {
 export function toldOnce(nodeErrors) {
   const entries = Object.entries(nodeErrors ?? {}).map(([id, node]) => [id, isOurs(node) ? withoutEchoes(node) : node]);
   return Object.fromEntries(entries);
+}
+
+/** What our nodes refused in a queued graph, as failures: one for each node. Nothing was sent, so nothing was paid. */
+export function refusalsIn(nodeErrors) {
+  const ours = Object.entries(toldOnce(nodeErrors)).filter(([, node]) => isOurs(node));
+  return ours.map(([node, { errors }]) => refusal(node, errors)).filter((each) => each.said);
+}
+
+function refusal(node, errors) {
+  const lines = errors.filter(({ type }) => type === OWN_REFUSAL).map(saidIn);
+  return { node, kind: "InvalidInput", said: [...new Set(lines)].join("\n"), charged: false };
+}
+
+/** Refusals heard `at`: of those that a batch repeats the first stays, so that it is not read aloud again. */
+export function heardAt(refusals, before, at) {
+  const isSame = (a, b) => a.node === b.node && a.said === b.said && at - a.at < SAME_EVENT_SECONDS;
+  return refusals.map((each) => before.find((old) => isSame(old, each)) ?? { ...each, at });
 }
 
 const isOurs = ({ class_type: type, errors }) => String(type).startsWith("SiliconFlow") && Array.isArray(errors);
