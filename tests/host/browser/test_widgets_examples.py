@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from comfyui_siliconflow.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.page import Page
-from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy
+from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy, Ended
 from comfyui_siliconflow.tests.host.graphs import Json
 
 NAMES = sorted(file.stem for file in (ROOT / "example_workflows").glob("*.json"))
@@ -22,6 +23,7 @@ EDGE = 24.0
 """How far a curve may swing over the side of a node before it seems to be behind it."""
 
 Point = tuple[float, float]
+Box = tuple[float, float, float, float]
 Load = Callable[[str], Json]
 
 
@@ -39,29 +41,15 @@ def test_no_node_lies_on_another(page: Page, load: Load, shots: Path, name: str)
     page.load(load(name), name)
     page.fit()
     page.shot(shots / f"example-{page.look}-{name.replace(' ', '-').lower()}.png")
-    boxes = {node: page.box(node) for node in page.ids()}
-    for one, other in combinations(boxes, 2):
-        left, top, right, bottom = boxes[one]
-        left2, top2, right2, bottom2 = boxes[other]
-        apart = (
-            right <= left2 + TOUCHING
-            or right2 <= left + TOUCHING
-            or bottom <= top2 + TOUCHING
-            or bottom2 <= top + TOUCHING
-        )
-        assert apart, (one, other, boxes[one], boxes[other])
+    assert lying_on_another(page) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_two_links_cross_and_none_runs_behind_a_node(page: Page, load: Load, name: str) -> None:
     page.load(load(name), name)
     page.fit()
-    lines: list[tuple[Point, Point]] = page.js(LINES)
-    for one, other in combinations(lines, 2):
-        assert not crosses(*one, *other), (one, other)
-    boxes = page.js(BOXES)
-    hidden = [(line, box) for line in lines for box in boxes if runs_behind(*line, box)]
-    assert hidden == []
+    assert crossing(page) == []
+    assert hidden(page) == []
 
 
 DRAWN = """() => [...document.querySelectorAll('[role=dialog] img')]
@@ -90,6 +78,42 @@ BOXES = """() => app.graph._nodes.map(n =>
      n.pos[0] + n.size[0], n.pos[1] + n.size[1]])"""
 
 
+PICTURES_SEEN = """ids => ids.every(id => {
+    const element = document.querySelector(`[data-node-id="${id}"]`);
+    const drawn = element ? [...element.querySelectorAll('img')]
+        : app.graph.getNodeById(id).imgs ?? [];
+    return drawn.length && drawn.every(i => i.complete && i.naturalWidth);
+})"""
+
+
+def lying_on_another(page: Page) -> list[Any]:
+    """Give the pairs of nodes that overlap as drawn, with their boxes."""
+    boxes = {node: page.box(node) for node in page.ids()}
+    return [
+        (one, other, boxes[one], boxes[other])
+        for one, other in combinations(boxes, 2)
+        if not are_apart(boxes[one], boxes[other])
+    ]
+
+
+def are_apart(one: Box, other: Box) -> bool:
+    """Tell whether two boxes at most touch."""
+    (left, top, right, bottom), (left2, top2, right2, bottom2) = one, other
+    beside = right <= left2 + TOUCHING or right2 <= left + TOUCHING
+    return beside or bottom <= top2 + TOUCHING or bottom2 <= top + TOUCHING
+
+
+def crossing(page: Page) -> list[Any]:
+    """Give the pairs of links that cross."""
+    return [pair for pair in combinations(page.js(LINES), 2) if crosses(*pair[0], *pair[1])]
+
+
+def hidden(page: Page) -> list[Any]:
+    """Give the links that run behind a node, each with the box of that node."""
+    lines, boxes = page.js(LINES), page.js(BOXES)
+    return [(line, box) for line in lines for box in boxes if runs_behind(*line, box)]
+
+
 def runs_behind(start: Point, end: Point, box: tuple[str, float, float, float, float]) -> bool:
     """Tell whether the curve that ComfyUI draws between two points goes through a node's box."""
     _, left, top, right, bottom = box
@@ -115,13 +139,27 @@ def crosses(a: Point, b: Point, c: Point, d: Point) -> bool:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_runs_from_the_page(
-    page: Page, load: Load, service: Simulator, name: str
+    page: Page, load: Load, service: Simulator, shots: Path, name: str
 ) -> None:
+    """And there is room for what it shows then: a node grows for its picture."""
     service.latency = 0.0
     page.load(load(name), name)
+    page.fit()
     ended = page.run()
     assert ended.status == "success", ended.entry["status"]
     assert ended.entry["outputs"]
+    page.wait_for(PICTURES_SEEN, with_pictures(ended))
+    page.fit()
+    page.shot(shots / f"example-ran-{page.look}-{name.replace(' ', '-').lower()}.png")
+    assert lying_on_another(page) == []
+    assert crossing(page) == []
+    assert hidden(page) == []
+
+
+def with_pictures(ended: Ended) -> list[str]:
+    """Name the nodes that a run gave a picture to show."""
+    outputs: dict[str, Json] = ended.entry["outputs"]
+    return [node for node, shown in outputs.items() if shown.get("images")]
 
 
 @pytest.mark.parametrize("look", ["classic"])
