@@ -110,7 +110,8 @@ def crossing(page: Page) -> list[Any]:
 
 def hidden(page: Page) -> list[Any]:
     """Give the links that run behind a node, each with the box of that node."""
-    lines, boxes = page.js(LINES), page.js(BOXES)
+    lines: list[tuple[Point, Point]] = page.js(LINES)
+    boxes = page.js(BOXES)
     return [(line, box) for line in lines for box in boxes if runs_behind(*line, box)]
 
 
