@@ -121,6 +121,8 @@ def _wait_for_turn(job: Job, ends: float, last: Failure, seconds: float) -> None
 def _wait_before_the_next(error: RequestError, tries: int, ends: float) -> float:
     """Give the seconds that this error asks to wait; raises it if it must not be sent again."""
     wait = retries.delay(error, tries, _DICE)
-    if wait is None or time.monotonic() + wait > ends:
+    if wait is None:
         raise error
+    if time.monotonic() + wait > ends:
+        raise WaitTooLong(error.failure) if isinstance(error, RateLimited) else error
     return wait

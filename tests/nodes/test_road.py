@@ -259,6 +259,15 @@ def test_a_wait_beyond_the_longest_is_an_error_and_what_came_is_kept(
     assert pictures_paid(simulator) == 2
 
 
+def test_a_refusal_for_which_no_time_is_left_says_so(
+    simulator: Simulator, run_node: Run, write_settings: Any
+) -> None:
+    write_settings(longest_wait=0)
+    simulator.fail(429, limit="IPM")
+    with pytest.raises(errors.WaitTooLong, match="longest_wait"):
+        run_node(DRAW, **ASKED)
+
+
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
