@@ -83,7 +83,7 @@ class Sender:
             except RequestError as error:
                 tries += 1
                 last = error.failure
-                wait = _wait_before_the_next(error, tries, ends)
+                wait = wait_before_the_next(error, tries, ends)
             self._records.waiting(job, entry)
             job.sleep(_AGAIN, wait)
 
@@ -118,7 +118,7 @@ def _wait_for_turn(job: Job, ends: float, last: Failure, seconds: float) -> None
     job.wait(_LIMIT if seconds > SOON else _TURN, seconds)
 
 
-def _wait_before_the_next(error: RequestError, tries: int, ends: float) -> float:
+def wait_before_the_next(error: RequestError, tries: int, ends: float) -> float:
     """Give the seconds that this error asks to wait; raises it if it must not be sent again."""
     wait = retries.delay(error, tries, _DICE)
     if wait is None:
