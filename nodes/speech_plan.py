@@ -55,7 +55,8 @@ def speech_plan(inputs: Inputs, settings: Settings) -> Plan:
         values.setdefault("sample_rate", PCM_RATE)
     if "sample_rate" in values:
         values["sample_rate"] = int(values["sample_rate"])
-    body = {"model": model.id, "voice": _voice(model, inputs), **model.arguments(values)}
+    meant = values if model.listed else _changed(values)
+    body = {"model": model.id, "voice": _voice(model, inputs), **model.arguments(meant)}
     body |= extra_body(str(inputs.get("extra_body", "")), _RESERVED)
     rate = int(body.get("sample_rate", PCM_RATE))
     bodies = [{**body, "input": piece} for piece in _spoken(text, model)]
@@ -165,7 +166,7 @@ def _voice(model: Model, inputs: Inputs) -> str:
 
 
 def _changed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what stands as it was made: that a model has no speed is no news then."""
+    """Leave out what stands as it was made: nobody set it, so a model may well not know it."""
     return {
         name: value
         for name, value in values.items()

@@ -128,6 +128,17 @@ def test_a_model_without_speed_is_not_sent_one_and_info_says_so(
     assert told["info"]["not_sent"] == ["gain", "sample_rate"]
 
 
+def test_a_model_that_the_catalogue_lacks_is_sent_what_was_set_and_no_more(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    own = {"model": COSY, "custom_model": "fishaudio/fish-speech-1.5", "input": "Hello"}
+    outputs_of(SPEAK, **own, speed=1.0, gain=0.0)
+    outputs_of(SPEAK, **own, speed=1.5, gain=0.0)
+    least, faster = (request.body for request in simulator.requests)
+    assert set(least) == {"model", "input", "voice", "response_format"}
+    assert set(faster) - set(least) == {"speed"}
+
+
 def test_a_voice_of_one_s_own_takes_the_place_of_the_model_s(
     simulator: Simulator, outputs_of: Run
 ) -> None:
