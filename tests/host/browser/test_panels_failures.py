@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import pytest
 from comfyui_siliconflow.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.page import Page
@@ -26,8 +28,9 @@ COVERING = """() => [...document.querySelectorAll('.sf-failure')].map(card => {
 
 @pytest.fixture
 def node(page: Page) -> int:
-    """Put a node on the canvas whose seed the test changes itself."""
-    return draw(page, "A picture that will not come", control_after_generate="fixed")
+    """Put a node on the canvas whose request nobody has paid before, and whose seed stays."""
+    prompt = f"A picture that will not come {secrets.token_hex(4)}"
+    return draw(page, prompt, control_after_generate="fixed")
 
 
 def test_a_failure_is_shown_in_full_and_once(page: Page, node: int, service: Simulator) -> None:
