@@ -24,4 +24,5 @@ function giveRoom({ nodeId, text }) {
   status.options.getMinHeight = () => height;
   const [, least] = node.computeSize();
   if (node.size[1] < least) node.setSize([node.size[0], least]);
+  node.setDirtyCanvas?.(true, true);
 }
