@@ -34,9 +34,11 @@ app.registerExtension({
     followed.set(node, declarationOf(node));
     watchWidgets(node);
     watchNode(node);
-    keepReadable(node);
     addBadge(node);
-    showAnew(node);
+    showAnew(node, () => {
+      keepReadable(node);
+      show(node);
+    });
   },
   refreshComboInNodes() {
     // ComfyUI has just put every choice of the definitions back.
@@ -130,9 +132,9 @@ function follow(node) {
 }
 
 /** Shows what the model takes, in the room that it needs; what the user made larger stays larger. */
-function showAnew(node) {
+function showAnew(node, change = () => show(node)) {
   const before = heightOf(node);
-  show(node);
+  change();
   const more = heightOf(node) - before;
   if (more && !(node.graph && measuresAlone(node))) node.setSize([node.size[0], node.size[1] + more]);
 }
