@@ -11,8 +11,11 @@ import pytest
 import requests
 from comfyui_siliconflow.simulator import Simulator, cli
 
+# What a shell starts in the background ignores SIGINT, and so does what that starts.
 START = """
 import argparse
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from comfyui_siliconflow.simulator import cli
 parser = argparse.ArgumentParser()
 cli.add_arguments(parser)
