@@ -10,12 +10,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .commands import check, demo, help_pages, locales
-from .nodes import host
-from .nodes.current import current_settings
-from .siliconflow import texts
+from .engine import check
+from .dev import demo
+from .dev.generators import help_pages, locales
+from .comfyui import host
+from .engine.services import current_settings
+from .strings import text as texts
 from .siliconflow.errors import SiliconFlowError
-from .siliconflow.texts import Text
+from .strings.text import Text
 
 PROGRAM = "python -m comfyui_siliconflow"
 DEMO_LATENCY = 1.0
@@ -108,7 +110,7 @@ def _live_demo(output: Path) -> int:
 
 
 def _simulated_demo(output: Path) -> int:
-    from .simulator import Simulator
+    from .dev.simulator import Simulator
 
     with tempfile.TemporaryDirectory() as folder, Simulator(latency=DEMO_LATENCY) as simulator:
         os.environ["SILICONFLOW_API_KEY"] = simulator.key
@@ -125,7 +127,7 @@ def _play(output: Path, site: str) -> int:
 
 
 def _simulator(_args: argparse.Namespace, rest: list[str]) -> int:
-    from .simulator import cli
+    from .dev.simulator import cli
 
     parser = argparse.ArgumentParser(f"{PROGRAM} simulator", description=str(_HELP["simulator"]))
     language = host.language("")

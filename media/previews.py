@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from .images import Picture, decode, pixels_to_pil
+from .image_files import Picture, decode, pixels_to_pil
 
 _QUALITY = 85
 _SPARE = 4

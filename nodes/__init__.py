@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from .account import SiliconFlowAccount, SiliconFlowModels
-from .chat import SiliconFlowChat
-from .embeddings import SiliconFlowEmbeddings
+from .account_nodes import SiliconFlowAccount, SiliconFlowModels
+from .chat_node import SiliconFlowChat
+from .retrieval_nodes import SiliconFlowEmbeddings
 from .image_edit import SiliconFlowImageEdit
 from .image_to_image import SiliconFlowImageToImage
-from .inputs import texts
+from .widgets import texts
 from .node import Node
 from .rerank import SiliconFlowRerank
 from .speech_to_text import SiliconFlowSpeechToText
 from .text_to_image import SiliconFlowTextToImage
 from .text_to_speech import SiliconFlowTextToSpeech
-from .voices import SiliconFlowDeleteVoice, SiliconFlowUploadVoice, SiliconFlowVoices
+from .voice_nodes import SiliconFlowDeleteVoice, SiliconFlowUploadVoice, SiliconFlowVoices
 
 NODE_CLASS_MAPPINGS: dict[str, type[Node]] = {
     "SiliconFlowTextToImage": SiliconFlowTextToImage,

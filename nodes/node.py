@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
-from ..siliconflow import texts as texts_in_use
+from ..strings import text as texts_in_use
 from ..siliconflow.errors import InvalidInput
-from . import host
-from .asker import Asker, asker_of
-from .inputs import WORKFLOW, description, input_types, texts
-from .offered import check_model, model_ids
-from .prompt import check_prompt
-from .threads import in_thread
+from ..comfyui import host
+from ..comfyui.caller import Asker, asker_of
+from .widgets import WORKFLOW, description, input_types, texts
+from .model_choices import check_model, model_ids
+from ..siliconflow.prompt import check_prompt
+from ..engine.threads import in_thread
 
 
 class Node:
@@ -85,6 +85,6 @@ def single(value: Any) -> Any:
 
 def _work(task: str) -> Callable[[Mapping[str, Any], Asker], Awaitable[Any]]:
     """Load what runs nodes: the network's libraries take longer than ComfyUI's start should."""
-    from .tasks import TASKS
+    from ..tasks.registry import TASKS
 
     return TASKS[task]

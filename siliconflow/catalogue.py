@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from .errors import InvalidInput
 from .fields import Field, Value, field_from, size_of
-from .texts import Text
+from ..strings.text import Text
 
 Site = Literal["cn", "com"]
 AUTO = "auto"

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .texts import Text
+from ..strings.text import Text
 
 OF_TOKENS = frozenset({"TPM", "TPH", "TPD"})
 """Limits of what requests weigh, not of how many there are."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InvalidInput
-from .texts import Text
+from ..strings.text import Text
 
 Value = str | int | float | bool
 

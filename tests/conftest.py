@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.siliconflow import texts
-from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.strings import text as texts
+from comfyui_siliconflow.dev.simulator import Simulator
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.dev.simulator import Simulator
 from PIL import Image
 
 FOLDER = Path(__file__).parent.parent / "example_workflows"

@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
-from comfyui_siliconflow.commands.help_pages import HOLE, PROSE, ROOT, pages, prose
-from comfyui_siliconflow.commands.page_locales import read_texts
+from comfyui_siliconflow.dev.generators.help_pages import HOLE, PROSE, ROOT, pages, prose
+from comfyui_siliconflow.dev.generators.page_locales import read_texts
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.nodes.inputs import LANGUAGES
+from comfyui_siliconflow.nodes.widgets import LANGUAGES
 from comfyui_siliconflow.siliconflow import catalogue
-from comfyui_siliconflow.siliconflow.texts import Language
+from comfyui_siliconflow.strings.text import Language
 from PIL import Image
 
 PAGES = pages()

@@ -227,7 +227,7 @@ for node in comfyui_siliconflow.NODE_CLASS_MAPPINGS.values():
 assert threading.active_count() == 1, threading.enumerate()
 heavy = {"requests", "urllib3", "sqlite3", "aiohttp", "jsonschema", "scipy"} & set(sys.modules)
 assert not heavy, heavy
-assert not [name for name in sys.modules if name.startswith("comfyui_siliconflow.simulator")]
+assert not [name for name in sys.modules if name.startswith("comfyui_siliconflow.dev.simulator")]
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False

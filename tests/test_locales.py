@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from comfyui_siliconflow.commands.locales import node_definitions
-from comfyui_siliconflow.siliconflow.texts import Language
+from comfyui_siliconflow.dev.generators.locales import node_definitions
+from comfyui_siliconflow.strings.text import Language
 
 ROOT = Path(__file__).parent.parent
 

@@ -9,18 +9,10 @@ from typing import Any
 import comfyui_siliconflow
 import pytest
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.siliconflow import (
-    account,
-    catalogue,
-    chat,
-    embeddings,
-    images,
-    models,
-    rerank,
-    speech,
-)
+from comfyui_siliconflow.siliconflow.resources import account, chat, embeddings, images, models, rerank, audio as speech
+from comfyui_siliconflow.siliconflow import catalogue
 from comfyui_siliconflow.siliconflow.client import VERSION
-from comfyui_siliconflow.siliconflow.settings import Settings
+from comfyui_siliconflow.storage.settings import Settings
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.commands.page_locales import COMMANDS, files, read_texts
-from comfyui_siliconflow.siliconflow.texts import Language
+from comfyui_siliconflow.dev.generators.page_locales import COMMANDS, files, read_texts
+from comfyui_siliconflow.strings.text import Language
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted((ROOT / "web" / "js").rglob("*.js"))

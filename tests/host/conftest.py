@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy
 from comfyui_siliconflow.tests.host.graphs import to_prompt
 

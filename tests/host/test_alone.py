@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from comfyui_siliconflow.simulator import Simulator, modem, sound
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.dev.simulator import modem, sound
 from comfyui_siliconflow.tests.host.comfy import Comfy
 
 Json = dict[str, Any]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.comfy import Comfy
 from comfyui_siliconflow.tests.host.graphs import BYPASSED
 from PIL import Image

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.simulator import Record, Simulator
+from comfyui_siliconflow.dev.simulator import Record, Simulator
 from comfyui_siliconflow.tests.host.comfy import Comfy
 
 Json = dict[str, Any]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from comfyui_siliconflow.media.images import MediaError
+from comfyui_siliconflow.media.image_files import MediaError
 from comfyui_siliconflow.media.previews import small, thumbnail
 from PIL import Image
 

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS, collect
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.engine import receiving as collect
 from comfyui_siliconflow.siliconflow.errors import SiliconFlowError
 
 PACK = "comfyui_siliconflow."

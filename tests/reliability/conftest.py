@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.reliability.children import DATA, Child
 from comfyui_siliconflow.tests.reliability.faults import KEY
 from comfyui_siliconflow.tests.reliability.server import FaultServer

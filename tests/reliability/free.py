@@ -10,17 +10,11 @@ from dataclasses import replace
 
 import requests
 from comfyui_siliconflow.siliconflow import errors
-from comfyui_siliconflow.simulator import sound
+from comfyui_siliconflow.dev.simulator import sound
 from comfyui_siliconflow.tests.reliability import breakers as b
 from comfyui_siliconflow.tests.reliability.calls import FORMS, UNDECIDED, Kind
 from comfyui_siliconflow.tests.reliability.faults import KEY, Fault, common, exchanges, unsure
-from comfyui_siliconflow.tests.reliability.trial import (
-    MOST_MIB,
-    TOLD,
-    Bench,
-    Outcome,
-    of_the_pack,
-)
+from comfyui_siliconflow.tests.reliability.trial import MOST_MIB, TOLD, Bench, Outcome, of_the_pack
 
 DELETE = "SiliconFlowDeleteVoice"
 UNREADABLE: dict[str, dict[str, str]] = {

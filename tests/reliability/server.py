@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.dev.simulator import Simulator
 
 HERE = Path(__file__).parent
 CERTIFICATE = HERE / "trusted.pem"

@@ -13,18 +13,12 @@ from typing import Any
 
 import pytest
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.siliconflow import errors, pacing
-from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.engine import rate_limit as pacing
+from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.reliability import breakers
 from comfyui_siliconflow.tests.reliability.server import Breaker, FaultServer, Where, until
-from comfyui_siliconflow.tests.reliability.trial import (
-    NODES,
-    PACK,
-    TOLD,
-    Bench,
-    environment,
-    write_settings,
-)
+from comfyui_siliconflow.tests.reliability.trial import NODES, PACK, TOLD, Bench, environment, write_settings
 
 DRAW = "SiliconFlowTextToImage"
 LEDGER = "siliconflow-ledger"
@@ -275,8 +269,8 @@ def test_a_damaged_ledger_keeps_no_picture_from_the_graph(
 
 def _new_ledger(_settings: Any) -> Any:
     """Open the ledger anew, as another process would."""
-    from comfyui_siliconflow.nodes import host  # noqa: PLC0415 - for the patched name
-    from comfyui_siliconflow.siliconflow.ledger import Ledger  # noqa: PLC0415
+    from comfyui_siliconflow.comfyui import host  # noqa: PLC0415 - for the patched name
+    from comfyui_siliconflow.storage.ledger import Ledger  # noqa: PLC0415
 
     return Ledger(host.data_directory())
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow.errors import SiliconFlowError
-from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.reliability.faults import KEY, Fault
 from comfyui_siliconflow.tests.reliability.server import FaultServer, until
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.siliconflow import chat, errors
+from comfyui_siliconflow.siliconflow.resources import chat
+from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import Client
 
 KEY = "sk-secret-0123456789"

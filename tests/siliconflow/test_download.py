@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import requests
-from comfyui_siliconflow.siliconflow import download
-from comfyui_siliconflow.siliconflow.addresses import is_public
-from comfyui_siliconflow.siliconflow.connections import Adapter
-from comfyui_siliconflow.siliconflow.download import Downloader, check_address
+from comfyui_siliconflow.siliconflow.http import downloads as download
+from comfyui_siliconflow.siliconflow.http.addresses import is_public
+from comfyui_siliconflow.siliconflow.http.connections import Adapter
+from comfyui_siliconflow.siliconflow.http.downloads import Downloader, check_address
 from comfyui_siliconflow.siliconflow.errors import DownloadFailed, Failure
 
 FILE = bytes(range(256)) * 400

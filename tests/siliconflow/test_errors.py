@@ -3,13 +3,9 @@
 import time
 
 import pytest
-from comfyui_siliconflow.siliconflow import errors, texts
-from comfyui_siliconflow.siliconflow.responses import (
-    TRACE_HEADER,
-    error_in,
-    from_response,
-    read_body,
-)
+from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.strings import text as texts
+from comfyui_siliconflow.siliconflow.error_parsing import TRACE_HEADER, error_in, from_response, read_body
 
 NO_MODEL = '{"code":20012,"message":"Model does not exist. Please check it carefully.","data":null}'
 TOO_MANY = (

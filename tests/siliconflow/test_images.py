@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.siliconflow import images
+from comfyui_siliconflow.siliconflow.resources import images
 from comfyui_siliconflow.siliconflow.client import Answer
 from comfyui_siliconflow.siliconflow.errors import BadAnswer
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from comfyui_siliconflow.siliconflow import sse
+from comfyui_siliconflow.siliconflow.http import server_sent_events as sse
 
 STREAM = (
     b': hello\n\nevent: message\ndata: {"a": "\xe7\x8c\xab"}\r\n\r\n'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.siliconflow import embeddings, models, rerank
+from comfyui_siliconflow.siliconflow.resources import embeddings, models, rerank
 from comfyui_siliconflow.siliconflow.client import Answer
 from comfyui_siliconflow.siliconflow.errors import BadAnswer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 import pytest
-from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.browser.panels import draw
 

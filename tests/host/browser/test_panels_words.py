@@ -6,8 +6,8 @@ import secrets
 from typing import TYPE_CHECKING
 
 import pytest
-from comfyui_siliconflow.simulator import Simulator
-from comfyui_siliconflow.simulator.faults import Place
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.dev.simulator.faults import Place
 from comfyui_siliconflow.tests.host.browser.page import Page
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy, Ended
 from comfyui_siliconflow.tests.host.graphs import Json

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.nodes.inputs import PICTURES
+from comfyui_siliconflow.nodes.widgets import PICTURES
 from comfyui_siliconflow.siliconflow import catalogue
 from comfyui_siliconflow.siliconflow.catalogue import AUTO, CUSTOM, Model
 from comfyui_siliconflow.tests.host.browser.page import Page

@@ -1,1 +1,0 @@
-"""What the command line does; `__main__` only chooses."""

@@ -1,0 +1,1 @@
+"""Write what is made from other files: locales and help pages."""

@@ -1,0 +1,57 @@
+"""Writes ComfyUI's locale files from the nodes and the catalogue, so that no fact stands twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ...nodes import NODE_CLASS_MAPPINGS
+from ...nodes.widgets import LANGUAGES, label, texts, tooltip
+from ...nodes.node import Node
+from ...strings.text import Language
+from . import page_locales
+
+ROOT = Path(__file__).parent.parent / "locales"
+
+
+def write() -> int:
+    """Write the files of every language."""
+    for language in LANGUAGES:
+        files = {"nodeDefs.json": node_definitions(language), **page_locales.files(language)}
+        for name, content in files.items():
+            file = ROOT / language / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content, encoding="utf-8")
+            print(file)
+    return 0
+
+
+def node_definitions(language: Language) -> str:
+    """Give the contents of `nodeDefs.json`: names and tooltips of every node."""
+    nodes = {name: _node(node, language) for name, node in NODE_CLASS_MAPPINGS.items()}
+    return json.dumps(nodes, ensure_ascii=False, indent=2) + "\n"
+
+
+def _node(node: type[Node], language: Language) -> dict[str, Any]:
+    said = texts()["nodes"][node.task]
+    names = (*node.required, *node.optional)
+    return {
+        "display_name": said["name"][language],
+        "description": said["description"][language],
+        "inputs": {name: _input(node.task, name, language) for name in names},
+        "outputs": {
+            str(at): _output(node.task, name, language) for at, name in enumerate(node.outputs)
+        },
+    }
+
+
+def _input(task: str, name: str, language: Language) -> dict[str, str]:
+    at = LANGUAGES.index(language)
+    return {"name": label(name)[at], "tooltip": tooltip(task, name)[at]}
+
+
+def _output(task: str, name: str, language: Language) -> dict[str, str]:
+    said = texts()["outputs"][name]
+    tooltip = said.get(task, said["tooltip"])
+    return {"name": said["name"][language], "tooltip": tooltip[language]}

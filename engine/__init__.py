@@ -1,0 +1,1 @@
+"""How a paid request runs: once, resumable, cancellable, at the account's pace."""

@@ -1,0 +1,84 @@
+"""What an endpoint of the API has of its own; the road that a paid call takes is one for all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from ..media.image_files import MediaError
+from ..media.image_files import decode as decode_picture
+from ..siliconflow.resources import images
+from ..siliconflow.client import Client
+from ..siliconflow.resources.images import Generation, Order
+from ..strings.text import Text
+
+Kind = TypeVar("Kind")
+Hear = Callable[[str], None]
+"""Told the text of an answer while it grows."""
+_RESULTS = Text("results", "结果")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One kind of paid call.
+
+    `call` sends an order, once, and gives what came: URLs, or files that were inside the answer.
+    `decode` makes of such a file what the node hands on, or raises `MediaError`; it is told how
+    many pixels the settings allow. `noun` names the file in an error, `nouns` several of them.
+    `makes_pictures` tells whether the limits on pictures, a minute and a run, are for it.
+    `is_gone` tells whether what an earlier call brought is of no use any more.
+    """
+
+    path: str
+    call: Callable[[Client, Order, Hear], Generation]
+    decode: Callable[[bytes, int], Any]
+    noun: Text
+    nouns: Text = _RESULTS
+    makes_pictures: bool = False
+    is_gone: Callable[[Client, Any], bool] = lambda _client, _item: False
+
+
+class Timed(Protocol):
+    """What a call brought, with the facts of the request."""
+
+    @property
+    def trace_id(self) -> str:
+        """The service's name for the request."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+
+
+def as_file(found: Timed) -> Generation:
+    """Give what a call brought as a file that the ledger keeps."""
+    content = json.dumps(vars(found)).encode()
+    return Generation((content,), None, None, found.trace_id, found.seconds)
+
+
+def from_file(kind: Callable[..., Kind]) -> Callable[[bytes, int], Kind]:
+    """Give the way back, to the `kind` that it was."""
+
+    def read(content: bytes, _most_pixels: int) -> Kind:
+        try:
+            return kind(**json.loads(content))
+        except (ValueError, TypeError, RecursionError):
+            raise MediaError("cannot be read any more", "已无法读取") from None
+
+    return read
+
+
+def _generate(client: Client, order: Order, _hear: Hear) -> Generation:
+    return images.generate(client, order)
+
+
+PICTURES = Endpoint(
+    images.PATH,
+    _generate,
+    decode_picture,
+    Text("a picture", "图片"),
+    Text("pictures", "图片"),
+    makes_pictures=True,
+)

@@ -1,0 +1,30 @@
+"""What costs nothing is asked again by itself, for a while, and its errors speak of no charge."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from . import retry as retries
+from ..siliconflow.errors import RequestError
+
+Kind = TypeVar("Kind")
+_DICE = random.SystemRandom()
+
+
+def patiently(ask: Callable[[], Kind], ends: threading.Event) -> Kind:
+    """Ask until an answer comes, or an error that stays; gives up as soon as `ends` is set.
+
+    Raises a `RequestError` of the cause.
+    """
+    tries = 0
+    while True:
+        try:
+            return ask()
+        except RequestError as error:
+            tries += 1
+            wait = retries.delay_of_free_call(error, tries, _DICE)
+            if wait is None or ends.wait(wait):
+                raise error.of_free_call() from None

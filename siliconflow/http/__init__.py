@@ -1,0 +1,1 @@
+"""Connections, bodies, downloads, forms, server-sent events and addresses."""

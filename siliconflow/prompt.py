@@ -1,0 +1,12 @@
+"""What is asked of a prompt, here and when a graph is queued."""
+
+from __future__ import annotations
+
+from .errors import InvalidInput
+from ..strings.text import Text
+
+
+def check_prompt(prompt: str, name: str = "prompt") -> None:
+    """Raise `InvalidInput` if there is nothing in the prompt, or in another text."""
+    if not prompt.strip():
+        raise InvalidInput(name, Text("must not be empty", "不能为空"))

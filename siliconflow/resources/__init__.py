@@ -1,0 +1,1 @@
+"""One file for each resource of the API: its requests, and its responses as data."""

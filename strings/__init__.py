@@ -1,0 +1,1 @@
+"""Every word that a user reads, one file a language."""

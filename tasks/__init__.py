@@ -1,0 +1,1 @@
+"""What a node does: inputs to requests, results to outputs. One file a topic."""

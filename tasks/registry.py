@@ -1,0 +1,86 @@
+"""What each task does, from its inputs to its outputs; loaded when the first node runs.
+
+Each raises what `run.generate` raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+
+from ..storage.settings import Settings
+from ..strings.text import Text
+from . import chat_tasks as chat_plan, lookup_tasks as lookups, speech_tasks as speech_plan, retrieval_tasks as texts_plan
+from ..comfyui.caller import Asker
+from .results import Came
+from ..nodes.widgets import PICTURES
+from .plan import Plan
+from ..engine.run import ask, generate
+
+Inputs = Mapping[str, Any]
+Task = Callable[[Inputs, Asker], Awaitable[Any]]
+Images = dict[str, torch.Tensor | None]
+
+
+async def _paint(task: str, pictures: tuple[str, ...], inputs: Inputs, asker: Asker) -> Any:
+    values, images = _parted(inputs, pictures)
+    return await generate(task, values, images, asker)
+
+
+async def _chat(inputs: Inputs, asker: Asker) -> Any:
+    values, images = _parted(inputs, PICTURES)
+    prepare = partial(chat_plan.prepare, values, images)
+    return await ask("chat", values, asker, prepare, chat_plan.shape)
+
+
+async def _call(
+    task: str,
+    plan: Callable[[Inputs, Settings], Plan],
+    outputs: Callable[[Came], tuple[Text, Any]],
+    inputs: Inputs,
+    asker: Asker,
+) -> Any:
+    values = texts_plan.single(inputs)
+    return await ask(task, values, asker, partial(plan, values), outputs)
+
+
+def _parted(inputs: Inputs, pictures: tuple[str, ...]) -> tuple[dict[str, Any], Images]:
+    """Tell a node's pictures from its other inputs; a picture that is not connected is `None`."""
+    values = {name: value for name, value in inputs.items() if name not in pictures}
+    return values, {name: inputs.get(name) for name in pictures}
+
+
+def _calling(
+    task: str,
+    plan: Callable[[Inputs, Settings], Plan],
+    outputs: Callable[[Came], tuple[Text, Any]],
+) -> tuple[str, Task]:
+    return task, partial(_call, task, plan, outputs)
+
+
+TASKS: dict[str, Task] = {
+    "text-to-image": partial(_paint, "text-to-image", ()),
+    "image-to-image": partial(_paint, "image-to-image", PICTURES[:1]),
+    "image-edit": partial(_paint, "image-edit", PICTURES[:3]),
+    "chat": _chat,
+    **dict(
+        [
+            _calling("text-to-speech", speech_plan.speech_plan, speech_plan.speech_outputs),
+            _calling(
+                "speech-to-text",
+                speech_plan.transcription_plan,
+                speech_plan.transcription_outputs,
+            ),
+            _calling("voice", speech_plan.voice_plan, speech_plan.voice_outputs),
+            _calling("embedding", texts_plan.embedding_plan, texts_plan.embedding_outputs),
+            _calling("rerank", texts_plan.rerank_plan, texts_plan.rerank_outputs),
+        ]
+    ),
+    "account": lookups.account,
+    "models": lookups.models,
+    "voices": lookups.voices,
+    "delete-voice": lookups.delete_voice,
+}

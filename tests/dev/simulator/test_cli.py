@@ -1,0 +1,112 @@
+"""The simulator at the command line."""
+
+import argparse
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import requests
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.dev.simulator import cli
+
+# What a shell starts in the background ignores SIGINT, and so does what that starts.
+START = """
+import argparse
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from comfyui_siliconflow.simulator import cli
+parser = argparse.ArgumentParser()
+cli.add_arguments(parser)
+parser.add_argument("--language")
+raise SystemExit(cli.run(parser.parse_args()))
+"""
+
+
+def parse(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+@pytest.fixture(params=["en", "zh"])
+def command(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+    words = [sys.executable, "-X", "utf8", "-c", START, "--port", "0", "--ipm", "1", "--language"]
+    with subprocess.Popen(
+        [*words, request.param], stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as process:
+        yield process
+        process.kill()
+
+
+def test_every_option_has_a_default() -> None:
+    args = parse()
+    assert (args.site, args.latency, str(args.balance)) == ("cn", 0, "100.00")
+    assert (args.ipm, args.rpm, args.tpm) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--site", "eu"],
+        ["--port", "x"],
+        ["--latency", "-1"],
+        ["--latency", "nan"],
+        ["--rpm", "-1"],
+        ["--tpm", "many"],
+        ["--balance", "x"],
+    ],
+)
+def test_a_wrong_option_is_refused(words: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(*words)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_port_in_use_is_explained(
+    simulator: Simulator, capsys: pytest.CaptureFixture[str], language: str
+) -> None:
+    args = parse("--port", str(simulator.port))
+    args.language = language
+    assert cli.run(args) == 1
+    assert str(simulator.port) in capsys.readouterr().err
+
+
+def test_a_port_that_cannot_exist_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(parse("--port", "70000")) == 1
+    assert "70000" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_it_prints_what_to_use_then_a_line_per_request_until_ctrl_c(
+    command: subprocess.Popen[str],
+) -> None:
+    assert command.stdout
+    words = "".join(command.stdout.readline() for _ in range(5))
+    base_url = re.findall(r"SILICONFLOW_BASE_URL=(\S+)", words)[0]
+    key = re.findall(r"SILICONFLOW_API_KEY=(\S+)", words)[0]
+    body = {"model": "Qwen/Qwen-Image", "prompt": "x", "image_size": "320x240"}
+    for status in (200, 429):
+        answer = requests.post(
+            f"{base_url}/images/generations",
+            json=body,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=20,
+        )
+        line = command.stdout.readline()
+        assert line.startswith(f"{status}  Qwen/Qwen-Image")
+        assert answer.headers["x-siliconcloud-trace-id"] in line
+    talk = {"model": "Qwen/Qwen3-8B", "messages": [{"role": "user", "content": "x"}]}
+    headers = {"Authorization": f"Bearer {key}"}
+    requests.post(f"{base_url}/chat/completions", json=talk, headers=headers, timeout=20)
+    assert re.search(r"^200  Qwen/Qwen3-8B  \d+ .*token.*  .*0\.001  ", command.stdout.readline())
+    command.send_signal(signal.SIGINT)
+    assert "0.10" in command.stdout.read()
+    assert command.wait(10) == 0
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_both_languages_have_every_text(language: str) -> None:
+    assert set(cli.TEXTS[language]) == set(cli.TEXTS["en"])

@@ -1,0 +1,298 @@
+"""`POST /audio/speech` and `POST /audio/transcriptions`: text becomes sound and text again."""
+
+import io
+import struct
+import wave
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.dev.simulator import modem, sound
+from numpy.typing import NDArray
+
+Ask = Callable[..., requests.Response]
+Samples = NDArray[np.float64]
+
+COSY = "FunAudioLLM/CosyVoice2-0.5B"
+FISH = "fishaudio/fish-speech-1.4"
+SENSE = "FunAudioLLM/SenseVoiceSmall"
+TEXT = "The lighthouse is 40 metres high. 灯塔高四十米。"
+
+
+def speak(simulator: Simulator, text: str = TEXT, **changes: Any) -> requests.Response:
+    body = {"model": COSY, "input": text, "voice": f"{COSY}:anna", "response_format": "wav"}
+    headers = {"Authorization": f"Bearer {simulator.key}"}
+    url = f"{simulator.base_url}/audio/speech"
+    content = {name: value for name, value in {**body, **changes}.items() if value is not None}
+    return requests.post(url, json=content, headers=headers, timeout=20)
+
+
+def transcribe(
+    simulator: Simulator, content: bytes, model: str = SENSE, name: str = "a.wav"
+) -> requests.Response:
+    headers = {"Authorization": f"Bearer {simulator.key}"}
+    url = f"{simulator.base_url}/audio/transcriptions"
+    files = {"file": (name, content, "audio/wav")}
+    return requests.post(url, data={"model": model}, files=files, headers=headers, timeout=20)
+
+
+def samples_of(content: bytes) -> tuple[Samples, int]:
+    with wave.open(io.BytesIO(content)) as file:
+        data = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+        return data / 32768, file.getframerate()
+
+
+def resample(samples: Samples, rate: int, to: int) -> Samples:
+    times = np.arange(int(len(samples) * to / rate)) * rate / to
+    return np.interp(times, np.arange(len(samples)), samples)
+
+
+def float_wav(samples: Samples, rate: int, channels: int = 2) -> bytes:
+    data = np.repeat(samples.astype("<f4"), channels).tobytes()
+    form = struct.pack("<HHIIHH", 3, channels, rate, rate * 4 * channels, 4 * channels, 32)
+    chunks = b"fmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WAVE" + chunks
+
+
+# Speech
+
+
+def test_speech_is_a_wav_of_the_default_rate(simulator: Simulator) -> None:
+    answer = speak(simulator)
+    samples, rate = samples_of(answer.content)
+    assert (rate, answer.headers["Content-Type"]) == (44100, "application/octet-stream")
+    assert np.abs(samples).max() > 0.2
+
+
+def test_speech_comes_in_chunks(simulator: Simulator) -> None:
+    headers = speak(simulator).headers
+    assert (headers["Transfer-Encoding"], "Content-Length" in headers) == ("chunked", False)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 24000, 32000, 44100])
+def test_the_sample_rate_is_as_asked(simulator: Simulator, rate: int) -> None:
+    assert samples_of(speak(simulator, sample_rate=rate).content)[1] == rate
+
+
+def test_pcm_is_the_wav_without_its_head(simulator: Simulator) -> None:
+    assert speak(simulator, response_format="pcm").content == speak(simulator).content[44:]
+
+
+def test_longer_text_takes_longer(simulator: Simulator) -> None:
+    short, long = (len(speak(simulator, "word " * count).content) for count in (2, 20))
+    assert long > 3 * short
+
+
+def test_speed_shortens_speech(simulator: Simulator) -> None:
+    slow, fast = (len(speak(simulator, speed=speed).content) for speed in (1, 2))
+    assert slow / fast == pytest.approx(2, rel=0.05)
+
+
+def test_gain_makes_speech_louder(simulator: Simulator) -> None:
+    quiet, loud = (
+        np.abs(samples_of(speak(simulator, gain=gain).content)[0]).max() for gain in (-6, 6)
+    )
+    assert loud / quiet == pytest.approx(10 ** (12 / 20), rel=0.02)
+
+
+def test_the_loudest_speech_is_not_clipped(simulator: Simulator) -> None:
+    assert np.abs(samples_of(speak(simulator, gain=10).content)[0]).max() < 0.99
+
+
+def test_voices_sound_different(simulator: Simulator) -> None:
+    assert speak(simulator).content != speak(simulator, voice=f"{COSY}:alex").content
+
+
+def test_a_reference_stands_in_for_a_voice(simulator: Simulator) -> None:
+    audio = "data:audio/wav;base64,UklGRgAAAABXQVZF"
+    references = [{"audio": audio, "text": "Hello"}]
+    assert speak(simulator, voice=None, references=references).status_code == 200
+
+
+@pytest.mark.parametrize(("kind", "rate"), [("mp3", 44100), ("mp3", 32000), ("opus", 48000)])
+def test_a_compressed_file_is_of_its_kind(simulator: Simulator, kind: str, rate: int) -> None:
+    content = speak(simulator, response_format=kind, sample_rate=rate).content
+    assert sound.kind_of(content) == kind
+
+
+def frames_of(content: bytes, rate: int) -> list[bytes]:
+    """Walk along the frames of an MP3 of 32 kilobits, as a decoder does."""
+    start = content.index(b"\xff\xfb")
+    size = 144 * 32000 // rate
+    return [content[at : at + size] for at in range(start, len(content), size)]
+
+
+@pytest.mark.parametrize("rate", [32000, 44100])
+def test_an_mp3_is_frames_from_its_tag_to_its_end(simulator: Simulator, rate: int) -> None:
+    content = speak(simulator, response_format="mp3", sample_rate=rate).content
+    frames = frames_of(content, rate)
+    assert {(frame[:4], len(frame)) for frame in frames} == {
+        (bytes([0xFF, 0xFB, 0x10 | (0x08 if rate == 32000 else 0), 0xC0]), 144 * 32000 // rate)
+    }
+    assert len(frames) * 1152 / rate == pytest.approx(6, abs=1.5)
+
+
+def test_an_mp3_decodes_to_sound_with_its_words(simulator: Simulator) -> None:
+    av = pytest.importorskip("av", reason="no decoder of MP3")
+    for speed in (1, 4):
+        content = speak(simulator, response_format="mp3", speed=speed).content
+        with av.open(io.BytesIO(content)) as file:
+            heard = np.concatenate([frame.to_ndarray().ravel() for frame in file.decode(audio=0)])
+        assert 0.1 < np.abs(heard).max() < 0.4
+        assert modem.join(modem.listen(heard.astype(np.float64), 44100)) == TEXT
+
+
+def test_mp3_is_the_default(simulator: Simulator) -> None:
+    assert sound.kind_of(speak(simulator, response_format=None).content) == "mp3"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"input": ""},
+        {"input": None},
+        {"input": "x" * 128_001},
+        {"voice": None},
+        {"voice": "anna"},
+        {"voice": f"{FISH}:anna"},
+        {"voice": f"{COSY}:bob"},
+        {"voice": "speech:mine:simulator:0000"},
+        {"references": [{"audio": "https://a/b.mp3", "text": "x"}]},
+        {"response_format": "flac"},
+        {"sample_rate": 48000},
+        {"sample_rate": 22050},
+        {"response_format": "opus", "sample_rate": 44100},
+        {"response_format": "mp3", "sample_rate": 16000},
+        {"response_format": None, "sample_rate": 16000},
+        {"speed": 0.2},
+        {"speed": 4.1},
+        {"gain": 10.1},
+        {"gain": -11},
+        {"pitch": 2},
+    ],
+)
+def test_speech_that_breaks_a_rule_is_refused(simulator: Simulator, changes: Any) -> None:
+    answer = speak(simulator, **changes)
+    assert (answer.status_code, answer.json()["code"]) == (400, 20015)
+
+
+def test_the_model_of_2024_takes_four_fields_alone(simulator: Simulator) -> None:
+    four: dict[str, Any] = {"model": FISH, "voice": f"{FISH}:bella"}
+    assert speak(simulator, **four).status_code == 200
+    more: dict[str, Any] = {"speed": 1, "gain": 0, "sample_rate": 44100, "stream": True}
+    for field, value in more.items():
+        answer = speak(simulator, **{**four, field: value})
+        assert (answer.status_code, field in answer.json()["message"]) == (400, True)
+
+
+# Transcriptions
+
+
+@pytest.mark.parametrize("model", [SENSE, "TeleAI/TeleSpeechASR"])
+def test_speech_is_heard_as_the_text_it_was_made_from(simulator: Simulator, model: str) -> None:
+    answer = transcribe(simulator, speak(simulator).content, model)
+    assert answer.json() == {"text": TEXT}
+
+
+@pytest.mark.parametrize("speed", [0.25, 0.8, 1.3, 4])
+def test_speech_of_any_speed_is_heard(simulator: Simulator, speed: float) -> None:
+    content = speak(simulator, "Slow or fast", speed=speed, sample_rate=8000).content
+    assert transcribe(simulator, content).json()["text"] == "Slow or fast"
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 48000])
+def test_resampled_stereo_in_floats_is_heard(simulator: Simulator, rate: int) -> None:
+    samples, made = samples_of(speak(simulator).content)
+    content = float_wav(resample(samples, made, rate), rate)
+    assert transcribe(simulator, content).json()["text"] == TEXT
+
+
+def test_speech_in_noise_and_silence_is_heard(simulator: Simulator) -> None:
+    samples, rate = samples_of(speak(simulator, sample_rate=16000).content)
+    noise = np.random.default_rng(0).normal(0, 0.03, len(samples))
+    content = float_wav(np.concatenate([np.zeros(9000), samples + noise]), rate)
+    assert transcribe(simulator, content).json()["text"] == TEXT
+
+
+def test_joined_speech_is_heard_as_joined_text(simulator: Simulator) -> None:
+    parts = [samples_of(speak(simulator, text).content)[0] for text in ("One.", "Two.", "三。")]
+    content = float_wav(np.concatenate(parts), 44100)
+    assert transcribe(simulator, content).json()["text"] == "One. Two.三。"
+
+
+def test_a_long_text_is_heard_whole(simulator: Simulator) -> None:
+    text = " ".join(f"Sentence number {number}." for number in range(60))
+    content = speak(simulator, text, sample_rate=16000).content
+    assert transcribe(simulator, content).json()["text"] == text
+
+
+def test_what_was_cut_off_is_missing(simulator: Simulator) -> None:
+    text = "".join(f"{number:04} " for number in range(60))
+    content = speak(simulator, text, sample_rate=16000).content
+    heard = transcribe(simulator, content[: len(content) * 2 // 3]).json()["text"]
+    assert heard == text[: len(heard)]
+    assert 100 < len(heard) < 250
+
+
+@pytest.mark.parametrize("kind", ["mp3", "opus"])
+def test_a_compressed_file_carries_its_text(simulator: Simulator, kind: str) -> None:
+    content = speak(simulator, response_format=kind).content
+    assert transcribe(simulator, content).json()["text"] == TEXT
+
+
+def test_silence_has_no_words(simulator: Simulator) -> None:
+    assert transcribe(simulator, float_wav(np.zeros(16000), 16000)).json()["text"] == ""
+
+
+def test_a_tone_is_described(simulator: Simulator) -> None:
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(32000) / 16000)
+    text = transcribe(simulator, float_wav(tone, 16000, 1)).json()["text"]
+    assert text == "(2.0 seconds without words, 16000 Hz, 1 channel, mostly 440 Hz)"
+
+
+@pytest.mark.parametrize("content", [b"", b"hello, I am no sound", b"RIFF\0\0\0\0WAVE"])
+def test_what_is_no_sound_is_refused(simulator: Simulator, content: bytes) -> None:
+    assert transcribe(simulator, content).status_code == 400
+
+
+def test_a_recording_of_more_than_an_hour_is_refused(simulator: Simulator) -> None:
+    content = sound.wav(bytes(2 * 100 * 3601), 100)
+    assert transcribe(simulator, content).status_code == 400
+
+
+def test_a_file_of_more_than_50_megabytes_is_refused(simulator: Simulator) -> None:
+    content = sound.wav(bytes(50 * 1024 * 1024), 44100)
+    assert transcribe(simulator, content).status_code == 413
+
+
+def test_a_file_must_be_a_file(simulator: Simulator, post: Ask) -> None:
+    form = {"model": (None, SENSE), "file": (None, "speech.wav")}
+    answer = post(simulator, "/audio/transcriptions", files=form)
+    assert (answer.status_code, "file" in answer.json()["message"]) == (400, True)
+
+
+def test_a_file_must_come_in_a_form(simulator: Simulator, post: Ask) -> None:
+    answer = post(simulator, "/audio/transcriptions", {"model": SENSE, "file": "speech.wav"})
+    assert (answer.status_code, "multipart" in answer.json()["message"]) == (400, True)
+
+
+@pytest.mark.parametrize("model", ["", COSY])
+def test_only_models_that_hear_transcribe(simulator: Simulator, model: str) -> None:
+    assert transcribe(simulator, b"x", model).json()["code"] == 20012
+
+
+def test_the_state_describes_a_file_without_its_bytes(simulator: Simulator) -> None:
+    content = speak(simulator).content
+    transcribe(simulator, content)
+    state = requests.get(f"{simulator.origin}/_simulator/state", timeout=20).json()
+    assert state["requests"][-1]["body"]["file"] == f"<a.wav, audio/wav, {len(content)} bytes>"
+
+
+def test_a_short_frame_survives_every_rate_between() -> None:
+    wave_8k = np.concatenate(list(modem.speak("x", 8000, 1, 100)))
+    for rate in (9000, 11025, 12345, 37800, 96000):
+        heard = modem.listen(resample(wave_8k, 8000, rate), rate)
+        assert modem.join(heard) == "x"

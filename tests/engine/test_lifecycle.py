@@ -1,0 +1,462 @@
+"""What is paid is kept: the ledger, shared requests, cancels, rate limits and the guard."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from comfyui_siliconflow.media.data_urls import encode
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.engine import sending as send, uploads as upload
+from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.engine import rate_limit as pacing, retry as retries
+from comfyui_siliconflow.strings.text import Text
+from comfyui_siliconflow.dev.simulator import Simulator
+from PIL import Image
+
+Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]
+
+DRAW = "SiliconFlowTextToImage"
+KOLORS = "Kwai-Kolors/Kolors"
+QWEN = "Qwen/Qwen-Image"
+ASKED = {
+    "model": QWEN,
+    "prompt": "a cat",
+    "seed": 1,
+    "image_size": "custom",
+    "width": 96,
+    "height": 64,
+}
+
+
+class Shown:
+    """Keeps what a node tells."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def text(self, text: Text) -> None:
+        self.texts.append(str(text))
+
+    def value(self, done: int, total: int) -> None:
+        assert 0 <= done <= total
+
+    def picture(self, _picture: Image.Image) -> None:
+        raise AssertionError("nobody asked for pictures")
+
+
+def pictures_paid(simulator: Simulator) -> int:
+    return sum(charge.pictures for charge in simulator.charges)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a minute of rate limits last a second, and tries follow each other at once."""
+    monkeypatch.setattr(pacing, "WINDOW", 1.0)
+    # A busy machine delays a request by more than a sixtieth of a second.
+    monkeypatch.setattr(pacing, "MARGIN", 9.0)
+    monkeypatch.setattr(pacing, "STAGGER", 0.3)
+    monkeypatch.setattr(retries, "FIRST", 0.01)
+
+
+@pytest.fixture
+def in_a_hurry(use: Callable[[Simulator], None], quick: None) -> Any:
+    """Serve a site whose clock runs sixty times as fast, with a limit of two pictures a minute."""
+    del quick
+    with Simulator(ipm=2, clock=lambda: time.time() * 60) as started:
+        use(started)
+        yield started
+
+
+def test_the_same_request_is_free_the_second_time(simulator: Simulator, run_node: Run) -> None:
+    first, _, info = run_node(DRAW, **ASKED)
+    second, seed, again = run_node(DRAW, **ASKED)
+    assert torch.equal(first, second)
+    assert (info["requests"][0]["origin"], again["requests"][0]["origin"]) == ("paid", "reused")
+    assert again["requests"][0]["trace_id"] == info["requests"][0]["trace_id"]
+    assert (seed, pictures_paid(simulator)) == (1, 1)
+    assert len(simulator.generations) == 1
+
+
+def test_reuse_can_be_turned_off(simulator: Simulator, run_node: Run, write_settings: Any) -> None:
+    write_settings(reuse=False)
+    run_node(DRAW, **ASKED)
+    run_node(DRAW, **ASKED)
+    assert pictures_paid(simulator) == 2
+
+
+def test_identical_nodes_of_one_graph_share_one_request(simulator: Simulator) -> None:
+    simulator.latency = 0.3
+
+    async def graph() -> list[Any]:
+        nodes = (NODE_CLASS_MAPPINGS[DRAW]().execute(**ASKED) for _ in range(3))
+        return await asyncio.gather(*nodes)
+
+    outputs = asyncio.run(graph())
+    assert pictures_paid(simulator) == 1
+    assert all(torch.equal(images, outputs[0][0]) for images, _, _ in outputs)
+    assert sum('"origin": "joined"' in info for _, _, info in outputs) == 2
+
+
+def test_the_node_says_that_nothing_was_paid(simulator: Simulator, run_node: Run) -> None:
+    run_node(DRAW, **ASKED)
+    shown = Shown()
+
+    async def again() -> None:
+        host.report_to(shown)
+        await NODE_CLASS_MAPPINGS[DRAW]().execute(**ASKED)
+
+    asyncio.run(again())
+    assert shown.texts[-1].endswith("reused, nothing paid")
+    assert pictures_paid(simulator) == 1
+
+
+def test_a_cancelled_request_is_free_when_it_is_queued_again(
+    simulator: Simulator, run_node: Run
+) -> None:
+    simulator.latency = 0.5
+
+    async def cancelled() -> None:
+        node = asyncio.create_task(NODE_CLASS_MAPPINGS[DRAW]().execute(**ASKED))
+        await asyncio.sleep(0.2)
+        node.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await node
+
+    asyncio.run(cancelled())
+    _, _, info = run_node(DRAW, **ASKED)
+    assert info["requests"][0]["origin"] in {"joined", "reused"}
+    assert pictures_paid(simulator) == 1
+
+
+def test_a_request_that_had_not_left_when_its_node_was_cancelled_never_does(
+    in_a_hurry: Simulator,
+) -> None:
+    async def cancelled() -> None:
+        node = NODE_CLASS_MAPPINGS[DRAW]().execute(**{**ASKED, "batch_size": 6})
+        task = asyncio.create_task(node)
+        await asyncio.sleep(0.6)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    paid = pictures_paid(in_a_hurry)
+    time.sleep(1.5)
+    assert pictures_paid(in_a_hurry) == paid == 2
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_cannot_have_been_paid_is_sent_again(
+    simulator: Simulator, run_node: Run, status: int
+) -> None:
+    simulator.fail(status, times=2)
+    images, _, _ = run_node(DRAW, **ASKED)
+    assert images.shape[0] == 1
+    assert len(simulator.generations) == 3
+    assert pictures_paid(simulator) == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_overloaded_model_is_an_error_after_five_tries(
+    simulator: Simulator, run_node: Run
+) -> None:
+    simulator.fail(503, times=99)
+    with pytest.raises(errors.Overloaded):
+        run_node(DRAW, **ASKED)
+    assert len(simulator.generations) == 5
+
+
+@pytest.mark.parametrize("status", [500, 504, 0])
+def test_what_may_have_been_paid_is_sent_again_only_by_the_user_and_told(
+    simulator: Simulator, run_node: Run, status: int
+) -> None:
+    simulator.fail(status, made=True)
+    with pytest.raises(errors.RequestError, match="may have been charged"):
+        run_node(DRAW, **ASKED)
+    assert len(simulator.generations) == 1
+    _, _, info = run_node(DRAW, **ASKED)
+    assert "may have been charged as well" in info["notes"][0]
+
+
+def test_a_lost_download_is_only_downloaded_the_next_time(
+    simulator: Simulator, run_node: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comfyui_siliconflow.siliconflow.http.downloads.WAITS", ())
+    simulator.fail(503, on="pictures")
+    with pytest.raises(errors.DownloadFailed):
+        run_node(DRAW, **ASKED)
+    _, _, info = run_node(DRAW, **ASKED)
+    assert info["requests"][0]["origin"] == "downloaded"
+    assert pictures_paid(simulator) == 1
+
+
+def test_of_a_partial_failure_only_the_missing_picture_is_asked_again(
+    simulator: Simulator, run_node: Run
+) -> None:
+    simulator.fail(500)
+    with pytest.raises(errors.PartialFailure, match="1 of 5 requests failed") as caught:
+        run_node(DRAW, **{**ASKED, "batch_size": 5})
+    assert isinstance(caught.value.causes[0], errors.ServerError)
+    images, _, info = run_node(DRAW, **{**ASKED, "batch_size": 5})
+    assert images.shape[0] == 5
+    assert [item["origin"] for item in info["requests"]].count("paid") == 1
+    assert pictures_paid(simulator) == 5
+
+
+@pytest.mark.parametrize("model", [QWEN, KOLORS])
+def test_ten_pictures_at_two_a_minute_all_arrive(
+    in_a_hurry: Simulator, run_node: Run, model: str
+) -> None:
+    images, _, _ = run_node(DRAW, **{**ASKED, "model": model, "batch_size": 10})
+    assert images.shape[0] == 10
+    refused = [record for record in in_a_hurry.generations if record.status == 429]
+    assert len(refused) <= 1
+    times = sorted(record.time for record in in_a_hurry.generations if record.status == 200)
+    assert times[-1] - times[0] < 5 * 69
+
+
+@pytest.mark.usefixtures("in_a_hurry")
+def test_a_batch_that_the_limit_never_lets_pass_goes_in_smaller_requests(run_node: Run) -> None:
+    images, _, info = run_node(DRAW, **{**ASKED, "model": KOLORS, "batch_size": 4})
+    assert images.shape[0] == 4
+    assert [item["came"] for item in info["requests"]] == [2, 2]
+    assert [entry["seed"] for entry in info["pictures"]] == [1, 1, 3, 3]
+    started = time.monotonic()
+    _, _, info = run_node(DRAW, **{**ASKED, "model": KOLORS, "batch_size": 4})
+    assert [item["origin"] for item in info["requests"]] == ["reused", "reused"]
+    assert time.monotonic() - started < 0.9
+
+
+def test_the_node_counts_down_while_a_limit_is_waited_out(
+    use: Callable[[Simulator], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "WINDOW", 4.0)
+    shown = Shown()
+
+    async def graph() -> None:
+        host.report_to(shown)
+        await NODE_CLASS_MAPPINGS[DRAW]().execute(**{**ASKED, "batch_size": 3})
+
+    with Simulator(ipm=2, clock=lambda: time.time() * 15) as simulator:
+        use(simulator)
+        asyncio.run(graph())
+    waiting = [text for text in shown.texts if "rate limit" in text]
+    # The second picture may still be on its way when the third begins to wait.
+    assert waiting[-1].startswith("SiliconFlow · Qwen-Image · 2/3 · ")
+    assert any(text.endswith("rate limit, 2 s left") for text in waiting)
+
+
+def test_a_wait_beyond_the_longest_is_an_error_and_what_came_is_kept(
+    simulator: Simulator, run_node: Run, write_settings: Any
+) -> None:
+    write_settings(longest_wait=2)
+    simulator.ipm = 2
+    with pytest.raises(errors.PartialFailure, match="longest_wait"):
+        run_node(DRAW, **{**ASKED, "batch_size": 3})
+    assert pictures_paid(simulator) == 2
+
+
+def test_a_refusal_for_which_no_time_is_left_says_so() -> None:
+    """The refusal itself may have taken longer than the wait that is allowed."""
+    over = time.monotonic() - 1
+    refused, overloaded = (
+        kind(errors.Failure("x")) for kind in (errors.RateLimited, errors.Overloaded)
+    )
+    with pytest.raises(errors.WaitTooLong, match="longest_wait"):
+        send.wait_before_the_next(refused, 1, over)
+    with pytest.raises(errors.Overloaded):
+        send.wait_before_the_next(overloaded, 1, over)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ({"status": 429, "limit": "IPD"}, errors.DailyLimit),
+        (
+            {"status": 403, "body": {"code": 30001, "message": "no balance"}},
+            errors.InsufficientBalance,
+        ),
+    ],
+)
+def test_what_waiting_cannot_mend_fails_at_once(
+    simulator: Simulator, run_node: Run, fault: dict[str, Any], kind: type[Exception]
+) -> None:
+    simulator.fail(**fault)
+    with pytest.raises(kind):
+        run_node(DRAW, **ASKED)
+    assert len(simulator.generations) == 1
+
+
+def test_a_service_that_cannot_be_reached_is_tried_again(
+    run_node: Run, monkeypatch: pytest.MonkeyPatch, quick: None
+) -> None:
+    del quick
+    simulator = Simulator()
+    simulator.start()
+    port = simulator.port
+    simulator.stop()
+    monkeypatch.setenv("SILICONFLOW_API_KEY", "sk-simulator")
+    monkeypatch.setenv("SILICONFLOW_BASE_URL", f"http://127.0.0.1:{port}/v1")
+    monkeypatch.setattr(retries, "FIRST", 0.5)
+    late = Simulator(port=port)
+    threading.Timer(0.3, late.start).start()
+    try:
+        images, _, _ = run_node(DRAW, **ASKED)
+    finally:
+        late.stop()
+    assert images.shape[0] == 1
+
+
+def test_the_guard_stops_a_run_of_too_many_pictures(
+    simulator: Simulator, run_node: Run, write_settings: Any
+) -> None:
+    write_settings(most_pictures=3)
+    with pytest.raises(errors.GuardStopped, match="asks for 4 pictures"):
+        run_node(DRAW, **{**ASKED, "batch_size": 4})
+    assert simulator.requests == []
+
+
+def test_the_guard_counts_what_is_under_way_and_not_what_is_paid_already(
+    simulator: Simulator, run_node: Run, write_settings: Any
+) -> None:
+    write_settings(most_pictures=3)
+    run_node(DRAW, **{**ASKED, "batch_size": 3})
+    run_node(DRAW, **{**ASKED, "batch_size": 5})
+    assert pictures_paid(simulator) == 5
+
+    async def graph() -> list[Any]:
+        simulator.latency = 0.3
+        nodes = (
+            NODE_CLASS_MAPPINGS[DRAW]().execute(**{**ASKED, "seed": s, "batch_size": 2})
+            for s in (50, 60)
+        )
+        return await asyncio.gather(*nodes, return_exceptions=True)
+
+    outputs = asyncio.run(graph())
+    assert sum(isinstance(item, errors.GuardStopped) for item in outputs) == 1
+
+
+def test_the_guard_keeps_a_floor_of_the_balance(
+    simulator: Simulator, run_node: Run, write_settings: Any
+) -> None:
+    simulator.balance = "1.00"
+    write_settings(balance_floor=0.5, picture_price=0.1)
+    run_node(DRAW, **{**ASKED, "batch_size": 5})
+    with pytest.raises(errors.GuardStopped, match=r"0\.40? would be left after 1 pictures"):
+        run_node(DRAW, **{**ASKED, "seed": 99})
+    assert pictures_paid(simulator) == 5
+
+
+def test_a_floor_that_cannot_be_checked_stops_the_run(
+    simulator: Simulator, run_node: Run, write_settings: Any
+) -> None:
+    write_settings(balance_floor=0.5)
+    simulator.fail(500, on="info")
+    with pytest.raises(errors.ServerError):
+        run_node(DRAW, **ASKED)
+    assert simulator.generations == []
+
+
+def test_without_a_ledger_the_picture_still_reaches_the_graph_with_a_note(
+    simulator: Simulator, run_node: Run, tmp_path: Any
+) -> None:
+    (tmp_path / "data" / "siliconflow-ledger" / "ledger.sqlite3").mkdir(parents=True)
+    images, _, info = run_node(DRAW, **ASKED)
+    assert images.shape[0] == 1
+    assert "The ledger cannot be used" in info["notes"][0]
+    assert pictures_paid(simulator) == 1
+
+
+def test_a_data_folder_that_cannot_be_made_costs_no_picture(
+    simulator: Simulator, run_node: Run, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("SILICONFLOW_DATA_DIR", str(tmp_path / "file" / "below"))
+    images, _, info = run_node(DRAW, **ASKED)
+    assert images.shape[0] == 1
+    assert "The ledger cannot be used" in info["notes"][0]
+    assert pictures_paid(simulator) == 1
+
+
+def test_a_damaged_stored_picture_is_downloaded_again(
+    simulator: Simulator, run_node: Run, tmp_path: Any
+) -> None:
+    first, _, _ = run_node(DRAW, **ASKED)
+    [file] = (tmp_path / "data").rglob("*.png")
+    file.write_bytes(file.read_bytes()[:100])
+    second, _, info = run_node(DRAW, **ASKED)
+    assert torch.equal(first, second)
+    assert info["requests"][0]["origin"] == "downloaded"
+    assert pictures_paid(simulator) == 1
+
+
+def test_a_batch_that_went_in_parts_is_found_in_its_parts_after_a_restart(
+    in_a_hurry: Simulator, run_node: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {**ASKED, "model": KOLORS, "batch_size": 4}
+    run_node(DRAW, **asked)
+    monkeypatch.setattr("comfyui_siliconflow.engine.sending._GATES", {})
+    in_a_hurry.ipm = None
+    _, _, info = run_node(DRAW, **asked)
+    assert [item["origin"] for item in info["requests"]] == ["reused", "reused"]
+    assert pictures_paid(in_a_hurry) == 4
+
+
+def test_the_guard_counts_what_a_cancelled_node_left_under_way(
+    simulator: Simulator, run_node: Run, write_settings: Any
+) -> None:
+    write_settings(most_pictures=2)
+    simulator.latency = 1.0
+
+    async def cancelled() -> None:
+        node = NODE_CLASS_MAPPINGS[DRAW]().execute(**{**ASKED, "batch_size": 2})
+        task = asyncio.create_task(node)
+        await asyncio.sleep(0.4)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    with pytest.raises(errors.GuardStopped):
+        run_node(DRAW, **{**ASKED, "seed": 50})
+    time.sleep(1.5)
+    run_node(DRAW, **{**ASKED, "seed": 50})
+    assert pictures_paid(simulator) == 3
+
+
+def test_a_node_cancelled_while_its_pictures_are_encoded_pays_for_none(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*given: Any) -> Any:
+        time.sleep(0.6)
+        return encode(*given)
+
+    monkeypatch.setattr(upload, "encode", slowly)
+
+    async def cancelled() -> None:
+        node = NODE_CLASS_MAPPINGS["SiliconFlowImageToImage"]()
+        asked = {"model": KOLORS, "prompt": "x", "image": torch.rand(4, 32, 32, 3)}
+        task = asyncio.create_task(node.execute(**asked))
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    time.sleep(1.5)
+    assert simulator.generations == []
+
+
+def test_the_requests_for_a_frame_are_sent_in_their_order(
+    simulator: Simulator, run_node: Run
+) -> None:
+    for seed in (100, 200, 300):
+        run_node(DRAW, **{**ASKED, "model": KOLORS, "batch_size": 10, "seed": seed})
+    sent = [record.body["batch_size"] for record in simulator.generations]
+    assert sent == [4, 4, 2] * 3

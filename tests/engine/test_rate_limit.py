@@ -1,0 +1,259 @@
+"""The pace of one account and model, on a clock of the test's own."""
+
+import threading
+import time
+from collections import deque
+
+import pytest
+from comfyui_siliconflow.engine.rate_limit import BLIND, FORGET, GUESS, SURE, SURE_OF_TEXTS, Gate, Pace, TooHeavy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+WINDOW = 60.0
+
+
+class Service:
+    """A service with a limit per sliding minute, counting each request when it arrives."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.passed: deque[tuple[float, int]] = deque()
+        self.refused: list[float] = []
+
+    def ask(self, now: float, weight: int) -> bool:
+        while self.passed and self.passed[0][0] + WINDOW <= now:
+            self.passed.popleft()
+        good = sum(item for _, item in self.passed) + weight <= self.limit
+        if good:
+            self.passed.append((now, weight))
+        else:
+            self.refused.append(now)
+        return good
+
+
+def run(service: Service, pace: Pace, pictures: int, now: float = 0.0) -> list[float]:
+    """Ask for pictures as fast as the pace allows; give when each was let through."""
+    times: list[float] = []
+    while len(times) < pictures:
+        now += pace.delay(now)
+        note = pace.sent(now)
+        if service.ask(now, 1):
+            pace.passed(note)
+            times.append(now)
+        else:
+            pace.refused(note, now)
+    return times
+
+
+def test_ten_pictures_at_two_a_minute_take_five_windows_and_one_refusal() -> None:
+    service = Service(2)
+    times = run(service, Pace(), 10)
+    assert [round(at / 61) for at in times] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert len(service.refused) == 1
+
+
+@given(limit=st.integers(1, 30), pictures=st.integers(1, 100))
+@settings(deadline=None)
+def test_any_number_arrives_in_the_least_number_of_windows_after_one_refusal(
+    limit: int, pictures: int
+) -> None:
+    service = Service(limit)
+    times = run(service, Pace(), pictures)
+    assert times == sorted(times)
+    least = (pictures - 1) // limit
+    assert times[-1] <= least * 61 + 0.1 * (limit + 2)
+    assert len(service.refused) <= 1 + times[-1] // FORGET
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.booleans(), st.floats(0, 90)), max_size=60))
+@settings(deadline=None)
+def test_a_delay_is_never_negative_and_what_it_promises_comes_true(
+    events: list[tuple[int, bool, float]],
+) -> None:
+    pace, now = Pace(), 0.0
+    for weight, passes, pause in events:
+        delay = pace.delay(now, weight)
+        assert 0 <= delay <= WINDOW * 2
+        assert pace.delay(now + delay + 1e-6, weight) == 0
+        note = pace.sent(now + delay, weight)
+        now += delay
+        if passes:
+            pace.passed(note)
+        else:
+            pace.refused(note, now)
+        now += pause
+
+
+def test_what_is_known_to_be_allowed_goes_at_once_and_the_next_one_tries() -> None:
+    pace = Pace()
+    for _ in range(SURE):
+        assert pace.delay(0.0) == 0
+        pace.passed(pace.sent(0.0))
+    assert 0 < pace.delay(0.0) <= 0.1
+
+
+def test_sixteen_pictures_without_a_limit_are_under_way_within_two_seconds() -> None:
+    assert run(Service(1000), Pace(), 16)[-1] < 2
+
+
+def test_retry_after_is_honoured() -> None:
+    pace = Pace()
+    pace.refused(pace.sent(0.0), 0.0, retry_after=7.0)
+    assert pace.delay(0.0) == 7.0
+    assert pace.delay(7.0) == 0
+
+
+def test_a_service_that_asks_to_come_back_at_once_is_not_hammered() -> None:
+    pace = Pace()
+    pace.refused(pace.sent(0.0), 0.0, retry_after=0.0)
+    assert pace.delay(0.0) > 0
+
+
+def test_a_refusal_while_nothing_of_ours_went_through_waits_a_while() -> None:
+    pace = Pace()
+    pace.refused(pace.sent(0.0), 0.0)
+    assert pace.delay(0.0) == 15.0
+
+
+def test_a_request_for_more_than_the_limit_is_told_to_be_too_heavy() -> None:
+    pace = Pace()
+    assert pace.refused(pace.sent(0.0, 4), 0.0)
+    assert pace.delay(0.0, 2) == 0
+    assert [pace.is_too_heavy(weight) for weight in (2, 3, 4, 5)] == [False, False, True, True]
+    pace.delay(GUESS + 1, 1)
+    assert not pace.is_too_heavy(4)
+
+
+def test_one_refusal_that_others_caused_does_not_hold_a_fast_account_for_an_hour() -> None:
+    pace, service = Pace(), Service(50)
+    pace.refused(pace.sent(0, 4), 0.1)
+    later = GUESS + 1
+    assert run(service, pace, 20, now=later)[-1] < later + 3
+
+
+def test_what_left_later_is_not_known_to_have_passed() -> None:
+    pace = Pace()
+    first = pace.sent(0, 1)
+    for at in (0.1, 0.2, 0.3):
+        pace.sent(at, 1)
+    pace.passed(first)
+    assert pace.delay(0.3, 1) == pytest.approx(0.1)
+
+
+def test_a_batch_that_never_passes_holds_up_nobody_behind_it() -> None:
+    gate = Gate(Pace(window=60))
+    gate.refused(gate.enter(4, _ignore), None)
+    gate.enter(2, _ignore)
+    with pytest.raises(TooHeavy):
+        gate.enter(4, _give_up)
+
+
+def test_a_trial_waits_for_the_refusal_of_the_one_before_the_longer_the_more_it_asked() -> None:
+    for weight in (3, 4):
+        pace = Pace()
+        pace.sent(0, weight)
+        assert pace.delay(0, 1) == pytest.approx(0.1 * weight)
+
+
+def test_after_a_batch_was_too_heavy_only_what_is_sure_is_sent() -> None:
+    pace = Pace()
+    pace.refused(pace.sent(0, 4), 0.1)
+    pace.sent(0.2, 2)
+    assert pace.delay(0.3, 2) == pytest.approx(60.9)
+
+
+def test_a_batch_that_waits_while_it_becomes_known_to_be_too_heavy_is_not_sent() -> None:
+    gate = Gate(Pace())
+    first = gate.enter(4, _ignore)
+
+    def refused_meanwhile(_seconds: float) -> None:
+        if not gate.is_too_heavy(4):
+            gate.refused(first, None)
+
+    with pytest.raises(TooHeavy):
+        gate.enter(4, refused_meanwhile)
+
+
+def test_a_batch_beside_others_is_not_too_heavy_by_itself() -> None:
+    pace = Pace()
+    pace.passed(pace.sent(0.0, 2))
+    assert not pace.refused(pace.sent(1.0, 2), 1.0)
+    assert pace.delay(1.0, 2) == pytest.approx(60)
+
+
+def test_a_request_that_never_left_does_not_count() -> None:
+    pace = Pace()
+    pace.undone(pace.sent(0.0))
+    pace.refused(pace.sent(0.0), 0.0, retry_after=1)
+    assert pace.delay(2.0) == 0
+
+
+def test_a_learned_limit_is_tried_again_after_a_while_for_levels_rise() -> None:
+    pace, service = Pace(), Service(2)
+    run(service, pace, 3)
+    service.limit = 20
+    later = 61 + FORGET + 100
+    assert run(service, pace, 10, now=later)[-1] < later + 2
+
+
+def test_a_gate_lets_requests_pass_in_the_order_in_which_they_came() -> None:
+    gate = Gate(Pace(window=0.5))
+    order: list[int] = []
+    gate.passed(gate.enter(1, _ignore))
+    gate.refused(gate.enter(1, _ignore), None)
+
+    def enter(number: int) -> None:
+        gate.enter(1, _ignore)
+        order.append(number)
+
+    threads = [threading.Thread(target=enter, args=(number,)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.02)
+    for thread in threads:
+        thread.join(10)
+    assert order == [0, 1, 2, 3, 4]
+
+
+def test_whoever_gives_up_waiting_leaves_the_queue() -> None:
+    gate = Gate(Pace(window=60))
+    gate.passed(gate.enter(1, _ignore))
+    gate.refused(gate.enter(1, _ignore), None)
+    with pytest.raises(KeyboardInterrupt):
+        gate.enter(1, _give_up)
+    told: list[float] = []
+
+    def note_and_give_up(left: float) -> None:
+        told.append(left)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        gate.enter(1, note_and_give_up)
+    assert 55 < told[0] <= 61
+
+
+def _ignore(_left: float) -> None:
+    return
+
+
+def _give_up(_left: float) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_limit_of_tokens_is_waited_for_and_tells_nothing_of_the_number_of_requests() -> None:
+    pace = Pace(sure=SURE_OF_TEXTS)
+    for _ in range(3):
+        pace.passed(pace.sent(0.0))
+    assert not pace.refused(pace.sent(0.0), 0.0, counted=False)
+    assert 0 < pace.delay(0.0) <= BLIND
+    later = BLIND + 1
+    for _ in range(10):
+        assert pace.delay(later) == 0
+        pace.sent(later)
+
+
+def test_what_the_lowest_level_allows_of_texts_goes_out_at_once() -> None:
+    pace = Pace(sure=SURE_OF_TEXTS)
+    for _ in range(500):
+        assert pace.delay(0.0) == 0
+        pace.sent(0.0)

@@ -1,0 +1,416 @@
+"""The road of a paid call, from the node to the simulator and back."""
+
+import asyncio
+import io
+import re
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+import torch
+from comfyui_siliconflow.media.data_urls import Encoded, encode
+from comfyui_siliconflow.media.image_files import data_url_to_bytes, decode, tensor_to_pil, to_batch
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.engine import uploads as upload
+from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.siliconflow.client import Client
+from comfyui_siliconflow.strings.text import Text
+from comfyui_siliconflow.dev.simulator import Simulator
+from PIL import Image
+
+Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]
+Draw = Callable[..., torch.Tensor]
+
+DRAW = "SiliconFlowTextToImage"
+REDRAW = "SiliconFlowImageToImage"
+EDIT = "SiliconFlowImageEdit"
+KOLORS = "Kwai-Kolors/Kolors"
+QWEN = "Qwen/Qwen-Image"
+PRO = "black-forest-labs/FLUX-1.1-pro"
+MULTI_EDIT = "Qwen/Qwen-Image-Edit-2509"
+SMALL = {"image_size": "custom", "width": 96, "height": 64}
+
+
+def read(url: str) -> torch.Tensor:
+    return to_batch([decode(data_url_to_bytes(url))])[0]
+
+
+def execute(**inputs: Any) -> Coroutine[Any, Any, Any]:
+    values = {"model": KOLORS, "prompt": "a cat", **SMALL, **inputs}
+    return NODE_CLASS_MAPPINGS[DRAW]().execute(**values)
+
+
+def test_a_prompt_becomes_an_image_a_seed_and_info(simulator: Simulator, run_node: Run) -> None:
+    images, seed, info = run_node(DRAW, model=QWEN, prompt="a cat", seed=42, **SMALL)
+    assert (images.shape, images.dtype) == ((1, 64, 96, 3), torch.float32)
+    assert (seed, info["model"]) == (42, QWEN)
+    assert info["pictures"] == [{"seed": 42, "width": 96, "height": 64, "frame": 0}]
+    assert info["requests"][0]["trace_id"] == simulator.generations[0].trace_id
+    assert simulator.charges[0].pictures == 1
+
+
+@pytest.mark.usefixtures("simulator")
+def test_the_same_seed_gives_the_same_picture(run_node: Run, write_settings: Any) -> None:
+    write_settings(reuse=False)
+    first, second, other = (
+        run_node(DRAW, model=QWEN, prompt="a cat", seed=seed, **SMALL)[0] for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(("model", "requests"), [(KOLORS, 2), (QWEN, 6)])
+def test_six_pictures_come_of_any_model(
+    simulator: Simulator, run_node: Run, model: str, requests: int
+) -> None:
+    images, _, info = run_node(DRAW, model=model, prompt="x", batch_size=6, seed=3, **SMALL)
+    assert images.shape[0] == 6
+    assert len({frame.numpy().tobytes() for frame in images}) == 6
+    assert len(simulator.generations) == requests
+    assert sum(charge.pictures for charge in simulator.charges) == 6
+    assert len(info["pictures"]) == 6
+
+
+def test_every_frame_of_a_batch_is_sent_as_it_is(
+    simulator: Simulator, run_node: Run, picture: Draw
+) -> None:
+    frames = picture(frames=3)
+    images, _, _ = run_node(REDRAW, model=KOLORS, prompt="x", image=frames, **SMALL)
+    sent = [read(record.body["image"]) for record in simulator.generations]
+    assert images.shape[0] == 3
+    for frame in frames:
+        assert any(torch.equal(found[0], frame) for found in sent)
+
+
+@pytest.mark.usefixtures("simulator")
+def test_results_stand_in_the_order_of_the_frames(run_node: Run, picture: Draw) -> None:
+    frames = picture(frames=3)
+    whole, _, info = run_node(REDRAW, model=KOLORS, prompt="x", image=frames, seed=1, **SMALL)
+    for at in range(3):
+        alone, _, _ = run_node(
+            REDRAW, model=KOLORS, prompt="x", image=frames[at : at + 1], seed=1, **SMALL
+        )
+        assert torch.equal(whole[at], alone[0])
+    assert [entry["frame"] for entry in info["pictures"]] == [0, 1, 2]
+
+
+def test_three_pictures_go_in_under_their_names(
+    simulator: Simulator, run_node: Run, picture: Draw
+) -> None:
+    pictures = [picture(height=side) for side in (32, 48, 64)]
+    run_node(
+        EDIT,
+        model=MULTI_EDIT,
+        prompt="@image3 on @image1",
+        **dict(zip(("image", "image2", "image3"), pictures, strict=True)),
+    )
+    body = simulator.generations[0].body
+    for name, original in zip(("image", "image2", "image3"), pictures, strict=True):
+        assert torch.equal(read(body[name]), original)
+
+
+def test_one_second_picture_serves_every_frame_and_is_encoded_once(
+    simulator: Simulator, run_node: Run, picture: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[torch.Tensor] = []
+
+    def counted(frame: torch.Tensor, *how: Any) -> Encoded:
+        encoded.append(frame)
+        return encode(frame, *how)
+
+    monkeypatch.setattr(upload, "encode", counted)
+    run_node(EDIT, model=MULTI_EDIT, prompt="x", image=picture(frames=3), image2=picture(height=32))
+    assert len(encoded) == 4
+    assert len({record.body["image2"] for record in simulator.generations}) == 1
+    assert len({record.body["image"] for record in simulator.generations}) == 3
+
+
+@pytest.mark.parametrize("answer", ["url", "b64_json", "data_url"])
+@pytest.mark.parametrize("lists", [("images",), ("data",), ("images", "data")])
+def test_every_form_of_answer_gives_the_same_picture(
+    simulator: Simulator, run_node: Run, answer: Any, lists: tuple[str, ...], write_settings: Any
+) -> None:
+    write_settings(reuse=False)
+    expected, _, _ = run_node(DRAW, model=QWEN, prompt="a cat", seed=1, **SMALL)
+    simulator.answer, simulator.answer_lists = answer, lists
+    images, _, _ = run_node(DRAW, model=QWEN, prompt="a cat", seed=1, **SMALL)
+    assert torch.equal(images, expected)
+
+
+@pytest.mark.usefixtures("simulator")
+def test_results_of_other_sizes_are_fitted_to_the_first_and_info_says_so(
+    run_node: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = iter([_png(32, 32), _png(64, 32)])
+    monkeypatch.setattr(Client, "download", lambda *_: next(files))
+    images, _, info = run_node(DRAW, model=QWEN, prompt="x", batch_size=2, **SMALL)
+    assert images.shape == (2, images.shape[1], images.shape[2], 3)
+    assert len(info["resized"]) == 1
+    assert info["resized"][0]["index"] == 1
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_refused_model_of_the_other_site_says_so_and_how_to_switch(run_node: Run) -> None:
+    with pytest.raises(errors.ModelNotFound) as caught:
+        run_node(DRAW, model=PRO, prompt="a cat")
+    english, chinese = caught.value.text
+    assert f"{PRO} is a model of siliconflow.com; your site is siliconflow.cn" in english
+    assert "choose International in Settings > SiliconFlow > Site" in english
+    assert "选择“国际站”" in chinese
+    suggested = re.search(r"such as ([\w/.-]+\w)", english)
+    assert suggested
+    assert suggested.group(1) in chinese
+    assert run_node(DRAW, model=suggested.group(1), prompt="a cat")
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_key_that_is_refused_may_be_one_of_the_model_s_site(
+    run_node: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SILICONFLOW_API_KEY", "sk-of-the-other-site")
+    with pytest.raises(errors.InvalidKey, match=r"is a model of siliconflow\.com"):
+        run_node(DRAW, model=PRO, prompt="a cat")
+
+
+def test_a_refused_model_of_the_own_site_is_not_called_the_other_s(
+    simulator: Simulator, run_node: Run
+) -> None:
+    simulator.fail(401)
+    with pytest.raises(errors.InvalidKey) as caught:
+        run_node(DRAW, model=KOLORS, prompt="a cat", **SMALL)
+    assert "is a model of" not in caught.value.text.en
+
+
+def test_a_model_that_the_catalogue_lacks_works(simulator: Simulator, run_node: Run) -> None:
+    simulator.add_model("vendor/new", {"type": "object"})
+    images, _, _ = run_node(
+        DRAW,
+        model=KOLORS,
+        custom_model="vendor/new",
+        prompt="x",
+        image_size="64x64",
+        extra_body='{"style": "ink"}',
+    )
+    assert images.shape == (1, 64, 64, 3)
+    assert simulator.generations[0].body == {
+        "model": "vendor/new",
+        "prompt": "x",
+        "image_size": "64x64",
+        "seed": 0,
+        "style": "ink",
+    }
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"prompt": " "},
+        {"num_inference_steps": 101},
+        {"model": MULTI_EDIT},
+        {"extra_body": "{"},
+        {"image_size": "big"},
+    ],
+)
+def test_nothing_is_sent_when_an_input_is_wrong(
+    simulator: Simulator, run_node: Run, inputs: dict[str, Any]
+) -> None:
+    with pytest.raises(errors.InvalidInput):
+        run_node(DRAW, **{"model": KOLORS, "prompt": "x", **inputs})
+    assert simulator.requests == []
+
+
+def test_without_a_key_nothing_is_sent(
+    simulator: Simulator, run_node: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SILICONFLOW_API_KEY")
+    with pytest.raises(errors.MissingKey):
+        run_node(DRAW, model=KOLORS, prompt="x")
+    assert simulator.requests == []
+
+
+def test_a_changed_key_counts_from_the_next_run(
+    simulator: Simulator, run_node: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SILICONFLOW_API_KEY", "sk-wrong")
+    with pytest.raises(errors.InvalidKey):
+        run_node(DRAW, model=KOLORS, prompt="x", **SMALL)
+    monkeypatch.setenv("SILICONFLOW_API_KEY", simulator.key)
+    run_node(DRAW, model=KOLORS, prompt="x", **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, errors.BadRequest),
+        (403, errors.Forbidden),
+        (404, errors.WrongAddress),
+        (500, errors.ServerError),
+        (504, errors.GatewayTimeout),
+        (0, errors.ConnectionLost),
+    ],
+)
+def test_a_failed_call_is_the_error_of_its_cause_and_sent_once(
+    simulator: Simulator, run_node: Run, status: int, kind: type[errors.RequestError]
+) -> None:
+    simulator.fail(status)
+    with pytest.raises(kind) as caught:
+        run_node(DRAW, model=KOLORS, prompt="x", **SMALL)
+    assert KOLORS in str(caught.value)
+    assert len(simulator.generations) == 1
+    if status:
+        assert simulator.generations[0].trace_id in str(caught.value)
+
+
+def test_after_a_failure_no_further_request_is_begun(
+    simulator: Simulator, run_node: Run, write_settings: Any
+) -> None:
+    write_settings(max_parallel=1)
+    simulator.fail(400)
+    with pytest.raises(errors.PartialFailure, match=r"1 of 5 .* 4 were not"):
+        run_node(DRAW, model=QWEN, prompt="x", batch_size=5, **SMALL)
+    assert len(simulator.generations) == 1
+
+
+def test_a_result_that_is_no_picture_is_an_error_with_its_trace_id(
+    simulator: Simulator, run_node: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Client, "download", lambda *_: b"<html>")
+    with pytest.raises(errors.BadPicture) as caught:
+        run_node(DRAW, model=QWEN, prompt="x", **SMALL)
+    assert simulator.generations[0].trace_id in str(caught.value)
+
+
+def test_no_more_requests_are_under_way_than_the_setting_allows(
+    simulator: Simulator, run_node: Run, write_settings: Any
+) -> None:
+    write_settings(max_parallel=2)
+    simulator.latency = 0.2
+    seen: list[int] = []
+    watcher = threading.Thread(target=_watch, args=(simulator, seen), daemon=True)
+    watcher.start()
+    run_node(DRAW, model=QWEN, prompt="x", batch_size=6, **SMALL)
+    assert max(seen) == 2
+
+
+def test_nodes_of_one_graph_overlap(simulator: Simulator) -> None:
+    simulator.latency = 0.5
+
+    async def graph() -> None:
+        await asyncio.gather(*(execute(seed=seed) for seed in range(4)))
+
+    seen: list[int] = []
+    threading.Thread(target=_watch, args=(simulator, seen), daemon=True).start()
+    asyncio.run(graph())
+    assert max(seen) == 4
+
+
+def test_the_loop_is_free_while_a_node_waits(simulator: Simulator) -> None:
+    simulator.latency = 0.5
+
+    async def graph() -> int:
+        node = asyncio.create_task(execute())
+        turns = 0
+        while not node.done():
+            await asyncio.sleep(0.01)
+            turns += 1
+        return turns
+
+    assert asyncio.run(graph()) > 20
+
+
+class Cancelled(BaseException):
+    """Stands for ComfyUI's own exception, which is no Exception either."""
+
+
+def test_a_cancelled_node_stops_while_its_request_goes_on(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator.latency = 1.0
+    cancelled = threading.Event()
+
+    def stop() -> None:
+        if cancelled.is_set():
+            raise Cancelled
+
+    monkeypatch.setattr(host, "stop_if_cancelled", stop)
+    threading.Timer(0.3, cancelled.set).start()
+    started = time.monotonic()
+    with pytest.raises(Cancelled):
+        asyncio.run(execute())
+    assert time.monotonic() - started < 0.3 + 0.5
+    assert simulator.generations[0].status is None
+    _until(lambda: simulator.generations[0].status == 200)
+    assert simulator.generations[0].delivered
+
+
+def test_when_another_node_fails_the_run_ends_at_once(simulator: Simulator) -> None:
+    simulator.latency = 5.0
+
+    async def graph() -> None:
+        node = asyncio.create_task(execute())
+        await asyncio.sleep(0.2)
+        node.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await node
+
+    started = time.monotonic()
+    asyncio.run(graph())
+    assert time.monotonic() - started < 2
+
+
+def test_the_node_tells_seconds_while_it_waits_and_what_came(simulator: Simulator) -> None:
+    simulator.latency = 1.2
+    told: list[str] = []
+    bars: list[tuple[int, int]] = []
+
+    class Shown:
+        def text(self, text: Text) -> None:
+            told.append(str(text))
+
+        def value(self, done: int, total: int) -> None:
+            bars.append((done, total))
+
+        def picture(self, _picture: Image.Image) -> None:
+            raise AssertionError("nobody asked for pictures")
+
+    async def graph() -> None:
+        host.report_to(Shown())
+        await execute(batch_size=2, seed=42)
+
+    asyncio.run(graph())
+    assert "SiliconFlow · Kolors · 0/2 · 0 s" in told
+    assert "SiliconFlow · Kolors · 0/2 · 1 s" in told
+    assert told[-1].startswith("2 pictures, 96x64, seed 42, 1.")
+    assert bars[0][1] == 6
+    assert bars[-1] == (1, 1)
+
+
+@pytest.mark.usefixtures("simulator")
+def test_messages_follow_the_language_of_the_settings(run_node: Run, write_settings: Any) -> None:
+    write_settings(language="zh")
+    with pytest.raises(errors.InvalidInput) as caught:
+        run_node(DRAW, model=KOLORS, prompt="")
+    assert str(caught.value) == "prompt：不能为空"
+
+
+def _png(width: int, height: int) -> bytes:
+    file = io.BytesIO()
+    tensor_to_pil(torch.rand(height, width, 3)).save(file, "PNG")
+    return file.getvalue()
+
+
+def _watch(simulator: Simulator, seen: list[int]) -> None:
+    for _ in range(400):
+        seen.append(sum(record.status is None for record in simulator.generations))
+        time.sleep(0.01)
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail("it did not happen within five seconds")

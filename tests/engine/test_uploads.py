@@ -1,0 +1,114 @@
+"""What becomes of input pictures on their way to the service."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from comfyui_siliconflow.media.data_urls import Encoded, encode
+from comfyui_siliconflow.engine import uploads as upload
+from comfyui_siliconflow.tasks.plan import Plan, make
+from comfyui_siliconflow.engine.uploads import Uploads
+from comfyui_siliconflow.storage.settings import Settings
+from comfyui_siliconflow.dev.simulator import Simulator
+
+Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]
+Draw = Callable[..., torch.Tensor]
+EDIT, REDRAW = "SiliconFlowImageEdit", "SiliconFlowImageToImage"
+KOLORS, MULTI_EDIT = "Kwai-Kolors/Kolors", "Qwen/Qwen-Image-Edit-2509"
+SMALL = {"image_size": "custom", "width": 96, "height": 64}
+
+
+def edit(frames: int = 1) -> Plan:
+    pictures = {name: torch.rand(frames, 32, 48, 3) for name in ("image", "image2", "image3")}
+    return make("image-edit", {"model": MULTI_EDIT, "prompt": "x", "batch_size": 2}, pictures, "cn")
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """Note each frame that is encoded."""
+    found: list[torch.Tensor] = []
+
+    def noted(frame: torch.Tensor, *how: Any) -> Encoded:
+        found.append(frame)
+        return encode(frame, *how)
+
+    monkeypatch.setattr(upload, "encode", noted)
+    return found
+
+
+def test_the_pictures_of_an_edit_are_encoded_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    together = threading.Barrier(3, timeout=20)
+
+    def met(frame: torch.Tensor, *how: Any) -> Encoded:
+        together.wait()
+        return encode(frame, *how)
+
+    monkeypatch.setattr(upload, "CPU", threading.BoundedSemaphore(3))
+    monkeypatch.setattr(upload, "encode", met)
+    assert set(Uploads(edit(), Settings()).urls(0)) == {"image", "image2", "image3"}
+
+
+def test_a_frame_is_encoded_once_for_all_its_requests(encoded: list[torch.Tensor]) -> None:
+    uploads = Uploads(edit(), Settings())
+    first, second = uploads.urls(0), uploads.urls(0)
+    assert len(encoded) == 3
+    assert all(first[name] is second[name] for name in first)
+
+
+def test_a_data_url_is_dropped_when_its_last_request_is_over(encoded: list[torch.Tensor]) -> None:
+    uploads = Uploads(edit(frames=2), Settings())
+    digests = uploads.digests(0)
+    uploads.release(0)
+    uploads.urls(0)
+    assert len(encoded) == 3
+    uploads.release(0)
+    assert uploads.digests(0) == digests
+    assert len(encoded) == 3
+    uploads.urls(0)
+    assert len(encoded) == 6
+
+
+def test_other_pictures_have_other_digests() -> None:
+    uploads = Uploads(edit(frames=2), Settings())
+    assert len({*uploads.digests(0).values(), *uploads.digests(1).values()}) == 6
+
+
+def test_a_large_picture_is_scaled_and_the_node_says_so(
+    simulator: Simulator, run_node: Run, picture: Draw, write_settings: Callable[..., Path]
+) -> None:
+    write_settings(upload_side=32)
+    _, _, info = run_node(REDRAW, model=KOLORS, prompt="x", image=picture(height=64), **SMALL)
+    (sent,) = info["uploads"]
+    assert (sent["input"], sent["frame"], sent["format"]) == ("image", 0, "png")
+    assert sent["width"] * sent["height"] <= 32 * 32
+    assert sent["bytes"] == len(simulator.generations[0].body["image"])
+    own = "x".join(map(str, sent["scaled_from"]))
+    assert f"image was scaled from {own} to {sent['width']}x{sent['height']}" in info["notes"][0]
+
+
+@pytest.mark.parametrize("setting_and_format", [("lossy", "jpeg"), ("png", "png")])
+def test_the_setting_decides_the_format(
+    simulator: Simulator,
+    run_node: Run,
+    picture: Draw,
+    write_settings: Callable[..., Path],
+    setting_and_format: tuple[str, str],
+) -> None:
+    upload_format, kind = setting_and_format
+    write_settings(upload_format=upload_format)
+    run_node(EDIT, model=MULTI_EDIT, prompt="x", image=picture())
+    assert simulator.generations[0].body["image"].startswith(f"data:image/{kind};base64,")
+
+
+def test_a_reused_result_says_what_was_encoded_for_it_as_well(
+    simulator: Simulator, run_node: Run, picture: Draw
+) -> None:
+    asked = {"model": KOLORS, "prompt": "x", "image": picture(), **SMALL}
+    first, second = (run_node(REDRAW, **asked)[2]["uploads"] for _ in range(2))
+    assert first == second
+    assert len(simulator.generations) == 1

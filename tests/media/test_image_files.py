@@ -1,0 +1,283 @@
+"""IMAGE tensors to files and data URLs and back: nothing is lost that a file can hold."""
+
+import contextlib
+import io
+import random
+import struct
+import warnings
+import zlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from comfyui_siliconflow.media import data_urls as encode, image_files as images
+from comfyui_siliconflow.media.image_files import MediaError, Picture, Resized, check_tensor, data_url_to_bytes, decode, tensor_to_pil, to_batch
+from PIL import Image
+
+Draw = Callable[..., torch.Tensor]
+
+
+def there_and_back(frame: torch.Tensor, preferred: encode.Preferred) -> torch.Tensor:
+    return read(data_url_to_bytes(encode.encode(frame, preferred).url.decode()))
+
+
+def read(content: bytes) -> torch.Tensor:
+    return to_batch([decode(content)])[0]
+
+
+def as_pictures(frames: Iterable[torch.Tensor]) -> list[Picture]:
+    return [*map(images.tensor_to_pixels, frames)]
+
+
+def saved(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("upload", ["webp", "png"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_an_8_bit_picture_survives_bit_for_bit(
+    picture: Draw, upload: encode.Preferred, channels: int
+) -> None:
+    original = picture(channels=channels)
+    assert torch.equal(there_and_back(original[0], upload), original)
+
+
+@pytest.mark.parametrize("upload", ["webp", "png"])
+def test_a_grey_picture_comes_back_with_three_equal_channels(
+    picture: Draw, upload: encode.Preferred
+) -> None:
+    original = picture(channels=1)
+    assert torch.equal(there_and_back(original[0], upload), original.expand(-1, -1, -1, 3))
+
+
+@pytest.mark.parametrize("upload", ["webp", "png"])
+def test_colours_under_full_transparency_are_kept(upload: encode.Preferred) -> None:
+    hidden = torch.rand(1, 16, 16, 4).mul(255).round().div(255)
+    hidden[..., 3] = 0
+    assert torch.equal(there_and_back(hidden[0], upload), hidden)
+
+
+def test_all_256_values_survive() -> None:
+    ramp = (torch.arange(256).float() / 255).reshape(1, 16, 16, 1).expand(-1, -1, -1, 3)
+    assert torch.equal(there_and_back(ramp[0], "webp"), ramp)
+
+
+def test_values_are_rounded_not_truncated() -> None:
+    nearly = torch.full((1, 1, 3), 0.999 * 200 / 255 + 0.0011)
+    assert np.asarray(tensor_to_pil(nearly)).max() == 200
+    assert np.asarray(tensor_to_pil(torch.full((1, 1, 3), 199.6 / 255))).max() == 200
+
+
+def test_values_outside_the_range_are_clamped_and_nan_is_black() -> None:
+    odd = torch.tensor([[[-0.5, 1.5, float("nan")], [float("inf"), -float("inf"), 0.5]]])
+    assert np.asarray(tensor_to_pil(odd)).tolist() == [[[0, 255, 0], [255, 0, 128]]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_every_float_type_is_taken(dtype: torch.dtype) -> None:
+    white = torch.ones(2, 2, 3, dtype=dtype)
+    assert np.asarray(tensor_to_pil(white)).min() == 255
+
+
+def test_a_view_that_is_not_contiguous_is_taken(picture: Draw) -> None:
+    flipped = picture().transpose(1, 2)[0]
+    assert not flipped.is_contiguous()
+    assert torch.equal(there_and_back(flipped, "png")[0], flipped)
+
+
+def test_the_input_tensor_is_left_as_it_is(picture: Draw) -> None:
+    original = picture() * 3 - 1
+    before = original.clone()
+    encode.encode(original[0])
+    assert torch.equal(original, before)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "words"),
+    [
+        (torch.zeros(4, 4, 3), "is not an IMAGE tensor"),
+        (torch.zeros(1, 4, 4, 2), "has 2 channels"),
+        (torch.zeros(0, 4, 4, 3), "is empty"),
+        (torch.zeros(1, 0, 4, 3), "is empty"),
+        (torch.zeros(1, 4, 4, 3, dtype=torch.uint8), r"is torch\.uint8"),
+        ("latent", "is not an IMAGE tensor"),
+    ],
+)
+def test_what_is_no_image_is_refused(tensor: Any, words: str) -> None:
+    with pytest.raises(MediaError, match=words):
+        check_tensor(tensor)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_exif_rotation_is_applied(orientation: int) -> None:
+    upright = Image.new("RGB", (8, 4), "black")
+    upright.paste((255, 255, 255), (0, 0, 2, 2))
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = upright.transpose(undo[orientation]) if orientation in undo else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    found = read(saved(stored, "PNG", exif=exif))
+    assert found.shape == (1, 4, 8, 3)
+    assert found[0, 0, 0, 0] == 1
+    assert found[0, 3, 7, 0] == 0
+
+
+def test_a_palette_file_gives_its_colours() -> None:
+    stripes = Image.new("P", (2, 1))
+    stripes.putpalette([255, 0, 0, 0, 0, 255])
+    stripes.putpixel((1, 0), 1)
+    assert read(saved(stripes)).tolist() == [[[[1, 0, 0], [0, 0, 1]]]]
+
+
+def test_a_palette_file_with_a_transparent_colour_has_alpha() -> None:
+    stripes = Image.new("P", (2, 1))
+    stripes.putpalette([255, 0, 0, 0, 0, 255])
+    stripes.putpixel((1, 0), 1)
+    assert read(saved(stripes, transparency=1))[0, 0, :, 3].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGBA", "CMYK", "YCbCr"])
+def test_white_is_white_in_every_mode(mode: str) -> None:
+    kind = "JPEG" if mode in {"CMYK", "YCbCr"} else "PNG"
+    white = (
+        Image.new("RGBA", (8, 8), "white").convert(mode if mode == "LA" else "RGB").convert(mode)
+    )
+    found = read(saved(white, kind))
+    assert found.shape == (1, 8, 8, 4 if mode in {"LA", "RGBA"} else 3)
+    assert found.min() > 0.99
+
+
+def test_16_bit_grey_keeps_its_depth() -> None:
+    ramp = Image.fromarray(np.array([[0, 1, 30000, 65535]], dtype=np.uint16))
+    found = read(saved(ramp))
+    assert found.shape == (1, 1, 4, 3)
+    assert torch.equal(found[0, 0, :, 0], torch.tensor([0, 1, 30000, 65535]).float() / 65535)
+
+
+def test_16_bit_colour_is_not_clipped() -> None:
+    pixels = struct.pack(">3H", 0, 32896, 65535)
+    row = zlib.compress(b"\0" + pixels)
+    chunks = [(b"IHDR", struct.pack(">2I5B", 1, 1, 16, 2, 0, 0, 0)), (b"IDAT", row), (b"IEND", b"")]
+    file = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
+    assert read(file).flatten().tolist() == pytest.approx([0, 0.5, 1], abs=0.003)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
+    first, second = Image.new("RGB", (4, 4), "red"), Image.new("RGB", (4, 4), "blue")
+    options: dict[str, Any] = {"lossless": True} if kind == "WEBP" else {}
+    moving = saved(first, kind, save_all=True, append_images=[second], **options)
+    assert read(moving)[..., :3].mean((0, 1, 2)).tolist() == [1, 0, 0]
+
+
+def test_a_progressive_jpeg_is_decoded_whole() -> None:
+    found = read(saved(Image.new("RGB", (64, 64), (200, 100, 50)), "JPEG", progressive=True))
+    assert (found[0, -1, -1] * 255).round().tolist() == pytest.approx([200, 100, 50], abs=2)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"<html>not found</html>", "is a page or text"),
+        (b'{"error": 1}', "is a page or text"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is a page or text"),
+        (b"\0\1\2\3" * 100, "no picture of a known format"),
+    ],
+)
+def test_what_is_no_picture_is_refused(content: bytes, words: str) -> None:
+    with pytest.raises(MediaError, match=words):
+        read(content)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
+def test_a_file_cut_short_is_refused_unless_every_pixel_is_there(kind: str) -> None:
+    whole = saved(tensor_to_pil(torch.rand(32, 32, 3)), kind)
+    for cut in range(0, len(whole), max(1, len(whole) // 40)):
+        try:
+            assert torch.equal(read(whole[:cut]), read(whole))
+            assert cut > len(whole) * 0.9
+        except MediaError:
+            continue
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
+def test_a_damaged_file_is_decoded_or_refused_but_never_anything_else(
+    kind: str, picture: Draw
+) -> None:
+    whole = saved(tensor_to_pil(picture(height=32, width=32)[0]), kind)
+    dice = random.Random(kind)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(dice.randint(1, 8)):
+            damaged[dice.randrange(len(damaged))] = dice.randrange(256)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with contextlib.suppress(MediaError):
+                assert read(bytes(damaged)).ndim == 4
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded() -> None:
+    with pytest.raises(MediaError, match="100x100 pixels, more than 9999"):
+        decode(saved(Image.new("RGB", (100, 100))), most_pixels=9999)
+
+
+def test_a_picture_beyond_pillow_s_own_limit_is_refused_as_well() -> None:
+    with pytest.raises(MediaError):
+        read(saved(Image.new("1", (10_000, 10_000))))
+
+
+def test_a_picture_of_one_by_a_billion_pixels_is_refused_by_its_header() -> None:
+    data = b"IHDR" + struct.pack(">2I5B", 1, 1_000_000_000, 8, 0, 0, 0, 0)
+    head = struct.pack(">I", 13) + data + struct.pack(">I", zlib.crc32(data))
+    rest = struct.pack(">I", 4) + b"IDAT" + bytes(8)
+    with pytest.raises(MediaError):
+        decode(b"\x89PNG\r\n\x1a\n" + head + rest)
+
+
+@pytest.mark.parametrize("url", ["", "data:image/png,abc", "http://x/a.png", "data:;base64,*"])
+def test_what_is_no_data_url_is_refused(url: str) -> None:
+    with pytest.raises(MediaError, match="no base64 data URL"):
+        data_url_to_bytes(url)
+
+
+def test_pictures_of_one_size_become_a_batch_as_they_are(picture: Draw) -> None:
+    frames = picture(frames=3)
+    batch, resized = to_batch(as_pictures(frames))
+    assert torch.equal(batch, frames)
+    assert resized == []
+
+
+def test_another_size_is_cut_around_its_centre_and_scaled_to_the_first() -> None:
+    first = np.zeros((4, 4, 3), np.uint8)
+    wide = np.zeros((8, 16, 3), np.uint8)
+    wide[:, 4:12] = 255
+    batch, resized = to_batch([first, wide])
+    assert batch.shape == (2, 4, 4, 3)
+    assert batch[1].min() == 1
+    assert resized == [Resized(index=1, width=16, height=8)]
+
+
+def test_a_picture_without_alpha_is_opaque_beside_one_with_alpha(picture: Draw) -> None:
+    batch, _ = to_batch(as_pictures([picture(channels=4)[0], picture(channels=3)[0]]))
+    assert batch.shape[-1] == 4
+    assert batch[1, ..., 3].min() == 1
+
+
+def test_the_64_megapixel_limit_is_the_default() -> None:
+    assert images.MOST_PIXELS == 64_000_000

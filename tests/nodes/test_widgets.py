@@ -1,0 +1,178 @@
+"""Node ids, inputs and outputs: they are in people's saved workflows, so they never change.
+
+A change that only adds to the end of a node may be recorded in `snapshot.json` with
+`SNAPSHOT=write python -m pytest tests/nodes/test_inputs.py`; anything else breaks workflows.
+"""
+
+import inspect
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comfyui_siliconflow import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+from comfyui_siliconflow.nodes.base import ImageNode
+from comfyui_siliconflow.nodes.chat_node import SiliconFlowChat
+from comfyui_siliconflow.nodes.widgets import ADVANCED, LANGUAGES, SOCKETS, texts, tooltip
+from comfyui_siliconflow.nodes.node import Node
+from comfyui_siliconflow.siliconflow import catalogue
+
+SNAPSHOT = Path(__file__).with_name("snapshot.json")
+PAINTERS = [node for node in NODE_CLASS_MAPPINGS.values() if issubclass(node, ImageNode)]
+FREE = {"account", "models", "voices", "delete-voice"}
+NODES = [pytest.param(node, id=name) for name, node in NODE_CLASS_MAPPINGS.items()]
+
+
+def described() -> dict[str, Any]:
+    """Give all that a saved workflow depends on."""
+    return {
+        name: {
+            "inputs": {
+                kind: [
+                    [key, what, _without_tooltip(options)] for key, (what, options) in group.items()
+                ]
+                for kind, group in shown(node).items()
+            },
+            "outputs": [list(node.RETURN_TYPES), list(node.RETURN_NAMES)],
+        }
+        for name, node in NODE_CLASS_MAPPINGS.items()
+    }
+
+
+def shown(node: type[Node]) -> dict[str, Any]:
+    """Give the inputs that a user sees."""
+    return {kind: group for kind, group in node.INPUT_TYPES().items() if kind != "hidden"}
+
+
+def _without_tooltip(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key != "tooltip"}
+
+
+def test_nodes_are_what_saved_workflows_expect() -> None:
+    found = json.loads(json.dumps(described()))
+    if os.environ.get("SNAPSHOT") == "write":
+        SNAPSHOT.write_text(
+            json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+    assert found == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+
+
+def test_every_node_has_a_name_for_people() -> None:
+    assert set(NODE_DISPLAY_NAME_MAPPINGS) == set(NODE_CLASS_MAPPINGS)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_node_is_async_by_itself_so_that_comfyui_sees_it(node: type[Node]) -> None:
+    assert inspect.iscoroutinefunction(getattr(node(), node.FUNCTION))
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_node_asks_for_no_rerun_and_is_none_of_comfy_s_own_paid_ones(
+    node: type[Node],
+) -> None:
+    for name in ("IS_CHANGED", "API_NODE", "ESSENTIALS_CATEGORY"):
+        assert not hasattr(node, name)
+    assert hasattr(node, "OUTPUT_NODE") == (node.task in FREE)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_nothing_hidden_makes_a_node_run_again(node: type[Node]) -> None:
+    """UNIQUE_ID would be part of ComfyUI's cache key; the workflow is not."""
+    assert node.INPUT_TYPES()["hidden"] == {"extra_pnginfo": "EXTRA_PNGINFO"}
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_every_input_is_explained_with_its_range_and_default(node: type[Node]) -> None:
+    for group in shown(node).values():
+        for name, (widget, options) in group.items():
+            said, kind = options["tooltip"], str(widget)
+            assert len(said) > 20, name
+            if kind in {"INT", "FLOAT"} and name in catalogue.load().inputs:
+                assert re.search(r"\d(-|\.\.)\d", said), name
+            is_widget = kind in {"INT", "FLOAT", "STRING", "BOOLEAN"} and name not in SOCKETS
+            if is_widget and name != "prompt":
+                assert any(word in said.lower() for word in ("default", "empty")), name
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_what_is_rarely_touched_is_advanced_and_stands_last(node: type[Node]) -> None:
+    marks = [
+        (options.get("advanced", False), name)
+        for group in shown(node).values()
+        for name, (_, options) in group.items()
+    ]
+    assert [advanced for advanced, _ in marks] == sorted(advanced for advanced, _ in marks)
+    assert {name for advanced, name in marks if advanced} <= ADVANCED
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_every_field_of_every_model_of_the_task_has_an_input(node: type[Node]) -> None:
+    inputs = {*node.required, *node.optional}
+    for model in catalogue.load().of_task(node.task):
+        others = {"image_prompt_strength"} if node.task == "text-to-image" else set()
+        others |= set(model.fields) if node.task == "voice" else set()
+        assert set(model.fields) - others <= inputs, model.id
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_every_widget_can_hold_what_any_of_its_models_takes(node: type[Node]) -> None:
+    widgets = {k: v for group in shown(node).values() for k, v in group.items()}
+    for model in catalogue.load().of_task(node.task):
+        for name in set(model.fields) & set(widgets):
+            field, (kind, options) = model.fields[name], widgets[name]
+            if field.choices:
+                assert set(field.choices) <= set(kind)
+            elif field.minimum is not None and name not in {"width", "height", "batch_size"}:
+                assert options["min"] <= field.minimum
+                assert options["max"] >= (field.maximum or 0)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_key_is_never_an_input(node: type[Node]) -> None:
+    for group in node.INPUT_TYPES().values():
+        assert not [name for name in group if "key" in name or name.endswith("token")]
+
+
+def test_an_empty_prompt_is_refused_when_the_graph_is_queued() -> None:
+    nodes: list[Any] = [*PAINTERS, SiliconFlowChat]
+    for node in nodes:
+        assert node.VALIDATE_INPUTS(prompt="a cat") is True
+        assert node.VALIDATE_INPUTS(prompt=None) is True
+        assert node.VALIDATE_INPUTS(prompt="  ") == "prompt: must not be empty"
+
+
+WITH_MODELS: list[Any] = [node for node in NODE_CLASS_MAPPINGS.values() if "model" in node.required]
+
+
+@pytest.mark.parametrize("node", WITH_MODELS)
+def test_a_model_that_is_in_no_list_is_refused_when_the_graph_is_queued(node: Any) -> None:
+    """ComfyUI gives each value in a list to the nodes that take lists."""
+    packed: Any = (lambda value: [value]) if hasattr(node, "INPUT_IS_LIST") else lambda value: value
+    gone, own = packed("vendor/gone"), packed("vendor/own")
+    assert "is not in the list of models" in str(node.VALIDATE_INPUTS(model=gone))
+    assert node.VALIDATE_INPUTS(model=gone, custom_model=own) is True
+    for model in (packed(node.INPUT_TYPES()["required"]["model"][0][0]), packed(None)):
+        assert node.VALIDATE_INPUTS(model=model) is True
+
+
+def test_an_empty_prompt_is_refused_in_the_language_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    [node, *_] = PAINTERS
+    monkeypatch.setenv("LANG", "zh_CN.UTF-8")
+    assert node.VALIDATE_INPUTS(prompt="") == "prompt：不能为空"
+
+
+def test_every_text_exists_in_both_languages_and_belongs_to_something() -> None:
+    inputs = {
+        name for node in NODE_CLASS_MAPPINGS.values() for name in (*node.required, *node.optional)
+    }
+    assert set(texts()["inputs"]) == inputs
+    for node in NODE_CLASS_MAPPINGS.values():
+        for name in (*node.required, *node.optional):
+            english, chinese = tooltip(node.task, name)
+            assert english.isascii(), name
+            assert not chinese.isascii(), name
+            # The page's translation library reads these signs as its own.
+            assert not re.search(r"[@{}|]", english + chinese), name
+    assert LANGUAGES == ("en", "zh")

@@ -1,0 +1,126 @@
+"""The pack's routes on a server of their own, on loopback: what ComfyUI's page would ask."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+from aiohttp import web
+from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.server import routes
+
+Json = dict[str, Any]
+Event = tuple[str, Json, str | None]
+WAIT_SECONDS = 15.0
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    """Wait until a condition holds, and give its value."""
+    end = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError("it never came")
+
+
+class Page:
+    """Asks the routes as the page does."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.origin = f"http://127.0.0.1:{port}"
+        self._http = requests.Session()
+        self._http.trust_env = False
+
+    def ask(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Send a request; JSON bodies are given as `json`, all else as `data` and `headers`."""
+        url = path if path.startswith("http") else f"{self.origin}/siliconflow{path}"
+        return self._http.request(method, url, timeout=20, **options)
+
+    def get(self, path: str) -> Any:
+        """Give the answer of a GET that must not fail."""
+        return self._good(self.ask("GET", path))
+
+    def post(self, path: str, body: Json | None = None) -> Any:
+        """Give the answer of a POST that must not fail."""
+        return self._good(self.ask("POST", path, json=body or {}))
+
+    def delete(self, path: str) -> Any:
+        """Give the answer of a DELETE that must not fail."""
+        return self._good(self.ask("DELETE", path, json={}))
+
+    def refused(self, method: str, path: str, body: Json | None = None) -> tuple[int, Json]:
+        """Give the status and the error of a request that must fail."""
+        answer = self.ask(method, path, **({} if method == "GET" else {"json": body or {}}))
+        assert answer.status_code >= 400, answer.text
+        return answer.status_code, answer.json()["error"]
+
+    def close(self) -> None:
+        self._http.close()
+
+    @staticmethod
+    def _good(answer: requests.Response) -> Any:
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """Serve the routes from a thread with an event loop, as ComfyUI does."""
+    started, port = threading.Event(), [0]
+
+    async def serve() -> None:
+        table = web.RouteTableDef()
+        routes.register(table)
+        app = web.Application()
+        app.add_routes(table)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port[0] = runner.addresses[0][1]
+        stop.append(asyncio.get_running_loop().create_future())
+        started.set()
+        await stop[0]
+        await runner.cleanup()
+
+    stop: list[asyncio.Future[None]] = []
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    started.wait()
+    client = Page(port[0])
+    yield client
+    client.close()
+    stop[0].get_loop().call_soon_threadsafe(stop[0].set_result, None)
+    thread.join()
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
+    """Give what ComfyUI's server was asked to send: (event, data, page)."""
+    events: list[Event] = []
+
+    def send_sync(event: str, data: Json, page: str | None = None) -> None:
+        events.append((event, data, page))
+
+    sockets = {"page-1": object(), "page-2": object()}
+    server = SimpleNamespace(send_sync=send_sync, client_id="page-1", sockets=sockets)
+    monkeypatch.setattr(host, "prompt_server", lambda: server)
+    return events
+
+
+@pytest.fixture
+def several_users(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let ComfyUI serve several users, as with --multi-user."""
+
+    def change() -> None:
+        monkeypatch.setattr(host, "is_multi_user", lambda: True)
+
+    return change

@@ -1,0 +1,233 @@
+"""The catalogue for the page, and the list of models that the service gives."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.nodes.text_to_image import SiliconFlowTextToImage
+from comfyui_siliconflow.siliconflow import catalogue
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.server.conftest import Page
+
+DRAW = "SiliconFlowTextToImage"
+EDIT = "SiliconFlowImageEdit"
+KOLORS = "Kwai-Kolors/Kolors"
+NEW = "Someone/New-Model"
+
+
+@pytest.fixture
+def account(simulator: Simulator) -> Simulator:
+    """Give a service that has one model more than the catalogue; it lacks the other site's."""
+    simulator.add_model(NEW, {"type": "object"})
+    return simulator
+
+
+def models(answer: dict[str, Any], node_id: str = DRAW) -> dict[str, Any]:
+    return {model["id"]: model for model in answer["nodes"][node_id]["models"]}
+
+
+def combo(node_id: str = DRAW) -> list[str]:
+    found: list[str] = NODE_CLASS_MAPPINGS[node_id].INPUT_TYPES()["required"]["model"][0]
+    return found
+
+
+@pytest.mark.parametrize("node_id", NODE_CLASS_MAPPINGS)
+def test_the_page_gets_every_model_of_the_widget_once_and_in_its_order(
+    page: Page, node_id: str
+) -> None:
+    node = page.get("/catalogue")["nodes"][node_id]
+    declared = NODE_CLASS_MAPPINGS[node_id].INPUT_TYPES()
+    offered = combo(node_id) if "model" in declared["required"] else []
+    assert [model["id"] for model in node["models"]] == offered
+    assert node["inputs"] == [*declared["required"], *declared["optional"]]
+
+
+def test_a_model_of_both_sites_is_told_as_the_site_in_use_has_it(page: Page) -> None:
+    here = models(page.get("/catalogue"))["Qwen/Qwen-Image"]
+    assert (here["site"], "batch_size" in here["fields"]) == ("cn", False)
+    page.post("/settings", {"site": "com"})
+    there = models(page.get("/catalogue"))["Qwen/Qwen-Image"]
+    assert (there["site"], "batch_size" in there["fields"]) == ("com", True)
+
+
+def test_a_field_is_told_as_the_catalogue_has_it(page: Page) -> None:
+    answer = page.get("/catalogue")
+    steps = models(answer)[KOLORS]["fields"]["num_inference_steps"]
+    assert (steps["type"], steps["minimum"], steps["maximum"]) == ("integer", 1, 100)
+    assert (steps["default"], steps["required"]) == (20, True)
+    assert models(answer, EDIT)["Qwen/Qwen-Image-Edit-2509"]["images"] == [
+        *("image", "image2", "image3")
+    ]
+    assert answer["inputs"]["image_size"]["unset"] == "auto"
+    assert answer["refreshed_at"] is None
+
+
+def test_settings_that_cannot_be_used_hide_no_widget(page: Page, write_settings: Any) -> None:
+    write_settings(site="nowhere")
+    assert page.get("/catalogue")["site"] == "cn"
+    assert combo()
+
+
+def test_a_refresh_marks_what_is_new_and_what_the_account_lacks(
+    page: Page, account: Simulator
+) -> None:
+    before = combo()
+    found = models(page.post("/models/refresh"))
+    assert {entry.path for entry in account.requests} == {"/v1/models"}
+    assert found[NEW] == {
+        "id": NEW,
+        "name": NEW,
+        "site": "cn",
+        "listed": False,
+        "mark": "new",
+        "images": ["image", "image2", "image3", "image4"],
+        "fields": {},
+    }
+    assert found["black-forest-labs/FLUX.2-pro"]["mark"] == "missing"
+    assert found[KOLORS]["mark"] is None
+    assert combo() == [*before, NEW]
+
+
+@pytest.mark.parametrize("node_id", ["SiliconFlowTextToSpeech", "SiliconFlowUploadVoice"])
+def test_new_models_that_speak_are_those_of_sound_that_do_not_only_listen(
+    page: Page, simulator: Simulator, node_id: str
+) -> None:
+    simulator.add_model("Someone/Speaks", {"type": "object"}, ("text-to-speech",))
+    simulator.add_model("Someone/Listens", {"type": "object"}, ("speech-to-text",))
+    listening = catalogue.load().of_task("speech-to-text")
+    found = models(page.post("/models/refresh"), node_id)
+    assert found["Someone/Speaks"]["mark"] == "new"
+    assert "Someone/Speaks" in combo(node_id)
+    assert not {"Someone/Listens", *(model.id for model in listening)} & set(combo(node_id))
+    assert found["FunAudioLLM/CosyVoice2-0.5B"]["mark"] is None
+
+
+@pytest.mark.parametrize(
+    ("kinds", "mark"),
+    [
+        ({"chat": [], "speaking": []}, "missing"),
+        ({"chat": []}, None),  # a list of an earlier version, which did not ask for them
+    ],
+)
+@pytest.mark.usefixtures("account")
+def test_a_model_is_missing_in_a_list_of_its_kind_alone(
+    page: Page, tmp_path: Path, kinds: dict[str, list[str]], mark: str | None
+) -> None:
+    page.post("/models/refresh")
+    file = tmp_path / "data" / "models.json"
+    [account] = json.loads(file.read_text())["accounts"]
+    known = {"refreshed_at": 1, "kinds": kinds}
+    file.write_text(json.dumps({"accounts": {account: known}}))
+    answer = page.get("/catalogue")
+    speaks = models(answer, "SiliconFlowTextToSpeech")
+    assert {model["mark"] for model in speaks.values()} == {mark}
+    assert {model["mark"] for model in models(answer).values()} == {None}
+
+
+def test_a_refreshed_list_is_remembered_and_read_without_the_service(
+    page: Page, account: Simulator
+) -> None:
+    page.post("/models/refresh")
+    asked = len(account.requests)
+    answer = page.get("/catalogue")
+    assert models(answer)[NEW]["mark"] == "new"
+    assert answer["refreshed_at"] > 0
+    assert len(account.requests) == asked
+
+
+@pytest.mark.usefixtures("account")
+def test_the_list_of_one_account_is_not_another_s(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.post("/models/refresh")
+    monkeypatch.setenv("SILICONFLOW_API_KEY", "sk-another")
+    assert page.get("/catalogue")["refreshed_at"] is None
+    assert NEW not in combo()
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"accounts": {"x": 1}}', '{"accounts": []}'])
+def test_a_damaged_list_counts_as_absent_and_is_made_anew(
+    page: Page, tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "data" / "models.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(content)
+    assert page.get("/catalogue")["refreshed_at"] is None
+    assert file.read_text() == content
+    page.post("/models/refresh")
+    assert NEW in combo()
+    assert json.loads(file.read_text())["accounts"]
+
+
+def test_a_list_that_cannot_be_asked_for_leaves_the_old_one(page: Page, account: Simulator) -> None:
+    page.post("/models/refresh")
+    account.fail(503, on="models")
+    status, error = page.refused("POST", "/models/refresh")
+    assert (status, error["kind"]) == (502, "Overloaded")
+    assert NEW in combo()
+
+
+def test_an_answer_without_any_image_model_is_not_believed(page: Page, account: Simulator) -> None:
+    page.post("/models/refresh")
+    bodies: list[Any] = [{"data": []}, {"data": []}, {"data": None}, []]
+    for body in bodies:
+        account.fail(200, body=body, on="models")
+    assert page.refused("POST", "/models/refresh")[1]["kind"] == "BadAnswer"
+    assert page.refused("POST", "/models/refresh")[1]["kind"] == "BadAnswer"
+    assert page.refused("POST", "/models/refresh")[1]["kind"] == "BadAnswer"
+    assert NEW in combo()
+
+
+def test_the_file_holds_no_key(page: Page, account: Simulator, tmp_path: Path) -> None:
+    page.post("/models/refresh")
+    assert account.key not in (tmp_path / "data" / "models.json").read_text()
+
+
+def test_a_model_of_the_list_alone_draws(page: Page, account: Simulator, run_node: Any) -> None:
+    page.post("/models/refresh")
+    images, _, info = run_node(DRAW, model=NEW, prompt="a cat", image_size="512x512")
+    assert images.shape[1:3] == (512, 512)
+    assert info["model"] == NEW
+    assert account.generations[-1].body["model"] == NEW
+
+
+@pytest.mark.usefixtures("account")
+def test_an_unknown_model_is_refused_in_both_languages_before_anything_is_paid(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    node = SiliconFlowTextToImage
+    said = str(node.VALIDATE_INPUTS(prompt="a cat", model="Gone/Model"))
+    assert said.startswith('model: "Gone/Model" is not in the list')
+    assert "custom_model" in said
+    assert "refresh" in said
+    monkeypatch.setenv("LANG", "zh_CN.UTF-8")
+    said = str(node.VALIDATE_INPUTS(prompt="a cat", model="Gone/Model"))
+    assert "Gone/Model" in said
+    assert "刷新" in said
+
+
+def test_a_known_a_new_and_a_written_down_model_pass(page: Page, account: Simulator) -> None:
+    validate = SiliconFlowTextToImage.VALIDATE_INPUTS
+    assert validate(prompt="a cat", model=KOLORS) is True
+    assert validate(prompt="a cat", model=NEW) is not True
+    page.post("/models/refresh")
+    assert validate(prompt="a cat", model=NEW) is True
+    assert validate(prompt="a cat", model="Gone/Model", custom_model="Own/Model") is True
+    assert account.generations == []
+
+
+def test_inputs_that_other_nodes_give_pass() -> None:
+    validate = SiliconFlowTextToImage.VALIDATE_INPUTS
+    assert validate(prompt=None, model=None) is True
+    assert validate(prompt="a cat", model="Gone/Model", custom_model=None) is True
+
+
+def test_a_model_of_another_task_is_refused_as_unknown_here() -> None:
+    edits = [model.id for model in catalogue.load().of_task("image-edit")]
+    said = SiliconFlowTextToImage.VALIDATE_INPUTS(prompt="a cat", model=edits[0])
+    assert edits[0] in str(said)

@@ -1,0 +1,363 @@
+"""What open pages are told, and which of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.engine import balance
+from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.dev.simulator.faults import Place
+from comfyui_siliconflow.tests.server.conftest import Event, Json, Page, wait_for
+from PIL import Image
+
+DRAW = "SiliconFlowTextToImage"
+KOLORS = "Kwai-Kolors/Kolors"
+SMALL = {"image_size": "custom", "width": 96, "height": 64}
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the balance be asked for without a pause."""
+    monkeypatch.setattr(balance, "PAUSE_SECONDS", 0.5)
+
+
+def draw(**inputs: Any) -> None:
+    """Run a node; what it raises is not looked at."""
+    values = {"model": KOLORS, "prompt": "a cat", "seed": 1, **SMALL, **inputs}
+    with contextlib.suppress(Exception):
+        asyncio.run(NODE_CLASS_MAPPINGS[DRAW]().execute(**values))
+
+
+def told(sent: list[Event], name: str) -> list[Json]:
+    return [data for event, data, _ in sent if event == f"siliconflow.{name}"]
+
+
+def test_a_failure_is_told_with_all_that_a_user_needs(
+    sent: list[Event], simulator: Simulator
+) -> None:
+    simulator.fail(401)
+    draw()
+    [failure] = told(sent, "failed")
+    assert failure["kind"] == "InvalidKey"
+    assert failure["title"]["en"] == "SiliconFlow does not accept the API key"
+    assert failure["title"]["zh"] == "SiliconFlow 不接受这个 API 密钥"
+    assert "cloud.siliconflow.com" in failure["message"]["zh"]
+    assert (failure["model"], failure["charged"]) == (KOLORS, False)
+    assert failure["trace_id"] == simulator.generations[0].trace_id
+    assert simulator.key not in str(sent)
+
+
+def test_a_missing_key_and_a_wrong_input_are_told_by_name(
+    sent: list[Event], simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(num_inference_steps=101)
+    monkeypatch.delenv("SILICONFLOW_API_KEY")
+    draw()
+    kinds = [failure["kind"] for failure in told(sent, "failed")]
+    titles = [failure["title"]["en"] for failure in told(sent, "failed")]
+    assert kinds == ["InvalidInput", "MissingKey"]
+    assert titles == ["An input cannot be sent as it is", "A SiliconFlow API key is needed"]
+    assert simulator.requests == []
+
+
+@pytest.mark.parametrize(
+    ("status", "how", "charged"), [(403, {}, False), (504, {"made": True}, None)]
+)
+def test_of_several_requests_the_worst_that_can_be_known_is_told(
+    sent: list[Event], simulator: Simulator, status: int, how: Json, charged: bool | None
+) -> None:
+    simulator.fail(status, **how)
+    draw(model="Qwen/Qwen-Image", batch_size=2)
+    [failure] = told(sent, "failed")
+    assert (failure["kind"], failure["charged"]) == ("PartialFailure", charged)
+    assert failure["trace_id"]
+    assert failure["title"] == {"en": "Some pictures did not come", "zh": "部分图片没有生成"}
+
+
+SEVERAL: dict[str, tuple[Place, Json, str]] = {
+    "SiliconFlowTextToSpeech": (
+        "speech",
+        {"model": "FunAudioLLM/CosyVoice2-0.5B", "input": "So it is. " * 150},
+        "Some parts of the speech did not come",
+    ),
+    "SiliconFlowSpeechToText": (
+        "transcriptions",
+        {
+            "model": "TeleAI/TeleSpeechASR",
+            "audio": {"waveform": torch.rand(2, 1, 4000), "sample_rate": 8000},
+        },
+        "Some texts did not come",
+    ),
+    "SiliconFlowEmbeddings": (
+        "embeddings",
+        {"model": ["BAAI/bge-m3"], "input": [f"text {at}" for at in range(40)]},
+        "Some vectors did not come",
+    ),
+}
+
+
+@pytest.mark.parametrize("node", SEVERAL)
+def test_what_did_not_come_is_called_by_its_name(
+    sent: list[Event], simulator: Simulator, node: str
+) -> None:
+    place, inputs, title = SEVERAL[node]
+    simulator.fail(400, on=place)
+    with pytest.raises(errors.PartialFailure):
+        asyncio.run(NODE_CLASS_MAPPINGS[node]().execute(**inputs))
+    [failure] = told(sent, "failed")
+    assert failure["title"]["en"] == title
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_success_is_no_failure(sent: list[Event]) -> None:
+    draw()
+    assert told(sent, "failed") == []
+
+
+def test_a_job_is_told_of_when_its_state_changes_and_not_oftener(
+    sent: list[Event], simulator: Simulator
+) -> None:
+    simulator.latency = 1.2
+    draw()
+    jobs = [data["job"] for data in told(sent, "jobs")]
+    assert [job["state"] for job in jobs] == ["waiting", "running", "done"]
+    assert jobs[-1]["pictures"][0]["is_here"]
+    draw()
+    assert told(sent, "jobs")[-1]["job"]["state"] == "reused"
+
+
+def pages_told(sent: list[Event]) -> dict[str, set[str | None]]:
+    """Give the pages that each kind of event went to; `None` is every page."""
+    found: dict[str, set[str | None]] = {}
+    for event, _, page in sent:
+        found.setdefault(event.removeprefix("siliconflow."), set()).add(page)
+    return found
+
+
+def test_every_page_sees_the_jobs_and_the_balance_and_the_one_that_queued_the_failure(
+    sent: list[Event], simulator: Simulator
+) -> None:
+    simulator.fail(400)
+    draw()
+    wait_for(lambda: told(sent, "balance"))
+    assert pages_told(sent) == {"jobs": {None}, "balance": {None}, "failed": {"page-1"}}
+
+
+def test_a_failure_is_told_to_every_page_when_the_one_that_queued_it_is_closed(
+    sent: list[Event], simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "page", lambda: "page-of-before")
+    simulator.fail(400)
+    draw()
+    assert pages_told(sent)["failed"] == {None}
+
+
+@pytest.mark.parametrize("page", ["page-1", "page-of-before"])
+def test_with_several_users_the_page_that_queued_the_run_is_told_and_no_other(
+    sent: list[Event],
+    simulator: Simulator,
+    several_users: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    page: str,
+) -> None:
+    several_users()
+    monkeypatch.setattr(host, "page", lambda: page)
+    simulator.fail(400)
+    draw()
+    wait_for(lambda: told(sent, "balance"))
+    assert pages_told(sent) == {"jobs": {page}, "balance": {page}, "failed": {page}}
+
+
+@pytest.mark.usefixtures("simulator")
+def test_with_several_users_a_run_of_nobody_is_told_to_nobody(
+    sent: list[Event], several_users: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "page", lambda: None)
+    draw()
+    assert {page for _, _, page in sent} == {None}
+    several_users()
+    sent.clear()
+    draw(seed=2)
+    time.sleep(0.8)
+    assert sent == []
+
+
+def test_after_a_run_the_balance_is_told(sent: list[Event], simulator: Simulator) -> None:
+    draw()
+    [told_balance] = wait_for(lambda: told(sent, "balance"))
+    assert told_balance["balance"] == str(simulator.balance) == "99.90"
+    assert told_balance["currency"] == "CNY"
+    assert told_balance["at"] <= time.time()
+
+
+def test_runs_that_end_together_are_followed_by_one_question_and_the_last_is_counted(
+    sent: list[Event], simulator: Simulator
+) -> None:
+    for seed in range(6):  # they take less than the pause does
+        draw(seed=seed)
+    wait_for(lambda: told(sent, "balance") and told(sent, "balance")[-1]["balance"] == "99.40")
+    time.sleep(1.0)
+    asked = [record for record in simulator.requests if record.path == "/v1/user/info"]
+    assert len(asked) < 5
+
+
+def test_the_balance_is_not_asked_for_when_it_is_not_shown(
+    sent: list[Event], simulator: Simulator, write_settings: Any
+) -> None:
+    write_settings(show_balance=False)
+    draw()
+    time.sleep(0.8)
+    assert told(sent, "balance") == []
+    assert {record.path for record in simulator.requests} >= {"/v1/images/generations"}
+    assert "/v1/user/info" not in {record.path for record in simulator.requests}
+
+
+def test_a_balance_that_cannot_be_asked_for_troubles_nobody(
+    sent: list[Event], simulator: Simulator
+) -> None:
+    simulator.fail(500, on="info")
+    draw()
+    wait_for(lambda: [r for r in simulator.requests if r.path == "/v1/user/info" and r.status])
+    assert told(sent, "balance") == []
+    assert told(sent, "failed") == []
+
+
+def test_outside_comfyui_nobody_is_told_and_nothing_is_asked(simulator: Simulator) -> None:
+    draw()
+    time.sleep(0.8)
+    assert "/v1/user/info" not in {record.path for record in simulator.requests}
+
+
+def test_the_page_s_own_question_is_answered_from_memory_for_ten_seconds(
+    page: Page, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = page.get("/balance")
+    assert (first["balance"], first["currency"]) == ("100.00", "CNY")
+    assert page.get("/balance") == first
+    assert len(simulator.requests) == 1
+    monkeypatch.setattr(balance, "FRESH_SECONDS", 0.0)
+    simulator.balance = 7
+    assert page.get("/balance")["balance"] == "7.00"
+
+
+def questions(simulator: Simulator) -> int:
+    return sum(record.path == "/v1/user/info" for record in simulator.requests)
+
+
+def test_pages_that_ask_at_once_are_answered_by_one_question(
+    page: Page, simulator: Simulator
+) -> None:
+    simulator.latency = 0.5
+    found: list[Json] = []
+    asking = [threading.Thread(target=lambda: found.append(page.get("/balance"))) for _ in "12345"]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
+    assert [answer["balance"] for answer in found] == ["100.00"] * 5
+    assert questions(simulator) == 1
+
+
+def test_a_balance_that_is_not_known_is_not_asked_for_again_for_as_long(
+    page: Page, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator.fail(401, on="info")
+    assert page.refused("GET", "/balance")[1]["kind"] == "InvalidKey"
+    assert page.refused("GET", "/balance")[1]["kind"] == "InvalidKey"
+    assert questions(simulator) == 1
+    monkeypatch.setattr(balance, "FRESH_SECONDS", 0.0)
+    assert page.get("/balance")["balance"] == "100.00"
+
+
+@pytest.mark.usefixtures("simulator")
+def test_after_runs_that_end_together_each_user_s_page_is_told_the_balance(
+    sent: list[Event], several_users: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several_users()
+    draw()
+    wait_for(lambda: told(sent, "balance"))
+    sent.clear()
+    for page in ("page-1", "page-2"):  # both end within the pause after the first
+        monkeypatch.setattr(host, "page", lambda page=page: page)
+        draw()
+    wait_for(lambda: pages_told(sent).get("balance") == {"page-1", "page-2"})
+    assert len(told(sent, "balance")) == 2
+
+
+class Node:
+    """Keeps what a node of ComfyUI's page is shown, and on which thread."""
+
+    def __init__(self) -> None:
+        self.pictures: list[Image.Image] = []
+        self.threads: set[int] = set()
+
+    def text(self, text: object) -> None:
+        """Show nothing."""
+
+    def value(self, done: int, total: int) -> None:
+        """Show nothing."""
+
+    def picture(self, picture: Image.Image) -> None:
+        self.pictures.append(picture)
+        self.threads.add(threading.get_ident())
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> Node:
+    shown = Node()
+    monkeypatch.setattr(host, "progress", lambda: shown)
+    monkeypatch.setattr(host, "shows_pictures", lambda: True)
+    return shown
+
+
+@pytest.mark.usefixtures("simulator")
+def test_every_picture_is_shown_once_small_and_rgb(node: Node) -> None:
+    draw(batch_size=6, image_size="1024x1024")
+    assert [(picture.size, picture.mode) for picture in node.pictures] == [((512, 512), "RGB")] * 6
+    assert node.threads == {threading.get_ident()}
+
+
+@pytest.mark.usefixtures("simulator")
+def test_reused_pictures_are_shown_too(node: Node) -> None:
+    draw()
+    node.pictures.clear()
+    draw()
+    assert [picture.size for picture in node.pictures] == [(96, 64)]
+
+
+def test_a_picture_that_another_node_asked_for_is_shown_on_both(
+    node: Node, simulator: Simulator
+) -> None:
+    simulator.latency = 0.5
+
+    async def both() -> None:
+        values = {"model": KOLORS, "prompt": "a cat", "seed": 1, **SMALL}
+        runs = [NODE_CLASS_MAPPINGS[DRAW]().execute(**values) for _ in range(2)]
+        await asyncio.gather(*runs)
+
+    asyncio.run(both())
+    assert len(simulator.generations) == 1
+    assert len(node.pictures) == 2
+
+
+def test_a_picture_is_shown_before_the_rest_of_the_run_is_there(
+    node: Node, simulator: Simulator, write_settings: Any
+) -> None:
+    write_settings(max_parallel=1)
+    simulator.latency = 0.8
+    run = threading.Thread(target=draw, kwargs={"model": "Qwen/Qwen-Image", "batch_size": 2})
+    run.start()
+    wait_for(lambda: node.pictures)
+    assert len(node.pictures) == 1
+    run.join()
+    assert len(node.pictures) == 2

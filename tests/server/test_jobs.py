@@ -1,0 +1,411 @@
+"""The job list: what the page sees of every request, while it runs and when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.engine import job_list as history
+from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.storage.job_history import Jobs
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.server.conftest import WAIT_SECONDS, Json, Page, wait_for
+from PIL import Image
+
+DRAW = "SiliconFlowTextToImage"
+KOLORS = "Kwai-Kolors/Kolors"
+QWEN = "Qwen/Qwen-Image"
+SMALL = {"image_size": "custom", "width": 96, "height": 64}
+WORKFLOW = {"nodes": [{"id": 7, "type": DRAW}], "links": [], "version": 0.4, "note": "猫"}
+
+
+def draw(**inputs: Any) -> Any:
+    """Run a node as ComfyUI does; what fails is the caller's."""
+    values = {"model": KOLORS, "prompt": "a cat", "seed": 1, **SMALL, **inputs}
+    return asyncio.run(NODE_CLASS_MAPPINGS[DRAW]().execute(**values))
+
+
+class Drawing:
+    """A node that runs meanwhile, and can be cancelled as ComfyUI does it."""
+
+    def __init__(self, **inputs: Any) -> None:
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(inputs)))
+
+    def start(self) -> None:
+        self._thread.start()
+        self._started.wait()
+
+    def wait(self) -> None:
+        self._thread.join()
+
+    def cancel(self) -> None:
+        self._loop.call_soon_threadsafe(self._task.cancel)
+
+    async def _run(self, inputs: Json) -> None:
+        values = {"model": KOLORS, "prompt": "a cat", "seed": 1, **SMALL, **inputs}
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.create_task(NODE_CLASS_MAPPINGS[DRAW]().execute(**values))
+        self._started.set()
+        await asyncio.wait({self._task})
+
+
+@contextlib.contextmanager
+def drawing(**inputs: Any) -> Iterator[Drawing]:
+    """Run a node meanwhile."""
+    run = Drawing(**inputs)
+    run.start()
+    yield run
+    run.wait()
+
+
+def listed(page: Page) -> list[Json]:
+    found: list[Json] = page.get("/jobs")["jobs"]
+    return found
+
+
+def test_a_job_tells_who_asked_for_what_and_what_came(page: Page, simulator: Simulator) -> None:
+    before = time.time()
+    draw(prompt="a cat " * 100)
+    [job] = listed(page)
+    assert before <= job["at"] <= time.time()
+    assert (job["task"], job["node_type"], job["model"]) == ("text-to-image", DRAW, KOLORS)
+    assert job["prompt"] == ("a cat " * 100)[:120]
+    assert (job["state"], job["waits_until"], job["reason"]) == ("done", None, None)
+    assert job["trace_id"] == simulator.generations[0].trace_id
+    assert 0 < job["seconds"] < WAIT_SECONDS
+    thumbnail = f"/siliconflow/jobs/{job['id']}/0/thumbnail"
+    assert job["pictures"] == [{"place": 0, "thumbnail": thumbnail, "is_here": True}]
+
+
+@pytest.mark.usefixtures("simulator")
+def test_what_was_reused_stands_beside_what_was_paid_newest_first(page: Page) -> None:
+    draw(batch_size=2)
+    draw(batch_size=2)
+    assert [job["state"] for job in listed(page)] == ["reused", "done"]
+    assert [len(job["pictures"]) for job in listed(page)] == [2, 2]
+
+
+def test_a_failed_job_says_why_in_both_languages(page: Page, simulator: Simulator) -> None:
+    simulator.fail(401)
+    with contextlib.suppress(Exception):
+        draw()
+    [job] = listed(page)
+    assert (job["state"], job["pictures"]) == ("failed", [])
+    assert "does not accept the API key" in job["reason"]["en"]
+    assert "不接受这个 API 密钥" in job["reason"]["zh"]
+    assert job["trace_id"] == simulator.generations[0].trace_id
+    assert simulator.key not in json.dumps(job)
+
+
+def test_a_run_that_the_guard_stopped_is_listed(
+    page: Page, simulator: Simulator, write_settings: Any
+) -> None:
+    write_settings(most_pictures=1)
+    with contextlib.suppress(Exception):
+        draw(batch_size=2)
+    [job] = listed(page)
+    assert job["state"] == "failed"
+    assert "most_pictures" in job["reason"]["en"]
+    assert simulator.generations == []
+
+
+def test_a_running_job_is_seen_running(page: Page, simulator: Simulator) -> None:
+    simulator.latency = 1.0
+    with drawing():
+        [job] = wait_for(lambda: [job for job in listed(page) if job["seconds"] > 0.3])
+        assert (job["state"], job["pictures"]) == ("running", [])
+    assert [job["state"] for job in listed(page)] == ["done"]
+
+
+def test_a_job_that_waits_for_the_limit_says_until_when_and_can_be_cancelled(
+    page: Page, simulator: Simulator
+) -> None:
+    simulator.fail(429, limit="IPM")
+    with drawing() as run:
+        [job] = wait_for(lambda: [job for job in listed(page) if job["waits_until"]])
+        assert job["state"] == "waiting"
+        assert time.time() < job["waits_until"] < time.time() + 61
+        run.cancel()
+    wait_for(lambda: [job["state"] for job in listed(page)] == ["cancelled"])
+    assert len(simulator.generations) == 1
+
+
+def test_a_cancelled_job_that_was_sent_goes_on_and_is_done(
+    page: Page, simulator: Simulator
+) -> None:
+    simulator.latency = 0.7
+    with drawing() as run:
+        wait_for(lambda: simulator.generations)
+        run.cancel()
+    assert [job["state"] for job in listed(page)] == ["running"]
+    wait_for(lambda: [job["state"] for job in listed(page)] == ["done"])
+    assert listed(page)[0]["pictures"][0]["is_here"]
+
+
+def test_jobs_that_await_their_turn_are_seen_waiting(
+    page: Page, simulator: Simulator, write_settings: Any
+) -> None:
+    write_settings(max_parallel=1)
+    simulator.latency = 0.7
+    with drawing(model=QWEN, batch_size=2):
+        wait_for(lambda: sorted(job["state"] for job in listed(page)) == ["running", "waiting"])
+    assert [job["state"] for job in listed(page)] == ["done", "done"]
+
+
+def test_what_was_not_sent_after_an_error_is_listed_as_cancelled(
+    page: Page, simulator: Simulator, write_settings: Any
+) -> None:
+    write_settings(max_parallel=1)
+    simulator.fail(403)
+    with contextlib.suppress(Exception):
+        draw(model=QWEN, batch_size=2)
+    states = {"failed", "cancelled"}
+    wait_for(lambda: {job["state"] for job in listed(page)} == states)
+    cancelled = next(job for job in listed(page) if job["state"] == "cancelled")
+    assert "another request of the same run" in cancelled["reason"]["en"]
+
+
+@pytest.mark.usefixtures("simulator")
+def test_jobs_of_before_are_listed_when_they_are_asked_for(page: Page) -> None:
+    draw()
+    [job] = listed(page)
+    assert page.get(f"/jobs?since={job['at'] - 1}")["jobs"] == [job]
+    assert page.get(f"/jobs?since={job['at'] + 1}")["jobs"] == []
+    for since in ("yesterday", "nan", "1e999"):
+        assert page.refused("GET", f"/jobs?since={since}")[0] == 400
+
+
+def test_what_is_under_way_is_listed_whenever_it_began(page: Page, simulator: Simulator) -> None:
+    simulator.latency = 0.5
+    with drawing():
+        wait_for(lambda: simulator.generations)
+        [job] = page.get(f"/jobs?since={time.time() + 60}")["jobs"]
+        assert job["state"] == "running"
+    assert page.get(f"/jobs?since={time.time() + 60}")["jobs"] == []
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_job_that_has_just_been_written_is_seen_waiting(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    begin = Jobs.begin
+
+    def begin_and_look(*given: Any) -> Any:
+        name = begin(*given)
+        seen.extend(job["state"] for job in listed(page))
+        return name
+
+    monkeypatch.setattr(Jobs, "begin", begin_and_look)
+    draw()
+    assert seen == ["waiting"]
+
+
+def test_a_job_that_ends_while_the_list_is_read_is_seen_as_it_ended(
+    page: Page, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator.latency = 0.7
+    since = Jobs.since
+
+    def read_slowly(*given: Any) -> Any:
+        found = since(*given)
+        assert [record.state for record in found] == ["running"]
+        wait_for(lambda: not history.under_way())
+        return found
+
+    with drawing():
+        wait_for(lambda: simulator.generations)
+        monkeypatch.setattr(Jobs, "since", read_slowly)
+        assert [job["state"] for job in listed(page)] == ["done"]
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_picture_is_shown_small(page: Page) -> None:
+    draw(image_size="1024x1024")
+    [job] = listed(page)
+    answer = page.ask("GET", job["pictures"][0]["thumbnail"].removeprefix("/siliconflow"))
+    assert answer.headers["Content-Type"] == "image/jpeg"
+    assert "immutable" in answer.headers["Cache-Control"]
+    with Image.open(io.BytesIO(answer.content)) as picture:
+        assert (picture.size, picture.format, picture.mode) == ((256, 256), "JPEG", "RGB")
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_picture_is_copied_to_where_a_node_loads_it(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "input_directory", lambda: tmp_path / "input")
+    draw(batch_size=2)
+    [job] = listed(page)
+    names = [page.post(f"/jobs/{job['id']}/{place}/load") for place in (0, 1, 1)]
+    assert names[1] == names[2]
+    assert names[0]["name"] != names[1]["name"]
+    assert {(name["subfolder"], name["type"]) for name in names} == {("siliconflow", "input")}
+    copied = (tmp_path / "input" / "siliconflow" / names[0]["name"]).read_bytes()
+    [stored] = (tmp_path / "data").rglob("*-0of2.png")
+    assert copied == stored.read_bytes()
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_copy_that_cannot_be_written_is_told_with_its_reason(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "input").write_text("a file is where the folder should be")
+    monkeypatch.setattr(host, "input_directory", lambda: tmp_path / "input")
+    draw()
+    status, error = page.refused("POST", f"/jobs/{listed(page)[0]['id']}/0/load")
+    assert status == 500
+    assert "input folder" in error["en"]
+
+
+@pytest.mark.usefixtures("simulator")
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/jobs/unknown/0/thumbnail", "/jobs/{id}/1/thumbnail", "/jobs/{id}/-1/thumbnail"),
+        *(
+            "/jobs/{id}/x/thumbnail",
+            "/jobs/..%2f..%2f/0/thumbnail",
+            "/jobs/{id}/9999999/thumbnail",
+        ),
+        *("/jobs/unknown/workflow", "/jobs/{id}/workflow"),
+    ],
+)
+def test_what_is_not_there_is_not_found(page: Page, path: str) -> None:
+    draw()
+    status, error = page.refused("GET", path.format(id=listed(page)[0]["id"]))
+    assert (status, error["kind"]) == (404, "NotFound")
+
+
+@pytest.mark.usefixtures("simulator")
+def test_the_workflow_that_asked_is_given_back_as_it_was(page: Page) -> None:
+    draw(extra_pnginfo={"workflow": WORKFLOW})
+    [job] = listed(page)
+    assert job["has_workflow"]
+    assert page.get(f"/jobs/{job['id']}/workflow") == WORKFLOW
+
+
+@pytest.mark.usefixtures("simulator")
+@pytest.mark.parametrize("given", [None, {}, {"workflow": None}, {"workflow": {1: {2}}}, "x"])
+def test_without_a_workflow_that_can_be_kept_the_node_runs_all_the_same(
+    page: Page, given: Any
+) -> None:
+    draw(extra_pnginfo=given)
+    assert [(job["state"], job["has_workflow"]) for job in listed(page)] == [("done", False)]
+
+
+@pytest.mark.usefixtures("simulator")
+def test_the_workflow_is_no_part_of_what_is_asked_for(page: Page) -> None:
+    draw(extra_pnginfo={"workflow": WORKFLOW})
+    draw(extra_pnginfo={"workflow": {**WORKFLOW, "note": "another"}})
+    assert [job["state"] for job in listed(page)] == ["reused", "done"]
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_ledger_that_fails_stops_neither_the_run_nor_the_list_of_the_next(
+    page: Page, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data" / "siliconflow-ledger"
+    folder.parent.mkdir()
+    folder.write_text("a file is where the folder should be")
+    images, _, _ = draw()
+    assert images.shape[0] == 1
+    status, error = page.refused("GET", "/jobs")
+    assert (status, error["kind"]) == (503, "NoLedger")
+    folder.unlink()
+    draw()
+    assert [job["state"] for job in listed(page)] == ["done"]
+
+
+def test_what_is_stored_is_counted_and_cleared(
+    page: Page, simulator: Simulator, tmp_path: Path
+) -> None:
+    draw(batch_size=2, extra_pnginfo={"workflow": WORKFLOW})
+    found = page.get("/stored")
+    files = [file for file in Path(found["directory"]).rglob("*") if file.is_file()]
+    assert (found["requests"], found["pictures"], len(files)) == (1, 2, 2)
+    assert found["bytes"] == sum(file.stat().st_size for file in files)
+    assert page.delete("/stored") == {**found, "requests": 0, "pictures": 0, "bytes": 0}
+    assert not [file for file in files if file.exists()]
+    assert listed(page) == []
+    draw(batch_size=2)
+    assert len(simulator.generations) == 2
+    assert tmp_path in Path(found["directory"]).parents
+
+
+def test_clearing_leaves_alone_what_is_under_way(page: Page, simulator: Simulator) -> None:
+    draw(seed=5)
+    simulator.latency = 1.0
+    with drawing():
+        wait_for(lambda: len(simulator.generations) == 2)
+        page.delete("/stored")
+        assert [job["state"] for job in listed(page)] == ["running"]
+    [job] = listed(page)
+    assert (job["state"], job["pictures"][0]["is_here"]) == ("done", True)
+    assert page.get("/stored")["pictures"] == 1
+
+
+@pytest.mark.usefixtures("simulator")
+def test_with_several_users_nobody_sees_what_another_asked_for(
+    page: Page, several_users: Callable[[], None]
+) -> None:
+    draw()
+    job = listed(page)[0]["id"]
+    several_users()
+    for method, path in (
+        ("GET", "/jobs"),
+        ("GET", f"/jobs/{job}/workflow"),
+        ("GET", f"/jobs/{job}/0/thumbnail"),
+        ("POST", f"/jobs/{job}/0/load"),
+        ("GET", "/stored"),
+        ("DELETE", "/stored"),
+    ):
+        status, error = page.refused(method, path)
+        assert (status, error["kind"]) == (403, "SharedServer")
+
+
+@pytest.mark.parametrize(
+    ("node", "inputs", "words"),
+    [
+        ("SiliconFlowEmbeddings", {"model": ["BAAI/bge-m3"], "input": ["a cat\na dog"]}, "a cat"),
+        (
+            "SiliconFlowRerank",
+            {
+                "model": ["BAAI/bge-reranker-v2-m3"],
+                "query": ["a pet"],
+                "documents": ["a cat\na dog"],
+            },
+            "a pet",
+        ),
+        (
+            "SiliconFlowSpeechToText",
+            {
+                "model": "TeleAI/TeleSpeechASR",
+                "audio": {"waveform": torch.rand(1, 2, 11025) - 0.5, "sample_rate": 44100},
+            },
+            "sound, 0.2 s",
+        ),
+        (
+            "SiliconFlowTextToSpeech",
+            {"model": "FunAudioLLM/CosyVoice2-0.5B", "input": "Hello there"},
+            "Hello there",
+        ),
+    ],
+)
+def test_a_job_without_pictures_is_listed_with_what_was_asked(
+    page: Page, simulator: Simulator, node: str, inputs: Json, words: str
+) -> None:
+    asyncio.run(NODE_CLASS_MAPPINGS[node]().execute(**inputs))
+    assert [job["prompt"] for job in listed(page)] == [words]
+    assert len(simulator.requests) == 1

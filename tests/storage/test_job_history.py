@@ -1,0 +1,309 @@
+"""What is kept of each job, for how long, and that nothing paid depends on it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comfyui_siliconflow.storage import job_history as jobs_module
+from comfyui_siliconflow.storage.job_history import JobRecord, Jobs
+from comfyui_siliconflow.storage.ledger import Facts, Ledger
+from comfyui_siliconflow.storage.database import LedgerError
+from comfyui_siliconflow.strings.text import Text
+from comfyui_siliconflow.tests.siliconflow.conftest import BEGINNING, Clock
+
+NAME = "a" * 64
+DAY = 86400.0
+PNG = b"\x89PNG the picture"
+
+
+@pytest.fixture
+def open_ledger(tmp_path: Path, clock: Clock) -> Iterator[Callable[[], Ledger]]:
+    opened: list[Ledger] = []
+
+    def make() -> Ledger:
+        opened.append(Ledger(tmp_path, clock=clock))
+        return opened[-1]
+
+    yield make
+    for book in opened:
+        book.close()
+
+
+@pytest.fixture
+def book(open_ledger: Callable[[], Ledger]) -> Ledger:
+    return open_ledger()
+
+
+@pytest.fixture
+def open_jobs(book: Ledger, clock: Clock) -> Iterator[Callable[[], Jobs]]:
+    """Open the jobs of one folder, as often as a test likes: each time is a new process's."""
+    opened: list[Jobs] = []
+
+    def make() -> Jobs:
+        folder = book.records.folder
+        known = {"most_seconds": 30 * DAY, "clock": clock}
+        opened.append(Jobs(folder, book.pictures, book.files_of, **known))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield make
+    for jobs in opened:
+        jobs.close()
+
+
+@pytest.fixture
+def jobs(open_jobs: Callable[[], Jobs]) -> Jobs:
+    return open_jobs()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "siliconflow-ledger" / "history.sqlite3"
+
+
+def job(name: str = "1", at: float = BEGINNING, **known: object) -> JobRecord:
+    values = {"model": "m", "prompt": "p", "task": "t", "node_type": "n", "node_id": "7", **known}
+    return JobRecord(id=name, began_at=at, **values)  # type: ignore[arg-type]
+
+
+def rows_of(file: Path, question: str) -> list[Any]:
+    rows = sqlite3.connect(file)
+    found = rows.execute(question).fetchall()
+    rows.close()
+    return found
+
+
+def paid(book: Ledger, name: str = NAME, pictures: int = 1) -> str:
+    """Let a request be answered and stored; gives its id."""
+    entry = book.claim(name, "m")
+    book.sent(entry)
+    book.answered(entry, Facts("t-1", 42), [f"https://x/{at}" for at in range(pictures)])
+    for at in range(pictures):
+        book.store(entry, at, pictures, PNG)
+    book.finish(entry)
+    return entry.id
+
+
+def test_a_job_is_kept_as_it_ended(jobs: Jobs, open_jobs: Callable[[], Jobs]) -> None:
+    jobs.begin([job()], {"nodes": []})
+    reason = Text("why", "原因")
+    ended = job(state="failed", seconds=2.5, trace_id="t-9", origins=("paid",), reason=reason)
+    jobs.end(ended, [])
+    [found] = open_jobs().since(0)
+    assert found.reason == reason
+    assert (found.state, found.seconds, found.trace_id) == ("failed", 2.5, "t-9")
+    assert (found.origins, found.node_id, found.has_workflow) == (("paid",), "7", True)
+
+
+def test_a_job_has_the_pictures_of_all_its_requests_in_their_order(
+    book: Ledger, jobs: Jobs
+) -> None:
+    jobs.begin([job()])
+    first, second = paid(book, "a" * 64, 2), paid(book, "b" * 64, 1)
+    ended = jobs.end(job(state="done"), [first, second])
+    assert ended.pictures == (True, True, True)
+    names = [str(jobs.picture("1", at)) for at in range(3)]
+    assert [first in names[0], first in names[1], second in names[2]] == [True, True, True]
+    assert jobs.picture("1", 3) is None
+
+
+def test_a_picture_that_was_cleared_is_still_counted(book: Ledger, jobs: Jobs) -> None:
+    jobs.begin([job()])
+    jobs.end(job(state="done"), [paid(book)])
+    book.clear()
+    assert jobs.since(0)[0].pictures == (False,)
+    assert jobs.picture("1", 0) is None
+
+
+def test_the_newest_jobs_come_first_and_old_ones_are_forgotten(
+    clock: Clock, jobs: Jobs, file: Path
+) -> None:
+    for at, name in enumerate("abc"):
+        jobs.begin([job(name, clock.now + at)], {"note": name})
+        jobs.end(job(name, state="done"), [])
+    assert [found.id for found in jobs.since(0)] == ["c", "b", "a"]
+    assert [found.id for found in jobs.since(clock.now + 1)] == ["c", "b"]
+    clock.now += 30 * DAY + 1.5
+    jobs.begin([job("d", clock.now)])
+    jobs.end(job("d", state="done"), [])
+    assert [found.id for found in jobs.since(0)] == ["d", "c"]
+    assert jobs.workflow("c") is not None
+    assert len(rows_of(file, "SELECT * FROM workflows")) == 1
+
+
+def test_a_job_that_runs_is_not_forgotten_however_long_it_takes(
+    clock: Clock, jobs: Jobs, open_jobs: Callable[[], Jobs]
+) -> None:
+    other = open_jobs()
+    jobs.begin([job("ours")])
+    other.begin([job("theirs")])
+    clock.now += 31 * DAY
+    jobs.begin([job("new", clock.now)])
+    jobs.end(job("new", clock.now, state="done"), [])
+    assert {found.id for found in jobs.since(0)} == {"ours", "theirs", "new"}
+    other.close()
+    jobs.end(job("ours", state="done"), [])
+    assert {found.id for found in jobs.since(0)} == {"new"}
+
+
+def test_a_workflow_is_kept_once_however_many_jobs_it_made(jobs: Jobs, file: Path) -> None:
+    workflow = {"nodes": [{"id": n, "type": "Any", "note": "猫"} for n in range(500)]}
+    for name in "abc":
+        jobs.begin([job(name)], workflow)
+    assert json.loads(jobs.workflow("b") or b"") == workflow
+    [(content,)] = rows_of(file, "SELECT content FROM workflows")
+    assert len(content) < len(json.dumps(workflow)) / 5
+
+
+def test_workflows_keep_within_their_bound_and_the_oldest_go_first(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "MOST_WORKFLOWS_BYTES", 5000)
+    for name in "abcd":
+        jobs.begin([job(name)], {"noise": secrets.token_hex(3000)})
+    assert [jobs.workflow(name) is not None for name in "abcd"] == [False, False, False, True]
+    assert [found.has_workflow for found in jobs.since(0)] == [True, False, False, False]
+
+
+def test_a_workflow_that_carries_pictures_is_not_kept(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "MOST_WORKFLOW_BYTES", 100)
+    assert jobs.begin([job()], {"picture": "x" * 100}) is None
+    assert not jobs.since(0)[0].has_workflow
+
+
+def test_a_job_whose_process_died_is_told_as_failed(
+    jobs: Jobs, open_jobs: Callable[[], Jobs]
+) -> None:
+    jobs.begin([job()])
+    assert (jobs.since(0)[0].state, jobs.since(0)[0].is_ours) == ("running", True)
+    other = open_jobs()
+    assert (other.since(0)[0].state, other.since(0)[0].is_ours) == ("running", False)
+    jobs.close()
+    [found] = other.since(0)
+    assert found.state == "failed"
+    assert found.reason is not None
+    assert "ComfyUI ended" in found.reason.en
+
+
+def test_clearing_forgets_what_ended_and_keeps_what_runs(
+    jobs: Jobs, open_jobs: Callable[[], Jobs]
+) -> None:
+    jobs.begin([job("ended"), job("running")], {"note": "x"})
+    jobs.end(job("ended", state="done"), [])
+    other = open_jobs()
+    other.begin([job("elsewhere")])
+    jobs.clear()
+    assert {found.id for found in jobs.since(0)} == {"running", "elsewhere"}
+    assert jobs.workflow("running") is not None
+    other.close()
+    jobs.clear()
+    assert {found.id for found in jobs.since(0)} == {"running"}
+
+
+def test_jobs_wait_only_shortly_for_a_file_that_another_process_holds(
+    jobs: Jobs, file: Path
+) -> None:
+    jobs.begin([job("a")])
+    other = sqlite3.connect(file)
+    other.execute("BEGIN EXCLUSIVE")
+    started = time.monotonic()
+    with pytest.raises(LedgerError, match="locked"):
+        jobs.begin([job("b")])
+    assert time.monotonic() - started < 3
+    other.close()
+
+
+def test_jobs_are_listed_while_another_process_writes(jobs: Jobs, file: Path) -> None:
+    jobs.begin([job("a")], {"note": "x"})
+    other = sqlite3.connect(file)
+    other.execute("BEGIN IMMEDIATE")
+    assert [found.id for found in jobs.since(0)] == ["a"]
+    assert jobs.workflow("a")
+    assert jobs.picture("a", 0) is None
+    other.close()
+
+
+def test_while_a_list_looks_for_its_pictures_others_may_write(
+    jobs: Jobs, book: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.begin([job("a")])
+    jobs.end(job("a", state="done"), [paid(book)])
+    meanwhile = threading.Thread(target=jobs.begin, args=([job("b")],), daemon=True)
+
+    def is_file(_: Path) -> bool:
+        meanwhile.start()
+        meanwhile.join(5)
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "is_file", is_file)
+        assert [found.pictures for found in jobs.since(0)] == [(True,)]
+    assert not meanwhile.is_alive()
+    assert [found.id for found in jobs.since(0) if not found.pictures] == ["b"]
+
+
+def test_a_job_ends_also_when_the_ledger_cannot_name_its_pictures(jobs: Jobs, book: Ledger) -> None:
+    jobs.begin([job()])
+    request = paid(book)
+    book.close()
+    file = book.records.folder / "ledger.sqlite3"
+    file.unlink()
+    file.mkdir()
+    assert jobs.end(job(state="done"), [request]).pictures == ()
+    assert jobs.since(0)[0].state == "done"
+
+
+def test_a_damaged_history_is_set_aside_and_the_ledger_stays(
+    open_jobs: Callable[[], Jobs], book: Ledger, file: Path
+) -> None:
+    paid(book)
+    file.write_bytes(b"no database" * 100)
+    jobs = open_jobs()
+    jobs.begin([job()])
+    assert [found.id for found in jobs.since(0)] == ["1"]
+    assert book.look(NAME)
+    assert [found.name.partition("-")[0] for found in file.parent.glob("*damaged*")] == [
+        "history.damaged"
+    ]
+
+
+def test_a_ledger_that_is_set_aside_takes_no_job_with_it(
+    jobs: Jobs, open_ledger: Callable[[], Ledger], book: Ledger
+) -> None:
+    jobs.begin([job()])
+    jobs.end(job(state="done"), [paid(book)])
+    book.close()
+    (book.records.folder / "ledger.sqlite3").write_bytes(b"no database" * 100)
+    assert open_ledger().look(NAME)
+    assert [(found.id, found.pictures) for found in jobs.since(0)] == [("1", (True,))]
+
+
+def test_what_was_cleared_is_in_no_file_any_more(jobs: Jobs, file: Path) -> None:
+    words = "a secret garden"
+    jobs.begin([job(prompt=words), job("2", prompt="a cat")])
+    jobs.end(job(state="done"), [])
+    assert held_by(file, words)
+    jobs.clear()
+    assert not held_by(file, words)
+    assert held_by(file, "a cat")
+
+
+def held_by(file: Path, words: str) -> bool:
+    return any(words.encode() in found.read_bytes() for found in file.parent.glob("history*"))
+
+
+def test_jobs_of_a_file_that_fails_raise_the_ledger_s_error(jobs: Jobs, tmp_path: Path) -> None:
+    (tmp_path / "siliconflow-ledger").write_text("a file is where the folder should be")
+    with pytest.raises(LedgerError):
+        jobs.begin([job()])
+    with pytest.raises(LedgerError):
+        jobs.since(0)

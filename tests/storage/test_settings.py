@@ -1,0 +1,122 @@
+"""Where key, address and limits come from, and what is refused."""
+
+import os
+import stat
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comfyui_siliconflow.siliconflow.errors import InvalidSettings, MissingKey
+from comfyui_siliconflow.storage.settings import BOUNDS, Settings, load
+
+
+def test_without_anything_the_china_site_is_asked_with_the_default_timeouts(tmp_path: Path) -> None:
+    found = load(tmp_path, {})
+    assert (found.base_url, found.site) == ("https://api.siliconflow.cn/v1", "cn")
+    assert (found.connect_timeout, found.read_timeout) == (10, 300)
+
+
+def test_the_environment_wins_over_the_file(write_settings: Any) -> None:
+    file = write_settings(api_key="from-file", site="com")
+    environ = {"SILICONFLOW_API_KEY": " from-environment\n"}
+    assert load(file.parent, {}).require_key() == "from-file"
+    assert load(file.parent, environ).require_key() == "from-environment"
+    assert load(file.parent, environ).base_url == "https://api.siliconflow.com/v1"
+
+
+def test_an_empty_variable_counts_as_absent(write_settings: Any) -> None:
+    file = write_settings(api_key="from-file")
+    assert load(file.parent, {"SILICONFLOW_API_KEY": " "}).require_key() == "from-file"
+
+
+def test_the_address_of_a_known_site_chooses_that_site_s_models(tmp_path: Path) -> None:
+    environ = {"SILICONFLOW_BASE_URL": "https://api.siliconflow.com/v1/"}
+    assert load(tmp_path, environ).site == "com"
+
+
+def test_a_missing_key_says_where_to_put_one(tmp_path: Path) -> None:
+    with pytest.raises(MissingKey, match="SILICONFLOW_API_KEY"):
+        load(tmp_path, {}).require_key()
+
+
+def test_the_key_is_not_in_the_repr(tmp_path: Path) -> None:
+    assert "sk-secret" not in repr(load(tmp_path, {"SILICONFLOW_API_KEY": "sk-secret"}))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8900/v1", "http://localhost/v1", "http://[::1]/v1"]
+)
+def test_plain_http_is_good_for_this_machine_itself(tmp_path: Path, url: str) -> None:
+    assert load(tmp_path, {"SILICONFLOW_BASE_URL": url}).base_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.siliconflow.cn/v1",
+        "http://localhost.example.com/v1",
+        "ftp://127.0.0.1/v1",
+        "api.siliconflow.cn/v1",
+        "https://",
+        "https://user:secret@api.siliconflow.cn/v1",
+    ],
+)
+def test_any_other_address_must_be_https(tmp_path: Path, url: str) -> None:
+    with pytest.raises(InvalidSettings, match="SILICONFLOW_BASE_URL"):
+        load(tmp_path, {"SILICONFLOW_BASE_URL": url})
+
+
+@pytest.mark.parametrize("key", ["sk-with space", "sk-中文", "sk-line\nbreak"])
+def test_a_key_that_cannot_stand_in_a_header_is_refused_without_showing_it(
+    tmp_path: Path, key: str
+) -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        load(tmp_path, {"SILICONFLOW_API_KEY": key})
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"read_timeout": "long"}, "read_timeout must be of type float"),
+        ({"read_timeout": 0}, "read_timeout must be from 0.1 to 86400"),
+        ({"ledger_gib": 1e300}, "ledger_gib must be from 0.1 to 100000"),
+        ({"ledger_days": float("nan")}, "ledger_days must be from 0.1 to 36500"),
+        ({"longest_wait": float("inf")}, "longest_wait must be from 0.1 to 86400"),
+        ({"max_parallel": 10**400}, "max_parallel must be from 1 to 128"),
+        ({"max_parallel": 2.5}, "max_parallel must be of type int"),
+        ({"max_parallel": True}, "max_parallel must be of type int"),
+        ({"site": "moon"}, "site must be one of cn, com"),
+        ({"language": "fr"}, "language must be one of en, zh"),
+        ({"apikey": "x"}, "apikey is no setting"),
+    ],
+)
+def test_a_setting_without_a_usable_value_is_named(
+    write_settings: Any, values: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidSettings, match=words):
+        load(write_settings(**values).parent, {})
+
+
+def test_every_number_has_bounds_that_its_default_keeps() -> None:
+    defaults: dict[str, Any] = {item.name: item.default for item in fields(Settings)}
+    numbers = {name for name, value in defaults.items() if type(value) in {int, float}}
+    assert numbers == set(BOUNDS)
+    for name, (least, most) in BOUNDS.items():
+        assert least <= defaults[name] <= most
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "\xff\xfe"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "settings.json").write_text(text, encoding="latin-1")
+    with pytest.raises(InvalidSettings, match=r"settings\.json"):
+        load(tmp_path, {})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX modes")
+def test_the_file_is_taken_away_from_other_users(write_settings: Any) -> None:
+    file = write_settings(api_key="sk-secret")
+    file.chmod(0o644)
+    load(file.parent, {})
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600

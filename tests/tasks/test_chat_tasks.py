@@ -1,0 +1,404 @@
+"""The Chat node, from its inputs to the simulator and back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from comfyui_siliconflow.media.image_files import data_url_to_bytes, decode, to_batch
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.tasks.chat_tasks import Conversation, parts_of
+from comfyui_siliconflow.siliconflow.resources import chat
+from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.strings.text import Text
+from comfyui_siliconflow.dev.simulator import Simulator
+from PIL import Image
+
+Run = Callable[..., dict[str, Any]]
+Draw = Callable[..., torch.Tensor]
+
+CHAT = "SiliconFlowChat"
+WRITER = "Qwen/Qwen2.5-7B-Instruct"
+SEER = "Qwen/Qwen3-VL-32B-Instruct"
+ASKED = {"model": WRITER, "prompt": "Tell me of cats", "seed": 7}
+
+
+def test_a_prompt_becomes_a_text_with_its_usage(simulator: Simulator, outputs_of: Run) -> None:
+    found = outputs_of(CHAT, **ASKED)
+    assert "Tell me of cats" in found["text"]
+    assert found["info"]["finish_reason"] == "stop"
+    assert found["info"]["usage"]["total_tokens"] > 0
+    assert found["info"]["requests"][0]["trace_id"] == simulator.requests[0].trace_id
+    assert len(simulator.charges) == 1
+
+
+def test_what_the_user_set_is_sent_and_a_stream_asked_for(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    outputs_of(
+        CHAT,
+        **ASKED,
+        system_prompt="Be short",
+        max_tokens=640,
+        temperature=0.2,
+        top_p=0.9,
+        top_k=20,
+        frequency_penalty=0.5,
+        stop="END\n\\n\\n",
+        response_format="json_object",
+        extra_body='{"min_p": 0.1}',
+    )
+    assert simulator.requests[0].body == {
+        "model": WRITER,
+        "messages": [
+            {"role": "system", "content": "Be short"},
+            {"role": "user", "content": "Tell me of cats"},
+        ],
+        "max_tokens": 640,
+        "temperature": 0.2,
+        "top_p": 0.9,
+        "top_k": 20,
+        "frequency_penalty": 0.5,
+        "seed": 7,
+        "stop": ["END", "\n\n"],
+        "response_format": {"type": "json_object"},
+        "min_p": 0.1,
+        "stream": True,
+    }
+
+
+def test_every_frame_of_every_picture_is_shown_in_order(
+    simulator: Simulator, outputs_of: Run, picture: Draw
+) -> None:
+    first, second = picture(frames=2), picture(height=32)
+    inputs = {**ASKED, "model": SEER, "detail": "low"}
+    outputs_of(CHAT, **inputs, image=first, image4=second)
+    [message] = simulator.requests[0].body["messages"]
+    *pictures, words = message["content"]
+    assert words == {"type": "text", "text": "Tell me of cats"}
+    assert [part["image_url"]["detail"] for part in pictures] == ["low"] * 3
+    shown = [decode(data_url_to_bytes(part["image_url"]["url"])) for part in pictures]
+    for sent, original in zip(shown, (*first, *second), strict=True):
+        assert torch.equal(to_batch([sent])[0][0], original)
+
+
+def test_the_size_and_format_of_uploads_are_as_the_settings_say(
+    simulator: Simulator, outputs_of: Run, picture: Draw, write_settings: Any
+) -> None:
+    write_settings(upload_format="lossy", upload_side=32)
+    found = outputs_of(CHAT, **{**ASKED, "model": SEER}, image=picture(height=64, width=64))
+    part, _ = simulator.requests[0].body["messages"][0]["content"]
+    assert part["image_url"]["url"].startswith("data:image/jpeg")
+    assert decode(data_url_to_bytes(part["image_url"]["url"])).shape[:2] == (32, 32)
+    assert "64x64 to 32x32" in found["info"]["notes"][0]
+
+
+@pytest.mark.parametrize("name", ["image", "image3"])
+def test_no_picture_is_dropped_for_a_model_that_sees_none(
+    simulator: Simulator, outputs_of: Run, picture: Draw, name: str
+) -> None:
+    with pytest.raises(errors.InvalidInput, match="sees no pictures") as caught:
+        outputs_of(CHAT, **ASKED, **{name: picture()})
+    assert caught.value.name == name
+    assert simulator.requests == []
+
+
+def test_a_model_that_the_catalogue_lacks_is_shown_the_pictures(
+    simulator: Simulator, outputs_of: Run, picture: Draw
+) -> None:
+    simulator.fail(400, on="chat")
+    with pytest.raises(errors.RequestError):
+        outputs_of(CHAT, **ASKED, custom_model="vendor/new", image=picture())
+    assert simulator.requests[0].body["model"] == "vendor/new"
+    assert len(simulator.requests[0].body["messages"][0]["content"]) == 2
+
+
+def test_a_conversation_goes_on(simulator: Simulator, outputs_of: Run) -> None:
+    first = outputs_of(CHAT, **ASKED)
+    second = outputs_of(CHAT, model=WRITER, prompt="And dogs?", conversation=first["conversation"])
+    assert [message["role"] for message in simulator.requests[1].body["messages"]] == [
+        "user",
+        "assistant",
+        "user",
+    ]
+    assert simulator.requests[1].body["messages"][1]["content"] == first["text"]
+    assert len(second["conversation"].messages) == 4
+
+
+def test_a_new_system_prompt_takes_the_place_of_the_old_one(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    first = outputs_of(CHAT, **ASKED, system_prompt="Be short")
+    outputs_of(CHAT, **ASKED, system_prompt="Be long", conversation=first["conversation"])
+    messages = simulator.requests[1].body["messages"]
+    assert [item["content"] for item in messages if item["role"] == "system"] == ["Be long"]
+
+
+def test_a_conversation_that_is_too_long_is_told_before_it_is_sent(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    said = tuple({"role": "user", "content": "x"} for _ in range(10))
+    with pytest.raises(errors.InvalidInput, match="11 messages"):
+        outputs_of(CHAT, **ASKED, conversation=Conversation(said))
+    assert simulator.requests == []
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_conversation_with_pictures_reads_without_their_data(
+    outputs_of: Run, picture: Draw
+) -> None:
+    found = outputs_of(CHAT, **{**ASKED, "model": SEER}, image=picture())
+    said = found["conversation"]
+    assert str(said).startswith("user: [picture] Tell me of cats\n\nassistant: ")
+    assert "base64" not in str(said) + repr(said) + str(found["info"])
+    with pytest.raises(errors.InvalidInput, match="sees no pictures"):
+        outputs_of(CHAT, **ASKED, conversation=said)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "name"),
+    [
+        ({"prompt": " "}, "prompt"),
+        ({"max_tokens": 5000}, "max_tokens"),
+        ({"temperature": 2.5}, "temperature"),
+        ({"stop": "1\n2\n3\n4\n5"}, "stop"),
+        ({"model": "Kwai-Kolors/Kolors"}, "model"),
+        ({"extra_body": '{"messages": []}'}, "extra_body"),
+        ({"conversation": ["Hello"]}, "conversation"),
+    ],
+)
+def test_nothing_is_sent_when_an_input_is_wrong(
+    simulator: Simulator, outputs_of: Run, inputs: dict[str, Any], name: str
+) -> None:
+    with pytest.raises(errors.InvalidInput) as caught:
+        outputs_of(CHAT, **{**ASKED, **inputs})
+    assert caught.value.name == name
+    assert simulator.requests == []
+
+
+def test_an_answer_that_is_cut_off_is_noted(simulator: Simulator, outputs_of: Run) -> None:
+    found = outputs_of(CHAT, **ASKED, max_tokens=3)
+    assert found["info"]["finish_reason"] == "length"
+    assert found["info"]["notes"] == ["The answer reached max_tokens (3) and is cut off."]
+    assert len(simulator.charges) == 1
+
+
+def test_the_same_question_is_free_the_second_time(simulator: Simulator, outputs_of: Run) -> None:
+    first, second = outputs_of(CHAT, **ASKED), outputs_of(CHAT, **ASKED)
+    assert first["text"] == second["text"]
+    assert str(first["conversation"]) == str(second["conversation"])
+    assert second["info"]["requests"][0]["origin"] == "reused"
+    assert len(simulator.charges) == 1
+    outputs_of(CHAT, **{**ASKED, "seed": 8})
+    assert len(simulator.charges) == 2
+
+
+class Shown:
+    """Keeps what a node shows."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def text(self, text: Text) -> None:
+        self.told.append(str(text))
+
+    def value(self, done: int, total: int) -> None:
+        assert done <= total
+
+    def picture(self, picture: Image.Image) -> None:
+        raise AssertionError(f"a chat shows no picture: {picture}")
+
+    async def of_a_node(self) -> None:
+        host.report_to(self)
+        await NODE_CLASS_MAPPINGS[CHAT]().execute(**ASKED)
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_the_text_grows_on_every_node_that_waits_for_it(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, nodes: int
+) -> None:
+    monkeypatch.setattr("comfyui_siliconflow.engine.run.POLL_SECONDS", 0.01)
+    monkeypatch.setattr(chat, "HEAR_SECONDS", 0)
+    simulator.fail(broken="stall", on="chat", after=4)
+    shown = [Shown() for _ in range(nodes)]
+
+    async def graph() -> None:
+        tasks = [asyncio.create_task(one.of_a_node()) for one in shown]
+        await asyncio.sleep(1.0)
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(error, asyncio.CancelledError) for error in ended)
+
+    asyncio.run(graph())
+    for one in shown:
+        grown = (line.startswith("SiliconFlow · Qwen2.5-7B-Instruct · 0 s:\n") for line in one.told)
+        assert any(grown)
+    assert len(simulator.requests) == 1
+    simulator.stop()
+
+
+def test_a_cancelled_answer_goes_on_and_is_kept(simulator: Simulator, outputs_of: Run) -> None:
+    simulator.latency = 2.0
+
+    async def cancelled() -> float:
+        node = asyncio.create_task(NODE_CLASS_MAPPINGS[CHAT]().execute(**ASKED))
+        await asyncio.to_thread(_until, lambda: bool(simulator.requests))
+        started = time.monotonic()
+        node.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await node
+        return time.monotonic() - started
+
+    assert asyncio.run(cancelled()) < 1.5
+    _until(lambda: not [t for t in threading.enumerate() if t.name == "siliconflow"])
+    assert outputs_of(CHAT, **ASKED)["info"]["requests"][0]["origin"] in {"reused", "joined"}
+    assert len(simulator.charges) == 1
+
+
+@pytest.mark.parametrize("broken", ["cut", "short", "malformed", "error"])
+def test_a_broken_stream_is_an_error_that_keeps_the_text_so_far(
+    simulator: Simulator, outputs_of: Run, broken: Any
+) -> None:
+    simulator.fail(broken=broken, on="chat", after=4)
+    with pytest.raises(errors.BrokenStream, match=r"characters came: This"):
+        outputs_of(CHAT, **ASKED)
+    again = outputs_of(CHAT, **ASKED)
+    assert "may have been charged" in again["info"]["notes"][0]
+    assert len(simulator.charges) == 2
+
+
+def test_an_answer_that_was_ended_for_another_reason_says_so(
+    outputs_of: Run, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = chat.Completion("Half of it", "", "content_filter", {}, "t-1", 1.0)
+    monkeypatch.setattr(chat, "complete", lambda *_: ended)
+    found = outputs_of(CHAT, **ASKED)
+    assert found["info"]["notes"] == ["The answer was ended by: content_filter."]
+    assert simulator.requests == []
+
+
+@pytest.mark.parametrize("broken", ["noise", "undone"])
+def test_an_odd_stream_that_is_whole_is_read(
+    simulator: Simulator, outputs_of: Run, broken: Any, write_settings: Any
+) -> None:
+    write_settings(reuse=False)
+    plain = outputs_of(CHAT, **ASKED)["text"]
+    simulator.fail(broken=broken, on="chat")
+    assert outputs_of(CHAT, **ASKED)["text"] == plain
+
+
+def test_a_rate_limit_is_waited_out(
+    simulator: Simulator, outputs_of: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comfyui_siliconflow.engine.rate_limit.WINDOW", 0.5)
+    monkeypatch.setattr("comfyui_siliconflow.engine.sending._GATES", {})
+    simulator.fail(429, limit="TPM", on="chat")
+    assert outputs_of(CHAT, **ASKED)["text"]
+    assert [record.status for record in simulator.requests] == [429, 200]
+
+
+def test_a_bound_on_pictures_does_not_stop_a_chat_but_one_on_the_balance_does(
+    simulator: Simulator, outputs_of: Run, write_settings: Any
+) -> None:
+    write_settings(most_pictures=1, balance_floor=1.0)
+    for seed in range(3):
+        outputs_of(CHAT, **{**ASKED, "seed": seed})
+    simulator.balance = "0.50"
+    with pytest.raises(errors.GuardStopped):
+        outputs_of(CHAT, **{**ASKED, "seed": 9})
+
+
+def test_an_answer_of_thoughts_alone_is_an_error(
+    outputs_of: Run, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thought = chat.Completion("", "Let me see", "length", {}, "t-1", 1.0)
+    monkeypatch.setattr(chat, "complete", lambda *_: thought)
+    with pytest.raises(errors.Unusable, match=r"raise max_tokens .* They say: Let me see"):
+        outputs_of(CHAT, **ASKED, max_tokens=9)
+    assert simulator.requests == []
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("one\n\n two \n", ["one", "two"]),
+        ('["one", "two"]', ["one", "two"]),
+        ('{"scenes": ["one", "two"], "title": "x"}', ["one", "two"]),
+        ('{"a": "one", "b": "two"}', ["one", "two"]),
+        ('```json\n{"scenes": [{"prompt": "one"}, {"prompt": "two"}]}\n```', ["one", "two"]),
+        ('[{"a": 1, "b": "二"}, 3]', ['{"a": 1, "b": "二"}', "3"]),
+        ('Here it is:\n```json\n["one", "two"]\n```\nEnjoy!', ["one", "two"]),
+        ('{"cast": ["x"], "story": {"scenes": ["one", "two"]}}', ["one", "two"]),
+        ("42", ["42"]),
+        ("[]", [""]),
+        ('{"scenes": []}', [""]),
+        ('["one", null]', ["one"]),
+        ('{"scenes": ["a cat", "a dog"], "tags": ["x", "y", "z"]}', ["a cat", "a dog"]),
+        ('{"scenes": [{"n": 1, "prompt": "one"}], "style": ["a", "b"]}', ["one"]),
+        ("[" * 100_000, ["[" * 100_000]),
+    ],
+)
+def test_an_answer_falls_into_parts(text: str, parts: list[str]) -> None:
+    assert parts_of(text) == parts
+
+
+def test_an_answer_that_should_be_json_and_is_not_goes_no_further(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    with pytest.raises(errors.Unusable, match="not the JSON that was asked for") as caught:
+        outputs_of(CHAT, **ASKED, response_format="json_object", max_tokens=5)
+    assert "It says: " in str(caught.value)
+    assert len(simulator.charges) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "note"),
+    [
+        ('{"tags": ["x"], "scenes": ["a cat"]}', "holds 2 lists; texts is the one that begins: a"),
+        ('{"scenes": []}', "The list in the answer is empty."),
+    ],
+)
+@pytest.mark.usefixtures("simulator")
+def test_which_list_becomes_texts_is_told(
+    outputs_of: Run, monkeypatch: pytest.MonkeyPatch, answer: str, note: str
+) -> None:
+    said = chat.Completion(answer, "", "stop", {}, "t-1", 1.0)
+    monkeypatch.setattr(chat, "complete", lambda *_: said)
+    [told] = outputs_of(CHAT, **ASKED)["info"]["notes"]
+    assert note in told
+
+
+def test_a_schema_goes_in_extra_body_and_json_is_then_expected(
+    simulator: Simulator, outputs_of: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+    extra = json.dumps({"response_format": schema})
+    outputs_of(CHAT, **ASKED, extra_body=extra)
+    assert simulator.requests[0].body["response_format"] == schema
+    said = chat.Completion("no JSON", "", "stop", {}, "t-1", 1.0)
+    monkeypatch.setattr(chat, "complete", lambda *_: said)
+    with pytest.raises(errors.Unusable, match="not the JSON"):
+        outputs_of(CHAT, **{**ASKED, "seed": 8}, extra_body=extra)
+
+
+def test_what_cannot_be_used_is_not_given_again(simulator: Simulator, outputs_of: Run) -> None:
+    for _ in range(2):
+        with pytest.raises(errors.Unusable, match="which is charged anew"):
+            outputs_of(CHAT, **ASKED, response_format="json_object", max_tokens=5)
+    assert len(simulator.charges) == 2
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail("it did not happen within five seconds")
