@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 from .comfyui import host
+from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 from .server import routes
 
 WEB_DIRECTORY = "./web"

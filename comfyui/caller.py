@@ -9,7 +9,7 @@ from . import host
 
 
 @dataclass(frozen=True)
-class Asker:
+class Caller:
     """One node of one run. Outside ComfyUI it is nobody, and nothing is told to anyone."""
 
     node_type: str = ""
@@ -18,10 +18,10 @@ class Asker:
     workflow: Any = field(default=None, repr=False)
 
 
-NOBODY = Asker()
+NO_CALLER = Caller()
 
 
-def asker_of(node_type: str, extra_pnginfo: Any) -> Asker:
+def current_caller(node_type: str, extra_pnginfo: Any) -> Caller:
     """Give who asks now: to be called while ComfyUI runs the node."""
     workflow = extra_pnginfo.get("workflow") if isinstance(extra_pnginfo, dict) else None
-    return Asker(node_type, host.node_id() or "", host.page(), workflow)
+    return Caller(node_type, host.node_id() or "", host.page(), workflow)

@@ -10,10 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..siliconflow.errors import GuardStopped, InvalidInput, InvalidSettings, MissingKey, PartialFailure, RequestError, SiliconFlowError
-from ..strings.text import Text
+from ..siliconflow.errors import (
+    GuardStopped,
+    InvalidInput,
+    InvalidSettings,
+    MissingKey,
+    PartialFailure,
+    RequestError,
+)
+from ..strings.text import SiliconFlowError, Text
 from . import host
-from .caller import Asker
+from .caller import Caller
 
 SETTINGS = "siliconflow.settings"
 STORED = "siliconflow.stored"
@@ -39,35 +46,35 @@ def stored_changed() -> None:
     host.send(STORED, {})
 
 
-def tell(asker: Asker, event: str, data: dict[str, Any]) -> None:
+def tell(caller: Caller, event: str, data: dict[str, Any]) -> None:
     """Tell every page of what one asked for; of several users, the page that asked alone."""
-    tell_all([asker], event, data)
+    tell_all([caller], event, data)
 
 
-def tell_all(askers: Iterable[Asker], event: str, data: dict[str, Any]) -> None:
+def tell_all(callers: Iterable[Caller], event: str, data: dict[str, Any]) -> None:
     """Tell every page of what these asked for, once; of several users, the pages that asked."""
-    asked = {asker.page for asker in askers if asker.page}
+    asked = {caller.page for caller in callers if caller.page}
     for page in asked if host.is_multi_user() else {None}:
         host.send(event, data, page)
 
 
-def failed(asker: Asker, error: SiliconFlowError, model: str) -> None:
+def failed(caller: Caller, error: SiliconFlowError, model: str) -> None:
     """Tell the page why its node failed, so that it need not be looked for."""
-    failure = _failure(asker, error, model)
-    if asker.page and host.is_open(asker.page):
-        host.send(FAILED, failure, asker.page)
+    failure = _failure(caller, error, model)
+    if caller.page and host.is_open(caller.page):
+        host.send(FAILED, failure, caller.page)
     else:
-        tell(asker, FAILED, failure)
+        tell(caller, FAILED, failure)
 
 
-def _failure(asker: Asker, error: SiliconFlowError, model: str) -> dict[str, Any]:
+def _failure(caller: Caller, error: SiliconFlowError, model: str) -> dict[str, Any]:
     causes = _causes(error)
     first = causes[0]
     return {
-        "node": asker.node_id,
+        "node": caller.node_id,
         "kind": type(error).__name__,
-        "title": title_of(error)._asdict(),
-        "message": error.text._asdict(),
+        "title": title_of(error).as_json(),
+        "message": error.text.as_json(),
         "model": model,
         "trace_id": first.failure.trace_id if isinstance(first, RequestError) else "",
         "charged": _charged(causes),

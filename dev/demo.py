@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from PIL import Image
 
+from ..comfyui import host
 from ..media.image_files import tensor_to_pil
 from ..nodes import NODE_CLASS_MAPPINGS
-from ..comfyui import host
 from ..strings.text import Text
 
 MODELS = {

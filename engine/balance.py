@@ -11,12 +11,12 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from ..siliconflow.resources.account import user_info
-from ..siliconflow.client import Client
-from ..siliconflow.errors import SiliconFlowError
-from ..storage.settings import Settings
 from ..comfyui import events, host
-from ..comfyui.caller import Asker
+from ..comfyui.caller import Caller
+from ..siliconflow.client import Client
+from ..siliconflow.resources.account import user_info
+from ..storage.settings import Settings
+from ..strings.text import SiliconFlowError
 from .threads import settle
 
 PAUSE_SECONDS = 3.0
@@ -43,7 +43,7 @@ class Balances:
         self._lock = threading.Lock()
         self._last: dict[Client, _Question] = {}
         self._known: dict[Client, dict[str, Any]] = {}
-        self._waiting: dict[Client, list[Asker]] = {}
+        self._waiting: dict[Client, list[Caller]] = {}
 
     def now(self, client: Client, settings: Settings) -> dict[str, Any]:
         """Give the balance, or raise why it is not known: what is fresh, else the service is asked.
@@ -71,13 +71,13 @@ class Balances:
             self._last = {}
             self._known = {}
 
-    def after_run(self, client: Client, settings: Settings, asker: Asker) -> None:
+    def after_run(self, client: Client, settings: Settings, caller: Caller) -> None:
         """Tell the page soon what is left; never in the way of the run that just ended."""
         if not settings.show_balance or not host.prompt_server():
             return
         with self._lock:
             others = self._waiting.setdefault(client, [])
-            others.append(asker)
+            others.append(caller)
         if len(others) == 1:
             work = (client, settings)
             threading.Thread(target=self._tell, args=work, name="siliconflow", daemon=True).start()
@@ -85,14 +85,14 @@ class Balances:
     def _tell(self, client: Client, settings: Settings) -> None:
         time.sleep(self._pause(client))
         with self._lock:
-            askers = self._waiting.pop(client)  # a run that ends from now on is asked for again
+            callers = self._waiting.pop(client)  # a run that ends from now on is asked for again
         try:
             found = self._answer(client, settings, time.monotonic())
         except SiliconFlowError as error:
             # Nobody asked for it, and the next run, or a look at the settings, says what is wrong.
             logger.info("The balance is not known: %s", type(error).__name__)
             return
-        events.tell_all(askers, events.BALANCE, found)
+        events.tell_all(callers, events.BALANCE, found)
 
     def _pause(self, client: Client) -> float:
         last = self._last.get(client)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .services import client_for, current_settings
 from ..siliconflow.resources.account import user_info
 from ..strings.text import Text
+from .services import client_for, current_settings
 
 
 def check() -> int:

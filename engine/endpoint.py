@@ -9,13 +9,13 @@ from typing import Any, Protocol, TypeVar
 
 from ..media.image_files import MediaError
 from ..media.image_files import decode as decode_picture
-from ..siliconflow.resources import images
 from ..siliconflow.client import Client
-from ..siliconflow.resources.images import Generation, Order
+from ..siliconflow.resources import images
+from ..siliconflow.resources.images import ApiRequest, ApiResult
 from ..strings.text import Text
 
 Kind = TypeVar("Kind")
-Hear = Callable[[str], None]
+OnText = Callable[[str], None]
 """Told the text of an answer while it grows."""
 _RESULTS = Text("results", "结果")
 
@@ -32,7 +32,7 @@ class Endpoint:
     """
 
     path: str
-    call: Callable[[Client, Order, Hear], Generation]
+    call: Callable[[Client, ApiRequest, OnText], ApiResult]
     decode: Callable[[bytes, int], Any]
     noun: Text
     nouns: Text = _RESULTS
@@ -52,10 +52,10 @@ class Timed(Protocol):
         """How long it took."""
 
 
-def as_file(found: Timed) -> Generation:
+def as_file(found: Timed) -> ApiResult:
     """Give what a call brought as a file that the ledger keeps."""
     content = json.dumps(vars(found)).encode()
-    return Generation((content,), None, None, found.trace_id, found.seconds)
+    return ApiResult((content,), None, None, found.trace_id, found.seconds)
 
 
 def from_file(kind: Callable[..., Kind]) -> Callable[[bytes, int], Kind]:
@@ -70,7 +70,7 @@ def from_file(kind: Callable[..., Kind]) -> Callable[[bytes, int], Kind]:
     return read
 
 
-def _generate(client: Client, order: Order, _hear: Hear) -> Generation:
+def _generate(client: Client, order: ApiRequest, _hear: OnText) -> ApiResult:
     return images.generate(client, order)
 
 

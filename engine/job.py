@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..siliconflow.errors import SiliconFlowError
-from ..storage.ledger import Facts
-from ..strings.text import Text
-from ..tasks.plan import Ask
+from ..storage.ledger import ResponseMetadata
+from ..strings.text import SiliconFlowError, Text
+from ..tasks.plan import PlannedRequest
 
 STAGES = 3
 """Encoded, answered, decoded: how far one request can come."""
@@ -22,7 +21,7 @@ LINE_SECONDS = 0.5
 Origin = Literal["paid", "downloaded", "reused", "joined"]
 
 
-class GaveUp(Exception):
+class RunEnded(Exception):
     """The run ended while a request waited to be sent: nothing was sent."""
 
 
@@ -34,7 +33,7 @@ class Result:
     """
 
     pictures: Sequence[Any]
-    facts: Facts
+    facts: ResponseMetadata
     origin: Origin
     request: str = ""
     """Under which name the ledger keeps the pictures; empty if it does not."""
@@ -60,7 +59,7 @@ class Job:
     that of the other.
     """
 
-    ask: Ask
+    ask: PlannedRequest
     ends: threading.Event
     stage: int = 0
     results: list[Result] = field(default_factory=list)
@@ -95,16 +94,16 @@ class Job:
             self.show(picture)
 
     def wait(self, why: Text, seconds: float) -> None:
-        """Show that the request waits, and for how long; raises `GaveUp` when the run ended."""
+        """Show that the request waits, and for how long; raises `RunEnded` when the run ended."""
         self.waits_for, self.waits_until = why, time.monotonic() + seconds
         if self.ends.is_set():
-            raise GaveUp
+            raise RunEnded
 
     def sleep(self, why: Text, seconds: float) -> None:
-        """Wait before the request is sent; raises `GaveUp` as soon as the run ended."""
+        """Wait before the request is sent; raises `RunEnded` as soon as the run ended."""
         self.wait(why, seconds)
         if self.ends.wait(seconds):
-            raise GaveUp
+            raise RunEnded
         self.go_on()
 
     def line_up(self) -> None:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..siliconflow.errors import RequestError, SiliconFlowError
-from ..storage.job_history import JobRecord, Jobs, State
-from ..storage.database import LedgerError
-from ..strings.text import Text
 from ..comfyui import events
-from ..comfyui.caller import Asker
+from ..comfyui.caller import Caller
+from ..siliconflow.errors import RequestError
+from ..storage.database import LedgerError
+from ..storage.job_history import JobHistory, JobRecord, State
+from ..strings.text import SiliconFlowError, Text
 from .endpoint import PICTURES, Endpoint
 from .job import STAGES, Job
 
@@ -55,7 +55,7 @@ class Shown:
             "seconds": round(self.seconds, 2),
             "state": self.state,
             "waits_until": self.waits_until,
-            "reason": record.reason._asdict() if record.reason else None,
+            "reason": record.reason.as_json() if record.reason else None,
             "trace_id": record.trace_id,
             "origins": list(record.origins),
             "pictures": [_picture(record.id, at, here) for at, here in enumerate(record.pictures)],
@@ -90,16 +90,16 @@ def under_way() -> list[Shown]:
     return [_live(record, job) for record, job in found]
 
 
-class History:
+class JobRecorder:
     """Tells the ledger and the page of the jobs of one run, as they change."""
 
     def __init__(
-        self, jobs: Jobs, asker: Asker, task: str, model: str, endpoint: Endpoint = PICTURES
+        self, jobs: JobHistory, caller: Caller, task: str, model: str, endpoint: Endpoint = PICTURES
     ) -> None:
         """Tell nothing yet."""
         self._shows_pictures = endpoint.makes_pictures
         self._jobs = jobs
-        self._asker = asker
+        self._asker = caller
         self._task = task
         self._model = model
         self._told: dict[str, Shown] = {}

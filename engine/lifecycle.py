@@ -11,28 +11,28 @@ from dataclasses import replace
 from functools import partial
 
 from ..siliconflow.client import Client
-from ..siliconflow.errors import Failure, RequestError, SiliconFlowError, Unforeseen
+from ..siliconflow.errors import Failure, RequestError, Unforeseen
 from ..siliconflow.http.multipart import named
-from ..siliconflow.resources.images import Order
-from ..storage.ledger import Entry, Facts, Ledger, State
+from ..siliconflow.resources.images import ApiRequest
 from ..storage.fingerprints import account_of, fingerprint
-from .rate_limit import TooHeavy
+from ..storage.ledger import Entry, Ledger, ResponseMetadata, State
 from ..storage.settings import Settings
-from ..strings.text import Text
-from .receiving import Collector, DamagedFile
-from .single_flight import Flights
-from .job import STAGES, GaveUp, Growing, Job, Origin, Result
-from ..tasks.plan import Ask, Plan
-from .recording import Records
+from ..strings.text import SiliconFlowError, Text
+from ..tasks.plan import Plan, PlannedRequest
+from .job import STAGES, Growing, Job, Origin, Result, RunEnded
+from .rate_limit import TooHeavy
+from .receiving import DamagedFile, Receiver
+from .recording import FallibleLedger
 from .sending import Sender, gate_of
+from .single_flight import SingleFlight
 from .uploads import Uploads
 
-_FLIGHTS: Flights[Result, Growing] = Flights()
+_FLIGHTS: SingleFlight[Result, Growing] = SingleFlight()
 _ORIGINS: dict[State, Origin] = {"stored": "reused", "answered": "downloaded"}
 _FEWER = Text("{came} of {asked} pictures came.", "要了 {asked} 张，只收到 {came} 张。")
 
 
-class Road:
+class RequestLifecycle:
     """What all requests of one run have in common."""
 
     def __init__(self, settings: Settings, client: Client, ledger: Ledger, plan: Plan) -> None:
@@ -42,10 +42,10 @@ class Road:
         self._account, self._client, self._endpoint = account, client, plan.endpoint
         self._reuse = settings.reuse
         self.uploads = Uploads(plan, settings)
-        self._records = Records(ledger, model, reuse=settings.reuse)
+        self._records = FallibleLedger(ledger, model, reuse=settings.reuse)
         gate = gate_of(account, model, plan.endpoint)
         self._sender = Sender(client, self._records, gate, settings.longest_wait, plan.endpoint)
-        self._collector = Collector(client, self._records, model, most_pixels, plan.endpoint)
+        self._collector = Receiver(client, self._records, model, most_pixels, plan.endpoint)
 
     @property
     def makes_pictures(self) -> bool:
@@ -59,7 +59,7 @@ class Road:
             job.stage = STAGES
         except SiliconFlowError as error:
             job.error = error
-        except GaveUp:
+        except RunEnded:
             return
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not hide what was paid
             job.error = _unforeseen(error, str(job.ask.body["model"]))
@@ -80,24 +80,24 @@ class Road:
             for result in job.results:
                 self._records.discard(job, result.request)
 
-    def _unpaid(self, job: Job, ask: Ask) -> int:
+    def _unpaid(self, job: Job, ask: PlannedRequest) -> int:
         if self._is_paid(job, ask):
             return 0
         if not self._is_split(job, ask):
             return ask.count
         return sum(self._unpaid(job, half) for half in ask.halves())
 
-    def _is_paid(self, job: Job, ask: Ask) -> bool:
+    def _is_paid(self, job: Job, ask: PlannedRequest) -> bool:
         name = self._name(ask)
         return self._records.is_paid(job, name) or (self._reuse and _FLIGHTS.has(name))
 
-    def _is_split(self, job: Job, ask: Ask) -> bool:
+    def _is_split(self, job: Job, ask: PlannedRequest) -> bool:
         """Tell whether parts of a request were paid one by one, because a limit asked for it."""
         return ask.count > 1 and any(
             self._is_paid(job, half) or self._is_split(job, half) for half in ask.halves()
         )
 
-    def _obtain(self, job: Job, ask: Ask) -> None:
+    def _obtain(self, job: Job, ask: PlannedRequest) -> None:
         """Get the pictures of a request, in two parts where the rate limit asks for it."""
         result = None
         if self._is_paid(job, ask) or not self._goes_in_parts(job, ask):
@@ -115,13 +115,13 @@ class Road:
         for picture in result.pictures if result.origin == "joined" else ():
             job.arrived(picture)
 
-    def _goes_in_parts(self, job: Job, ask: Ask) -> bool:
+    def _goes_in_parts(self, job: Job, ask: PlannedRequest) -> bool:
         return self._sender.is_too_heavy(ask.count) or self._is_split(job, ask)
 
-    def _shared(self, job: Job, ask: Ask) -> Result:
+    def _shared(self, job: Job, ask: PlannedRequest) -> Result:
         """Take a request, together with whoever asks for the same at the same time."""
         if job.ends.is_set():
-            raise GaveUp
+            raise RunEnded
         name = self._name(ask)
         job.stage = max(job.stage, 1)
         for note in self.uploads.scaled(ask.frame):
@@ -132,13 +132,13 @@ class Road:
             work = partial(self._found_or_sent, job, ask, name)
             try:
                 result, joined = _FLIGHTS.share(name, work, job.growing, job.join)
-            except GaveUp:
+            except RunEnded:
                 if job.ends.is_set():
                     raise
                 continue  # the run that this one joined was cancelled before it sent anything
             return replace(result, origin="joined") if joined else result
 
-    def _found_or_sent(self, job: Job, ask: Ask, name: str) -> Result:
+    def _found_or_sent(self, job: Job, ask: PlannedRequest, name: str) -> Result:
         """Take what the ledger has, else send; a damaged file is looked for once more."""
         for _ in range(1 + ask.count):
             entry = self._records.claim(job, name)
@@ -153,26 +153,26 @@ class Road:
                 return Result(pictures, entry.facts, _ORIGINS[entry.state], entry.id)
         return self._paid(job, ask, None)
 
-    def _paid(self, job: Job, ask: Ask, entry: Entry | None) -> Result:
+    def _paid(self, job: Job, ask: PlannedRequest, entry: Entry | None) -> Result:
         """Send the request, and tell the ledger what came of it."""
         try:
-            order = Order(ask.body, self.uploads.urls(ask.frame))
+            order = ApiRequest(ask.body, self.uploads.urls(ask.frame))
             found = self._sender.send(job, entry, ask.count, order)
         except BaseException as error:
             self._records.failed(job, entry, paid=_may_be_paid(error))
             raise
         job.stage = max(job.stage, 2)
-        facts = Facts(found.trace_id, found.seed, found.inference, found.seconds)
+        facts = ResponseMetadata(found.trace_id, found.seed, found.inference, found.seconds)
         pictures = self._collector.answered(job, entry, facts, found.sources)
         _note_missing(job, ask, len(pictures))
         return Result(pictures, facts, "paid", entry.id if entry else "")
 
-    def _name(self, ask: Ask) -> str:
+    def _name(self, ask: PlannedRequest) -> str:
         body = {**named(ask.body), **self.uploads.digests(ask.frame)}
         return fingerprint(self._account, self._endpoint.path, body)
 
 
-def _note_missing(job: Job, ask: Ask, came: int) -> None:
+def _note_missing(job: Job, ask: PlannedRequest, came: int) -> None:
     if came != ask.count:
         job.note(_FEWER.format(came=came, asked=ask.count))
 
@@ -185,6 +185,6 @@ def _unforeseen(error: Exception, model: str) -> Unforeseen:
 
 def _may_be_paid(error: BaseException) -> bool:
     """Tell whether a request that ended so may have been charged; what is unforeseen may have."""
-    if isinstance(error, GaveUp | TooHeavy):
+    if isinstance(error, RunEnded | TooHeavy):
         return False
     return not isinstance(error, RequestError) or error.charged is not False

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model, Site
-from ..siliconflow.errors import InvalidKey, ModelNotFound, SiliconFlowError
-from ..strings.text import Text
+from ..siliconflow.errors import InvalidKey, ModelNotFound
+from ..strings.text import SiliconFlowError, Text
 
 _REFUSALS = (ModelNotFound, InvalidKey)
 _NAMES = {"cn": Text("China", "国内站"), "com": Text("International", "国际站")}

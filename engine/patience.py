@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from . import retry as retries
 from ..siliconflow.errors import RequestError
+from . import retry as retries
 
 Kind = TypeVar("Kind")
 _DICE = random.SystemRandom()

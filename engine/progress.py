@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from ..comfyui.host import PREVIEW_SIDE, Progress
 from ..media.image_files import Picture
 from ..media.previews import small
 from ..strings.text import Text
-from ..comfyui.host import PREVIEW_SIDE, Progress
 from .job import STAGES, Job
 
 MOST_PREVIEWS = 16

@@ -47,7 +47,7 @@ class Sent:
     weight: int
 
 
-class Pace:
+class RateSchedule:
     """The schedule of one account and model. Pure: every method is told the time.
 
     `weight` is the number of pictures that a request asks for. Times are seconds of any
@@ -143,12 +143,12 @@ class Pace:
             self._limit = self._heavy = None
 
 
-class Gate:
+class RateLimiter:
     """Lets requests of one account and model pass in the order in which they came, at its pace."""
 
-    def __init__(self, pace: Pace | None = None) -> None:
+    def __init__(self, pace: RateSchedule | None = None) -> None:
         """Start with a pace that knows nothing."""
-        self._pace = pace or Pace()
+        self._pace = pace or RateSchedule()
         self._changed = threading.Condition()
         self._queue: deque[object] = deque()
 

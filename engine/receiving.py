@@ -11,11 +11,11 @@ from typing import Any
 from ..media.image_files import MediaError, decode
 from ..siliconflow.client import Client
 from ..siliconflow.errors import BadAnswer, BadPicture, Failure, RequestError
-from ..storage.ledger import Entry, Facts, Kept
+from ..storage.ledger import Entry, ResponseMetadata, StoredFile
 from ..strings.text import Text
 from .endpoint import PICTURES, Endpoint
 from .job import Job
-from .recording import Records
+from .recording import FallibleLedger
 from .threads import CPU
 
 PARALLEL_DOWNLOADS = 4
@@ -31,17 +31,17 @@ class Answered:
 
     job: Job
     entry: Entry | None
-    facts: Facts
+    facts: ResponseMetadata
     count: int
 
 
-class Collector:
+class Receiver:
     """Collects the pictures of one run's requests; each is on disk before it is handed on."""
 
     def __init__(
         self,
         client: Client,
-        records: Records,
+        records: FallibleLedger,
         model: str,
         most_pixels: int,
         endpoint: Endpoint = PICTURES,
@@ -54,7 +54,7 @@ class Collector:
         self._most_pixels = most_pixels
 
     def answered(
-        self, job: Job, entry: Entry | None, facts: Facts, sources: Sequence[str | bytes]
+        self, job: Job, entry: Entry | None, facts: ResponseMetadata, sources: Sequence[str | bytes]
     ) -> list[Any]:
         """Record an answer, then get its pictures; a file inside it is stored before that."""
         for place, source in enumerate(sources):
@@ -63,13 +63,17 @@ class Collector:
         urls = [source if isinstance(source, str) else None for source in sources]
         self._records.answered(job, entry, facts, urls)
         kept = [
-            Kept(place, item, None) if isinstance(item, str) else item
+            StoredFile(place, item, None) if isinstance(item, str) else item
             for place, item in enumerate(sources)
         ]
         return self.kept(job, entry, facts, kept)
 
     def kept(
-        self, job: Job, entry: Entry | None, facts: Facts, pictures: Sequence[Kept | bytes]
+        self,
+        job: Job,
+        entry: Entry | None,
+        facts: ResponseMetadata,
+        pictures: Sequence[StoredFile | bytes],
     ) -> list[Any]:
         """Decode every picture, fetching and storing those that are not here yet.
 
@@ -87,7 +91,7 @@ class Collector:
             self._records.finish(job, entry)
         return [item for item in found if not isinstance(item, Exception)]
 
-    def _tried(self, answered: Answered, kept: Kept | bytes) -> Any:
+    def _tried(self, answered: Answered, kept: StoredFile | bytes) -> Any:
         try:
             picture = self._picture(answered, kept)
         except (RequestError, DamagedFile) as error:
@@ -95,7 +99,7 @@ class Collector:
         answered.job.arrived(picture)
         return picture
 
-    def _picture(self, answered: Answered, kept: Kept | bytes) -> Any:
+    def _picture(self, answered: Answered, kept: StoredFile | bytes) -> Any:
         if isinstance(kept, bytes):
             return self._decoded(kept, answered.facts, BadAnswer)
         if kept.file:
@@ -104,7 +108,7 @@ class Collector:
         self._records.store(answered.job, answered.entry, kept.place, answered.count, content)
         return picture
 
-    def _downloaded(self, url: str, facts: Facts) -> tuple[bytes, Any]:
+    def _downloaded(self, url: str, facts: ResponseMetadata) -> tuple[bytes, Any]:
         """Fetch a picture and decode it whole; once more from the start if it is damaged."""
         content = self._client.download(url, self._model, facts.trace_id)
         try:
@@ -133,7 +137,9 @@ class Collector:
             self._records.damaged(answered.job, answered.entry, place)
             raise DamagedFile from None
 
-    def _decoded(self, content: bytes, facts: Facts, kind: type[RequestError] = BadPicture) -> Any:
+    def _decoded(
+        self, content: bytes, facts: ResponseMetadata, kind: type[RequestError] = BadPicture
+    ) -> Any:
         try:
             with CPU:
                 return self._endpoint.decode(content, self._most_pixels)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from ..storage.ledger import Earlier, Entry, Facts, Ledger
 from ..storage.database import LedgerError
+from ..storage.ledger import Entry, Ledger, LostRequest, ResponseMetadata
 from ..strings.text import Text
 from .job import Job
 
@@ -28,7 +28,7 @@ _NO_LEDGER = Text(
 )
 
 
-class Records:
+class FallibleLedger:
     """What one run asks and tells the ledger. An entry of `None` is one that it never took."""
 
     def __init__(self, ledger: Ledger, model: str, *, reuse: bool) -> None:
@@ -54,7 +54,7 @@ class Records:
         return entry
 
     def answered(
-        self, job: Job, entry: Entry | None, facts: Facts, urls: Sequence[str | None]
+        self, job: Job, entry: Entry | None, facts: ResponseMetadata, urls: Sequence[str | None]
     ) -> None:
         """Tell what was answered."""
         self._tell(job, entry, lambda known: self._ledger.answered(known, facts, urls))
@@ -100,7 +100,7 @@ class Records:
             return default
 
 
-def _told_of(earlier: Earlier) -> Text:
+def _told_of(earlier: LostRequest) -> Text:
     at = time.strftime("%Y-%m-%d %H:%M", time.localtime(earlier.sent_at))
     trace = Text(f" (trace id {earlier.trace_id})", f"（trace id {earlier.trace_id}）")
     told = trace if earlier.trace_id else Text("", "")

@@ -18,24 +18,24 @@ from typing import Any, TypeVar
 
 import torch
 
+from ..comfyui import events, host
+from ..comfyui.caller import NO_CALLER, Caller
 from ..media.image_files import to_batch
 from ..siliconflow.client import Client
-from ..siliconflow.errors import PartialFailure, SiliconFlowError, Unusable
+from ..siliconflow.errors import PartialFailure, Unusable
 from ..storage.settings import Settings
-from ..strings.text import Text
-from ..comfyui import events, host
-from ..comfyui.caller import NOBODY, Asker
+from ..strings.text import SiliconFlowError, Text
+from ..tasks.plan import Plan, make
+from ..tasks.results import Results, as_json, request_facts
 from .balance import BALANCES
-from ..tasks.results import Came, as_json, request_facts
-from .services import client_for, current_settings, jobs_for, ledger_for
-from .spending import Guard
-from .job_list import History
 from .job import Job
+from .job_list import JobRecorder
+from .lifecycle import RequestLifecycle
 from .model_advice import explain
 from .patience import patiently
-from ..tasks.plan import Plan, make
 from .progress import Report
-from .lifecycle import Road
+from .services import client_for, current_settings, job_history_for, ledger_for
+from .spending import SpendingGuard
 from .threads import in_thread
 
 Kind = TypeVar("Kind")
@@ -43,7 +43,7 @@ Prepare = Callable[[Settings], Plan]
 Explain = Callable[[SiliconFlowError | None], None]
 
 POLL_SECONDS = 0.2
-_GUARD = Guard()
+_GUARD = SpendingGuard()
 _KEPT = Text(
     "What came ({made}) is kept: queue the same again to get it free and ask for what is missing"
     " alone.",
@@ -68,7 +68,7 @@ class Run:
     """A node that is run: for which task and whom, and the model that was asked for, in words."""
 
     task: str
-    asker: Asker
+    caller: Caller
     model: str
 
 
@@ -78,7 +78,7 @@ class Ran:
 
     plan: Plan
     jobs: Sequence[Job]
-    road: Road
+    road: RequestLifecycle
     report: Report
 
 
@@ -86,7 +86,7 @@ async def generate(
     task: str,
     inputs: Mapping[str, Any],
     images: Mapping[str, torch.Tensor | None],
-    asker: Asker = NOBODY,
+    caller: Caller = NO_CALLER,
 ) -> tuple[torch.Tensor, int, str]:
     """Run one image node and give its outputs: images `[B,H,W,C]`, seed, info (JSON).
 
@@ -98,15 +98,15 @@ async def generate(
     def prepare(settings: Settings) -> Plan:
         return make(task, inputs, images, settings.site)
 
-    return await _reported(_run_of(task, asker, inputs), prepare, _outputs)
+    return await _reported(_run_of(task, caller, inputs), prepare, _outputs)
 
 
 async def ask(
     task: str,
     inputs: Mapping[str, Any],
-    asker: Asker,
+    caller: Caller,
     prepare: Prepare,
-    shape: Callable[[Came], tuple[Text, Kind]],
+    shape: Callable[[Results], tuple[Text, Kind]],
 ) -> Kind:
     """Run a node of any other endpoint, and give its outputs.
 
@@ -116,7 +116,7 @@ async def ask(
 
     async def finish(ran: Ran) -> Kind:
         _raise_failures(ran.jobs, ran.plan.endpoint.nouns)
-        came = Came(ran.plan, ran.jobs, ran.report.seconds)
+        came = Results(ran.plan, ran.jobs, ran.report.seconds)
         try:
             line, outputs = await _polled(partial(shape, came))
         except Unusable:
@@ -125,11 +125,11 @@ async def ask(
         ran.report.said(line)
         return outputs
 
-    return await _reported(_run_of(task, asker, inputs), prepare, finish)
+    return await _reported(_run_of(task, caller, inputs), prepare, finish)
 
 
 async def look_up(
-    asker: Asker, question: Callable[[Client], Kind], tell: Callable[[Kind], Text]
+    caller: Caller, question: Callable[[Client], Kind], tell: Callable[[Kind], Text]
 ) -> Kind:
     """Ask the service something that costs nothing, and show the answer on the node."""
     report, ends = Report(host.progress()), threading.Event()
@@ -138,7 +138,7 @@ async def look_up(
         found = await _polled(partial(patiently, partial(question, client_for(settings)), ends))
     except SiliconFlowError as error:
         report.ended(error.text)
-        events.failed(asker, error, "")
+        events.failed(caller, error, "")
         raise
     finally:
         ends.set()
@@ -146,8 +146,8 @@ async def look_up(
     return found
 
 
-def _run_of(task: str, asker: Asker, inputs: Mapping[str, Any]) -> Run:
-    return Run(task, asker, str(inputs.get("custom_model") or inputs.get("model", "")))
+def _run_of(task: str, caller: Caller, inputs: Mapping[str, Any]) -> Run:
+    return Run(task, caller, str(inputs.get("custom_model") or inputs.get("model", "")))
 
 
 async def _reported(run: Run, prepare: Prepare, finish: Callable[[Ran], Awaitable[Kind]]) -> Kind:
@@ -157,7 +157,7 @@ async def _reported(run: Run, prepare: Prepare, finish: Callable[[Ran], Awaitabl
         return await _run(run, prepare, finish, report)
     except SiliconFlowError as error:
         report.ended(error.text)
-        events.failed(run.asker, error, run.model)
+        events.failed(run.caller, error, run.model)
         raise
     except BaseException:
         report.ended(_CANCELLED)
@@ -170,13 +170,15 @@ async def _run(
     settings = current_settings()
     plan = await _polled(partial(prepare, settings))
     client = client_for(settings)
-    road = Road(settings, client, ledger_for(settings), plan)
+    road = RequestLifecycle(settings, client, ledger_for(settings), plan)
     ends = threading.Event()
     shows = host.shows_pictures() and plan.endpoint.makes_pictures
     show = report.arrived if shows else None
     jobs = [Job(ask, ends, kept=settings.reuse, show=show) for ask in plan.asks]
     _line_up(jobs)
-    history = History(jobs_for(settings), run.asker, run.task, plan.model.id, plan.endpoint)
+    history = JobRecorder(
+        job_history_for(settings), run.caller, run.task, plan.model.id, plan.endpoint
+    )
     for note in plan.notes:
         jobs[0].note(note)
     report.begin(plan.model.name, jobs)
@@ -188,7 +190,7 @@ async def _run(
         ends.set()
         _GUARD.release_all([job for job in jobs if not job.begun])
         history.close(jobs)
-        BALANCES.after_run(client, settings, run.asker)
+        BALANCES.after_run(client, settings, run.caller)
     return await finish(Ran(plan, jobs, road, report))
 
 
@@ -202,7 +204,11 @@ def _line_up(jobs: Sequence[Job]) -> None:
 
 
 def _reserve(
-    settings: Settings, client: Client, road: Road, jobs: Sequence[Job], history: History
+    settings: Settings,
+    client: Client,
+    road: RequestLifecycle,
+    jobs: Sequence[Job],
+    history: JobRecorder,
 ) -> None:
     history.begin(jobs)
     try:
@@ -215,7 +221,7 @@ def _reserve(
         history.end_all(jobs)
 
 
-def _take(road: Road, history: History, explained: Explain, job: Job) -> None:
+def _take(road: RequestLifecycle, history: JobRecorder, explained: Explain, job: Job) -> None:
     """Take a job to its end; what it reserved is let go when it is over, not when its node is."""
     try:
         road.take(job)
@@ -256,7 +262,7 @@ async def _run_all(
     work: Callable[[Job], None],
     settings: Settings,
     report: Report,
-    history: History,
+    history: JobRecorder,
 ) -> None:
     """Run the jobs, some at a time; after an error that would repeat itself, none is begun."""
     slots = asyncio.Semaphore(settings.max_parallel)
@@ -279,7 +285,7 @@ async def _run_all(
 
 
 async def _watch(
-    tasks: Sequence[asyncio.Task[None]], jobs: Sequence[Job], report: Report, history: History
+    tasks: Sequence[asyncio.Task[None]], jobs: Sequence[Job], report: Report, history: JobRecorder
 ) -> None:
     pending = set(tasks)
     while pending:

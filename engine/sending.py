@@ -7,19 +7,26 @@ import threading
 import time
 from functools import partial
 
-from . import retry as retries
 from ..siliconflow.client import Client
-from ..siliconflow.errors import OF_TOKENS, Failure, NotConnected, RateLimited, RequestError, WaitTooLong
-from ..siliconflow.resources.images import Generation, Order
+from ..siliconflow.errors import (
+    OF_TOKENS,
+    Failure,
+    NotConnected,
+    RateLimited,
+    RequestError,
+    WaitTooLong,
+)
+from ..siliconflow.resources.images import ApiRequest, ApiResult
 from ..storage.ledger import Entry
-from .rate_limit import SURE, SURE_OF_TEXTS, Gate, Pace, Sent, TooHeavy
 from ..strings.text import Text
+from . import retry as retries
 from .endpoint import PICTURES, Endpoint
-from .job import GaveUp, Job
-from .recording import Records
+from .job import Job, RunEnded
+from .rate_limit import SURE, SURE_OF_TEXTS, RateLimiter, RateSchedule, Sent, TooHeavy
+from .recording import FallibleLedger
 
 _DICE = random.SystemRandom()
-_GATES: dict[tuple[str, str], Gate] = {}
+_GATES: dict[tuple[str, str], RateLimiter] = {}
 _GATES_LOCK = threading.Lock()
 _LIMIT = Text("rate limit", "速率限制")
 _TURN = Text("waiting for its turn", "排队中")
@@ -28,11 +35,11 @@ SOON = 1.0
 _AGAIN = Text("trying again", "正在重试")
 
 
-def gate_of(account: str, model: str, endpoint: Endpoint = PICTURES) -> Gate:
+def gate_of(account: str, model: str, endpoint: Endpoint = PICTURES) -> RateLimiter:
     """Give the gate that all requests of an account for a model pass, of whatever node."""
     sure = SURE if endpoint.makes_pictures else SURE_OF_TEXTS
     with _GATES_LOCK:
-        return _GATES.setdefault((account, model), Gate(Pace(sure=sure)))
+        return _GATES.setdefault((account, model), RateLimiter(RateSchedule(sure=sure)))
 
 
 class Sender:
@@ -41,8 +48,8 @@ class Sender:
     def __init__(
         self,
         client: Client,
-        records: Records,
-        gate: Gate,
+        records: FallibleLedger,
+        gate: RateLimiter,
         longest_wait: float,
         endpoint: Endpoint = PICTURES,
     ) -> None:
@@ -57,10 +64,10 @@ class Sender:
         """Tell whether the limit is known never to let a request for `count` pictures pass."""
         return self._gate.is_too_heavy(count)
 
-    def send(self, job: Job, entry: Entry | None, count: int, order: Order) -> Generation:
+    def send(self, job: Job, entry: Entry | None, count: int, order: ApiRequest) -> ApiResult:
         """Send a request for `count` pictures and give its answer.
 
-        Raises a `RequestError` of the cause, `WaitTooLong`, `TooHeavy`, or `GaveUp` if the run
+        Raises a `RequestError` of the cause, `WaitTooLong`, `TooHeavy`, or `RunEnded` if the run
         ended while the request waited.
         """
         ends = time.monotonic() + self._longest_wait
@@ -84,9 +91,9 @@ class Sender:
         """Send nothing for a node that was cancelled while its pictures were encoded."""
         if job.ends.is_set():
             self._gate.undone(note)
-            raise GaveUp
+            raise RunEnded
 
-    def _once(self, job: Job, order: Order, note: Sent) -> Generation:
+    def _once(self, job: Job, order: ApiRequest, note: Sent) -> ApiResult:
         job.is_sent = True
         try:
             generation = self._endpoint.call(self._client, order, job.hear)

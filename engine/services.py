@@ -6,13 +6,13 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from ..storage import settings as settings_file
-from ..strings import text as texts
+from ..comfyui import host
 from ..siliconflow.client import Client
-from ..storage.job_history import Jobs
+from ..storage import settings as settings_file
+from ..storage.job_history import JobHistory
 from ..storage.ledger import Ledger
 from ..storage.settings import Settings
-from ..comfyui import host
+from ..strings.text import use_language
 
 
 def current_settings() -> Settings:
@@ -22,7 +22,7 @@ def current_settings() -> Settings:
         settings = settings_file.load(host.data_directory(), os.environ)
         language = settings.language
     finally:  # what is wrong with the settings is said in ComfyUI's language
-        texts.use(host.language(language))
+        use_language(host.language(language))
     return settings
 
 
@@ -45,7 +45,7 @@ def ledger_for(settings: Settings) -> Ledger:
     return ledger
 
 
-def jobs_for(settings: Settings) -> Jobs:
+def job_history_for(settings: Settings) -> JobHistory:
     """Give the jobs of the data folder, kept for as long as the ledger keeps their pictures."""
     jobs = _jobs(host.data_directory())
     jobs.most_seconds = _most_seconds(settings)
@@ -75,9 +75,9 @@ def _ledger(directory: Path) -> Ledger:
 
 
 @lru_cache(maxsize=4)
-def _jobs(directory: Path) -> Jobs:
+def _jobs(directory: Path) -> JobHistory:
     ledger = _ledger(directory)
-    return Jobs(
+    return JobHistory(
         ledger.records.folder,
         ledger.pictures,
         ledger.files_of,

@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 News = TypeVar("News")
 
 
-class Flights(Generic[Result, News]):
+class SingleFlight(Generic[Result, News]):
     """Requests under way, by name, with the news of each. Safe for many threads."""
 
     def __init__(self) -> None:

@@ -9,15 +9,15 @@ import threading
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
-from ..siliconflow.resources.account import user_info
 from ..siliconflow.client import Client
 from ..siliconflow.errors import GuardStopped
+from ..siliconflow.resources.account import user_info
 from ..storage.settings import Settings
 from ..strings.text import Text
 from .job import Job
 
 
-class Guard:
+class SpendingGuard:
     """Knows what is under way in the whole process, and judges each run by it."""
 
     def __init__(self) -> None:

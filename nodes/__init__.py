@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from ..strings.text import text
 from .account_nodes import SiliconFlowAccount, SiliconFlowModels
 from .chat_node import SiliconFlowChat
-from .retrieval_nodes import SiliconFlowEmbeddings
 from .image_edit import SiliconFlowImageEdit
 from .image_to_image import SiliconFlowImageToImage
-from .widgets import texts
 from .node import Node
 from .rerank import SiliconFlowRerank
+from .retrieval_nodes import SiliconFlowEmbeddings
 from .speech_to_text import SiliconFlowSpeechToText
 from .text_to_image import SiliconFlowTextToImage
 from .text_to_speech import SiliconFlowTextToSpeech
@@ -31,6 +31,5 @@ NODE_CLASS_MAPPINGS: dict[str, type[Node]] = {
     "SiliconFlowModels": SiliconFlowModels,
 }
 NODE_DISPLAY_NAME_MAPPINGS = {
-    node_id: texts()["nodes"][node.task]["name"]["en"]
-    for node_id, node in NODE_CLASS_MAPPINGS.items()
+    node_id: text(f"node.{node.task}.name").en for node_id, node in NODE_CLASS_MAPPINGS.items()
 }

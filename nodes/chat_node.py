@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .widgets import CONVERSATION
 from .node import Node, refusal
+from .widgets import CONVERSATION
 
 
 class SiliconFlowChat(Node):

@@ -8,15 +8,15 @@ from __future__ import annotations
 import os
 from typing import Literal
 
+from ..comfyui import host
 from ..siliconflow import catalogue
+from ..siliconflow.errors import InvalidInput, InvalidSettings
 from ..storage import model_lists as model_list
 from ..storage import settings as settings_file
-from ..siliconflow.errors import InvalidInput, InvalidSettings
-from ..storage.model_lists import SPEAKING, ModelList
 from ..storage.fingerprints import account_of
+from ..storage.model_lists import SPEAKING, ModelList
 from ..storage.settings import Settings
 from ..strings.text import Text
-from ..comfyui import host
 
 Mark = Literal["new", "missing"]
 KINDS = {

@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
-from ..strings import text as texts_in_use
-from ..siliconflow.errors import InvalidInput
 from ..comfyui import host
-from ..comfyui.caller import Asker, asker_of
-from .widgets import WORKFLOW, description, input_types, texts
-from .model_choices import check_model, model_ids
-from ..siliconflow.prompt import check_prompt
+from ..comfyui.caller import Caller, current_caller
 from ..engine.threads import in_thread
+from ..siliconflow.errors import InvalidInput
+from ..siliconflow.prompt import check_prompt
+from ..strings.text import use_language
+from .model_choices import check_model, model_ids
+from .widgets import WORKFLOW, description, explanation, input_types
 
 
 class Node:
@@ -40,9 +40,8 @@ class Node:
         if hasattr(cls, "task"):
             cls.DESCRIPTION = description(cls.task).en
             cls.RETURN_NAMES = cls.outputs
-            said = texts()["outputs"]
-            tooltips = (said[name].get(cls.task, said[name]["tooltip"]) for name in cls.outputs)
-            cls.OUTPUT_TOOLTIPS = tuple(tooltip["en"] for tooltip in tooltips)
+            tooltips = (explanation("output", cls.task, name) for name in cls.outputs)
+            cls.OUTPUT_TOOLTIPS = tuple(tooltip.en for tooltip in tooltips)
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
@@ -52,9 +51,9 @@ class Node:
 
     async def execute(self, **inputs: Any) -> Any:
         """Run the task; see `tasks` for what it gives and raises."""
-        asker = asker_of(type(self).__name__, single(inputs.pop(WORKFLOW, None)))
+        caller = current_caller(type(self).__name__, single(inputs.pop(WORKFLOW, None)))
         work = await in_thread(partial(_work, self.task))
-        return await work(inputs, asker)
+        return await work(inputs, caller)
 
 
 def refusal(
@@ -67,7 +66,7 @@ def refusal(
 
     ComfyUI itself checks no input that is named there. One that another node gives is `None`.
     """
-    texts_in_use.use(host.language(""))
+    use_language(host.language(""))
     try:
         for name, text in needed.items():
             check_prompt("linked" if text is None else str(text), name)
@@ -83,7 +82,7 @@ def single(value: Any) -> Any:
     return value[0] if isinstance(value, list | tuple) and value else value
 
 
-def _work(task: str) -> Callable[[Mapping[str, Any], Asker], Awaitable[Any]]:
+def _work(task: str) -> Callable[[Mapping[str, Any], Caller], Awaitable[Any]]:
     """Load what runs nodes: the network's libraries take longer than ComfyUI's start should."""
     from ..tasks.registry import TASKS
 

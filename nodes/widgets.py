@@ -6,18 +6,15 @@ and its tooltip says which model takes what.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import AUTO, CUSTOM, Model
 from ..siliconflow.fields import Field, Value, span_of
-from ..strings.text import Language, Text
+from ..strings.text import LANGUAGES, Language, Text, has_text, text
 
-LANGUAGES: tuple[Language, Language] = ("en", "zh")
 WORKFLOW = "extra_pnginfo"
 """The hidden input in which ComfyUI hands over the page's workflow. It is in no cache key."""
 PICTURES = ("image", "image2", "image3", "image4")
@@ -54,7 +51,6 @@ ADVANCED = frozenset(
     }
 )
 _PAINTERS = frozenset({"text-to-image", "image-to-image", "image-edit"})
-_FILE = Path(__file__).with_name("texts.json")
 _STEPS = {
     "image_prompt_strength": 0.05,
     "temperature": 0.05,
@@ -62,13 +58,6 @@ _STEPS = {
     "speed": 0.05,
     "gain": 0.5,
 }
-
-
-@cache
-def texts() -> dict[str, Any]:
-    """Read the names and tooltips of nodes, inputs and outputs; once a process."""
-    found: dict[str, Any] = json.loads(_FILE.read_text(encoding="utf-8"))
-    return found
 
 
 @lru_cache(maxsize=64)
@@ -89,21 +78,26 @@ def input_types(
 
 def description(task: str) -> Text:
     """Give the one sentence that says what a node does."""
-    return Text(**texts()["nodes"][task]["description"])
+    return text(f"node.{task}.description")
 
 
 def label(name: str) -> Text:
     """Give the name of an input as the node shows it."""
-    return Text(**texts()["inputs"][name]["name"])
+    return text(f"input.{name}.name")
 
 
 def tooltip(task: str, name: str) -> Text:
     """Give an input's explanation, with the range and default of each model that takes it."""
-    entry = texts()["inputs"][name]
-    said = Text(**entry.get(task, entry["tooltip"]))
+    said = explanation("input", task, name)
     return Text(
-        *("\n".join((said[i], *_facts(task, name, lang))) for i, lang in enumerate(LANGUAGES))
+        *("\n".join((said.in_language(lang), *_facts(task, name, lang))) for lang in LANGUAGES)
     )
+
+
+def explanation(kind: str, task: str, name: str) -> Text:
+    """Return what an `input` or `output` is for: in this task, or in all that have it."""
+    own = f"{kind}.{name}.tooltip.{task}"
+    return text(own if has_text(own) else f"{kind}.{name}.tooltip")
 
 
 def _input(task: str, name: str) -> tuple[Any, dict[str, Any]]:

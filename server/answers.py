@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ..siliconflow.errors import InvalidInput, InvalidSettings, RequestError, SiliconFlowError
+from ..siliconflow.errors import InvalidInput, InvalidSettings, RequestError
+from ..strings.text import SiliconFlowError
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Asked:
+class PageRequest:
     """One request of the page: what its path names, its query, and its JSON body."""
 
     named: Mapping[str, str] = field(default_factory=dict)

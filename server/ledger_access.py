@@ -5,31 +5,31 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from ..storage.job_history import Jobs
-from ..storage.ledger import Ledger
-from ..storage.database import LedgerError
-from ..strings.text import Text
 from ..comfyui import host
-from ..engine.services import current_settings, jobs_for, ledger_for
+from ..engine.services import current_settings, job_history_for, ledger_for
+from ..storage.database import LedgerError
+from ..storage.job_history import JobHistory
+from ..storage.ledger import Ledger
+from ..strings.text import Text
 from .answers import NoLedger, SharedServer
 
 _SHARED = Text(
     "This ComfyUI has several users (--multi-user), and the ledger does not tell them apart: what"
-    " one asked for is not shown to another.",
+    " one request for is not shown to another.",
     "这个 ComfyUI 有多个用户（--multi-user），而账本不区分用户：不会向他人显示各自的内容。",
 )
 _FAILS = Text("The ledger cannot be used: {reason}.", "账本无法使用：{reason}。")
 
 
 @contextlib.contextmanager
-def jobs_of_page() -> Iterator[Jobs]:
+def page_job_history() -> Iterator[JobHistory]:
     """Give the jobs; raises `SharedServer` or `NoLedger`."""
     with _opened():
-        yield jobs_for(current_settings())
+        yield job_history_for(current_settings())
 
 
 @contextlib.contextmanager
-def ledger_of_page() -> Iterator[Ledger]:
+def page_ledger() -> Iterator[Ledger]:
     """Give the ledger; raises `SharedServer` or `NoLedger`."""
     with _opened():
         yield ledger_for(current_settings())

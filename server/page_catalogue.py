@@ -5,27 +5,27 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from ..comfyui import host
+from ..engine.services import client_for, current_settings
+from ..nodes import NODE_CLASS_MAPPINGS
+from ..nodes.model_choices import KINDS, Mark, account_name, list_of_account, new_models
+from ..nodes.node import Node
+from ..nodes.widgets import PICTURES
 from ..siliconflow import catalogue
-from ..storage import model_lists as model_list
 from ..siliconflow.catalogue import Model, Site
 from ..siliconflow.errors import BadAnswer, Failure, InvalidSettings
 from ..siliconflow.fields import Field
-from ..storage.model_lists import SPEAKING, ModelList
 from ..siliconflow.resources.models import OF_IMAGES, OF_OTHERS, list_models, list_speaking
+from ..storage import model_lists as model_list
+from ..storage.model_lists import SPEAKING, ModelList
 from ..storage.settings import Settings
 from ..strings.text import Text
-from ..nodes import NODE_CLASS_MAPPINGS
-from ..comfyui import host
-from ..engine.services import client_for, current_settings
-from ..nodes.widgets import PICTURES
-from ..nodes.node import Node
-from ..nodes.model_choices import KINDS, Mark, account_name, list_of_account, new_models
-from .answers import Asked, Json
+from .answers import Json, PageRequest
 
 _NO_MODELS = Text("it lists no image models", "其中没有任何图像模型")
 
 
-def read(_asked: Asked) -> Json:
+def read(_request: PageRequest) -> Json:
     """Answer with the catalogue of the site in use."""
     try:
         site = current_settings().site
@@ -34,7 +34,7 @@ def read(_asked: Asked) -> Json:
     return catalogue_for_page(site, list_of_account())
 
 
-def refresh(_asked: Asked) -> Json:
+def refresh(_request: PageRequest) -> Json:
     """Ask the service for the account's models, remember them, and answer with the catalogue."""
     settings = current_settings()
     client = client_for(settings)
@@ -71,7 +71,7 @@ def _input(field: Field) -> Json:
 def _node(node: type[Node], site: Site, known: ModelList | None) -> Json:
     names = [*node.required, *node.optional]
     # A list of an earlier version says nothing of the kinds that it did not ask for.
-    asked = known if known and KINDS.get(node.task) in known.kinds else None
+    request = known if known and KINDS.get(node.task) in known.kinds else None
     ids = dict.fromkeys(model.id for model in catalogue.load().of_task(node.task))
     listed = [catalogue.load().find(model_id, site) for model_id in ids]
     new = [catalogue.unlisted(model_id) for model_id in new_models(node.task, known)]
@@ -79,7 +79,7 @@ def _node(node: type[Node], site: Site, known: ModelList | None) -> Json:
         "task": node.task,
         "pictures": [name for name in names if name in PICTURES],
         "inputs": names,
-        "models": [_model(model, site, asked) for model in (*listed, *new)],
+        "models": [_model(model, site, request) for model in (*listed, *new)],
     }
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..comfyui import host
 from ..media.image_files import MediaError
 from ..media.previews import thumbnail
 from ..storage import atomic_files as files
 from ..strings.text import Text
-from ..comfyui import host
-from .answers import Asked, Failed, File, Json, NotFound
-from .ledger_access import jobs_of_page
+from .answers import Failed, File, Json, NotFound, PageRequest
+from .ledger_access import page_job_history
 
 THUMBNAIL_SIDE = 256
 SUBFOLDER = "siliconflow"
@@ -25,23 +25,23 @@ _NO_COPY = Text(
 )
 
 
-def thumbnail_of(asked: Asked) -> File:
+def thumbnail_of(request: PageRequest) -> File:
     """Answer with a small JPEG of a job's picture."""
     try:
-        return File(thumbnail(_content(_file(asked)), THUMBNAIL_SIDE), "image/jpeg", kept=True)
+        return File(thumbnail(_content(_file(request)), THUMBNAIL_SIDE), "image/jpeg", kept=True)
     except MediaError:
         raise NotFound(_GONE) from None
 
 
-def load(asked: Asked) -> Json:
+def load(request: PageRequest) -> Json:
     """Copy a job's picture into ComfyUI's input folder, and say how a node loads it.
 
     The copy is the user's: clearing what is stored leaves it alone.
     """
-    file, folder = _file(asked), host.input_directory()
+    file, folder = _file(request), host.input_directory()
     if folder is None:
         raise NotFound(_NO_INPUT)
-    name = f"{asked.named['id'][:12]}-{int(asked.named['place']) + 1}{file.suffix}"
+    name = f"{request.named['id'][:12]}-{int(request.named['place']) + 1}{file.suffix}"
     content = _content(file)
     try:
         files.write(folder / SUBFOLDER / name, content)
@@ -50,10 +50,10 @@ def load(asked: Asked) -> Json:
     return {"name": name, "subfolder": SUBFOLDER, "type": "input"}
 
 
-def _file(asked: Asked) -> Path:
-    place = asked.named["place"]
-    with jobs_of_page() as jobs:
-        found = jobs.picture(asked.named["id"], int(place)) if _is_place(place) else None
+def _file(request: PageRequest) -> Path:
+    place = request.named["place"]
+    with page_job_history() as jobs:
+        found = jobs.picture(request.named["id"], int(place)) if _is_place(place) else None
     if found is None:
         raise NotFound(_GONE)
     return found

@@ -1,4 +1,4 @@
-"""The job list: what was asked for, what is under way, and how it ended."""
+"""The job list: what was request for, what is under way, and how it ended."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import math
 import time
 from datetime import datetime
 
-from ..strings.text import Text
 from ..engine import job_list as history
-from .answers import Asked, BadRequest, File, Json, NotFound
-from .ledger_access import jobs_of_page
+from ..strings.text import Text
+from .answers import BadRequest, File, Json, NotFound, PageRequest
+from .ledger_access import page_job_history
 
 _SINCE = Text("since must be a time in seconds.", "since 应为以秒表示的时间。")
 _NO_WORKFLOW = Text(
@@ -18,10 +18,10 @@ _NO_WORKFLOW = Text(
 )
 
 
-def listed(asked: Asked) -> Json:
+def listed(request: PageRequest) -> Json:
     """Answer with the jobs since a time, or of today, and with all that is under way."""
-    moment = _moment(asked.query.get("since"))
-    with jobs_of_page() as jobs:
+    moment = _moment(request.query.get("since"))
+    with page_job_history() as jobs:
         kept = [history.shown(record, jobs.find) for record in jobs.since(moment)]
     # Those that began earlier, or of which a file that failed knows nothing.
     known = {job.record.id for job in kept}
@@ -30,10 +30,10 @@ def listed(asked: Asked) -> Json:
     return {"jobs": [job.as_json() for job in newest], "now": time.time()}
 
 
-def workflow(asked: Asked) -> File:
-    """Answer with the workflow that asked for a job."""
-    with jobs_of_page() as jobs:
-        found = jobs.workflow(asked.named["id"])
+def workflow(request: PageRequest) -> File:
+    """Answer with the workflow that request for a job."""
+    with page_job_history() as jobs:
+        found = jobs.workflow(request.named["id"])
     if found is None:
         raise NotFound(_NO_WORKFLOW)
     return File(found, "application/json")

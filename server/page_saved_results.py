@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ..comfyui import events
-from .answers import Asked, Json
-from .ledger_access import jobs_of_page, ledger_of_page
+from .answers import Json, PageRequest
+from .ledger_access import page_job_history, page_ledger
 
 
-def read(_asked: Asked) -> Json:
+def read(_request: PageRequest) -> Json:
     """Answer with how much is stored, and where."""
-    with ledger_of_page() as ledger:
+    with page_ledger() as ledger:
         found = ledger.totals()
         return {
             "requests": found.requests,
@@ -19,10 +19,10 @@ def read(_asked: Asked) -> Json:
         }
 
 
-def clear(asked: Asked) -> Json:
+def clear(request: PageRequest) -> Json:
     """Remove every stored picture and ended job, but nothing that is under way or on its way."""
-    with ledger_of_page() as ledger, jobs_of_page() as jobs:
+    with page_ledger() as ledger, page_job_history() as jobs:
         ledger.clear()
         jobs.clear()
     events.stored_changed()
-    return read(asked)
+    return read(request)

@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from ..storage import settings as settings_file
-from ..siliconflow.resources.account import Account, user_info
-from ..siliconflow.client import Client
-from ..siliconflow.errors import InvalidSettings
-from ..storage.settings_saving import save
-from ..storage.settings import BASE_URLS, BOUNDS, CHOICES, ENVIRONMENT, Settings
-from ..strings.text import Text
 from ..comfyui import events, host
 from ..engine.balance import BALANCES, CURRENCIES
 from ..engine.services import client_for, current_settings
-from .answers import Asked, FixedSetting, Json, SharedServer
+from ..siliconflow.client import Client
+from ..siliconflow.errors import InvalidSettings
+from ..siliconflow.resources.account import Account, user_info
+from ..storage import settings as settings_file
+from ..storage.settings import BASE_URLS, BOUNDS, CHOICES, ENVIRONMENT, Settings
+from ..storage.settings_saving import save
+from ..strings.text import Text
+from .answers import FixedSetting, Json, PageRequest, SharedServer
 
 _OPERATOR_S = frozenset(
     {
@@ -48,41 +48,41 @@ _SHARED = Text(
 _EMPTY = Text("The key is empty. Nothing was changed.", "密钥为空，未作任何修改。")
 
 
-def read(_asked: Asked) -> Json:
+def read(_request: PageRequest) -> Json:
     """Answer with the settings that hold now."""
     return _shown(current_settings())
 
 
-def change(asked: Asked) -> Json:
+def change(request: PageRequest) -> Json:
     """Write settings: all of them, or none if one cannot be used."""
     _check_not_shared()
-    _check_names(asked.body)
-    return _saved(asked.body)
+    _check_names(request.body)
+    return _saved(request.body)
 
 
-def set_key(asked: Asked) -> Json:
+def set_key(request: PageRequest) -> Json:
     """Keep a key in the settings file, with the site whose key it is: both, or neither."""
     _check_not_shared()
     _check_variable("api_key")
-    return _saved_key({"api_key": _key_of(asked.body), **_site_of(asked.body)})
+    return _saved_key({"api_key": _key_of(request.body), **_site_of(request.body)})
 
 
-def delete_key(_asked: Asked) -> Json:
+def delete_key(_request: PageRequest) -> Json:
     """Take the key out of the settings file."""
     _check_not_shared()
     _check_variable("api_key")
     return _saved_key({"api_key": None})
 
 
-def test_key(asked: Asked) -> Json:
+def test_key(request: PageRequest) -> Json:
     """Say whose key it is and what is left: the one in use, or one that is not stored yet.
 
     It goes where the key in use would go: to the site, or where the environment says.
     """
-    if "key" not in asked.body:
+    if "key" not in request.body:
         return _own_account(current_settings())
     current_settings()
-    tried = _tried(_key_of(asked.body), asked.body)
+    tried = _tried(_key_of(request.body), request.body)
     client = Client(
         tried.api_key,
         tried.base_url,
@@ -92,7 +92,7 @@ def test_key(asked: Asked) -> Json:
     return _told(user_info(client), tried)
 
 
-def balance(_asked: Asked) -> Json:
+def balance(_request: PageRequest) -> Json:
     """Answer with what is left on the account."""
     settings = current_settings()
     return BALANCES.now(client_for(settings), settings)

@@ -13,20 +13,18 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..siliconflow.errors import SiliconFlowError
-from ..strings.text import Text
-from .. import server as page
-from . import answers
-from .answers import Asked, File, Json
-from .origin import check_host, check_origin
 from ..engine.threads import in_thread
+from ..strings.text import SiliconFlowError, Text
+from . import answers
+from .answers import File, Json, PageRequest
+from .origin import check_host, check_origin
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-Work = Callable[[Asked], Json | File]
+Work = Callable[[PageRequest], Json | File]
 
 PREFIX = "/siliconflow"
 MOST_BODY_BYTES = 16 * 1024
@@ -44,9 +42,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Route:
-    """One thing that the page may ask for. `name` is a function below `page`, by its module.
+    """One thing that the page may ask for. `name` is a function of this folder, by its module.
 
-    It is loaded when it is first asked for, and runs in a thread: what it stands on takes longer
+    It is loaded when it is first request for, and runs in a thread: what it stands on takes longer
     to load than ComfyUI's start should.
     """
 
@@ -54,28 +52,28 @@ class Route:
     path: str
     name: str
 
-    def work(self, asked: Asked) -> Json | File:
+    def work(self, request: PageRequest) -> Json | File:
         """Load the function, and give what it answers."""
         module, _, function = self.name.partition(".")
-        found: Work = getattr(import_module(f"{page.__name__}.{module}"), function)
-        return found(asked)
+        found: Work = getattr(import_module(f".{module}", __package__), function)
+        return found(request)
 
 
 ROUTES = (
-    Route("GET", "/catalogue", "catalogue.read"),
-    Route("POST", "/models/refresh", "catalogue.refresh"),
-    Route("GET", "/settings", "settings.read"),
-    Route("POST", "/settings", "settings.change"),
-    Route("POST", "/key", "settings.set_key"),
-    Route("DELETE", "/key", "settings.delete_key"),
-    Route("POST", "/key/test", "settings.test_key"),
-    Route("GET", "/balance", "settings.balance"),
-    Route("GET", "/jobs", "jobs.listed"),
-    Route("GET", "/jobs/{id}/workflow", "jobs.workflow"),
-    Route("GET", "/jobs/{id}/{place}/thumbnail", "pictures.thumbnail_of"),
-    Route("POST", "/jobs/{id}/{place}/load", "pictures.load"),
-    Route("GET", "/stored", "stored.read"),
-    Route("DELETE", "/stored", "stored.clear"),
+    Route("GET", "/catalogue", "page_catalogue.read"),
+    Route("POST", "/models/refresh", "page_catalogue.refresh"),
+    Route("GET", "/settings", "page_settings.read"),
+    Route("POST", "/settings", "page_settings.change"),
+    Route("POST", "/key", "page_settings.set_key"),
+    Route("DELETE", "/key", "page_settings.delete_key"),
+    Route("POST", "/key/test", "page_settings.test_key"),
+    Route("GET", "/balance", "page_settings.balance"),
+    Route("GET", "/jobs", "page_jobs.listed"),
+    Route("GET", "/jobs/{id}/workflow", "page_jobs.workflow"),
+    Route("GET", "/jobs/{id}/{place}/thumbnail", "page_images.thumbnail_of"),
+    Route("POST", "/jobs/{id}/{place}/load", "page_images.load"),
+    Route("GET", "/stored", "page_saved_results.read"),
+    Route("DELETE", "/stored", "page_saved_results.clear"),
 )
 
 
@@ -93,8 +91,8 @@ def register(routes: web.RouteTableDef) -> None:
 def _handler(route: Route) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            asked = await _read(request)
-            answer = await in_thread(partial(route.work, asked))
+            page_request = await _read(request)
+            answer = await in_thread(partial(route.work, page_request))
         except SiliconFlowError as error:
             return _json(answers.told(error), answers.status_of(error))
         except Exception as error:
@@ -119,7 +117,7 @@ def _file(file: File) -> web.Response:
     return web.Response(body=file.content, content_type=file.content_type, headers=headers)
 
 
-async def _read(request: web.Request) -> Asked:
+async def _read(request: web.Request) -> PageRequest:
     host = request.headers.get("Host", "")
     body: Mapping[str, Any] = {}
     check_host(host, _arrived_at(request))
@@ -128,11 +126,11 @@ async def _read(request: web.Request) -> Asked:
         if request.content_type != "application/json":
             raise answers.NotJson(_NOT_JSON)
         body = _object(await _content(request))
-    return Asked(dict(request.match_info), dict(request.query), body)
+    return PageRequest(dict(request.match_info), dict(request.query), body)
 
 
 def _arrived_at(request: web.Request) -> str:
-    """Give the address of ours that was asked; who has hung up is held for this machine."""
+    """Give the address of ours that was request; who has hung up is held for this machine."""
     name = request.get_extra_info("sockname")
     return str(name[0]) if isinstance(name, tuple) else "127.0.0.1"
 

@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from ..strings.text import Text
 from .errors import InvalidInput
 from .fields import Field, Value, field_from, size_of
-from ..strings.text import Text
 
 Site = Literal["cn", "com"]
 AUTO = "auto"

@@ -18,14 +18,14 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
+from ..strings.text import Text
+from .error_parsing import TRACE_HEADER, clean, error_in, from_response, reason_of, trace_of
+from .errors import BadAnswer, ConnectionLost, Failure, NotConnected, ReadTimeout, RequestError
 from .http.addresses import is_public
 from .http.bodies import OutOfBounds, beginning, read, running
 from .http.connections import Adapter, Deadline
 from .http.downloads import Downloader
-from .errors import BadAnswer, ConnectionLost, Failure, NotConnected, ReadTimeout, RequestError
 from .http.multipart import File, encode
-from .error_parsing import TRACE_HEADER, clean, error_in, from_response, reason_of, trace_of
-from ..strings.text import Text
 
 VERSION = "0.1.0"
 MOST_ANSWER_BYTES = 64 * 1024 * 1024

@@ -15,7 +15,23 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from .errors import BadAnswer, BadRequest, DailyLimit, Failure, Forbidden, GatewayTimeout, InsufficientBalance, InvalidKey, ModelDisabled, ModelNotFound, Overloaded, RateLimited, RequestError, ServerError, WrongAddress
+from .errors import (
+    BadAnswer,
+    BadRequest,
+    DailyLimit,
+    Failure,
+    Forbidden,
+    GatewayTimeout,
+    InsufficientBalance,
+    InvalidKey,
+    ModelDisabled,
+    ModelNotFound,
+    Overloaded,
+    RateLimited,
+    RequestError,
+    ServerError,
+    WrongAddress,
+)
 
 TRACE_HEADER = "x-siliconcloud-trace-id"
 _LONGEST_MESSAGE = 600

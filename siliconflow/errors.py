@@ -10,28 +10,11 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..strings.text import Text
+from ..strings.text import SiliconFlowError, Text
 
 OF_TOKENS = frozenset({"TPM", "TPH", "TPD"})
 """Limits of what requests weigh, not of how many there are."""
 _LIMIT = re.compile(r"\b([RTI]P[MHD])\b\s*limit", re.IGNORECASE)
-
-
-class SiliconFlowError(Exception):
-    """Anything that this pack raises on purpose. `str()` is in the language in use."""
-
-    def __init__(self, text: Text) -> None:
-        """Keep both languages: which one is shown is decided when it is read."""
-        super().__init__(text.en)
-        self.text = text
-
-    def __str__(self) -> str:
-        """Give the message as the user reads it."""
-        return str(self.text)
-
-    def add(self, line: Text) -> None:
-        """Say one thing more, on a line of its own."""
-        self.text = Text(f"{self.text.en}\n{line.en}", f"{self.text.zh}\n{line.zh}")
 
 
 class InvalidInput(SiliconFlowError):

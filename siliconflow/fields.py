@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import InvalidInput
 from ..strings.text import Text
+from .errors import InvalidInput
 
 Value = str | int | float | bool
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .errors import InvalidInput
 from ..strings.text import Text
+from .errors import InvalidInput
 
 
 def check_prompt(prompt: str, name: str = "prompt") -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from .process_locks import Lease
+from .process_locks import ProcessLock
 
 _LOCK_SECONDS = 5.0
 _SHORT_LOCK_SECONDS = 0.5
@@ -29,7 +29,7 @@ class _Damaged(Exception):
     """The records were damaged, and are set aside by now."""
 
 
-class Store:
+class Database:
     """Records of one kind in a data folder, and the sign that this process lives."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Store:
         self._fill = fill
         self._lock = threading.RLock()
         self._opened: sqlite3.Connection | None = None
-        self._leased: Lease | None = None
+        self._leased: ProcessLock | None = None
 
     def change(self, *, durable: bool = True) -> AbstractContextManager[sqlite3.Connection]:
         """Give the rows for one change that happens wholly or not at all; raises `LedgerError`.
@@ -87,11 +87,11 @@ class Store:
             self._open().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     @property
-    def lease(self) -> Lease:
+    def lease(self) -> ProcessLock:
         """Give the sign of life of this process; it is taken when it is first asked for."""
         with self._lock, errors():
             if self._leased is None:
-                self._leased = Lease(self.folder / "running")
+                self._leased = ProcessLock(self.folder / "running")
                 self._leased.sweep()
             return self._leased
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from .migrations import HISTORY
-from .database import LedgerError, Store
 from ..strings.text import Text
+from .database import Database, LedgerError
+from .migrations import HISTORY
 
 PROMPT_CHARACTERS = 120
 MOST_LISTED = 500
@@ -64,7 +64,7 @@ class JobRecord:
     """Whether this very process wrote it."""
 
 
-class Jobs:
+class JobHistory:
     """The jobs of one data folder, in a file of their own: what is paid does not depend on it.
 
     Everything raises `LedgerError` where the file fails. Safe for many threads and processes.
@@ -83,7 +83,7 @@ class Jobs:
         self.most_seconds = most_seconds
         self._pictures = pictures
         self._files_of = files_of
-        self._store = Store(folder, "history", HISTORY, clock=clock)
+        self._store = Database(folder, "history", HISTORY, clock=clock)
 
     def __del__(self) -> None:
         """Leave no file open behind."""

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Literal
 
 from . import atomic_files as files
+from .database import Database, errors
 from .migrations import REQUESTS
-from .database import Store, errors
 
 URL_SECONDS = 3600
 """How long a result's URL works (facts: "A returned URL is valid for ONE HOUR")."""
@@ -47,7 +47,7 @@ State = Literal["new", "busy", "answered", "stored"]
 
 
 @dataclass(frozen=True)
-class Facts:
+class ResponseMetadata:
     """What an answer told, as far as it is kept."""
 
     trace_id: str = ""
@@ -57,7 +57,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredFile:
     """One picture of a request: where it can be fetched, and where it is stored."""
 
     place: int
@@ -76,13 +76,13 @@ class Entry:
     id: str
     name: str
     state: State
-    facts: Facts = Facts()
-    pictures: tuple[Kept, ...] = ()
-    earlier: Earlier | None = None
+    facts: ResponseMetadata = ResponseMetadata()
+    pictures: tuple[StoredFile, ...] = ()
+    earlier: LostRequest | None = None
 
 
 @dataclass(frozen=True)
-class Earlier:
+class LostRequest:
     """An identical request that may have been paid without its pictures being here."""
 
     sent_at: float
@@ -112,7 +112,7 @@ class Ledger:
         """Touch nothing yet: the files are made when the first request is recorded."""
         self.most_bytes = most_bytes
         self.most_seconds = most_seconds
-        self.records = Store(
+        self.records = Database(
             directory / _FOLDER, "ledger", REQUESTS, fill=self._rebuild, clock=clock
         )
         self._clock = clock
@@ -159,7 +159,7 @@ class Ledger:
             known = _latest(rows, name)
             return known is not None and self._known(rows, known) is not None
 
-    def answered(self, entry: Entry, facts: Facts, urls: Sequence[str | None]) -> None:
+    def answered(self, entry: Entry, facts: ResponseMetadata, urls: Sequence[str | None]) -> None:
         """Record the answer, before any download begins."""
         with self.records.change() as rows:
             rows.execute(
@@ -293,17 +293,17 @@ class Ledger:
         pictures = self._kept(rows, row)
         fresh = self._clock() - row["answered_at"] < URL_SECONDS
         here = tuple(picture for picture in pictures if picture.file)
-        facts = Facts(row["trace_id"], row["seed"], row["inference"], row["seconds"])
+        facts = ResponseMetadata(row["trace_id"], row["seed"], row["inference"], row["seconds"])
         if fresh and len(here) < len(pictures) and all(item.file or item.url for item in pictures):
             return Entry(row["id"], row["fingerprint"], "answered", facts, pictures)
         return Entry(row["id"], row["fingerprint"], "stored", facts, here) if here else None
 
-    def _kept(self, rows: sqlite3.Connection, row: sqlite3.Row) -> tuple[Kept, ...]:
+    def _kept(self, rows: sqlite3.Connection, row: sqlite3.Row) -> tuple[StoredFile, ...]:
         found = rows.execute(
             "SELECT place, url, file FROM pictures WHERE request = ? ORDER BY place", (row["id"],)
         )
         return tuple(
-            Kept(item["place"], item["url"], self._existing(item["file"])) for item in found
+            StoredFile(item["place"], item["url"], self._existing(item["file"])) for item in found
         )
 
     def _existing(self, name: str | None) -> Path | None:
@@ -338,12 +338,12 @@ def _latest(rows: sqlite3.Connection, name: str) -> sqlite3.Row | None:
     return found
 
 
-def _given_up(rows: sqlite3.Connection, row: sqlite3.Row) -> Earlier | None:
+def _given_up(rows: sqlite3.Connection, row: sqlite3.Row) -> LostRequest | None:
     """Close a record that leads nowhere; tell of it unless it surely never left."""
     left = row["state"] != "waiting"
     state = "unknown" if left else "failed"
     rows.execute("UPDATE requests SET state = ? WHERE id = ?", (state, row["id"]))
-    return Earlier(row["sent_at"], row["trace_id"]) if left else None
+    return LostRequest(row["sent_at"], row["trace_id"]) if left else None
 
 
 def _record_file(rows: sqlite3.Connection, request: str, place: int, file: str, size: int) -> None:

@@ -28,7 +28,7 @@ else:
 _TRIES = 10
 
 
-class Lease:
+class ProcessLock:
     """The sign of life of this process, under a name that no other process has."""
 
     def __init__(self, directory: Path) -> None:

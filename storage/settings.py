@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from ..siliconflow.http.addresses import is_loopback
 from ..siliconflow.errors import InvalidSettings, MissingKey
+from ..siliconflow.http.addresses import is_loopback
 from ..strings.text import Text
 
 BASE_URLS = {"cn": "https://api.siliconflow.cn/v1", "com": "https://api.siliconflow.com/v1"}

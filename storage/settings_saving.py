@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import atomic_files as files
 from ..siliconflow.errors import InvalidSettings
-from .settings import FILE_NAME, Settings, checked, read
 from ..strings.text import Text
+from . import atomic_files as files
+from .settings import FILE_NAME, Settings, checked, read
 
 _LOCK = threading.Lock()
 

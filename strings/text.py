@@ -1,35 +1,137 @@
-"""What a user reads, in English and Chinese, and which of the two is shown."""
+"""What a user reads: looked up by key in one file a language, and rendered in all of them.
+
+`text("error.MissingKey", folder=folder)` fills `{folder}` in every language. Where a message
+depends on a number, its entry holds one wording for `one` and one for `other`, and `{n}` chooses.
+A language is a JSON file in this folder: nothing else names the languages.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
 
-Language = Literal["en", "zh"]
+Language = str
+"""The stem of a file in this folder, such as `en`."""
+Entry = str | Mapping[str, str]
 
-_shown: Language = "en"
+FOLDER = Path(__file__).parent
+DEFAULT: Language = "en"
+LANGUAGES: tuple[Language, ...] = (
+    DEFAULT,
+    *sorted(file.stem for file in FOLDER.glob("*.json") if file.stem != DEFAULT),
+)
+
+_in_use: Language = DEFAULT
 
 
-class Text(NamedTuple):
-    """One sentence in both languages; `str()` gives the one in use."""
+class Text(tuple[str, ...]):
+    """One message in every language, in the order of `LANGUAGES`; `str()` gives the one in use.
 
-    en: str
-    zh: str
+    Made of a single argument it is the same in every language: words of the service, names.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, *wordings: str) -> Text:  # noqa: PYI034 - Self is younger than Python 3.10
+        """Take one wording for every language, or a single one for all."""
+        return super().__new__(cls, wordings * len(LANGUAGES) if len(wordings) == 1 else wordings)
 
     def __str__(self) -> str:
-        """Give the text in the language that `use` chose last."""
-        return self.zh if _shown == "zh" else self.en
+        """Return the wording in the language that `use_language` chose last."""
+        return self.in_language(_in_use)
+
+    def in_language(self, language: Language) -> str:
+        """Return the wording in one language."""
+        return self[LANGUAGES.index(language)]
+
+    def as_json(self) -> dict[Language, str]:
+        """Return the wordings by language, as the page reads them."""
+        return dict(zip(LANGUAGES, self, strict=True))
 
     def format(self, **values: object) -> Text:
-        """Fill the placeholders of both languages."""
-        return Text(self.en.format(**values), self.zh.format(**values))
+        """Return the message with its placeholders filled; a `Text` in its own language."""
+        return Text(
+            *(
+                wording.format(
+                    **{
+                        name: value[place] if isinstance(value, Text) else value
+                        for name, value in values.items()
+                    }
+                )
+                for place, wording in enumerate(self)
+            )
+        )
+
+    @property
+    def en(self) -> str:
+        """The English wording."""
+        return self[0]
+
+    @property
+    def zh(self) -> str:
+        """The Chinese wording."""
+        return self.in_language("zh")
 
 
-def use(language: Language) -> None:
-    """Show every text in `language` from now on, in the whole process."""
-    global _shown  # noqa: PLW0603 - one language a process: the console and the page of one user
-    _shown = language
+class SiliconFlowError(Exception):
+    """Anything that the pack raises on purpose. `str()` is in the language in use."""
+
+    def __init__(self, message: Text) -> None:
+        """Keep every language: which one is shown is decided when the message is read."""
+        super().__init__(message.in_language(DEFAULT))
+        self.text = message
+
+    def __str__(self) -> str:
+        """Return the message as the user reads it."""
+        return str(self.text)
+
+    def add(self, line: Text) -> None:
+        """Append one more line to the message."""
+        self.text = join("\n", (self.text, line))
+
+
+def text(key: str, **values: object) -> Text:
+    """Return the message of a key with its placeholders filled. Raises `KeyError` for no such key.
+
+    A value may be a `Text` itself. `n` also chooses between the wordings for one and for several.
+    """
+    wordings = Text(*(_wording(entries_of(language)[key], values) for language in LANGUAGES))
+    return wordings.format(**values) if values else wordings
+
+
+def has_text(key: str) -> bool:
+    """Return whether there is a message of this key."""
+    return key in entries_of(DEFAULT)
+
+
+def join(separator: str, parts: Iterable[Text | str]) -> Text:
+    """Return messages one after the other as a single one."""
+    whole = [part if isinstance(part, Text) else Text(part) for part in parts]
+    return Text(*(separator.join(wordings) for wordings in zip(*whole, strict=True)))
+
+
+@cache
+def entries_of(language: Language) -> Mapping[str, Entry]:
+    """Return every message of one language by key, as its file has it."""
+    entries: dict[str, Entry] = json.loads((FOLDER / f"{language}.json").read_text("utf-8"))
+    return entries
+
+
+def use_language(language: Language) -> None:
+    """Show every message in `language` from now on, in the whole process."""
+    global _in_use  # noqa: PLW0603 - one language a process: the console and the page of one user
+    _in_use = language
 
 
 def language_of(locale: str | None) -> Language:
-    """Give the language of a locale name such as `zh-CN`, `zh_TW.UTF-8` or `en`."""
-    return "zh" if (locale or "").lower().startswith("zh") else "en"
+    """Return the language of a locale name such as `zh-CN`, `zh_TW.UTF-8` or `en`."""
+    wanted = (locale or "").lower().replace("_", "-").partition("-")[0]
+    return wanted if wanted in LANGUAGES else DEFAULT
+
+
+def _wording(entry: Entry, values: Mapping[str, object]) -> str:
+    if isinstance(entry, str):
+        return entry
+    return entry["one"] if values.get("n") == 1 and "one" in entry else entry["other"]

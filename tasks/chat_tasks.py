@@ -10,23 +10,23 @@ from typing import Any
 
 import torch
 
-from ..media.data_urls import Encoded, encode
-from ..media.image_files import MediaError, check_tensor
-from ..siliconflow.resources import chat
-from ..siliconflow.catalogue import Model
-from ..siliconflow.resources.chat import Completion
-from ..siliconflow.client import Client
-from ..siliconflow.errors import InvalidInput
-from ..siliconflow.resources.images import Generation, Order
-from ..storage.settings import Settings
-from ..strings.text import Text
-from .results import Came, and_tokens
-from ..engine.endpoint import Endpoint, Hear, as_file, from_file
-from .plan import Plan, chosen_model, extra_body, set_values, without_pictures
-from ..siliconflow.prompt import check_prompt
+from ..engine.endpoint import Endpoint, OnText, as_file, from_file
 from ..engine.progress import start_of
 from ..engine.threads import CPU
 from ..engine.uploads import SCALED
+from ..media.data_urls import Encoded, encode
+from ..media.image_files import MediaError, check_tensor
+from ..siliconflow.catalogue import Model
+from ..siliconflow.client import Client
+from ..siliconflow.errors import InvalidInput
+from ..siliconflow.prompt import check_prompt
+from ..siliconflow.resources import chat
+from ..siliconflow.resources.chat import Completion
+from ..siliconflow.resources.images import ApiRequest, ApiResult
+from ..storage.settings import Settings
+from ..strings.text import Text
+from .plan import Plan, chosen_model, extra_body, set_values, without_pictures
+from .results import Results, and_tokens
 
 TASK = "chat"
 FIELDS = ("max_tokens", "temperature", "top_p", "top_k", "frequency_penalty", "seed")
@@ -85,7 +85,7 @@ def prepare(
     return without_pictures(model, [body], ENDPOINT, notes=_scaled(shown))
 
 
-def shape(came: Came) -> tuple[Text, Outputs]:
+def shape(came: Results) -> tuple[Text, Outputs]:
     """Make the node's outputs of the answer."""
     [found] = came.items
     body = came.plan.asks[0].body
@@ -149,7 +149,7 @@ def _as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _note_doubts(came: Came, found: Completion, body: Mapping[str, Any]) -> None:
+def _note_doubts(came: Results, found: Completion, body: Mapping[str, Any]) -> None:
     """Tell of an answer that is cut off, or not what was asked for."""
     most = body.get("max_tokens", "")
     if found.finish_reason == "length":
@@ -191,7 +191,7 @@ def _note_doubts(came: Came, found: Completion, body: Mapping[str, Any]) -> None
     _note_choice(came, found.text)
 
 
-def _note_choice(came: Came, text: str) -> None:
+def _note_choice(came: Results, text: str) -> None:
     """Tell which of several lists became `texts`, or that it is empty: each item may be paid."""
     try:
         lists = _lists(_read(text))
@@ -222,7 +222,7 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _complete(client: Client, order: Order, hear: Hear) -> Generation:
+def _complete(client: Client, order: ApiRequest, hear: OnText) -> ApiResult:
     return as_file(chat.complete(client, order.body, hear))
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..comfyui import host
+from ..comfyui.caller import Caller
+from ..engine.run import look_up
+from ..siliconflow.client import Client
 from ..siliconflow.resources import audio as speech
 from ..siliconflow.resources.account import Account, user_info
-from ..siliconflow.client import Client
-from ..siliconflow.resources.models import list_models
 from ..siliconflow.resources.audio import Voice
+from ..siliconflow.resources.models import list_models
 from ..strings.text import Text
-from ..comfyui import host
-from ..comfyui.caller import Asker
 from .results import as_json
-from ..engine.run import look_up
 
 ALL = "all"
 _NO_VOICE = Text(
@@ -32,33 +32,33 @@ _NO_MODEL = Text(
 Inputs = Mapping[str, Any]
 
 
-async def account(_inputs: Inputs, asker: Asker) -> tuple[float, str, str]:
+async def account(_inputs: Inputs, caller: Caller) -> tuple[float, str, str]:
     """Give the balance, the state of the account, and every amount; raises a `RequestError`."""
-    found = await look_up(asker, user_info, _told)
+    found = await look_up(caller, user_info, _told)
     amounts = {name: f"{amount:f}" for name, amount in found.amounts.items()}
     info = as_json({"name": found.name, "status": found.status, **amounts})
     return float(found.balance), found.status, info
 
 
-async def models(inputs: Inputs, asker: Asker) -> tuple[list[str], str]:
+async def models(inputs: Inputs, caller: Caller) -> tuple[list[str], str]:
     """Give the models of a type and a sub type; raises a `RequestError`."""
     kind, sub_type = (_chosen(str(inputs.get(name, ALL))) for name in ("type", "sub_type"))
 
     def listed(client: Client) -> tuple[str, ...]:
         return list_models(client, kind, sub_type)
 
-    found = await look_up(asker, listed, _counted)
+    found = await look_up(caller, listed, _counted)
     return host.list_output(found, _NO_MODEL), "\n".join(found)
 
 
-async def voices(_inputs: Inputs, asker: Asker) -> tuple[list[str], str]:
+async def voices(_inputs: Inputs, caller: Caller) -> tuple[list[str], str]:
     """Give the account's own voices; raises a `RequestError`."""
-    found = await look_up(asker, speech.voices, _listed)
+    found = await look_up(caller, speech.voices, _listed)
     uris = host.list_output([voice.uri for voice in found], _NO_VOICE)
     return uris, as_json({"voices": [vars(item) for item in found]})
 
 
-async def delete_voice(inputs: Inputs, asker: Asker) -> tuple[str]:
+async def delete_voice(inputs: Inputs, caller: Caller) -> tuple[str]:
     """Delete a voice, and give its name; raises a `RequestError`."""
     uri = str(inputs["uri"]).strip()
 
@@ -66,7 +66,9 @@ async def delete_voice(inputs: Inputs, asker: Asker) -> tuple[str]:
         speech.delete(client, uri)
         return uri
 
-    return (await look_up(asker, deleted, lambda uri: Text(f"{uri} was deleted", f"已删除 {uri}")),)
+    return (
+        await look_up(caller, deleted, lambda uri: Text(f"{uri} was deleted", f"已删除 {uri}")),
+    )
 
 
 def _chosen(value: str) -> str:

@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
+from ..engine.endpoint import PICTURES, Endpoint
 from ..media.image_files import MediaError, check_tensor
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import AUTO, Model, Site
 from ..siliconflow.errors import InvalidInput
 from ..siliconflow.fields import Value
-from ..strings.text import Text
-from ..engine.endpoint import PICTURES, Endpoint
 from ..siliconflow.prompt import check_prompt
+from ..strings.text import Text
 
 RESERVED = frozenset({"model", "prompt", "seed", "batch_size", "image", "image2", "image3"})
 _REFERENCE = re.compile(r"@image(\d+)", re.IGNORECASE)
@@ -26,7 +26,7 @@ _SIZE_INPUTS = ("image_size", "width", "height")
 
 
 @dataclass(frozen=True)
-class Ask:
+class PlannedRequest:
     """One request: `count` pictures from input frame `frame`, and its body without pictures.
 
     `about` says what is asked where the body has no words for it.
@@ -45,14 +45,16 @@ class Ask:
         said = next((text for text in found if text), self.about or _last_said(self.body))
         return str(said[0] if isinstance(said, list) else said)
 
-    def halves(self) -> tuple[Ask, Ask]:
+    def halves(self) -> tuple[PlannedRequest, PlannedRequest]:
         """Give two requests that together ask for the same pictures."""
         first = self.count // 2
         return self._part(0, first), self._part(first, self.count - first)
 
-    def _part(self, at: int, count: int) -> Ask:
+    def _part(self, at: int, count: int) -> PlannedRequest:
         seed = _seed_after(self.seed, at)
-        return Ask(self.frame, count, seed, {**self.body, "batch_size": count, "seed": seed})
+        return PlannedRequest(
+            self.frame, count, seed, {**self.body, "batch_size": count, "seed": seed}
+        )
 
 
 def _last_said(body: Mapping[str, Any]) -> str:
@@ -69,7 +71,7 @@ class Plan:
     """
 
     model: Model
-    asks: tuple[Ask, ...]
+    asks: tuple[PlannedRequest, ...]
     pictures: Mapping[str, torch.Tensor]
     names: Mapping[str, str]
     not_sent: Sequence[str]
@@ -87,7 +89,8 @@ def without_pictures(
     """Give the plan of requests whose bodies are whole: no picture goes beside them."""
     seeds = [int(body.get("seed", 0)) for body in bodies]
     asks = [
-        Ask(at, 1, seed, body) for at, (seed, body) in enumerate(zip(seeds, bodies, strict=True))
+        PlannedRequest(at, 1, seed, body)
+        for at, (seed, body) in enumerate(zip(seeds, bodies, strict=True))
     ]
     return Plan(model, tuple(asks), {}, {}, not_sent, endpoint, notes)
 
@@ -115,7 +118,9 @@ def make(
     return Plan(
         model=model,
         asks=tuple(
-            Ask(frame, count, seed, {**head, **model.arguments({**values, **split}), **extra})
+            PlannedRequest(
+                frame, count, seed, {**head, **model.arguments({**values, **split}), **extra}
+            )
             for frame in range(frames)
             for count, seed, split in _split(model, inputs)
         ),

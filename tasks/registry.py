@@ -11,40 +11,51 @@ from typing import Any
 
 import torch
 
+from ..comfyui.caller import Caller
+from ..engine.run import ask, generate
+from ..nodes.widgets import PICTURES
 from ..storage.settings import Settings
 from ..strings.text import Text
-from . import chat_tasks as chat_plan, lookup_tasks as lookups, speech_tasks as speech_plan, retrieval_tasks as texts_plan
-from ..comfyui.caller import Asker
-from .results import Came
-from ..nodes.widgets import PICTURES
+from . import (
+    chat_tasks as chat_plan,
+)
+from . import (
+    lookup_tasks as lookups,
+)
+from . import (
+    retrieval_tasks as texts_plan,
+)
+from . import (
+    speech_tasks as speech_plan,
+)
 from .plan import Plan
-from ..engine.run import ask, generate
+from .results import Results
 
 Inputs = Mapping[str, Any]
-Task = Callable[[Inputs, Asker], Awaitable[Any]]
+Task = Callable[[Inputs, Caller], Awaitable[Any]]
 Images = dict[str, torch.Tensor | None]
 
 
-async def _paint(task: str, pictures: tuple[str, ...], inputs: Inputs, asker: Asker) -> Any:
+async def _paint(task: str, pictures: tuple[str, ...], inputs: Inputs, caller: Caller) -> Any:
     values, images = _parted(inputs, pictures)
-    return await generate(task, values, images, asker)
+    return await generate(task, values, images, caller)
 
 
-async def _chat(inputs: Inputs, asker: Asker) -> Any:
+async def _chat(inputs: Inputs, caller: Caller) -> Any:
     values, images = _parted(inputs, PICTURES)
     prepare = partial(chat_plan.prepare, values, images)
-    return await ask("chat", values, asker, prepare, chat_plan.shape)
+    return await ask("chat", values, caller, prepare, chat_plan.shape)
 
 
 async def _call(
     task: str,
     plan: Callable[[Inputs, Settings], Plan],
-    outputs: Callable[[Came], tuple[Text, Any]],
+    outputs: Callable[[Results], tuple[Text, Any]],
     inputs: Inputs,
-    asker: Asker,
+    caller: Caller,
 ) -> Any:
     values = texts_plan.single(inputs)
-    return await ask(task, values, asker, partial(plan, values), outputs)
+    return await ask(task, values, caller, partial(plan, values), outputs)
 
 
 def _parted(inputs: Inputs, pictures: tuple[str, ...]) -> tuple[dict[str, Any], Images]:
@@ -56,7 +67,7 @@ def _parted(inputs: Inputs, pictures: tuple[str, ...]) -> tuple[dict[str, Any], 
 def _calling(
     task: str,
     plan: Callable[[Inputs, Settings], Plan],
-    outputs: Callable[[Came], tuple[Text, Any]],
+    outputs: Callable[[Results], tuple[Text, Any]],
 ) -> tuple[str, Task]:
     return task, partial(_call, task, plan, outputs)
 

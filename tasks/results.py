@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..engine.job import Job
 from ..siliconflow.errors import Failure, Unusable
 from ..strings.text import Text
-from ..engine.job import Job
 from .plan import Plan
 
 
 @dataclass(frozen=True)
-class Came:
+class Results:
     """All requests of a run, none of which failed."""
 
     plan: Plan

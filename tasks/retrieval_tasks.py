@@ -8,20 +8,20 @@ from typing import Any
 
 import torch
 
-from ..siliconflow.resources import embeddings, rerank
+from ..engine.endpoint import Endpoint, OnText, as_file, from_file
 from ..siliconflow.catalogue import Model
 from ..siliconflow.client import Client
-from ..siliconflow.resources.embeddings import Embedded
 from ..siliconflow.errors import InvalidInput
-from ..siliconflow.resources.images import Generation, Order
+from ..siliconflow.prompt import check_prompt
+from ..siliconflow.resources import embeddings, rerank
+from ..siliconflow.resources.embeddings import Embedded
+from ..siliconflow.resources.images import ApiRequest, ApiResult
 from ..siliconflow.resources.rerank import Ranked
 from ..storage.settings import Settings
 from ..strings.text import Text
 from . import similarity
-from .results import Came, and_tokens
-from ..engine.endpoint import Endpoint, Hear, as_file, from_file
 from .plan import Plan, chosen_model, extra_body, set_values, without_pictures
-from ..siliconflow.prompt import check_prompt
+from .results import Results, and_tokens
 
 MOST_TEXTS = 32
 """How many texts one request holds where the catalogue does not know."""
@@ -120,7 +120,7 @@ def embedding_plan(inputs: Inputs, settings: Settings) -> Plan:
 EmbeddingOutputs = tuple[torch.Tensor, torch.Tensor, str, str, list[float]]
 
 
-def embedding_outputs(came: Came) -> tuple[Text, EmbeddingOutputs]:
+def embedding_outputs(came: Results) -> tuple[Text, EmbeddingOutputs]:
     """Give all vectors as one tensor, and how alike each two texts are.
 
     The latter as a tensor, and for nodes that know none: as a table, and to the first text as
@@ -161,7 +161,7 @@ def rerank_plan(inputs: Inputs, settings: Settings) -> Plan:
 RankOutputs = tuple[str, list[str], list[float], list[int], str]
 
 
-def rerank_outputs(came: Came) -> tuple[Text, RankOutputs]:
+def rerank_outputs(came: Results) -> tuple[Text, RankOutputs]:
     """Give the texts with the best first, their scores, and where each stood."""
     [found] = came.items
     body = came.plan.asks[0].body
@@ -186,11 +186,11 @@ def rerank_outputs(came: Came) -> tuple[Text, RankOutputs]:
     return Text(line, line), (ranked[0], ranked, scores, indices, info)
 
 
-def _embed(client: Client, order: Order, _hear: Hear) -> Generation:
+def _embed(client: Client, order: ApiRequest, _hear: OnText) -> ApiResult:
     return as_file(embeddings.embed(client, order.body))
 
 
-def _rerank(client: Client, order: Order, _hear: Hear) -> Generation:
+def _rerank(client: Client, order: ApiRequest, _hear: OnText) -> ApiResult:
     return as_file(rerank.rerank(client, order.body))
 
 

@@ -6,23 +6,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..media import audio_files as audio, mp3 as pack
+from ..engine.endpoint import Endpoint, OnText, as_file, from_file
+from ..engine.progress import start_of
+from ..media import audio_files as audio
+from ..media import mp3 as pack
 from ..media.audio_files import Sound
 from ..media.image_files import MediaError
-from ..siliconflow.resources import audio as speech
 from ..siliconflow.catalogue import AUTO, Model
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput, RequestError
 from ..siliconflow.http.multipart import File
-from ..siliconflow.resources.images import Generation, Order
-from ..storage.settings import Settings
-from ..siliconflow.resources.audio import Transcription, Uploaded
-from ..strings.text import Text
-from .results import Came
-from ..engine.endpoint import Endpoint, Hear, as_file, from_file
-from .plan import Plan, chosen_model, extra_body, set_values, without_pictures
 from ..siliconflow.prompt import check_prompt
-from ..engine.progress import start_of
+from ..siliconflow.resources import audio as speech
+from ..siliconflow.resources.audio import Transcription, Uploaded
+from ..siliconflow.resources.images import ApiRequest, ApiResult
+from ..storage.settings import Settings
+from ..strings.text import Text
+from .plan import Plan, chosen_model, extra_body, set_values, without_pictures
+from .results import Results
 from .sentences import pieces
 
 PIECE = 1000
@@ -64,7 +65,7 @@ def speech_plan(inputs: Inputs, settings: Settings) -> Plan:
     return without_pictures(model, bodies, _speaking(kind, rate), not_sent)
 
 
-def speech_outputs(came: Came) -> tuple[Text, tuple[dict[str, Any], str]]:
+def speech_outputs(came: Results) -> tuple[Text, tuple[dict[str, Any], str]]:
     """Join the pieces to one AUDIO."""
     sounds: list[Sound] = came.items
     joined = audio.join(sounds)
@@ -87,7 +88,7 @@ def transcription_plan(inputs: Inputs, settings: Settings) -> Plan:
     return replace(plan, asks=tuple(asks))
 
 
-def transcription_outputs(came: Came) -> tuple[Text, tuple[str, list[str], str]]:
+def transcription_outputs(came: Results) -> tuple[Text, tuple[str, list[str], str]]:
     """Give what was heard: together, and one by one."""
     heard = [found.text for found in came.items]
     if not any(text.strip() for text in heard):
@@ -117,7 +118,7 @@ def voice_plan(inputs: Inputs, settings: Settings) -> Plan:
     return without_pictures(model, [body], _UPLOADING)
 
 
-def voice_outputs(came: Came) -> tuple[Text, tuple[str, str]]:
+def voice_outputs(came: Results) -> tuple[Text, tuple[str, str]]:
     """Give the name that the voice was given."""
     [found] = came.items
     return Text(found.uri, found.uri), (found.uri, came.info(uri=found.uri))
@@ -253,9 +254,9 @@ def _file(sound: Sound) -> File:
     return File("audio.wav", "audio/wav", audio.to_wav(sound))
 
 
-def _speak(client: Client, order: Order, _hear: Hear) -> Generation:
+def _speak(client: Client, order: ApiRequest, _hear: OnText) -> ApiResult:
     found = speech.speak(client, order.body)
-    return Generation((found.content,), None, None, found.trace_id, found.seconds)
+    return ApiResult((found.content,), None, None, found.trace_id, found.seconds)
 
 
 def _speaking(kind: str, rate: int) -> Endpoint:
@@ -265,11 +266,11 @@ def _speaking(kind: str, rate: int) -> Endpoint:
     return Endpoint(speech.SPEECH, _speak, decode, Text("the sound", "音频"), _PARTS)
 
 
-def _transcribe(client: Client, order: Order, _hear: Hear) -> Generation:
+def _transcribe(client: Client, order: ApiRequest, _hear: OnText) -> ApiResult:
     return as_file(speech.transcribe(client, order.body))
 
 
-def _upload(client: Client, order: Order, _hear: Hear) -> Generation:
+def _upload(client: Client, order: ApiRequest, _hear: OnText) -> ApiResult:
     return as_file(speech.upload(client, order.body))
 
 

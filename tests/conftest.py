@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.strings import text as texts
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.strings.text import use_language
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SILICONFLOW_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("LANG", "en_US.UTF-8")
-    texts.use("en")
+    use_language("en")
 
 
 @pytest.fixture

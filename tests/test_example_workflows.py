@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from PIL import Image
 
 FOLDER = Path(__file__).parent.parent / "example_workflows"

@@ -9,9 +9,8 @@ import pytest
 from comfyui_siliconflow.dev.generators.help_pages import HOLE, PROSE, ROOT, pages, prose
 from comfyui_siliconflow.dev.generators.page_locales import read_texts
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.nodes.widgets import LANGUAGES
 from comfyui_siliconflow.siliconflow import catalogue
-from comfyui_siliconflow.strings.text import Language
+from comfyui_siliconflow.strings.text import LANGUAGES, Language
 from PIL import Image
 
 PAGES = pages()

@@ -1,4 +1,4 @@
-"""Imports go one way: nodes use siliconflow and media, and neither of these knows the other."""
+"""Imports go one way, one row a folder, and each file has one name of its own."""
 
 import ast
 import subprocess
@@ -8,134 +8,39 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-_BASE = {"siliconflow.errors", "siliconflow.texts"}
-_TRANSPORT = {
-    "siliconflow.addresses",
-    "siliconflow.bodies",
-    "siliconflow.connections",
-    "siliconflow.responses",
+MAY_IMPORT: dict[str, set[str]] = {
+    "strings": set(),
+    "media": {"strings"},
+    "siliconflow": {"strings"},
+    "storage": {"strings"},
+    "comfyui": {"siliconflow", "storage", "strings"},
+    "engine": {"comfyui", "media", "siliconflow", "storage", "strings"},
+    "tasks": {"engine", "comfyui", "media", "siliconflow", "storage", "strings"},
+    "nodes": {"engine", "comfyui", "siliconflow", "storage", "strings"},
+    "server": {"nodes", "engine", "comfyui", "media", "siliconflow", "storage", "strings"},
 }
-ALLOWED: dict[str, set[str]] = {
-    "siliconflow.texts": set(),
-    "siliconflow.errors": {"siliconflow.texts"},
-    "siliconflow.responses": _BASE,
-    "siliconflow.fields": _BASE,
-    "siliconflow.addresses": set(),
-    "siliconflow.bodies": set(),
-    "siliconflow.files": set(),
-    "siliconflow.lease": set(),
-    "siliconflow.names": set(),
-    "siliconflow.catalogue": {*_BASE, "siliconflow.fields"},
-    "siliconflow.settings": {*_BASE, "siliconflow.addresses"},
-    "siliconflow.pacing": set(),
-    "siliconflow.retries": {"siliconflow.errors"},
-    "siliconflow.schema": set(),
-    "siliconflow.store": {"siliconflow.lease"},
-    "siliconflow.ledger": {"siliconflow.files", "siliconflow.schema", "siliconflow.store"},
-    "siliconflow.jobs": {"siliconflow.schema", "siliconflow.store", "siliconflow.texts"},
-    "siliconflow.connections": {"siliconflow.addresses"},
-    "siliconflow.download": {*_BASE, *_TRANSPORT},
-    "siliconflow.forms": set(),
-    "siliconflow.sse": set(),
-    "siliconflow.client": {*_BASE, *_TRANSPORT, "siliconflow.download", "siliconflow.forms"},
-    "siliconflow.images": {*_BASE, "siliconflow.client"},
-    "siliconflow.account": {*_BASE, "siliconflow.client"},
-    "siliconflow.models": {*_BASE, "siliconflow.client"},
-    "siliconflow.saving": {*_BASE, "siliconflow.files", "siliconflow.settings"},
-    "siliconflow.model_list": {"siliconflow.saving"},
-    "siliconflow.chat": {
-        *_BASE,
-        "siliconflow.client",
-        "siliconflow.responses",
-        "siliconflow.sse",
-    },
-    "siliconflow.speech": {
-        *_BASE,
-        "siliconflow.client",
-        "siliconflow.forms",
-        "siliconflow.responses",
-    },
-    "siliconflow.embeddings": {*_BASE, "siliconflow.client"},
-    "siliconflow.rerank": {*_BASE, "siliconflow.client"},
-}
-FOLDERS = {
-    "media": {"media"},
-    "simulator": {"simulator"},
-    "nodes": {"nodes", "siliconflow", "media"},
-    "commands": {"commands", "nodes", "siliconflow", "media"},
-}
-PLANS = {"came", "endpoint", "plan", "prompt", "report", "siliconflow", "media"}
-INSIDE_NODES: dict[str, set[str]] = {
-    "host": {"siliconflow"},
-    "threads": set(),
-    "current": {"host", "siliconflow"},
-    "offered": {"host", "siliconflow"},
-    "events": {"asker", "host", "siliconflow"},
-    "flight": {"threads"},
-    "inputs": {"siliconflow"},
-    "guard": {"job", "siliconflow"},
-    "prompt": {"siliconflow"},
-    "endpoint": {"siliconflow", "media"},
-    "plan": {"endpoint", "prompt", "siliconflow", "media"},
-    "upload": {"plan", "threads", "siliconflow", "media"},
-    "job": {"plan", "siliconflow"},
-    "asker": {"host"},
-    "other_site": {"siliconflow"},
-    "came": {"job", "plan", "siliconflow"},
-    "balance": {"asker", "events", "host", "threads", "siliconflow"},
-    "history": {"asker", "endpoint", "events", "job", "siliconflow"},
-    "report": {"host", "job", "siliconflow", "media"},
-    "records": {"job", "siliconflow"},
-    "send": {"endpoint", "job", "records", "siliconflow"},
-    "collect": {"endpoint", "job", "records", "threads", "siliconflow", "media"},
-    "road": {"collect", "flight", "job", "plan", "records", "send", "upload", "siliconflow"},
-    "run": {
-        *("asker", "balance", "came", "current", "events", "guard", "history", "host", "job"),
-        *("other_site", "patience", "plan", "report", "road", "threads", "upload"),
-        *("siliconflow", "media"),
-    },
-    "patience": {"siliconflow"},
-    "sentences": set(),
-    "chat_plan": {*PLANS, "threads", "upload"},
-    "speech_plan": {*PLANS, "sentences"},
-    "similarity": set(),
-    "texts_plan": {*PLANS, "similarity"},
-    "lookups": {"asker", "came", "host", "run", "siliconflow"},
-    "tasks": {
-        *("asker", "came", "chat_plan", "inputs", "lookups", "plan", "run", "speech_plan"),
-        *("texts_plan", "siliconflow"),
-    },
-    "node": {
-        *("asker", "host", "inputs", "offered", "prompt", "tasks", "threads", "siliconflow"),
-    },
-    "base": {"node"},
-    "same_site": {"page", "siliconflow"},
-    "routes": {"page", "same_site", "siliconflow", "threads"},
-}
-FOR_THE_PAGE = {
-    *("balance", "base", "current", "events", "history", "host", "inputs", "node", "offered"),
-    *("page", "siliconflow", "media"),
-}
-TASKS = {"base", "inputs", "node"}
+"""The house from the ground up. Nodes reach tasks by a lazy import alone: see `LAZY`."""
+LAZY = {"nodes": {"tasks"}}
 MODULES = sorted(
-    path.relative_to(ROOT)
-    for folder in ("nodes", "siliconflow", "media", "simulator", "commands")
-    for path in (ROOT / folder).rglob("*.py")
+    path.relative_to(ROOT) for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py")
 )
 
 
-def imported(path: Path) -> set[str]:
-    """Give the modules of the pack that a file imports, as dotted names from the root."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+def imported(path: Path) -> tuple[set[str], set[str]]:
+    """Return the pack's modules that a file imports at its top, and those that it imports later.
+
+    Dotted names from the root. What is imported for its types alone counts as imported later.
+    """
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    top = {node for node in tree.body if isinstance(node, ast.ImportFrom)}
+    eager: set[str] = set()
+    lazy: set[str] = set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
-            base = [
-                *path.parts[: -node.level],
-                *((node.module or "").split(".") if node.module else []),
-            ]
-            names = {".".join([*base, alias.name]) for alias in node.names}
-            found |= {_module(name) for name in names}
-    return found
+            base = [*path.parts[: -node.level], *(node.module or "").split(".")]
+            names = {".".join([*filter(None, base), alias.name]) for alias in node.names}
+            (eager if node in top else lazy).update(map(_module, names))
+    return eager, lazy
 
 
 def _module(name: str) -> str:
@@ -147,25 +52,32 @@ def _module(name: str) -> str:
     return name
 
 
-@pytest.mark.parametrize("path", MODULES, ids=str)
-def test_a_module_imports_only_what_stands_below_it(path: Path) -> None:
-    own = ".".join(path.with_suffix("").parts)
-    found = {name for name in imported(path) if name != own}
-    folder = path.parts[0]
-    if folder == "siliconflow":
-        assert found <= ALLOWED.get(own, set())
-    else:
-        assert {name.partition(".")[0] for name in found} <= FOLDERS[folder]
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_a_folder_imports_only_those_below_it(folder: str) -> None:
+    paths = [path for path in MODULES if path.parts[0] == folder]
+    assert paths
+    for path in paths:
+        eager, lazy = (
+            {name.partition(".")[0] for name in names} - {folder} for names in imported(path)
+        )
+        assert eager <= MAY_IMPORT[folder], path
+        assert lazy <= MAY_IMPORT[folder] | LAZY.get(folder, set()), path
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[0] == "nodes"], ids=str)
-def test_inside_nodes_the_tasks_stand_on_the_road_and_the_road_on_the_host(path: Path) -> None:
-    names = {name for name in imported(path) if name != "nodes"}
-    below = {name.removeprefix("nodes.").partition(".")[0] for name in names}
-    if path.parts[1] == "page":
-        assert below <= FOR_THE_PAGE
-    elif path.stem != "__init__":
-        assert below <= INSIDE_NODES.get(path.stem, TASKS)
+def test_no_file_name_stands_twice_among_the_folders() -> None:
+    names = [path.name for path in MODULES if path.name != "__init__.py"]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def test_no_folder_holds_more_than_fifteen_files() -> None:
+    folders = [path.parent for path in MODULES if path.name != "__init__.py"]
+    assert max(folders.count(folder) for folder in folders) <= 15
+
+
+def test_nothing_of_the_product_imports_what_developers_alone_have() -> None:
+    for path in [*MODULES, Path("__init__.py"), Path("__main__.py")]:
+        eager, lazy = imported(path)
+        assert not {"dev", "tests"} & {name.partition(".")[0] for name in eager | lazy}, path
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
@@ -192,7 +104,7 @@ def test_one_file_alone_touches_comfyui() -> None:
     words = ("sys.modules", "PromptServer", "folder_paths", '"comfy.', "comfy_execution")
     for path in MODULES:
         source = (ROOT / path).read_text(encoding="utf-8")
-        if path != Path("nodes/host.py"):
+        if path != Path("comfyui/host.py"):
             assert [word for word in words if word in source] == [], path
 
 
@@ -200,10 +112,9 @@ def test_the_web_framework_is_imported_by_the_routes_alone_and_not_before_they_a
     """ComfyUI brings it; the pack works without it."""
     for path in MODULES:
         tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-        if path.parts[0] != "simulator":
-            found = [node for node in ast.walk(tree) if "aiohttp" in _imports_of(node)]
-            assert not found or path == Path("nodes/routes.py"), path
-            assert not any("aiohttp" in _imports_of(node) for node in tree.body)
+        found = [node for node in ast.walk(tree) if "aiohttp" in _imports_of(node)]
+        assert not found or path == Path("server/routes.py"), path
+        assert not any("aiohttp" in _imports_of(node) for node in tree.body)
 
 
 def _imports_of(node: ast.AST) -> set[str]:

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import torch
+from comfyui_siliconflow.engine.uploads import Uploads
 from comfyui_siliconflow.media import data_urls as ours
 from comfyui_siliconflow.media.image_files import tensor_to_pixels
-from comfyui_siliconflow.tasks.plan import make
-from comfyui_siliconflow.engine.uploads import Uploads
 from comfyui_siliconflow.storage.settings import Settings
+from comfyui_siliconflow.tasks.plan import make
 
 from . import pictures, rivals
 from .measure import Row, in_turns

@@ -44,7 +44,7 @@ def peak_of(what: str) -> int:
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parents[2],
         env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
     )
     return int(done.stdout.split()[-1])

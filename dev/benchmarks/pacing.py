@@ -6,8 +6,8 @@ import math
 import tempfile
 import time
 
-from comfyui_siliconflow.engine import rate_limit as pacing
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.engine import rate_limit as pacing
 
 from . import node, service
 from .measure import Row

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 from .measure import Row
 from .upload import MBITS, Way
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 CHART = DOCUMENT.parent / "images" / "benchmarks.png"
 _OURS, _OTHER, _LINE = "#7c3aed", "#94a3b8", "#334155"
 _TEXT = """# Benchmarks

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 _PROGRAM = """
 import json, sys
-from comfyui_siliconflow.simulator import Simulator
+from comfyui_siliconflow.dev.simulator import Simulator
 with Simulator(**json.loads(sys.argv[1])) as simulator:
     print(simulator.base_url, simulator.key, flush=True)
     sys.stdin.read()

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ...nodes import NODE_CLASS_MAPPINGS
-from ...nodes.widgets import LANGUAGES, description, texts
-from ...strings.text import Language
+from ...nodes.widgets import description
+from ...strings.text import LANGUAGES, Language, text
 from .help_tables import Page, inputs_table, models_list, outputs_table
 
-ROOT = Path(__file__).parent.parent / "web" / "docs"
+ROOT = Path(__file__).parents[2] / "web" / "docs"
 PROSE = Path(__file__).parent / "help"
 HOLE = re.compile(r"^\{([\w-]+)\}$", re.MULTILINE)
 """A line of prose that stands for facts, or for prose that several pages share."""
@@ -51,10 +51,9 @@ def pages() -> dict[str, str]:
 def page(node_id: str, node: Any, language: Language) -> str:
     """Give the page of one node in one language."""
     about = Page(node, language)
-    said = texts()["nodes"][about.task]
-    title = said["name"][language]
+    title = text(f"node.{about.task}.name").in_language(language)
     picture = f"![{title}]({node_id}/{language}.png)"
-    head = f"{description(about.task)[LANGUAGES.index(language)]}\n\n{picture}"
+    head = f"{description(about.task).in_language(language)}\n\n{picture}"
     return f"{head}\n\n{_filled(prose(about.task, language), about)}"
 
 

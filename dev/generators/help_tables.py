@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...nodes.widgets import LANGUAGES, PICTURES, label, texts
+from ...nodes.widgets import PICTURES, explanation, label
 from ...siliconflow import catalogue
 from ...siliconflow.catalogue import AUTO, CUSTOM, Model
 from ...siliconflow.fields import Field
-from ...strings.text import Language, Text
-from . import page_locales
+from ...strings.text import Language, Text, text
 
 MOST_CHOICES = 6
 """A longer list of choices stands with the models, not in the table of inputs."""
@@ -76,14 +75,13 @@ class Page:
         types = self.node.INPUT_TYPES()
         return {**types["required"], **types.get("optional", {})}
 
-    def say(self, text: Text, **values: object) -> str:
+    def say(self, said: Text, **values: object) -> str:
         """Give a text in the page's language."""
-        return text.format(**values)[LANGUAGES.index(self.language)]
+        return said.format(**values).in_language(self.language)
 
     def explanation(self, kind: str, name: str) -> str:
         """Give what the texts say of an input or an output of this task."""
-        entry = texts()[kind][name]
-        return _cell(entry.get(self.task, entry["tooltip"])[self.language])
+        return _cell(explanation(kind, self.task, name).in_language(self.language))
 
     def listed(self, items: Iterable[str]) -> str:
         """Give items with commas between them."""
@@ -95,7 +93,7 @@ def inputs_table(page: Page) -> str:
     rows = [
         (
             "<br>".join((_named(page.say(label(name)), name), *_taken(page, name))),
-            page.explanation("inputs", name),
+            page.explanation("input", name),
         )
         for name in page.inputs
     ]
@@ -109,9 +107,9 @@ def outputs_table(page: Page) -> str:
     lists = getattr(node, "OUTPUT_IS_LIST", [False] * len(names))
     rows = [
         (
-            f"{_named(texts()['outputs'][name]['name'][page.language], name)}<br>"
+            f"{_named(page.say(text(f'output.{name}.name')), name)}<br>"
             + (page.say(_LIST, kind=kind) if is_list else _breakable(kind)),
-            page.explanation("outputs", name),
+            page.explanation("output", name),
         )
         for name, kind, is_list in zip(names, types, lists, strict=True)
     ]
@@ -146,7 +144,7 @@ def _taken(page: Page, name: str) -> Iterator[str]:
     yield page.say(_REQUIRED, kind=told_kind) if needed else told_kind
     if "min" in options:
         yield page.say(_RANGE, low=_plain(options["min"]), high=_plain(options["max"]))
-    told = name == "model" or _TELLS_DEFAULT.search(page.explanation("inputs", name))
+    told = name == "model" or _TELLS_DEFAULT.search(page.explanation("input", name))
     if not told and options.get("default") not in {None, ""}:
         yield page.say(_DEFAULT, value=_value(page, options["default"]))
 
@@ -220,7 +218,7 @@ def _rest(page: Page, field: Field) -> str:
 
 
 def _site(page: Page, model: Model) -> str:
-    return str(page_locales.read_texts()[page.language][f"site.{model.site}"])
+    return page.say(text(f"page.site.{model.site}"))
 
 
 def _named(shown: str, name: str) -> str:

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from ...nodes import NODE_CLASS_MAPPINGS
-from ...nodes.widgets import LANGUAGES, label, texts, tooltip
 from ...nodes.node import Node
-from ...strings.text import Language
+from ...nodes.widgets import description, explanation, label, tooltip
+from ...strings.text import LANGUAGES, Language, text
 from . import page_locales
 
-ROOT = Path(__file__).parent.parent / "locales"
+ROOT = Path(__file__).parents[2] / "locales"
 
 
 def write() -> int:
-    """Write the files of every language."""
+    """Write the files of every language, and the page's words."""
+    page_locales.SCRIPT.write_text(page_locales.script(), encoding="utf-8")
+    print(page_locales.SCRIPT)
     for language in LANGUAGES:
         files = {"nodeDefs.json": node_definitions(language), **page_locales.files(language)}
         for name, content in files.items():
@@ -34,11 +36,10 @@ def node_definitions(language: Language) -> str:
 
 
 def _node(node: type[Node], language: Language) -> dict[str, Any]:
-    said = texts()["nodes"][node.task]
     names = (*node.required, *node.optional)
     return {
-        "display_name": said["name"][language],
-        "description": said["description"][language],
+        "display_name": text(f"node.{node.task}.name").in_language(language),
+        "description": description(node.task).in_language(language),
         "inputs": {name: _input(node.task, name, language) for name in names},
         "outputs": {
             str(at): _output(node.task, name, language) for at, name in enumerate(node.outputs)
@@ -47,11 +48,14 @@ def _node(node: type[Node], language: Language) -> dict[str, Any]:
 
 
 def _input(task: str, name: str, language: Language) -> dict[str, str]:
-    at = LANGUAGES.index(language)
-    return {"name": label(name)[at], "tooltip": tooltip(task, name)[at]}
+    return {
+        "name": label(name).in_language(language),
+        "tooltip": tooltip(task, name).in_language(language),
+    }
 
 
 def _output(task: str, name: str, language: Language) -> dict[str, str]:
-    said = texts()["outputs"][name]
-    tooltip = said.get(task, said["tooltip"])
-    return {"name": said["name"][language], "tooltip": tooltip[language]}
+    return {
+        "name": text(f"output.{name}.name").in_language(language),
+        "tooltip": explanation("output", task, name).in_language(language),
+    }

@@ -10,10 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ...strings.text import Language
+from ...strings.text import LANGUAGES, Language, entries_of
 
-ROOT = Path(__file__).parent.parent
-TEXTS = ROOT / "web" / "js" / "texts.js"
+ROOT = Path(__file__).parents[2]
 PREFIX = "SiliconFlow"
 
 COMMANDS = {
@@ -24,15 +23,33 @@ COMMANDS = {
 }
 """Ids of commands, as web/js/commands.js registers them, and their texts."""
 
+SCRIPT = ROOT / "web" / "js" / "texts.js"
+_PAGE = "page."
+_HEAD = """\
+/**
+ * Made from strings/*.json by `python -m comfyui_siliconflow locales`: change the words there.
+ * `{name}` is filled in; a pair of "one" and "other" is chosen by `{n}`. Does nothing on import.
+ */
+export const TEXTS = """
+
 Texts = dict[str, Any]
 
 
 def read_texts() -> dict[Language, Texts]:
-    """Read texts.js, which is JSON but for its frame and the commas at line ends."""
-    source = TEXTS.read_text(encoding="utf-8")
-    content = source[source.index("export const TEXTS = ") + 21 :].rstrip().rstrip(";")
-    read: dict[Language, Texts] = json.loads(re.sub(r",(\s*[}\]])", r"\1", content))
-    return read
+    """Return what the page says, by language and by its own keys."""
+    return {
+        language: {
+            key.removeprefix(_PAGE): entry
+            for key, entry in entries_of(language).items()
+            if key.startswith(_PAGE)
+        }
+        for language in LANGUAGES
+    }
+
+
+def script() -> str:
+    """Return the script from which the page takes its words."""
+    return f"{_HEAD}{json.dumps(read_texts(), ensure_ascii=False, indent=2)};\n"
 
 
 def files(language: Language) -> dict[str, str]:

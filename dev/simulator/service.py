@@ -20,7 +20,15 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from .account import Want
-from .answers import TRACE_HEADER, Answer, Refused, answer_text, bad_parameter, documented, no_such_page
+from .answers import (
+    TRACE_HEADER,
+    Answer,
+    Refused,
+    answer_text,
+    bad_parameter,
+    documented,
+    no_such_page,
+)
 from .bodies import choice, read_json
 from .calls import ENDPOINTS, Endpoint, read_body
 from .faults import Fault, Place

@@ -16,12 +16,12 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
+from ...strings.text import Text
+from ..error_parsing import reason_of
+from ..errors import DownloadFailed, Failure, ResultRefused
 from .addresses import is_loopback, is_public
 from .bodies import chunks
 from .connections import Deadline, PrivateAddress
-from ..errors import DownloadFailed, Failure, ResultRefused
-from ..error_parsing import reason_of
-from ...strings.text import Text
 
 MOST_REDIRECTS = 5
 WAITS = (0.5, 1.0, 2.0)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from ...strings.text import Text
 from ..client import Client
 from ..errors import BadAnswer, Failure
-from ...strings.text import Text
 
 PATH = "user/info"
 AMOUNTS = ("balance", "chargeBalance", "totalBalance")

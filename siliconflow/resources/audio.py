@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...strings.text import Text
 from ..client import Answer, Client, Content
+from ..error_parsing import SUCCESS, read_body
 from ..errors import BadAnswer, Failure
 from ..http.multipart import File
-from ..error_parsing import SUCCESS, read_body
-from ...strings.text import Text
 
 SPEECH = "audio/speech"
 TRANSCRIPTIONS = "audio/transcriptions"

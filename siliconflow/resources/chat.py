@@ -17,11 +17,11 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
-from ..client import KEY_INSIDE, Client, Stream
-from ..errors import BadAnswer, BrokenStream, ConnectionLost, Failure, RequestError
-from ..error_parsing import clean, read_body, without_data
-from ..http.server_sent_events import BadEvents, events
 from ...strings.text import Text
+from ..client import KEY_INSIDE, Client, Stream
+from ..error_parsing import clean, read_body, without_data
+from ..errors import BadAnswer, BrokenStream, ConnectionLost, Failure, RequestError
+from ..http.server_sent_events import BadEvents, events
 
 PATH = "chat/completions"
 DONE = "[DONE]"
@@ -32,7 +32,7 @@ _THINK, _THOUGHT = "<think>", "</think>"
 _THOUGHT_ALONE = re.compile(r"\n\s*</think>\s*\n")
 _ABORTED = frozenset({"error", "abort", "aborted", "cancelled", "insufficient_system_resource"})
 """Reasons for an end that no model chose: the service broke off, and what came is a part."""
-Hear = Callable[[str], None]
+OnText = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Completion:
     seconds: float
 
 
-def complete(client: Client, body: Mapping[str, Any], hear: Hear) -> Completion:
+def complete(client: Client, body: Mapping[str, Any], hear: OnText) -> Completion:
     """Ask, once; this is the call that costs money. `hear` is told the text while it grows.
 
     Raises a `RequestError` of the cause; `BrokenStream`, which holds the text so far, for an
@@ -71,7 +71,7 @@ class _Answer:
 
     model: str
     conceal: Callable[[str], str]
-    hear: Hear
+    hear: OnText
     heard_at: float = -math.inf
     text: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ...strings.text import Text
 from ..client import Answer, Client
 from ..errors import BadAnswer, Failure
-from ...strings.text import Text
 
 PATH = "images/generations"
 LONGEST_URL = 16_384
@@ -26,7 +26,7 @@ MOST_PICTURES = 64
 
 
 @dataclass(frozen=True)
-class Order:
+class ApiRequest:
     """What a request asks for: its body, and beside it the data URLs of its pictures, by name.
 
     They stay apart because they are megabytes: nothing reads or copies them on their way.
@@ -42,7 +42,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Generation:
+class ApiResult:
     """What one request brought. Each source is a URL, valid for one hour, or the file itself."""
 
     sources: tuple[str | bytes, ...]
@@ -54,7 +54,7 @@ class Generation:
     """Seconds from the request to the whole answer, as seen here."""
 
 
-def generate(client: Client, order: Order) -> Generation:
+def generate(client: Client, order: ApiRequest) -> ApiResult:
     """Ask for pictures, once; this is the call that costs money.
 
     Raises a `RequestError` of the cause; `BadAnswer` for a 200 without a picture.
@@ -62,7 +62,7 @@ def generate(client: Client, order: Order) -> Generation:
     return read(client.post(PATH, order.body, order.pictures), order.model)
 
 
-def read(answer: Answer, model: str) -> Generation:
+def read(answer: Answer, model: str) -> ApiResult:
     """Read the answer of the API; raises `BadAnswer` for anything that has no picture in it."""
     failure = Failure(status=200, model=model, trace_id=answer.trace_id)
     data = answer.data if isinstance(answer.data, dict) else {}
@@ -77,7 +77,7 @@ def read(answer: Answer, model: str) -> Generation:
     if not sources:
         raise _bad(failure, "no picture in it has a usable url or b64_json", "其中的图片都无法使用")
     timings = data.get("timings")
-    return Generation(
+    return ApiResult(
         sources=sources,
         seed=_integer(data.get("seed")),
         inference=_number(timings.get("inference")) if isinstance(timings, dict) else None,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, TypeGuard
 
+from ...strings.text import Text
 from ..client import Client
 from ..errors import BadAnswer, Failure
-from ...strings.text import Text
 
 PATH = "models"
 OF_IMAGES = ("text-to-image", "image-to-image")

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...strings.text import Text
 from ..client import Client
 from ..errors import BadAnswer, Failure
-from ...strings.text import Text
 
 PATH = "rerank"
 _LARGEST = 1e30

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.engine import rate_limit as pacing
+from comfyui_siliconflow.engine import retry as retries
+from comfyui_siliconflow.engine import sending as send
+from comfyui_siliconflow.engine import uploads as upload
 from comfyui_siliconflow.media.data_urls import encode
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.comfyui import host
-from comfyui_siliconflow.engine import sending as send, uploads as upload
 from comfyui_siliconflow.siliconflow import errors
-from comfyui_siliconflow.engine import rate_limit as pacing, retry as retries
 from comfyui_siliconflow.strings.text import Text
-from comfyui_siliconflow.dev.simulator import Simulator
 from PIL import Image
 
 Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]

@@ -5,7 +5,16 @@ import time
 from collections import deque
 
 import pytest
-from comfyui_siliconflow.engine.rate_limit import BLIND, FORGET, GUESS, SURE, SURE_OF_TEXTS, Gate, Pace, TooHeavy
+from comfyui_siliconflow.engine.rate_limit import (
+    BLIND,
+    FORGET,
+    GUESS,
+    SURE,
+    SURE_OF_TEXTS,
+    RateLimiter,
+    RateSchedule,
+    TooHeavy,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +40,7 @@ class Service:
         return good
 
 
-def run(service: Service, pace: Pace, pictures: int, now: float = 0.0) -> list[float]:
+def run(service: Service, pace: RateSchedule, pictures: int, now: float = 0.0) -> list[float]:
     """Ask for pictures as fast as the pace allows; give when each was let through."""
     times: list[float] = []
     while len(times) < pictures:
@@ -47,7 +56,7 @@ def run(service: Service, pace: Pace, pictures: int, now: float = 0.0) -> list[f
 
 def test_ten_pictures_at_two_a_minute_take_five_windows_and_one_refusal() -> None:
     service = Service(2)
-    times = run(service, Pace(), 10)
+    times = run(service, RateSchedule(), 10)
     assert [round(at / 61) for at in times] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     assert len(service.refused) == 1
 
@@ -58,7 +67,7 @@ def test_any_number_arrives_in_the_least_number_of_windows_after_one_refusal(
     limit: int, pictures: int
 ) -> None:
     service = Service(limit)
-    times = run(service, Pace(), pictures)
+    times = run(service, RateSchedule(), pictures)
     assert times == sorted(times)
     least = (pictures - 1) // limit
     assert times[-1] <= least * 61 + 0.1 * (limit + 2)
@@ -70,7 +79,7 @@ def test_any_number_arrives_in_the_least_number_of_windows_after_one_refusal(
 def test_a_delay_is_never_negative_and_what_it_promises_comes_true(
     events: list[tuple[int, bool, float]],
 ) -> None:
-    pace, now = Pace(), 0.0
+    pace, now = RateSchedule(), 0.0
     for weight, passes, pause in events:
         delay = pace.delay(now, weight)
         assert 0 <= delay <= WINDOW * 2
@@ -85,7 +94,7 @@ def test_a_delay_is_never_negative_and_what_it_promises_comes_true(
 
 
 def test_what_is_known_to_be_allowed_goes_at_once_and_the_next_one_tries() -> None:
-    pace = Pace()
+    pace = RateSchedule()
     for _ in range(SURE):
         assert pace.delay(0.0) == 0
         pace.passed(pace.sent(0.0))
@@ -93,30 +102,30 @@ def test_what_is_known_to_be_allowed_goes_at_once_and_the_next_one_tries() -> No
 
 
 def test_sixteen_pictures_without_a_limit_are_under_way_within_two_seconds() -> None:
-    assert run(Service(1000), Pace(), 16)[-1] < 2
+    assert run(Service(1000), RateSchedule(), 16)[-1] < 2
 
 
 def test_retry_after_is_honoured() -> None:
-    pace = Pace()
+    pace = RateSchedule()
     pace.refused(pace.sent(0.0), 0.0, retry_after=7.0)
     assert pace.delay(0.0) == 7.0
     assert pace.delay(7.0) == 0
 
 
 def test_a_service_that_asks_to_come_back_at_once_is_not_hammered() -> None:
-    pace = Pace()
+    pace = RateSchedule()
     pace.refused(pace.sent(0.0), 0.0, retry_after=0.0)
     assert pace.delay(0.0) > 0
 
 
 def test_a_refusal_while_nothing_of_ours_went_through_waits_a_while() -> None:
-    pace = Pace()
+    pace = RateSchedule()
     pace.refused(pace.sent(0.0), 0.0)
     assert pace.delay(0.0) == 15.0
 
 
 def test_a_request_for_more_than_the_limit_is_told_to_be_too_heavy() -> None:
-    pace = Pace()
+    pace = RateSchedule()
     assert pace.refused(pace.sent(0.0, 4), 0.0)
     assert pace.delay(0.0, 2) == 0
     assert [pace.is_too_heavy(weight) for weight in (2, 3, 4, 5)] == [False, False, True, True]
@@ -125,14 +134,14 @@ def test_a_request_for_more_than_the_limit_is_told_to_be_too_heavy() -> None:
 
 
 def test_one_refusal_that_others_caused_does_not_hold_a_fast_account_for_an_hour() -> None:
-    pace, service = Pace(), Service(50)
+    pace, service = RateSchedule(), Service(50)
     pace.refused(pace.sent(0, 4), 0.1)
     later = GUESS + 1
     assert run(service, pace, 20, now=later)[-1] < later + 3
 
 
 def test_what_left_later_is_not_known_to_have_passed() -> None:
-    pace = Pace()
+    pace = RateSchedule()
     first = pace.sent(0, 1)
     for at in (0.1, 0.2, 0.3):
         pace.sent(at, 1)
@@ -141,7 +150,7 @@ def test_what_left_later_is_not_known_to_have_passed() -> None:
 
 
 def test_a_batch_that_never_passes_holds_up_nobody_behind_it() -> None:
-    gate = Gate(Pace(window=60))
+    gate = RateLimiter(RateSchedule(window=60))
     gate.refused(gate.enter(4, _ignore), None)
     gate.enter(2, _ignore)
     with pytest.raises(TooHeavy):
@@ -150,20 +159,20 @@ def test_a_batch_that_never_passes_holds_up_nobody_behind_it() -> None:
 
 def test_a_trial_waits_for_the_refusal_of_the_one_before_the_longer_the_more_it_asked() -> None:
     for weight in (3, 4):
-        pace = Pace()
+        pace = RateSchedule()
         pace.sent(0, weight)
         assert pace.delay(0, 1) == pytest.approx(0.1 * weight)
 
 
 def test_after_a_batch_was_too_heavy_only_what_is_sure_is_sent() -> None:
-    pace = Pace()
+    pace = RateSchedule()
     pace.refused(pace.sent(0, 4), 0.1)
     pace.sent(0.2, 2)
     assert pace.delay(0.3, 2) == pytest.approx(60.9)
 
 
 def test_a_batch_that_waits_while_it_becomes_known_to_be_too_heavy_is_not_sent() -> None:
-    gate = Gate(Pace())
+    gate = RateLimiter(RateSchedule())
     first = gate.enter(4, _ignore)
 
     def refused_meanwhile(_seconds: float) -> None:
@@ -175,21 +184,21 @@ def test_a_batch_that_waits_while_it_becomes_known_to_be_too_heavy_is_not_sent()
 
 
 def test_a_batch_beside_others_is_not_too_heavy_by_itself() -> None:
-    pace = Pace()
+    pace = RateSchedule()
     pace.passed(pace.sent(0.0, 2))
     assert not pace.refused(pace.sent(1.0, 2), 1.0)
     assert pace.delay(1.0, 2) == pytest.approx(60)
 
 
 def test_a_request_that_never_left_does_not_count() -> None:
-    pace = Pace()
+    pace = RateSchedule()
     pace.undone(pace.sent(0.0))
     pace.refused(pace.sent(0.0), 0.0, retry_after=1)
     assert pace.delay(2.0) == 0
 
 
 def test_a_learned_limit_is_tried_again_after_a_while_for_levels_rise() -> None:
-    pace, service = Pace(), Service(2)
+    pace, service = RateSchedule(), Service(2)
     run(service, pace, 3)
     service.limit = 20
     later = 61 + FORGET + 100
@@ -197,7 +206,7 @@ def test_a_learned_limit_is_tried_again_after_a_while_for_levels_rise() -> None:
 
 
 def test_a_gate_lets_requests_pass_in_the_order_in_which_they_came() -> None:
-    gate = Gate(Pace(window=0.5))
+    gate = RateLimiter(RateSchedule(window=0.5))
     order: list[int] = []
     gate.passed(gate.enter(1, _ignore))
     gate.refused(gate.enter(1, _ignore), None)
@@ -216,7 +225,7 @@ def test_a_gate_lets_requests_pass_in_the_order_in_which_they_came() -> None:
 
 
 def test_whoever_gives_up_waiting_leaves_the_queue() -> None:
-    gate = Gate(Pace(window=60))
+    gate = RateLimiter(RateSchedule(window=60))
     gate.passed(gate.enter(1, _ignore))
     gate.refused(gate.enter(1, _ignore), None)
     with pytest.raises(KeyboardInterrupt):
@@ -241,7 +250,7 @@ def _give_up(_left: float) -> None:
 
 
 def test_a_limit_of_tokens_is_waited_for_and_tells_nothing_of_the_number_of_requests() -> None:
-    pace = Pace(sure=SURE_OF_TEXTS)
+    pace = RateSchedule(sure=SURE_OF_TEXTS)
     for _ in range(3):
         pace.passed(pace.sent(0.0))
     assert not pace.refused(pace.sent(0.0), 0.0, counted=False)
@@ -253,7 +262,7 @@ def test_a_limit_of_tokens_is_waited_for_and_tells_nothing_of_the_number_of_requ
 
 
 def test_what_the_lowest_level_allows_of_texts_goes_out_at_once() -> None:
-    pace = Pace(sure=SURE_OF_TEXTS)
+    pace = RateSchedule(sure=SURE_OF_TEXTS)
     for _ in range(500):
         assert pace.delay(0.0) == 0
         pace.sent(0.0)

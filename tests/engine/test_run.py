@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 import torch
+from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.engine import uploads as upload
 from comfyui_siliconflow.media.data_urls import Encoded, encode
 from comfyui_siliconflow.media.image_files import data_url_to_bytes, decode, tensor_to_pil, to_batch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.comfyui import host
-from comfyui_siliconflow.engine import uploads as upload
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import Client
 from comfyui_siliconflow.strings.text import Text
-from comfyui_siliconflow.dev.simulator import Simulator
 from PIL import Image
 
 Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.media.data_urls import Encoded, encode
-from comfyui_siliconflow.engine import uploads as upload
-from comfyui_siliconflow.tasks.plan import Plan, make
-from comfyui_siliconflow.engine.uploads import Uploads
-from comfyui_siliconflow.storage.settings import Settings
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.engine import uploads as upload
+from comfyui_siliconflow.engine.uploads import Uploads
+from comfyui_siliconflow.media.data_urls import Encoded, encode
+from comfyui_siliconflow.storage.settings import Settings
+from comfyui_siliconflow.tasks.plan import Plan, make
 
 Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]
 Draw = Callable[..., torch.Tensor]

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.dev.simulator import modem, sound
+from comfyui_siliconflow.dev.simulator import Simulator, modem, sound
 from comfyui_siliconflow.tests.host.comfy import Comfy
 
 Json = dict[str, Any]

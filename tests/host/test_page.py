@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.server.routes import PREFIX, ROUTES
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.server.routes import PREFIX, ROUTES
 from comfyui_siliconflow.tests.host.comfy import Comfy, Heard
 from PIL import Image
 

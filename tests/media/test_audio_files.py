@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import torch
+from comfyui_siliconflow.dev.simulator import mp3, sound
 from comfyui_siliconflow.media import audio_files as audio
 from comfyui_siliconflow.media.audio_files import Sound
 from comfyui_siliconflow.media.image_files import MediaError
-from comfyui_siliconflow.dev.simulator import mp3, sound
 
 
 def tone(seconds: float = 0.1, rate: int = 8000, channels: int = 1) -> torch.Tensor:

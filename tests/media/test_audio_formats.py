@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from comfyui_siliconflow.dev.simulator import mp3, sound
 from comfyui_siliconflow.media import audio_formats as packed
 from comfyui_siliconflow.media.image_files import MediaError
-from comfyui_siliconflow.dev.simulator import mp3, sound
 
 SPOKEN = mp3.encode([440.0] * 40, 44100)
 FILES = {

@@ -12,8 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from comfyui_siliconflow.media import data_urls as encode, image_files as images
-from comfyui_siliconflow.media.image_files import MediaError, Picture, Resized, check_tensor, data_url_to_bytes, decode, tensor_to_pil, to_batch
+from comfyui_siliconflow.media import data_urls as encode
+from comfyui_siliconflow.media import image_files as images
+from comfyui_siliconflow.media.image_files import (
+    MediaError,
+    Picture,
+    Resized,
+    check_tensor,
+    data_url_to_bytes,
+    decode,
+    tensor_to_pil,
+    to_batch,
+)
 from PIL import Image
 
 Draw = Callable[..., torch.Tensor]

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.engine import run as run_module
+from comfyui_siliconflow.engine import uploads as upload
 from comfyui_siliconflow.media.data_urls import encode
 from comfyui_siliconflow.media.image_files import Picture, tensor_to_pixels, to_batch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.engine import uploads as upload
-from comfyui_siliconflow.engine import run as run_module
-from comfyui_siliconflow.dev.simulator import Simulator
 
 Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]
 SMALL = {"image_size": "custom", "width": 96, "height": 64}

@@ -13,7 +13,16 @@ from typing import Any
 
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.tests.reliability import breakers as b
-from comfyui_siliconflow.tests.reliability.faults import FREE, KEY, TOLD, Fault, common, exchanges, ok, unsure
+from comfyui_siliconflow.tests.reliability.faults import (
+    FREE,
+    KEY,
+    TOLD,
+    Fault,
+    common,
+    exchanges,
+    ok,
+    unsure,
+)
 from comfyui_siliconflow.tests.reliability.server import Breaker, Reply
 
 CHAT = "SiliconFlowChat"

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.engine import receiving as collect
-from comfyui_siliconflow.siliconflow.errors import SiliconFlowError
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.strings.text import SiliconFlowError
 
 PACK = "comfyui_siliconflow."
 

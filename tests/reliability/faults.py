@@ -13,7 +13,13 @@ from typing import Any
 
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.tests.reliability import breakers as b
-from comfyui_siliconflow.tests.reliability.server import Breaker, FaultServer, Reply, Transport, Where
+from comfyui_siliconflow.tests.reliability.server import (
+    Breaker,
+    FaultServer,
+    Reply,
+    Transport,
+    Where,
+)
 
 ALWAYS = 1000
 KEY = "sk-canary-7f3a9c2e5b8d1046"

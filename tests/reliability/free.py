@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import requests
-from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.dev.simulator import sound
+from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.tests.reliability import breakers as b
 from comfyui_siliconflow.tests.reliability.calls import FORMS, UNDECIDED, Kind
 from comfyui_siliconflow.tests.reliability.faults import KEY, Fault, common, exchanges, unsure

@@ -26,7 +26,15 @@ from comfyui_siliconflow.tests.reliability.faults import FAULTS, KEY, TOLD, Faul
 from comfyui_siliconflow.tests.reliability.free import DELETE, of_free_node, try_out_free
 from comfyui_siliconflow.tests.reliability.server import FaultServer
 from comfyui_siliconflow.tests.reliability.test_crashes import CRASHES
-from comfyui_siliconflow.tests.reliability.trial import CALLS, FREE_CALLS, LONGEST, MOST_MIB, NODES, Bench, Outcome
+from comfyui_siliconflow.tests.reliability.trial import (
+    CALLS,
+    FREE_CALLS,
+    LONGEST,
+    MOST_MIB,
+    NODES,
+    Bench,
+    Outcome,
+)
 
 FILE = Path(__file__).parents[2] / "docs" / "reliability.md"
 SOAK_MODULE = "comfyui_siliconflow.tests.reliability.soak"

@@ -27,12 +27,20 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.siliconflow.errors import RequestError, SiliconFlowError
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.siliconflow.errors import RequestError
+from comfyui_siliconflow.strings.text import SiliconFlowError
 from comfyui_siliconflow.tests.reliability.faults import FAULTS, KEY, Fault
 from comfyui_siliconflow.tests.reliability.server import Breaker, FaultServer, Where
-from comfyui_siliconflow.tests.reliability.trial import NODES, TOLD, environment, pack_threads, told, write_settings
+from comfyui_siliconflow.tests.reliability.trial import (
+    NODES,
+    TOLD,
+    environment,
+    pack_threads,
+    told,
+    write_settings,
+)
 
 DRAW = "SiliconFlowTextToImage"
 NODES_AT_ONCE = 16

@@ -20,7 +20,7 @@ Hook = tuple[str, str, int]
 
 DRAW = "SiliconFlowTextToImage"
 PAIR = {**NODES[DRAW], "model": "Kwai-Kolors/Kolors", "batch_size": 2, "seed": 7, "prompt": "a cat"}
-LEDGER = "siliconflow.ledger:Ledger"
+LEDGER = "storage.ledger:Ledger"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Crash:
 
 CRASHES = (
     Crash("before anything is recorded", 0, PAID, (f"{LEDGER}.claim", "before", 1)),
-    Crash("recorded, before it is sent", 0, TOLD, ("siliconflow.images.generate", "before", 1)),
+    Crash("recorded, before it is sent", 0, TOLD,
+          ("siliconflow.resources.images.generate", "before", 1)),
     Crash("sent, and nobody acted", 0, TOLD, holds=("send", breakers.silent_unpaid)),
     Crash("sent and paid, before the answer", 2, TOLD,
           holds=("send", breakers.stop(0, head=False))),
@@ -46,7 +47,7 @@ CRASHES = (
     Crash("within the first download", 2, FETCHED, holds=("picture", breakers.stop(0.5))),
     Crash("before a picture is safe on disk", 2, FETCHED, ("os.fsync", "before", 1)),
     Crash("before a picture on disk is recorded", 2, FETCHED,
-          ("siliconflow.files.write", "after", 1)),
+          ("storage.atomic_files.write", "after", 1)),
     Crash("when the first of two is stored", 2, FETCHED, (f"{LEDGER}.store", "after", 1)),
     Crash("when both are stored, before that is recorded", 2, FREE,
           (f"{LEDGER}.finish", "before", 1)),

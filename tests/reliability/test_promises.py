@@ -12,13 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.engine import rate_limit as pacing
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
-from comfyui_siliconflow.engine import rate_limit as pacing
-from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.reliability import breakers
 from comfyui_siliconflow.tests.reliability.server import Breaker, FaultServer, Where, until
-from comfyui_siliconflow.tests.reliability.trial import NODES, PACK, TOLD, Bench, environment, write_settings
+from comfyui_siliconflow.tests.reliability.trial import (
+    NODES,
+    PACK,
+    TOLD,
+    Bench,
+    environment,
+    write_settings,
+)
 
 DRAW = "SiliconFlowTextToImage"
 LEDGER = "siliconflow-ledger"
@@ -135,7 +142,7 @@ def test_of_a_lost_answer_within_the_hour_only_the_download_is_done_and_later_it
 ) -> None:
     bench.server.break_next(breakers.instead(404), "picture", 1)
     assert isinstance(bench.run(DRAW).error, errors.DownloadFailed)
-    monkeypatch.setattr(f"{PACK}.siliconflow.ledger.URL_SECONDS", 0)
+    monkeypatch.setattr(f"{PACK}.storage.ledger.URL_SECONDS", 0)
     run = bench.run(DRAW)
     assert (run.pictures, run.charged, TOLD in run.notes) == (1, 1, True)
 
@@ -260,7 +267,7 @@ def test_a_damaged_ledger_keeps_no_picture_from_the_graph(
 ) -> None:
     assert bench.run(DRAW, prompt="before").pictures == 1
     damage(data)
-    monkeypatch.setattr(f"{PACK}.nodes.run.ledger_for", _new_ledger)
+    monkeypatch.setattr(f"{PACK}.engine.run.ledger_for", _new_ledger)
     run = bench.run(DRAW)
     assert (run.error, run.pictures, run.charged) == (None, 1, 1)
     again = bench.run(DRAW)
@@ -283,9 +290,9 @@ def test_a_folder_that_cannot_hold_pictures_is_told(bench: Bench, data: Path) ->
 
 
 def test_a_locked_ledger_is_told(bench: Bench, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(f"{PACK}.siliconflow.store._LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(f"{PACK}.storage.database._LOCK_SECONDS", 0.1)
     assert bench.run(DRAW, prompt="before").pictures == 1
-    monkeypatch.setattr(f"{PACK}.nodes.run.ledger_for", _new_ledger)
+    monkeypatch.setattr(f"{PACK}.engine.run.ledger_for", _new_ledger)
     other = sqlite3.connect(data / LEDGER / "ledger.sqlite3")
     other.execute("BEGIN EXCLUSIVE")
     run = bench.run(DRAW)

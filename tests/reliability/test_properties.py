@@ -9,9 +9,10 @@ import re
 from typing import Any
 
 from comfyui_siliconflow.media.image_files import MediaError, data_url_to_bytes, decode
-from comfyui_siliconflow.siliconflow import errors, error_parsing as responses
-from comfyui_siliconflow.siliconflow.resources import images
+from comfyui_siliconflow.siliconflow import error_parsing as responses
+from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import Answer
+from comfyui_siliconflow.siliconflow.resources import images
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

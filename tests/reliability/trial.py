@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.siliconflow.errors import SiliconFlowError
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.strings.text import SiliconFlowError
 from comfyui_siliconflow.tests.reliability.faults import KEY, Fault
 from comfyui_siliconflow.tests.reliability.server import FaultServer, until
 
@@ -293,14 +293,14 @@ def environment(values: dict[str, str], minute: float = MINUTE) -> Iterator[None
 
 def hurry(patch: pytest.MonkeyPatch, minute: float) -> None:
     """Scale every wait of the pack down, a minute to so many seconds; resolve no name."""
-    patch.setattr(f"{PACK}.siliconflow.retries.FIRST", 0.004)
-    patch.setattr(f"{PACK}.siliconflow.download.WAITS", (0.01, 0.01, 0.01))
-    patch.setattr(f"{PACK}.siliconflow.pacing.WINDOW", minute)
-    patch.setattr(f"{PACK}.siliconflow.pacing.FORGET", 60 * minute)
-    patch.setattr(f"{PACK}.nodes.send._GATES", {})
-    patch.setattr(f"{PACK}.nodes.send._DICE", _Longest())
-    patch.setattr(f"{PACK}.nodes.patience._DICE", _Longest())
-    patch.setattr(f"{PACK}.siliconflow.addresses._addresses", _addresses)
+    patch.setattr(f"{PACK}.engine.retry.FIRST", 0.004)
+    patch.setattr(f"{PACK}.siliconflow.http.downloads.WAITS", (0.01, 0.01, 0.01))
+    patch.setattr(f"{PACK}.engine.rate_limit.WINDOW", minute)
+    patch.setattr(f"{PACK}.engine.rate_limit.FORGET", 60 * minute)
+    patch.setattr(f"{PACK}.engine.sending._GATES", {})
+    patch.setattr(f"{PACK}.engine.sending._DICE", _Longest())
+    patch.setattr(f"{PACK}.engine.patience._DICE", _Longest())
+    patch.setattr(f"{PACK}.siliconflow.http.addresses._addresses", _addresses)
 
 
 class _Longest:

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.engine import balance
 from comfyui_siliconflow.comfyui import host
-from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.dev.simulator.faults import Place
+from comfyui_siliconflow.engine import balance
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.tests.server.conftest import Event, Json, Page, wait_for
 from PIL import Image
 

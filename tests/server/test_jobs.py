@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.engine import job_list as history
 from comfyui_siliconflow.comfyui import host
-from comfyui_siliconflow.storage.job_history import Jobs
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.engine import job_list as history
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.storage.job_history import JobHistory
 from comfyui_siliconflow.tests.server.conftest import WAIT_SECONDS, Json, Page, wait_for
 from PIL import Image
 
@@ -200,14 +200,14 @@ def test_a_job_that_has_just_been_written_is_seen_waiting(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    begin = Jobs.begin
+    begin = JobHistory.begin
 
     def begin_and_look(*given: Any) -> Any:
         name = begin(*given)
         seen.extend(job["state"] for job in listed(page))
         return name
 
-    monkeypatch.setattr(Jobs, "begin", begin_and_look)
+    monkeypatch.setattr(JobHistory, "begin", begin_and_look)
     draw()
     assert seen == ["waiting"]
 
@@ -216,7 +216,7 @@ def test_a_job_that_ends_while_the_list_is_read_is_seen_as_it_ended(
     page: Page, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulator.latency = 0.7
-    since = Jobs.since
+    since = JobHistory.since
 
     def read_slowly(*given: Any) -> Any:
         found = since(*given)
@@ -226,7 +226,7 @@ def test_a_job_that_ends_while_the_list_is_read_is_seen_as_it_ended(
 
     with drawing():
         wait_for(lambda: simulator.generations)
-        monkeypatch.setattr(Jobs, "since", read_slowly)
+        monkeypatch.setattr(JobHistory, "since", read_slowly)
         assert [job["state"] for job in listed(page)] == ["done"]
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from comfyui_siliconflow.server import routes, origin as same_site
+from comfyui_siliconflow.server import origin as same_site
 from comfyui_siliconflow.server import page_catalogue as catalogue
+from comfyui_siliconflow.server import routes
 from comfyui_siliconflow.server.answers import OtherSite
 from comfyui_siliconflow.tests.server.conftest import Page
 

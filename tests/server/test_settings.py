@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import balance
 from comfyui_siliconflow.engine.services import current_settings
 from comfyui_siliconflow.server.page_settings import PAGE_S
-from comfyui_siliconflow.strings import text as texts
 from comfyui_siliconflow.siliconflow.errors import GuardStopped, InvalidSettings
 from comfyui_siliconflow.storage.settings import BOUNDS, Settings
-from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.strings import text as texts
 from comfyui_siliconflow.tests.server.conftest import Event, Page
 
 KEY = "sk-0123456789abcdefghij"

@@ -5,10 +5,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.siliconflow.resources.account import user_info
+from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.siliconflow.client import Client
 from comfyui_siliconflow.siliconflow.errors import BadAnswer, InvalidKey
-from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.siliconflow.resources.account import user_info
 
 
 def test_the_balance_is_read_without_rounding() -> None:

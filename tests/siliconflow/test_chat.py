@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.siliconflow.resources import chat
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import Client
+from comfyui_siliconflow.siliconflow.resources import chat
 
 KEY = "sk-secret-0123456789"
 Serve = Callable[..., Any]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import requests
+from comfyui_siliconflow.siliconflow.errors import DownloadFailed, Failure
 from comfyui_siliconflow.siliconflow.http import downloads as download
 from comfyui_siliconflow.siliconflow.http.addresses import is_public
 from comfyui_siliconflow.siliconflow.http.connections import Adapter
 from comfyui_siliconflow.siliconflow.http.downloads import Downloader, check_address
-from comfyui_siliconflow.siliconflow.errors import DownloadFailed, Failure
 
 FILE = bytes(range(256)) * 400
 KNOWN = Failure(model="vendor/model", trace_id="t-1")

@@ -4,8 +4,13 @@ import time
 
 import pytest
 from comfyui_siliconflow.siliconflow import errors
-from comfyui_siliconflow.strings import text as texts
-from comfyui_siliconflow.siliconflow.error_parsing import TRACE_HEADER, error_in, from_response, read_body
+from comfyui_siliconflow.siliconflow.error_parsing import (
+    TRACE_HEADER,
+    error_in,
+    from_response,
+    read_body,
+)
+from comfyui_siliconflow.strings.text import use_language
 
 NO_MODEL = '{"code":20012,"message":"Model does not exist. Please check it carefully.","data":null}'
 TOO_MANY = (
@@ -91,7 +96,7 @@ def test_a_message_has_status_code_words_advice_model_and_trace_id() -> None:
 
 def test_a_message_is_chinese_when_that_is_the_language_in_use() -> None:
     error = from_response(401, {TRACE_HEADER: "t-1"}, '"Invalid token"', "vendor/model")
-    texts.use("zh")
+    use_language("zh")
     assert str(error).startswith("SiliconFlow 不接受这个 API 密钥（HTTP 401）：Invalid token\n")
     assert "模型：vendor/model" in str(error)
 

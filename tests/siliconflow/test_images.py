@@ -4,16 +4,16 @@ import base64
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.siliconflow.resources import images
 from comfyui_siliconflow.siliconflow.client import Answer
 from comfyui_siliconflow.siliconflow.errors import BadAnswer
+from comfyui_siliconflow.siliconflow.resources import images
 
 FILE = b"the file"
 BASE64 = base64.b64encode(FILE).decode()
 URL = "https://example.com/1.png"
 
 
-def read(data: Any) -> images.Generation:
+def read(data: Any) -> images.ApiResult:
     return images.read(Answer(data, "t-1", 2.0), "vendor/model")
 
 

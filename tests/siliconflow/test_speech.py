@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from comfyui_siliconflow.siliconflow import errors
-from comfyui_siliconflow.siliconflow.resources import audio as speech
 from comfyui_siliconflow.siliconflow.client import Client
 from comfyui_siliconflow.siliconflow.http.multipart import File, named
+from comfyui_siliconflow.siliconflow.resources import audio as speech
 
 KEY = "sk-secret-0123456789"
 BODY = {"model": "vendor/model", "input": "Hello", "voice": "vendor/model:alex"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.siliconflow.resources import embeddings, models, rerank
 from comfyui_siliconflow.siliconflow.client import Answer
 from comfyui_siliconflow.siliconflow.errors import BadAnswer
+from comfyui_siliconflow.siliconflow.resources import embeddings, models, rerank
 
 TEXTS = {"model": "m", "input": ["a", "b"]}
 QUERY = {"model": "m", "query": "q", "documents": ["a", "b", "c"]}

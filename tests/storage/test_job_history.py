@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from comfyui_siliconflow.storage import job_history as jobs_module
-from comfyui_siliconflow.storage.job_history import JobRecord, Jobs
-from comfyui_siliconflow.storage.ledger import Facts, Ledger
 from comfyui_siliconflow.storage.database import LedgerError
+from comfyui_siliconflow.storage.job_history import JobHistory, JobRecord
+from comfyui_siliconflow.storage.ledger import Ledger, ResponseMetadata
 from comfyui_siliconflow.strings.text import Text
-from comfyui_siliconflow.tests.siliconflow.conftest import BEGINNING, Clock
+from comfyui_siliconflow.tests.storage.conftest import BEGINNING, Clock
 
 NAME = "a" * 64
 DAY = 86400.0
@@ -43,14 +43,14 @@ def book(open_ledger: Callable[[], Ledger]) -> Ledger:
 
 
 @pytest.fixture
-def open_jobs(book: Ledger, clock: Clock) -> Iterator[Callable[[], Jobs]]:
+def open_jobs(book: Ledger, clock: Clock) -> Iterator[Callable[[], JobHistory]]:
     """Open the jobs of one folder, as often as a test likes: each time is a new process's."""
-    opened: list[Jobs] = []
+    opened: list[JobHistory] = []
 
-    def make() -> Jobs:
+    def make() -> JobHistory:
         folder = book.records.folder
         known = {"most_seconds": 30 * DAY, "clock": clock}
-        opened.append(Jobs(folder, book.pictures, book.files_of, **known))  # type: ignore[arg-type]
+        opened.append(JobHistory(folder, book.pictures, book.files_of, **known))  # type: ignore[arg-type]
         return opened[-1]
 
     yield make
@@ -59,7 +59,7 @@ def open_jobs(book: Ledger, clock: Clock) -> Iterator[Callable[[], Jobs]]:
 
 
 @pytest.fixture
-def jobs(open_jobs: Callable[[], Jobs]) -> Jobs:
+def jobs(open_jobs: Callable[[], JobHistory]) -> JobHistory:
     return open_jobs()
 
 
@@ -84,14 +84,14 @@ def paid(book: Ledger, name: str = NAME, pictures: int = 1) -> str:
     """Let a request be answered and stored; gives its id."""
     entry = book.claim(name, "m")
     book.sent(entry)
-    book.answered(entry, Facts("t-1", 42), [f"https://x/{at}" for at in range(pictures)])
+    book.answered(entry, ResponseMetadata("t-1", 42), [f"https://x/{at}" for at in range(pictures)])
     for at in range(pictures):
         book.store(entry, at, pictures, PNG)
     book.finish(entry)
     return entry.id
 
 
-def test_a_job_is_kept_as_it_ended(jobs: Jobs, open_jobs: Callable[[], Jobs]) -> None:
+def test_a_job_is_kept_as_it_ended(jobs: JobHistory, open_jobs: Callable[[], JobHistory]) -> None:
     jobs.begin([job()], {"nodes": []})
     reason = Text("why", "原因")
     ended = job(state="failed", seconds=2.5, trace_id="t-9", origins=("paid",), reason=reason)
@@ -103,7 +103,7 @@ def test_a_job_is_kept_as_it_ended(jobs: Jobs, open_jobs: Callable[[], Jobs]) ->
 
 
 def test_a_job_has_the_pictures_of_all_its_requests_in_their_order(
-    book: Ledger, jobs: Jobs
+    book: Ledger, jobs: JobHistory
 ) -> None:
     jobs.begin([job()])
     first, second = paid(book, "a" * 64, 2), paid(book, "b" * 64, 1)
@@ -114,7 +114,7 @@ def test_a_job_has_the_pictures_of_all_its_requests_in_their_order(
     assert jobs.picture("1", 3) is None
 
 
-def test_a_picture_that_was_cleared_is_still_counted(book: Ledger, jobs: Jobs) -> None:
+def test_a_picture_that_was_cleared_is_still_counted(book: Ledger, jobs: JobHistory) -> None:
     jobs.begin([job()])
     jobs.end(job(state="done"), [paid(book)])
     book.clear()
@@ -123,7 +123,7 @@ def test_a_picture_that_was_cleared_is_still_counted(book: Ledger, jobs: Jobs) -
 
 
 def test_the_newest_jobs_come_first_and_old_ones_are_forgotten(
-    clock: Clock, jobs: Jobs, file: Path
+    clock: Clock, jobs: JobHistory, file: Path
 ) -> None:
     for at, name in enumerate("abc"):
         jobs.begin([job(name, clock.now + at)], {"note": name})
@@ -139,7 +139,7 @@ def test_the_newest_jobs_come_first_and_old_ones_are_forgotten(
 
 
 def test_a_job_that_runs_is_not_forgotten_however_long_it_takes(
-    clock: Clock, jobs: Jobs, open_jobs: Callable[[], Jobs]
+    clock: Clock, jobs: JobHistory, open_jobs: Callable[[], JobHistory]
 ) -> None:
     other = open_jobs()
     jobs.begin([job("ours")])
@@ -153,7 +153,7 @@ def test_a_job_that_runs_is_not_forgotten_however_long_it_takes(
     assert {found.id for found in jobs.since(0)} == {"new"}
 
 
-def test_a_workflow_is_kept_once_however_many_jobs_it_made(jobs: Jobs, file: Path) -> None:
+def test_a_workflow_is_kept_once_however_many_jobs_it_made(jobs: JobHistory, file: Path) -> None:
     workflow = {"nodes": [{"id": n, "type": "Any", "note": "猫"} for n in range(500)]}
     for name in "abc":
         jobs.begin([job(name)], workflow)
@@ -163,7 +163,7 @@ def test_a_workflow_is_kept_once_however_many_jobs_it_made(jobs: Jobs, file: Pat
 
 
 def test_workflows_keep_within_their_bound_and_the_oldest_go_first(
-    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    jobs: JobHistory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs_module, "MOST_WORKFLOWS_BYTES", 5000)
     for name in "abcd":
@@ -173,7 +173,7 @@ def test_workflows_keep_within_their_bound_and_the_oldest_go_first(
 
 
 def test_a_workflow_that_carries_pictures_is_not_kept(
-    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    jobs: JobHistory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs_module, "MOST_WORKFLOW_BYTES", 100)
     assert jobs.begin([job()], {"picture": "x" * 100}) is None
@@ -181,7 +181,7 @@ def test_a_workflow_that_carries_pictures_is_not_kept(
 
 
 def test_a_job_whose_process_died_is_told_as_failed(
-    jobs: Jobs, open_jobs: Callable[[], Jobs]
+    jobs: JobHistory, open_jobs: Callable[[], JobHistory]
 ) -> None:
     jobs.begin([job()])
     assert (jobs.since(0)[0].state, jobs.since(0)[0].is_ours) == ("running", True)
@@ -195,7 +195,7 @@ def test_a_job_whose_process_died_is_told_as_failed(
 
 
 def test_clearing_forgets_what_ended_and_keeps_what_runs(
-    jobs: Jobs, open_jobs: Callable[[], Jobs]
+    jobs: JobHistory, open_jobs: Callable[[], JobHistory]
 ) -> None:
     jobs.begin([job("ended"), job("running")], {"note": "x"})
     jobs.end(job("ended", state="done"), [])
@@ -210,7 +210,7 @@ def test_clearing_forgets_what_ended_and_keeps_what_runs(
 
 
 def test_jobs_wait_only_shortly_for_a_file_that_another_process_holds(
-    jobs: Jobs, file: Path
+    jobs: JobHistory, file: Path
 ) -> None:
     jobs.begin([job("a")])
     other = sqlite3.connect(file)
@@ -222,7 +222,7 @@ def test_jobs_wait_only_shortly_for_a_file_that_another_process_holds(
     other.close()
 
 
-def test_jobs_are_listed_while_another_process_writes(jobs: Jobs, file: Path) -> None:
+def test_jobs_are_listed_while_another_process_writes(jobs: JobHistory, file: Path) -> None:
     jobs.begin([job("a")], {"note": "x"})
     other = sqlite3.connect(file)
     other.execute("BEGIN IMMEDIATE")
@@ -233,7 +233,7 @@ def test_jobs_are_listed_while_another_process_writes(jobs: Jobs, file: Path) ->
 
 
 def test_while_a_list_looks_for_its_pictures_others_may_write(
-    jobs: Jobs, book: Ledger, monkeypatch: pytest.MonkeyPatch
+    jobs: JobHistory, book: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs.begin([job("a")])
     jobs.end(job("a", state="done"), [paid(book)])
@@ -251,7 +251,9 @@ def test_while_a_list_looks_for_its_pictures_others_may_write(
     assert [found.id for found in jobs.since(0) if not found.pictures] == ["b"]
 
 
-def test_a_job_ends_also_when_the_ledger_cannot_name_its_pictures(jobs: Jobs, book: Ledger) -> None:
+def test_a_job_ends_also_when_the_ledger_cannot_name_its_pictures(
+    jobs: JobHistory, book: Ledger
+) -> None:
     jobs.begin([job()])
     request = paid(book)
     book.close()
@@ -263,7 +265,7 @@ def test_a_job_ends_also_when_the_ledger_cannot_name_its_pictures(jobs: Jobs, bo
 
 
 def test_a_damaged_history_is_set_aside_and_the_ledger_stays(
-    open_jobs: Callable[[], Jobs], book: Ledger, file: Path
+    open_jobs: Callable[[], JobHistory], book: Ledger, file: Path
 ) -> None:
     paid(book)
     file.write_bytes(b"no database" * 100)
@@ -277,7 +279,7 @@ def test_a_damaged_history_is_set_aside_and_the_ledger_stays(
 
 
 def test_a_ledger_that_is_set_aside_takes_no_job_with_it(
-    jobs: Jobs, open_ledger: Callable[[], Ledger], book: Ledger
+    jobs: JobHistory, open_ledger: Callable[[], Ledger], book: Ledger
 ) -> None:
     jobs.begin([job()])
     jobs.end(job(state="done"), [paid(book)])
@@ -287,7 +289,7 @@ def test_a_ledger_that_is_set_aside_takes_no_job_with_it(
     assert [(found.id, found.pictures) for found in jobs.since(0)] == [("1", (True,))]
 
 
-def test_what_was_cleared_is_in_no_file_any_more(jobs: Jobs, file: Path) -> None:
+def test_what_was_cleared_is_in_no_file_any_more(jobs: JobHistory, file: Path) -> None:
     words = "a secret garden"
     jobs.begin([job(prompt=words), job("2", prompt="a cat")])
     jobs.end(job(state="done"), [])
@@ -301,7 +303,9 @@ def held_by(file: Path, words: str) -> bool:
     return any(words.encode() in found.read_bytes() for found in file.parent.glob("history*"))
 
 
-def test_jobs_of_a_file_that_fails_raise_the_ledger_s_error(jobs: Jobs, tmp_path: Path) -> None:
+def test_jobs_of_a_file_that_fails_raise_the_ledger_s_error(
+    jobs: JobHistory, tmp_path: Path
+) -> None:
     (tmp_path / "siliconflow-ledger").write_text("a file is where the folder should be")
     with pytest.raises(LedgerError):
         jobs.begin([job()])

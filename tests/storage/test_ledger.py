@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from comfyui_siliconflow.storage import atomic_files as files, database as store
-from comfyui_siliconflow.storage.process_locks import Lease
-from comfyui_siliconflow.storage.ledger import Earlier, Entry, Facts, Ledger
-from comfyui_siliconflow.storage.fingerprints import account_of, fingerprint
+from comfyui_siliconflow.storage import atomic_files as files
+from comfyui_siliconflow.storage import database as store
 from comfyui_siliconflow.storage.database import LedgerError
-from comfyui_siliconflow.tests.siliconflow.conftest import Clock
+from comfyui_siliconflow.storage.fingerprints import account_of, fingerprint
+from comfyui_siliconflow.storage.ledger import Entry, Ledger, LostRequest, ResponseMetadata
+from comfyui_siliconflow.storage.process_locks import ProcessLock
+from comfyui_siliconflow.tests.storage.conftest import Clock
 
-FACTS = Facts("t-1", 42, 1.5, 2.0)
+FACTS = ResponseMetadata("t-1", 42, 1.5, 2.0)
 PNG = b"\x89PNG the picture"
 NAME = "a" * 64
 LEDGER = "siliconflow-ledger"
@@ -83,7 +84,7 @@ def test_after_an_hour_the_pictures_are_lost_and_the_next_request_says_so(
     sent_at, clock.now = clock.now, clock.now + 3600
     entry = claim(book)
     assert entry.state == "new"
-    assert entry.earlier == Earlier(sent_at, "t-1")
+    assert entry.earlier == LostRequest(sent_at, "t-1")
 
 
 def test_of_an_answer_in_part_stored_only_the_rest_is_downloaded(
@@ -295,10 +296,10 @@ def test_a_damaged_picture_does_not_take_the_others_with_it(
 
 
 def test_a_process_that_starts_while_another_sweeps_is_never_taken_for_dead(tmp_path: Path) -> None:
-    stop, watcher = threading.Event(), Lease(tmp_path)
+    stop, watcher = threading.Event(), ProcessLock(tmp_path)
 
     def sweep() -> None:
-        broom = Lease(tmp_path)
+        broom = ProcessLock(tmp_path)
         while not stop.is_set():
             broom.sweep()
         broom.end()
@@ -306,7 +307,7 @@ def test_a_process_that_starts_while_another_sweeps_is_never_taken_for_dead(tmp_
     sweepers = [threading.Thread(target=sweep, daemon=True) for _ in range(3)]
     for thread in sweepers:
         thread.start()
-    leases = [Lease(tmp_path) for _ in range(200)]
+    leases = [ProcessLock(tmp_path) for _ in range(200)]
     stop.set()
     for thread in sweepers:
         thread.join(10)
@@ -382,7 +383,7 @@ def test_a_killed_process_gives_its_requests_up(
     program = f"""
 import time
 from pathlib import Path
-from comfyui_siliconflow.siliconflow.ledger import Ledger
+from comfyui_siliconflow.storage.ledger import Ledger
 book = Ledger(Path({str(tmp_path)!r}))
 book.sent(book.claim("a" * 64, "model"))
 print("claimed", flush=True)

@@ -4,8 +4,8 @@ import json
 import threading
 from pathlib import Path
 
-from comfyui_siliconflow.storage.settings_saving import save
 from comfyui_siliconflow.storage.settings import load
+from comfyui_siliconflow.storage.settings_saving import save
 
 
 def test_many_changes_at_once_are_all_kept(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 import torch
+from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.media.image_files import data_url_to_bytes, decode, to_batch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.comfyui import host
-from comfyui_siliconflow.tasks.chat_tasks import Conversation, parts_of
-from comfyui_siliconflow.siliconflow.resources import chat
 from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.siliconflow.resources import chat
 from comfyui_siliconflow.strings.text import Text
-from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tasks.chat_tasks import Conversation, parts_of
 from PIL import Image
 
 Run = Callable[..., dict[str, Any]]

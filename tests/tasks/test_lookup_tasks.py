@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.engine import retry as retries
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
-from comfyui_siliconflow.engine import retry as retries
-from comfyui_siliconflow.dev.simulator import Simulator
 
 Run = Callable[..., dict[str, Any]]
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.tasks.plan import Plan, make
 from comfyui_siliconflow.siliconflow.errors import InvalidInput
+from comfyui_siliconflow.tasks.plan import Plan, make
 
 KOLORS = "Kwai-Kolors/Kolors"
 QWEN = "Qwen/Qwen-Image"

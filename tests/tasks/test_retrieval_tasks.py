@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.tasks import similarity
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.resources import rerank
-from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tasks import similarity
 
 Run = Callable[..., dict[str, Any]]
 

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from comfyui_siliconflow.dev.simulator import Simulator, mp3, sound
 from comfyui_siliconflow.media import mp3 as pack
+from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.tasks import speech_tasks as speech_plan
 from comfyui_siliconflow.tasks.sentences import pieces
 from comfyui_siliconflow.tasks.speech_tasks import PIECE
-from comfyui_siliconflow.siliconflow import errors
-from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.dev.simulator import mp3, sound
 from hypothesis import given
 from hypothesis import strategies as some
 

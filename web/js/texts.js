@@ -1,6 +1,6 @@
 /**
- * What the page says, in both languages. {name} is filled in; a pair of "one" and "other" is chosen by {n}.
- * JSON but for the commas at line ends: the tests read it as such. Does nothing on import.
+ * Made from strings/*.json by `python -m comfyui_siliconflow locales`: change the words there.
+ * `{name}` is filled in; a pair of "one" and "other" is chosen by `{n}`. Does nothing on import.
  */
 export const TEXTS = {
   "en": {
@@ -16,19 +16,16 @@ export const TEXTS = {
     "action.set_key": "Set API key",
     "action.open_settings": "Open settings",
     "action.queue_again": "Queue again",
-
     "command.set_key": "Set API key…",
     "command.show_jobs": "Show jobs",
     "command.refresh_models": "Refresh models",
     "command.open_settings": "Settings",
-
     "group.account": "Account",
     "group.models": "Models",
     "group.requests": "Requests",
     "group.pictures": "Pictures sent",
     "group.spending": "Spending limits",
     "group.stored": "Paid results",
-
     "setting.key": "API key",
     "setting.key.tip": "Stored by this pack in a file of its own on the computer that runs ComfyUI. It is never part of a workflow, a picture or ComfyUI's settings.",
     "setting.site": "Site",
@@ -59,20 +56,17 @@ export const TEXTS = {
     "setting.ledger_gib.tip": "The oldest results go first.",
     "setting.stored": "Stored now",
     "setting.stored.tip": "Pictures, texts and speech that you paid for. They answer the same request for free.",
-
     "unit.seconds": "s",
     "unit.pixels": "px",
     "unit.days": "days",
     "unit.gib": "GiB",
     "unit.CNY": "CNY",
     "unit.USD": "USD",
-
     "site.cn": "China",
     "site.com": "International",
     "format.lossless": "Lossless",
     "format.lossy": "Lossy, smaller",
     "format.png": "PNG",
-
     "key.placeholder": "sk-…",
     "key.none": "No key yet. Make one at {link}.",
     "key.in_use": "In use: …{last4}",
@@ -89,7 +83,6 @@ export const TEXTS = {
     "key.works": "It works. Account: {name}, balance {balance}.",
     "key.delete_title": "Delete the API key?",
     "key.delete_message": "It is removed from the computer that runs ComfyUI. The key itself stays valid at SiliconFlow.",
-
     "settings.saved": "Saved",
     "settings.fixed": "{name} in ComfyUI's environment decides this.",
     "settings.read_only": "ComfyUI runs with --multi-user, so the settings of this page can only be changed on the server (environment variables or settings.json).",
@@ -100,24 +93,27 @@ export const TEXTS = {
     "settings.too_small": "Must be above 0.",
     "settings.negative": "Must not be below 0.",
     "settings.unreachable": "ComfyUI did not answer: {reason}",
-
-    "stored.state": { "one": "{n} result, {size}", "other": "{n} results, {size}" },
+    "stored.state": {
+      "one": "{n} result, {size}",
+      "other": "{n} results, {size}"
+    },
     "stored.empty": "Nothing",
     "stored.clear": "Clear…",
     "stored.clear_title": "Clear what is stored?",
     "stored.clear_message": {
       "one": "{n} result ({size}) that was paid for is removed. Asking for the same again is then paid again. Files in ComfyUI's output folder stay.",
-      "other": "{n} results ({size}) that were paid for are removed. Asking for the same again is then paid again. Files in ComfyUI's output folder stay.",
+      "other": "{n} results ({size}) that were paid for are removed. Asking for the same again is then paid again. Files in ComfyUI's output folder stay."
     },
     "stored.cleared": "Cleared.",
-
     "models.refresh": "Refresh",
     "models.refreshing": "Asking…",
-    "models.refreshed": { "one": "{n} model · {new} new · {missing} not on your account", "other": "{n} models · {new} new · {missing} not on your account" },
+    "models.refreshed": {
+      "one": "{n} model · {new} new · {missing} not on your account",
+      "other": "{n} models · {new} new · {missing} not on your account"
+    },
     "models.never": "As delivered with this pack",
     "models.at": "Refreshed {when}",
     "models.toast": "Model list refreshed",
-
     "first.title": "SiliconFlow needs an API key",
     "first.change_title": "SiliconFlow API key",
     "first.why": "The node did not run: no key has been set. Nothing was sent and nothing was charged.",
@@ -135,18 +131,22 @@ export const TEXTS = {
     "first.done_account": "Account: {name} · balance {balance}",
     "first.untested": "The key is saved, but could not be tested.",
     "first.read_only": "ComfyUI runs with --multi-user, so a key can only be set on the server. Ask whoever runs it to set SILICONFLOW_API_KEY there.",
-
     "failure.region": "SiliconFlow messages",
     "failure.charged": "Charged",
     "failure.not_charged": "Not charged",
     "failure.maybe_charged": "May have been charged",
     "failure.trace": "Trace id",
     "failure.times": "× {n}",
-    "failure.more": { "one": "and {n} earlier message", "other": "and {n} earlier messages" },
-    "failure.more_refused": { "one": "and {n} more node with an input that cannot be sent", "other": "and {n} more nodes with inputs that cannot be sent" },
+    "failure.more": {
+      "one": "and {n} earlier message",
+      "other": "and {n} earlier messages"
+    },
+    "failure.more_refused": {
+      "one": "and {n} more node with an input that cannot be sent",
+      "other": "and {n} more nodes with inputs that cannot be sent"
+    },
     "failure.refused": "An input cannot be sent as it is",
     "failure.show_jobs": "Show jobs",
-
     "jobs.title": "SiliconFlow jobs",
     "jobs.tab": "SiliconFlow",
     "jobs.label": "Jobs",
@@ -178,13 +178,11 @@ export const TEXTS = {
     "state.failed": "Failed",
     "state.cancelled": "Cancelled",
     "jobs.announce": "{model}: {state}",
-
     "balance.label": "Balance",
     "balance.tooltip": "SiliconFlow balance at {when}. Click to show the jobs of today.",
     "balance.unknown": "Not known yet",
-    "balance.refresh": "Refresh the balance",
+    "balance.refresh": "Refresh the balance"
   },
-
   "zh": {
     "app.name": "SiliconFlow",
     "action.cancel": "取消",
@@ -198,19 +196,16 @@ export const TEXTS = {
     "action.set_key": "设置 API 密钥",
     "action.open_settings": "打开设置",
     "action.queue_again": "重新运行",
-
     "command.set_key": "设置 API 密钥…",
     "command.show_jobs": "显示任务",
     "command.refresh_models": "刷新模型列表",
     "command.open_settings": "设置",
-
     "group.account": "账户",
     "group.models": "模型",
     "group.requests": "请求",
     "group.pictures": "上传的图片",
     "group.spending": "花费上限",
     "group.stored": "已付费的结果",
-
     "setting.key": "API 密钥",
     "setting.key.tip": "由本节点包保存在运行 ComfyUI 的电脑上的独立文件中，不会进入工作流、图片或 ComfyUI 的设置。",
     "setting.site": "站点",
@@ -241,20 +236,17 @@ export const TEXTS = {
     "setting.ledger_gib.tip": "空间不足时先删除最早的结果。",
     "setting.stored": "当前已保存",
     "setting.stored.tip": "你付过费的图片、文本和语音。再次请求相同内容时免费使用。",
-
     "unit.seconds": "秒",
     "unit.pixels": "像素",
     "unit.days": "天",
     "unit.gib": "GiB",
     "unit.CNY": "元",
     "unit.USD": "美元",
-
     "site.cn": "国内站",
     "site.com": "国际站",
     "format.lossless": "无损",
     "format.lossy": "有损，更小",
     "format.png": "PNG",
-
     "key.placeholder": "sk-…",
     "key.none": "还没有密钥，请到 {link} 创建。",
     "key.in_use": "正在使用：…{last4}",
@@ -271,7 +263,6 @@ export const TEXTS = {
     "key.works": "密钥有效。账户：{name}，余额 {balance}。",
     "key.delete_title": "删除 API 密钥？",
     "key.delete_message": "只从运行 ComfyUI 的电脑上删除，密钥在 SiliconFlow 上仍然有效。",
-
     "settings.saved": "已保存",
     "settings.fixed": "由 ComfyUI 环境变量 {name} 决定。",
     "settings.read_only": "ComfyUI 以 --multi-user 运行，本页设置只能在服务器上修改（环境变量或 settings.json）。",
@@ -282,21 +273,18 @@ export const TEXTS = {
     "settings.too_small": "必须大于 0。",
     "settings.negative": "不能小于 0。",
     "settings.unreachable": "ComfyUI 没有回应：{reason}",
-
     "stored.state": "{n} 个结果，{size}",
     "stored.empty": "无",
     "stored.clear": "清空…",
     "stored.clear_title": "清空已保存的结果？",
     "stored.clear_message": "将删除 {n} 个已付费的结果（{size}）。之后再次请求相同内容需要重新付费。ComfyUI 输出文件夹中的文件不受影响。",
     "stored.cleared": "已清空。",
-
     "models.refresh": "刷新",
     "models.refreshing": "正在查询…",
     "models.refreshed": "共 {n} 个模型 · 新增 {new} 个 · {missing} 个不在你的账户中",
     "models.never": "节点包自带的列表",
     "models.at": "{when} 刷新",
     "models.toast": "模型列表已刷新",
-
     "first.title": "SiliconFlow 需要 API 密钥",
     "first.change_title": "SiliconFlow API 密钥",
     "first.why": "节点没有运行：尚未设置密钥。请求没有发出，没有扣费。",
@@ -314,7 +302,6 @@ export const TEXTS = {
     "first.done_account": "账户：{name} · 余额 {balance}",
     "first.untested": "密钥已保存，但没能完成测试。",
     "first.read_only": "ComfyUI 以 --multi-user 运行，密钥只能在服务器上设置。请让管理员在服务器上设置 SILICONFLOW_API_KEY。",
-
     "failure.region": "SiliconFlow 消息",
     "failure.charged": "已扣费",
     "failure.not_charged": "未扣费",
@@ -325,7 +312,6 @@ export const TEXTS = {
     "failure.more_refused": "另有 {n} 个节点的输入有误",
     "failure.refused": "输入有误，未发送",
     "failure.show_jobs": "显示任务",
-
     "jobs.title": "SiliconFlow 任务",
     "jobs.tab": "SiliconFlow",
     "jobs.label": "任务",
@@ -357,10 +343,9 @@ export const TEXTS = {
     "state.failed": "失败",
     "state.cancelled": "已取消",
     "jobs.announce": "{model}：{state}",
-
     "balance.label": "余额",
     "balance.tooltip": "SiliconFlow 余额（{when}）。点击查看今天的任务。",
     "balance.unknown": "尚未查询",
-    "balance.refresh": "刷新余额",
-  },
+    "balance.refresh": "刷新余额"
+  }
 };

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import requests
-from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.dev.simulator import service
+from comfyui_siliconflow.dev.simulator import Simulator, service
 
 Ask = Callable[..., requests.Response]
 

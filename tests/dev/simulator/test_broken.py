@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import requests
-from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.dev.simulator import sound
+from comfyui_siliconflow.dev.simulator import Simulator, sound
 from comfyui_siliconflow.dev.simulator.faults import PLACES
 
 Ask = Callable[..., requests.Response]

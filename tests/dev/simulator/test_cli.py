@@ -9,15 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.dev.simulator import cli
+from comfyui_siliconflow.dev.simulator import Simulator, cli
 
 # What a shell starts in the background ignores SIGINT, and so does what that starts.
 START = """
 import argparse
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from comfyui_siliconflow.simulator import cli
+from comfyui_siliconflow.dev.simulator import cli
 parser = argparse.ArgumentParser()
 cli.add_arguments(parser)
 parser.add_argument("--language")

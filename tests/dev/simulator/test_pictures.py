@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.dev.simulator import lettering
+from comfyui_siliconflow.dev.simulator import Simulator, lettering
 from comfyui_siliconflow.dev.simulator.orders import Order
 from comfyui_siliconflow.dev.simulator.pictures import draw_picture
 from PIL import Image

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 import requests
-from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.dev.simulator import sound
+from comfyui_siliconflow.dev.simulator import Simulator, sound
 
 Ask = Callable[..., requests.Response]
 

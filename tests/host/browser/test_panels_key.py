@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.page import Page
-from comfyui_siliconflow.tests.host.browser.panels import draw, forgive_refusals, settings_file, stored
+from comfyui_siliconflow.tests.host.browser.panels import (
+    draw,
+    forgive_refusals,
+    settings_file,
+    stored,
+)
 from comfyui_siliconflow.tests.host.comfy import Comfy
 
 if TYPE_CHECKING:
