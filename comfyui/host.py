@@ -63,6 +63,12 @@ def stop_if_cancelled() -> None:
         raise management.InterruptProcessingException
 
 
+def is_cancel(error: Exception) -> bool:
+    """Return whether an exception is ComfyUI's own for a cancelled node."""
+    cancelled = getattr(_module("comfy.model_management"), "InterruptProcessingException", None)
+    return cancelled is not None and isinstance(error, cancelled)
+
+
 def data_directory() -> Path:
     """Give the folder of settings and ledger; whoever writes there makes it.
 

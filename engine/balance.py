@@ -8,119 +8,106 @@ import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
-from ..comfyui import events, host
+from ..comfyui import events
 from ..comfyui.caller import Caller
 from ..siliconflow.client import Client
 from ..siliconflow.resources.account import user_info
 from ..storage.settings import Settings
 from ..strings.text import SiliconFlowError
-from .threads import settle
+from .threads import settle, start_thread
 
 PAUSE_SECONDS = 3.0
-"""Runs that end together are followed by one question."""
+"""Runs that end together are followed by one lookup."""
 FRESH_SECONDS = 10.0
 CURRENCIES = {"cn": "CNY", "com": "USD"}
-"""Of a site's accounts; the service does not tell."""
-logger = logging.getLogger(__name__)
+"""Of a site's accounts; the service does not say."""
+logger = logging.getLogger("siliconflow")
 
 
 @dataclass(frozen=True)
-class _Question:
-    """What the service was asked, by the monotonic clock, and what it answers or fails with."""
+class _Lookup:
+    """When the service was asked, by the monotonic clock, and what it answered or failed with."""
 
     at: float
     answer: Future[dict[str, Any]] = field(default_factory=Future)
 
 
 class Balances:
-    """What accounts were last known to have. Safe for many threads."""
+    """What accounts were last known to have. Thread-safe."""
 
     def __init__(self) -> None:
         """Know nothing yet."""
         self._lock = threading.Lock()
-        self._last: dict[Client, _Question] = {}
-        self._known: dict[Client, dict[str, Any]] = {}
+        self._last: dict[Client, _Lookup] = {}
+        self._balances: dict[Client, dict[str, Any]] = {}
         self._waiting: dict[Client, list[Caller]] = {}
 
     def now(self, client: Client, settings: Settings) -> dict[str, Any]:
-        """Give the balance, or raise why it is not known: what is fresh, else the service is asked.
+        """Return the balance if it is fresh, else ask the service; raise why it is not known.
 
         Whoever asks meanwhile waits for the same answer.
         """
-        return self._answer(client, settings, time.monotonic() - FRESH_SECONDS)
+        return self._look_up(client, settings, time.monotonic() - FRESH_SECONDS)
 
-    def known(self, client: Client, settings: Settings) -> dict[str, Any] | None:
-        """Give what the account was last heard to have, however long ago; asks nobody."""
-        found = self._known.get(client)
-        return {**found, "currency": CURRENCIES[settings.site]} if found else None
+    def last_known(self, client: Client, settings: Settings) -> dict[str, Any] | None:
+        """Return the last balance that the service told, however long ago. Asks nobody."""
+        balance = self._balances.get(client)
+        return {**balance, "currency": CURRENCIES[settings.site]} if balance else None
 
-    def heard(self, client: Client, balance: Decimal) -> None:
-        """Take what the service told when it was asked for something else."""
-        question = _Question(time.monotonic())
-        question.answer.set_result(_told(balance))
+    def remember(self, client: Client, balance: Decimal) -> None:
+        """Keep what the service told when it was asked for something else."""
+        lookup = _Lookup(time.monotonic())
+        lookup.answer.set_result(_as_json(balance))
         with self._lock:
-            self._last = {client: question}
-            self._known = {client: question.answer.result()}
+            self._last = {client: lookup}
+            self._balances = {client: lookup.answer.result()}
 
     def forget(self) -> None:
-        """Know nothing again: the next who asks is told what the service says then."""
+        """Know nothing again: the next who asks gets what the service says then."""
         with self._lock:
             self._last = {}
-            self._known = {}
+            self._balances = {}
 
     def after_run(self, client: Client, settings: Settings, caller: Caller) -> None:
         """Tell the page soon what is left; never in the way of the run that just ended."""
-        if not settings.show_balance or not host.prompt_server():
-            return
         with self._lock:
-            others = self._waiting.setdefault(client, [])
-            others.append(caller)
-        if len(others) == 1:
-            work = (client, settings)
-            threading.Thread(target=self._tell, args=work, name="siliconflow", daemon=True).start()
+            waiting = self._waiting.setdefault(client, [])
+            waiting.append(caller)
+        if len(waiting) == 1:
+            start_thread(self._tell, client, settings)
 
     def _tell(self, client: Client, settings: Settings) -> None:
-        time.sleep(self._pause(client))
+        last = self._last.get(client)
+        if last:
+            time.sleep(max(0.0, last.at + PAUSE_SECONDS - time.monotonic()))
         with self._lock:
-            callers = self._waiting.pop(client)  # a run that ends from now on is asked for again
+            callers = self._waiting.pop(client)  # a run that ends from now on asks again
         try:
-            found = self._answer(client, settings, time.monotonic())
+            balance = self._look_up(client, settings, time.monotonic())
         except SiliconFlowError as error:
             # Nobody asked for it, and the next run, or a look at the settings, says what is wrong.
             logger.info("The balance is not known: %s", type(error).__name__)
             return
-        events.tell_all(callers, events.BALANCE, found)
+        events.tell_all(callers, events.BALANCE, balance)
 
-    def _pause(self, client: Client) -> float:
-        last = self._last.get(client)
-        return max(0.0, last.at + PAUSE_SECONDS - time.monotonic()) if last else 0.0
-
-    def _answer(self, client: Client, settings: Settings, since: float) -> dict[str, Any]:
-        """Take the answer to the last question if it was asked `since` then, else ask."""
+    def _look_up(self, client: Client, settings: Settings, since: float) -> dict[str, Any]:
+        """Return the answer to the last lookup if it was made `since` then, else ask."""
         with self._lock:
             last = self._last.get(client)
-            question = last if last and last.at > since else _Question(time.monotonic())
-            self._last = {client: question}  # the account in use: others are asked for anew
-        if question is not last:
-            settle(question.answer, partial(_asked, client))
-        self._keep(client, question)
-        return {**question.answer.result(), "currency": CURRENCIES[settings.site]}
-
-    def _keep(self, client: Client, question: _Question) -> None:
-        found = question.answer.result()
+            lookup = last if last and last.at > since else _Lookup(time.monotonic())
+            self._last = {client: lookup}  # the account in use: others are asked again
+        if lookup is not last:
+            settle(lookup.answer, lambda: _as_json(user_info(client).balance))
+        balance = lookup.answer.result()
         with self._lock:
             if client in self._last:  # not of an account that is no longer in use
-                self._known = {client: found}
+                self._balances = {client: balance}
+        return {**balance, "currency": CURRENCIES[settings.site]}
 
 
-def _asked(client: Client) -> dict[str, Any]:
-    return _told(user_info(client).balance)
-
-
-def _told(balance: Decimal) -> dict[str, Any]:
+def _as_json(balance: Decimal) -> dict[str, Any]:
     return {"balance": f"{balance:f}", "at": time.time()}
 
 

@@ -1,84 +1,152 @@
-"""What an endpoint of the API has of its own; the road that a paid call takes is one for all."""
+"""What the engine knows of an endpoint: how it is called, and of which kind its results are."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from ..media.image_files import MediaError
-from ..media.image_files import decode as decode_picture
+from ..media.image_files import decode as decode_image
 from ..siliconflow.client import Client
 from ..siliconflow.resources import images
-from ..siliconflow.resources.images import ApiRequest, ApiResult
-from ..strings.text import Text
+from ..storage.ledger import ResponseMetadata
+from ..strings.text import Text, text
 
-Kind = TypeVar("Kind")
 OnText = Callable[[str], None]
-"""Told the text of an answer while it grows."""
-_RESULTS = Text("results", "结果")
+"""Called with the text of a response while it grows."""
+IMAGES_A_MINUTE = 2
+"""What the lowest level of an account allows of one image model (facts: "IPM 2")."""
+REQUESTS_A_MINUTE = 1000
+"""What the lowest level allows of everything else (facts: "chat RPM 1000+")."""
+
+
+@dataclass(frozen=True)
+class ApiRequest:
+    """What goes to the service: a JSON body, or a form, and the data URLs that stand in it by name.
+
+    Data URLs are megabytes: they stay beside the body, so that nothing copies or reads them.
+    """
+
+    body: Mapping[str, Any]
+    data_urls: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """An item of a result that is still to be downloaded; its URL works for one hour."""
+
+    url: str
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """An item of a result whose file was inside the response."""
+
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ApiResult:
+    """What a request brought: remote files, files, or items that are ready to be used."""
+
+    items: Sequence[Any]
+    metadata: ResponseMetadata
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What the service gave in place of a result: with it one asks until the result is there."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class ResultKind:
+    """What one item of a result is: how it is saved, loaded and counted.
+
+    `load` turns a file into the item that nodes use and raises `MediaError`; it is given the most
+    pixels that the settings allow. `save` turns an item that came without a file into one.
+    """
+
+    name: Literal["image", "text", "audio", "vectors", "video"]
+    load: Callable[[bytes, int], Any]
+    save: Callable[[Any], bytes] = bytes
+    allowed_a_minute: int = REQUESTS_A_MINUTE
+    """Items of one model that the lowest level of an account lets pass a minute."""
+    counts_as_images: bool = False
+    """Whether the limit on images in progress counts its items."""
+    has_previews: bool = False
+    """Whether its items are shown, small, on the node and in the job list."""
+
+
+def _never_submitted(_client: Client, ticket: Ticket) -> ApiResult | None:
+    raise NotImplementedError(f"an endpoint without poll gave the ticket {ticket.id}")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One kind of paid call.
+    """One paid call of the API.
 
-    `call` sends an order, once, and gives what came: URLs, or files that were inside the answer.
-    `decode` makes of such a file what the node hands on, or raises `MediaError`; it is told how
-    many pixels the settings allow. `noun` names the file in an error, `nouns` several of them.
-    `makes_pictures` tells whether the limits on pictures, a minute and a run, are for it.
-    `is_gone` tells whether what an earlier call brought is of no use any more.
+    `call` sends a request once. It returns the result, or a ticket where the service makes the
+    result later: then `poll` asks for it, and returns `None` until it is there. `is_gone` returns
+    whether an item that is saved is of no use any more. The item's names in messages are the
+    strings `item.<words>.one` and `item.<words>.some`.
     """
 
     path: str
-    call: Callable[[Client, ApiRequest, OnText], ApiResult]
-    decode: Callable[[bytes, int], Any]
-    noun: Text
-    nouns: Text = _RESULTS
-    makes_pictures: bool = False
+    kind: ResultKind
+    call: Callable[[Client, ApiRequest, OnText], ApiResult | Ticket]
+    words: str
+    poll: Callable[[Client, Ticket], ApiResult | None] = _never_submitted
     is_gone: Callable[[Client, Any], bool] = lambda _client, _item: False
 
-
-class Timed(Protocol):
-    """What a call brought, with the facts of the request."""
+    @property
+    def item_name(self) -> Text:
+        """One item in a message, such as "an image"."""
+        return text(f"item.{self.words}.one")
 
     @property
-    def trace_id(self) -> str:
-        """The service's name for the request."""
-
-    @property
-    def seconds(self) -> float:
-        """How long it took."""
+    def item_names(self) -> Text:
+        """Several items in a message, such as "images"."""
+        return text(f"item.{self.words}.some")
 
 
-def as_file(found: Timed) -> ApiResult:
-    """Give what a call brought as a file that the ledger keeps."""
-    content = json.dumps(vars(found)).encode()
-    return ApiResult((content,), None, None, found.trace_id, found.seconds)
+def json_kind(name: Literal["text", "vectors"], item_type: Callable[..., Any]) -> ResultKind:
+    """Return the kind of an item that is a dataclass of plain values; it is saved as JSON."""
 
-
-def from_file(kind: Callable[..., Kind]) -> Callable[[bytes, int], Kind]:
-    """Give the way back, to the `kind` that it was."""
-
-    def read(content: bytes, _most_pixels: int) -> Kind:
+    def load(content: bytes, _max_pixels: int) -> Any:
         try:
-            return kind(**json.loads(content))
+            return item_type(**json.loads(content))
         except (ValueError, TypeError, RecursionError):
             raise MediaError("cannot be read any more", "已无法读取") from None
 
-    return read
+    return ResultKind(name, load, lambda item: json.dumps(vars(item)).encode())
 
 
-def _generate(client: Client, order: ApiRequest, _hear: OnText) -> ApiResult:
-    return images.generate(client, order)
+def _generate_images(client: Client, request: ApiRequest, _on_text: OnText) -> ApiResult:
+    generated = images.generate(client, images.ApiRequest(request.body, request.data_urls))
+    return ApiResult(
+        [
+            FileContent(source) if isinstance(source, bytes) else RemoteFile(source)
+            for source in generated.sources
+        ],
+        ResponseMetadata(
+            generated.trace_id, generated.seed, generated.inference, generated.seconds
+        ),
+    )
 
 
-PICTURES = Endpoint(
+IMAGES = Endpoint(
     images.PATH,
-    _generate,
-    decode_picture,
-    Text("a picture", "图片"),
-    Text("pictures", "图片"),
-    makes_pictures=True,
+    ResultKind(
+        "image",
+        decode_image,
+        allowed_a_minute=IMAGES_A_MINUTE,
+        counts_as_images=True,
+        has_previews=True,
+    ),
+    _generate_images,
+    "image",
 )

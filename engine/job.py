@@ -1,23 +1,29 @@
-"""One request of a run: what it asks for, how far it is, and what came of it."""
+"""The requests of a run: planned, under way as jobs, and over, with their results."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..storage.ledger import ResponseMetadata
-from ..strings.text import SiliconFlowError, Text
-from ..tasks.plan import PlannedRequest
+from ..siliconflow import catalogue
+from ..siliconflow.catalogue import Model
+from ..siliconflow.errors import Failure, Unusable
+from ..storage.database import LedgerError
+from ..storage.ledger import Entry, ResponseMetadata
+from ..strings.text import SiliconFlowError, Text, text
+from .endpoint import Endpoint
+
+if TYPE_CHECKING:
+    import torch
 
 STAGES = 3
 """Encoded, answered, decoded: how far one request can come."""
-
 LINE_SECONDS = 0.5
-
 Origin = Literal["paid", "downloaded", "reused", "joined"]
 
 
@@ -26,40 +32,112 @@ class RunEnded(Exception):
 
 
 @dataclass(frozen=True)
-class Result:
-    """What one request brought. Its pictures are shared with whoever joined it.
+class PlannedRequest:
+    """One request: `count` items from input frame `frame`, and its body without images.
 
-    Of an endpoint that makes no pictures it is the one thing that it makes.
+    `label` says what is asked for where the body has no words for it.
     """
 
-    pictures: Sequence[Any]
-    facts: ResponseMetadata
+    frame: int
+    count: int
+    seed: int
+    body: Mapping[str, Any]
+    label: Text | None = None
+
+    @property
+    def summary(self) -> str:
+        """The first words of the body, for the job list."""
+        words = (self.body.get(name) for name in ("prompt", "input", "query", "text"))
+        first = next(filter(None, words), None) or self.label or _last_message(self.body)
+        return str(first[0] if isinstance(first, list) else first)
+
+    def split(self) -> tuple[PlannedRequest, PlannedRequest]:
+        """Return two requests that together ask for the same images."""
+        half = self.count // 2
+        return self._part(0, half), self._part(half, self.count - half)
+
+    def _part(self, start: int, count: int) -> PlannedRequest:
+        seed = next_seed(self.seed, start)
+        body = {**self.body, "batch_size": count, "seed": seed}
+        return PlannedRequest(self.frame, count, seed, body)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run of a node: its requests, and what goes with them.
+
+    `images` holds, by wire name, the IMAGE that is sent there, `input_names` the input it is from.
+    """
+
+    model: Model
+    requests: tuple[PlannedRequest, ...]
+    endpoint: Endpoint
+    images: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    input_names: Mapping[str, str] = field(default_factory=dict)
+    not_sent: Sequence[str] = ()
+    notes: Sequence[Text] = ()
+
+
+def plan_of_bodies(
+    model: Model,
+    bodies: Sequence[Mapping[str, Any]],
+    endpoint: Endpoint,
+    not_sent: Sequence[str] = (),
+    notes: Sequence[Text] = (),
+) -> Plan:
+    """Return the plan of requests for one item each, whose bodies are complete."""
+    requests = (
+        PlannedRequest(place, 1, int(body.get("seed", 0)), body)
+        for place, body in enumerate(bodies)
+    )
+    return Plan(model, tuple(requests), endpoint, not_sent=not_sent, notes=notes)
+
+
+def next_seed(seed: int, images: int) -> int:
+    """Return the seed of the request that comes after so many images, within the API's range."""
+    return (seed + images) % (int(catalogue.load().inputs["seed"].maximum or 0) + 1)
+
+
+def _last_message(body: Mapping[str, Any]) -> str:
+    """Return the words of the last message of a conversation."""
+    content = (body.get("messages") or [{"content": ""}])[-1]["content"]
+    return content if isinstance(content, str) else str(content[-1].get("text", ""))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one request brought. Its items are shared with whoever joined the request.
+
+    `request_id` is the name under which the ledger keeps them; empty if it does not.
+    """
+
+    items: Sequence[Any]
+    count: int
+    metadata: ResponseMetadata
     origin: Origin
-    request: str = ""
-    """Under which name the ledger keeps the pictures; empty if it does not."""
+    request_id: str = ""
 
 
 @dataclass
-class Growing:
-    """The text of an answer while it comes, for every job that waits for it."""
+class GrowingText:
+    """The text of a response while it comes, for every job that waits for it."""
 
     text: str = ""
 
 
 @dataclass
 class Job:
-    """One request on its way. Only the thread that runs it changes it.
+    """One request under way. Only the thread that runs it changes it.
 
-    `ends` tells that nobody waits for it any more: what is not sent yet is not sent then.
-    `kept` tells whether the ledger keeps what comes. `reserved` counts the pictures that the
-    spending guard holds for it. `in_line` is set when the job asks the rate limit's gate for its
-    turn, `before` is that of the job that should have asked already. `show` is told of each
-    picture. `began_at` is when its run began, by the wall's clock; `started` when it was its turn.
-    `growing` has the text that came so far of an answer that grows: a job that joins another has
-    that of the other.
+    `ends` is set when nobody waits for the job any more: what is not sent yet is not sent then.
+    `is_saved` is false once the ledger failed: what comes is not saved. `reserved` counts the
+    images that the spending guard holds for it. `in_line` is set when the job asks the rate
+    limiter for its turn, `before` is that of the job that should ask first. `show` is called with
+    each item. `queued_at` is when its run began, by the wall clock; `started_at` when its turn
+    came.
     """
 
-    ask: PlannedRequest
+    request: PlannedRequest
     ends: threading.Event
     stage: int = 0
     results: list[Result] = field(default_factory=list)
@@ -68,82 +146,142 @@ class Job:
     waits_for: Text | None = None
     waits_until: float = 0.0
     is_sent: bool = False
-    begun: bool = False
-    kept: bool = True
+    is_started: bool = False
+    is_saved: bool = True
     reserved: int = 0
     before: threading.Event | None = None
     in_line: threading.Event = field(default_factory=threading.Event)
     show: Callable[[Any], None] | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    began_at: float = field(default_factory=time.time)
-    started: float = 0.0
-    growing: Growing = field(default_factory=Growing)
+    queued_at: float = field(default_factory=time.time)
+    started_at: float = 0.0
+    growing: GrowingText = field(default_factory=GrowingText)
+    """The text so far; a job that joins another has that of the other."""
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Start the clock."""
-        self.begun, self.started = True, time.monotonic()
+        self.is_started, self.started_at = True, time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """Seconds since it began."""
-        return time.monotonic() - self.started if self.begun else 0.0
+        """Seconds since it started."""
+        return time.monotonic() - self.started_at if self.is_started else 0.0
 
-    def arrived(self, picture: Any) -> None:
-        """Show a picture, before the rest of the run is there; called in any thread."""
-        if self.show:
-            self.show(picture)
-
-    def wait(self, why: Text, seconds: float) -> None:
-        """Show that the request waits, and for how long; raises `RunEnded` when the run ended."""
-        self.waits_for, self.waits_until = why, time.monotonic() + seconds
+    def wait(self, reason: Text, seconds: float) -> None:
+        """Show that the request waits, and for how long. Raises `RunEnded` when the run ended."""
+        self.waits_for, self.waits_until = reason, time.monotonic() + seconds
         if self.ends.is_set():
             raise RunEnded
 
-    def sleep(self, why: Text, seconds: float) -> None:
-        """Wait before the request is sent; raises `RunEnded` as soon as the run ended."""
-        self.wait(why, seconds)
+    def sleep(self, reason: Text, seconds: float) -> None:
+        """Wait before the request is sent. Raises `RunEnded` as soon as the run ended."""
+        self.wait(reason, seconds)
         if self.ends.wait(seconds):
             raise RunEnded
-        self.go_on()
+        self.waits_for = None
 
     def line_up(self) -> None:
-        """Let the job before this one go first, unless that takes it long: fuller requests do."""
+        """Let the job before this one ask first, unless that takes it long: full requests do."""
         if self.before:
             self.before.wait(LINE_SECONDS)
         self.in_line.set()
 
-    def go_on(self) -> None:
-        """Show that the request waits no more."""
-        self.waits_for = None
+    def hear(self, growing: str) -> None:
+        """Keep the text of a response while it grows."""
+        self.growing.text = growing
 
-    def hear(self, text: str) -> None:
-        """Keep the text of an answer while it grows."""
-        self.growing.text = text
-
-    def join(self, growing: Growing) -> None:
-        """Hear from now on what another job hears."""
+    def join(self, growing: GrowingText) -> None:
+        """Follow the growing text of another job."""
         self.growing = growing
 
-    @property
-    def heard(self) -> str:
-        """Give the text that came so far."""
-        return self.growing.text
-
-    def note(self, text: Text) -> None:
+    def note(self, line: Text) -> None:
         """Keep something that the user should know although the run goes on; once."""
-        if text not in self.notes:
-            self.notes.append(text)
+        if line not in self.notes:
+            self.notes.append(line)
+
+    def record(self, change: Callable[..., None], entry: Entry | None, *args: Any) -> None:
+        """Change the entry of this request in the ledger, if it has one.
+
+        A ledger that fails keeps no result from the user: the job notes that it is not saved.
+        """
+        if entry is not None:
+            try:
+                change(entry, *args)
+            except LedgerError as error:
+                self.ledger_failed(error)
+
+    def ledger_failed(self, error: LedgerError) -> None:
+        """Note that what comes is not saved."""
+        self.is_saved = False
+        self.note(text("run.not_saved", reason=str(error)))
 
     @property
-    def pictures(self) -> list[Any]:
-        """Give all pictures that came."""
-        return [picture for result in self.results for picture in result.pictures]
+    def items(self) -> list[Any]:
+        """Every item that came, in the order of the requests."""
+        return [item for result in self.results for item in result.items]
 
     @property
     def seeds(self) -> list[int]:
-        """Give the seed of each picture: the service's own, else the one that was asked for."""
+        """The seed of each item: the service's, else the one that was sent."""
         return [
-            self.ask.seed if result.facts.seed is None else result.facts.seed
+            self.request.seed if result.metadata.seed is None else result.metadata.seed
             for result in self.results
-            for _ in result.pictures
+            for _ in range(result.count)
         ]
+
+    def drop_items(self) -> None:
+        """Let go of the items, so that each leaves memory once it is copied."""
+        self.results[:] = [replace(result, items=()) for result in self.results]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run brought, none of whose requests failed."""
+
+    plan: Plan
+    jobs: Sequence[Job]
+    seconds: float
+    uploads: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def items(self) -> list[Any]:
+        """What each request brought, in the order of the requests."""
+        return [item for job in self.jobs for item in job.items]
+
+    def note(self, line: Text) -> None:
+        """Tell the user something, on the node and in `info`."""
+        self.jobs[0].note(line)
+
+    def unusable(self, message: Text) -> Unusable:
+        """Return the error of results that the node can make nothing of."""
+        trace_id = self.jobs[0].results[0].metadata.trace_id
+        return Unusable(Failure(message, 200, model=self.plan.model.id, trace_id=trace_id))
+
+    def info(self, **own: Any) -> str:
+        """Return the node's `info`: JSON for people and for nodes that read text."""
+        notes = dict.fromkeys(str(note) for job in self.jobs for note in job.notes)
+        return as_json(
+            {
+                "model": self.plan.model.id,
+                "seconds": round(self.seconds, 2),
+                **own,
+                "requests": [
+                    {
+                        "trace_id": result.metadata.trace_id,
+                        "came": result.count,
+                        "seconds": round(result.metadata.seconds, 2),
+                        "inference": result.metadata.inference,
+                        "origin": result.origin,
+                    }
+                    for job in self.jobs
+                    for result in job.results
+                ],
+                "not_sent": list(self.plan.not_sent),
+                "notes": list(notes),
+            }
+        )
+
+
+def as_json(value: Mapping[str, Any]) -> str:
+    """Return JSON that people can read."""
+    return json.dumps(value, ensure_ascii=False, indent=2)

@@ -1,11 +1,15 @@
-"""One request, all the way: encode, look in the ledger, send, record, download, decode.
+"""One request from its plan to its items: encode, ask the ledger, send, record, download, decode.
 
 All of it runs in a thread. The ledger is told before each step that cannot be taken back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -13,178 +17,262 @@ from functools import partial
 from ..siliconflow.client import Client
 from ..siliconflow.errors import Failure, RequestError, Unforeseen
 from ..siliconflow.http.multipart import named
-from ..siliconflow.resources.images import ApiRequest
+from ..storage.database import LedgerError
 from ..storage.fingerprints import account_of, fingerprint
-from ..storage.ledger import Entry, Ledger, ResponseMetadata, State
+from ..storage.ledger import Entry, Ledger, State
 from ..storage.settings import Settings
-from ..strings.text import SiliconFlowError, Text
-from ..tasks.plan import Plan, PlannedRequest
-from .job import STAGES, Growing, Job, Origin, Result, RunEnded
+from ..strings.text import SiliconFlowError, text
+from .endpoint import ApiRequest, ApiResult, Ticket
+from .job import STAGES, GrowingText, Job, Origin, Plan, PlannedRequest, Result, RunEnded
 from .rate_limit import TooHeavy
 from .receiving import DamagedFile, Receiver
-from .recording import FallibleLedger
-from .sending import Sender, gate_of
-from .single_flight import SingleFlight
+from .sending import Sender
 from .uploads import Uploads
 
-_FLIGHTS: SingleFlight[Result, Growing] = SingleFlight()
+BUSY_SECONDS = 0.3
+POLL_SECONDS = 5.0
+"""Seconds between two questions whether a submitted request is done (service-2026: "5 to 10 s")."""
 _ORIGINS: dict[State, Origin] = {"stored": "reused", "answered": "downloaded"}
-_FEWER = Text("{came} of {asked} pictures came.", "要了 {asked} 张，只收到 {came} 张。")
+logger = logging.getLogger("siliconflow")
+
+
+class SingleFlight:
+    """The requests under way in this process by name: identical ones share one. Thread-safe."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._lock = threading.Lock()
+        self._under_way: dict[str, tuple[Future[Result], GrowingText]] = {}
+
+    def has(self, name: str) -> bool:
+        """Return whether a request is under way."""
+        with self._lock:
+            return name in self._under_way
+
+    def share(self, name: str, job: Job, work: Callable[[], Result]) -> Result:
+        """Do `work`, or wait for the job that does it already and follow its growing text.
+
+        All of them get the result, or the exception that `work` raises.
+        """
+        own: Future[Result] = Future()
+        while True:
+            if job.ends.is_set():
+                raise RunEnded
+            with self._lock:
+                future, growing = self._under_way.setdefault(name, (own, job.growing))
+            if future is own:
+                break
+            job.join(growing)
+            # The run that is joined may be cancelled before it sent anything: then this one does.
+            with suppress(RunEnded):
+                return replace(future.result(), origin="joined")
+        try:
+            own.set_result(work())
+        except Exception as error:
+            own.set_exception(error)
+            raise
+        finally:
+            with self._lock:
+                del self._under_way[name]
+        return own.result()
+
+
+_IN_FLIGHT = SingleFlight()
 
 
 class RequestLifecycle:
-    """What all requests of one run have in common."""
+    """Runs the requests of one plan."""
 
-    def __init__(self, settings: Settings, client: Client, ledger: Ledger, plan: Plan) -> None:
+    def __init__(
+        self, task: str, settings: Settings, client: Client, ledger: Ledger, plan: Plan
+    ) -> None:
         """Send nothing yet."""
-        model, account = plan.model.id, account_of(settings.require_key(), settings.base_url)
-        most_pixels = int(settings.most_megapixels * 1_000_000)
-        self._account, self._client, self._endpoint = account, client, plan.endpoint
-        self._reuse = settings.reuse
-        self.uploads = Uploads(plan, settings)
-        self._records = FallibleLedger(ledger, model, reuse=settings.reuse)
-        gate = gate_of(account, model, plan.endpoint)
-        self._sender = Sender(client, self._records, gate, settings.longest_wait, plan.endpoint)
-        self._collector = Receiver(client, self._records, model, most_pixels, plan.endpoint)
+        self._task, self._plan, self._endpoint = task, plan, plan.endpoint
+        self._client, self._ledger, self._reuse = client, ledger, settings.reuse
+        self._account = account_of(settings.require_key(), settings.base_url)
+        self.uploads = Uploads(plan, settings) if plan.images else None
+        self._sender = Sender(client, ledger, plan, self._account, settings.longest_wait)
+        self._receiver = Receiver(client, ledger, plan, settings.most_megapixels)
 
-    @property
-    def makes_pictures(self) -> bool:
-        """Whether the limits on pictures are for what this run makes."""
-        return self._endpoint.makes_pictures
-
-    def take(self, job: Job) -> None:
-        """Take a job to its end; what went wrong is left in `job.error`."""
+    def run(self, job: Job) -> None:
+        """Run a job to its end; what went wrong is left in `job.error`."""
         try:
-            self._obtain(job, job.ask)
+            self._obtain(job, job.request)
             job.stage = STAGES
         except SiliconFlowError as error:
             job.error = error
         except RunEnded:
             return
-        except Exception as error:  # noqa: BLE001 - a mistake of ours must not hide what was paid
-            job.error = _unforeseen(error, str(job.ask.body["model"]))
+        except Exception as error:  # a mistake of ours must not hide what was paid
+            logger.exception("%s %s: internal error", self._task, self._plan.model.id)
+            message = f"{type(error).__name__}: {error}"[:300]
+            job.error = Unforeseen(Failure(message, model=self._plan.model.id))
+            job.error.__cause__ = error
         finally:
             job.in_line.set()
-            self.uploads.release(job.ask.frame)
+            if self.uploads:
+                self.uploads.release(job.request.frame)
+        self._log(job)
 
-    def unpaid(self, job: Job) -> int:
-        """Count the pictures that would be paid, were the job run now."""
+    def count_unpaid(self, job: Job) -> int:
+        """Return how many items would be paid, were the job run now."""
         try:
-            return self._unpaid(job, job.ask)
+            return self._count_unpaid(job, job.request)
         finally:
-            self.uploads.drop(job.ask.frame)
+            if self.uploads:
+                self.uploads.drop(job.request.frame)
 
     def discard(self, jobs: Sequence[Job]) -> None:
-        """Let the ledger forget what jobs brought, which the node can make nothing of."""
+        """Let the ledger forget what jobs brought: the node can make nothing of it."""
         for job in jobs:
             for result in job.results:
-                self._records.discard(job, result.request)
+                try:
+                    self._ledger.discard(result.request_id)
+                except LedgerError as error:
+                    job.ledger_failed(error)
 
-    def _unpaid(self, job: Job, ask: PlannedRequest) -> int:
-        if self._is_paid(job, ask):
-            return 0
-        if not self._is_split(job, ask):
-            return ask.count
-        return sum(self._unpaid(job, half) for half in ask.halves())
-
-    def _is_paid(self, job: Job, ask: PlannedRequest) -> bool:
-        name = self._name(ask)
-        return self._records.is_paid(job, name) or (self._reuse and _FLIGHTS.has(name))
-
-    def _is_split(self, job: Job, ask: PlannedRequest) -> bool:
-        """Tell whether parts of a request were paid one by one, because a limit asked for it."""
-        return ask.count > 1 and any(
-            self._is_paid(job, half) or self._is_split(job, half) for half in ask.halves()
+    def _log(self, job: Job) -> None:
+        """Write the line that a user's report is understood by."""
+        traces = [result.metadata.trace_id for result in job.results]
+        failure = job.error.failure if isinstance(job.error, RequestError) else None
+        outcome = type(job.error).__name__ if job.error else ", ".join(_origins(job))
+        trace_id = failure.trace_id if failure else ", ".join(filter(None, traces))
+        logger.info(
+            "%s %s: %s after %.1f s, trace id %s",
+            self._task,
+            self._plan.model.id,
+            outcome,
+            job.seconds,
+            trace_id or "unknown",
         )
 
-    def _obtain(self, job: Job, ask: PlannedRequest) -> None:
-        """Get the pictures of a request, in two parts where the rate limit asks for it."""
-        result = None
-        if self._is_paid(job, ask) or not self._goes_in_parts(job, ask):
-            with suppress(TooHeavy):
-                result = self._shared(job, ask)
-        if result:
-            job.results.append(result)
-            self._show_joined(job, result)
-            return
-        for half in ask.halves():
-            self._obtain(job, half)
+    def _count_unpaid(self, job: Job, request: PlannedRequest) -> int:
+        if self._is_paid(job, request):
+            return 0
+        if not self._has_paid_parts(job, request):
+            return request.count
+        return sum(self._count_unpaid(job, part) for part in request.split())
 
-    def _show_joined(self, job: Job, result: Result) -> None:
-        """Show what another node waited for: its own pictures were shown as they came."""
-        for picture in result.pictures if result.origin == "joined" else ():
-            job.arrived(picture)
+    def _is_paid(self, job: Job, request: PlannedRequest) -> bool:
+        """Return whether a request costs nothing: it is saved, answered or under way."""
+        if not self._reuse:
+            return False
+        name = self._name(request)
+        try:
+            return self._ledger.look(name) or _IN_FLIGHT.has(name)
+        except LedgerError as error:
+            job.ledger_failed(error)
+            return _IN_FLIGHT.has(name)
 
-    def _goes_in_parts(self, job: Job, ask: PlannedRequest) -> bool:
-        return self._sender.is_too_heavy(ask.count) or self._is_split(job, ask)
+    def _has_paid_parts(self, job: Job, request: PlannedRequest) -> bool:
+        """Return whether parts of a request were paid one by one, as a rate limit asks for."""
+        return request.count > 1 and any(
+            self._is_paid(job, part) or self._has_paid_parts(job, part) for part in request.split()
+        )
 
-    def _shared(self, job: Job, ask: PlannedRequest) -> Result:
-        """Take a request, together with whoever asks for the same at the same time."""
+    def _obtain(self, job: Job, request: PlannedRequest) -> None:
+        """Get the items of a request, in two parts where the rate limit asks for it.
+
+        Whoever asks for the same at the same time shares one request.
+        """
+        in_parts = (
+            request.count > 1
+            and not self._is_paid(job, request)
+            and (self._sender.is_too_heavy(request.count) or self._has_paid_parts(job, request))
+        )
+        if not in_parts:
+            name = self._name(request)
+            job.stage = max(job.stage, 1)
+            for note in self.uploads.notes(request.frame) if self.uploads else ():
+                job.note(note)
+            work = partial(self._find_or_send, job, request, name)
+            try:
+                result = _IN_FLIGHT.share(name, job, work) if self._reuse else work()
+            except TooHeavy:
+                in_parts = True
+            else:
+                job.results.append(result)
+                if result.origin == "joined" and job.show:
+                    for item in result.items:
+                        job.show(item)
+        if in_parts:
+            for part in request.split():
+                self._obtain(job, part)
+
+    def _find_or_send(self, job: Job, request: PlannedRequest, name: str) -> Result:
+        """Take what the ledger has, else send; a damaged file is looked for once more."""
         if job.ends.is_set():
             raise RunEnded
-        name = self._name(ask)
-        job.stage = max(job.stage, 1)
-        for note in self.uploads.scaled(ask.frame):
-            job.note(note)
-        if not self._reuse:
-            return self._found_or_sent(job, ask, name)
-        while True:
-            work = partial(self._found_or_sent, job, ask, name)
-            try:
-                result, joined = _FLIGHTS.share(name, work, job.growing, job.join)
-            except RunEnded:
-                if job.ends.is_set():
-                    raise
-                continue  # the run that this one joined was cancelled before it sent anything
-            return replace(result, origin="joined") if joined else result
-
-    def _found_or_sent(self, job: Job, ask: PlannedRequest, name: str) -> Result:
-        """Take what the ledger has, else send; a damaged file is looked for once more."""
-        for _ in range(1 + ask.count):
-            entry = self._records.claim(job, name)
+        for _ in range(1 + request.count):
+            entry = self._claim(job, name)
             if entry is None or entry.state == "new":
-                return self._paid(job, ask, entry)
+                return self._send(job, request, entry)
             with suppress(DamagedFile):
-                pictures = self._collector.kept(job, entry, entry.facts, entry.pictures)
-                if any(self._endpoint.is_gone(self._client, item) for item in pictures):
-                    self._records.failed(job, entry, paid=False)
+                items = self._receiver.load(job, entry)
+                if any(self._endpoint.is_gone(self._client, item) for item in items):
+                    job.record(partial(self._ledger.failed, paid=False), entry)
                     continue
-                _note_missing(job, ask, len(pictures))
-                return Result(pictures, entry.facts, _ORIGINS[entry.state], entry.id)
-        return self._paid(job, ask, None)
+                _note_missing(job, request, len(items))
+                return Result(items, len(items), entry.facts, _ORIGINS[entry.state], entry.id)
+        return self._send(job, request, None)
 
-    def _paid(self, job: Job, ask: PlannedRequest, entry: Entry | None) -> Result:
-        """Send the request, and tell the ledger what came of it."""
+    def _claim(self, job: Job, name: str) -> Entry | None:
+        """Ask the ledger for a request; wait while another process runs it."""
         try:
-            order = ApiRequest(ask.body, self.uploads.urls(ask.frame))
-            found = self._sender.send(job, entry, ask.count, order)
+            while True:
+                entry = self._ledger.claim(name, self._plan.model.id, reuse=self._reuse)
+                if entry.state != "busy":
+                    break
+                job.sleep(text("run.other_process"), BUSY_SECONDS)
+        except LedgerError as error:
+            job.ledger_failed(error)
+            return None
+        if entry.earlier:
+            sent_at = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.earlier.sent_at))
+            trace_id = entry.earlier.trace_id
+            key = "run.lost_request_traced" if trace_id else "run.lost_request"
+            job.note(text(key, time=sent_at, trace_id=trace_id))
+        return entry
+
+    def _send(self, job: Job, request: PlannedRequest, entry: Entry | None) -> Result:
+        """Send the request, and record what came of it."""
+        try:
+            data_urls = self.uploads.urls(request.frame) if self.uploads else {}
+            api_request = ApiRequest(request.body, data_urls)
+            result = self._sender.send(job, entry, request.count, api_request)
+            if isinstance(result, Ticket):
+                result = self._wait_for(job, result)
         except BaseException as error:
-            self._records.failed(job, entry, paid=_may_be_paid(error))
+            job.record(partial(self._ledger.failed, paid=_may_be_paid(error)), entry)
             raise
         job.stage = max(job.stage, 2)
-        facts = ResponseMetadata(found.trace_id, found.seed, found.inference, found.seconds)
-        pictures = self._collector.answered(job, entry, facts, found.sources)
-        _note_missing(job, ask, len(pictures))
-        return Result(pictures, facts, "paid", entry.id if entry else "")
+        items = self._receiver.receive(job, entry, result)
+        _note_missing(job, request, len(items))
+        return Result(items, len(items), result.metadata, "paid", entry.id if entry else "")
 
-    def _name(self, ask: PlannedRequest) -> str:
-        body = {**named(ask.body), **self.uploads.digests(ask.frame)}
-        return fingerprint(self._account, self._endpoint.path, body)
+    def _wait_for(self, job: Job, ticket: Ticket) -> ApiResult:
+        """Poll until the result of a submitted request is there."""
+        while (result := self._endpoint.poll(self._client, ticket)) is None:
+            job.sleep(text("run.submitted"), POLL_SECONDS)
+        return result
+
+    def _name(self, request: PlannedRequest) -> str:
+        """Return the name of a request: the same for the same account, endpoint and content."""
+        digests = self.uploads.digests(request.frame) if self.uploads else {}
+        return fingerprint(self._account, self._endpoint.path, {**named(request.body), **digests})
 
 
-def _note_missing(job: Job, ask: PlannedRequest, came: int) -> None:
-    if came != ask.count:
-        job.note(_FEWER.format(came=came, asked=ask.count))
+def _note_missing(job: Job, request: PlannedRequest, count: int) -> None:
+    if count != request.count:
+        job.note(text("run.fewer_items", count=count, asked=request.count))
 
 
-def _unforeseen(error: Exception, model: str) -> Unforeseen:
-    found = Unforeseen(Failure(f"{type(error).__name__}: {error}"[:300], model=model))
-    found.__cause__ = error
-    return found
+def _origins(job: Job) -> list[str]:
+    return list(dict.fromkeys(result.origin for result in job.results))
 
 
 def _may_be_paid(error: BaseException) -> bool:
-    """Tell whether a request that ended so may have been charged; what is unforeseen may have."""
+    """Return whether a request that ended so may have been charged; the unforeseen may have."""
     if isinstance(error, RunEnded | TooHeavy):
         return False
     return not isinstance(error, RequestError) or error.charged is not False

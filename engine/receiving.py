@@ -1,158 +1,133 @@
-"""Gets the pictures of an answered request: from the answer, from disk, or by download."""
+"""Gets the items of a request: from the response, from disk, or by download."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..media.image_files import MediaError, decode
+from ..media.image_files import MediaError, TooManyPixels
 from ..siliconflow.client import Client
 from ..siliconflow.errors import BadAnswer, BadPicture, Failure, RequestError
-from ..storage.ledger import Entry, ResponseMetadata, StoredFile
-from ..strings.text import Text
-from .endpoint import PICTURES, Endpoint
-from .job import Job
-from .recording import FallibleLedger
-from .threads import CPU
+from ..storage.ledger import Entry, Ledger, ResponseMetadata
+from ..strings.text import text
+from .endpoint import ApiResult, FileContent, RemoteFile
+from .job import Job, Plan
+from .threads import CPU, run_all
 
 PARALLEL_DOWNLOADS = 4
 
 
 class DamagedFile(Exception):
-    """A stored picture cannot be decoded any more; the ledger knows by now."""
-
-
-@dataclass(frozen=True)
-class Answered:
-    """An answered request whose pictures are wanted: `count` of them were named."""
-
-    job: Job
-    entry: Entry | None
-    facts: ResponseMetadata
-    count: int
+    """A saved file cannot be decoded any more; the ledger knows by now."""
 
 
 class Receiver:
-    """Collects the pictures of one run's requests; each is on disk before it is handed on."""
+    """Gets the items of one run's requests; each is on disk before it is handed on."""
 
-    def __init__(
-        self,
-        client: Client,
-        records: FallibleLedger,
-        model: str,
-        most_pixels: int,
-        endpoint: Endpoint = PICTURES,
-    ) -> None:
+    def __init__(self, client: Client, ledger: Ledger, plan: Plan, max_megapixels: float) -> None:
         """Fetch nothing yet."""
-        self._client = client
-        self._endpoint = endpoint
-        self._records = records
-        self._model = model
-        self._most_pixels = most_pixels
+        self._client, self._ledger, self._endpoint = client, ledger, plan.endpoint
+        self._model = plan.model.id
+        self._max_pixels = int(max_megapixels * 1_000_000)
 
-    def answered(
-        self, job: Job, entry: Entry | None, facts: ResponseMetadata, sources: Sequence[str | bytes]
-    ) -> list[Any]:
-        """Record an answer, then get its pictures; a file inside it is stored before that."""
-        for place, source in enumerate(sources):
-            if isinstance(source, bytes):
-                self._records.store(job, entry, place, len(sources), source)
-        urls = [source if isinstance(source, str) else None for source in sources]
-        self._records.answered(job, entry, facts, urls)
-        kept = [
-            StoredFile(place, item, None) if isinstance(item, str) else item
-            for place, item in enumerate(sources)
+    def receive(self, job: Job, entry: Entry | None, result: ApiResult) -> list[Any]:
+        """Record a result, then get its items; a file inside the response is saved before that.
+
+        One item that fails keeps no other from being saved; then its error is raised:
+        `DownloadFailed`, `BadPicture`, or `BadAnswer` for a file inside the response that cannot
+        be decoded.
+        """
+        count, metadata = len(result.items), result.metadata
+        urls = [item.url if isinstance(item, RemoteFile) else None for item in result.items]
+        for place, item in enumerate(result.items):
+            if not isinstance(item, RemoteFile):
+                content = item.content if isinstance(item, FileContent) else None
+                saved = self._endpoint.kind.save(item) if content is None else content
+                job.record(self._ledger.store, entry, place, count, saved)
+        job.record(self._ledger.answered, entry, metadata, urls)
+        get = partial(self._get, job, entry, metadata, count)
+        work = [partial(get, place, item) for place, item in enumerate(result.items)]
+        return self._finish(job, entry, work)
+
+    def load(self, job: Job, entry: Entry) -> list[Any]:
+        """Get the items that the ledger knows: read what is saved, download the rest.
+
+        Raises what `receive` raises, or `DamagedFile` for a saved file that cannot be decoded.
+        """
+        get = partial(self._get, job, entry, entry.facts, len(entry.pictures))
+        work = [
+            partial(self._load, job, entry, file.place, file.file)
+            if file.file
+            else partial(get, file.place, RemoteFile(str(file.url)))
+            for file in entry.pictures
         ]
-        return self.kept(job, entry, facts, kept)
+        return self._finish(job, entry, work)
 
-    def kept(
+    def _finish(
+        self, job: Job, entry: Entry | None, work: Sequence[Callable[[], Any]]
+    ) -> list[Any]:
+        items = run_all(work, PARALLEL_DOWNLOADS, (RequestError, DamagedFile))
+        for item in items:
+            if isinstance(item, Exception):
+                raise item
+        if entry and entry.state != "stored":
+            job.record(self._ledger.finish, entry)
+        return items
+
+    def _get(  # noqa: PLR0913, PLR0917 - what one item of a result is known by
         self,
         job: Job,
         entry: Entry | None,
-        facts: ResponseMetadata,
-        pictures: Sequence[StoredFile | bytes],
-    ) -> list[Any]:
-        """Decode every picture, fetching and storing those that are not here yet.
+        metadata: ResponseMetadata,
+        count: int,
+        place: int,
+        item: Any,
+    ) -> Any:
+        """Return one item of a response, ready to be used; what was downloaded is saved."""
+        if isinstance(item, FileContent):
+            item = self._decoded(item.content, metadata, BadAnswer)
+        elif isinstance(item, RemoteFile):
+            content = self._client.download(item.url, self._model, metadata.trace_id)
+            try:
+                item = self._decoded(content, metadata)
+            except BadPicture:  # damaged on the way, perhaps: once more from the start
+                content = self._client.download(item.url, self._model, metadata.trace_id)
+                item = self._decoded(content, metadata)
+            job.record(self._ledger.store, entry, place, count, content)
+        if job.show:
+            job.show(item)
+        return item
 
-        One that fails does not keep the others from being stored; then its error is raised:
-        `DownloadFailed`, `BadPicture`, `BadAnswer` for a file inside an answer that is no
-        picture, or `DamagedFile` for a stored one.
-        """
-        answered = Answered(job, entry, facts, len(pictures))
-        with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
-            found = list(pool.map(lambda item: self._tried(answered, item), pictures))
-        errors = [item for item in found if isinstance(item, Exception)]
-        if errors:
-            raise errors[0]
-        if entry and entry.state != "stored":
-            self._records.finish(job, entry)
-        return [item for item in found if not isinstance(item, Exception)]
-
-    def _tried(self, answered: Answered, kept: StoredFile | bytes) -> Any:
-        try:
-            picture = self._picture(answered, kept)
-        except (RequestError, DamagedFile) as error:
-            return error
-        answered.job.arrived(picture)
-        return picture
-
-    def _picture(self, answered: Answered, kept: StoredFile | bytes) -> Any:
-        if isinstance(kept, bytes):
-            return self._decoded(kept, answered.facts, BadAnswer)
-        if kept.file:
-            return self._stored(answered, kept.place, kept.file)
-        content, picture = self._downloaded(str(kept.url), answered.facts)
-        self._records.store(answered.job, answered.entry, kept.place, answered.count, content)
-        return picture
-
-    def _downloaded(self, url: str, facts: ResponseMetadata) -> tuple[bytes, Any]:
-        """Fetch a picture and decode it whole; once more from the start if it is damaged."""
-        content = self._client.download(url, self._model, facts.trace_id)
-        try:
-            return content, self._decoded(content, facts)
-        except BadPicture:
-            content = self._client.download(url, self._model, facts.trace_id)
-            return content, self._decoded(content, facts)
-
-    def _stored(self, answered: Answered, place: int, file: Path) -> Any:
-        """Decode a stored picture. Only a file that can be read and not decoded is damaged."""
-        facts = answered.facts
+    def _load(self, job: Job, entry: Entry, place: int, file: Path) -> Any:
+        """Decode a saved file. Only one that can be read and not decoded is damaged."""
         try:
             content = file.read_bytes()
         except OSError as error:
-            noun = self._endpoint.noun
-            said = Text(
-                f"{noun.en} was stored and cannot be read: {error}",
-                f"无法读取已保存的{noun.zh}：{error}",
+            message = text(
+                "run.saved_file_unreadable", item=self._endpoint.item_name, reason=str(error)
             )
-            raise BadPicture(Failure(said, model=self._model, trace_id=facts.trace_id)) from None
+            raise BadPicture(
+                Failure(message, model=self._model, trace_id=entry.facts.trace_id)
+            ) from None
         try:
-            return self._decoded(content, facts)
-        except BadPicture:
-            if self._endpoint.makes_pictures and _is_large(content, self._most_pixels):
+            item = self._decoded(content, entry.facts)
+        except BadPicture as error:
+            if isinstance(error.__cause__, TooManyPixels):
                 raise
-            self._records.damaged(answered.job, answered.entry, place)
+            job.record(self._ledger.damaged, entry, place)
             raise DamagedFile from None
+        if job.show:
+            job.show(item)
+        return item
 
     def _decoded(
-        self, content: bytes, facts: ResponseMetadata, kind: type[RequestError] = BadPicture
+        self, content: bytes, metadata: ResponseMetadata, kind: type[RequestError] = BadPicture
     ) -> Any:
         try:
             with CPU:
-                return self._endpoint.decode(content, self._most_pixels)
+                return self._endpoint.kind.load(content, self._max_pixels)
         except MediaError as error:
-            noun = self._endpoint.noun
-            said = Text(f"{noun.en} {error.en}", f"{noun.zh}{error.zh}")
-            raise kind(Failure(said, model=self._model, trace_id=facts.trace_id)) from None
-
-
-def _is_large(content: bytes, most_pixels: int) -> bool:
-    """Tell whether a file is whole, and only beyond the limit of the settings."""
-    try:
-        decode(content)
-    except MediaError:
-        return False
-    return most_pixels > 0
+            message = text("run.bad_item", item=self._endpoint.item_name, reason=error.text)
+            raise kind(Failure(message, model=self._model, trace_id=metadata.trace_id)) from error

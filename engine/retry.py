@@ -5,39 +5,55 @@ Only what cannot have been paid is sent again: see `RequestError.sent_again`.
 
 from __future__ import annotations
 
+import logging
 import random
+import threading
+from collections.abc import Callable
+from typing import TypeVar
 
 from ..siliconflow.errors import RateLimited, RequestError
 
+T = TypeVar("T")
 TRIES = 5
 FIRST = 1.0
 LONGEST = 30.0
+_DICE = random.SystemRandom()
+logger = logging.getLogger("siliconflow")
 
 
-def delay(error: RequestError, tries: int, dice: random.Random) -> float | None:
-    """Give the seconds to wait after `tries` failures before the next; `None`: give up.
+def delay(error: RequestError, tries: int) -> float | None:
+    """Return the seconds to wait after `tries` failures before the next try; `None`: give up.
 
-    Exponential with full jitter; a rate limit is waited out by its pace, not by this.
+    Exponential with full jitter. A rate limit is waited out by the rate limiter, not by this.
     """
     if not error.sent_again:
         return None
-    if isinstance(error, RateLimited):
-        return 0.0
-    return _backoff(error, tries, dice)
+    return 0.0 if isinstance(error, RateLimited) else _backoff(error, tries)
 
 
-def delay_of_free_call(error: RequestError, tries: int, dice: random.Random) -> float | None:
-    """Give the seconds to wait before a call that costs nothing is made again; `None`: give up.
+def retry_free_call(call: Callable[[], T], ends: threading.Event) -> T:
+    """Make a call that costs nothing until an answer comes, or an error that stays.
 
-    It has no pace of its own, so that a rate limit is waited out as an overload is, but not for
-    longer than somebody would look on.
+    Without a rate limiter of its own, it waits out a rate limit as it does an overload, but never
+    longer than somebody would look on. Stops as soon as `ends` is set. Raises the `RequestError`
+    of the cause, which speaks of no charge.
     """
-    wait = _backoff(error, tries, dice) if error.sent_again else None
-    return wait if wait is not None and wait <= LONGEST else None
+    tries = 0
+    while True:
+        try:
+            return call()
+        except RequestError as error:
+            tries += 1
+            wait = _backoff(error, tries) if error.sent_again else None
+            if wait is None or wait > LONGEST or ends.wait(wait):
+                raise error.of_free_call() from None
+            logger.debug("%s, tried again after %.1f s", type(error).__name__, wait)
 
 
-def _backoff(error: RequestError, tries: int, dice: random.Random) -> float | None:
+def _backoff(error: RequestError, tries: int) -> float | None:
     if tries >= TRIES:
         return None
-    told = error.failure.retry_after
-    return told if told is not None else dice.uniform(0, min(LONGEST, FIRST * 2**tries))
+    retry_after = error.failure.retry_after
+    if retry_after is not None:
+        return retry_after
+    return _DICE.uniform(0, min(LONGEST, FIRST * 2**tries))

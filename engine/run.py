@@ -1,237 +1,203 @@
-"""The one road of a paid call: validate, look in the ledger, send, record, download, decode.
+"""A run of a node: check, plan, send its requests in threads, show progress, return the results.
 
-Everything that can be known to be wrong is known before the first request leaves. Requests run in
-threads of the pack's own; the event loop only waits, shows progress and looks for a cancel. A
-request that has left goes on when its node is cancelled: its pictures go into the ledger, where
-the same request finds them.
+Everything that can be known to be wrong is known before the first request leaves. The event loop
+only waits, shows progress and looks for a cancel. A request that has left goes on when its node is
+cancelled: its items go into the ledger, where the same request finds them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
 
-import torch
-
 from ..comfyui import events, host
-from ..comfyui.caller import NO_CALLER, Caller
-from ..media.image_files import to_batch
+from ..comfyui.caller import Caller
 from ..siliconflow.client import Client
 from ..siliconflow.errors import PartialFailure, Unusable
 from ..storage.settings import Settings
-from ..strings.text import SiliconFlowError, Text
-from ..tasks.plan import Plan, make
-from ..tasks.results import Results, as_json, request_facts
+from ..strings.text import SiliconFlowError, Text, text
 from .balance import BALANCES
-from .job import Job
+from .job import Job, Plan, Results
 from .job_list import JobRecorder
 from .lifecycle import RequestLifecycle
-from .model_advice import explain
-from .patience import patiently
-from .progress import Report
+from .model_advice import add_advice
+from .progress import RunProgress
+from .retry import retry_free_call
 from .services import client_for, current_settings, job_history_for, ledger_for
 from .spending import SpendingGuard
 from .threads import in_thread
 
-Kind = TypeVar("Kind")
-Prepare = Callable[[Settings], Plan]
-Explain = Callable[[SiliconFlowError | None], None]
-
+T = TypeVar("T")
 POLL_SECONDS = 0.2
 _GUARD = SpendingGuard()
-_KEPT = Text(
-    "What came ({made}) is kept: queue the same again to get it free and ask for what is missing"
-    " alone.",
-    "已收到的结果（{made}）会保留：重新运行相同内容即可免费取回，只请求缺少的部分。",
-)
-_NOT_KEPT = Text(
-    "What came ({made}) is not kept: the same again would be paid in full.",
-    "已收到的结果（{made}）没有保留：重新运行相同内容会全部重新扣费。",
-)
-_CANCELLED = Text(
-    "Ended early. What was sent goes on, and is kept.",
-    "已提前结束。已发出的请求会继续，结果会保留。",
-)
-_SAME_AGAIN = Text(
-    "The same again is: seed {seed}, with control after generate on fixed.",
-    "要重新运行相同内容：种子设为 {seed}，“生成后控制”设为固定（fixed）。",
-)
+logger = logging.getLogger("siliconflow")
 
 
-@dataclass(frozen=True)
-class Run:
-    """A node that is run: for which task and whom, and the model that was asked for, in words."""
-
-    task: str
-    caller: Caller
-    model: str
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A run whose requests are all over: what was asked for, and what became of it."""
-
-    plan: Plan
-    jobs: Sequence[Job]
-    road: RequestLifecycle
-    report: Report
-
-
-async def generate(
-    task: str,
-    inputs: Mapping[str, Any],
-    images: Mapping[str, torch.Tensor | None],
-    caller: Caller = NO_CALLER,
-) -> tuple[torch.Tensor, int, str]:
-    """Run one image node and give its outputs: images `[B,H,W,C]`, seed, info (JSON).
-
-    Raises `InvalidInput`, `InvalidSettings`, `MissingKey` or `GuardStopped` before anything is
-    sent, a `RequestError` of the cause if a single request failed, `PartialFailure` if several
-    were made.
-    """
-
-    def prepare(settings: Settings) -> Plan:
-        return make(task, inputs, images, settings.site)
-
-    return await _reported(_run_of(task, caller, inputs), prepare, _outputs)
-
-
-async def ask(
+async def run(
     task: str,
     inputs: Mapping[str, Any],
     caller: Caller,
-    prepare: Prepare,
-    shape: Callable[[Results], tuple[Text, Kind]],
-) -> Kind:
-    """Run a node of any other endpoint, and give its outputs.
+    prepare: Callable[[Settings], Plan],
+    finish: Callable[[Results], tuple[Text, T]],
+) -> T:
+    """Run a node and return its outputs.
 
-    `prepare` checks the inputs, which may be slow; `shape` makes of what came the line that the
-    node shows, and its outputs. Raises what `generate` raises.
+    `prepare` checks the inputs, which may be slow; `finish` turns the results into the line that
+    the node shows and its outputs. Both run in a thread. Raises `InvalidInput`,
+    `InvalidSettings`, `MissingKey` or `GuardStopped` before anything is sent, the `RequestError`
+    of the cause if a single request failed, `PartialFailure` if there were several.
     """
-
-    async def finish(ran: Ran) -> Kind:
-        _raise_failures(ran.jobs, ran.plan.endpoint.nouns)
-        came = Results(ran.plan, ran.jobs, ran.report.seconds)
-        try:
-            line, outputs = await _polled(partial(shape, came))
-        except Unusable:
-            await _polled(partial(ran.road.discard, ran.jobs))
-            raise
-        ran.report.said(line)
-        return outputs
-
-    return await _reported(_run_of(task, caller, inputs), prepare, finish)
-
-
-async def look_up(
-    caller: Caller, question: Callable[[Client], Kind], tell: Callable[[Kind], Text]
-) -> Kind:
-    """Ask the service something that costs nothing, and show the answer on the node."""
-    report, ends = Report(host.progress()), threading.Event()
+    progress = RunProgress(host.progress())
     try:
         settings = current_settings()
-        found = await _polled(partial(patiently, partial(question, client_for(settings)), ends))
+        plan = await _cancellable(partial(prepare, settings))
+        current = _Run(task, settings, caller, plan, progress)
+        await current.run_all()
+        line, outputs = await _cancellable(partial(current.finish, finish))
+        progress.finish(line)
     except SiliconFlowError as error:
-        report.ended(error.text)
+        progress.fail(error.text)
+        events.failed(caller, error, str(inputs.get("custom_model") or inputs.get("model", "")))
+        raise
+    except BaseException as error:
+        if isinstance(error, Exception) and not host.is_cancel(error):
+            logger.exception("%s: internal error", task)
+        progress.fail(text("run.cancelled"))
+        raise
+    return outputs
+
+
+async def look_up(caller: Caller, call: Callable[[Client], T], describe: Callable[[T], Text]) -> T:
+    """Ask the service something that costs nothing, and show the answer on the node."""
+    progress, ends = RunProgress(host.progress()), threading.Event()
+    try:
+        client = client_for(current_settings())
+        answer = await _cancellable(partial(retry_free_call, partial(call, client), ends))
+    except SiliconFlowError as error:
+        progress.fail(error.text)
         events.failed(caller, error, "")
         raise
     finally:
         ends.set()
-    report.said(tell(found))
-    return found
+    progress.finish(describe(answer))
+    return answer
 
 
-def _run_of(task: str, caller: Caller, inputs: Mapping[str, Any]) -> Run:
-    return Run(task, caller, str(inputs.get("custom_model") or inputs.get("model", "")))
+class _Run:
+    """The requests of one run, and what they have in common."""
+
+    def __init__(
+        self, task: str, settings: Settings, caller: Caller, plan: Plan, progress: RunProgress
+    ) -> None:
+        """Send nothing yet."""
+        self._task, self._settings, self._caller, self._plan = task, settings, caller, plan
+        self._progress = progress
+        self._client = client_for(settings)
+        self._lifecycle = RequestLifecycle(task, settings, self._client, ledger_for(settings), plan)
+        self._recorder = JobRecorder(job_history_for(settings), caller, task, plan)
+        self._ends = threading.Event()
+        shows = plan.endpoint.kind.has_previews and host.shows_pictures()
+        show = progress.add_preview if shows else None
+        self._jobs = [
+            Job(request, self._ends, is_saved=settings.reuse, show=show)
+            for request in plan.requests
+        ]
+        # The requests for one frame are sent in their order: the last may ask for fewer images,
+        # and what a rate limit lets pass is learned best from a full one.
+        for earlier, job in pairwise(self._jobs):
+            if earlier.request.frame == job.request.frame:
+                job.before = earlier.in_line
+        for note in plan.notes:
+            self._jobs[0].note(note)
+        progress.begin(plan.model.name, self._jobs)
+
+    async def run_all(self) -> None:
+        """Run every job, unless a limit of the settings stops them all."""
+        try:
+            await _cancellable(self._reserve)
+            await self._run_jobs()
+        finally:
+            self._ends.set()
+            _GUARD.release([job for job in self._jobs if not job.is_started])
+            self._recorder.close(self._jobs)
+            if self._settings.show_balance and host.prompt_server():
+                BALANCES.after_run(self._client, self._settings, self._caller)
+
+    def finish(self, finish: Callable[[Results], tuple[Text, T]]) -> tuple[Text, T]:
+        """Return the line to show and the outputs; raise why jobs failed, if any did."""
+        _raise_failures(self._jobs, self._plan.endpoint.item_names)
+        uploads = self._lifecycle.uploads
+        described = uploads.describe() if uploads else ()
+        try:
+            return finish(Results(self._plan, self._jobs, self._progress.seconds, described))
+        except Unusable:
+            self._lifecycle.discard(self._jobs)
+            raise
+
+    def _reserve(self) -> None:
+        """Record the jobs, and stop them all if they would break a limit of the settings."""
+        self._recorder.begin(self._jobs)
+        settings = self._settings
+        if settings.most_pictures or settings.balance_floor:
+            try:
+                _GUARD.reserve(
+                    settings,
+                    self._client,
+                    self._jobs,
+                    self._lifecycle.count_unpaid,
+                    counts_images=self._plan.endpoint.kind.counts_as_images,
+                )
+            except SiliconFlowError as error:
+                self._recorder.stopped(self._jobs, error)
+                raise
+        if self._ends.is_set():
+            _GUARD.release(self._jobs)
+            self._recorder.end_all(self._jobs)
+
+    async def _run_jobs(self) -> None:
+        """Run the jobs, some at a time; after an error that repeats itself, none is started."""
+        slots = asyncio.Semaphore(self._settings.max_parallel)
+
+        async def run_in_turn(job: Job) -> None:
+            async with slots:
+                errors = [other.error for other in self._jobs if other.error]
+                if not any(getattr(error, "repeats", True) for error in errors):
+                    job.start()
+                    await in_thread(partial(self._run_job, job))
+
+        tasks = [asyncio.create_task(run_in_turn(job)) for job in self._jobs]
+        pending = set(tasks)
+        try:
+            while pending:
+                host.stop_if_cancelled()
+                self._progress.show()
+                self._recorder.tell_changes(self._jobs)
+                _, pending = await asyncio.wait(pending, timeout=POLL_SECONDS)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in tasks:
+            task.result()
+
+    def _run_job(self, job: Job) -> None:
+        """Run a job to its end; what it reserved is let go then, not when its node ends."""
+        try:
+            self._lifecycle.run(job)
+            if job.error:
+                add_advice(job.error, self._plan.model, self._task, self._settings.site)
+        finally:
+            if job.reserved:
+                _GUARD.release([job])
+            self._recorder.end(job)
 
 
-async def _reported(run: Run, prepare: Prepare, finish: Callable[[Ran], Awaitable[Kind]]) -> Kind:
-    """Run a node, and show on it what it ended with, whatever that is."""
-    report = Report(host.progress())
-    try:
-        return await _run(run, prepare, finish, report)
-    except SiliconFlowError as error:
-        report.ended(error.text)
-        events.failed(run.caller, error, run.model)
-        raise
-    except BaseException:
-        report.ended(_CANCELLED)
-        raise
-
-
-async def _run(
-    run: Run, prepare: Prepare, finish: Callable[[Ran], Awaitable[Kind]], report: Report
-) -> Kind:
-    settings = current_settings()
-    plan = await _polled(partial(prepare, settings))
-    client = client_for(settings)
-    road = RequestLifecycle(settings, client, ledger_for(settings), plan)
-    ends = threading.Event()
-    shows = host.shows_pictures() and plan.endpoint.makes_pictures
-    show = report.arrived if shows else None
-    jobs = [Job(ask, ends, kept=settings.reuse, show=show) for ask in plan.asks]
-    _line_up(jobs)
-    history = JobRecorder(
-        job_history_for(settings), run.caller, run.task, plan.model.id, plan.endpoint
-    )
-    for note in plan.notes:
-        jobs[0].note(note)
-    report.begin(plan.model.name, jobs)
-    try:
-        await _polled(partial(_reserve, settings, client, road, jobs, history))
-        explained = partial(explain, model=plan.model, task=run.task, site=settings.site)
-        await _run_all(jobs, partial(_take, road, history, explained), settings, report, history)
-    finally:
-        ends.set()
-        _GUARD.release_all([job for job in jobs if not job.begun])
-        history.close(jobs)
-        BALANCES.after_run(client, settings, run.caller)
-    return await finish(Ran(plan, jobs, road, report))
-
-
-def _line_up(jobs: Sequence[Job]) -> None:
-    """Let the requests for one frame be sent in their order: the last may ask for fewer pictures,
-    and what a rate limit lets pass is learned best from a full one.
-    """
-    for earlier, job in pairwise(jobs):
-        if earlier.ask.frame == job.ask.frame:
-            job.before = earlier.in_line
-
-
-def _reserve(
-    settings: Settings,
-    client: Client,
-    road: RequestLifecycle,
-    jobs: Sequence[Job],
-    history: JobRecorder,
-) -> None:
-    history.begin(jobs)
-    try:
-        _GUARD.reserve(settings, client, jobs, road.unpaid, pictures=road.makes_pictures)
-    except SiliconFlowError as error:
-        history.stopped(jobs, error)
-        raise
-    if jobs[0].ends.is_set():
-        _GUARD.release_all(jobs)
-        history.end_all(jobs)
-
-
-def _take(road: RequestLifecycle, history: JobRecorder, explained: Explain, job: Job) -> None:
-    """Take a job to its end; what it reserved is let go when it is over, not when its node is."""
-    try:
-        road.take(job)
-        explained(job.error)
-    finally:
-        _GUARD.release(job)
-        history.end(job)
-
-
-async def _polled(work: Callable[[], Kind]) -> Kind:
+async def _cancellable(work: Callable[[], T]) -> T:
     """Do `work` in a thread, and look for a cancel meanwhile."""
     task = asyncio.create_task(in_thread(work))
     try:
@@ -243,113 +209,33 @@ async def _polled(work: Callable[[], Kind]) -> Kind:
     return task.result()
 
 
-async def _outputs(ran: Ran) -> tuple[torch.Tensor, int, str]:
-    """Make the outputs. The jobs let go of their pictures: each leaves memory once it is copied."""
-    jobs, report = ran.jobs, ran.report
-    _raise_failures(jobs, ran.plan.endpoint.nouns)
-    pictures = [picture for job in jobs for picture in job.pictures]
-    seeds = [seed for job in jobs for seed in job.seeds]
-    told = _told(ran)
-    report.done(len(pictures), pictures[0].shape[1], pictures[0].shape[0], seeds[0])
-    for job in jobs:
-        job.results.clear()
-    batch, resized = await _polled(partial(to_batch, pictures))
-    return batch, seeds[0], as_json({**told, "resized": [vars(item) for item in resized]})
-
-
-async def _run_all(
-    jobs: Sequence[Job],
-    work: Callable[[Job], None],
-    settings: Settings,
-    report: Report,
-    history: JobRecorder,
-) -> None:
-    """Run the jobs, some at a time; after an error that would repeat itself, none is begun."""
-    slots = asyncio.Semaphore(settings.max_parallel)
-
-    async def run(job: Job) -> None:
-        async with slots:
-            if not any(other.error and getattr(other.error, "repeats", True) for other in jobs):
-                job.begin()
-                await in_thread(partial(work, job))
-
-    tasks = [asyncio.create_task(run(job)) for job in jobs]
-    try:
-        await _watch(tasks, jobs, report, history)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in tasks:
-        task.result()
-
-
-async def _watch(
-    tasks: Sequence[asyncio.Task[None]], jobs: Sequence[Job], report: Report, history: JobRecorder
-) -> None:
-    pending = set(tasks)
-    while pending:
-        host.stop_if_cancelled()
-        report.show()
-        history.look(jobs)
-        _, pending = await asyncio.wait(pending, timeout=POLL_SECONDS)
-
-
-def _raise_failures(jobs: Sequence[Job], nouns: Text) -> None:
+def _raise_failures(jobs: Sequence[Job], item_names: Text) -> None:
+    """Raise why jobs failed, if any did: with what is saved, and how to repeat the run."""
     errors = [job.error for job in jobs if job.error]
     if not errors:
         return
-    what = Text(f"Some {nouns.en} did not come", f"部分{nouns.zh}没有生成")
-    several = PartialFailure(_failure_story(jobs, errors), [*errors], what)
-    error = several if len(jobs) > 1 else errors[0]
+    items = sum(len(job.items) for job in jobs)
+    error = errors[0]
+    if len(jobs) > 1:
+        rest = "run.rest_saved" if all(job.is_saved for job in jobs) else "run.rest_not_saved"
+        message = text(
+            "run.failed_in_part" if items else "run.failed_all",
+            failed=len(errors),
+            requests=len(jobs),
+            saved=text(rest, n=items) if items else "",
+            unsent=_unsent(jobs),
+            first=errors[0].text,
+        )
+        what = text("run.failed_what", failed=len(errors), requests=len(jobs), items=item_names)
+        error = PartialFailure(message, [*errors], what)
     for note in dict.fromkeys(note for job in jobs for note in job.notes):
         error.add(note)
-    seeded = "seed" in jobs[0].ask.body
-    unsure = any(getattr(item, "charged", True) is not False for item in errors)
-    if seeded and (unsure or _came(jobs)):
-        error.add(_SAME_AGAIN.format(seed=jobs[0].ask.seed))
+    may_be_paid = any(getattr(item, "charged", True) is not False for item in errors)
+    if "seed" in jobs[0].request.body and (may_be_paid or items):
+        error.add(text("run.repeat", seed=jobs[0].request.seed))
     raise error
 
 
-def _came(jobs: Sequence[Job]) -> int:
-    return sum(len(job.pictures) for job in jobs)
-
-
-def _failure_story(jobs: Sequence[Job], errors: Sequence[SiliconFlowError]) -> Text:
-    failed = ", ".join(str(at) for at, job in enumerate(jobs, 1) if job.error)
-    unsent = sum(not job.results and job.error is None for job in jobs)
-    made = _came(jobs)
-    kept = (_KEPT if all(job.kept for job in jobs) else _NOT_KEPT).format(made=made)
-    first = errors[0].text
-    return Text(
-        f"{len(errors)} of {len(jobs)} requests failed (number {failed}), {unsent} were not sent."
-        f" {kept.en} The first failure:\n{first.en}",
-        f"{len(jobs)} 个请求中有 {len(errors)} 个失败（第 {failed} 个），{unsent} 个没有发送。"
-        f"{kept.zh}第一个错误：\n{first.zh}",
-    )
-
-
-def _told(ran: Ran) -> dict[str, Any]:
-    plan, jobs = ran.plan, ran.jobs
-    notes = dict.fromkeys(str(note) for job in jobs for note in job.notes)
-    return {
-        "model": plan.model.id,
-        "seconds": round(ran.report.seconds, 2),
-        "pictures": [entry for job in jobs for entry in _entries(job)],
-        "requests": [entry for job in jobs for entry in request_facts(job)],
-        "not_sent": list(plan.not_sent),
-        "uploads": ran.road.uploads.described(),
-        "notes": list(notes),
-    }
-
-
-def _entries(job: Job) -> list[dict[str, Any]]:
-    return [
-        {
-            "seed": seed,
-            "width": picture.shape[1],
-            "height": picture.shape[0],
-            "frame": job.ask.frame,
-        }
-        for seed, picture in zip(job.seeds, job.pictures, strict=True)
-    ]
+def _unsent(jobs: Sequence[Job]) -> Text:
+    count = sum(not job.results and job.error is None for job in jobs)
+    return text("run.unsent", n=count) if count else Text("")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import logging
 import threading
 import time
 from functools import partial
@@ -16,113 +16,100 @@ from ..siliconflow.errors import (
     RequestError,
     WaitTooLong,
 )
-from ..siliconflow.resources.images import ApiRequest, ApiResult
-from ..storage.ledger import Entry
-from ..strings.text import Text
-from . import retry as retries
-from .endpoint import PICTURES, Endpoint
-from .job import Job, RunEnded
-from .rate_limit import SURE, SURE_OF_TEXTS, RateLimiter, RateSchedule, Sent, TooHeavy
-from .recording import FallibleLedger
+from ..storage.ledger import Entry, Ledger
+from ..strings.text import text
+from . import retry
+from .endpoint import ApiRequest, ApiResult, Ticket
+from .job import Job, Plan, RunEnded
+from .rate_limit import RateLimiter, RateSchedule, Sent, TooHeavy
 
-_DICE = random.SystemRandom()
-_GATES: dict[tuple[str, str], RateLimiter] = {}
-_GATES_LOCK = threading.Lock()
-_LIMIT = Text("rate limit", "速率限制")
-_TURN = Text("waiting for its turn", "排队中")
 SOON = 1.0
 """Seconds: less is how requests are spaced until an account's limit is known, and no limit met."""
-_AGAIN = Text("trying again", "正在重试")
-
-
-def gate_of(account: str, model: str, endpoint: Endpoint = PICTURES) -> RateLimiter:
-    """Give the gate that all requests of an account for a model pass, of whatever node."""
-    sure = SURE if endpoint.makes_pictures else SURE_OF_TEXTS
-    with _GATES_LOCK:
-        return _GATES.setdefault((account, model), RateLimiter(RateSchedule(sure=sure)))
+_LIMITERS: dict[tuple[str, str], RateLimiter] = {}
+_LOCK = threading.Lock()
+logger = logging.getLogger("siliconflow")
 
 
 class Sender:
-    """Sends the requests of one run."""
+    """Sends the requests of one run.
+
+    All requests of an account for a model, of whatever node, pass the same rate limiter.
+    """
 
     def __init__(
-        self,
-        client: Client,
-        records: FallibleLedger,
-        gate: RateLimiter,
-        longest_wait: float,
-        endpoint: Endpoint = PICTURES,
+        self, client: Client, ledger: Ledger, plan: Plan, account: str, longest_wait: float
     ) -> None:
         """Send nothing yet. `longest_wait` in seconds bounds all waits of one request together."""
-        self._client = client
-        self._endpoint = endpoint
-        self._records = records
-        self._gate = gate
+        self._client, self._ledger, self._endpoint = client, ledger, plan.endpoint
+        self._model = plan.model.id
         self._longest_wait = longest_wait
+        with _LOCK:
+            self._limiter = _LIMITERS.setdefault(
+                (account, self._model),
+                RateLimiter(RateSchedule(sure=plan.endpoint.kind.allowed_a_minute)),
+            )
 
     def is_too_heavy(self, count: int) -> bool:
-        """Tell whether the limit is known never to let a request for `count` pictures pass."""
-        return self._gate.is_too_heavy(count)
+        """Return whether the limit is known never to let a request for `count` images pass."""
+        return self._limiter.is_too_heavy(count)
 
-    def send(self, job: Job, entry: Entry | None, count: int, order: ApiRequest) -> ApiResult:
-        """Send a request for `count` pictures and give its answer.
+    def send(
+        self, job: Job, entry: Entry | None, count: int, request: ApiRequest
+    ) -> ApiResult | Ticket:
+        """Send a request for `count` items and return its result.
 
         Raises a `RequestError` of the cause, `WaitTooLong`, `TooHeavy`, or `RunEnded` if the run
         ended while the request waited.
         """
-        ends = time.monotonic() + self._longest_wait
-        last, tries = Failure(model=order.model), 0
+        deadline = time.monotonic() + self._longest_wait
+        failure, tries = Failure(model=self._model), 0
         job.line_up()
         while True:
-            note = self._gate.enter(count, partial(_wait_for_turn, job, ends, last))
-            job.go_on()
-            self._stop_if_ended(job, note)
-            self._records.sent(job, entry)
+            sent = self._limiter.enter(count, partial(_wait_for_turn, job, deadline, failure))
+            job.waits_for = None
+            if job.ends.is_set():  # cancelled while its images were encoded
+                self._limiter.undone(sent)
+                raise RunEnded
+            job.record(self._ledger.sent, entry)
+            job.is_sent = True
             try:
-                return self._once(job, order, note)
+                result = self._endpoint.call(self._client, request, job.hear)
             except RequestError as error:
+                self._learn_from(error, sent)
                 tries += 1
-                last = error.failure
-                wait = wait_before_the_next(error, tries, ends)
-            self._records.waiting(job, entry)
-            job.sleep(_AGAIN, wait)
+                failure = error.failure
+                wait = _wait_before_retry(error, tries, deadline)
+            else:
+                self._limiter.passed(sent)
+                return result
+            finally:
+                job.is_sent = False
+            logger.debug("%s: try %d failed, next in %.1f s", self._model, tries, wait)
+            job.record(self._ledger.waiting, entry)
+            job.sleep(text("run.retrying"), wait)
 
-    def _stop_if_ended(self, job: Job, note: Sent) -> None:
-        """Send nothing for a node that was cancelled while its pictures were encoded."""
-        if job.ends.is_set():
-            self._gate.undone(note)
-            raise RunEnded
-
-    def _once(self, job: Job, order: ApiRequest, note: Sent) -> ApiResult:
-        job.is_sent = True
-        try:
-            generation = self._endpoint.call(self._client, order, job.hear)
-        except RateLimited as error:
+    def _learn_from(self, error: RequestError, sent: Sent) -> None:
+        """Tell the rate limiter of a request that failed. Raises `TooHeavy` if it never passes."""
+        if isinstance(error, RateLimited):
             counted = error.limit not in OF_TOKENS
-            heavy = self._gate.refused(note, error.failure.retry_after, counted=counted)
-            if heavy and error.sent_again:
+            too_heavy = self._limiter.refused(sent, error.failure.retry_after, counted=counted)
+            if too_heavy and error.sent_again:
                 raise TooHeavy from None
-            raise
-        except NotConnected:
-            self._gate.undone(note)
-            raise
-        finally:
-            job.is_sent = False
-        self._gate.passed(note)
-        return generation
+        elif isinstance(error, NotConnected):
+            self._limiter.undone(sent)
 
 
-def _wait_for_turn(job: Job, ends: float, last: Failure, seconds: float) -> None:
-    if time.monotonic() + seconds > ends:
-        raise WaitTooLong(last)
-    job.wait(_LIMIT if seconds > SOON else _TURN, seconds)
+def _wait_for_turn(job: Job, deadline: float, failure: Failure, seconds: float) -> None:
+    if time.monotonic() + seconds > deadline:
+        raise WaitTooLong(failure)
+    job.wait(text("run.rate_limit" if seconds > SOON else "run.turn"), seconds)
 
 
-def wait_before_the_next(error: RequestError, tries: int, ends: float) -> float:
-    """Give the seconds that this error asks to wait; raises it if it must not be sent again."""
-    wait = retries.delay(error, tries, _DICE)
+def _wait_before_retry(error: RequestError, tries: int, deadline: float) -> float:
+    """Return the seconds to wait before the next try; raise the error if there must be none."""
+    wait = retry.delay(error, tries)
     if wait is None:
         raise error
-    if time.monotonic() + wait > ends:
+    if time.monotonic() + wait > deadline:
         raise WaitTooLong(error.failure) if isinstance(error, RateLimited) else error
     return wait

@@ -1,4 +1,4 @@
-"""Settings, client and ledger as they are now: read anew whenever they are asked for."""
+"""Settings, client, ledger and job history as they are now: the settings are read at each run."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from ..storage.ledger import Ledger
 from ..storage.settings import Settings
 from ..strings.text import use_language
 
+_DAY = 86400
+
 
 def current_settings() -> Settings:
     """Read the settings as they are now, and show messages in the language they name."""
@@ -27,7 +29,7 @@ def current_settings() -> Settings:
 
 
 def client_for(settings: Settings) -> Client:
-    """Give the pooled client of this account; raises `MissingKey` if there is no key."""
+    """Return the pooled client of this account. Raises `MissingKey` if there is no key."""
     return _client(
         settings.require_key(host.data_directory()),
         settings.base_url,
@@ -38,34 +40,30 @@ def client_for(settings: Settings) -> Client:
 
 
 def ledger_for(settings: Settings) -> Ledger:
-    """Give the ledger of the data folder, with the bounds of the settings."""
+    """Return the ledger of the data folder, with the limits of the settings."""
     ledger = _ledger(host.data_directory())
     ledger.most_bytes = int(settings.ledger_gib * (1 << 30))
-    ledger.most_seconds = _most_seconds(settings)
+    ledger.most_seconds = settings.ledger_days * _DAY
     return ledger
 
 
 def job_history_for(settings: Settings) -> JobHistory:
-    """Give the jobs of the data folder, kept for as long as the ledger keeps their pictures."""
-    jobs = _jobs(host.data_directory())
-    jobs.most_seconds = _most_seconds(settings)
-    return jobs
-
-
-def _most_seconds(settings: Settings) -> float:
-    return settings.ledger_days * 86400
+    """Return the job history, which is kept for as long as the ledger keeps the images."""
+    history = _job_history(host.data_directory())
+    history.most_seconds = settings.ledger_days * _DAY
+    return history
 
 
 @lru_cache(maxsize=4)
 def _client(
-    key: str, base_url: str, connect_timeout: float, read_timeout: float, most_bytes: int
+    key: str, base_url: str, connect_timeout: float, read_timeout: float, max_bytes: int
 ) -> Client:
     return Client(
         key,
         base_url,
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
-        most_bytes=most_bytes,
+        most_bytes=max_bytes,
     )
 
 
@@ -75,7 +73,7 @@ def _ledger(directory: Path) -> Ledger:
 
 
 @lru_cache(maxsize=4)
-def _jobs(directory: Path) -> JobHistory:
+def _job_history(directory: Path) -> JobHistory:
     ledger = _ledger(directory)
     return JobHistory(
         ledger.records.folder,

@@ -24,6 +24,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ..strings.text import Text
 from .halves import in_halves
 from .png import Pixels
 
@@ -58,6 +59,11 @@ class MediaError(ValueError):
         super().__init__(en)
         self.en = en
         self.zh = zh
+        self.text = Text(en, zh)
+
+
+class TooManyPixels(MediaError):
+    """An image of more pixels than the caller allows; the file itself may well be whole."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,7 @@ def _decode(content: bytes, most_pixels: int) -> Picture:
     with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
         width, height = picture.size
         if width * height > most_pixels:
-            raise MediaError(
+            raise TooManyPixels(
                 f"has {width}x{height} pixels, more than {most_pixels}",
                 f"尺寸为 {width}x{height}，超过 {most_pixels} 像素",
             )

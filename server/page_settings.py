@@ -101,7 +101,7 @@ def balance(_request: PageRequest) -> Json:
 def _own_account(settings: Settings) -> Json:
     client = client_for(settings)
     account = user_info(client)
-    BALANCES.heard(client, account.balance)
+    BALANCES.remember(client, account.balance)
     return _told(account, settings)
 
 
@@ -177,12 +177,18 @@ def _shown(settings: Settings) -> Json:
         "choices": {name: list(CHOICES[name]) for name in PAGE_S if name in CHOICES},
         "bounds": {name: list(BOUNDS[name]) for name in PAGE_S if name in BOUNDS},
         "key": _key(settings.api_key),
-        "balance": BALANCES.known(client_for(settings), settings) if settings.api_key else None,
+        "balance": BALANCES.last_known(client_for(settings), settings)
+        if settings.api_key
+        else None,
         "base_url": settings.base_url,
         "fixed": _fixed(),
         "read_only": host.is_multi_user(),
         "data_directory": "" if host.is_multi_user() else str(host.data_directory()),
     }
+
+
+def _last_balance(settings: Settings) -> Json | None:
+    return BALANCES.last_known(client_for(settings), settings) if settings.api_key else None
 
 
 def _key(key: str) -> Json:

@@ -1,7 +1,4 @@
-"""What each task does, from its inputs to its outputs; loaded when the first node runs.
-
-Each raises what `run.generate` raises.
-"""
+"""The tasks by name, as the nodes call them; loaded when the first node runs."""
 
 from __future__ import annotations
 
@@ -9,89 +6,25 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-import torch
-
 from ..comfyui.caller import Caller
-from ..engine.run import ask, generate
-from ..nodes.widgets import PICTURES
-from ..storage.settings import Settings
-from ..strings.text import Text
-from . import (
-    chat_tasks as chat_plan,
-)
-from . import (
-    lookup_tasks as lookups,
-)
-from . import (
-    retrieval_tasks as texts_plan,
-)
-from . import (
-    speech_tasks as speech_plan,
-)
-from .plan import Plan
-from .results import Results
+from . import chat_tasks, image_tasks, lookup_tasks, retrieval_tasks, speech_tasks
 
-Inputs = Mapping[str, Any]
-Task = Callable[[Inputs, Caller], Awaitable[Any]]
-Images = dict[str, torch.Tensor | None]
-
-
-async def _paint(task: str, pictures: tuple[str, ...], inputs: Inputs, caller: Caller) -> Any:
-    values, images = _parted(inputs, pictures)
-    return await generate(task, values, images, caller)
-
-
-async def _chat(inputs: Inputs, caller: Caller) -> Any:
-    values, images = _parted(inputs, PICTURES)
-    prepare = partial(chat_plan.prepare, values, images)
-    return await ask("chat", values, caller, prepare, chat_plan.shape)
-
-
-async def _call(
-    task: str,
-    plan: Callable[[Inputs, Settings], Plan],
-    outputs: Callable[[Results], tuple[Text, Any]],
-    inputs: Inputs,
-    caller: Caller,
-) -> Any:
-    values = texts_plan.single(inputs)
-    return await ask(task, values, caller, partial(plan, values), outputs)
-
-
-def _parted(inputs: Inputs, pictures: tuple[str, ...]) -> tuple[dict[str, Any], Images]:
-    """Tell a node's pictures from its other inputs; a picture that is not connected is `None`."""
-    values = {name: value for name, value in inputs.items() if name not in pictures}
-    return values, {name: inputs.get(name) for name in pictures}
-
-
-def _calling(
-    task: str,
-    plan: Callable[[Inputs, Settings], Plan],
-    outputs: Callable[[Results], tuple[Text, Any]],
-) -> tuple[str, Task]:
-    return task, partial(_call, task, plan, outputs)
-
+Task = Callable[[Mapping[str, Any], Caller], Awaitable[Any]]
+IMAGES = ("image", "image2", "image3")
 
 TASKS: dict[str, Task] = {
-    "text-to-image": partial(_paint, "text-to-image", ()),
-    "image-to-image": partial(_paint, "image-to-image", PICTURES[:1]),
-    "image-edit": partial(_paint, "image-edit", PICTURES[:3]),
-    "chat": _chat,
-    **dict(
-        [
-            _calling("text-to-speech", speech_plan.speech_plan, speech_plan.speech_outputs),
-            _calling(
-                "speech-to-text",
-                speech_plan.transcription_plan,
-                speech_plan.transcription_outputs,
-            ),
-            _calling("voice", speech_plan.voice_plan, speech_plan.voice_outputs),
-            _calling("embedding", texts_plan.embedding_plan, texts_plan.embedding_outputs),
-            _calling("rerank", texts_plan.rerank_plan, texts_plan.rerank_outputs),
-        ]
-    ),
-    "account": lookups.account,
-    "models": lookups.models,
-    "voices": lookups.voices,
-    "delete-voice": lookups.delete_voice,
+    "text-to-image": partial(image_tasks.make_images, "text-to-image", ()),
+    "image-to-image": partial(image_tasks.make_images, "image-to-image", IMAGES[:1]),
+    "image-edit": partial(image_tasks.make_images, "image-edit", IMAGES),
+    "chat": chat_tasks.chat,
+    "text-to-speech": speech_tasks.text_to_speech,
+    "speech-to-text": speech_tasks.speech_to_text,
+    "voice": speech_tasks.upload_voice,
+    "embedding": retrieval_tasks.embed,
+    "rerank": retrieval_tasks.rerank_texts,
+    "account": lookup_tasks.account,
+    "models": lookup_tasks.models,
+    "voices": lookup_tasks.voices,
+    "delete-voice": lookup_tasks.delete_voice,
 }
+"""What each task does. Each raises what `engine.run.run` raises."""

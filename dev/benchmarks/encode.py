@@ -12,7 +12,7 @@ from comfyui_siliconflow.engine.uploads import Uploads
 from comfyui_siliconflow.media import data_urls as ours
 from comfyui_siliconflow.media.image_files import tensor_to_pixels
 from comfyui_siliconflow.storage.settings import Settings
-from comfyui_siliconflow.tasks.plan import make
+from comfyui_siliconflow.tasks.image_tasks import plan_images
 
 from . import pictures, rivals
 from .measure import Row, in_turns
@@ -107,4 +107,5 @@ def _edit(frames: list[torch.Tensor]) -> dict[str, bytes]:
     inputs = {"model": "Qwen/Qwen-Image-Edit-2509", "prompt": "x"}
     names = ("image", "image2", "image3")
     images = {name: frame[None] for name, frame in zip(names, frames, strict=False)}
-    return Uploads(make("image-edit", inputs, images, "cn"), Settings()).urls(0)
+    plan = plan_images("image-edit", names, {**inputs, **images}, Settings())
+    return Uploads(plan, Settings()).urls(0)

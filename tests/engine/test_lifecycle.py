@@ -271,9 +271,9 @@ def test_a_refusal_for_which_no_time_is_left_says_so() -> None:
         kind(errors.Failure("x")) for kind in (errors.RateLimited, errors.Overloaded)
     )
     with pytest.raises(errors.WaitTooLong, match="longest_wait"):
-        send.wait_before_the_next(refused, 1, over)
+        send._wait_before_retry(refused, 1, over)
     with pytest.raises(errors.Overloaded):
-        send.wait_before_the_next(overloaded, 1, over)
+        send._wait_before_retry(overloaded, 1, over)
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_a_batch_that_went_in_parts_is_found_in_its_parts_after_a_restart(
 ) -> None:
     asked = {**ASKED, "model": KOLORS, "batch_size": 4}
     run_node(DRAW, **asked)
-    monkeypatch.setattr("comfyui_siliconflow.engine.sending._GATES", {})
+    monkeypatch.setattr("comfyui_siliconflow.engine.sending._LIMITERS", {})
     in_a_hurry.ipm = None
     _, _, info = run_node(DRAW, **asked)
     assert [item["origin"] for item in info["requests"]] == ["reused", "reused"]

@@ -9,10 +9,11 @@ import pytest
 import torch
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import uploads as upload
+from comfyui_siliconflow.engine.job import Plan
 from comfyui_siliconflow.engine.uploads import Uploads
 from comfyui_siliconflow.media.data_urls import Encoded, encode
 from comfyui_siliconflow.storage.settings import Settings
-from comfyui_siliconflow.tasks.plan import Plan, make
+from comfyui_siliconflow.tasks.image_tasks import plan_images
 
 Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]
 Draw = Callable[..., torch.Tensor]
@@ -23,7 +24,8 @@ SMALL = {"image_size": "custom", "width": 96, "height": 64}
 
 def edit(frames: int = 1) -> Plan:
     pictures = {name: torch.rand(frames, 32, 48, 3) for name in ("image", "image2", "image3")}
-    return make("image-edit", {"model": MULTI_EDIT, "prompt": "x", "batch_size": 2}, pictures, "cn")
+    inputs = {"model": MULTI_EDIT, "prompt": "x", "batch_size": 2, **pictures}
+    return plan_images("image-edit", tuple(pictures), inputs, Settings())
 
 
 @pytest.fixture

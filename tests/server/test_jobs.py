@@ -221,7 +221,7 @@ def test_a_job_that_ends_while_the_list_is_read_is_seen_as_it_ended(
     def read_slowly(*given: Any) -> Any:
         found = since(*given)
         assert [record.state for record in found] == ["running"]
-        wait_for(lambda: not history.under_way())
+        wait_for(lambda: not history.jobs_under_way())
         return found
 
     with drawing():

@@ -275,7 +275,7 @@ def test_a_recording_is_packed_where_it_would_be_too_large_a_file(
     monkeypatch.setattr(pack, "has_encoder", lambda: True)
     monkeypatch.setattr(pack, "to_mp3", lambda *_given: packed)
     long = {"waveform": torch.zeros(1, 1, 1).expand(1, 1, 1600 * seconds), "sample_rate": 1600}
-    monkeypatch.setattr(speech_plan, "LARGEST_FILE", speech_plan.LARGEST_FILE // 10)
+    monkeypatch.setattr(speech_plan, "MAX_FILE_BYTES", speech_plan.MAX_FILE_BYTES // 10)
     text = outputs_of(LISTEN, audio=long, model="TeleAI/TeleSpeechASR")["text"]
     assert (text == "It was a long speech.") == packs
     assert len(simulator.requests) == 1

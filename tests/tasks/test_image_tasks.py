@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 import torch
+from comfyui_siliconflow.engine.job import Plan
 from comfyui_siliconflow.siliconflow.errors import InvalidInput
-from comfyui_siliconflow.tasks.plan import Plan, make
+from comfyui_siliconflow.storage.settings import Settings
+from comfyui_siliconflow.tasks.image_tasks import plan_images
 
 KOLORS = "Kwai-Kolors/Kolors"
 QWEN = "Qwen/Qwen-Image"
@@ -19,22 +21,23 @@ def frames(count: int = 1, height: int = 8, width: int = 8) -> torch.Tensor:
 
 
 def draw(site: Any = "cn", **inputs: Any) -> Plan:
-    return make("text-to-image", {"model": KOLORS, "prompt": "a cat", **inputs}, {}, site)
+    values = {"model": KOLORS, "prompt": "a cat", **inputs}
+    return plan_images("text-to-image", (), values, Settings(site=site))
 
 
 def redraw(image: Any, site: Any = "cn", **inputs: Any) -> Plan:
-    values = {"model": KOLORS, "prompt": "a cat", **inputs}
-    return make("image-to-image", values, {"image": image}, site)
+    values = {"model": KOLORS, "prompt": "a cat", "image": image, **inputs}
+    return plan_images("image-to-image", ("image",), values, Settings(site=site))
 
 
 def edit(image: Any = None, image2: Any = None, image3: Any = None, **inputs: Any) -> Plan:
-    values = {"model": MULTI_EDIT, "prompt": "a cat", **inputs}
-    pictures = {"image": image, "image2": image2, "image3": image3}
-    return make("image-edit", values, pictures, "cn")
+    images = {"image": image, "image2": image2, "image3": image3}
+    values = {"model": MULTI_EDIT, "prompt": "a cat", **images, **inputs}
+    return plan_images("image-edit", tuple(images), values, Settings())
 
 
 def bodies(plan: Plan) -> list[Any]:
-    return [ask.body for ask in plan.asks]
+    return [request.body for request in plan.requests]
 
 
 def test_one_picture_of_a_model_with_all_defaults() -> None:
@@ -70,7 +73,7 @@ def test_a_model_without_batches_is_asked_once_a_picture_with_the_next_seed() ->
 
 def test_a_batch_of_frames_is_sent_frame_by_frame_with_the_same_seed() -> None:
     plan = redraw(frames(3), batch_size=2, seed=5)
-    assert [(ask.frame, ask.count, ask.seed) for ask in plan.asks] == [
+    assert [(ask.frame, ask.count, ask.seed) for ask in plan.requests] == [
         (0, 2, 5),
         (1, 2, 5),
         (2, 2, 5),
@@ -93,12 +96,12 @@ def test_width_and_height_count_only_for_a_custom_size() -> None:
 
 def test_up_to_three_pictures_go_where_the_model_takes_them() -> None:
     plan = edit(frames(), frames(), frames())
-    assert list(plan.pictures) == ["image", "image2", "image3"]
+    assert list(plan.images) == ["image", "image2", "image3"]
 
 
 def test_a_gap_between_the_pictures_is_closed() -> None:
     plan = edit(frames(), None, frames(height=9), prompt="@image3 on @image1")
-    assert {name: image.shape[1] for name, image in plan.pictures.items()} == {
+    assert {name: image.shape[1] for name, image in plan.images.items()} == {
         "image": 8,
         "image2": 9,
     }
