@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..media.image_files import MediaError
-from ..media.image_files import decode as decode_image
 from ..siliconflow.client import Client
-from ..siliconflow.resources import images
 from ..storage.ledger import ResponseMetadata
 from ..strings.text import Text, text
 
@@ -123,30 +121,3 @@ def json_kind(name: Literal["text", "vectors"], item_type: Callable[..., Any]) -
             raise MediaError("cannot be read any more", "已无法读取") from None
 
     return ResultKind(name, load, lambda item: json.dumps(vars(item)).encode())
-
-
-def _generate_images(client: Client, request: ApiRequest, _on_text: OnText) -> ApiResult:
-    generated = images.generate(client, images.ApiRequest(request.body, request.data_urls))
-    return ApiResult(
-        [
-            FileContent(source) if isinstance(source, bytes) else RemoteFile(source)
-            for source in generated.sources
-        ],
-        ResponseMetadata(
-            generated.trace_id, generated.seed, generated.inference, generated.seconds
-        ),
-    )
-
-
-IMAGES = Endpoint(
-    images.PATH,
-    ResultKind(
-        "image",
-        decode_image,
-        allowed_a_minute=IMAGES_A_MINUTE,
-        counts_as_images=True,
-        has_previews=True,
-    ),
-    _generate_images,
-    "image",
-)

@@ -65,7 +65,11 @@ class SingleFlight:
             job.join(growing)
             # The run that is joined may be cancelled before it sent anything: then this one does.
             with suppress(RunEnded):
-                return replace(future.result(), origin="joined")
+                result = replace(future.result(), origin="joined")
+                if job.show:
+                    for item in result.items:
+                        job.show(item)
+                return result
         try:
             own.set_result(work())
         except Exception as error:
@@ -95,9 +99,26 @@ class RequestLifecycle:
         self._receiver = Receiver(client, ledger, plan, settings.most_megapixels)
 
     def run(self, job: Job) -> None:
-        """Run a job to its end; what went wrong is left in `job.error`."""
+        """Run a job to its end; what went wrong is left in `job.error`.
+
+        A request that the rate limit never lets pass as a whole goes in parts.
+        """
         try:
-            self._obtain(job, job.request)
+            left = [job.request]
+            while left:
+                request = left.pop(0)
+                if request.count > 1 and self._goes_in_parts(job, request):
+                    left[:0] = request.split()
+                    continue
+                name = self._name(request)
+                job.stage = max(job.stage, 1)
+                work = partial(self._find_or_send, job, request, name)
+                try:
+                    result = _IN_FLIGHT.share(name, job, work) if self._reuse else work()
+                except TooHeavy:
+                    left[:0] = request.split()
+                else:
+                    job.results.append(result)
             job.stage = STAGES
         except SiliconFlowError as error:
             job.error = error
@@ -109,10 +130,7 @@ class RequestLifecycle:
             job.error = Unforeseen(Failure(message, model=self._plan.model.id))
             job.error.__cause__ = error
         finally:
-            job.in_line.set()
-            if self.uploads:
-                self.uploads.release(job.request.frame)
-        self._log(job)
+            self._finish(job)
 
     def count_unpaid(self, job: Job) -> int:
         """Return how many items would be paid, were the job run now."""
@@ -131,11 +149,16 @@ class RequestLifecycle:
                 except LedgerError as error:
                     job.ledger_failed(error)
 
-    def _log(self, job: Job) -> None:
-        """Write the line that a user's report is understood by."""
+    def _finish(self, job: Job) -> None:
+        """Let go of what the job held, and log the line that a user's report is understood by."""
+        job.in_line.set()
+        if self.uploads:
+            for note in self.uploads.notes(job.request.frame):
+                job.note(note)
+            self.uploads.release(job.request.frame)
         traces = [result.metadata.trace_id for result in job.results]
         failure = job.error.failure if isinstance(job.error, RequestError) else None
-        outcome = type(job.error).__name__ if job.error else ", ".join(_origins(job))
+        outcome = type(job.error).__name__ if job.error else ", ".join(_origins(job)) or "cancelled"
         trace_id = failure.trace_id if failure else ", ".join(filter(None, traces))
         logger.info(
             "%s %s: %s after %.1f s, trace id %s",
@@ -170,35 +193,6 @@ class RequestLifecycle:
             self._is_paid(job, part) or self._has_paid_parts(job, part) for part in request.split()
         )
 
-    def _obtain(self, job: Job, request: PlannedRequest) -> None:
-        """Get the items of a request, in two parts where the rate limit asks for it.
-
-        Whoever asks for the same at the same time shares one request.
-        """
-        in_parts = (
-            request.count > 1
-            and not self._is_paid(job, request)
-            and (self._sender.is_too_heavy(request.count) or self._has_paid_parts(job, request))
-        )
-        if not in_parts:
-            name = self._name(request)
-            job.stage = max(job.stage, 1)
-            for note in self.uploads.notes(request.frame) if self.uploads else ():
-                job.note(note)
-            work = partial(self._find_or_send, job, request, name)
-            try:
-                result = _IN_FLIGHT.share(name, job, work) if self._reuse else work()
-            except TooHeavy:
-                in_parts = True
-            else:
-                job.results.append(result)
-                if result.origin == "joined" and job.show:
-                    for item in result.items:
-                        job.show(item)
-        if in_parts:
-            for part in request.split():
-                self._obtain(job, part)
-
     def _find_or_send(self, job: Job, request: PlannedRequest, name: str) -> Result:
         """Take what the ledger has, else send; a damaged file is looked for once more."""
         if job.ends.is_set():
@@ -215,6 +209,12 @@ class RequestLifecycle:
                 _note_missing(job, request, len(items))
                 return Result(items, len(items), entry.facts, _ORIGINS[entry.state], entry.id)
         return self._send(job, request, None)
+
+    def _goes_in_parts(self, job: Job, request: PlannedRequest) -> bool:
+        """Return whether a request never passes as a whole, or is paid in parts already."""
+        return not self._is_paid(job, request) and (
+            self._sender.is_too_heavy(request.count) or self._has_paid_parts(job, request)
+        )
 
     def _claim(self, job: Job, name: str) -> Entry | None:
         """Ask the ledger for a request; wait while another process runs it."""

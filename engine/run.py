@@ -22,11 +22,11 @@ from ..siliconflow.errors import PartialFailure, Unusable
 from ..storage.settings import Settings
 from ..strings.text import SiliconFlowError, Text, text
 from .balance import BALANCES
+from .endpoint import Endpoint
 from .job import Job, Plan, Results
-from .job_list import JobRecorder
 from .lifecycle import RequestLifecycle
 from .model_advice import add_advice
-from .progress import RunProgress
+from .progress import JobRecorder, RunProgress
 from .retry import retry_free_call
 from .services import client_for, current_settings, job_history_for, ledger_for
 from .spending import SpendingGuard
@@ -123,14 +123,15 @@ class _Run:
             await self._run_jobs()
         finally:
             self._ends.set()
-            _GUARD.release([job for job in self._jobs if not job.is_started])
+            if held := [job for job in self._jobs if job.reserved and not job.is_started]:
+                _GUARD.release(held)
             self._recorder.close(self._jobs)
             if self._settings.show_balance and host.prompt_server():
                 BALANCES.after_run(self._client, self._settings, self._caller)
 
     def finish(self, finish: Callable[[Results], tuple[Text, T]]) -> tuple[Text, T]:
         """Return the line to show and the outputs; raise why jobs failed, if any did."""
-        _raise_failures(self._jobs, self._plan.endpoint.item_names)
+        _raise_failures(self._jobs, self._plan.endpoint)
         uploads = self._lifecycle.uploads
         described = uploads.describe() if uploads else ()
         try:
@@ -209,7 +210,7 @@ async def _cancellable(work: Callable[[], T]) -> T:
     return task.result()
 
 
-def _raise_failures(jobs: Sequence[Job], item_names: Text) -> None:
+def _raise_failures(jobs: Sequence[Job], endpoint: Endpoint) -> None:
     """Raise why jobs failed, if any did: with what is saved, and how to repeat the run."""
     errors = [job.error for job in jobs if job.error]
     if not errors:
@@ -226,7 +227,9 @@ def _raise_failures(jobs: Sequence[Job], item_names: Text) -> None:
             unsent=_unsent(jobs),
             first=errors[0].text,
         )
-        what = text("run.failed_what", failed=len(errors), requests=len(jobs), items=item_names)
+        what = text(
+            "run.failed_what", failed=len(errors), requests=len(jobs), items=endpoint.item_names
+        )
         error = PartialFailure(message, [*errors], what)
     for note in dict.fromkeys(note for job in jobs for note in job.notes):
         error.add(note)

@@ -78,7 +78,7 @@ class Sender:
                 self._learn_from(error, sent)
                 tries += 1
                 failure = error.failure
-                wait = _wait_before_retry(error, tries, deadline)
+                wait = wait_before_retry(error, tries, deadline)
             else:
                 self._limiter.passed(sent)
                 return result
@@ -105,7 +105,7 @@ def _wait_for_turn(job: Job, deadline: float, failure: Failure, seconds: float) 
     job.wait(text("run.rate_limit" if seconds > SOON else "run.turn"), seconds)
 
 
-def _wait_before_retry(error: RequestError, tries: int, deadline: float) -> float:
+def wait_before_retry(error: RequestError, tries: int, deadline: float) -> float:
     """Return the seconds to wait before the next try; raise the error if there must be none."""
     wait = retry.delay(error, tries)
     if wait is None:

@@ -77,5 +77,5 @@ class SpendingGuard:
         left = balance - Decimal(str(settings.picture_price)) * total
         if left < floor:
             raise GuardStopped(
-                text("run.balance_floor", floor=floor, balance=balance, left=left, images=total)
+                text("run.balance_floor", floor=floor, balance=balance, left=left, n=total)
             )

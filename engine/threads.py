@@ -9,8 +9,10 @@ ComfyUI from exiting.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
@@ -47,33 +49,38 @@ def run_all(
     An exception of the types `caught` takes the place of its result, and keeps no other work from
     being done; any other is raised at the end. A single piece of work is done right here.
     """
-    futures: list[Future[T]] = [Future() for _ in work]
-    left = iter(list(zip(futures, work, strict=True)))
-    lock = threading.Lock()
+    if len(work) == 1:
+        try:
+            return [work[0]()]
+        except caught as error:
+            return [error]
+    left = deque(enumerate(work))
+    results: dict[int, T | Exception] = {}
 
     def work_through() -> None:
-        while True:
-            with lock:
-                future, function = next(left, (None, None))
-            if future is None or function is None:
-                return
-            settle(future, function)
+        while left:
+            with contextlib.suppress(IndexError):  # another thread took the last piece
+                place, function = left.popleft()
+                try:
+                    results[place] = function()
+                except Exception as error:  # noqa: BLE001 - returned or raised below
+                    results[place] = error
 
-    for _ in range(min(threads, len(work)) - 1):
-        start_thread(work_through)
+    helpers = [start_thread(work_through) for _ in range(min(threads, len(work)) - 1)]
     work_through()
-    results: list[T | Exception] = []
-    for future in futures:
-        try:
-            results.append(future.result())
-        except caught as error:
-            results.append(error)
-    return results
+    for helper in helpers:
+        helper.join()
+    for result in results.values():
+        if isinstance(result, Exception) and not isinstance(result, caught):
+            raise result
+    return [results[place] for place in range(len(work))]
 
 
-def start_thread(function: Callable[..., None], *args: object) -> None:
+def start_thread(function: Callable[..., None], *args: object) -> threading.Thread:
     """Start a daemon thread of the pack."""
-    threading.Thread(target=function, args=args, name="siliconflow", daemon=True).start()
+    thread = threading.Thread(target=function, args=args, name="siliconflow", daemon=True)
+    thread.start()
+    return thread
 
 
 def settle(future: Future[T], work: Callable[[], T]) -> None:

@@ -95,10 +95,11 @@ class Uploads:
 
     def notes(self, frame: int) -> list[Text]:
         """Return a note for each image of this frame that was scaled before it was sent."""
+        uploads = [(wire, self._uploads.get((wire, at))) for wire, at in self._places(frame)]
         return [
             scaled_note(self._plan.input_names[wire], upload)
-            for wire, place_frame in self._places(frame)
-            if (upload := self._uploads[wire, place_frame]).scaled_from
+            for wire, upload in uploads
+            if upload and upload.scaled_from
         ]
 
     def _places(self, frame: int) -> list[_Place]:

@@ -6,7 +6,7 @@ import math
 import time
 from datetime import datetime
 
-from ..engine import job_list as history
+from ..engine import progress
 from ..strings.text import Text
 from .answers import BadRequest, File, Json, NotFound, PageRequest
 from .ledger_access import page_job_history
@@ -22,10 +22,10 @@ def listed(request: PageRequest) -> Json:
     """Answer with the jobs since a time, or of today, and with all that is under way."""
     moment = _moment(request.query.get("since"))
     with page_job_history() as jobs:
-        kept = [history.view_of(record, jobs.find) for record in jobs.since(moment)]
+        kept = [progress.view_of(record, jobs.find) for record in jobs.since(moment)]
     # Those that began earlier, or of which a file that failed knows nothing.
     known = {job.record.id for job in kept}
-    unkept = [job for job in history.jobs_under_way() if job.record.id not in known]
+    unkept = [job for job in progress.jobs_under_way() if job.record.id not in known]
     newest = sorted([*unkept, *kept], key=lambda job: -job.record.began_at)
     return {"jobs": [job.as_json() for job in newest], "now": time.time()}
 

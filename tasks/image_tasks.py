@@ -9,15 +9,27 @@ from functools import partial
 import torch
 
 from ..comfyui.caller import Caller
-from ..engine.endpoint import IMAGES
+from ..engine.endpoint import (
+    IMAGES_A_MINUTE,
+    ApiRequest,
+    ApiResult,
+    Endpoint,
+    FileContent,
+    OnText,
+    RemoteFile,
+    ResultKind,
+)
 from ..engine.job import Plan, PlannedRequest, Results, next_seed
 from ..engine.run import run
-from ..media.image_files import to_batch
+from ..media.image_files import decode, to_batch
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import AUTO, Model
+from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput
 from ..siliconflow.fields import Value
 from ..siliconflow.prompt import check_prompt
+from ..siliconflow.resources import images as images_api
+from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
 from ..strings.text import Text, text
 from .plan import Inputs, check_image, chosen_model, extra_body
@@ -167,3 +179,29 @@ def _split_batch(model: Model, inputs: Inputs) -> list[tuple[int, int, dict[str,
             (count, seed, {"seed": seed, "batch_size": count} if native else {"seed": seed})
         )
     return parts
+
+
+def _generate(client: Client, request: ApiRequest, _on_text: OnText) -> ApiResult:
+    generated = images_api.generate(client, images_api.ApiRequest(request.body, request.data_urls))
+    items = [
+        FileContent(source) if isinstance(source, bytes) else RemoteFile(source)
+        for source in generated.sources
+    ]
+    metadata = ResponseMetadata(
+        generated.trace_id, generated.seed, generated.inference, generated.seconds
+    )
+    return ApiResult(items, metadata)
+
+
+IMAGES = Endpoint(
+    images_api.PATH,
+    ResultKind(
+        "image",
+        decode,
+        allowed_a_minute=IMAGES_A_MINUTE,
+        counts_as_images=True,
+        has_previews=True,
+    ),
+    _generate,
+    "image",
+)

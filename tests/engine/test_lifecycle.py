@@ -113,7 +113,7 @@ def test_the_node_says_that_nothing_was_paid(simulator: Simulator, run_node: Run
         await NODE_CLASS_MAPPINGS[DRAW]().execute(**ASKED)
 
     asyncio.run(again())
-    assert shown.texts[-1].endswith("reused, nothing paid")
+    assert shown.texts[-1].endswith("reused, free")
     assert pictures_paid(simulator) == 1
 
 
@@ -271,9 +271,9 @@ def test_a_refusal_for_which_no_time_is_left_says_so() -> None:
         kind(errors.Failure("x")) for kind in (errors.RateLimited, errors.Overloaded)
     )
     with pytest.raises(errors.WaitTooLong, match="longest_wait"):
-        send._wait_before_retry(refused, 1, over)
+        send.wait_before_retry(refused, 1, over)
     with pytest.raises(errors.Overloaded):
-        send._wait_before_retry(overloaded, 1, over)
+        send.wait_before_retry(overloaded, 1, over)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_the_guard_stops_a_run_of_too_many_pictures(
     simulator: Simulator, run_node: Run, write_settings: Any
 ) -> None:
     write_settings(most_pictures=3)
-    with pytest.raises(errors.GuardStopped, match="asks for 4 pictures"):
+    with pytest.raises(errors.GuardStopped, match="this run makes 4"):
         run_node(DRAW, **{**ASKED, "batch_size": 4})
     assert simulator.requests == []
 
@@ -350,7 +350,7 @@ def test_the_guard_keeps_a_floor_of_the_balance(
     simulator.balance = "1.00"
     write_settings(balance_floor=0.5, picture_price=0.1)
     run_node(DRAW, **{**ASKED, "batch_size": 5})
-    with pytest.raises(errors.GuardStopped, match=r"0\.40? would be left after 1 pictures"):
+    with pytest.raises(errors.GuardStopped, match=r"0\.40? would be left after 1 image"):
         run_node(DRAW, **{**ASKED, "seed": 99})
     assert pictures_paid(simulator) == 5
 

@@ -383,7 +383,7 @@ def test_the_node_tells_seconds_while_it_waits_and_what_came(simulator: Simulato
     asyncio.run(graph())
     assert "SiliconFlow · Kolors · 0/2 · 0 s" in told
     assert "SiliconFlow · Kolors · 0/2 · 1 s" in told
-    assert told[-1].startswith("2 pictures, 96x64, seed 42, 1.")
+    assert told[-1].startswith("2 images, 96×64, seed 42, 1.")
     assert bars[0][1] == 6
     assert bars[-1] == (1, 1)
 

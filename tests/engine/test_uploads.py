@@ -90,7 +90,8 @@ def test_a_large_picture_is_scaled_and_the_node_says_so(
     assert sent["width"] * sent["height"] <= 32 * 32
     assert sent["bytes"] == len(simulator.generations[0].body["image"])
     own = "x".join(map(str, sent["scaled_from"]))
-    assert f"image was scaled from {own} to {sent['width']}x{sent['height']}" in info["notes"][0]
+    size = f"{sent['width']}×{sent['height']}"
+    assert f"image: {own.replace('x', '×')} was scaled to {size}" in info["notes"][0]
 
 
 @pytest.mark.parametrize("setting_and_format", [("lossy", "jpeg"), ("png", "png")])

@@ -1,7 +1,7 @@
 """What a run costs beside the service: counted, never timed (`benchmarks/` times it)."""
 
 import asyncio
-import time
+import threading
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.engine import run as run_module
-from comfyui_siliconflow.engine import uploads as upload
+from comfyui_siliconflow.engine import uploads
+from comfyui_siliconflow.media import image_files
 from comfyui_siliconflow.media.data_urls import encode
 from comfyui_siliconflow.media.image_files import Picture, tensor_to_pixels, to_batch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.tasks import image_tasks
 
 Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]
 SMALL = {"image_size": "custom", "width": 96, "height": 64}
-STALL_SECONDS = 0.5
 
 
 def peak_of(work: Callable[[], object]) -> int:
@@ -65,31 +65,23 @@ def test_a_data_url_takes_no_more_than_its_pixels_three_filters_and_two_files() 
     assert peak_of(lambda: encode(frame, "png")) < 6 * pixels
 
 
-def test_the_loop_goes_on_while_pictures_are_encoded_and_decoded(
+def test_no_image_is_encoded_decoded_or_copied_on_the_event_loop(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slowly(work: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*given: Any) -> Any:
-            time.sleep(2 * STALL_SECONDS)
-            return work(*given)
+    threads: dict[str, set[int]] = {}
+
+    def noted(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any) -> Any:
+            threads.setdefault(name, set()).add(threading.get_ident())
+            return work(*args)
 
         return run
 
-    monkeypatch.setattr(upload, "encode", slowly(encode))
-    monkeypatch.setattr(run_module, "to_batch", slowly(to_batch))
-    frames = torch.rand(2, 64, 64, 3)
-    asked = {"model": "Kwai-Kolors/Kolors", "prompt": "x", **SMALL}
-
-    async def longest_stall() -> float:
-        node = NODE_CLASS_MAPPINGS["SiliconFlowImageToImage"]()
-        task = asyncio.create_task(node.execute(image=frames, **asked))
-        worst = 0.0
-        while not task.done():
-            started = time.perf_counter()
-            await asyncio.sleep(0.001)
-            worst = max(worst, time.perf_counter() - started)
-        task.result()
-        return worst
-
-    assert asyncio.run(longest_stall()) < STALL_SECONDS
-    assert len(simulator.generations) == 2
+    monkeypatch.setattr(uploads, "encode", noted("encode", encode))
+    monkeypatch.setattr(image_tasks, "to_batch", noted("to_batch", to_batch))
+    monkeypatch.setattr(image_files, "_decode", noted("decode", image_files._decode))  # noqa: SLF001
+    node = NODE_CLASS_MAPPINGS["SiliconFlowImageToImage"]()
+    inputs = {"model": "Kwai-Kolors/Kolors", "prompt": "x", **SMALL}
+    asyncio.run(node.execute(image=torch.rand(2, 64, 64, 3), **inputs))
+    assert set(threads) == {"encode", "decode", "to_batch"}
+    assert threading.get_ident() not in set.union(*threads.values())

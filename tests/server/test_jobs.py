@@ -16,7 +16,7 @@ import pytest
 import torch
 from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.engine import job_list as history
+from comfyui_siliconflow.engine import progress
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.storage.job_history import JobHistory
 from comfyui_siliconflow.tests.server.conftest import WAIT_SECONDS, Json, Page, wait_for
@@ -221,7 +221,7 @@ def test_a_job_that_ends_while_the_list_is_read_is_seen_as_it_ended(
     def read_slowly(*given: Any) -> Any:
         found = since(*given)
         assert [record.state for record in found] == ["running"]
-        wait_for(lambda: not history.jobs_under_way())
+        wait_for(lambda: not progress.jobs_under_way())
         return found
 
     with drawing():
@@ -394,7 +394,7 @@ def test_with_several_users_nobody_sees_what_another_asked_for(
                 "model": "TeleAI/TeleSpeechASR",
                 "audio": {"waveform": torch.rand(1, 2, 11025) - 0.5, "sample_rate": 44100},
             },
-            "sound, 0.2 s",
+            "audio, 0.2 s",
         ),
         (
             "SiliconFlowTextToSpeech",

@@ -13,12 +13,11 @@ from typing import Any
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.engine import balance
+from comfyui_siliconflow.engine import balance, services
 from comfyui_siliconflow.engine.services import current_settings
 from comfyui_siliconflow.server.page_settings import PAGE_S
 from comfyui_siliconflow.siliconflow.errors import GuardStopped, InvalidSettings
 from comfyui_siliconflow.storage.settings import BOUNDS, Settings
-from comfyui_siliconflow.strings import text as texts
 from comfyui_siliconflow.tests.server.conftest import Event, Page
 
 KEY = "sk-0123456789abcdefghij"
@@ -51,7 +50,7 @@ def test_the_language_is_chosen_once_and_never_another_meanwhile(
     """A run in another thread may be saying something at this moment."""
     chosen: list[str] = []
     write_settings(language=value)
-    monkeypatch.setattr(texts, "use", chosen.append)
+    monkeypatch.setattr(services, "use_language", chosen.append)
     with contextlib.suppress(InvalidSettings):
         current_settings()
     assert chosen == [used]

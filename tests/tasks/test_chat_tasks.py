@@ -97,14 +97,14 @@ def test_the_size_and_format_of_uploads_are_as_the_settings_say(
     part, _ = simulator.requests[0].body["messages"][0]["content"]
     assert part["image_url"]["url"].startswith("data:image/jpeg")
     assert decode(data_url_to_bytes(part["image_url"]["url"])).shape[:2] == (32, 32)
-    assert "64x64 to 32x32" in found["info"]["notes"][0]
+    assert "64×64 was scaled to 32×32" in found["info"]["notes"][0]
 
 
 @pytest.mark.parametrize("name", ["image", "image3"])
 def test_no_picture_is_dropped_for_a_model_that_sees_none(
     simulator: Simulator, outputs_of: Run, picture: Draw, name: str
 ) -> None:
-    with pytest.raises(errors.InvalidInput, match="sees no pictures") as caught:
+    with pytest.raises(errors.InvalidInput, match="does not accept images") as caught:
         outputs_of(CHAT, **ASKED, **{name: picture()})
     assert caught.value.name == name
     assert simulator.requests == []
@@ -156,9 +156,9 @@ def test_a_conversation_with_pictures_reads_without_their_data(
 ) -> None:
     found = outputs_of(CHAT, **{**ASKED, "model": SEER}, image=picture())
     said = found["conversation"]
-    assert str(said).startswith("user: [picture] Tell me of cats\n\nassistant: ")
+    assert str(said).startswith("user: [image] Tell me of cats\n\nassistant: ")
     assert "base64" not in str(said) + repr(said) + str(found["info"])
-    with pytest.raises(errors.InvalidInput, match="sees no pictures"):
+    with pytest.raises(errors.InvalidInput, match="does not accept images"):
         outputs_of(CHAT, **ASKED, conversation=said)
 
 
@@ -186,7 +186,7 @@ def test_nothing_is_sent_when_an_input_is_wrong(
 def test_an_answer_that_is_cut_off_is_noted(simulator: Simulator, outputs_of: Run) -> None:
     found = outputs_of(CHAT, **ASKED, max_tokens=3)
     assert found["info"]["finish_reason"] == "length"
-    assert found["info"]["notes"] == ["The answer reached max_tokens (3) and is cut off."]
+    assert found["info"]["notes"] == ["The answer reached max_tokens (3) and was cut off."]
     assert len(simulator.charges) == 1
 
 
@@ -281,7 +281,7 @@ def test_an_answer_that_was_ended_for_another_reason_says_so(
     ended = chat.Completion("Half of it", "", "content_filter", {}, "t-1", 1.0)
     monkeypatch.setattr(chat, "complete", lambda *_: ended)
     found = outputs_of(CHAT, **ASKED)
-    assert found["info"]["notes"] == ["The answer was ended by: content_filter."]
+    assert found["info"]["notes"] == ["The answer ended with: content_filter."]
     assert simulator.requests == []
 
 
@@ -321,7 +321,7 @@ def test_an_answer_of_thoughts_alone_is_an_error(
 ) -> None:
     thought = chat.Completion("", "Let me see", "length", {}, "t-1", 1.0)
     monkeypatch.setattr(chat, "complete", lambda *_: thought)
-    with pytest.raises(errors.Unusable, match=r"raise max_tokens .* They say: Let me see"):
+    with pytest.raises(errors.Unusable, match=r"raise max_tokens .* The reasoning: Let me see"):
         outputs_of(CHAT, **ASKED, max_tokens=9)
     assert simulator.requests == []
 
@@ -353,9 +353,9 @@ def test_an_answer_falls_into_parts(text: str, parts: list[str]) -> None:
 def test_an_answer_that_should_be_json_and_is_not_goes_no_further(
     simulator: Simulator, outputs_of: Run
 ) -> None:
-    with pytest.raises(errors.Unusable, match="not the JSON that was asked for") as caught:
+    with pytest.raises(errors.Unusable, match="not the JSON you asked for") as caught:
         outputs_of(CHAT, **ASKED, response_format="json_object", max_tokens=5)
-    assert "It says: " in str(caught.value)
+    assert "The answer: " in str(caught.value)
     assert len(simulator.charges) == 1
 
 

@@ -110,7 +110,7 @@ def test_a_gap_between_the_pictures_is_closed() -> None:
 
 def test_a_picture_goes_in_under_the_model_s_own_name_for_it() -> None:
     kontext = edit(frames(), model="black-forest-labs/FLUX.1-Kontext-pro")
-    assert list(kontext.pictures) == ["input_image"]
+    assert list(kontext.images) == ["input_image"]
 
 
 @pytest.mark.parametrize(
@@ -170,15 +170,15 @@ def test_what_the_model_does_not_take_is_told() -> None:
         ({"seed": 10_000_000_000}, "seed", "outside 0-9999999999"),
         ({"model": EDIT}, "model", "is for image-edit, not for text-to-image"),
         ({"custom_model": EDIT}, "custom_model", "is for image-edit"),
-        ({"extra_body": "{"}, "extra_body", "is not JSON"),
+        ({"extra_body": "{"}, "extra_body", "is not valid JSON"),
         ({"extra_body": "[1]"}, "extra_body", "must be a JSON object"),
-        ({"extra_body": '{"x": NaN}'}, "extra_body", "NaN is no JSON"),
+        ({"extra_body": '{"x": NaN}'}, "extra_body", "NaN is not JSON"),
         (
             {"extra_body": '{"seed": 1, "model": "x"}'},
             "extra_body",
-            "model, seed: the node sets it",
+            "model, seed: set by the node itself",
         ),
-        ({"extra_body": '{"x":' * 20_000}, "extra_body", "is not JSON"),
+        ({"extra_body": '{"x":' * 20_000}, "extra_body", "is not valid JSON"),
     ],
 )
 def test_an_input_that_would_be_refused_is_named(
@@ -202,15 +202,15 @@ def test_a_model_of_widths_and_heights_names_the_side(size: str, width: int, wor
 @pytest.mark.parametrize(
     ("pictures", "name", "words"),
     [
-        ({}, "image", "a picture must be connected"),
-        ({"image2": frames()}, "image", "a picture must be connected"),
+        ({}, "image", "connect an image"),
+        ({"image2": frames()}, "image", "connect an image"),
         ({"image": frames(3), "image2": frames(2)}, "image2", "has 2 frames; it must have 1, or 3"),
         ({"image": frames(1), "image3": frames(2)}, "image3", "has 2 frames; it must have 1"),
         ({"image": torch.zeros(8, 8, 3)}, "image", "is not an IMAGE tensor"),
         ({"image": frames(), "image2": torch.zeros(1, 8, 8, 5)}, "image2", "has 5 channels"),
         ({"image": frames(), "prompt": "@image2 on it"}, "prompt", "@image2"),
         ({"image": frames(), "prompt": "@image0"}, "prompt", "@image0"),
-        ({"image": frames(), "image2": frames(), "model": EDIT}, "image2", "takes 1 picture;"),
+        ({"image": frames(), "image2": frames(), "model": EDIT}, "image2", "accepts 1 image"),
     ],
 )
 def test_a_missing_surplus_or_unfit_picture_is_named(
@@ -223,4 +223,4 @@ def test_a_missing_surplus_or_unfit_picture_is_named(
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_second_picture_of_one_frame_or_as_many_as_the_first_is_taken(count: int) -> None:
-    assert len(edit(frames(3), frames(count)).asks) == 3
+    assert len(edit(frames(3), frames(count)).requests) == 3

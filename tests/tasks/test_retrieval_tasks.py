@@ -205,7 +205,7 @@ def test_a_text_that_is_connected_to_the_texts_is_taken_line_by_line_as_one_that
 def test_a_list_of_several_queries_is_refused_before_anything_is_sent(
     simulator: Simulator, outputs_of: Run
 ) -> None:
-    with pytest.raises(errors.InvalidInput, match="query: a list of 2 is connected"):
+    with pytest.raises(errors.InvalidInput, match="query: a list of 2 values is connected"):
         outputs_of(RANK, model=RANKER, documents=["a cat", "a dog"], query=["one", "two"])
     assert simulator.requests == []
 
@@ -215,5 +215,5 @@ def test_fewer_results_than_texts_are_not_passed_over_in_silence(
 ) -> None:
     monkeypatch.setattr(rerank, "rerank", lambda *_: rerank.Ranked([1], [0.9], "t-1", 0.1))
     found = outputs_of(RANK, model=RANKER, documents="a cat\na dog\na tram", query="dog")
-    assert found["info"]["notes"] == ["1 of 3 texts were ranked."]
+    assert found["info"]["notes"] == ["Only 1 of the 3 texts were ranked."]
     assert simulator.requests == []

@@ -96,7 +96,7 @@ def test_an_instruction_goes_with_every_piece(simulator: Simulator, outputs_of: 
 def test_a_long_instruction_which_every_piece_would_pay_for_is_refused(
     simulator: Simulator, outputs_of: Run
 ) -> None:
-    with pytest.raises(errors.InvalidInput, match="charged anew with every piece"):
+    with pytest.raises(errors.InvalidInput, match="charged with every part"):
         outputs_of(SPEAK, model=COSY, input="Be glad. " * 40 + "<|endofprompt|>" + "Hello. " * 99)
     assert simulator.requests == []
 
@@ -110,7 +110,7 @@ def test_a_long_instruction_goes_with_a_text_of_one_piece(
 
 
 def test_pcm_is_asked_for_at_a_rate_or_not_at_all(simulator: Simulator, outputs_of: Run) -> None:
-    with pytest.raises(errors.InvalidInput, match="choose wav"):
+    with pytest.raises(errors.InvalidInput, match="Choose wav"):
         outputs_of(SPEAK, model=FISH, input="Hello", response_format="pcm")
     assert simulator.requests == []
     found = outputs_of(SPEAK, model=COSY, input="Hello", response_format="pcm")
@@ -258,7 +258,9 @@ def test_a_recording_that_the_service_would_refuse_is_not_sent(
     simulator: Simulator, outputs_of: Run, rate: int, seconds: int, most: int
 ) -> None:
     long = {"waveform": torch.zeros(1, 1, 1).expand(1, 1, rate * seconds), "sample_rate": rate}
-    with pytest.raises(errors.InvalidInput, match=f"lasts {seconds} s, at most {most} s"):
+    with pytest.raises(
+        errors.InvalidInput, match=f"is {seconds} s long; one request takes at most {most} s"
+    ):
         outputs_of(LISTEN, audio=long, model="TeleAI/TeleSpeechASR")
     assert simulator.requests == []
 
@@ -285,7 +287,7 @@ def test_a_recording_is_packed_where_it_would_be_too_large_a_file(
 def test_the_longest_recording_that_goes_up_is_taken(outputs_of: Run) -> None:
     long = {"waveform": torch.zeros(1, 1, 1).expand(1, 1, 16000 * 1562), "sample_rate": 16000}
     found = outputs_of(LISTEN, audio=long, model="TeleAI/TeleSpeechASR")
-    assert found["info"]["notes"] == ["Nothing was heard."]
+    assert found["info"]["notes"] == ["No speech was recognized."]
 
 
 def test_the_same_recording_is_free_the_second_time_and_another_is_not(
@@ -326,7 +328,7 @@ def test_a_recording_that_is_too_large_for_a_voice_is_not_sent(
     simulator: Simulator, outputs_of: Run
 ) -> None:
     long = {"waveform": torch.zeros(1, 1, 1).expand(1, 2, 44100 * 1200), "sample_rate": 44100}
-    with pytest.raises(errors.InvalidInput, match="lasts 1200 s, at most 566 s of 44100 Hz"):
+    with pytest.raises(errors.InvalidInput, match="is 1200 s long; at 44100 Hz at most 566 s"):
         outputs_of(UPLOAD, audio=long, model=COSY, customName="me", text="Hello")
     assert simulator.requests == []
 
