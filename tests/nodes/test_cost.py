@@ -65,8 +65,9 @@ def test_a_data_url_takes_no_more_than_its_pixels_three_filters_and_two_files() 
     assert peak_of(lambda: encode(frame, "png")) < 6 * pixels
 
 
+@pytest.mark.usefixtures("simulator")
 def test_no_image_is_encoded_decoded_or_copied_on_the_event_loop(
-    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     threads: dict[str, set[int]] = {}
 
