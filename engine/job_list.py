@@ -16,7 +16,7 @@ from ..comfyui import events
 from ..comfyui.caller import Caller
 from ..siliconflow.errors import RequestError
 from ..storage.database import LedgerError
-from ..storage.job_history import JobHistory, JobRecord, State
+from ..storage.job_history import JobHistory, JobRecord, JobState
 from ..strings.text import SiliconFlowError, Text
 from .endpoint import PICTURES, Endpoint
 from .job import STAGES, Job
@@ -58,7 +58,9 @@ class Shown:
             "reason": record.reason.as_json() if record.reason else None,
             "trace_id": record.trace_id,
             "origins": list(record.origins),
-            "pictures": [_picture(record.id, at, here) for at, here in enumerate(record.pictures)],
+            "pictures": [
+                _picture(record.id, at, here) for at, here in enumerate(record.files_here)
+            ],
             "has_workflow": record.has_workflow,
         }
 
@@ -215,7 +217,7 @@ def _ended(record: JobRecord, job: Job, reason: Text | None) -> JobRecord:
     )
 
 
-def _state(job: Job) -> State:
+def _state(job: Job) -> JobState:
     if job.error:
         return "failed"
     if job.stage < STAGES:

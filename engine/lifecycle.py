@@ -14,8 +14,8 @@ from ..siliconflow.client import Client
 from ..siliconflow.errors import Failure, RequestError, Unforeseen
 from ..siliconflow.http.multipart import named
 from ..siliconflow.resources.images import ApiRequest
-from ..storage.fingerprints import account_of, fingerprint
-from ..storage.ledger import Entry, Ledger, ResponseMetadata, State
+from ..storage.fingerprints import account_id, fingerprint
+from ..storage.ledger import EntryState, Ledger, LedgerEntry, ResponseMetadata
 from ..storage.settings import Settings
 from ..strings.text import SiliconFlowError, Text
 from ..tasks.plan import Plan, PlannedRequest
@@ -28,7 +28,7 @@ from .single_flight import SingleFlight
 from .uploads import Uploads
 
 _FLIGHTS: SingleFlight[Result, Growing] = SingleFlight()
-_ORIGINS: dict[State, Origin] = {"stored": "reused", "answered": "downloaded"}
+_ORIGINS: dict[EntryState, Origin] = {"stored": "reused", "answered": "downloaded"}
 _FEWER = Text("{came} of {asked} pictures came.", "要了 {asked} 张，只收到 {came} 张。")
 
 
@@ -37,7 +37,7 @@ class RequestLifecycle:
 
     def __init__(self, settings: Settings, client: Client, ledger: Ledger, plan: Plan) -> None:
         """Send nothing yet."""
-        model, account = plan.model.id, account_of(settings.require_key(), settings.base_url)
+        model, account = plan.model.id, account_id(settings.require_key(), settings.base_url)
         most_pixels = int(settings.most_megapixels * 1_000_000)
         self._account, self._client, self._endpoint = account, client, plan.endpoint
         self._reuse = settings.reuse
@@ -145,15 +145,15 @@ class RequestLifecycle:
             if entry is None or entry.state == "new":
                 return self._paid(job, ask, entry)
             with suppress(DamagedFile):
-                pictures = self._collector.kept(job, entry, entry.facts, entry.pictures)
+                pictures = self._collector.kept(job, entry, entry.metadata, entry.files)
                 if any(self._endpoint.is_gone(self._client, item) for item in pictures):
                     self._records.failed(job, entry, paid=False)
                     continue
                 _note_missing(job, ask, len(pictures))
-                return Result(pictures, entry.facts, _ORIGINS[entry.state], entry.id)
+                return Result(pictures, entry.metadata, _ORIGINS[entry.state], entry.id)
         return self._paid(job, ask, None)
 
-    def _paid(self, job: Job, ask: PlannedRequest, entry: Entry | None) -> Result:
+    def _paid(self, job: Job, ask: PlannedRequest, entry: LedgerEntry | None) -> Result:
         """Send the request, and tell the ledger what came of it."""
         try:
             order = ApiRequest(ask.body, self.uploads.urls(ask.frame))

@@ -11,7 +11,7 @@ from typing import Any
 from ..media.image_files import MediaError, decode
 from ..siliconflow.client import Client
 from ..siliconflow.errors import BadAnswer, BadPicture, Failure, RequestError
-from ..storage.ledger import Entry, ResponseMetadata, StoredFile
+from ..storage.ledger import LedgerEntry, ResponseMetadata, StoredFile
 from ..strings.text import Text
 from .endpoint import PICTURES, Endpoint
 from .job import Job
@@ -30,7 +30,7 @@ class Answered:
     """An answered request whose pictures are wanted: `count` of them were named."""
 
     job: Job
-    entry: Entry | None
+    entry: LedgerEntry | None
     facts: ResponseMetadata
     count: int
 
@@ -54,7 +54,11 @@ class Receiver:
         self._most_pixels = most_pixels
 
     def answered(
-        self, job: Job, entry: Entry | None, facts: ResponseMetadata, sources: Sequence[str | bytes]
+        self,
+        job: Job,
+        entry: LedgerEntry | None,
+        facts: ResponseMetadata,
+        sources: Sequence[str | bytes],
     ) -> list[Any]:
         """Record an answer, then get its pictures; a file inside it is stored before that."""
         for place, source in enumerate(sources):
@@ -71,7 +75,7 @@ class Receiver:
     def kept(
         self,
         job: Job,
-        entry: Entry | None,
+        entry: LedgerEntry | None,
         facts: ResponseMetadata,
         pictures: Sequence[StoredFile | bytes],
     ) -> list[Any]:
@@ -102,10 +106,10 @@ class Receiver:
     def _picture(self, answered: Answered, kept: StoredFile | bytes) -> Any:
         if isinstance(kept, bytes):
             return self._decoded(kept, answered.facts, BadAnswer)
-        if kept.file:
-            return self._stored(answered, kept.place, kept.file)
+        if kept.path:
+            return self._stored(answered, kept.index, kept.path)
         content, picture = self._downloaded(str(kept.url), answered.facts)
-        self._records.store(answered.job, answered.entry, kept.place, answered.count, content)
+        self._records.store(answered.job, answered.entry, kept.index, answered.count, content)
         return picture
 
     def _downloaded(self, url: str, facts: ResponseMetadata) -> tuple[bytes, Any]:

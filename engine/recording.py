@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from ..storage.database import LedgerError
-from ..storage.ledger import Entry, Ledger, LostRequest, ResponseMetadata
+from ..storage.ledger import Ledger, LedgerEntry, LostRequest, ResponseMetadata
 from ..strings.text import Text
 from .job import Job
 
@@ -39,9 +39,9 @@ class FallibleLedger:
 
     def is_paid(self, job: Job, name: str) -> bool:
         """Tell whether a request would cost nothing: it is stored, answered or under way."""
-        return self._reuse and self._safely(job, partial(self._ledger.look, name), default=False)
+        return self._reuse and self._safely(job, partial(self._ledger.is_paid, name), default=False)
 
-    def claim(self, job: Job, name: str) -> Entry | None:
+    def claim(self, job: Job, name: str) -> LedgerEntry | None:
         """Ask what is known of a request; waits while another process is at it."""
         ask = partial(self._ledger.claim, name, self._model, reuse=self._reuse)
         while True:
@@ -49,45 +49,53 @@ class FallibleLedger:
             if entry is None or entry.state != "busy":
                 break
             job.sleep(_ELSEWHERE, BUSY_SECONDS)
-        if entry and entry.earlier:
-            job.note(_told_of(entry.earlier))
+        if entry and entry.lost_request:
+            job.note(_told_of(entry.lost_request))
         return entry
 
     def answered(
-        self, job: Job, entry: Entry | None, facts: ResponseMetadata, urls: Sequence[str | None]
+        self,
+        job: Job,
+        entry: LedgerEntry | None,
+        facts: ResponseMetadata,
+        urls: Sequence[str | None],
     ) -> None:
         """Tell what was answered."""
-        self._tell(job, entry, lambda known: self._ledger.answered(known, facts, urls))
+        self._tell(job, entry, lambda known: self._ledger.mark_answered(known, facts, urls))
 
-    def waiting(self, job: Job, entry: Entry | None) -> None:
+    def waiting(self, job: Job, entry: LedgerEntry | None) -> None:
         """Tell that the request waits: whatever left before was surely not paid."""
-        self._tell(job, entry, self._ledger.waiting)
+        self._tell(job, entry, self._ledger.mark_waiting)
 
-    def sent(self, job: Job, entry: Entry | None) -> None:
+    def sent(self, job: Job, entry: LedgerEntry | None) -> None:
         """Tell that the request leaves."""
-        self._tell(job, entry, self._ledger.sent)
+        self._tell(job, entry, self._ledger.mark_sent)
 
-    def store(self, job: Job, entry: Entry | None, place: int, count: int, content: bytes) -> None:
+    def store(
+        self, job: Job, entry: LedgerEntry | None, place: int, count: int, content: bytes
+    ) -> None:
         """Give the file of picture number `place` of `count`."""
-        self._tell(job, entry, lambda known: self._ledger.store(known, place, count, content))
+        self._tell(job, entry, lambda known: self._ledger.store_file(known, place, count, content))
 
-    def finish(self, job: Job, entry: Entry | None) -> None:
+    def finish(self, job: Job, entry: LedgerEntry | None) -> None:
         """Tell that every picture was given."""
-        self._tell(job, entry, self._ledger.finish)
+        self._tell(job, entry, self._ledger.mark_stored)
 
-    def failed(self, job: Job, entry: Entry | None, *, paid: bool) -> None:
+    def failed(self, job: Job, entry: LedgerEntry | None, *, paid: bool) -> None:
         """Tell that nothing came, and whether it may have been paid."""
-        self._tell(job, entry, lambda known: self._ledger.failed(known, paid=paid))
+        self._tell(job, entry, lambda known: self._ledger.mark_failed(known, may_be_paid=paid))
 
     def discard(self, job: Job, request: str) -> None:
         """Tell that what a request brought is of no use."""
         self._safely(job, partial(self._ledger.discard, request), default=None)
 
-    def damaged(self, job: Job, entry: Entry | None, place: int) -> None:
+    def damaged(self, job: Job, entry: LedgerEntry | None, place: int) -> None:
         """Tell that a stored picture cannot be decoded."""
-        self._tell(job, entry, lambda known: self._ledger.damaged(known, place))
+        self._tell(job, entry, lambda known: self._ledger.mark_damaged(known, place))
 
-    def _tell(self, job: Job, entry: Entry | None, change: Callable[[Entry], None]) -> None:
+    def _tell(
+        self, job: Job, entry: LedgerEntry | None, change: Callable[[LedgerEntry], None]
+    ) -> None:
         if entry is not None:
             self._safely(job, partial(change, entry), default=None)
 
@@ -96,7 +104,7 @@ class FallibleLedger:
             return work()
         except LedgerError as error:
             job.kept = False
-            job.note(_NO_LEDGER.format(reason=error))
+            job.note(_NO_LEDGER.format(reason=error.text))
             return default
 
 

@@ -17,7 +17,7 @@ from ..siliconflow.errors import (
     WaitTooLong,
 )
 from ..siliconflow.resources.images import ApiRequest, ApiResult
-from ..storage.ledger import Entry
+from ..storage.ledger import LedgerEntry
 from ..strings.text import Text
 from . import retry as retries
 from .endpoint import PICTURES, Endpoint
@@ -64,7 +64,7 @@ class Sender:
         """Tell whether the limit is known never to let a request for `count` pictures pass."""
         return self._gate.is_too_heavy(count)
 
-    def send(self, job: Job, entry: Entry | None, count: int, order: ApiRequest) -> ApiResult:
+    def send(self, job: Job, entry: LedgerEntry | None, count: int, order: ApiRequest) -> ApiResult:
         """Send a request for `count` pictures and give its answer.
 
         Raises a `RequestError` of the cause, `WaitTooLong`, `TooHeavy`, or `RunEnded` if the run

@@ -40,15 +40,15 @@ def client_for(settings: Settings) -> Client:
 def ledger_for(settings: Settings) -> Ledger:
     """Give the ledger of the data folder, with the bounds of the settings."""
     ledger = _ledger(host.data_directory())
-    ledger.most_bytes = int(settings.ledger_gib * (1 << 30))
-    ledger.most_seconds = _most_seconds(settings)
+    ledger.max_bytes = int(settings.ledger_gib * (1 << 30))
+    ledger.max_age = _most_seconds(settings)
     return ledger
 
 
 def job_history_for(settings: Settings) -> JobHistory:
     """Give the jobs of the data folder, kept for as long as the ledger keeps their pictures."""
     jobs = _jobs(host.data_directory())
-    jobs.most_seconds = _most_seconds(settings)
+    jobs.max_age = _most_seconds(settings)
     return jobs
 
 
@@ -78,8 +78,8 @@ def _ledger(directory: Path) -> Ledger:
 def _jobs(directory: Path) -> JobHistory:
     ledger = _ledger(directory)
     return JobHistory(
-        ledger.records.folder,
-        ledger.pictures,
-        ledger.files_of,
-        most_seconds=ledger.most_seconds,
+        ledger.database.folder,
+        ledger.files_folder,
+        ledger.file_names_of,
+        max_age=ledger.max_age,
     )
