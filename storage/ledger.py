@@ -178,7 +178,8 @@ class Ledger:
     def mark_submitted(self, entry: LedgerEntry, ticket: str) -> None:
         """Record that the service accepted the request; `ticket` is what to poll with.
 
-        It is on disk when this returns. From then on the request is never sent again.
+        It is on disk when this returns. From then on the same request is polled, not sent again,
+        until it is answered or marked as failed: a poll that fails changes nothing here.
         """
         with self.database.change() as db:
             db.execute(

@@ -152,7 +152,7 @@ def test_a_ledger_of_a_newer_version_is_refused_and_left_untouched(tmp_path: Pat
     assert any(name.endswith("-wal") for name in before)
     ledger = Ledger(tmp_path)
     for use in (lambda: ledger.claim("a" * 64, "m"), ledger.totals, ledger.sweep, ledger.clear):
-        with pytest.raises(LedgerError, match="newer version") as caught:
+        with pytest.raises(LedgerError, match="update the nodes") as caught:
             use()
         assert "99" in caught.value.text.in_language("zh")
     ledger.close()
@@ -163,7 +163,7 @@ def test_a_history_of_a_newer_version_is_refused_and_left_untouched(tmp_path: Pa
     make_newer(tmp_path / "history.sqlite3")
     before = contents_of(tmp_path)
     history = JobHistory(tmp_path, tmp_path, lambda _: [], max_age=1)
-    with pytest.raises(LedgerError, match="newer version"):
+    with pytest.raises(LedgerError, match="update the nodes"):
         history.since(0)
     history.close()
     assert contents_of(tmp_path) == before

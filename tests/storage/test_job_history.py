@@ -93,7 +93,9 @@ def paid(ledger: Ledger, name: str = NAME, count: int = 1) -> str:
     return entry.id
 
 
-def test_a_job_is_kept_as_it_ended(jobs: JobHistory, open_jobs: Callable[[], JobHistory]) -> None:
+def test_a_job_is_stored_with_its_outcome(
+    jobs: JobHistory, open_jobs: Callable[[], JobHistory]
+) -> None:
     jobs.begin([job()], {"nodes": []})
     reason = Text("why", "原因")
     ended = job(state="failed", seconds=2.5, trace_id="t-9", origins=("paid",), reason=reason)
@@ -116,7 +118,7 @@ def test_a_job_has_the_files_of_all_its_requests_in_their_order(
     assert jobs.file_path("1", 3) is None
 
 
-def test_a_file_that_was_cleared_is_still_counted(ledger: Ledger, jobs: JobHistory) -> None:
+def test_a_deleted_file_is_still_counted(ledger: Ledger, jobs: JobHistory) -> None:
     jobs.begin([job()])
     jobs.end(job(state="done"), [paid(ledger)])
     ledger.clear()
@@ -124,7 +126,7 @@ def test_a_file_that_was_cleared_is_still_counted(ledger: Ledger, jobs: JobHisto
     assert jobs.file_path("1", 0) is None
 
 
-def test_the_newest_jobs_come_first_and_old_ones_are_forgotten(
+def test_the_newest_jobs_come_first_and_old_ones_are_deleted(
     clock: Clock, jobs: JobHistory, file: Path
 ) -> None:
     for at, name in enumerate("abc"):
@@ -140,7 +142,7 @@ def test_the_newest_jobs_come_first_and_old_ones_are_forgotten(
     assert len(rows_of(file, "SELECT * FROM workflows")) == 1
 
 
-def test_a_job_that_runs_is_not_forgotten_however_long_it_takes(
+def test_a_running_job_is_not_deleted_however_long_it_takes(
     clock: Clock, jobs: JobHistory, open_jobs: Callable[[], JobHistory]
 ) -> None:
     other = open_jobs()
@@ -155,7 +157,7 @@ def test_a_job_that_runs_is_not_forgotten_however_long_it_takes(
     assert {found.id for found in jobs.since(0)} == {"new"}
 
 
-def test_a_workflow_is_kept_once_however_many_jobs_it_made(jobs: JobHistory, file: Path) -> None:
+def test_a_workflow_is_stored_once_for_all_its_jobs(jobs: JobHistory, file: Path) -> None:
     workflow = {"nodes": [{"id": n, "type": "Any", "note": "猫"} for n in range(500)]}
     for name in "abc":
         jobs.begin([job(name)], workflow)
@@ -164,7 +166,7 @@ def test_a_workflow_is_kept_once_however_many_jobs_it_made(jobs: JobHistory, fil
     assert len(content) < len(json.dumps(workflow)) / 5
 
 
-def test_workflows_keep_within_their_bound_and_the_oldest_go_first(
+def test_the_oldest_workflows_are_deleted_when_there_are_too_many(
     jobs: JobHistory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs_module, "MAX_WORKFLOWS_BYTES", 5000)
@@ -182,7 +184,7 @@ def test_a_workflow_with_images_embedded_is_not_stored(
     assert not jobs.since(0)[0].has_workflow
 
 
-def test_a_job_whose_process_died_is_told_as_failed(
+def test_a_job_of_a_dead_process_counts_as_failed(
     jobs: JobHistory, open_jobs: Callable[[], JobHistory]
 ) -> None:
     jobs.begin([job()])
@@ -196,7 +198,7 @@ def test_a_job_whose_process_died_is_told_as_failed(
     assert "ComfyUI stopped" in str(found.reason)
 
 
-def test_clearing_forgets_what_ended_and_keeps_what_runs(
+def test_clearing_deletes_ended_jobs_and_keeps_running_ones(
     jobs: JobHistory, open_jobs: Callable[[], JobHistory]
 ) -> None:
     jobs.begin([job("ended"), job("running")], {"note": "x"})
@@ -234,7 +236,7 @@ def test_jobs_are_listed_while_another_process_writes(jobs: JobHistory, file: Pa
     other.close()
 
 
-def test_while_a_list_looks_for_its_files_others_may_write(
+def test_others_may_write_while_a_list_looks_for_its_files(
     jobs: JobHistory, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs.begin([job("a")])
@@ -253,7 +255,7 @@ def test_while_a_list_looks_for_its_files_others_may_write(
     assert [found.id for found in jobs.since(0) if not found.files_here] == ["b"]
 
 
-def test_a_job_ends_also_when_the_ledger_cannot_name_its_files(
+def test_a_job_ends_even_if_the_ledger_cannot_name_its_files(
     jobs: JobHistory, ledger: Ledger
 ) -> None:
     jobs.begin([job()])
@@ -280,7 +282,7 @@ def test_a_damaged_history_is_set_aside_and_the_ledger_stays(
     ]
 
 
-def test_a_ledger_that_is_set_aside_takes_no_job_with_it(
+def test_a_ledger_that_is_set_aside_leaves_the_jobs(
     jobs: JobHistory, open_ledger: Callable[[], Ledger], ledger: Ledger
 ) -> None:
     jobs.begin([job()])
@@ -291,7 +293,7 @@ def test_a_ledger_that_is_set_aside_takes_no_job_with_it(
     assert [(found.id, found.files_here) for found in jobs.since(0)] == [("1", (True,))]
 
 
-def test_what_was_cleared_is_in_no_file_any_more(jobs: JobHistory, file: Path) -> None:
+def test_a_cleared_prompt_is_in_no_file_any_more(jobs: JobHistory, file: Path) -> None:
     words = "a secret garden"
     jobs.begin([job(prompt=words), job("2", prompt="a cat")])
     jobs.end(job(state="done"), [])
@@ -305,7 +307,9 @@ def held_by(file: Path, words: str) -> bool:
     return any(words.encode() in found.read_bytes() for found in file.parent.glob("history*"))
 
 
-def test_jobs_of_a_file_that_fails_raise_a_ledger_error(jobs: JobHistory, tmp_path: Path) -> None:
+def test_a_history_that_cannot_be_written_raises_a_ledger_error(
+    jobs: JobHistory, tmp_path: Path
+) -> None:
     (tmp_path / "siliconflow-ledger").write_text("a file is where the folder should be")
     with pytest.raises(LedgerError):
         jobs.begin([job()])

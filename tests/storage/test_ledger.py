@@ -12,9 +12,7 @@ import pytest
 from comfyui_siliconflow.storage import atomic_files as files
 from comfyui_siliconflow.storage import database as store
 from comfyui_siliconflow.storage.database import LedgerError
-from comfyui_siliconflow.storage.fingerprints import account_id, fingerprint
 from comfyui_siliconflow.storage.ledger import Ledger, LedgerEntry, LostRequest, ResponseMetadata
-from comfyui_siliconflow.storage.process_locks import ProcessLock
 from comfyui_siliconflow.tests.storage.conftest import Clock
 
 METADATA = ResponseMetadata("t-1", 42, 1.5, 2.0)
@@ -51,12 +49,12 @@ def paid(ledger: Ledger, name: str = FINGERPRINT, content: bytes = PNG) -> Ledge
     return entry
 
 
-def test_a_request_that_nobody_knows_is_new(open_ledger: Callable[..., Ledger]) -> None:
+def test_an_unknown_request_is_new(open_ledger: Callable[..., Ledger]) -> None:
     entry = claim(open_ledger())
     assert (entry.state, entry.lost_request) == ("new", None)
 
 
-def test_what_is_stored_is_found_after_a_restart(open_ledger: Callable[..., Ledger]) -> None:
+def test_a_stored_result_is_found_after_a_restart(open_ledger: Callable[..., Ledger]) -> None:
     paid(open_ledger())
     entry = claim(open_ledger())
     assert (entry.state, entry.metadata) == ("stored", METADATA)
@@ -65,7 +63,7 @@ def test_what_is_stored_is_found_after_a_restart(open_ledger: Callable[..., Ledg
     assert entry.files[0].path.suffix == ".png"
 
 
-def test_what_is_answered_is_only_downloaded_for_an_hour(
+def test_an_answered_request_is_only_downloaded_within_the_hour(
     open_ledger: Callable[..., Ledger], clock: Clock
 ) -> None:
     ledger = open_ledger()
@@ -76,7 +74,7 @@ def test_what_is_answered_is_only_downloaded_for_an_hour(
     assert [file.url for file in entry.files] == ["https://x/1", "https://x/2"]
 
 
-def test_after_an_hour_the_files_are_lost_and_the_next_request_says_so(
+def test_after_an_hour_the_files_are_lost_and_the_next_claim_says_so(
     open_ledger: Callable[..., Ledger], clock: Clock
 ) -> None:
     ledger = open_ledger()
@@ -87,7 +85,7 @@ def test_after_an_hour_the_files_are_lost_and_the_next_request_says_so(
     assert entry.lost_request == LostRequest(sent_at, "t-1")
 
 
-def test_of_an_answer_in_part_stored_only_the_rest_is_downloaded(
+def test_of_a_partly_stored_result_only_the_rest_is_downloaded(
     open_ledger: Callable[..., Ledger],
 ) -> None:
     ledger = open_ledger()
@@ -104,7 +102,7 @@ def test_a_request_of_a_living_process_is_busy(open_ledger: Callable[..., Ledger
     assert claim(open_ledger()).state == "busy"
 
 
-def test_a_request_of_a_process_that_ended_has_an_unknown_fate(
+def test_a_sent_request_of_a_dead_process_has_an_unknown_outcome(
     open_ledger: Callable[..., Ledger],
 ) -> None:
     ledger = open_ledger()
@@ -115,7 +113,7 @@ def test_a_request_of_a_process_that_ended_has_an_unknown_fate(
     assert entry.lost_request
 
 
-def test_a_request_that_had_not_left_when_its_process_ended_has_no_fate(
+def test_a_waiting_request_of_a_dead_process_was_never_sent(
     open_ledger: Callable[..., Ledger],
 ) -> None:
     ledger = open_ledger()
@@ -126,7 +124,7 @@ def test_a_request_that_had_not_left_when_its_process_ended_has_no_fate(
     assert claim(open_ledger()).lost_request is None
 
 
-def test_a_failure_that_was_surely_not_paid_leaves_no_trace(
+def test_an_unpaid_failure_leaves_no_lost_request(
     open_ledger: Callable[..., Ledger],
 ) -> None:
     ledger = open_ledger()
@@ -134,7 +132,7 @@ def test_a_failure_that_was_surely_not_paid_leaves_no_trace(
     assert claim(ledger).lost_request is None
 
 
-def test_a_failure_that_may_have_been_paid_is_told_to_the_next_request(
+def test_a_failure_that_may_be_paid_is_reported_to_the_next_claim(
     open_ledger: Callable[..., Ledger],
 ) -> None:
     ledger = open_ledger()
@@ -150,7 +148,7 @@ def submitted(ledger: Ledger) -> LedgerEntry:
     return entry
 
 
-def test_a_submitted_request_is_polled_on_and_not_sent_again(
+def test_a_submitted_request_keeps_its_ticket_and_is_not_sent_again(
     open_ledger: Callable[..., Ledger],
 ) -> None:
     ledger = open_ledger()
@@ -171,7 +169,9 @@ def test_a_submitted_request_of_a_living_process_is_busy(
     assert other.is_paid(FINGERPRINT)
 
 
-def test_whoever_takes_a_submitted_request_over_owns_it(open_ledger: Callable[..., Ledger]) -> None:
+def test_a_process_that_claims_a_submitted_request_becomes_its_owner(
+    open_ledger: Callable[..., Ledger],
+) -> None:
     first, second, third = (open_ledger() for _ in range(3))
     submitted(first)
     first.close()
@@ -218,7 +218,7 @@ def test_asking_what_is_paid_changes_nothing(open_ledger: Callable[..., Ledger])
     assert not ledger.is_paid("b" * 64)
 
 
-def test_without_reuse_nothing_that_was_done_before_is_looked_at(
+def test_without_reuse_every_request_is_new(
     open_ledger: Callable[..., Ledger],
 ) -> None:
     ledger = open_ledger()
@@ -239,7 +239,7 @@ def test_a_stored_file_that_is_gone_is_downloaded_again_while_its_url_works(
     assert claim(ledger).state == "new"
 
 
-def test_the_oldest_files_go_when_there_are_too_many(
+def test_the_oldest_files_are_deleted_when_there_are_too_many(
     open_ledger: Callable[..., Ledger], tmp_path: Path
 ) -> None:
     ledger = open_ledger(max_bytes=250)
@@ -252,7 +252,9 @@ def test_the_oldest_files_go_when_there_are_too_many(
     )
 
 
-def test_files_go_when_they_are_too_old(open_ledger: Callable[..., Ledger], clock: Clock) -> None:
+def test_files_are_deleted_when_they_are_too_old(
+    open_ledger: Callable[..., Ledger], clock: Clock
+) -> None:
     ledger = open_ledger(max_age=100)
     paid(ledger, "a" * 64)
     clock.now += 101
@@ -260,7 +262,7 @@ def test_files_go_when_they_are_too_old(open_ledger: Callable[..., Ledger], cloc
     assert (ledger.is_paid("a" * 64), ledger.is_paid("b" * 64)) == (False, True)
 
 
-def test_what_is_on_its_way_stays_however_old_it_is(
+def test_a_request_under_way_is_not_deleted_however_old_it_is(
     open_ledger: Callable[..., Ledger], clock: Clock
 ) -> None:
     ledger = open_ledger(max_age=1)
@@ -331,7 +333,7 @@ def test_a_lost_database_is_rebuilt_from_the_names_of_the_files(
     assert entry.files[0].path.read_bytes() == PNG
 
 
-def test_a_record_that_is_gone_does_not_make_the_ledger_a_damaged_one(
+def test_a_missing_record_does_not_count_as_damage(
     open_ledger: Callable[..., Ledger], tmp_path: Path
 ) -> None:
     ledger = open_ledger()
@@ -342,7 +344,7 @@ def test_a_record_that_is_gone_does_not_make_the_ledger_a_damaged_one(
     assert not list((tmp_path / LEDGER).glob("ledger.damaged-*"))
 
 
-def test_a_request_at_work_is_not_pruned_for_its_size(open_ledger: Callable[..., Ledger]) -> None:
+def test_a_request_under_way_is_not_pruned_for_its_size(open_ledger: Callable[..., Ledger]) -> None:
     ledger = open_ledger(max_bytes=1)
     entry = claim(ledger)
     ledger.mark_answered(entry, METADATA, ["https://x/1", "https://x/2"])
@@ -351,7 +353,7 @@ def test_a_request_at_work_is_not_pruned_for_its_size(open_ledger: Callable[...,
     assert ledger.is_paid(FINGERPRINT)
 
 
-def test_of_an_answer_whose_urls_have_died_what_is_stored_is_still_had(
+def test_after_an_hour_the_files_that_are_stored_are_still_found(
     open_ledger: Callable[..., Ledger], clock: Clock
 ) -> None:
     ledger = open_ledger()
@@ -363,7 +365,7 @@ def test_of_an_answer_whose_urls_have_died_what_is_stored_is_still_had(
     assert (found.state, [file.index for file in found.files]) == ("stored", [1])
 
 
-def test_a_damaged_file_does_not_take_the_others_with_it(
+def test_a_damaged_file_leaves_the_others_usable(
     open_ledger: Callable[..., Ledger], clock: Clock
 ) -> None:
     ledger = open_ledger()
@@ -377,29 +379,8 @@ def test_a_damaged_file_does_not_take_the_others_with_it(
     assert (found.state, [file.index for file in found.files]) == ("stored", [1])
 
 
-def test_a_process_that_starts_while_another_sweeps_is_never_taken_for_dead(tmp_path: Path) -> None:
-    stop, watcher = threading.Event(), ProcessLock(tmp_path)
-
-    def sweep() -> None:
-        broom = ProcessLock(tmp_path)
-        while not stop.is_set():
-            broom.sweep()
-        broom.release()
-
-    sweepers = [threading.Thread(target=sweep, daemon=True) for _ in range(3)]
-    for thread in sweepers:
-        thread.start()
-    leases = [ProcessLock(tmp_path) for _ in range(200)]
-    stop.set()
-    for thread in sweepers:
-        thread.join(10)
-    assert all(watcher.is_alive(lease.token) for lease in leases)
-    for lease in (*leases, watcher):
-        lease.release()
-
-
 @pytest.mark.parametrize("damage", [b"no database" * 100, b"SQLite format 3\0" + b"x" * 5000])
-def test_a_damaged_ledger_is_kept_aside_and_a_new_one_begun(
+def test_a_damaged_ledger_is_set_aside_and_a_new_one_created(
     open_ledger: Callable[..., Ledger], tmp_path: Path, damage: bytes
 ) -> None:
     (tmp_path / LEDGER).mkdir()
@@ -460,7 +441,7 @@ def test_two_threads_that_claim_at_once_send_once(open_ledger: Callable[..., Led
     assert sorted(found) == ["busy"] * 7 + ["new"]
 
 
-def test_a_killed_process_gives_its_requests_up(
+def test_a_killed_process_releases_its_requests(
     open_ledger: Callable[..., Ledger], tmp_path: Path
 ) -> None:
     program = f"""
@@ -481,32 +462,3 @@ time.sleep(60)
     entry = claim(open_ledger())
     assert entry.state == "new"
     assert entry.lost_request
-
-
-def test_a_request_is_the_same_for_the_same_account_endpoint_and_body() -> None:
-    body = {"model": "m", "prompt": "x", "seed": 1}
-    same = fingerprint("account", "images/generations", dict(reversed(body.items())))
-    assert fingerprint("account", "images/generations", body) == same
-    others = [
-        fingerprint("other", "images/generations", body),
-        fingerprint("account", "audio/speech", body),
-        fingerprint("account", "images/generations", {**body, "seed": 2}),
-    ]
-    assert len({same, *others}) == 4
-
-
-def test_an_account_s_name_does_not_give_its_key_away() -> None:
-    name = account_id("sk-secret", "https://api.siliconflow.cn/v1")
-    assert "secret" not in name
-    assert name != account_id("sk-secret", "https://api.siliconflow.com/v1")
-    assert name != account_id("sk-other", "https://api.siliconflow.cn/v1")
-
-
-def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "folder" / "file"
-    files.write(file, b"first")
-    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("died")))
-    with pytest.raises(OSError, match="died"):
-        files.write(file, b"second")
-    assert file.read_bytes() == b"first"
-    assert [item.name for item in file.parent.iterdir()] == ["file"]

@@ -19,13 +19,13 @@ from comfyui_siliconflow.storage.settings import (
 )
 
 
-def test_without_anything_the_china_site_is_asked_with_the_default_timeouts(tmp_path: Path) -> None:
+def test_the_defaults_are_the_china_site_and_its_timeouts(tmp_path: Path) -> None:
     found = load(tmp_path, {})
     assert (found.base_url, found.site) == ("https://api.siliconflow.cn/v1", "cn")
     assert (found.connect_timeout, found.read_timeout) == (10, 300)
 
 
-def test_the_environment_wins_over_the_file(write_settings: Any) -> None:
+def test_the_environment_takes_precedence_over_the_file(write_settings: Any) -> None:
     file = write_settings(api_key="from-file", site="com")
     environ = {"SILICONFLOW_API_KEY": " from-environment\n"}
     assert load(file.parent, {}).require_key() == "from-file"
@@ -61,7 +61,7 @@ def test_the_key_is_not_in_the_repr(tmp_path: Path) -> None:
         "http://[::ffff:127.0.0.1]",
     ],
 )
-def test_plain_http_is_good_for_this_machine_itself(tmp_path: Path, url: str) -> None:
+def test_plain_http_is_allowed_for_this_computer(tmp_path: Path, url: str) -> None:
     assert load(tmp_path, {"SILICONFLOW_BASE_URL": url}).base_url == url
 
 
@@ -82,7 +82,7 @@ def test_any_other_address_must_be_https(tmp_path: Path, url: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["sk-with space", "sk-中文", "sk-line\nbreak"])
-def test_a_key_that_cannot_stand_in_a_header_is_refused_without_showing_it(
+def test_a_key_that_a_header_cannot_carry_is_refused_without_showing_it(
     tmp_path: Path, key: str
 ) -> None:
     with pytest.raises(InvalidSettings) as caught:
@@ -113,7 +113,7 @@ def test_a_setting_without_a_usable_value_is_named(
         load(write_settings(**values).parent, {})
 
 
-def test_every_number_has_bounds_that_its_default_keeps() -> None:
+def test_every_number_has_bounds_that_include_its_default() -> None:
     defaults: dict[str, Any] = {item.name: item.default for item in fields(Settings)}
     numbers = {name for name, value in defaults.items() if type(value) in {int, float}}
     assert numbers == set(BOUNDS)
@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX modes")
-def test_the_file_is_taken_away_from_other_users(write_settings: Any) -> None:
+def test_the_file_is_made_private(write_settings: Any) -> None:
     file = write_settings(api_key="sk-secret")
     file.chmod(0o644)
     load(file.parent, {})
