@@ -13,11 +13,10 @@ from typing import Any
 from ..siliconflow.errors import (
     GuardStopped,
     InvalidInput,
-    InvalidSettings,
-    MissingKey,
     PartialFailure,
     RequestError,
 )
+from ..storage.settings import InvalidSettings, MissingKey
 from ..strings.text import SiliconFlowError, Text
 from . import host
 from .caller import Caller

@@ -14,7 +14,7 @@ from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model
 from ..siliconflow.errors import Failure, Unusable
 from ..storage.database import LedgerError
-from ..storage.ledger import Entry, ResponseMetadata
+from ..storage.ledger import LedgerEntry, ResponseMetadata
 from ..strings.text import SiliconFlowError, Text, text
 from .endpoint import Endpoint
 
@@ -199,7 +199,7 @@ class Job:
         if line not in self.notes:
             self.notes.append(line)
 
-    def record(self, change: Callable[..., None], entry: Entry | None, *args: Any) -> None:
+    def record(self, change: Callable[..., None], entry: LedgerEntry | None, *args: Any) -> None:
         """Change the entry of this request in the ledger, if it has one.
 
         A ledger that fails keeps no result from the user: the job notes that it is not saved.
@@ -213,7 +213,7 @@ class Job:
     def ledger_failed(self, error: LedgerError) -> None:
         """Note that what comes is not saved."""
         self.is_saved = False
-        self.note(text("run.not_saved", reason=str(error)))
+        self.note(text("run.not_saved", reason=error.text))
 
     @property
     def items(self) -> list[Any]:

@@ -18,8 +18,8 @@ from ..siliconflow.client import Client
 from ..siliconflow.errors import Failure, RequestError, Unforeseen
 from ..siliconflow.http.multipart import named
 from ..storage.database import LedgerError
-from ..storage.fingerprints import account_of, fingerprint
-from ..storage.ledger import Entry, Ledger, State
+from ..storage.fingerprints import account_id, fingerprint
+from ..storage.ledger import EntryState, Ledger, LedgerEntry
 from ..storage.settings import Settings
 from ..strings.text import SiliconFlowError, text
 from .endpoint import ApiRequest, ApiResult, Ticket
@@ -32,7 +32,7 @@ from .uploads import Uploads
 BUSY_SECONDS = 0.3
 POLL_SECONDS = 5.0
 """Seconds between two questions whether a submitted request is done (service-2026: "5 to 10 s")."""
-_ORIGINS: dict[State, Origin] = {"stored": "reused", "answered": "downloaded"}
+_ORIGINS: dict[EntryState, Origin] = {"stored": "reused", "answered": "downloaded"}
 logger = logging.getLogger("siliconflow")
 
 
@@ -93,7 +93,7 @@ class RequestLifecycle:
         """Send nothing yet."""
         self._task, self._plan, self._endpoint = task, plan, plan.endpoint
         self._client, self._ledger, self._reuse = client, ledger, settings.reuse
-        self._account = account_of(settings.require_key(), settings.base_url)
+        self._account = account_id(settings.require_key(), settings.base_url)
         self.uploads = Uploads(plan, settings) if plan.images else None
         self._sender = Sender(client, ledger, plan, self._account, settings.longest_wait)
         self._receiver = Receiver(client, ledger, plan, settings.most_megapixels)
@@ -182,7 +182,7 @@ class RequestLifecycle:
             return False
         name = self._name(request)
         try:
-            return self._ledger.look(name) or _IN_FLIGHT.has(name)
+            return self._ledger.is_paid(name) or _IN_FLIGHT.has(name)
         except LedgerError as error:
             job.ledger_failed(error)
             return _IN_FLIGHT.has(name)
@@ -201,13 +201,16 @@ class RequestLifecycle:
             entry = self._claim(job, name)
             if entry is None or entry.state == "new":
                 return self._send(job, request, entry)
+            if entry.state == "submitted":
+                result = self._wait_for(job, Ticket(entry.ticket or ""))
+                return self._receive(job, request, entry, result, "downloaded")
             with suppress(DamagedFile):
                 items = self._receiver.load(job, entry)
                 if any(self._endpoint.is_gone(self._client, item) for item in items):
-                    job.record(partial(self._ledger.failed, paid=False), entry)
+                    job.record(partial(self._ledger.mark_failed, may_be_paid=False), entry)
                     continue
-                _note_missing(job, request, len(items))
-                return Result(items, len(items), entry.facts, _ORIGINS[entry.state], entry.id)
+                _note_count(job, request, len(items))
+                return Result(items, len(items), entry.metadata, _ORIGINS[entry.state], entry.id)
         return self._send(job, request, None)
 
     def _goes_in_parts(self, job: Job, request: PlannedRequest) -> bool:
@@ -216,7 +219,7 @@ class RequestLifecycle:
             self._sender.is_too_heavy(request.count) or self._has_paid_parts(job, request)
         )
 
-    def _claim(self, job: Job, name: str) -> Entry | None:
+    def _claim(self, job: Job, name: str) -> LedgerEntry | None:
         """Ask the ledger for a request; wait while another process runs it."""
         try:
             while True:
@@ -227,31 +230,46 @@ class RequestLifecycle:
         except LedgerError as error:
             job.ledger_failed(error)
             return None
-        if entry.earlier:
-            sent_at = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.earlier.sent_at))
-            trace_id = entry.earlier.trace_id
+        if entry.lost_request:
+            sent_at = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.lost_request.sent_at))
+            trace_id = entry.lost_request.trace_id
             key = "run.lost_request_traced" if trace_id else "run.lost_request"
             job.note(text(key, time=sent_at, trace_id=trace_id))
         return entry
 
-    def _send(self, job: Job, request: PlannedRequest, entry: Entry | None) -> Result:
+    def _send(self, job: Job, request: PlannedRequest, entry: LedgerEntry | None) -> Result:
         """Send the request, and record what came of it."""
         try:
             data_urls = self.uploads.urls(request.frame) if self.uploads else {}
             api_request = ApiRequest(request.body, data_urls)
             result = self._sender.send(job, entry, request.count, api_request)
-            if isinstance(result, Ticket):
-                result = self._wait_for(job, result)
         except BaseException as error:
-            job.record(partial(self._ledger.failed, paid=_may_be_paid(error)), entry)
+            job.record(partial(self._ledger.mark_failed, may_be_paid=_may_be_paid(error)), entry)
             raise
+        if isinstance(result, Ticket):
+            job.record(self._ledger.mark_submitted, entry, result.id)
+            result = self._wait_for(job, result)
+        return self._receive(job, request, entry, result, "paid")
+
+    def _receive(
+        self,
+        job: Job,
+        request: PlannedRequest,
+        entry: LedgerEntry | None,
+        result: ApiResult,
+        origin: Origin,
+    ) -> Result:
+        """Get the items of a result; `origin` says whether it was paid just now."""
         job.stage = max(job.stage, 2)
         items = self._receiver.receive(job, entry, result)
-        _note_missing(job, request, len(items))
-        return Result(items, len(items), result.metadata, "paid", entry.id if entry else "")
+        _note_count(job, request, len(items))
+        return Result(items, len(items), result.metadata, origin, entry.id if entry else "")
 
     def _wait_for(self, job: Job, ticket: Ticket) -> ApiResult:
-        """Poll until the result of a submitted request is there."""
+        """Poll until the result of a submitted request is there.
+
+        Whatever ends this early, the request stays submitted: its ticket finds the result later.
+        """
         while (result := self._endpoint.poll(self._client, ticket)) is None:
             job.sleep(text("run.submitted"), POLL_SECONDS)
         return result
@@ -262,9 +280,9 @@ class RequestLifecycle:
         return fingerprint(self._account, self._endpoint.path, {**named(request.body), **digests})
 
 
-def _note_missing(job: Job, request: PlannedRequest, count: int) -> None:
+def _note_count(job: Job, request: PlannedRequest, count: int) -> None:
     if count != request.count:
-        job.note(text("run.fewer_items", count=count, asked=request.count))
+        job.note(text("run.other_count", count=count, asked=request.count))
 
 
 def _origins(job: Job) -> list[str]:

@@ -24,7 +24,7 @@ from ..media.image_files import Picture
 from ..media.previews import small
 from ..siliconflow.errors import RequestError
 from ..storage.database import LedgerError
-from ..storage.job_history import JobHistory, JobRecord, State
+from ..storage.job_history import JobHistory, JobRecord, JobState
 from ..strings.text import SiliconFlowError, Text, join, text
 from .job import STAGES, Job, Plan
 from .threads import start_thread
@@ -171,7 +171,7 @@ class JobView:
                     "thumbnail": f"/siliconflow/jobs/{record.id}/{place}/thumbnail",
                     "is_here": is_here,
                 }
-                for place, is_here in enumerate(record.pictures)
+                for place, is_here in enumerate(record.files_here)
             ],
             "has_workflow": record.has_workflow,
         }
@@ -323,7 +323,7 @@ def _ended(record: JobRecord, job: Job, reason: Text | None) -> JobRecord:
     )
 
 
-def _state(job: Job) -> State:
+def _state(job: Job) -> JobState:
     if job.error:
         return "failed"
     if job.stage < STAGES:

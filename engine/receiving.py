@@ -10,7 +10,7 @@ from typing import Any
 from ..media.image_files import MediaError, TooManyPixels
 from ..siliconflow.client import Client
 from ..siliconflow.errors import BadAnswer, BadPicture, Failure, RequestError
-from ..storage.ledger import Entry, Ledger, ResponseMetadata
+from ..storage.ledger import Ledger, LedgerEntry, ResponseMetadata
 from ..strings.text import text
 from .endpoint import ApiResult, FileContent, RemoteFile
 from .job import Job, Plan
@@ -32,7 +32,7 @@ class Receiver:
         self._model = plan.model.id
         self._max_pixels = int(max_megapixels * 1_000_000)
 
-    def receive(self, job: Job, entry: Entry | None, result: ApiResult) -> list[Any]:
+    def receive(self, job: Job, entry: LedgerEntry | None, result: ApiResult) -> list[Any]:
         """Record a result, then get its items; a file inside the response is saved before that.
 
         One item that fails keeps no other from being saved; then its error is raised:
@@ -45,41 +45,41 @@ class Receiver:
             if not isinstance(item, RemoteFile):
                 content = item.content if isinstance(item, FileContent) else None
                 saved = self._endpoint.kind.save(item) if content is None else content
-                job.record(self._ledger.store, entry, place, count, saved)
-        job.record(self._ledger.answered, entry, metadata, urls)
+                job.record(self._ledger.store_file, entry, place, count, saved)
+        job.record(self._ledger.mark_answered, entry, metadata, urls)
         get = partial(self._get, job, entry, metadata, count)
         work = [partial(get, place, item) for place, item in enumerate(result.items)]
         return self._finish(job, entry, work)
 
-    def load(self, job: Job, entry: Entry) -> list[Any]:
+    def load(self, job: Job, entry: LedgerEntry) -> list[Any]:
         """Get the items that the ledger knows: read what is saved, download the rest.
 
         Raises what `receive` raises, or `DamagedFile` for a saved file that cannot be decoded.
         """
-        get = partial(self._get, job, entry, entry.facts, len(entry.pictures))
+        get = partial(self._get, job, entry, entry.metadata, len(entry.files))
         work = [
-            partial(self._load, job, entry, file.place, file.file)
-            if file.file
-            else partial(get, file.place, RemoteFile(str(file.url)))
-            for file in entry.pictures
+            partial(self._load, job, entry, file.index, file.path)
+            if file.path
+            else partial(get, file.index, RemoteFile(str(file.url)))
+            for file in entry.files
         ]
         return self._finish(job, entry, work)
 
     def _finish(
-        self, job: Job, entry: Entry | None, work: Sequence[Callable[[], Any]]
+        self, job: Job, entry: LedgerEntry | None, work: Sequence[Callable[[], Any]]
     ) -> list[Any]:
         items = run_all(work, PARALLEL_DOWNLOADS, (RequestError, DamagedFile))
         for item in items:
             if isinstance(item, Exception):
                 raise item
         if entry and entry.state != "stored":
-            job.record(self._ledger.finish, entry)
+            job.record(self._ledger.mark_stored, entry)
         return items
 
     def _get(  # noqa: PLR0913, PLR0917 - what one item of a result is known by
         self,
         job: Job,
-        entry: Entry | None,
+        entry: LedgerEntry | None,
         metadata: ResponseMetadata,
         count: int,
         place: int,
@@ -95,12 +95,12 @@ class Receiver:
             except BadPicture:  # damaged on the way, perhaps: once more from the start
                 content = self._client.download(item.url, self._model, metadata.trace_id)
                 item = self._decoded(content, metadata)
-            job.record(self._ledger.store, entry, place, count, content)
+            job.record(self._ledger.store_file, entry, place, count, content)
         if job.show:
             job.show(item)
         return item
 
-    def _load(self, job: Job, entry: Entry, place: int, file: Path) -> Any:
+    def _load(self, job: Job, entry: LedgerEntry, place: int, file: Path) -> Any:
         """Decode a saved file. Only one that can be read and not decoded is damaged."""
         try:
             content = file.read_bytes()
@@ -109,14 +109,14 @@ class Receiver:
                 "run.saved_file_unreadable", item=self._endpoint.item_name, reason=str(error)
             )
             raise BadPicture(
-                Failure(message, model=self._model, trace_id=entry.facts.trace_id)
+                Failure(message, model=self._model, trace_id=entry.metadata.trace_id)
             ) from None
         try:
-            item = self._decoded(content, entry.facts)
+            item = self._decoded(content, entry.metadata)
         except BadPicture as error:
             if isinstance(error.__cause__, TooManyPixels):
                 raise
-            job.record(self._ledger.damaged, entry, place)
+            job.record(self._ledger.mark_damaged, entry, place)
             raise DamagedFile from None
         if job.show:
             job.show(item)

@@ -227,9 +227,9 @@ def _raise_failures(jobs: Sequence[Job], endpoint: Endpoint) -> None:
             unsent=_unsent(jobs),
             first=errors[0].text,
         )
-        what = text(
-            "run.failed_what", failed=len(errors), requests=len(jobs), items=endpoint.item_names
-        )
+        asked = sum(job.request.count for job in jobs)
+        names = endpoint.item_names
+        what = text("run.failed_what", failed=asked - items, asked=asked, items=names)
         error = PartialFailure(message, [*errors], what)
     for note in dict.fromkeys(note for job in jobs for note in job.notes):
         error.add(note)

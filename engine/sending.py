@@ -16,7 +16,7 @@ from ..siliconflow.errors import (
     RequestError,
     WaitTooLong,
 )
-from ..storage.ledger import Entry, Ledger
+from ..storage.ledger import Ledger, LedgerEntry
 from ..strings.text import text
 from . import retry
 from .endpoint import ApiRequest, ApiResult, Ticket
@@ -54,7 +54,7 @@ class Sender:
         return self._limiter.is_too_heavy(count)
 
     def send(
-        self, job: Job, entry: Entry | None, count: int, request: ApiRequest
+        self, job: Job, entry: LedgerEntry | None, count: int, request: ApiRequest
     ) -> ApiResult | Ticket:
         """Send a request for `count` items and return its result.
 
@@ -70,7 +70,7 @@ class Sender:
             if job.ends.is_set():  # cancelled while its images were encoded
                 self._limiter.undone(sent)
                 raise RunEnded
-            job.record(self._ledger.sent, entry)
+            job.record(self._ledger.mark_sent, entry)
             job.is_sent = True
             try:
                 result = self._endpoint.call(self._client, request, job.hear)
@@ -85,7 +85,7 @@ class Sender:
             finally:
                 job.is_sent = False
             logger.debug("%s: try %d failed, next in %.1f s", self._model, tries, wait)
-            job.record(self._ledger.waiting, entry)
+            job.record(self._ledger.mark_waiting, entry)
             job.sleep(text("run.retrying"), wait)
 
     def _learn_from(self, error: RequestError, sent: Sent) -> None:

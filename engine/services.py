@@ -42,15 +42,15 @@ def client_for(settings: Settings) -> Client:
 def ledger_for(settings: Settings) -> Ledger:
     """Return the ledger of the data folder, with the limits of the settings."""
     ledger = _ledger(host.data_directory())
-    ledger.most_bytes = int(settings.ledger_gib * (1 << 30))
-    ledger.most_seconds = settings.ledger_days * _DAY
+    ledger.max_bytes = int(settings.ledger_gib * (1 << 30))
+    ledger.max_age = settings.ledger_days * _DAY
     return ledger
 
 
 def job_history_for(settings: Settings) -> JobHistory:
     """Return the job history, which is kept for as long as the ledger keeps the images."""
     history = _job_history(host.data_directory())
-    history.most_seconds = settings.ledger_days * _DAY
+    history.max_age = settings.ledger_days * _DAY
     return history
 
 
@@ -76,8 +76,8 @@ def _ledger(directory: Path) -> Ledger:
 def _job_history(directory: Path) -> JobHistory:
     ledger = _ledger(directory)
     return JobHistory(
-        ledger.records.folder,
-        ledger.pictures,
-        ledger.files_of,
-        most_seconds=ledger.most_seconds,
+        ledger.database.folder,
+        ledger.files_folder,
+        ledger.file_names_of,
+        max_age=ledger.max_age,
     )

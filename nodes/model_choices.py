@@ -10,12 +10,12 @@ from typing import Literal
 
 from ..comfyui import host
 from ..siliconflow import catalogue
-from ..siliconflow.errors import InvalidInput, InvalidSettings
+from ..siliconflow.errors import InvalidInput
 from ..storage import model_lists as model_list
 from ..storage import settings as settings_file
-from ..storage.fingerprints import account_of
+from ..storage.fingerprints import account_id
 from ..storage.model_lists import SPEAKING, ModelList
-from ..storage.settings import Settings
+from ..storage.settings import InvalidSettings, Settings
 from ..strings.text import Text
 
 Mark = Literal["new", "missing"]
@@ -64,12 +64,14 @@ def list_of_account() -> ModelList | None:
         settings = settings_file.load(directory, os.environ)
     except InvalidSettings:
         return None
-    return model_list.recall(directory, account_name(settings)) if settings.api_key else None
+    return (
+        model_list.load_model_list(directory, account_name(settings)) if settings.api_key else None
+    )
 
 
 def account_name(settings: Settings) -> str:
     """Give the name under which an account's list is kept."""
-    return f"{settings.site}-{account_of(settings.require_key(), settings.base_url)}"
+    return f"{settings.site}-{account_id(settings.require_key(), settings.base_url)}"
 
 
 def check_model(task: str, model: str, custom_model: str) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ..siliconflow.errors import InvalidInput, InvalidSettings, RequestError
+from ..siliconflow.errors import InvalidInput, RequestError
+from ..storage.settings import InvalidSettings
 from ..strings.text import SiliconFlowError
 
 Json = dict[str, Any]

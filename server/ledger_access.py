@@ -42,4 +42,4 @@ def _opened() -> Iterator[None]:
     try:
         yield
     except LedgerError as error:
-        raise NoLedger(_FAILS.format(reason=error)) from None
+        raise NoLedger(_FAILS.format(reason=error.text)) from None

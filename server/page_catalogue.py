@@ -13,12 +13,12 @@ from ..nodes.node import Node
 from ..nodes.widgets import PICTURES
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model, Site
-from ..siliconflow.errors import BadAnswer, Failure, InvalidSettings
+from ..siliconflow.errors import BadAnswer, Failure
 from ..siliconflow.fields import Field
 from ..siliconflow.resources.models import OF_IMAGES, OF_OTHERS, list_models, list_speaking
 from ..storage import model_lists as model_list
 from ..storage.model_lists import SPEAKING, ModelList
-from ..storage.settings import Settings
+from ..storage.settings import InvalidSettings, Settings
 from ..strings.text import Text
 from .answers import Json, PageRequest
 
@@ -44,7 +44,7 @@ def refresh(_request: PageRequest) -> Json:
     kinds |= {kind: list_models(client, "", kind) for kind in OF_OTHERS}
     kinds[SPEAKING] = list_speaking(client, kinds["speech-to-text"])
     found = ModelList(time.time(), kinds)
-    model_list.remember(host.data_directory(), account_name(settings), found)
+    model_list.save_model_list(host.data_directory(), account_name(settings), found)
     return catalogue_for_page(settings.site, found)
 
 

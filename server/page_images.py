@@ -53,7 +53,7 @@ def load(request: PageRequest) -> Json:
 def _file(request: PageRequest) -> Path:
     place = request.named["place"]
     with page_job_history() as jobs:
-        found = jobs.picture(request.named["id"], int(place)) if _is_place(place) else None
+        found = jobs.file_path(request.named["id"], int(place)) if _is_place(place) else None
     if found is None:
         raise NotFound(_GONE)
     return found

@@ -13,9 +13,9 @@ def read(_request: PageRequest) -> Json:
         found = ledger.totals()
         return {
             "requests": found.requests,
-            "pictures": found.pictures,
+            "pictures": found.files,
             "bytes": found.size,
-            "directory": str(ledger.pictures),
+            "directory": str(ledger.files_folder),
         }
 
 

@@ -11,11 +11,17 @@ from ..comfyui import events, host
 from ..engine.balance import BALANCES, CURRENCIES
 from ..engine.services import client_for, current_settings
 from ..siliconflow.client import Client
-from ..siliconflow.errors import InvalidSettings
 from ..siliconflow.resources.account import Account, user_info
 from ..storage import settings as settings_file
-from ..storage.settings import BASE_URLS, BOUNDS, CHOICES, ENVIRONMENT, Settings
-from ..storage.settings_saving import save
+from ..storage.settings import (
+    BASE_URLS,
+    BOUNDS,
+    CHOICES,
+    ENVIRONMENT,
+    InvalidSettings,
+    Settings,
+    save,
+)
 from ..strings.text import Text
 from .answers import FixedSetting, Json, PageRequest, SharedServer
 
@@ -120,7 +126,7 @@ def _tried(key: str, body: Mapping[str, Any]) -> Settings:
     if body.get("site") is not None:
         values["site"] = body["site"]
     environ = {name: value for name, value in os.environ.items() if name != ENVIRONMENT["api_key"]}
-    return settings_file.checked(values, environ)
+    return settings_file.validate(values, environ)
 
 
 def _key_of(body: Mapping[str, Any]) -> str:

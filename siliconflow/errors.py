@@ -26,14 +26,6 @@ class InvalidInput(SiliconFlowError):
         self.name = name
 
 
-class InvalidSettings(SiliconFlowError):
-    """A setting, in the environment or in the settings file, has no usable value."""
-
-
-class MissingKey(InvalidSettings):
-    """No API key was found in the environment or in the settings file."""
-
-
 class PartialFailure(SiliconFlowError):
     """Some results of one run did not come; `causes` says why, one error each.
 

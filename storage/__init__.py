@@ -1,1 +1,1 @@
-"""What is kept on disk: settings, ledger, job history, model lists."""
+"""What is stored on disk: settings, ledger, job history, model lists."""

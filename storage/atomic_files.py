@@ -1,24 +1,28 @@
-"""Files that are either whole or not there, whenever the process dies."""
+"""Write files that are either complete or absent, whenever the process dies."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import uuid
 from pathlib import Path
+from typing import Any
 
 PART = ".part"
+"""The ending of a file that is being written: `<name>.<32 hex digits>.part`."""
 
 
 def write(file: Path, content: bytes, *, private: bool = False) -> None:
-    """Write a file so that it survives a crash as soon as this returns; OSError if it cannot.
+    """Write a file, and its folder; raise `OSError` and leave the old file if that fails.
 
-    A `private` one can be read by its owner alone, from its first byte on.
+    The content survives a power failure as soon as this returns. Only its owner can read a
+    `private` file, from its first byte on.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.{uuid.uuid4().hex}{PART}")
     try:
-        with open(part, "xb", opener=_private if private else None) as opened:
+        with open(part, "xb", opener=_open_private if private else None) as opened:
             opened.write(content)
             opened.flush()
             os.fsync(opened.fileno())
@@ -27,18 +31,24 @@ def write(file: Path, content: bytes, *, private: bool = False) -> None:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
-    _sync_directory(file.parent)
+    _sync_folder(file.parent)
 
 
-def _private(path: str, flags: int) -> int:
+def write_json(file: Path, value: Any, *, private: bool = False) -> None:
+    """Write a value as indented JSON in UTF-8; raise `OSError` if that fails."""
+    content = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    write(file, content.encode(), private=private)
+
+
+def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _sync_directory(directory: Path) -> None:
-    """Make the new name itself durable, where the system can."""
+def _sync_folder(folder: Path) -> None:
+    """Make the file's name durable as well, where the system can."""
     if os.name == "nt":
         return
-    handle = os.open(directory, os.O_RDONLY)
+    handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -1,191 +1,241 @@
-"""A file of records: opened when it is needed, shared by threads and processes.
+"""An SQLite file of the data folder: opened on demand, shared by threads and processes.
 
-A damaged file is set aside and a new one begun, so that no run stops for it.
+A file is created, filled and migrated in one transaction that sets its version last: a process
+that dies in between leaves nothing half done, and another process waits for the complete file.
+A damaged file is renamed and a new one is created, so that no run stops for it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from ..strings.text import SiliconFlowError, Text, text
 from .process_locks import ProcessLock
 
 _LOCK_SECONDS = 5.0
 _SHORT_LOCK_SECONDS = 0.5
+_MIGRATION_SECONDS = 60.0
+"""How long to wait for another process that creates or migrates the file."""
 _LOCK_PAUSE = 0.02
 _DAMAGE = ("malformed", "not a database")
+_LOGGER = logging.getLogger("siliconflow")
 
 
-class LedgerError(Exception):
-    """The ledger cannot be read or written now: its disk is full, or it is locked or damaged."""
+class LedgerError(SiliconFlowError):
+    """The ledger or the job history cannot be read or written now.
 
-
-class _Damaged(Exception):
-    """The records were damaged, and are set aside by now."""
+    `text` is a clause that says why, such as "the disk is full".
+    """
 
 
 class Database:
-    """Records of one kind in a data folder, and the sign that this process lives."""
+    """One SQLite file in a data folder, and the lock that shows that this process runs."""
 
     def __init__(
         self,
         folder: Path,
         name: str,
-        schema: str,
+        migrations: Sequence[Sequence[str]],
         *,
         fill: Callable[[sqlite3.Connection], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Touch nothing yet. `fill` writes into a new file what is known from elsewhere."""
+        """Describe the file; nothing is opened yet.
+
+        `migrations` are the SQL statements of each version, oldest first. `fill` writes into a
+        new file what is known from elsewhere, within the transaction that creates it.
+        """
         self.folder = folder
         self.clock = clock
         self._name = name
-        self._schema = schema
+        self._migrations = migrations
         self._fill = fill
         self._lock = threading.RLock()
-        self._opened: sqlite3.Connection | None = None
-        self._leased: ProcessLock | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._process_lock: ProcessLock | None = None
 
     def change(self, *, durable: bool = True) -> AbstractContextManager[sqlite3.Connection]:
-        """Give the rows for one change that happens wholly or not at all; raises `LedgerError`.
+        """Open a transaction that writes, all or nothing; raises `LedgerError`.
 
-        One that need not be `durable` is for people alone: it may be lost with the machine's power,
-        though not with the process, and is not waited for long where another process has the file.
+        One that is not `durable` survives the end of the process, but maybe not a power failure,
+        and waits only shortly where another process has locked the file.
         """
         return self._transaction("BEGIN IMMEDIATE", durable=durable)
 
     def read(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Give the rows of one moment to be read; no other process that writes waits for it."""
+        """Open a transaction that reads one snapshot and blocks no writer; raises `LedgerError`."""
         return self._transaction("BEGIN", durable=False)
 
     @contextlib.contextmanager
     def _transaction(self, begin: str, *, durable: bool) -> Iterator[sqlite3.Connection]:
-        with self._lock, errors():
+        with self._lock, ledger_errors():
             try:
-                rows = self._open()
-                _set(rows, durable=durable)
-                rows.execute(begin)
-                try:
-                    yield rows
-                except BaseException:
-                    rows.execute("ROLLBACK")
-                    raise
-                rows.execute("COMMIT")
+                connection = self._open()
+                _configure(connection, durable=durable)
+                connection.execute(begin)
+                with _rollback_on_error(connection):
+                    yield connection
+                    connection.execute("COMMIT")
             except sqlite3.DatabaseError as error:
                 if _is_damage(error):
                     self._set_aside()
                 raise
 
-    def write_through(self) -> None:
-        """Leave nothing of what was deleted in the file beside this one that SQLite writes to."""
-        with self._lock, errors():
+    def checkpoint(self) -> None:
+        """Empty SQLite's write-ahead log, so that deleted rows are in no file any more."""
+        with self._lock, ledger_errors():
             self._open().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     @property
-    def lease(self) -> ProcessLock:
-        """Give the sign of life of this process; it is taken when it is first asked for."""
-        with self._lock, errors():
-            if self._leased is None:
-                self._leased = ProcessLock(self.folder / "running")
-                self._leased.sweep()
-            return self._leased
+    def process_lock(self) -> ProcessLock:
+        """The lock of this process in this folder; acquired at the first use."""
+        with self._lock, ledger_errors():
+            if self._process_lock is None:
+                self._process_lock = ProcessLock(self.folder / "running")
+                self._process_lock.sweep()
+            return self._process_lock
 
     def close(self) -> None:
-        """Close the files; they are opened again when they are needed."""
+        """Close the file and release the process lock; both are opened again on demand."""
         with self._lock:
-            if self._opened:
-                self._opened.close()
-            if self._leased:
-                self._leased.end()
-            self._opened = self._leased = None
+            if self._connection:
+                self._connection.close()
+            if self._process_lock:
+                self._process_lock.release()
+            self._connection = self._process_lock = None
 
     @property
     def _file(self) -> Path:
         return self.folder / f"{self._name}.sqlite3"
 
     def _open(self) -> sqlite3.Connection:
-        if self._opened is None:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(_Damaged):
-                self._opened = self._connected()
-            if self._opened is None:
-                self._opened = self._connected()
-        return self._opened
+        if self._connection is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._connection = self._connect()
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                self._set_aside()
+                self._connection = self._connect()
+        return self._connection
 
-    def _connected(self) -> sqlite3.Connection:
-        """Open the file; a new one is filled with what is known from elsewhere."""
-        is_new = not self._file.exists()
+    def _connect(self) -> sqlite3.Connection:
+        """Connect, also while another process creates the file: SQLite does not wait for that."""
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                self._refuse_newer_version()
+                return self._connect_once()
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(_LOCK_PAUSE)
+
+    def _refuse_newer_version(self) -> None:
+        """Raise `LedgerError` for a file of a newer version, without writing a byte to it."""
+        if self._file.exists():
+            uri = f"{self._file.absolute().as_uri()}?mode=ro"
+            with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_LOCK_SECONDS)) as file:
+                self._version(file)
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        newest = len(self._migrations)
+        if version > newest:
+            raise LedgerError(
+                text("ledger.newer", file=self._file.name, version=version, newest=newest)
+            )
+        return version
+
+    def _connect_once(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._file, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False
+        )
         try:
-            rows = _connect_patiently(self._file, self._schema)
-        except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
-                raise
-            self._set_aside()
-            raise _Damaged from None
-        if is_new and self._fill:
-            self._fill(rows)
-        return rows
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA secure_delete = ON")
+            if self._version(connection) < len(self._migrations):
+                self._migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        """Bring the file to the newest version. A version 0 with tables is version 1."""
+        connection.execute(f"PRAGMA busy_timeout = {int(_MIGRATION_SECONDS * 1000)}")
+        connection.execute("BEGIN IMMEDIATE")
+        with _rollback_on_error(connection):
+            version = self._version(connection)  # another process may have migrated it meanwhile
+            is_new = not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+            for statements in self._migrations[version:]:
+                for statement in statements:
+                    connection.execute(statement)
+            if is_new and self._fill:
+                self._fill(connection)
+            connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
+            connection.execute("COMMIT")
 
     def _set_aside(self) -> None:
-        """Keep a damaged file for whoever wants to look at it, and begin a new one."""
-        if self._opened:
-            self._opened.close()
-            self._opened = None
+        """Rename a damaged file, so that the next use creates a new one."""
+        if self._connection:
+            self._connection.close()
+            self._connection = None
         aside = self._file.with_name(f"{self._name}.damaged-{int(self.clock())}.sqlite3")
+        _LOGGER.warning("%s is damaged: renamed to %s", self._file, aside.name)
         with contextlib.suppress(FileNotFoundError):
             self._file.replace(aside)
-        for end in ("-wal", "-shm"):
-            self._file.with_name(self._file.name + end).unlink(missing_ok=True)
+        for suffix in ("-wal", "-shm"):
+            self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
 
 
-def _set(rows: sqlite3.Connection, *, durable: bool) -> None:
-    patience = _LOCK_SECONDS if durable else min(_LOCK_SECONDS, _SHORT_LOCK_SECONDS)
-    rows.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
-    rows.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+def _configure(connection: sqlite3.Connection, *, durable: bool) -> None:
+    seconds = _LOCK_SECONDS if durable else min(_LOCK_SECONDS, _SHORT_LOCK_SECONDS)
+    connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
 
 
 @contextlib.contextmanager
-def errors() -> Iterator[None]:
-    """Turn what a file or SQLite raises into a `LedgerError`."""
+def _rollback_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:  # SQLite itself rolls back where a disk is full
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextlib.contextmanager
+def ledger_errors() -> Iterator[None]:
+    """Raise a `LedgerError` with a readable reason for what a file or SQLite raises."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise LedgerError(str(error) or type(error).__name__) from error
+        raise LedgerError(_reason(error)) from error
+
+
+def _reason(error: sqlite3.Error | OSError) -> Text:
+    message = str(error) or type(error).__name__
+    if "locked" in message:
+        return text("ledger.locked")
+    if "disk is full" in message or getattr(error, "errno", None) == errno.ENOSPC:
+        return text("ledger.disk_full")
+    if isinstance(error, sqlite3.Error) and _is_damage(error):
+        return text("ledger.damaged")
+    return Text(message)
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
-    """Tell a damaged file from a lock, a full disk or a refused change."""
+    """Return whether a file is damaged, and not just locked, full or refused."""
     return any(words in str(error) for words in _DAMAGE)
-
-
-def _connect_patiently(file: Path, schema: str) -> sqlite3.Connection:
-    """Connect, also while another process makes the same file: SQLite itself waits for no WAL."""
-    ends = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            return _connect(file, schema)
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > ends:
-                raise
-            time.sleep(_LOCK_PAUSE)
-
-
-def _connect(file: Path, schema: str) -> sqlite3.Connection:
-    rows = sqlite3.connect(
-        file, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False
-    )
-    try:
-        rows.row_factory = sqlite3.Row
-        rows.execute("PRAGMA journal_mode = WAL")
-        rows.execute("PRAGMA foreign_keys = ON")
-        rows.execute("PRAGMA secure_delete = ON")
-        rows.executescript(schema)
-    except BaseException:
-        rows.close()
-        raise
-    return rows

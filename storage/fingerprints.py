@@ -1,4 +1,4 @@
-"""Names of accounts and requests that do not give away what they stand for."""
+"""Hashes that identify accounts and requests without revealing the key or the prompt."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def account_of(key: str, base_url: str) -> str:
-    """Give a name for an account that does not give its key away."""
+def account_id(key: str, base_url: str) -> str:
+    """Return 32 hex digits that identify the account of an API key at a base URL."""
     return hashlib.sha256(f"siliconflow account\0{base_url}\0{key}".encode()).hexdigest()[:32]
 
 
 def fingerprint(account: str, path: str, body: Mapping[str, Any]) -> str:
-    """Give the name of a request: the same for the same account, endpoint and body."""
-    text = json.dumps([account, path, body], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Return 64 hex digits: the same for the same account, endpoint path and JSON body.
+
+    The ledger finds paid requests by it: a change here loses every result stored so far.
+    """
+    content = json.dumps([account, path, body], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""The jobs: who asked for what, when, and what came of it. For people; no run depends on it.
+"""The job history: which node requested what, when, and the outcome. No run depends on it.
 
-A job is one request of a run, also one that was answered from the ledger, failed or was never
-sent. It names the requests whose pictures it got, and the workflow that asked for it.
+A job is one request of a run, including those answered from the ledger, failed or never sent. It
+names the files of its result, which are the ledger's, and the workflow that it was queued with.
 """
 
 from __future__ import annotations
@@ -17,34 +17,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..strings.text import Text
+from ..strings.text import DEFAULT, LANGUAGES, Text, text
 from .database import Database, LedgerError
 from .migrations import HISTORY
 
-PROMPT_CHARACTERS = 120
-MOST_LISTED = 500
-MOST_WORKFLOW_BYTES = 16 << 20
-"""A larger workflow carries pictures, and is not kept."""
-MOST_WORKFLOWS_BYTES = 64 << 20
-"""All that are kept together, packed; the oldest go first."""
-
-_WITH_WORKFLOW = (
-    "SELECT jobs.*, workflows.hash AS kept FROM jobs"
+MAX_PROMPT_CHARACTERS = 120
+MAX_LISTED = 500
+MAX_WORKFLOW_BYTES = 16 << 20
+"""A larger workflow has images embedded, and is not stored."""
+MAX_WORKFLOWS_BYTES = 64 << 20
+"""All stored workflows together, compressed; the oldest are deleted first."""
+_COMPRESSION_LEVEL = 1
+"""A request waits for it, and more effort saves little."""
+_SELECT = (
+    "SELECT jobs.*, workflows.hash AS stored_workflow FROM jobs"
     " LEFT JOIN workflows ON workflows.hash = jobs.workflow"
 )
-_QUICK = 1
-"""How hard to pack: a request waits for it, and more effort brings little."""
 
-State = Literal["running", "done", "reused", "failed", "cancelled"]
-_ENDED = Text(
-    "ComfyUI ended before this came. What was sent is found again by the same run.",
-    "ComfyUI 在结果到达前退出。已发出的请求，再次运行相同内容即可找回。",
-)
+JobState = Literal["running", "done", "reused", "failed", "cancelled"]
 
 
 @dataclass(frozen=True)
 class JobRecord:
-    """One job as it is kept. `pictures` tells of each picture whether its file is here."""
+    """One job as it is stored. Times in seconds, `began_at` since 1970."""
 
     id: str
     began_at: float
@@ -53,119 +48,121 @@ class JobRecord:
     node_id: str = ""
     model: str = ""
     prompt: str = ""
-    state: State = "running"
+    state: JobState = "running"
     seconds: float = 0.0
     trace_id: str = ""
     origins: tuple[str, ...] = ()
     reason: Text | None = None
-    pictures: tuple[bool, ...] = ()
+    files_here: tuple[bool, ...] = ()
+    """For each file of the result, whether it is still on disk."""
     has_workflow: bool = False
     is_ours: bool = False
-    """Whether this very process wrote it."""
+    """Whether this process wrote it."""
 
 
 class JobHistory:
-    """The jobs of one data folder, in a file of their own: what is paid does not depend on it.
+    """The jobs of one data folder, for many threads and several processes.
 
-    Everything raises `LedgerError` where the file fails. Safe for many threads and processes.
+    It has a database of its own: nothing that was paid depends on it. Every method raises
+    `LedgerError` where the file cannot be read or written.
     """
 
     def __init__(
         self,
         folder: Path,
-        pictures: Path,
-        files_of: Callable[[str], list[str]],
+        files_folder: Path,
+        file_names_of: Callable[[str], list[str]],
         *,
-        most_seconds: float,
+        max_age: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Touch nothing yet. `files_of` names what lies below `pictures` of a request."""
-        self.most_seconds = most_seconds
-        self._pictures = pictures
-        self._files_of = files_of
-        self._store = Database(folder, "history", HISTORY, clock=clock)
+        """Describe the history; its file is created with the first job.
+
+        `file_names_of` returns the paths below `files_folder` of a request's result. Jobs that
+        began more than `max_age` seconds ago are deleted.
+        """
+        self.max_age = max_age
+        self._files_folder = files_folder
+        self._file_names_of = file_names_of
+        self._database = Database(folder, "history", HISTORY, clock=clock)
 
     def __del__(self) -> None:
-        """Leave no file open behind."""
+        """Close the file."""
         self.close()
 
     def begin(self, jobs: Sequence[JobRecord], workflow: Any = None) -> str | None:
-        """Record jobs that begin now; gives the name of their workflow, if it is kept."""
-        packed = _packed(workflow)
-        owner = self._store.lease.token
-        with self._store.change(durable=False) as rows:
-            if packed:
-                rows.execute("INSERT OR IGNORE INTO workflows VALUES (?, ?)", packed)
-                _drop_oldest_workflows(rows)
-            rows.executemany(
+        """Record jobs that begin now. Return the hash of their workflow if it is stored."""
+        compressed = _compress(workflow)
+        owner = self._database.process_lock.token
+        with self._database.change(durable=False) as db:
+            if compressed:
+                db.execute("INSERT OR IGNORE INTO workflows VALUES (?, ?)", compressed)
+                _delete_oldest_workflows(db)
+            db.executemany(
                 "INSERT INTO jobs (id, owner, began_at, state, task, node_type, node_id, model,"
                 " prompt, workflow) VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?, ?)",
-                [(*_begun(job, owner), packed and packed[0]) for job in jobs],
+                [(*_first_columns(job, owner), compressed and compressed[0]) for job in jobs],
             )
-        return packed[0] if packed else None
+        return compressed[0] if compressed else None
 
-    def end(self, job: JobRecord, requests: Iterable[str]) -> JobRecord:
-        """Record what came of a job, and from which requests; gives it as it is kept."""
-        names = self._stored(requests)
-        reason = job.reason or (None, None)
-        told = (job.state, job.seconds, job.trace_id, ",".join(job.origins), *reason)
-        with self._store.change(durable=False) as rows:
-            rows.execute(
-                "UPDATE jobs SET state = ?, seconds = ?, trace_id = ?, origins = ?, reason_en = ?,"
-                " reason_zh = ?, pictures = ? WHERE id = ?",
-                (*told, "\n".join(names), job.id),
+    def end(self, job: JobRecord, request_ids: Iterable[str]) -> JobRecord:
+        """Record the outcome of a job and the requests it came from; return it as stored."""
+        names = self._names_of(request_ids)
+        reason = json.dumps(job.reason.as_json(), ensure_ascii=False) if job.reason else None
+        outcome = (job.state, job.seconds, job.trace_id, ",".join(job.origins), reason)
+        with self._database.change(durable=False) as db:
+            db.execute(
+                "UPDATE jobs SET state = ?, seconds = ?, trace_id = ?, origins = ?, reason = ?,"
+                " pictures = ? WHERE id = ?",
+                (*outcome, "\n".join(names), job.id),
             )
-            self._forget(rows, self._store.clock() - self.most_seconds)
-        return replace(job, pictures=self._here(names))
+            self._delete(db, self._database.clock() - self.max_age)
+        return replace(job, files_here=self._files_here(names))
 
     def since(self, moment: float) -> list[JobRecord]:
-        """Give the jobs that began since then, newest first: the newest `MOST_LISTED` of them."""
-        return self._select(
+        """Return the jobs that began at or after a moment, newest first, at most `MAX_LISTED`."""
+        return self._find_all(
             "WHERE began_at >= ? ORDER BY began_at DESC, jobs.rowid DESC LIMIT ?",
-            (moment, MOST_LISTED),
+            (moment, MAX_LISTED),
         )
 
-    def find(self, job: str) -> JobRecord | None:
-        """Give one job, if it is kept."""
-        return next(iter(self._select("WHERE id = ?", (job,))), None)
+    def find(self, job_id: str) -> JobRecord | None:
+        """Return one job, or `None` if it is not stored."""
+        return next(iter(self._find_all("WHERE id = ?", (job_id,))), None)
 
-    def _select(self, which: str, values: Sequence[object]) -> list[JobRecord]:
-        """Read jobs in one question; their files are looked for when others may write again."""
-        with self._store.read() as rows:
-            found = rows.execute(f"{_WITH_WORKFLOW} {which}", values).fetchall()
-        return [self._record(row) for row in found]
+    def _find_all(self, where: str, values: Sequence[object]) -> list[JobRecord]:
+        """Read jobs in one query; look for their files when others may write again."""
+        with self._database.read() as db:
+            rows = db.execute(f"{_SELECT} {where}", values).fetchall()
+        return [self._record(row) for row in rows]
 
-    def picture(self, job: str, place: int) -> Path | None:
-        """Give the file of a job's picture, if it is still here."""
-        with self._store.read() as rows:
-            row = rows.execute("SELECT pictures FROM jobs WHERE id = ?", (job,)).fetchone()
-        names = _names(row) if row else []
-        return self._existing(names[place]) if place < len(names) else None
+    def file_path(self, job_id: str, index: int) -> Path | None:
+        """Return the path of file `index` (from 0) of a job's result if it is still on disk."""
+        with self._database.read() as db:
+            row = db.execute("SELECT pictures FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        names = _file_names(row) if row else []
+        return self._existing(names[index]) if index < len(names) else None
 
-    def workflow(self, job: str) -> bytes | None:
-        """Give the workflow that asked for a job, as JSON, if it is kept."""
-        with self._store.read() as rows:
-            row = rows.execute(
-                "SELECT content FROM workflows JOIN jobs ON hash = workflow WHERE id = ?", (job,)
+    def workflow(self, job_id: str) -> bytes | None:
+        """Return the workflow that a job was queued with, as JSON, if it is stored."""
+        with self._database.read() as db:
+            row = db.execute(
+                "SELECT content FROM workflows JOIN jobs ON hash = workflow WHERE id = ?", (job_id,)
             ).fetchone()
         return zlib.decompress(row["content"]) if row else None
 
     def clear(self) -> None:
-        """Forget every job that is at its end, with its workflow."""
-        with self._store.change() as rows:
-            self._forget(rows, math.inf)
-        self._store.write_through()
+        """Delete every job that has ended, with its workflow."""
+        with self._database.change() as db:
+            self._delete(db, math.inf)
+        self._database.checkpoint()
 
     def close(self) -> None:
-        """Close the files; they are opened again when they are needed."""
-        self._store.close()
-
-    def _lives(self, owner: str) -> bool:
-        return owner == self._store.lease.token or self._store.lease.lives(owner)
+        """Close the file; it is opened again on demand."""
+        self._database.close()
 
     def _record(self, row: sqlite3.Row) -> JobRecord:
-        left = row["state"] == "running" and not self._runs(row)
-        said = row["reason_en"] is not None
+        has_died = row["state"] == "running" and not self._is_running(row)
         return JobRecord(
             id=row["id"],
             began_at=row["began_at"],
@@ -174,84 +171,100 @@ class JobHistory:
             node_id=row["node_id"],
             model=row["model"],
             prompt=row["prompt"],
-            state="failed" if left else row["state"],
+            state="failed" if has_died else row["state"],
             seconds=row["seconds"],
             trace_id=row["trace_id"],
             origins=tuple(filter(None, row["origins"].split(","))),
-            reason=Text(row["reason_en"], row["reason_zh"]) if said else _ENDED if left else None,
-            pictures=self._here(_names(row)),
-            has_workflow=row["kept"] is not None,
-            is_ours=row["owner"] == self._store.lease.token,
+            reason=_reason(row) or (text("history.process_died") if has_died else None),
+            files_here=self._files_here(_file_names(row)),
+            has_workflow=row["stored_workflow"] is not None,
+            is_ours=row["owner"] == self._database.process_lock.token,
         )
 
-    def _stored(self, requests: Iterable[str]) -> list[str]:
-        """Name the pictures of requests; where the ledger fails, the job ends without."""
+    def _names_of(self, request_ids: Iterable[str]) -> list[str]:
+        """Return the files of requests; none where the ledger fails, so that the job still ends."""
         try:
-            return [name for request in requests for name in self._files_of(request)]
+            return [name for id_ in request_ids for name in self._file_names_of(id_)]
         except LedgerError:
             return []
 
-    def _here(self, names: Sequence[str]) -> tuple[bool, ...]:
+    def _files_here(self, names: Sequence[str]) -> tuple[bool, ...]:
         return tuple(self._existing(name) is not None for name in names)
 
     def _existing(self, name: str) -> Path | None:
-        file = self._pictures / name
-        return file if file.is_file() else None
+        path = self._files_folder / name
+        return path if path.is_file() else None
 
-    def _forget(self, rows: sqlite3.Connection, before: float) -> None:
-        """Forget the jobs that began before then, but none that still runs."""
-        found = rows.execute("SELECT id, state, owner FROM jobs WHERE began_at < ?", (before,))
-        gone = [(row["id"],) for row in found if not self._runs(row)]
-        if gone:
-            rows.executemany("DELETE FROM jobs WHERE id = ?", gone)
-            _drop_unused_workflows(rows)
+    def _delete(self, db: sqlite3.Connection, before: float) -> None:
+        """Delete the jobs that began before a moment, but none that is running."""
+        rows = db.execute("SELECT id, state, owner FROM jobs WHERE began_at < ?", (before,))
+        ended = [(row["id"],) for row in rows if not self._is_running(row)]
+        if ended:
+            db.executemany("DELETE FROM jobs WHERE id = ?", ended)
+            _delete_unused_workflows(db)
 
-    def _runs(self, row: sqlite3.Row) -> bool:
-        return row["state"] == "running" and self._lives(row["owner"])
-
-
-def _begun(job: JobRecord, owner: str) -> tuple[Any, ...]:
-    prompt = job.prompt[:PROMPT_CHARACTERS]
-    who = (job.task, job.node_type, job.node_id, job.model)
-    return (job.id, owner, job.began_at, *who, prompt)
+    def _is_running(self, row: sqlite3.Row) -> bool:
+        lock = self._database.process_lock
+        is_owned = row["owner"] == lock.token or lock.is_alive(row["owner"])
+        return row["state"] == "running" and is_owned
 
 
-def _packed(workflow: Any) -> tuple[str, bytes] | None:
-    """Give a workflow's name and its packed JSON; `None` for none, or one that is not kept.
+def _first_columns(job: JobRecord, owner: str) -> tuple[Any, ...]:
+    prompt = job.prompt[:MAX_PROMPT_CHARACTERS]
+    return (job.id, owner, job.began_at, job.task, job.node_type, job.node_id, job.model, prompt)
 
-    Other nodes may change it at this very moment; and it is only a convenience.
+
+def _compress(workflow: Any) -> tuple[str, bytes] | None:
+    """Return a workflow's hash and its compressed JSON, or `None` if it cannot be stored.
+
+    Other nodes may be changing it at this moment, and it is only a convenience.
     """
     if not workflow:
         return None
     try:
-        text = json.dumps(workflow, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        content = text.encode()
+        encoded = json.dumps(workflow, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        content = encoded.encode()
     except (TypeError, ValueError, RuntimeError):
         return None
-    if len(content) > MOST_WORKFLOW_BYTES:
+    if len(content) > MAX_WORKFLOW_BYTES:
         return None
-    return hashlib.sha256(content).hexdigest(), zlib.compress(content, _QUICK)
+    return hashlib.sha256(content).hexdigest(), zlib.compress(content, _COMPRESSION_LEVEL)
 
 
-def _names(row: sqlite3.Row) -> list[str]:
+def _reason(row: sqlite3.Row) -> Text | None:
+    """Return a job's reason in today's languages, whichever it was written in.
+
+    A language that is missing gets the default one's wording.
+    """
+    if row["reason"] is not None:
+        wordings: dict[str, str] = json.loads(row["reason"])
+    elif row["reason_en"] is not None:
+        wordings = {"en": row["reason_en"], "zh": row["reason_zh"]}
+    else:
+        return None
+    default = wordings.get(DEFAULT, "")
+    return Text(*(wordings.get(language, default) for language in LANGUAGES))
+
+
+def _file_names(row: sqlite3.Row) -> list[str]:
     return str(row["pictures"]).splitlines()
 
 
-def _drop_unused_workflows(rows: sqlite3.Connection) -> None:
-    rows.execute(
+def _delete_unused_workflows(db: sqlite3.Connection) -> None:
+    db.execute(
         "DELETE FROM workflows WHERE hash NOT IN"
         " (SELECT workflow FROM jobs WHERE workflow IS NOT NULL)"
     )
 
 
-def _drop_oldest_workflows(rows: sqlite3.Connection) -> None:
-    """Keep the packed workflows within their bound, whoever still names them."""
-    total = rows.execute("SELECT COALESCE(SUM(LENGTH(content)), 0) FROM workflows").fetchone()[0]
-    if total <= MOST_WORKFLOWS_BYTES:
-        return
-    found = rows.execute("SELECT hash, LENGTH(content) AS size FROM workflows ORDER BY rowid")
-    for row in found.fetchall():
-        if total <= MOST_WORKFLOWS_BYTES:
+def _delete_oldest_workflows(db: sqlite3.Connection) -> None:
+    """Keep the compressed workflows within their bound, even if jobs still name them."""
+    rows = db.execute(
+        "SELECT hash, LENGTH(content) AS size FROM workflows ORDER BY rowid"
+    ).fetchall()
+    total = sum(row["size"] for row in rows)
+    for row in rows:
+        if total <= MAX_WORKFLOWS_BYTES:
             break
         total -= row["size"]
-        rows.execute("DELETE FROM workflows WHERE hash = ?", (row["hash"],))
+        db.execute("DELETE FROM workflows WHERE hash = ?", (row["hash"],))

@@ -1,9 +1,10 @@
-"""What was sent, answered and stored: so that nothing paid is lost, and nothing paid twice.
+"""The record of every paid request, so that no result is lost and nothing is paid twice.
 
-A request is recorded as sent before it leaves, as answered before any download begins, and each
-picture's file is on disk before it is recorded. Whatever instant the process dies at, the record
-says what is known: nothing sent; sent, with a fate that nobody knows; answered, with URLs that
-work for an hour; or stored. Of the account there is only a hash in the requests' fingerprints.
+A request is recorded as sent before it leaves, as submitted before the first poll for its result,
+as answered before any download begins, and a file is on disk before it is recorded. Whenever the
+process dies, the record says what is known: nothing was sent; sent, with an unknown outcome;
+submitted, with the ticket to poll with; answered, with URLs that work for an hour; or stored.
+The account is only part of the hash that is a request's fingerprint.
 """
 
 from __future__ import annotations
@@ -13,27 +14,27 @@ import re
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
-from . import atomic_files as files
-from .database import Database, errors
-from .migrations import REQUESTS
+from . import atomic_files
+from .database import Database, ledger_errors
+from .migrations import LEDGER
 
 URL_SECONDS = 3600
-"""How long a result's URL works (facts: "A returned URL is valid for ONE HOUR")."""
+"""How long a result's URL works (API reference: "A returned URL is valid for ONE HOUR")."""
 _SWEEP_SECONDS = 3600
-"""A file younger than this may be one that another process is about to record."""
+"""A partly written file that is younger may be one that another process is writing."""
 _DAY = 86400
 _FOLDER = "siliconflow-ledger"
-_OURS = re.compile(
-    r"(?P<name>[0-9a-f]{64})-(?P<id>[0-9a-f]{32})-(?P<place>\d+)of(?P<count>\d+)"
+_FILE_NAME = re.compile(
+    r"(?P<fingerprint>[0-9a-f]{64})-(?P<id>[0-9a-f]{32})-(?P<index>\d+)of(?P<count>\d+)"
     r"\.(?:png|jpg|webp|gif|wav|json|bin)(?P<part>\.[0-9a-f]{32}\.part)?"
 )
-"""The names of stored pictures: they tell whose they are should the records be lost."""
+"""The names of stored files: they say which request a file belongs to if the database is lost."""
 _SUFFIXES = (
     (re.compile(rb"\x89PNG"), ".png"),
     (re.compile(rb"\xff\xd8"), ".jpg"),
@@ -43,12 +44,12 @@ _SUFFIXES = (
     (re.compile(rb"\{"), ".json"),
 )
 
-State = Literal["new", "busy", "answered", "stored"]
+EntryState = Literal["new", "busy", "submitted", "answered", "stored"]
 
 
 @dataclass(frozen=True)
 class ResponseMetadata:
-    """What an answer told, as far as it is kept."""
+    """What the ledger stores of a response besides its files; durations in seconds."""
 
     trace_id: str = ""
     seed: int | None = None
@@ -58,323 +59,362 @@ class ResponseMetadata:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """One picture of a request: where it can be fetched, and where it is stored."""
+    """One file of a result, counted from 0: its URL at the service, and its path on disk."""
 
-    place: int
+    index: int
     url: str | None
-    file: Path | None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What the ledger knows of a request, and so what is to be done.
-
-    `new`: send it; `earlier` then tells of one before it whose pictures never came. `busy`:
-    another process is at it. `answered`: download what is not stored. `stored`: read the files.
-    """
-
-    id: str
-    name: str
-    state: State
-    facts: ResponseMetadata = ResponseMetadata()
-    pictures: tuple[StoredFile, ...] = ()
-    earlier: LostRequest | None = None
+    path: Path | None
 
 
 @dataclass(frozen=True)
 class LostRequest:
-    """An identical request that may have been paid without its pictures being here."""
+    """An identical request that may have been charged, and whose result is not here."""
 
     sent_at: float
     trace_id: str
 
 
 @dataclass(frozen=True)
+class LedgerEntry:
+    """What the ledger knows of a request, and so what to do.
+
+    `new`: send it; `lost_request` is an earlier one that may have been charged. `busy`: wait,
+    another process runs it. `submitted`: poll with `ticket`. `answered`: download the files
+    without a path. `stored`: read the files.
+    """
+
+    id: str
+    fingerprint: str
+    state: EntryState
+    metadata: ResponseMetadata = ResponseMetadata()
+    files: tuple[StoredFile, ...] = ()
+    lost_request: LostRequest | None = None
+    ticket: str | None = None
+
+
+@dataclass(frozen=True)
 class Totals:
-    """What the ledger holds: answered requests, the pictures that are here, and their size."""
+    """How many answered requests and stored files the ledger holds, and their size in bytes."""
 
     requests: int
-    pictures: int
+    files: int
     size: int
 
 
 class Ledger:
-    """The ledger of one data folder. Safe for many threads, and for several processes."""
+    """The ledger of one data folder, for many threads and several processes.
+
+    Every method raises `LedgerError` where the database or a file cannot be read or written.
+    """
 
     def __init__(
         self,
-        directory: Path,
+        folder: Path,
         *,
-        most_bytes: int = 2 << 30,
-        most_seconds: float = 30 * _DAY,
+        max_bytes: int = 2 << 30,
+        max_age: float = 30 * _DAY,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Touch nothing yet: the files are made when the first request is recorded."""
-        self.most_bytes = most_bytes
-        self.most_seconds = most_seconds
-        self.records = Database(
-            directory / _FOLDER, "ledger", REQUESTS, fill=self._rebuild, clock=clock
+        """Describe the ledger; its files are created with the first request.
+
+        Files beyond `max_bytes` in all, or older than `max_age` seconds, are deleted.
+        """
+        self.max_bytes = max_bytes
+        self.max_age = max_age
+        self.database = Database(
+            folder / _FOLDER, "ledger", LEDGER, fill=self._rebuild, clock=clock
         )
         self._clock = clock
-        self._swept = False
+        self._is_swept = False
 
     def __del__(self) -> None:
-        """Leave no file open behind."""
+        """Close the files."""
         self.close()
 
-    def claim(self, name: str, model: str, *, reuse: bool = True) -> Entry:
-        """Say what is known of a request; if it is to be sent, it is recorded as waiting by now.
+    @property
+    def files_folder(self) -> Path:
+        """The folder of the stored files."""
+        return self.database.folder / "pictures"
 
-        Without `reuse` nothing that was done before is looked at.
+    def claim(self, fingerprint: str, model: str, *, reuse: bool = True) -> LedgerEntry:
+        """Return what is known of a request; one that has to be sent is recorded as waiting.
+
+        A submitted request becomes this process's own. Without `reuse` every request is new.
         """
-        with self.records.change() as rows:
-            known = _latest(rows, name) if reuse else None
-            entry = self._known(rows, known) if known else None
-            if entry is not None:
-                return entry
-            earlier = _given_up(rows, known) if known else None
-            new = Entry(uuid.uuid4().hex, name, "new", earlier=earlier)
-            rows.execute(
-                "INSERT INTO requests (id, fingerprint, model, state, owner, sent_at)"
-                " VALUES (?, ?, ?, 'waiting', ?, ?)",
-                (new.id, name, model, self.records.lease.token, self._clock()),
-            )
-            return new
+        with self.database.change() as db:
+            owner = self.database.process_lock.token
+            row = _latest(db, fingerprint) if reuse else None
+            entry = self._entry(db, row) if row else None
+            if entry is None:
+                lost_request = _give_up(db, row) if row else None
+                entry = LedgerEntry(uuid.uuid4().hex, fingerprint, "new", lost_request=lost_request)
+                db.execute(
+                    "INSERT INTO requests (id, fingerprint, model, state, owner, sent_at)"
+                    " VALUES (?, ?, ?, 'waiting', ?, ?)",
+                    (entry.id, fingerprint, model, owner, self._clock()),
+                )
+            elif entry.state == "submitted":
+                db.execute("UPDATE requests SET owner = ? WHERE id = ?", (owner, entry.id))
+            return entry
 
-    def waiting(self, entry: Entry) -> None:
-        """Record that the request waits to be sent, for the first time or after a refusal."""
+    def is_paid(self, fingerprint: str) -> bool:
+        """Return whether a request would cost nothing: it is paid already, or under way."""
+        with self.database.change() as db:
+            row = _latest(db, fingerprint)
+            return row is not None and self._entry(db, row) is not None
+
+    def mark_waiting(self, entry: LedgerEntry) -> None:
+        """Record that the request is not sent yet, or was refused and will be sent again."""
         self._mark(entry.id, "waiting")
 
-    def sent(self, entry: Entry) -> None:
-        """Record that the request leaves now."""
-        with self.records.change() as rows:
-            rows.execute(
+    def mark_sent(self, entry: LedgerEntry) -> None:
+        """Record that the request is about to be sent."""
+        with self.database.change() as db:
+            db.execute(
                 "UPDATE requests SET state = 'sent', sent_at = ? WHERE id = ?",
                 (self._clock(), entry.id),
             )
 
-    def look(self, name: str) -> bool:
-        """Tell whether a request is paid already, or on its way: whether it would cost nothing."""
-        with self.records.change() as rows:
-            known = _latest(rows, name)
-            return known is not None and self._known(rows, known) is not None
+    def mark_submitted(self, entry: LedgerEntry, ticket: str) -> None:
+        """Record that the service accepted the request; `ticket` is what to poll with.
 
-    def answered(self, entry: Entry, facts: ResponseMetadata, urls: Sequence[str | None]) -> None:
-        """Record the answer, before any download begins."""
-        with self.records.change() as rows:
-            rows.execute(
+        It is on disk when this returns. From then on the same request is polled, not sent again,
+        until it is answered or marked as failed: a poll that fails changes nothing here.
+        """
+        with self.database.change() as db:
+            db.execute(
+                "UPDATE requests SET state = 'submitted', ticket = ? WHERE id = ?",
+                (ticket, entry.id),
+            )
+
+    def mark_answered(
+        self, entry: LedgerEntry, metadata: ResponseMetadata, urls: Sequence[str | None]
+    ) -> None:
+        """Record the response before any download; a URL of `None`: the file was in it."""
+        with self.database.change() as db:
+            db.execute(
                 "UPDATE requests SET state = 'answered', answered_at = ?, trace_id = ?, seed = ?,"
                 " inference = ?, seconds = ? WHERE id = ?",
                 (
                     self._clock(),
-                    facts.trace_id,
-                    facts.seed,
-                    facts.inference,
-                    facts.seconds,
+                    metadata.trace_id,
+                    metadata.seed,
+                    metadata.inference,
+                    metadata.seconds,
                     entry.id,
                 ),
             )
-            rows.executemany(
+            db.executemany(
                 "INSERT INTO pictures (request, place, url) VALUES (?, ?, ?)"
                 " ON CONFLICT DO UPDATE SET url = excluded.url",
-                [(entry.id, place, url) for place, url in enumerate(urls)],
+                [(entry.id, index, url) for index, url in enumerate(urls)],
             )
 
-    def store(self, entry: Entry, place: int, count: int, content: bytes) -> None:
-        """Put a picture's file on disk, then record it; it is number `place` of `count`."""
-        suffix = next((end for start, end in _SUFFIXES if start.match(content)), ".bin")
-        file = f"{entry.name[:2]}/{entry.name}-{entry.id}-{place}of{count}{suffix}"
-        with errors():
-            files.write(self.pictures / file, content)
-        with self.records.change() as rows:
-            _record_file(rows, entry.id, place, file, len(content))
+    def store_file(self, entry: LedgerEntry, index: int, count: int, content: bytes) -> None:
+        """Write file `index` (from 0) of `count` to disk, then record it."""
+        suffix = next((suffix for start, suffix in _SUFFIXES if start.match(content)), ".bin")
+        fingerprint = entry.fingerprint
+        name = f"{fingerprint[:2]}/{fingerprint}-{entry.id}-{index}of{count}{suffix}"
+        with ledger_errors():
+            atomic_files.write(self.files_folder / name, content)
+        with self.database.change() as db:
+            _record_file(db, entry.id, index, name, len(content))
 
-    def finish(self, entry: Entry) -> None:
-        """Record that every picture is stored, and keep within the bounds of size and age."""
+    def mark_stored(self, entry: LedgerEntry) -> None:
+        """Record that every file is stored, and delete what exceeds the bounds."""
         self._mark(entry.id, "stored")
         self.prune()
-        if not self._swept:
-            self._swept = True
+        if not self._is_swept:
+            self._is_swept = True
             self.sweep()
 
-    def failed(self, entry: Entry, *, paid: bool) -> None:
-        """Record a request that brought nothing: surely unpaid, or with an unknown fate."""
-        self._mark(entry.id, "unknown" if paid else "failed")
+    def mark_failed(self, entry: LedgerEntry, *, may_be_paid: bool) -> None:
+        """Record that the request brought no result, and whether it may have been charged."""
+        self._mark(entry.id, "unknown" if may_be_paid else "failed")
 
-    def discard(self, request: str) -> None:
-        """Let go of what came: it is of no use, and the same request is to be sent anew."""
-        self._mark(request, "failed")
-
-    def damaged(self, entry: Entry, place: int) -> None:
-        """Record that a stored picture cannot be decoded, so that it counts as not here."""
-        with self.records.change() as rows:
-            rows.execute(
+    def mark_damaged(self, entry: LedgerEntry, index: int) -> None:
+        """Record that a stored file cannot be decoded, so that it counts as missing."""
+        with self.database.change() as db:
+            db.execute(
                 "UPDATE pictures SET file = NULL, bytes = 0 WHERE request = ? AND place = ?",
-                (entry.id, place),
+                (entry.id, index),
             )
 
-    def prune(self) -> None:
-        """Remove what is too old, and the oldest of what is too much, but not what is on its way.
+    def discard(self, request_id: str) -> None:
+        """Record that a result is of no use: the same request is sent again the next time."""
+        self._mark(request_id, "failed")
 
-        Another run's request may be under way for longer than anything is kept.
-        """
-        with self.records.change() as rows:
-            found = _too_old(rows, self._clock() - self.most_seconds)
-            found += _too_much(rows, self.most_bytes)
-            names = _forget(rows, [row["id"] for row in found if not self._is_on_its_way(row)])
-        self._unlink(names)
-
-    def files_of(self, request: str) -> list[str]:
-        """Name the stored pictures of a request in their order, as they lie below `pictures`."""
-        with self.records.read() as rows:
-            return _files_of(rows, request)
+    def file_names_of(self, request_id: str) -> list[str]:
+        """Return the stored files of a request in order, as paths below `files_folder`."""
+        with self.database.read() as db:
+            return _file_names(db, request_id)
 
     def totals(self) -> Totals:
-        """Count what is stored, and what waits to be."""
-        with self.records.read() as rows:
-            requests = rows.execute(
+        """Count what is stored, and what is paid and still to be downloaded."""
+        with self.database.read() as db:
+            requests = db.execute(
                 "SELECT COUNT(*) FROM requests WHERE state IN ('answered', 'stored')"
             ).fetchone()[0]
-            pictures, size = rows.execute(
+            files, size = db.execute(
                 "SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM pictures WHERE file IS NOT NULL"
             ).fetchone()
-        return Totals(requests, pictures, size)
+        return Totals(requests, files, size)
+
+    def prune(self) -> None:
+        """Delete what is too old, and the oldest of what is too much, but nothing under way."""
+        with self.database.change() as db:
+            self._delete(db, _too_old(db, self._oldest()) + _too_much(db, self.max_bytes))
 
     def clear(self) -> None:
-        """Remove every request and its pictures, but nothing that is on its way here."""
-        with self.records.change() as rows:
-            found = rows.execute("SELECT * FROM requests").fetchall()
-            names = _forget(rows, [row["id"] for row in found if not self._is_on_its_way(row)])
-        self._unlink(names)
-
-    def _is_on_its_way(self, row: sqlite3.Row) -> bool:
-        if row["state"] in {"waiting", "sent"}:
-            lease = self.records.lease
-            return row["owner"] == lease.token or lease.lives(row["owner"])
-        return row["state"] == "answered" and bool(self._clock() - row["answered_at"] < URL_SECONDS)
+        """Delete every request and its files, but nothing under way or paid and not yet here."""
+        with self.database.change() as db:
+            self._delete(db, db.execute("SELECT * FROM requests").fetchall())
 
     def sweep(self) -> None:
-        """Remove our own files that no record knows: left by a process that died writing them."""
-        with self.records.change() as rows:
-            known = {row["file"] for row in rows.execute("SELECT file FROM pictures")}
-        before = time.time() - _SWEEP_SECONDS
-        for file, name in self._own_files():
+        """Delete files that a process left partly written when it died.
+
+        A complete file is never deleted here: it is all that is left if the database is lost.
+        """
+        with self.database.read():  # raises where the ledger is not this version's to tidy
+            oldest = time.time() - _SWEEP_SECONDS
+        for path, _, match in self._files():
             with contextlib.suppress(OSError):
-                if name not in known and file.stat().st_mtime < before:
-                    file.unlink()
+                if match["part"] and path.stat().st_mtime < oldest:
+                    path.unlink()
 
     def close(self) -> None:
-        """Close the files; they are opened again when they are needed."""
-        self.records.close()
+        """Close the files; they are opened again on demand."""
+        self.database.close()
 
-    @property
-    def pictures(self) -> Path:
-        """The folder of the stored pictures."""
-        return self.records.folder / "pictures"
-
-    def _unlink(self, names: Sequence[str]) -> None:
-        """Remove files that no record names any more; what stays is found by the sweep."""
-        for name in names:
-            with contextlib.suppress(OSError):
-                (self.pictures / name).unlink()
-
-    def _own_files(self) -> list[tuple[Path, str]]:
-        """List the files that bear a name of ours, with that name."""
-        found = [file for file in self.pictures.glob("??/*") if _OURS.fullmatch(file.name)]
-        return [(file, f"{file.parent.name}/{file.name}") for file in found]
-
-    def _known(self, rows: sqlite3.Connection, row: sqlite3.Row) -> Entry | None:
-        """Give what can be done with a known request without sending it; `None`: nothing."""
-        if row["state"] in {"waiting", "sent"}:
-            lives = self.records.lease.lives(row["owner"])
-            return Entry(row["id"], row["fingerprint"], "busy") if lives else None
-        if row["state"] == "unknown":
+    def _entry(self, db: sqlite3.Connection, row: sqlite3.Row) -> LedgerEntry | None:
+        """Return what can be done with a request without sending it; `None`: nothing."""
+        state, unfinished = row["state"], {"waiting", "sent", "submitted"}
+        metadata = ResponseMetadata(row["trace_id"], row["seed"], row["inference"], row["seconds"])
+        entry = LedgerEntry(row["id"], row["fingerprint"], "new", metadata, ticket=row["ticket"])
+        if state in unfinished and self.database.process_lock.is_alive(row["owner"]):
+            return replace(entry, state="busy")
+        if state == "submitted":
+            return replace(entry, state="submitted")
+        if state not in {"answered", "stored"}:
             return None
-        pictures = self._kept(rows, row)
-        fresh = self._clock() - row["answered_at"] < URL_SECONDS
-        here = tuple(picture for picture in pictures if picture.file)
-        facts = ResponseMetadata(row["trace_id"], row["seed"], row["inference"], row["seconds"])
-        if fresh and len(here) < len(pictures) and all(item.file or item.url for item in pictures):
-            return Entry(row["id"], row["fingerprint"], "answered", facts, pictures)
-        return Entry(row["id"], row["fingerprint"], "stored", facts, here) if here else None
+        files = self._stored_files(db, row["id"])
+        on_disk = tuple(file for file in files if file.path)
+        can_download = self._clock() - row["answered_at"] < URL_SECONDS
+        if can_download and len(on_disk) < len(files) and all(f.path or f.url for f in files):
+            return replace(entry, state="answered", files=files)
+        return replace(entry, state="stored", files=on_disk) if on_disk else None
 
-    def _kept(self, rows: sqlite3.Connection, row: sqlite3.Row) -> tuple[StoredFile, ...]:
-        found = rows.execute(
-            "SELECT place, url, file FROM pictures WHERE request = ? ORDER BY place", (row["id"],)
+    def _stored_files(self, db: sqlite3.Connection, request_id: str) -> tuple[StoredFile, ...]:
+        rows = db.execute(
+            "SELECT place, url, file FROM pictures WHERE request = ? ORDER BY place", (request_id,)
         )
         return tuple(
-            StoredFile(item["place"], item["url"], self._existing(item["file"])) for item in found
+            StoredFile(row["place"], row["url"], self._existing(row["file"])) for row in rows
         )
 
     def _existing(self, name: str | None) -> Path | None:
-        file = self.pictures / name if name else None
-        return file if file and file.is_file() else None
+        path = self.files_folder / name if name else None
+        return path if path and path.is_file() else None
 
-    def _mark(self, request: str, state: str) -> None:
-        with self.records.change() as rows:
-            rows.execute("UPDATE requests SET state = ? WHERE id = ?", (state, request))
+    def _mark(self, request_id: str, state: str) -> None:
+        with self.database.change() as db:
+            db.execute("UPDATE requests SET state = ? WHERE id = ?", (state, request_id))
 
-    def _rebuild(self, rows: sqlite3.Connection) -> None:
-        """Record anew what the names of the stored files tell."""
+    def _delete(self, db: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> None:
+        """Delete requests that are not under way, files first.
+
+        A record whose file cannot be deleted stays for the next time: without it nobody would
+        delete the file. A record without its files does no harm.
+        """
+        ids = [row["id"] for row in rows if not self._is_under_way(row)]
+        deleted = [(id_,) for id_ in ids if all(map(self._unlink, _file_names(db, id_)))]
+        db.executemany("DELETE FROM requests WHERE id = ?", deleted)
+
+    def _is_under_way(self, row: sqlite3.Row) -> bool:
+        """Return whether a request runs, or is paid and its result can still be fetched."""
+        if row["state"] == "answered":
+            return bool(self._clock() - row["answered_at"] < URL_SECONDS)
+        if row["state"] == "submitted" and row["sent_at"] >= self._oldest():
+            return True
+        lock = self.database.process_lock
+        is_running = row["owner"] == lock.token or lock.is_alive(row["owner"])
+        return row["state"] in {"waiting", "sent", "submitted"} and is_running
+
+    def _oldest(self) -> float:
+        return self._clock() - self.max_age
+
+    def _unlink(self, name: str) -> bool:
+        try:
+            (self.files_folder / name).unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
+
+    def _files(self) -> Iterator[tuple[Path, str, re.Match[str]]]:
+        """Return every file with a name of the ledger: its path, its name below the folder."""
+        for path in list(self.files_folder.glob("??/*")):
+            match = _FILE_NAME.fullmatch(path.name)
+            if match:
+                yield path, f"{path.parent.name}/{path.name}", match
+
+    def _rebuild(self, db: sqlite3.Connection) -> None:
+        """Record the complete files of a lost database as stored, by their names."""
         now = self._clock()
-        for file, name in self._own_files():
-            told = _OURS.fullmatch(file.name)
-            if told is None or told["part"]:
+        for path, name, match in self._files():
+            if match["part"]:
                 continue
-            rows.execute(
-                "INSERT OR IGNORE INTO requests (id, fingerprint, model, state, owner, sent_at,"
-                " answered_at) VALUES (?, ?, '', 'stored', '', ?, ?)",
-                (told["id"], told["name"], now, now - URL_SECONDS),
-            )
-            _record_file(rows, told["id"], int(told["place"]), name, file.stat().st_size)
+            with contextlib.suppress(FileNotFoundError):
+                size = path.stat().st_size
+                db.execute(
+                    "INSERT OR IGNORE INTO requests (id, fingerprint, model, state, owner, sent_at,"
+                    " answered_at) VALUES (?, ?, '', 'stored', '', ?, ?)",
+                    (match["id"], match["fingerprint"], now, now - URL_SECONDS),
+                )
+                _record_file(db, match["id"], int(match["index"]), name, size)
 
 
-def _latest(rows: sqlite3.Connection, name: str) -> sqlite3.Row | None:
-    found: sqlite3.Row | None = rows.execute(
+def _latest(db: sqlite3.Connection, fingerprint: str) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = db.execute(
         "SELECT * FROM requests WHERE fingerprint = ? AND state <> 'failed'"
         " ORDER BY sent_at DESC, rowid DESC LIMIT 1",
-        (name,),
+        (fingerprint,),
     ).fetchone()
-    return found
+    return row
 
 
-def _given_up(rows: sqlite3.Connection, row: sqlite3.Row) -> LostRequest | None:
-    """Close a record that leads nowhere; tell of it unless it surely never left."""
-    left = row["state"] != "waiting"
-    state = "unknown" if left else "failed"
-    rows.execute("UPDATE requests SET state = ? WHERE id = ?", (state, row["id"]))
-    return LostRequest(row["sent_at"], row["trace_id"]) if left else None
+def _give_up(db: sqlite3.Connection, row: sqlite3.Row) -> LostRequest | None:
+    """Close a record that leads nowhere; return it unless it was surely never sent."""
+    was_sent = row["state"] != "waiting"
+    state = "unknown" if was_sent else "failed"
+    db.execute("UPDATE requests SET state = ? WHERE id = ?", (state, row["id"]))
+    return LostRequest(row["sent_at"], row["trace_id"]) if was_sent else None
 
 
-def _record_file(rows: sqlite3.Connection, request: str, place: int, file: str, size: int) -> None:
-    rows.execute(
+def _record_file(db: sqlite3.Connection, request_id: str, index: int, name: str, size: int) -> None:
+    db.execute(
         "INSERT INTO pictures (request, place, file, bytes) VALUES (?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET file = excluded.file, bytes = excluded.bytes",
-        (request, place, file, size),
+        (request_id, index, name, size),
     )
 
 
-def _too_old(rows: sqlite3.Connection, before: float) -> list[sqlite3.Row]:
-    return rows.execute("SELECT * FROM requests WHERE sent_at < ?", (before,)).fetchall()
+def _too_old(db: sqlite3.Connection, oldest: float) -> list[sqlite3.Row]:
+    return db.execute("SELECT * FROM requests WHERE sent_at < ?", (oldest,)).fetchall()
 
 
-def _too_much(rows: sqlite3.Connection, most: int) -> list[sqlite3.Row]:
-    """Give the oldest requests that do not fit into `most` bytes."""
-    found = rows.execute(
+def _too_much(db: sqlite3.Connection, max_bytes: int) -> list[sqlite3.Row]:
+    """Return the oldest requests that do not fit into `max_bytes`."""
+    rows = db.execute(
         "SELECT *, (SELECT SUM(bytes) FROM pictures WHERE request = id) AS size"
         " FROM requests WHERE size > 0 ORDER BY sent_at DESC, rowid DESC"
     ).fetchall()
-    totals = accumulate(row["size"] for row in found)
-    return [row for row, total in zip(found, totals, strict=True) if total > most]
+    totals = accumulate(row["size"] for row in rows)
+    return [row for row, total in zip(rows, totals, strict=True) if total > max_bytes]
 
 
-def _forget(rows: sqlite3.Connection, requests: Sequence[str]) -> list[str]:
-    """Remove the records of requests, and name the files that they had."""
-    names = [name for request in requests for name in _files_of(rows, request)]
-    rows.executemany("DELETE FROM requests WHERE id = ?", [(item,) for item in requests])
-    return names
-
-
-def _files_of(rows: sqlite3.Connection, request: str) -> list[str]:
-    found = rows.execute("SELECT file FROM pictures WHERE request = ? ORDER BY place", (request,))
-    return [row["file"] for row in found if row["file"]]
+def _file_names(db: sqlite3.Connection, request_id: str) -> list[str]:
+    rows = db.execute(
+        "SELECT file FROM pictures WHERE request = ? AND file IS NOT NULL ORDER BY place",
+        (request_id,),
+    )
+    return [row["file"] for row in rows]

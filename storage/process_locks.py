@@ -1,7 +1,7 @@
-"""Tells whether the process that began something still lives, without asking for its number.
+"""Find out whether another process still runs, without relying on process numbers.
 
-A process holds a lock on a file of its own for as long as it runs; the system gives the lock
-back however the process ends, `kill -9` included.
+Each process locks a file named after a random token for as long as it runs. The operating system
+releases the lock however the process ends, `kill -9` included.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-_TRIES = 10
+_ATTEMPTS = 10
 
 
 class ProcessLock:
-    """The sign of life of this process, under a name that no other process has."""
+    """The lock file of this process. Its `token` is unique among all processes."""
 
-    def __init__(self, directory: Path) -> None:
-        """Take the lock; OSError where the folder cannot be written."""
-        directory.mkdir(parents=True, exist_ok=True)
-        self._directory = directory
-        for _ in range(_TRIES):
+    def __init__(self, folder: Path) -> None:
+        """Create and lock a file in `folder`; raise `OSError` if it cannot be written."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        for _ in range(_ATTEMPTS):
             self.token = uuid.uuid4().hex
-            self._file = (directory / self.token).open("wb")
-            if self._is_taken():
+            self._file = (folder / self.token).open("wb")
+            if self._acquire():
                 return
             self._file.close()
-        raise OSError(f"no lock can be had in {directory}")
+        raise OSError(f"no lock file can be created in {folder}")
 
-    def _is_taken(self) -> bool:
-        """Lock the file; a sweep of another process may have come between, and removed it."""
+    def _acquire(self) -> bool:
+        """Lock the file. Return false if the sweep of another process has just deleted it."""
         try:
             _lock(self._file)
-            own = os.fstat(self._file.fileno())
-            return os.path.samestat(own, (self._directory / self.token).stat())
+            opened = os.fstat(self._file.fileno())
+            return os.path.samestat(opened, (self._folder / self.token).stat())
         except OSError:
             return False
 
-    def lives(self, token: str) -> bool:
-        """Tell whether another process with this token still runs; never true of this one."""
+    def is_alive(self, token: str) -> bool:
+        """Return whether another process with this token runs. False for this process's token."""
         if token == self.token:
             return False
         try:
-            with (self._directory / token).open("r+b") as file:
+            with (self._folder / token).open("r+b") as file:
                 _lock(file)
         except FileNotFoundError:
             return False
@@ -66,19 +66,19 @@ class ProcessLock:
         return False
 
     def sweep(self) -> None:
-        """Remove the files of processes that have ended.
+        """Delete the lock files of processes that have ended.
 
-        Each is removed while its lock is held: a process that is just taking it notices.
+        Each is deleted while its lock is held, so that a process that is just taking it notices.
         """
-        for path in list(self._directory.iterdir()):
+        for path in list(self._folder.iterdir()):
             with contextlib.suppress(OSError):
                 if path.name != self.token:
                     with path.open("r+b") as file:
                         _lock(file)
                         path.unlink()
 
-    def end(self) -> None:
-        """Give the lock back."""
+    def release(self) -> None:
+        """Release the lock and delete the file."""
         self._file.close()
         with contextlib.suppress(OSError):
-            (self._directory / self.token).unlink()
+            (self._folder / self.token).unlink()

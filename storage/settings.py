@@ -1,25 +1,29 @@
-"""Key, site, timeouts and limits: the environment first, then the settings file.
+"""The settings: API key, site, timeouts and limits, from `settings.json` and the environment.
 
-Read at each run, so that a changed key needs no restart. The file is `settings.json` in the data
-directory: `{"api_key": "sk-...", "site": "cn", "read_timeout": 300}`.
+Read at each run, so that a changed key needs no restart. The file lies in the data folder:
+`{"api_key": "sk-...", "site": "cn", "read_timeout": 300}`. The environment takes precedence.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import stat
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from ..siliconflow.errors import InvalidSettings, MissingKey
-from ..siliconflow.http.addresses import is_loopback
-from ..strings.text import Text
+from ..strings.text import SiliconFlowError, text
+from . import atomic_files
 
-BASE_URLS = {"cn": "https://api.siliconflow.cn/v1", "com": "https://api.siliconflow.com/v1"}
+BASE_URLS: Mapping[Literal["cn", "com"], str] = {
+    "cn": "https://api.siliconflow.cn/v1",
+    "com": "https://api.siliconflow.com/v1",
+}
 FILE_NAME = "settings.json"
 ENVIRONMENT = {"api_key": "SILICONFLOW_API_KEY", "base_url": "SILICONFLOW_BASE_URL"}
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -41,16 +45,25 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "most_megapixels": (0.1, 1000),
     "upload_side": (0, 16_384),
 }
-"""The least and the most that each number may be: all between can be reckoned with."""
+"""The minimum and maximum of every number, both included."""
 KEY_PAGES = (
     "https://cloud.siliconflow.cn/account/ak",
     "https://cloud.siliconflow.com/account/ak",
 )
+_LOCK = threading.Lock()
+
+
+class InvalidSettings(SiliconFlowError):
+    """A setting, in the environment or in the settings file, has no usable value."""
+
+
+class MissingKey(InvalidSettings):
+    """There is no API key, neither in the environment nor in the settings file."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How the service is reached. Times in seconds."""
+    """How the service is used. Times in seconds."""
 
     api_key: str = field(default="", repr=False)
     site: Literal["cn", "com"] = "cn"
@@ -59,168 +72,168 @@ class Settings:
     connect_timeout: float = 10.0
     read_timeout: float = 300.0
     max_parallel: int = 16
-    """Requests of one node that may be under way at once."""
+    """Requests of one node that may be in progress at once."""
     longest_wait: float = 600.0
     """Seconds that a request may wait for a rate limit, or for the service to be reachable."""
     reuse: bool = True
     """Whether a request that was paid before is answered from the ledger."""
     ledger_gib: float = 2.0
-    """GiB of pictures that the ledger keeps; the oldest go first."""
+    """GiB of results that the ledger stores; the oldest are deleted first."""
     ledger_days: float = 30.0
-    """Days that the ledger keeps a picture."""
+    """Days that the ledger stores a result."""
     balance_floor: float = 0.0
-    """A run stops when it would leave less than this on the account; 0: not looked at."""
+    """A run that would leave less than this on the account is stopped; 0: no check."""
     picture_price: float = 0.0
-    """What a picture costs, for the floor: the service does not tell."""
+    """Price of one image for `balance_floor`: the API does not state prices."""
     most_pictures: int = 0
-    """A run stops when more pictures than this would be under way at once; 0: no limit."""
+    """A run that would bring more images than this in progress is stopped; 0: no limit."""
     most_picture_mib: float = 64.0
     """Largest file of a result in MiB."""
     most_megapixels: float = 64.0
-    """Largest result in millions of pixels."""
+    """Largest image of a result in millions of pixels."""
     upload_format: Literal["lossless", "lossy", "png"] = "lossless"
-    """How pictures are sent: lossless (PNG, or WebP where it is smaller), lossy, or as PNG."""
+    """How images are uploaded: lossless (PNG, or WebP if smaller), lossy, or always PNG."""
     upload_side: int = 2048
-    """A picture sent has at most as many pixels as a square of this side; 0: any number."""
+    """Images with more pixels than a square of this side are scaled down; 0: never."""
     language: Literal["", "en", "zh"] = ""
     """Language of messages; empty: ComfyUI's, or the system's."""
     show_balance: bool = True
-    """Whether the page shows the balance, which is asked for after each run."""
+    """Whether the page shows the balance, which is requested after each run."""
 
-    def require_key(self, directory: Path | None = None) -> str:
-        """Give the API key; raises `MissingKey`, which names the data folder, if there is none."""
+    def require_key(self, folder: Path | None = None) -> str:
+        """Return the API key; raise `MissingKey`, which names the data folder, without one."""
         if not self.api_key:
-            file = directory / FILE_NAME if directory else FILE_NAME
+            file = folder / FILE_NAME if folder else FILE_NAME
+            china, international = KEY_PAGES
             raise MissingKey(
-                Text(
-                    "No SiliconFlow API key. Put it into ComfyUI's Settings / SiliconFlow, set the"
-                    " environment variable SILICONFLOW_API_KEY, or"
-                    f' write {{"api_key": "..."}} into {file}. Keys are made at {KEY_PAGES[0]}'
-                    f" (China) and {KEY_PAGES[1]} (international). Nothing was sent.",
-                    "没有找到 SiliconFlow API 密钥。请在 ComfyUI 的“设置 / SiliconFlow”中填写，"
-                    "或设置环境变量 SILICONFLOW_API_KEY，"
-                    f'或在 {file} 中写入 {{"api_key": "..."}}。密钥可在 {KEY_PAGES[0]}（国内站）'
-                    f"或 {KEY_PAGES[1]}（国际站）创建。请求没有发出。",
-                )
+                text("settings.no_key", file=file, china=china, international=international)
             )
         return self.api_key
 
 
-def load(directory: Path, environ: Mapping[str, str]) -> Settings:
-    """Read the settings.
+def load(folder: Path, environ: Mapping[str, str]) -> Settings:
+    """Return the settings in effect.
 
     Raises `InvalidSettings`, which names the setting, for a file that cannot be read, an unknown
-    name, a value of the wrong type, a base URL that is not https (http for loopback alone), and a
-    key that could not stand in a header.
+    name, a value of the wrong type or out of bounds, a base URL that is not https (http only for
+    this computer), and a key with characters that an HTTP header cannot carry.
     """
-    return checked(read(directory), environ)
+    return validate(read(folder), environ)
 
 
-def read(directory: Path) -> dict[str, Any]:
-    """Give what the settings file holds, unchecked; `InvalidSettings` if it cannot be read."""
-    return _read(directory / FILE_NAME)
+def read(folder: Path) -> dict[str, Any]:
+    """Return the values of the settings file unchecked; raise `InvalidSettings` if unreadable."""
+    file = folder / FILE_NAME
+    try:
+        content = file.read_text(encoding="utf-8-sig")
+        _make_private(file)
+        values = json.loads(content)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        reason = type(error).__name__
+        raise InvalidSettings(text("settings.unreadable", file=file, reason=reason)) from None
+    if not isinstance(values, dict):
+        raise InvalidSettings(text("settings.not_an_object", file=file))
+    return values
 
 
-def checked(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-    """Give the settings that a file of these values would make; see `load` for what it raises."""
-    own = {
+def validate(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """Return the settings that a file with these values would give; raises as `load` does."""
+    from_environment = {
         name: environ[variable]
         for name, variable in ENVIRONMENT.items()
         if environ.get(variable, "").strip()
     }
-    _check_types({**values, **own})
-    return _resolved(Settings(**{**values, **own}))
+    values = {**values, **from_environment}
+    _check_values(values)
+    settings = Settings(**values)
+    base_url = _normalized_base_url(settings.base_url) or BASE_URLS[settings.site]
+    site = next((site for site, url in BASE_URLS.items() if url == base_url), settings.site)
+    key = _normalized_key(settings.api_key)
+    # A site's own address decides whose models are shown.
+    return replace(settings, api_key=key, base_url=base_url, site=site)
 
 
-def _resolved(settings: Settings) -> Settings:
-    base_url = _checked_base_url(settings.base_url) or BASE_URLS[settings.site]
-    known = {url: site for site, url in BASE_URLS.items()}
-    values = {item.name: getattr(settings, item.name) for item in fields(settings)}
-    site = known.get(base_url, settings.site)
-    return Settings(
-        **{**values, "api_key": _checked_key(settings.api_key), "base_url": base_url, "site": site}
-    )
+def save(folder: Path, environ: Mapping[str, str], changes: Mapping[str, Any]) -> Settings:
+    """Write changes to the settings file, and return the settings then in effect.
+
+    `None` removes a setting from the file. Raises `InvalidSettings`, and leaves the file as it
+    was, if any value is unusable or the file cannot be read or written.
+    """
+    with _LOCK:
+        values = {**read(folder), **changes}
+        values = {name: value for name, value in values.items() if value is not None}
+        settings = validate(values, environ)
+        write_data_file(folder / FILE_NAME, values, private=True)
+    return settings
 
 
-def _read(file: Path) -> dict[str, Any]:
+def write_data_file(file: Path, value: Any, *, private: bool = False) -> None:
+    """Write a JSON file of the data folder; raise `InvalidSettings` if that fails."""
     try:
-        text = file.read_text(encoding="utf-8-sig")
-        _keep_private(file)
-        values = json.loads(text)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, ValueError) as error:
-        raise _invalid(str(file), f"cannot be read ({type(error).__name__})", "无法读取") from None
-    if not isinstance(values, dict):
-        raise _invalid(str(file), "must hold a JSON object", "内容必须是 JSON 对象")
-    return values
+        atomic_files.write_json(file, value, private=private)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InvalidSettings(text("settings.unwritable", file=file, reason=reason)) from None
 
 
-def _keep_private(file: Path) -> None:
-    """Take the file away from other users of the machine: it may hold the key."""
+def _make_private(file: Path) -> None:
+    """Revoke other users' access to the file: it may hold the key."""
     mode = stat.S_IMODE(file.stat().st_mode)
     if mode & 0o077:
         with contextlib.suppress(PermissionError):
             file.chmod(0o600)
 
 
-def _check_types(values: Mapping[str, Any]) -> None:
-    known = {item.name: getattr(Settings, item.name, "") for item in fields(Settings)}
+def _check_values(values: Mapping[str, Any]) -> None:
+    defaults = {item.name: item.default for item in fields(Settings)}
     for name, value in values.items():
-        if name not in known:
-            listed = ", ".join(known)
-            raise _invalid(
-                name, f"is no setting; there are {listed}", f"不是设置项，可用：{listed}"
-            )
-        _check_type(name, value, known[name])
-    for name, choices in CHOICES.items():
-        if values.get(name, choices[0]) not in choices:
-            listed = ", ".join(filter(None, choices))
-            raise _invalid(name, f"must be one of {listed}", f"可选：{listed}")
+        if name not in defaults:
+            raise InvalidSettings(text("settings.unknown", name=name, names=", ".join(defaults)))
+        _check_value(name, value, defaults[name])
 
 
-def _check_type(name: str, value: object, default: object) -> None:
-    wanted = (int, float) if isinstance(default, float) else (type(default),)
-    if not isinstance(value, wanted) or isinstance(value, bool) is not isinstance(default, bool):
-        kind = type(default).__name__
-        raise _invalid(name, f"must be of type {kind}", f"类型应为 {kind}")
+def _check_value(name: str, value: Any, default: object) -> None:
+    expected = (int, float) if isinstance(default, float) else (type(default),)
+    is_bool = isinstance(value, bool)  # Python's booleans are integers as well
+    has_type = isinstance(value, expected) and is_bool is isinstance(default, bool)
+    if not has_type:
+        raise InvalidSettings(text("settings.type", name=name, type=type(default).__name__))
+    choices = CHOICES.get(name)
+    if choices and value not in choices:
+        raise InvalidSettings(
+            text("settings.choice", name=name, choices=", ".join(filter(None, choices)))
+        )
     if name in BOUNDS:
-        _check_bounds(name, value)
+        least, most = BOUNDS[name]
+        if not least <= value <= most:  # so that NaN is refused, too
+            raise InvalidSettings(text("settings.bounds", name=name, least=least, most=most))
 
 
-def _check_bounds(name: str, value: Any) -> None:
-    """Refuse what is out of range, and what is no number at all: NaN is within no bounds."""
-    least, most = BOUNDS[name]
-    if not least <= value <= most:
-        raise _invalid(name, f"must be from {least} to {most}", f"应在 {least} 到 {most} 之间")
-
-
-def _checked_key(key: str) -> str:
+def _normalized_key(key: str) -> str:
     key = key.strip().strip("\"'")
     if key.isascii() and key.isprintable() and " " not in key:
         return key
-    raise _invalid(
-        "api_key / SILICONFLOW_API_KEY",
-        "has spaces or characters that no key has; copy it again",
-        "含有空格或密钥中不会出现的字符，请重新复制",
-    )
+    raise InvalidSettings(text("settings.bad_key"))
 
 
-def _checked_base_url(base_url: str) -> str:
+def _normalized_base_url(base_url: str) -> str:
     url = base_url.strip().rstrip("/")
+    if not url:
+        return url
     with contextlib.suppress(ValueError):
         parts = urlsplit(url)
-        local = parts.scheme == "http" and is_loopback(parts.hostname or "")
-        if not url or (
-            (parts.scheme == "https" or local) and parts.hostname and not parts.username
-        ):
+        host = parts.hostname or ""
+        is_safe = parts.scheme == "https" or (parts.scheme == "http" and _is_this_computer(host))
+        if is_safe and host and not parts.username:
             return url
-    raise _invalid(
-        "SILICONFLOW_BASE_URL",
-        "must start with https:// (http:// only for this machine itself)",
-        "必须以 https:// 开头（仅本机地址可用 http://）",
-    )
+    raise InvalidSettings(text("settings.bad_base_url"))
 
 
-def _invalid(name: str, en: str, zh: str) -> InvalidSettings:
-    return InvalidSettings(Text(f"{name} {en}.", f"{name} {zh}。"))
+def _is_this_computer(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower() == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

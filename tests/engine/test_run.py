@@ -18,6 +18,7 @@ from comfyui_siliconflow.media.image_files import data_url_to_bytes, decode, ten
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import Client
+from comfyui_siliconflow.storage.settings import MissingKey
 from comfyui_siliconflow.strings.text import Text
 from PIL import Image
 
@@ -226,7 +227,7 @@ def test_without_a_key_nothing_is_sent(
     simulator: Simulator, run_node: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SILICONFLOW_API_KEY")
-    with pytest.raises(errors.MissingKey):
+    with pytest.raises(MissingKey):
         run_node(DRAW, model=KOLORS, prompt="x")
     assert simulator.requests == []
 

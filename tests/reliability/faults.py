@@ -376,7 +376,7 @@ def _answers_unreadable() -> list[Fault]:
         unsure("200, a gibibyte of zeros in gzip",
                 b.changed(b.packed_as("gzip", packed)), bad),
         unsure("200, base64 of a page", b.changed(no_picture), bad),
-        ok("200, the picture twice", b.changed(b.twice), pictures=2, note="2 of 1 pictures came"),
+        ok("200, the picture twice", b.changed(b.twice), pictures=2, note="returned 2 images instead of 1"),
         ok("200, the seed a string", b.changed(b.with_json(seed="7"))),
         ok("200, the seed null", b.changed(b.with_json(seed=None))),
         ok("200, the seed of 30 digits", b.changed(b.with_json(seed=10**29))),

@@ -42,17 +42,17 @@ CRASHES = (
     Crash("sent and paid, before the answer", 2, TOLD,
           holds=("send", breakers.stop(0, head=False))),
     Crash("within the answer", 2, TOLD, holds=("send", breakers.stop(0.5))),
-    Crash("before the answer is recorded", 2, TOLD, (f"{LEDGER}.answered", "before", 1)),
-    Crash("when the answer is recorded", 2, FETCHED, (f"{LEDGER}.answered", "after", 1)),
+    Crash("before the answer is recorded", 2, TOLD, (f"{LEDGER}.mark_answered", "before", 1)),
+    Crash("when the answer is recorded", 2, FETCHED, (f"{LEDGER}.mark_answered", "after", 1)),
     Crash("within the first download", 2, FETCHED, holds=("picture", breakers.stop(0.5))),
     Crash("before a picture is safe on disk", 2, FETCHED, ("os.fsync", "before", 1)),
     Crash("before a picture on disk is recorded", 2, FETCHED,
           ("storage.atomic_files.write", "after", 1)),
-    Crash("when the first of two is stored", 2, FETCHED, (f"{LEDGER}.store", "after", 1)),
+    Crash("when the first of two is stored", 2, FETCHED, (f"{LEDGER}.store_file", "after", 1)),
     Crash("when both are stored, before that is recorded", 2, FREE,
-          (f"{LEDGER}.finish", "before", 1)),
+          (f"{LEDGER}.mark_stored", "before", 1)),
     Crash("when all is recorded, before the node returns", 2, FREE,
-          (f"{LEDGER}.finish", "after", 1)),
+          (f"{LEDGER}.mark_stored", "after", 1)),
 )  # fmt: skip
 
 

@@ -81,14 +81,14 @@ def test_of_several_requests_the_worst_that_can_be_known_is_told(
     [failure] = told(sent, "failed")
     assert (failure["kind"], failure["charged"]) == ("PartialFailure", charged)
     assert failure["trace_id"]
-    assert failure["title"] == {"en": "2 of 2 images failed", "zh": "图片：2 个中有 2 个失败"}
+    assert failure["title"] == {"en": "1 of 2 images failed", "zh": "图片：2 个中有 1 个失败"}
 
 
 SEVERAL: dict[str, tuple[Place, Json, str]] = {
     "SiliconFlowTextToSpeech": (
         "speech",
         {"model": "FunAudioLLM/CosyVoice2-0.5B", "input": "So it is. " * 150},
-        "2 of 2 parts of the speech failed",
+        "1 of 2 parts of the speech failed",
     ),
     "SiliconFlowSpeechToText": (
         "transcriptions",
@@ -96,12 +96,12 @@ SEVERAL: dict[str, tuple[Place, Json, str]] = {
             "model": "TeleAI/TeleSpeechASR",
             "audio": {"waveform": torch.rand(2, 1, 4000), "sample_rate": 8000},
         },
-        "2 of 2 transcriptions failed",
+        "1 of 2 transcriptions failed",
     ),
     "SiliconFlowEmbeddings": (
         "embeddings",
         {"model": ["BAAI/bge-m3"], "input": [f"text {at}" for at in range(40)]},
-        "2 of 2 vectors failed",
+        "1 of 2 vectors failed",
     ),
 }
 

@@ -16,8 +16,8 @@ from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import balance, services
 from comfyui_siliconflow.engine.services import current_settings
 from comfyui_siliconflow.server.page_settings import PAGE_S
-from comfyui_siliconflow.siliconflow.errors import GuardStopped, InvalidSettings
-from comfyui_siliconflow.storage.settings import BOUNDS, Settings
+from comfyui_siliconflow.siliconflow.errors import GuardStopped
+from comfyui_siliconflow.storage.settings import BOUNDS, InvalidSettings, Settings
 from comfyui_siliconflow.tests.server.conftest import Event, Page
 
 KEY = "sk-0123456789abcdefghij"

@@ -8,7 +8,7 @@ BEGINNING = 1_800_000_000.0
 
 
 class Clock:
-    """The wall's clock, which moves when a test says so."""
+    """A clock that moves only when a test says so."""
 
     def __init__(self) -> None:
         self.now = BEGINNING
@@ -19,5 +19,5 @@ class Clock:
 
 @pytest.fixture
 def clock() -> Clock:
-    """Give a clock that stands still."""
+    """Return a clock that stands still."""
     return Clock()

@@ -21,7 +21,7 @@ from comfyui_siliconflow.tests.storage.conftest import BEGINNING, Clock
 
 NAME = "a" * 64
 DAY = 86400.0
-PNG = b"\x89PNG the picture"
+PNG = b"\x89PNG the image"
 
 
 @pytest.fixture
@@ -33,24 +33,24 @@ def open_ledger(tmp_path: Path, clock: Clock) -> Iterator[Callable[[], Ledger]]:
         return opened[-1]
 
     yield make
-    for book in opened:
-        book.close()
+    for ledger in opened:
+        ledger.close()
 
 
 @pytest.fixture
-def book(open_ledger: Callable[[], Ledger]) -> Ledger:
+def ledger(open_ledger: Callable[[], Ledger]) -> Ledger:
     return open_ledger()
 
 
 @pytest.fixture
-def open_jobs(book: Ledger, clock: Clock) -> Iterator[Callable[[], JobHistory]]:
+def open_jobs(ledger: Ledger, clock: Clock) -> Iterator[Callable[[], JobHistory]]:
     """Open the jobs of one folder, as often as a test likes: each time is a new process's."""
     opened: list[JobHistory] = []
 
     def make() -> JobHistory:
-        folder = book.records.folder
-        known = {"most_seconds": 30 * DAY, "clock": clock}
-        opened.append(JobHistory(folder, book.pictures, book.files_of, **known))  # type: ignore[arg-type]
+        folder = ledger.database.folder
+        known = {"max_age": 30 * DAY, "clock": clock}
+        opened.append(JobHistory(folder, ledger.files_folder, ledger.file_names_of, **known))  # type: ignore[arg-type]
         return opened[-1]
 
     yield make
@@ -80,18 +80,22 @@ def rows_of(file: Path, question: str) -> list[Any]:
     return found
 
 
-def paid(book: Ledger, name: str = NAME, pictures: int = 1) -> str:
+def paid(ledger: Ledger, name: str = NAME, count: int = 1) -> str:
     """Let a request be answered and stored; gives its id."""
-    entry = book.claim(name, "m")
-    book.sent(entry)
-    book.answered(entry, ResponseMetadata("t-1", 42), [f"https://x/{at}" for at in range(pictures)])
-    for at in range(pictures):
-        book.store(entry, at, pictures, PNG)
-    book.finish(entry)
+    entry = ledger.claim(name, "m")
+    ledger.mark_sent(entry)
+    ledger.mark_answered(
+        entry, ResponseMetadata("t-1", 42), [f"https://x/{at}" for at in range(count)]
+    )
+    for at in range(count):
+        ledger.store_file(entry, at, count, PNG)
+    ledger.mark_stored(entry)
     return entry.id
 
 
-def test_a_job_is_kept_as_it_ended(jobs: JobHistory, open_jobs: Callable[[], JobHistory]) -> None:
+def test_a_job_is_stored_with_its_outcome(
+    jobs: JobHistory, open_jobs: Callable[[], JobHistory]
+) -> None:
     jobs.begin([job()], {"nodes": []})
     reason = Text("why", "原因")
     ended = job(state="failed", seconds=2.5, trace_id="t-9", origins=("paid",), reason=reason)
@@ -102,27 +106,27 @@ def test_a_job_is_kept_as_it_ended(jobs: JobHistory, open_jobs: Callable[[], Job
     assert (found.origins, found.node_id, found.has_workflow) == (("paid",), "7", True)
 
 
-def test_a_job_has_the_pictures_of_all_its_requests_in_their_order(
-    book: Ledger, jobs: JobHistory
+def test_a_job_has_the_files_of_all_its_requests_in_their_order(
+    ledger: Ledger, jobs: JobHistory
 ) -> None:
     jobs.begin([job()])
-    first, second = paid(book, "a" * 64, 2), paid(book, "b" * 64, 1)
+    first, second = paid(ledger, "a" * 64, 2), paid(ledger, "b" * 64, 1)
     ended = jobs.end(job(state="done"), [first, second])
-    assert ended.pictures == (True, True, True)
-    names = [str(jobs.picture("1", at)) for at in range(3)]
+    assert ended.files_here == (True, True, True)
+    names = [str(jobs.file_path("1", at)) for at in range(3)]
     assert [first in names[0], first in names[1], second in names[2]] == [True, True, True]
-    assert jobs.picture("1", 3) is None
+    assert jobs.file_path("1", 3) is None
 
 
-def test_a_picture_that_was_cleared_is_still_counted(book: Ledger, jobs: JobHistory) -> None:
+def test_a_deleted_file_is_still_counted(ledger: Ledger, jobs: JobHistory) -> None:
     jobs.begin([job()])
-    jobs.end(job(state="done"), [paid(book)])
-    book.clear()
-    assert jobs.since(0)[0].pictures == (False,)
-    assert jobs.picture("1", 0) is None
+    jobs.end(job(state="done"), [paid(ledger)])
+    ledger.clear()
+    assert jobs.since(0)[0].files_here == (False,)
+    assert jobs.file_path("1", 0) is None
 
 
-def test_the_newest_jobs_come_first_and_old_ones_are_forgotten(
+def test_the_newest_jobs_come_first_and_old_ones_are_deleted(
     clock: Clock, jobs: JobHistory, file: Path
 ) -> None:
     for at, name in enumerate("abc"):
@@ -138,7 +142,7 @@ def test_the_newest_jobs_come_first_and_old_ones_are_forgotten(
     assert len(rows_of(file, "SELECT * FROM workflows")) == 1
 
 
-def test_a_job_that_runs_is_not_forgotten_however_long_it_takes(
+def test_a_running_job_is_not_deleted_however_long_it_takes(
     clock: Clock, jobs: JobHistory, open_jobs: Callable[[], JobHistory]
 ) -> None:
     other = open_jobs()
@@ -153,7 +157,7 @@ def test_a_job_that_runs_is_not_forgotten_however_long_it_takes(
     assert {found.id for found in jobs.since(0)} == {"new"}
 
 
-def test_a_workflow_is_kept_once_however_many_jobs_it_made(jobs: JobHistory, file: Path) -> None:
+def test_a_workflow_is_stored_once_for_all_its_jobs(jobs: JobHistory, file: Path) -> None:
     workflow = {"nodes": [{"id": n, "type": "Any", "note": "猫"} for n in range(500)]}
     for name in "abc":
         jobs.begin([job(name)], workflow)
@@ -162,25 +166,25 @@ def test_a_workflow_is_kept_once_however_many_jobs_it_made(jobs: JobHistory, fil
     assert len(content) < len(json.dumps(workflow)) / 5
 
 
-def test_workflows_keep_within_their_bound_and_the_oldest_go_first(
+def test_the_oldest_workflows_are_deleted_when_there_are_too_many(
     jobs: JobHistory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs_module, "MOST_WORKFLOWS_BYTES", 5000)
+    monkeypatch.setattr(jobs_module, "MAX_WORKFLOWS_BYTES", 5000)
     for name in "abcd":
         jobs.begin([job(name)], {"noise": secrets.token_hex(3000)})
     assert [jobs.workflow(name) is not None for name in "abcd"] == [False, False, False, True]
     assert [found.has_workflow for found in jobs.since(0)] == [True, False, False, False]
 
 
-def test_a_workflow_that_carries_pictures_is_not_kept(
+def test_a_workflow_with_images_embedded_is_not_stored(
     jobs: JobHistory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs_module, "MOST_WORKFLOW_BYTES", 100)
-    assert jobs.begin([job()], {"picture": "x" * 100}) is None
+    monkeypatch.setattr(jobs_module, "MAX_WORKFLOW_BYTES", 100)
+    assert jobs.begin([job()], {"image": "x" * 100}) is None
     assert not jobs.since(0)[0].has_workflow
 
 
-def test_a_job_whose_process_died_is_told_as_failed(
+def test_a_job_of_a_dead_process_counts_as_failed(
     jobs: JobHistory, open_jobs: Callable[[], JobHistory]
 ) -> None:
     jobs.begin([job()])
@@ -191,10 +195,10 @@ def test_a_job_whose_process_died_is_told_as_failed(
     [found] = other.since(0)
     assert found.state == "failed"
     assert found.reason is not None
-    assert "ComfyUI ended" in found.reason.en
+    assert "ComfyUI stopped" in str(found.reason)
 
 
-def test_clearing_forgets_what_ended_and_keeps_what_runs(
+def test_clearing_deletes_ended_jobs_and_keeps_running_ones(
     jobs: JobHistory, open_jobs: Callable[[], JobHistory]
 ) -> None:
     jobs.begin([job("ended"), job("running")], {"note": "x"})
@@ -228,15 +232,15 @@ def test_jobs_are_listed_while_another_process_writes(jobs: JobHistory, file: Pa
     other.execute("BEGIN IMMEDIATE")
     assert [found.id for found in jobs.since(0)] == ["a"]
     assert jobs.workflow("a")
-    assert jobs.picture("a", 0) is None
+    assert jobs.file_path("a", 0) is None
     other.close()
 
 
-def test_while_a_list_looks_for_its_pictures_others_may_write(
-    jobs: JobHistory, book: Ledger, monkeypatch: pytest.MonkeyPatch
+def test_others_may_write_while_a_list_looks_for_its_files(
+    jobs: JobHistory, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs.begin([job("a")])
-    jobs.end(job("a", state="done"), [paid(book)])
+    jobs.end(job("a", state="done"), [paid(ledger)])
     meanwhile = threading.Thread(target=jobs.begin, args=([job("b")],), daemon=True)
 
     def is_file(_: Path) -> bool:
@@ -246,50 +250,50 @@ def test_while_a_list_looks_for_its_pictures_others_may_write(
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "is_file", is_file)
-        assert [found.pictures for found in jobs.since(0)] == [(True,)]
+        assert [found.files_here for found in jobs.since(0)] == [(True,)]
     assert not meanwhile.is_alive()
-    assert [found.id for found in jobs.since(0) if not found.pictures] == ["b"]
+    assert [found.id for found in jobs.since(0) if not found.files_here] == ["b"]
 
 
-def test_a_job_ends_also_when_the_ledger_cannot_name_its_pictures(
-    jobs: JobHistory, book: Ledger
+def test_a_job_ends_even_if_the_ledger_cannot_name_its_files(
+    jobs: JobHistory, ledger: Ledger
 ) -> None:
     jobs.begin([job()])
-    request = paid(book)
-    book.close()
-    file = book.records.folder / "ledger.sqlite3"
+    request = paid(ledger)
+    ledger.close()
+    file = ledger.database.folder / "ledger.sqlite3"
     file.unlink()
     file.mkdir()
-    assert jobs.end(job(state="done"), [request]).pictures == ()
+    assert jobs.end(job(state="done"), [request]).files_here == ()
     assert jobs.since(0)[0].state == "done"
 
 
 def test_a_damaged_history_is_set_aside_and_the_ledger_stays(
-    open_jobs: Callable[[], JobHistory], book: Ledger, file: Path
+    open_jobs: Callable[[], JobHistory], ledger: Ledger, file: Path
 ) -> None:
-    paid(book)
+    paid(ledger)
     file.write_bytes(b"no database" * 100)
     jobs = open_jobs()
     jobs.begin([job()])
     assert [found.id for found in jobs.since(0)] == ["1"]
-    assert book.look(NAME)
+    assert ledger.is_paid(NAME)
     assert [found.name.partition("-")[0] for found in file.parent.glob("*damaged*")] == [
         "history.damaged"
     ]
 
 
-def test_a_ledger_that_is_set_aside_takes_no_job_with_it(
-    jobs: JobHistory, open_ledger: Callable[[], Ledger], book: Ledger
+def test_a_ledger_that_is_set_aside_leaves_the_jobs(
+    jobs: JobHistory, open_ledger: Callable[[], Ledger], ledger: Ledger
 ) -> None:
     jobs.begin([job()])
-    jobs.end(job(state="done"), [paid(book)])
-    book.close()
-    (book.records.folder / "ledger.sqlite3").write_bytes(b"no database" * 100)
-    assert open_ledger().look(NAME)
-    assert [(found.id, found.pictures) for found in jobs.since(0)] == [("1", (True,))]
+    jobs.end(job(state="done"), [paid(ledger)])
+    ledger.close()
+    (ledger.database.folder / "ledger.sqlite3").write_bytes(b"no database" * 100)
+    assert open_ledger().is_paid(NAME)
+    assert [(found.id, found.files_here) for found in jobs.since(0)] == [("1", (True,))]
 
 
-def test_what_was_cleared_is_in_no_file_any_more(jobs: JobHistory, file: Path) -> None:
+def test_a_cleared_prompt_is_in_no_file_any_more(jobs: JobHistory, file: Path) -> None:
     words = "a secret garden"
     jobs.begin([job(prompt=words), job("2", prompt="a cat")])
     jobs.end(job(state="done"), [])
@@ -303,7 +307,7 @@ def held_by(file: Path, words: str) -> bool:
     return any(words.encode() in found.read_bytes() for found in file.parent.glob("history*"))
 
 
-def test_jobs_of_a_file_that_fails_raise_the_ledger_s_error(
+def test_a_history_that_cannot_be_written_raises_a_ledger_error(
     jobs: JobHistory, tmp_path: Path
 ) -> None:
     (tmp_path / "siliconflow-ledger").write_text("a file is where the folder should be")
@@ -311,3 +315,23 @@ def test_jobs_of_a_file_that_fails_raise_the_ledger_s_error(
         jobs.begin([job()])
     with pytest.raises(LedgerError):
         jobs.since(0)
+
+
+def test_a_reason_is_stored_in_every_language(jobs: JobHistory, file: Path) -> None:
+    jobs.begin([job()])
+    jobs.end(job(state="failed", reason=Text("why", "原因")), [])
+    [(stored,)] = rows_of(file, "SELECT reason FROM jobs")
+    assert json.loads(stored) == {"en": "why", "zh": "原因"}
+
+
+def test_a_reason_that_lacks_a_language_is_read_in_the_default_one(
+    jobs: JobHistory, file: Path
+) -> None:
+    jobs.begin([job()])
+    jobs.end(job(state="failed", reason=Text("why", "原因")), [])
+    rows = sqlite3.connect(file)
+    with rows:
+        rows.execute("""UPDATE jobs SET reason = '{"en": "why", "fr": "pourquoi"}'""")
+    rows.close()
+    [found] = jobs.since(0)
+    assert found.reason == Text("why", "why")

@@ -12,14 +12,12 @@ import pytest
 from comfyui_siliconflow.storage import atomic_files as files
 from comfyui_siliconflow.storage import database as store
 from comfyui_siliconflow.storage.database import LedgerError
-from comfyui_siliconflow.storage.fingerprints import account_of, fingerprint
-from comfyui_siliconflow.storage.ledger import Entry, Ledger, LostRequest, ResponseMetadata
-from comfyui_siliconflow.storage.process_locks import ProcessLock
+from comfyui_siliconflow.storage.ledger import Ledger, LedgerEntry, LostRequest, ResponseMetadata
 from comfyui_siliconflow.tests.storage.conftest import Clock
 
-FACTS = ResponseMetadata("t-1", 42, 1.5, 2.0)
-PNG = b"\x89PNG the picture"
-NAME = "a" * 64
+METADATA = ResponseMetadata("t-1", 42, 1.5, 2.0)
+PNG = b"\x89PNG the image"
+FINGERPRINT = "a" * 64
 LEDGER = "siliconflow-ledger"
 
 
@@ -37,66 +35,66 @@ def open_ledger(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Ledger]]
         item.close()
 
 
-def claim(book: Ledger, name: str = NAME) -> Entry:
-    return book.claim(name, "vendor/model")
+def claim(ledger: Ledger, name: str = FINGERPRINT) -> LedgerEntry:
+    return ledger.claim(name, "vendor/model")
 
 
-def paid(book: Ledger, name: str = NAME, content: bytes = PNG) -> Entry:
+def paid(ledger: Ledger, name: str = FINGERPRINT, content: bytes = PNG) -> LedgerEntry:
     """Take a request all the way."""
-    entry = claim(book, name)
-    book.sent(entry)
-    book.answered(entry, FACTS, ["https://x/1"])
-    book.store(entry, 0, 1, content)
-    book.finish(entry)
+    entry = claim(ledger, name)
+    ledger.mark_sent(entry)
+    ledger.mark_answered(entry, METADATA, ["https://x/1"])
+    ledger.store_file(entry, 0, 1, content)
+    ledger.mark_stored(entry)
     return entry
 
 
-def test_a_request_that_nobody_knows_is_new(open_ledger: Callable[..., Ledger]) -> None:
+def test_an_unknown_request_is_new(open_ledger: Callable[..., Ledger]) -> None:
     entry = claim(open_ledger())
-    assert (entry.state, entry.earlier) == ("new", None)
+    assert (entry.state, entry.lost_request) == ("new", None)
 
 
-def test_what_is_stored_is_found_after_a_restart(open_ledger: Callable[..., Ledger]) -> None:
+def test_a_stored_result_is_found_after_a_restart(open_ledger: Callable[..., Ledger]) -> None:
     paid(open_ledger())
     entry = claim(open_ledger())
-    assert (entry.state, entry.facts) == ("stored", FACTS)
-    assert entry.pictures[0].file
-    assert entry.pictures[0].file.read_bytes() == PNG
-    assert entry.pictures[0].file.suffix == ".png"
+    assert (entry.state, entry.metadata) == ("stored", METADATA)
+    assert entry.files[0].path
+    assert entry.files[0].path.read_bytes() == PNG
+    assert entry.files[0].path.suffix == ".png"
 
 
-def test_what_is_answered_is_only_downloaded_for_an_hour(
+def test_an_answered_request_is_only_downloaded_within_the_hour(
     open_ledger: Callable[..., Ledger], clock: Clock
 ) -> None:
-    book = open_ledger()
-    book.answered(claim(book), FACTS, ["https://x/1", "https://x/2"])
+    ledger = open_ledger()
+    ledger.mark_answered(claim(ledger), METADATA, ["https://x/1", "https://x/2"])
     clock.now += 3599
     entry = claim(open_ledger())
     assert entry.state == "answered"
-    assert [picture.url for picture in entry.pictures] == ["https://x/1", "https://x/2"]
+    assert [file.url for file in entry.files] == ["https://x/1", "https://x/2"]
 
 
-def test_after_an_hour_the_pictures_are_lost_and_the_next_request_says_so(
+def test_after_an_hour_the_files_are_lost_and_the_next_claim_says_so(
     open_ledger: Callable[..., Ledger], clock: Clock
 ) -> None:
-    book = open_ledger()
-    book.answered(claim(book), FACTS, ["https://x/1"])
+    ledger = open_ledger()
+    ledger.mark_answered(claim(ledger), METADATA, ["https://x/1"])
     sent_at, clock.now = clock.now, clock.now + 3600
-    entry = claim(book)
+    entry = claim(ledger)
     assert entry.state == "new"
-    assert entry.earlier == LostRequest(sent_at, "t-1")
+    assert entry.lost_request == LostRequest(sent_at, "t-1")
 
 
-def test_of_an_answer_in_part_stored_only_the_rest_is_downloaded(
+def test_of_a_partly_stored_result_only_the_rest_is_downloaded(
     open_ledger: Callable[..., Ledger],
 ) -> None:
-    book = open_ledger()
-    entry = claim(book)
-    book.answered(entry, FACTS, ["https://x/1", "https://x/2"])
-    book.store(entry, 0, 2, PNG)
+    ledger = open_ledger()
+    entry = claim(ledger)
+    ledger.mark_answered(entry, METADATA, ["https://x/1", "https://x/2"])
+    ledger.store_file(entry, 0, 2, PNG)
     found = claim(open_ledger())
     assert found.state == "answered"
-    assert [bool(picture.file) for picture in found.pictures] == [True, False]
+    assert [bool(file.path) for file in found.files] == [True, False]
 
 
 def test_a_request_of_a_living_process_is_busy(open_ledger: Callable[..., Ledger]) -> None:
@@ -104,227 +102,292 @@ def test_a_request_of_a_living_process_is_busy(open_ledger: Callable[..., Ledger
     assert claim(open_ledger()).state == "busy"
 
 
-def test_a_request_of_a_process_that_ended_has_an_unknown_fate(
+def test_a_sent_request_of_a_dead_process_has_an_unknown_outcome(
     open_ledger: Callable[..., Ledger],
 ) -> None:
-    book = open_ledger()
-    book.sent(claim(book))
-    book.close()
+    ledger = open_ledger()
+    ledger.mark_sent(claim(ledger))
+    ledger.close()
     entry = claim(open_ledger())
     assert entry.state == "new"
-    assert entry.earlier
+    assert entry.lost_request
 
 
-def test_a_request_that_had_not_left_when_its_process_ended_has_no_fate(
+def test_a_waiting_request_of_a_dead_process_was_never_sent(
     open_ledger: Callable[..., Ledger],
 ) -> None:
-    book = open_ledger()
-    entry = claim(book)
-    book.sent(entry)
-    book.waiting(entry)
-    book.close()
-    assert claim(open_ledger()).earlier is None
+    ledger = open_ledger()
+    entry = claim(ledger)
+    ledger.mark_sent(entry)
+    ledger.mark_waiting(entry)
+    ledger.close()
+    assert claim(open_ledger()).lost_request is None
 
 
-def test_a_failure_that_was_surely_not_paid_leaves_no_trace(
+def test_an_unpaid_failure_leaves_no_lost_request(
     open_ledger: Callable[..., Ledger],
 ) -> None:
-    book = open_ledger()
-    book.failed(claim(book), paid=False)
-    assert claim(book).earlier is None
+    ledger = open_ledger()
+    ledger.mark_failed(claim(ledger), may_be_paid=False)
+    assert claim(ledger).lost_request is None
 
 
-def test_a_failure_that_may_have_been_paid_is_told_to_the_next_request(
+def test_a_failure_that_may_be_paid_is_reported_to_the_next_claim(
     open_ledger: Callable[..., Ledger],
 ) -> None:
-    book = open_ledger()
-    book.failed(claim(book), paid=True)
-    assert claim(book).earlier
+    ledger = open_ledger()
+    ledger.mark_failed(claim(ledger), may_be_paid=True)
+    assert claim(ledger).lost_request
 
 
-def test_looking_costs_nothing_and_changes_nothing(open_ledger: Callable[..., Ledger]) -> None:
-    book = open_ledger()
-    assert not book.look(NAME)
-    paid(book)
-    assert book.look(NAME)
-    assert not book.look("b" * 64)
+def submitted(ledger: Ledger) -> LedgerEntry:
+    """Take a request to where the service accepted it."""
+    entry = claim(ledger)
+    ledger.mark_sent(entry)
+    ledger.mark_submitted(entry, "ticket-1")
+    return entry
 
 
-def test_without_reuse_nothing_that_was_done_before_is_looked_at(
+def test_a_submitted_request_keeps_its_ticket_and_is_not_sent_again(
     open_ledger: Callable[..., Ledger],
 ) -> None:
-    book = open_ledger()
-    paid(book)
-    assert book.claim(NAME, "vendor/model", reuse=False).state == "new"
+    ledger = open_ledger()
+    entry = submitted(ledger)
+    found = claim(ledger)
+    assert (found.id, found.state, found.ticket) == (entry.id, "submitted", "ticket-1")
+    ledger.close()
+    found = claim(open_ledger())
+    assert (found.id, found.state, found.ticket) == (entry.id, "submitted", "ticket-1")
+
+
+def test_a_submitted_request_of_a_living_process_is_busy(
+    open_ledger: Callable[..., Ledger],
+) -> None:
+    submitted(open_ledger())
+    other = open_ledger()
+    assert claim(other).state == "busy"
+    assert other.is_paid(FINGERPRINT)
+
+
+def test_a_process_that_claims_a_submitted_request_becomes_its_owner(
+    open_ledger: Callable[..., Ledger],
+) -> None:
+    first, second, third = (open_ledger() for _ in range(3))
+    submitted(first)
+    first.close()
+    assert claim(second).state == "submitted"
+    assert claim(third).state == "busy"
+
+
+def test_a_submitted_request_is_answered_like_any_other(open_ledger: Callable[..., Ledger]) -> None:
+    ledger = open_ledger()
+    entry = submitted(ledger)
+    ledger.mark_answered(entry, METADATA, ["https://x/1"])
+    assert (claim(ledger).state, claim(ledger).metadata) == ("answered", METADATA)
+    ledger.store_file(entry, 0, 1, PNG)
+    ledger.mark_stored(entry)
+    assert claim(ledger).state == "stored"
+
+
+def test_a_submitted_request_that_failed_is_sent_again(open_ledger: Callable[..., Ledger]) -> None:
+    ledger = open_ledger()
+    ledger.mark_failed(submitted(ledger), may_be_paid=False)
+    found = claim(ledger)
+    assert (found.state, found.ticket, found.lost_request) == ("new", None, None)
+
+
+def test_a_submitted_request_is_kept_until_it_is_too_old(
+    open_ledger: Callable[..., Ledger], clock: Clock
+) -> None:
+    ledger = open_ledger(max_age=100)
+    submitted(ledger)
+    ledger.close()
+    other = open_ledger(max_age=100)
+    other.clear()
+    assert other.is_paid(FINGERPRINT)
+    clock.now += 101
+    other.prune()
+    assert not other.is_paid(FINGERPRINT)
+
+
+def test_asking_what_is_paid_changes_nothing(open_ledger: Callable[..., Ledger]) -> None:
+    ledger = open_ledger()
+    assert not ledger.is_paid(FINGERPRINT)
+    paid(ledger)
+    assert ledger.is_paid(FINGERPRINT)
+    assert not ledger.is_paid("b" * 64)
+
+
+def test_without_reuse_every_request_is_new(
+    open_ledger: Callable[..., Ledger],
+) -> None:
+    ledger = open_ledger()
+    paid(ledger)
+    assert ledger.claim(FINGERPRINT, "vendor/model", reuse=False).state == "new"
 
 
 def test_a_stored_file_that_is_gone_is_downloaded_again_while_its_url_works(
     open_ledger: Callable[..., Ledger], clock: Clock
 ) -> None:
-    book = open_ledger()
-    paid(book)
-    for file in claim(book).pictures:
-        assert file.file
-        file.file.unlink()
-    assert claim(book).state == "answered"
+    ledger = open_ledger()
+    paid(ledger)
+    for file in claim(ledger).files:
+        assert file.path
+        file.path.unlink()
+    assert claim(ledger).state == "answered"
     clock.now += 3600
-    assert claim(book).state == "new"
+    assert claim(ledger).state == "new"
 
 
-def test_the_oldest_pictures_go_when_there_are_too_many(
+def test_the_oldest_files_are_deleted_when_there_are_too_many(
     open_ledger: Callable[..., Ledger], tmp_path: Path
 ) -> None:
-    book = open_ledger(most_bytes=250)
+    ledger = open_ledger(max_bytes=250)
     names = [letter * 64 for letter in "abcde"]
     for name in names:
-        paid(book, name, PNG + name.encode())
-    assert [book.look(name) for name in names] == [False, False, True, True, True]
+        paid(ledger, name, PNG + name.encode())
+    assert [ledger.is_paid(name) for name in names] == [False, False, True, True, True]
     assert (
         len([file for file in (tmp_path / LEDGER / "pictures").rglob("*") if file.is_file()]) == 3
     )
 
 
-def test_pictures_go_when_they_are_too_old(
+def test_files_are_deleted_when_they_are_too_old(
     open_ledger: Callable[..., Ledger], clock: Clock
 ) -> None:
-    book = open_ledger(most_seconds=100)
-    paid(book, "a" * 64)
+    ledger = open_ledger(max_age=100)
+    paid(ledger, "a" * 64)
     clock.now += 101
-    paid(book, "b" * 64)
-    assert (book.look("a" * 64), book.look("b" * 64)) == (False, True)
+    paid(ledger, "b" * 64)
+    assert (ledger.is_paid("a" * 64), ledger.is_paid("b" * 64)) == (False, True)
 
 
-def test_what_is_on_its_way_stays_however_old_it_is(
+def test_a_request_under_way_is_not_deleted_however_old_it_is(
     open_ledger: Callable[..., Ledger], clock: Clock
 ) -> None:
-    book = open_ledger(most_seconds=1)
-    ours, other = claim(book, "a" * 64), open_ledger()
-    theirs, answered = claim(other, "b" * 64), claim(book, "c" * 64)
-    book.sent(ours)
-    other.sent(theirs)
-    book.answered(answered, FACTS, ["https://x/1"])
+    ledger = open_ledger(max_age=1)
+    ours, other = claim(ledger, "a" * 64), open_ledger()
+    theirs, answered = claim(other, "b" * 64), claim(ledger, "c" * 64)
+    ledger.mark_sent(ours)
+    other.mark_sent(theirs)
+    ledger.mark_answered(answered, METADATA, ["https://x/1"])
     clock.now += 60
-    paid(book, "d" * 64)
-    assert [other.look(letter * 64) for letter in "ac"] == [True, True]
-    assert book.look("b" * 64)
+    paid(ledger, "d" * 64)
+    assert [other.is_paid(letter * 64) for letter in "ac"] == [True, True]
+    assert ledger.is_paid("b" * 64)
     other.close()
     clock.now += 3600
-    paid(book, "d" * 64)
-    assert [book.look(letter * 64) for letter in "bc"] == [False, False]
-    assert open_ledger().look("a" * 64)
+    paid(ledger, "d" * 64)
+    assert [ledger.is_paid(letter * 64) for letter in "bc"] == [False, False]
+    assert open_ledger().is_paid("a" * 64)
 
 
-def test_files_that_no_record_knows_are_removed_after_an_hour(
+def test_partly_written_files_are_deleted_after_an_hour_and_complete_ones_never(
     open_ledger: Callable[..., Ledger], tmp_path: Path
 ) -> None:
     folder = tmp_path / LEDGER / "pictures" / "ab"
-    name = f"{'ab' * 32}-{'c' * 32}-0of1.png"
-    ours = [
-        folder / f"{name}.{'d' * 32}.part",
-        folder / name,
-        folder / name.replace("0of1", "0of2"),
-    ]
-    book = open_ledger()
-    paid(book)
-    for file in (*ours, folder / "holiday.jpg"):
+    complete = folder / f"{'ab' * 32}-{'c' * 32}-0of1.png"
+    old, young = (
+        complete.with_name(f"{complete.name}.{letter * 32}.part") for letter in ("d", "e")
+    )
+    ledger = open_ledger()
+    paid(ledger)
+    for file in (complete, old, young, folder / "holiday.jpg"):
         files.write(file, PNG)
-        os.utime(file, (0, 0))
-    os.utime(ours[2])
-    book.sweep()
-    assert [file.exists() for file in ours] == [False, False, True]
+        if file != young:
+            os.utime(file, (0, 0))
+    ledger.sweep()
+    assert [file.exists() for file in (complete, old, young)] == [True, False, True]
     assert (folder / "holiday.jpg").exists()
-    assert book.look(NAME)
+    assert ledger.is_paid(FINGERPRINT)
 
 
-def test_lost_records_are_made_anew_from_the_names_of_the_pictures(
+def test_a_record_whose_file_cannot_be_deleted_stays_for_the_next_time(
+    open_ledger: Callable[..., Ledger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger()
+    paid(ledger)
+
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", fail)
+        ledger.clear()
+    assert ledger.is_paid(FINGERPRINT)
+    ledger.clear()
+    assert not ledger.is_paid(FINGERPRINT)
+    assert not list((tmp_path / LEDGER / "pictures").rglob("*.png"))
+
+
+def test_a_lost_database_is_rebuilt_from_the_names_of_the_files(
     open_ledger: Callable[..., Ledger], tmp_path: Path
 ) -> None:
-    book = open_ledger()
-    paid(book)
-    book.close()
+    ledger = open_ledger()
+    paid(ledger)
+    ledger.close()
     (tmp_path / LEDGER / "ledger.sqlite3").write_bytes(b"no database" * 100)
     entry = claim(open_ledger())
     assert entry.state == "stored"
-    assert entry.pictures[0].file
-    assert entry.pictures[0].file.read_bytes() == PNG
+    assert entry.files[0].path
+    assert entry.files[0].path.read_bytes() == PNG
 
 
-def test_a_record_that_is_gone_does_not_make_the_ledger_a_damaged_one(
+def test_a_missing_record_does_not_count_as_damage(
     open_ledger: Callable[..., Ledger], tmp_path: Path
 ) -> None:
-    book = open_ledger()
-    paid(book)
+    ledger = open_ledger()
+    paid(ledger)
     with pytest.raises(LedgerError):
-        book.store(Entry("f" * 32, "b" * 64, "new"), 0, 1, PNG)
-    assert book.look(NAME)
+        ledger.store_file(LedgerEntry("f" * 32, "b" * 64, "new"), 0, 1, PNG)
+    assert ledger.is_paid(FINGERPRINT)
     assert not list((tmp_path / LEDGER).glob("ledger.damaged-*"))
 
 
-def test_a_request_at_work_is_not_pruned_for_its_size(open_ledger: Callable[..., Ledger]) -> None:
-    book = open_ledger(most_bytes=1)
-    entry = claim(book)
-    book.answered(entry, FACTS, ["https://x/1", "https://x/2"])
-    book.store(entry, 0, 2, PNG)
-    book.prune()
-    assert book.look(NAME)
+def test_a_request_under_way_is_not_pruned_for_its_size(open_ledger: Callable[..., Ledger]) -> None:
+    ledger = open_ledger(max_bytes=1)
+    entry = claim(ledger)
+    ledger.mark_answered(entry, METADATA, ["https://x/1", "https://x/2"])
+    ledger.store_file(entry, 0, 2, PNG)
+    ledger.prune()
+    assert ledger.is_paid(FINGERPRINT)
 
 
-def test_of_an_answer_whose_urls_have_died_what_is_stored_is_still_had(
+def test_after_an_hour_the_files_that_are_stored_are_still_found(
     open_ledger: Callable[..., Ledger], clock: Clock
 ) -> None:
-    book = open_ledger()
-    entry = claim(book)
-    book.answered(entry, FACTS, ["https://x/1", "https://x/2"])
-    book.store(entry, 1, 2, PNG)
+    ledger = open_ledger()
+    entry = claim(ledger)
+    ledger.mark_answered(entry, METADATA, ["https://x/1", "https://x/2"])
+    ledger.store_file(entry, 1, 2, PNG)
     clock.now += 3600
-    found = claim(book)
-    assert (found.state, [picture.place for picture in found.pictures]) == ("stored", [1])
+    found = claim(ledger)
+    assert (found.state, [file.index for file in found.files]) == ("stored", [1])
 
 
-def test_a_damaged_picture_does_not_take_the_others_with_it(
+def test_a_damaged_file_leaves_the_others_usable(
     open_ledger: Callable[..., Ledger], clock: Clock
 ) -> None:
-    book = open_ledger()
-    entry = claim(book)
-    book.answered(entry, FACTS, ["https://x/1", "https://x/2"])
+    ledger = open_ledger()
+    entry = claim(ledger)
+    ledger.mark_answered(entry, METADATA, ["https://x/1", "https://x/2"])
     for place in (0, 1):
-        book.store(entry, place, 2, PNG)
+        ledger.store_file(entry, place, 2, PNG)
     clock.now += 3600
-    book.damaged(entry, 0)
-    found = claim(book)
-    assert (found.state, [picture.place for picture in found.pictures]) == ("stored", [1])
-
-
-def test_a_process_that_starts_while_another_sweeps_is_never_taken_for_dead(tmp_path: Path) -> None:
-    stop, watcher = threading.Event(), ProcessLock(tmp_path)
-
-    def sweep() -> None:
-        broom = ProcessLock(tmp_path)
-        while not stop.is_set():
-            broom.sweep()
-        broom.end()
-
-    sweepers = [threading.Thread(target=sweep, daemon=True) for _ in range(3)]
-    for thread in sweepers:
-        thread.start()
-    leases = [ProcessLock(tmp_path) for _ in range(200)]
-    stop.set()
-    for thread in sweepers:
-        thread.join(10)
-    assert all(watcher.lives(lease.token) for lease in leases)
-    for lease in (*leases, watcher):
-        lease.end()
+    ledger.mark_damaged(entry, 0)
+    found = claim(ledger)
+    assert (found.state, [file.index for file in found.files]) == ("stored", [1])
 
 
 @pytest.mark.parametrize("damage", [b"no database" * 100, b"SQLite format 3\0" + b"x" * 5000])
-def test_a_damaged_ledger_is_kept_aside_and_a_new_one_begun(
+def test_a_damaged_ledger_is_set_aside_and_a_new_one_created(
     open_ledger: Callable[..., Ledger], tmp_path: Path, damage: bytes
 ) -> None:
     (tmp_path / LEDGER).mkdir()
     (tmp_path / LEDGER / "ledger.sqlite3").write_bytes(damage)
-    book = open_ledger()
-    paid(book)
-    assert book.look(NAME)
+    ledger = open_ledger()
+    paid(ledger)
+    assert ledger.is_paid(FINGERPRINT)
     [aside] = (tmp_path / LEDGER).glob("ledger.damaged-*")
     assert aside.read_bytes() == damage
 
@@ -333,14 +396,14 @@ def test_a_locked_ledger_is_an_error_after_a_while(
     open_ledger: Callable[..., Ledger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "_LOCK_SECONDS", 0.1)
-    book = open_ledger()
-    paid(book)
+    ledger = open_ledger()
+    paid(ledger)
     other = sqlite3.connect(tmp_path / LEDGER / "ledger.sqlite3")
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(LedgerError, match="locked"):
-        claim(book, "b" * 64)
+        claim(ledger, "b" * 64)
     other.close()
-    assert claim(book, "b" * 64).state == "new"
+    assert claim(ledger, "b" * 64).state == "new"
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
@@ -352,15 +415,15 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
 def test_a_full_disk_is_an_error_and_leaves_no_half_file(
     open_ledger: Callable[..., Ledger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    book = open_ledger()
-    entry = claim(book)
+    ledger = open_ledger()
+    entry = claim(ledger)
 
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(LedgerError, match="No space left"):
-        book.store(entry, 0, 2, PNG)
+    with pytest.raises(LedgerError, match="the disk is full"):
+        ledger.store_file(entry, 0, 2, PNG)
     assert [file for file in (tmp_path / LEDGER / "pictures").rglob("*") if file.is_file()] == []
 
 
@@ -368,7 +431,8 @@ def test_two_threads_that_claim_at_once_send_once(open_ledger: Callable[..., Led
     books = [open_ledger() for _ in range(8)]
     found: list[str] = []
     threads = [
-        threading.Thread(target=lambda book=book: found.append(claim(book).state)) for book in books
+        threading.Thread(target=lambda ledger=ledger: found.append(claim(ledger).state))
+        for ledger in books
     ]
     for thread in threads:
         thread.start()
@@ -377,15 +441,15 @@ def test_two_threads_that_claim_at_once_send_once(open_ledger: Callable[..., Led
     assert sorted(found) == ["busy"] * 7 + ["new"]
 
 
-def test_a_killed_process_gives_its_requests_up(
+def test_a_killed_process_releases_its_requests(
     open_ledger: Callable[..., Ledger], tmp_path: Path
 ) -> None:
     program = f"""
 import time
 from pathlib import Path
 from comfyui_siliconflow.storage.ledger import Ledger
-book = Ledger(Path({str(tmp_path)!r}))
-book.sent(book.claim("a" * 64, "model"))
+ledger = Ledger(Path({str(tmp_path)!r}))
+ledger.mark_sent(ledger.claim("a" * 64, "model"))
 print("claimed", flush=True)
 time.sleep(60)
 """
@@ -397,33 +461,4 @@ time.sleep(60)
         other.wait()
     entry = claim(open_ledger())
     assert entry.state == "new"
-    assert entry.earlier
-
-
-def test_a_request_is_the_same_for_the_same_account_endpoint_and_body() -> None:
-    body = {"model": "m", "prompt": "x", "seed": 1}
-    same = fingerprint("account", "images/generations", dict(reversed(body.items())))
-    assert fingerprint("account", "images/generations", body) == same
-    others = [
-        fingerprint("other", "images/generations", body),
-        fingerprint("account", "audio/speech", body),
-        fingerprint("account", "images/generations", {**body, "seed": 2}),
-    ]
-    assert len({same, *others}) == 4
-
-
-def test_an_account_s_name_does_not_give_its_key_away() -> None:
-    name = account_of("sk-secret", "https://api.siliconflow.cn/v1")
-    assert "secret" not in name
-    assert name != account_of("sk-secret", "https://api.siliconflow.com/v1")
-    assert name != account_of("sk-other", "https://api.siliconflow.cn/v1")
-
-
-def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "folder" / "file"
-    files.write(file, b"first")
-    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("died")))
-    with pytest.raises(OSError, match="died"):
-        files.write(file, b"second")
-    assert file.read_bytes() == b"first"
-    assert [item.name for item in file.parent.iterdir()] == ["file"]
+    assert entry.lost_request

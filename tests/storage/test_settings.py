@@ -1,23 +1,31 @@
-"""Where key, address and limits come from, and what is refused."""
+"""Where key, address and limits come from, what is refused, and how changes are saved."""
 
+import json
 import os
 import stat
+import threading
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.siliconflow.errors import InvalidSettings, MissingKey
-from comfyui_siliconflow.storage.settings import BOUNDS, Settings, load
+from comfyui_siliconflow.storage.settings import (
+    BOUNDS,
+    InvalidSettings,
+    MissingKey,
+    Settings,
+    load,
+    save,
+)
 
 
-def test_without_anything_the_china_site_is_asked_with_the_default_timeouts(tmp_path: Path) -> None:
+def test_the_defaults_are_the_china_site_and_its_timeouts(tmp_path: Path) -> None:
     found = load(tmp_path, {})
     assert (found.base_url, found.site) == ("https://api.siliconflow.cn/v1", "cn")
     assert (found.connect_timeout, found.read_timeout) == (10, 300)
 
 
-def test_the_environment_wins_over_the_file(write_settings: Any) -> None:
+def test_the_environment_takes_precedence_over_the_file(write_settings: Any) -> None:
     file = write_settings(api_key="from-file", site="com")
     environ = {"SILICONFLOW_API_KEY": " from-environment\n"}
     assert load(file.parent, {}).require_key() == "from-file"
@@ -45,9 +53,15 @@ def test_the_key_is_not_in_the_repr(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:8900/v1", "http://localhost/v1", "http://[::1]/v1"]
+    "url",
+    [
+        "http://127.0.0.1:8900/v1",
+        "http://localhost/v1",
+        "http://[::1]/v1",
+        "http://[::ffff:127.0.0.1]",
+    ],
 )
-def test_plain_http_is_good_for_this_machine_itself(tmp_path: Path, url: str) -> None:
+def test_plain_http_is_allowed_for_this_computer(tmp_path: Path, url: str) -> None:
     assert load(tmp_path, {"SILICONFLOW_BASE_URL": url}).base_url == url
 
 
@@ -68,7 +82,7 @@ def test_any_other_address_must_be_https(tmp_path: Path, url: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["sk-with space", "sk-中文", "sk-line\nbreak"])
-def test_a_key_that_cannot_stand_in_a_header_is_refused_without_showing_it(
+def test_a_key_that_a_header_cannot_carry_is_refused_without_showing_it(
     tmp_path: Path, key: str
 ) -> None:
     with pytest.raises(InvalidSettings) as caught:
@@ -80,16 +94,16 @@ def test_a_key_that_cannot_stand_in_a_header_is_refused_without_showing_it(
     ("values", "words"),
     [
         ({"read_timeout": "long"}, "read_timeout must be of type float"),
-        ({"read_timeout": 0}, "read_timeout must be from 0.1 to 86400"),
-        ({"ledger_gib": 1e300}, "ledger_gib must be from 0.1 to 100000"),
-        ({"ledger_days": float("nan")}, "ledger_days must be from 0.1 to 36500"),
-        ({"longest_wait": float("inf")}, "longest_wait must be from 0.1 to 86400"),
-        ({"max_parallel": 10**400}, "max_parallel must be from 1 to 128"),
+        ({"read_timeout": 0}, "read_timeout must be between 0.1 and 86400"),
+        ({"ledger_gib": 1e300}, "ledger_gib must be between 0.1 and 100000"),
+        ({"ledger_days": float("nan")}, "ledger_days must be between 0.1 and 36500"),
+        ({"longest_wait": float("inf")}, "longest_wait must be between 0.1 and 86400"),
+        ({"max_parallel": 10**400}, "max_parallel must be between 1 and 128"),
         ({"max_parallel": 2.5}, "max_parallel must be of type int"),
         ({"max_parallel": True}, "max_parallel must be of type int"),
         ({"site": "moon"}, "site must be one of cn, com"),
         ({"language": "fr"}, "language must be one of en, zh"),
-        ({"apikey": "x"}, "apikey is no setting"),
+        ({"apikey": "x"}, "apikey is not a setting"),
     ],
 )
 def test_a_setting_without_a_usable_value_is_named(
@@ -99,7 +113,7 @@ def test_a_setting_without_a_usable_value_is_named(
         load(write_settings(**values).parent, {})
 
 
-def test_every_number_has_bounds_that_its_default_keeps() -> None:
+def test_every_number_has_bounds_that_include_its_default() -> None:
     defaults: dict[str, Any] = {item.name: item.default for item in fields(Settings)}
     numbers = {name for name, value in defaults.items() if type(value) in {int, float}}
     assert numbers == set(BOUNDS)
@@ -115,8 +129,51 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX modes")
-def test_the_file_is_taken_away_from_other_users(write_settings: Any) -> None:
+def test_the_file_is_made_private(write_settings: Any) -> None:
     file = write_settings(api_key="sk-secret")
     file.chmod(0o644)
     load(file.parent, {})
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_many_changes_at_once_are_all_saved(tmp_path: Path) -> None:
+    names = ("max_parallel", "most_pictures", "longest_wait", "ledger_days", "ledger_gib")
+    threads = [
+        threading.Thread(target=save, args=(tmp_path, {}, {name: at + 1}))
+        for at, name in enumerate(names)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    written = json.loads((tmp_path / "settings.json").read_text())
+    assert written == {name: at + 1 for at, name in enumerate(names)}
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
+    changes = {"site": "com", "show_balance": False, "language": "zh", "balance_floor": 1.5}
+    assert save(tmp_path, {}, changes) == load(tmp_path, {})
+    assert load(tmp_path, {}).balance_floor == 1.5
+
+
+def test_a_change_that_cannot_be_used_leaves_the_file_as_it_was(write_settings: Any) -> None:
+    file = write_settings(site="com")
+    before = file.read_bytes()
+    with pytest.raises(InvalidSettings, match="max_parallel"):
+        save(file.parent, {}, {"language": "zh", "max_parallel": 0})
+    assert file.read_bytes() == before
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file is where the folder should be")
+    with pytest.raises(InvalidSettings, match=r"settings\.json cannot be written"):
+        save(tmp_path / "data", {}, {"site": "com"})
+
+
+def test_a_missing_key_is_told_in_every_language(tmp_path: Path) -> None:
+    with pytest.raises(MissingKey) as caught:
+        load(tmp_path, {}).require_key(tmp_path)
+    for wording in caught.value.text:
+        assert str(tmp_path / "settings.json") in wording
+        assert '{"api_key": "..."}' in wording

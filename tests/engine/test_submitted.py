@@ -1,0 +1,114 @@
+"""A request that is answered with a ticket: sent once, and polled until its result is there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from comfyui_siliconflow.engine import lifecycle
+from comfyui_siliconflow.engine.endpoint import (
+    ApiRequest,
+    ApiResult,
+    Endpoint,
+    FileContent,
+    OnText,
+    ResultKind,
+    Ticket,
+)
+from comfyui_siliconflow.engine.job import Job, Plan, plan_of_bodies
+from comfyui_siliconflow.siliconflow.catalogue import unlisted
+from comfyui_siliconflow.siliconflow.client import Client
+from comfyui_siliconflow.storage.ledger import Ledger, ResponseMetadata
+from comfyui_siliconflow.storage.settings import Settings
+
+SETTINGS = Settings(api_key="sk-x", base_url="http://127.0.0.1:1/v1")
+
+
+class Service:
+    """Makes a result that is there after so many polls, and counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.submitted = 0
+        self.polled: list[str] = []
+        self.polls_left = 2
+        self.during_poll: Callable[[], object] = list
+
+    def submit(self, _client: Client, _request: ApiRequest, _on_text: OnText) -> Ticket:
+        self.submitted += 1
+        return Ticket(f"ticket {self.submitted}")
+
+    def poll(self, _client: Client, ticket: Ticket) -> ApiResult | None:
+        self.polled.append(ticket.id)
+        self.during_poll()
+        self.polls_left -= 1
+        if self.polls_left > 0:
+            return None
+        return ApiResult([FileContent(b"a clip")], ResponseMetadata("trace", seconds=1.0))
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Service:
+    monkeypatch.setattr(lifecycle, "POLL_SECONDS", 0.01)
+    return Service()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger(tmp_path)
+    yield opened
+    opened.close()
+
+
+def plan_of(service: Service) -> Plan:
+    kind = ResultKind("video", lambda content, _max_pixels: content)
+    endpoint = Endpoint("video/submit", kind, service.submit, "image", poll=service.poll)
+    return plan_of_bodies(unlisted("vendor/clip"), [{"model": "vendor/clip"}], endpoint)
+
+
+def run(service: Service, ledger: Ledger) -> Job:
+    plan, client = plan_of(service), Client("sk-x", SETTINGS.base_url)
+    job = Job(plan.requests[0], threading.Event())
+    job.start()
+    lifecycle.RequestLifecycle("video", SETTINGS, client, ledger, plan).run(job)
+    return job
+
+
+def test_the_result_is_polled_for_and_saved(service: Service, ledger: Ledger) -> None:
+    assert run(service, ledger).items == [b"a clip"]
+    assert (service.submitted, service.polled) == (1, ["ticket 1"] * 2)
+    again = run(service, ledger)
+    assert (again.items, again.results[0].origin) == ([b"a clip"], "reused")
+    assert (service.submitted, len(service.polled)) == (1, 2)
+
+
+def test_a_cancel_stops_the_polling_and_the_same_request_goes_on_with_its_ticket(
+    service: Service, tmp_path: Path
+) -> None:
+    plan, client = plan_of(service), Client("sk-x", SETTINGS.base_url)
+    first, second = Ledger(tmp_path), Ledger(tmp_path)
+    cancelled = Job(plan.requests[0], threading.Event())
+    service.during_poll = cancelled.ends.set
+    lifecycle.RequestLifecycle("video", SETTINGS, client, first, plan).run(cancelled)
+    assert (cancelled.results, cancelled.error) == ([], None)
+    first.close()  # as when its process ends
+    service.during_poll = list
+    job = run(service, second)
+    assert (job.items, job.results[0].origin) == ([b"a clip"], "downloaded")
+    assert (service.submitted, service.polled) == (1, ["ticket 1"] * 2)
+    second.close()
+
+
+def test_the_ticket_is_on_disk_before_the_first_poll(service: Service, tmp_path: Path) -> None:
+    seen: list[str | None] = []
+    ledger = Ledger(tmp_path)
+
+    def look() -> None:
+        with ledger.database.read() as db:
+            seen.extend(row["ticket"] for row in db.execute("SELECT ticket FROM requests"))
+
+    service.during_poll = look
+    run(service, ledger)
+    assert seen[0] == "ticket 1"
+    ledger.close()

@@ -1,0 +1,226 @@
+"""A file has a version; it is complete or not there, whoever dies while it is created."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comfyui_siliconflow.storage.database import Database, LedgerError
+from comfyui_siliconflow.storage.job_history import JobHistory
+from comfyui_siliconflow.storage.ledger import Ledger, ResponseMetadata
+from comfyui_siliconflow.tests.storage.conftest import Clock
+
+FIRST = ("CREATE TABLE IF NOT EXISTS cats (name TEXT)",)
+SECOND = ("ALTER TABLE cats ADD COLUMN age INTEGER", "INSERT INTO cats VALUES ('Tom', 3)")
+FINGERPRINTS = [letter * 64 for letter in "abc"]
+REBUILD = """
+import sys, time
+from pathlib import Path
+from comfyui_siliconflow.storage import ledger
+
+record_file = ledger._record_file
+calls = []
+
+def record_some(*arguments):
+    calls.append(1)
+    if len(calls) == 2:
+        print("rebuilding", flush=True)
+        sys.stdin.readline()
+    record_file(*arguments)
+
+ledger._record_file = record_some
+print(ledger.Ledger(Path(sys.argv[1])).totals().files, flush=True)
+"""
+
+NEWER = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA journal_mode = WAL")
+connection.execute("CREATE TABLE requests (id TEXT)")
+connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+connection.execute("PRAGMA user_version = 99")
+connection.execute("INSERT INTO requests VALUES ('newer')")
+os._exit(1)
+"""
+
+
+@pytest.fixture
+def open_database(tmp_path: Path) -> Iterator[Callable[..., Database]]:
+    opened: list[Database] = []
+
+    def make(*migrations: tuple[str, ...], **values: Any) -> Database:
+        opened.append(Database(tmp_path, "cats", migrations, **values))
+        return opened[-1]
+
+    yield make
+    for database in opened:
+        database.close()
+
+
+@pytest.fixture
+def lost(tmp_path: Path, clock: Clock) -> Path:
+    """Store three results, and lose the database."""
+    ledger = Ledger(tmp_path, clock=clock)
+    for fingerprint in FINGERPRINTS:
+        entry = ledger.claim(fingerprint, "m")
+        ledger.store_file(entry, 0, 1, b"\x89PNG")
+        ledger.mark_answered(entry, ResponseMetadata(), [None])
+    ledger.close()
+    (tmp_path / "siliconflow-ledger" / "ledger.sqlite3").unlink()
+    return tmp_path
+
+
+def rows_of(database: Database) -> list[tuple[Any, ...]]:
+    with database.read() as connection:
+        return [tuple(row) for row in connection.execute("SELECT * FROM cats")]
+
+
+def version_of(database: Database) -> int:
+    with database.read() as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    """Return every file but SQLite's shared memory, which holds locks and no data."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path): path.read_bytes() for path in files if not path.name.endswith("-shm")}
+
+
+def test_a_new_file_takes_every_step_and_is_filled(open_database: Callable[..., Database]) -> None:
+    def fill(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO cats VALUES ('filled', 1)")
+
+    database = open_database(FIRST, SECOND, fill=fill)
+    assert rows_of(database) == [("Tom", 3), ("filled", 1)]
+    assert version_of(database) == 2
+
+
+def test_a_file_without_a_version_that_has_tables_is_version_1_as_it_stands(
+    tmp_path: Path, open_database: Callable[..., Database]
+) -> None:
+    connection = sqlite3.connect(tmp_path / "cats.sqlite3")
+    connection.execute(FIRST[0])
+    connection.execute("INSERT INTO cats VALUES ('Kit')")
+    connection.commit()
+    connection.close()
+
+    def fill(_: sqlite3.Connection) -> None:
+        raise AssertionError("an existing file is not filled")
+
+    database = open_database(FIRST, SECOND, fill=fill)
+    assert rows_of(database) == [("Kit", None), ("Tom", 3)]
+    assert version_of(database) == 2
+
+
+def test_only_the_missing_steps_are_taken(open_database: Callable[..., Database]) -> None:
+    older = open_database(FIRST)
+    assert rows_of(older) == []
+    assert rows_of(open_database(FIRST, SECOND)) == [("Tom", 3)]
+    assert rows_of(open_database(FIRST, SECOND)) == [("Tom", 3)]
+
+
+def test_a_step_that_fails_leaves_the_file_as_it_was(
+    open_database: Callable[..., Database],
+) -> None:
+    older = open_database(FIRST)
+    assert rows_of(older) == []
+    with pytest.raises(LedgerError, match="no such table"):
+        rows_of(open_database(FIRST, (*SECOND, "INSERT INTO dogs VALUES (1)")))
+    assert rows_of(older) == []
+    assert version_of(older) == 1
+
+
+def make_newer(file: Path) -> None:
+    """Let another process write a newer version, and die with half of it in the log."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([sys.executable, "-c", NEWER, str(file)], check=False)
+
+
+def test_a_ledger_of_a_newer_version_is_refused_and_left_untouched(tmp_path: Path) -> None:
+    folder = tmp_path / "siliconflow-ledger"
+    make_newer(folder / "ledger.sqlite3")
+    (folder / "pictures" / "aa").mkdir(parents=True)
+    part = folder / "pictures" / "aa" / f"{'a' * 64}-{'b' * 32}-0of1.png.{'c' * 32}.part"
+    part.write_bytes(b"")
+    before = contents_of(folder)
+    assert any(name.endswith("-wal") for name in before)
+    ledger = Ledger(tmp_path)
+    for use in (lambda: ledger.claim("a" * 64, "m"), ledger.totals, ledger.sweep, ledger.clear):
+        with pytest.raises(LedgerError, match="update the nodes") as caught:
+            use()
+        assert "99" in caught.value.text.in_language("zh")
+    ledger.close()
+    assert contents_of(folder) == before
+
+
+def test_a_history_of_a_newer_version_is_refused_and_left_untouched(tmp_path: Path) -> None:
+    make_newer(tmp_path / "history.sqlite3")
+    before = contents_of(tmp_path)
+    history = JobHistory(tmp_path, tmp_path, lambda _: [], max_age=1)
+    with pytest.raises(LedgerError, match="update the nodes"):
+        history.since(0)
+    history.close()
+    assert contents_of(tmp_path) == before
+
+
+def rebuild(folder: Path) -> subprocess.Popen[str]:
+    """Start a process that stands still in the middle of rebuilding the ledger."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", REBUILD, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "rebuilding\n"
+    return process
+
+
+def test_a_rebuild_that_was_killed_is_done_again_by_the_next_process(lost: Path) -> None:
+    with rebuild(lost) as process:
+        process.kill()
+    ledger = Ledger(lost)
+    ledger.sweep()
+    assert [ledger.claim(item, "m").state for item in FINGERPRINTS] == ["stored"] * 3
+    ledger.close()
+
+
+def test_a_process_that_comes_during_a_rebuild_waits_for_all_of_it(lost: Path) -> None:
+    states: list[str] = []
+    ledger = Ledger(lost)
+
+    def claim_all() -> None:
+        states.extend(ledger.claim(item, "m").state for item in FINGERPRINTS)
+
+    with rebuild(lost) as process:
+        thread = threading.Thread(target=claim_all, daemon=True)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+        assert states == []
+        assert process.communicate("go on\n", timeout=30)[0] == "3\n"
+    thread.join(30)
+    assert states == ["stored"] * 3
+    ledger.close()
+
+
+def test_two_processes_that_rebuild_at_once_both_see_all_of_it(lost: Path) -> None:
+    ledgers = [Ledger(lost) for _ in range(4)]
+    totals: list[int] = []
+    threads = [
+        threading.Thread(target=lambda ledger=ledger: totals.append(ledger.totals().files))
+        for ledger in ledgers
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert totals == [3] * 4
+    for ledger in ledgers:
+        ledger.close()

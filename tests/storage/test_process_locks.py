@@ -1,0 +1,38 @@
+"""Whether another process runs is known from its lock, whatever comes in between."""
+
+import threading
+from pathlib import Path
+
+from comfyui_siliconflow.storage.process_locks import ProcessLock
+
+
+def test_a_lock_is_alive_for_others_until_it_is_released(tmp_path: Path) -> None:
+    ours, other = ProcessLock(tmp_path), ProcessLock(tmp_path)
+    assert ours.is_alive(other.token)
+    assert not ours.is_alive(ours.token)
+    assert not ours.is_alive("0" * 32)
+    other.release()
+    assert not ours.is_alive(other.token)
+    ours.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_starts_while_another_sweeps_is_never_taken_for_dead(tmp_path: Path) -> None:
+    stop, watcher = threading.Event(), ProcessLock(tmp_path)
+
+    def sweep() -> None:
+        broom = ProcessLock(tmp_path)
+        while not stop.is_set():
+            broom.sweep()
+        broom.release()
+
+    sweepers = [threading.Thread(target=sweep, daemon=True) for _ in range(3)]
+    for thread in sweepers:
+        thread.start()
+    leases = [ProcessLock(tmp_path) for _ in range(200)]
+    stop.set()
+    for thread in sweepers:
+        thread.join(10)
+    assert all(watcher.is_alive(lease.token) for lease in leases)
+    for lease in (*leases, watcher):
+        lease.release()
