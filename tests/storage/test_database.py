@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from comfyui_siliconflow.storage import database as database_module
 from comfyui_siliconflow.storage.database import Database, LedgerError
 from comfyui_siliconflow.storage.job_history import JobHistory
 from comfyui_siliconflow.storage.ledger import Ledger, ResponseMetadata
@@ -191,7 +192,11 @@ def test_a_rebuild_that_was_killed_is_done_again_by_the_next_process(lost: Path)
     ledger.close()
 
 
-def test_a_process_that_comes_during_a_rebuild_waits_for_all_of_it(lost: Path) -> None:
+def test_a_process_that_comes_during_a_rebuild_waits_for_all_of_it(
+    lost: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for longer than for a lock that is not that of a rebuild."""
+    monkeypatch.setattr(database_module, "_LOCK_SECONDS", 0.1)
     states: list[str] = []
     ledger = Ledger(lost)
 
