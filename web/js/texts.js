@@ -1,6 +1,7 @@
 /**
  * What the page says, in both languages. {name} is filled in; a pair of "one" and "other" is chosen by {n}.
  * JSON but for the commas at line ends: the tests read it as such. Does nothing on import.
+ * @satisfies {Record<import("./types").Language, Record<string, import("./types").Template>>}
  */
 export const TEXTS = {
   "en": {
