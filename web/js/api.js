@@ -1,6 +1,7 @@
 /** Requests to the pack's routes, and its events. An error response is thrown as an ApiError. */
 
-/** @import { Account, Balance, Catalogue, ErrorBody, Events, InputFile, JobList, Settings, Site, Stored } from "./types" */
+/** @import { Account, Balance, Catalogue, ErrorBody, Events, InputFile, JobList } from "./types" */
+/** @import { Settings, Site, Stored } from "./types" */
 
 import { api } from "../../../scripts/api.js";
 

@@ -12,7 +12,7 @@ import { sentence } from "./logic/text.js";
 import { errorText, openSettings, t, toast } from "./page.js";
 import { TEXTS } from "./texts.js";
 
-/** @type {Record<string, [label: TextKey, icon: string, run: () => unknown]>} */
+/** @type {Record<string, [label: TextKey, icon: string, run: () => void | Promise<void>]>} */
 const COMMANDS = {
   SetKey: ["command.set_key", "pi pi-key", () => openKeyDialog()],
   ShowJobs: ["command.show_jobs", "pi pi-list", toggleJobs],
@@ -37,7 +37,7 @@ app.registerExtension({
     icon,
     label: `SiliconFlow: ${sentence(TEXTS, "en", key)}`, // the palette lists it among the commands of everybody
     menubarLabel: sentence(TEXTS, "en", key),
-    function: () => void run(),
+    function: run,
   })),
   menuCommands: [{ path: ["SiliconFlow"], commands: Object.keys(COMMANDS).map((name) => `SiliconFlow.${name}`) }],
 });

@@ -7,8 +7,11 @@ import { ApiError } from "./api.js";
 import { choose, languageOf, sentence } from "./logic/text.js";
 import { TEXTS } from "./texts.js";
 
-export const language = () =>
-  languageOf(/** @type {string | undefined} */ (app.extensionManager?.setting?.get("Comfy.Locale")) ?? navigator.language);
+export function language() {
+  /** @type {string | undefined} */
+  const locale = app.extensionManager?.setting?.get("Comfy.Locale");
+  return languageOf(locale ?? navigator.language);
+}
 
 /**
  * The page's own sentence for a key.
@@ -194,7 +197,8 @@ export function toast(severity, summary, detail) {
  */
 export async function confirmed(title, message) {
   const confirm = app.extensionManager?.dialog?.confirm;
-  return confirm ? Boolean(await confirm({ title, message, type: "delete" })) : window.confirm(`${title}\n\n${message}`);
+  if (!confirm) return window.confirm(`${title}\n\n${message}`);
+  return Boolean(await confirm({ title, message, type: "delete" }));
 }
 
 /** @type {Record<Site, string>} */

@@ -13,7 +13,16 @@ import { formatBytes, formatMoment, formatMoney } from "./logic/format.js";
 import { isUntested, modelCounts } from "./logic/settings.js";
 import { sentence } from "./logic/text.js";
 import {
-  KEY_PAGES, button, confirmed, errorText, h, language, link, settingsErrorText, t, withElements,
+  KEY_PAGES,
+  button,
+  confirmed,
+  errorText,
+  h,
+  language,
+  link,
+  settingsErrorText,
+  t,
+  withElements,
 } from "./page.js";
 import { accept, follow, settings, watch } from "./settings_store.js";
 import { TEXTS } from "./texts.js";
@@ -226,11 +235,15 @@ function modelsRow() {
   );
 }
 
+async function register() {
+  const known = await settings().catch(() => null);
+  for (const definition of definitions(known)) app.ui.settings.addSetting(definition);
+}
+
 app.registerExtension({
   name: "SiliconFlow.Settings",
-  async setup() {
+  setup() {
     follow();
-    const known = await settings().catch(() => null);
-    for (const definition of definitions(known)) app.ui.settings.addSetting(definition);
+    register(); // not awaited: the page would wait for it
   },
 });

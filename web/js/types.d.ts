@@ -201,7 +201,12 @@ export interface Rejection {
   charged: false;
 }
 
-export type RejectionEntry = Rejection & Pick<Failure, "title" | "message"> & { at: number; model?: undefined; trace_id?: undefined };
+/** On show like a failure, but no model was asked. */
+export interface RejectionEntry extends Rejection, Pick<Failure, "title" | "message"> {
+  at: number;
+  model?: undefined;
+  trace_id?: undefined;
+}
 
 export interface FailureList {
   shown: FailureEntry[];

@@ -13,7 +13,8 @@ import { adapt, afterChange, modelOf, noticeOf, ruleOf, unusedImages } from "./l
 import { isVue, language } from "./page.js";
 import { WIDGET_TEXTS } from "./widget_texts.js";
 
-const MEMORY_PROPERTY = "siliconflow_kept"; // a property of the node, so that it is saved, copied and undone with it
+/** In the node's properties, so that it is saved, copied and undone with the node. */
+const MEMORY_PROPERTY = "siliconflow_kept";
 const MODEL_INPUTS = ["model", "custom_model"];
 const DECIDING_INPUTS = new Set([...MODEL_INPUTS, "image_size"]);
 const LONGEST_WAIT_MILLISECONDS = 3000;
@@ -336,7 +337,9 @@ function read(node) {
   if (!latest || !entry) return null;
   /** @type {Values} */
   const values = Object.fromEntries(widgetsOf(node).map((widget) => [widget.name, widget.value]));
-  const linked = new Set(node.inputs.flatMap((input) => (input.widget && input.link != null ? [input.widget.name] : [])));
+  const linked = new Set(
+    node.inputs.flatMap((input) => (input.widget && input.link != null ? [input.widget.name] : [])),
+  );
   return { catalogue: latest, entry, model: modelOf(entry, values, linked), values, linked };
 }
 

@@ -3,7 +3,8 @@
  * what nodes of ours refused when the graph was queued. Does nothing on import.
  */
 
-/** @import { Failure, FailureEntry, FailureList, NodeError, Rejection, ValidationError } from "../types" */
+/** @import { Failure, FailureEntry, FailureList } from "../types" */
+/** @import { NodeError, Rejection, ValidationError } from "../types" */
 
 const MOST_SHOWN = 3;
 const SAME_EVENT_SECONDS = 5;
