@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -44,3 +45,11 @@ def test_only_scripts_that_comfyui_may_load_are_shipped() -> None:
     """ComfyUI runs every *.js below web/ as an extension; types are for the type checker alone."""
     others = {file.name for file in (ROOT / "web" / "js").rglob("*.*") if file.suffix != ".js"}
     assert others == {"types.d.ts"}
+
+
+def test_what_checks_the_scripts_is_pinned_and_names_no_package_host() -> None:
+    folder = ROOT / "dev" / "page"
+    content = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+    versions = content["devDependencies"].values()
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in versions)
+    assert not [*folder.glob("*lock*")]
