@@ -12,9 +12,16 @@ from comfyui_siliconflow.tests.host.comfy import Comfy, ComfyFailure, Ended
 from comfyui_siliconflow.tests.host.graphs import Json
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Route
+    from playwright.sync_api import (
+        Browser,
+        ConsoleMessage,
+        Error,
+        Locator,
+        Route,
+        ViewportSize,
+    )
 
-SIZE = {"width": 1600, "height": 1000}
+SIZE: ViewportSize = {"width": 1600, "height": 1000}
 READY_MS = 90_000
 ACTION_MS = 15_000
 SETTLE_MS = 300
