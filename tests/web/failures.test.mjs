@@ -1,18 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  NOTHING,
-  Told,
+  NO_FAILURES,
+  ReportedNodes,
   chargedKey,
-  heardAt,
   isAbout,
-  linesOf,
-  onShow,
-  refusalsIn,
+  messageLines,
+  rejectionsIn,
   remedy,
-  toldOnce,
+  visibleCards,
   withFailure,
-  without,
+  withTimes,
+  withoutFailure,
+  withoutRepeats,
 } from "../../web/js/logic/failures.js";
 
 const failure = (kind, more = {}) => ({
@@ -27,12 +27,12 @@ const failure = (kind, more = {}) => ({
 const kinds = (state) => state.shown.map((each) => each.kind);
 
 test("an event that is heard twice is one failure", () => {
-  const once = withFailure(NOTHING, failure("BadRequest"), 10);
+  const once = withFailure(NO_FAILURES, failure("BadRequest"), 10);
   assert.equal(withFailure(once, failure("BadRequest"), 10.5), once);
 });
 
 test("the same failure of another request is counted, not stacked", () => {
-  const first = withFailure(NOTHING, failure("InvalidKey"), 10);
+  const first = withFailure(NO_FAILURES, failure("InvalidKey"), 10);
   const second = withFailure(first, failure("InvalidKey", { node: "2", trace_id: "t2" }), 10.1);
   assert.equal(second.shown.length, 1);
   assert.equal(second.shown[0].count, 2);
@@ -40,22 +40,22 @@ test("the same failure of another request is counted, not stacked", () => {
 });
 
 test("the same failure of the same node, later, is a second one", () => {
-  const later = withFailure(withFailure(NOTHING, failure("BadRequest"), 10), failure("BadRequest"), 60);
+  const later = withFailure(withFailure(NO_FAILURES, failure("BadRequest"), 10), failure("BadRequest"), 60);
   assert.equal(later.shown[0].count, 2);
 });
 
 test("three are shown, the newest first, and the others are counted", () => {
   const names = ["A", "B", "C", "D", "E"];
-  const state = names.reduce((before, name, at) => withFailure(before, failure(name), at), NOTHING);
+  const state = names.reduce((before, name, at) => withFailure(before, failure(name), at), NO_FAILURES);
   assert.deepEqual(kinds(state), ["E", "D", "C"]);
   assert.equal(state.hidden, 2);
 });
 
 test("when the last card is closed nothing is left, the count neither", () => {
   const names = ["A", "B", "C", "D"];
-  let state = names.reduce((before, name, at) => withFailure(before, failure(name), at), NOTHING);
-  for (const shown of [...state.shown]) state = without(state, shown);
-  assert.equal(state, NOTHING);
+  let state = names.reduce((before, name, at) => withFailure(before, failure(name), at), NO_FAILURES);
+  for (const shown of [...state.shown]) state = withoutFailure(state, shown);
+  assert.equal(state, NO_FAILURES);
 });
 
 test("whether it was paid is never claimed where nobody can know", () => {
@@ -73,50 +73,50 @@ test("a wrong key is mended in the key dialog, a limit in the settings", () => {
 
 test("what the card shows elsewhere is not shown twice: title, model and trace id", () => {
   const message = "Refused (HTTP 400): bad size\nCorrect it.\nModel: m\nTrace id: t1";
-  assert.deepEqual(linesOf(message, "Refused", failure("BadRequest")), ["HTTP 400: bad size", "Correct it."]);
+  assert.deepEqual(messageLines(message, "Refused", failure("BadRequest")), ["HTTP 400: bad size", "Correct it."]);
   assert.deepEqual(
-    linesOf("请求被拒绝（HTTP 400）：尺寸\n模型：m\nTrace id: t1", "请求被拒绝", failure("BadRequest")),
+    messageLines("请求被拒绝（HTTP 400）：尺寸\n模型：m\nTrace id: t1", "请求被拒绝", failure("BadRequest")),
     ["HTTP 400：尺寸"],
   );
-  assert.deepEqual(linesOf("Refused\nCorrect it.", "Refused", failure("BadRequest")), ["Correct it."]);
+  assert.deepEqual(messageLines("Refused\nCorrect it.", "Refused", failure("BadRequest")), ["Correct it."]);
 });
 
 test("a message whose beginning is not the title is shown whole", () => {
-  assert.deepEqual(linesOf("width: too large", "A node's input is wrong", failure("InvalidInput")), [
+  assert.deepEqual(messageLines("width: too large", "A node's input is wrong", failure("InvalidInput")), [
     "width: too large",
   ]);
-  assert.deepEqual(linesOf("Model: other", "", failure("Other", { model: "" })), ["Model: other"]);
+  assert.deepEqual(messageLines("Model: other", "", failure("Other", { model: "" })), ["Model: other"]);
 });
 
 const error = (node, type = "SiliconFlowTextToImage") => ({ node_id: node, node_type: type });
 
 test("what ComfyUI says of a node whose failure has a card is not said twice, once", () => {
-  const told = new Told();
-  told.add(failure("BadRequest", { node: 7 }));
-  assert.equal(told.takes(error("7")), true);
-  assert.equal(told.takes(error("7")), false);
+  const reported = new ReportedNodes();
+  reported.add(failure("BadRequest", { node: 7 }));
+  assert.equal(reported.take(error("7")), true);
+  assert.equal(reported.take(error("7")), false);
 });
 
 test("of two of our nodes that fail ComfyUI names one: the other is not held against the next run", () => {
-  const told = new Told();
-  told.add(failure("BadRequest", { node: "1" }));
-  told.add(failure("BadRequest", { node: "2" }));
-  assert.equal(told.takes(error("1")), true);
-  told.forget();
-  assert.equal(told.takes(error("2")), false);
+  const reported = new ReportedNodes();
+  reported.add(failure("BadRequest", { node: "1" }));
+  reported.add(failure("BadRequest", { node: "2" }));
+  assert.equal(reported.take(error("1")), true);
+  reported.clear();
+  assert.equal(reported.take(error("2")), false);
 });
 
 test("an error of somebody else's node is read, whatever its number", () => {
-  const told = new Told();
-  told.add(failure("BadRequest", { node: "3" }));
-  assert.equal(told.takes(error("3", "KSampler")), false);
-  assert.equal(told.takes({ node_id: "3" }), false);
+  const reported = new ReportedNodes();
+  reported.add(failure("BadRequest", { node: "3" }));
+  assert.equal(reported.take(error("3", "KSampler")), false);
+  assert.equal(reported.take({ node_id: "3" }), false);
 });
 
 test("a mistake of the pack keeps ComfyUI's own report", () => {
-  const told = new Told();
-  told.add(failure("Unforeseen", { node: "4" }));
-  assert.equal(told.takes(error("4")), false);
+  const reported = new ReportedNodes();
+  reported.add(failure("Unforeseen", { node: "4" }));
+  assert.equal(reported.take(error("4")), false);
 });
 
 test("only a dialog that says this error is about it", () => {
@@ -134,27 +134,27 @@ const refused = (input, said) => ({
 });
 const inputs = ["model", "prompt", "custom_model"];
 
-test("what a node refuses is told once, at the input that it is about", () => {
+test("what a node refuses is reported once, at the input that it is about", () => {
   for (const said of ["prompt: must not be empty", "prompt：不能为空", 'model: "a - b" is not in the list']) {
     const node = { class_type: "SiliconFlowChat", errors: inputs.map((input) => refused(input, said)) };
-    assert.deepEqual(toldOnce({ 7: node })[7].errors, [refused(said.match(/^\w+/)[0], said)]);
+    assert.deepEqual(withoutRepeats({ 7: node })[7].errors, [refused(said.match(/^\w+/)[0], said)]);
   }
 });
 
-test("what is no echo is told in full: other faults, other nodes, words that name no input", () => {
+test("what is no repetition is reported in full: other faults, other nodes, words that name no input", () => {
   const missing = { type: "required_input_missing", details: "image", extra_info: { input_name: "image" } };
   const ours = { class_type: "SiliconFlowChat", errors: [missing, ...inputs.map((input) => refused(input, "broken"))] };
   const other = { class_type: "Theirs", errors: inputs.map((input) => refused(input, "prompt: must not be empty")) };
-  assert.deepEqual(toldOnce({ 1: ours, 2: other }), { 1: ours, 2: other });
-  assert.deepEqual(toldOnce(undefined), {});
+  assert.deepEqual(withoutRepeats({ 1: ours, 2: other }), { 1: ours, 2: other });
+  assert.deepEqual(withoutRepeats(undefined), {});
 });
 
 const empty = "prompt: must not be empty";
 const chat = (...said) => ({ class_type: "SiliconFlowChat", errors: said.flatMap((each) => inputs.map((input) => refused(input, each))) });
-const refusals = (...nodes) => nodes.map((node, at) => ({ node, said: empty, at }));
+const rejections = (...nodes) => nodes.map((node, at) => ({ node, said: empty, at }));
 
 test("what our nodes refuse is a failure each, in their words, and never charged", () => {
-  const found = refusalsIn({ 1: chat(empty), 2: chat(empty) });
+  const found = rejectionsIn({ 1: chat(empty), 2: chat(empty) });
   assert.deepEqual(
     found.map(({ node, said, charged }) => [node, said, charged]),
     [
@@ -165,29 +165,29 @@ test("what our nodes refuse is a failure each, in their words, and never charged
 });
 
 test("a node that refuses two things, or says no input's name, says each once", () => {
-  assert.equal(refusalsIn({ 1: chat(empty, "broken") })[0].said, `${empty}\nbroken`);
+  assert.equal(rejectionsIn({ 1: chat(empty, "broken") })[0].said, `${empty}\nbroken`);
 });
 
 test("what is not refused by our nodes gets no card", () => {
   const missing = { type: "required_input_missing", details: "image", extra_info: { input_name: "image" } };
   const theirs = { ...chat(empty), class_type: "Theirs" };
-  assert.deepEqual(refusalsIn({ 1: { class_type: "SiliconFlowChat", errors: [missing] }, 2: theirs }), []);
-  assert.deepEqual(refusalsIn(undefined), []);
+  assert.deepEqual(rejectionsIn({ 1: { class_type: "SiliconFlowChat", errors: [missing] }, 2: theirs }), []);
+  assert.deepEqual(rejectionsIn(undefined), []);
 });
 
-test("a refusal that a batch repeats stays the same card; later, or in other words, it is a new one", () => {
-  const [first] = heardAt([{ node: "1", said: empty }], [], 10);
-  assert.equal(heardAt([{ node: "1", said: empty }], [first], 11)[0], first);
-  assert.notEqual(heardAt([{ node: "1", said: empty }], [first], 60)[0], first);
-  assert.equal(heardAt([{ node: "1", said: "broken" }], [first], 11)[0].said, "broken");
-  assert.deepEqual(heardAt([], [first], 11), []);
+test("a rejection that a batch repeats stays the same card; later, or in other words, it is a new one", () => {
+  const [first] = withTimes([{ node: "1", said: empty }], [], 10);
+  assert.equal(withTimes([{ node: "1", said: empty }], [first], 11)[0], first);
+  assert.notEqual(withTimes([{ node: "1", said: empty }], [first], 60)[0], first);
+  assert.equal(withTimes([{ node: "1", said: "broken" }], [first], 11)[0].said, "broken");
+  assert.deepEqual(withTimes([], [first], 11), []);
 });
 
-test("refusals and failures share the room, the newest first, and each sort is counted by itself", () => {
-  const state = ["A", "B"].reduce((before, name, at) => withFailure(before, failure(name), at), NOTHING);
-  const both = onShow(state, refusals("1", "2", "3").map((each) => ({ ...each, at: 5 })));
-  assert.deepEqual([both.shown.map((each) => each.node), both.hidden, both.refused], [["1", "2", "3"], 2, 0]);
-  const later = onShow(withFailure(NOTHING, failure("C"), 9), refusals("1", "2", "3"));
-  assert.deepEqual([later.shown[0].kind, later.hidden, later.refused], ["C", 0, 1]);
-  assert.deepEqual(onShow(state, []), { shown: state.shown, hidden: 0, refused: 0 });
+test("rejections and failures share the room, the newest first, and each sort is counted by itself", () => {
+  const state = ["A", "B"].reduce((before, name, at) => withFailure(before, failure(name), at), NO_FAILURES);
+  const both = visibleCards(state, rejections("1", "2", "3").map((each) => ({ ...each, at: 5 })));
+  assert.deepEqual([both.cards.map((each) => each.node), both.hiddenFailures, both.hiddenRejections], [["1", "2", "3"], 2, 0]);
+  const later = visibleCards(withFailure(NO_FAILURES, failure("C"), 9), rejections("1", "2", "3"));
+  assert.deepEqual([later.cards[0].kind, later.hiddenFailures, later.hiddenRejections], ["C", 0, 1]);
+  assert.deepEqual(visibleCards(state, []), { cards: state.shown, hiddenFailures: 0, hiddenRejections: 0 });
 });

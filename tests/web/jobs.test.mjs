@@ -25,16 +25,19 @@ test("the list does not grow without end: the oldest leave", () => {
   assert.equal(list[0].id, "j599");
 });
 
-test("what an event told while the list was asked for is not undone by the older answer", () => {
+test("what an event told while the list was fetched is not undone by the older response", () => {
   const heard = [job("a", 1, { state: "done" }), job("gone", 0)];
-  const list = jobs.withAnswer(heard, [job("a", 1), job("b", 2)], new Set(["a"]));
+  const list = jobs.withResponse(heard, [job("a", 1), job("b", 2)], new Set(["a"]));
   assert.deepEqual(ids(list), ["b", "a"]);
   assert.equal(list[1].state, "done");
 });
 
-test("a clock is needed only while something runs or waits", () => {
-  assert.equal(jobs.needsClock([job("a", 1, { state: "done" })]), false);
-  assert.equal(jobs.needsClock([job("a", 1, { state: "done" }), job("b", 2, { state: "waiting" })]), true);
+test("a job is under way while it runs or waits", () => {
+  const states = ["waiting", "running", "done", "reused", "failed", "cancelled"];
+  assert.deepEqual(
+    states.filter((state) => jobs.isUnderWay(job("a", 1, { state }))),
+    ["waiting", "running"],
+  );
 });
 
 test("seconds count up while a job is under way and stand still afterwards", () => {
@@ -53,23 +56,22 @@ test("a wait whose end nobody knows has no countdown", () => {
   assert.deepEqual(jobs.stateText(job("a", 1, { state: "waiting", waits_until: null }), 5), ["state.waiting", {}]);
 });
 
-test("only pictures that are still stored can be put on the canvas", () => {
+test("only images that are still stored can be put on the canvas", () => {
   const pictures = [
     { place: 0, is_here: true },
     { place: 1, is_here: false },
   ];
-  assert.deepEqual(jobs.picturesHere(job("a", 1, { pictures })), [pictures[0]]);
-  assert.deepEqual(jobs.picturesHere({ id: "b" }), []);
+  assert.deepEqual(jobs.storedImages(job("a", 1, { pictures })), [pictures[0]]);
 });
 
 test("arrow keys stop at the ends of the list, and other keys do nothing", () => {
-  assert.equal(jobs.nextPlace("ArrowDown", 1, 3), 2);
-  assert.equal(jobs.nextPlace("ArrowDown", 2, 3), 2);
-  assert.equal(jobs.nextPlace("ArrowUp", 0, 3), 0);
-  assert.equal(jobs.nextPlace("End", 0, 3), 2);
-  assert.equal(jobs.nextPlace("Home", 2, 3), 0);
-  assert.equal(jobs.nextPlace("Enter", 0, 3), null);
-  assert.equal(jobs.nextPlace("ArrowDown", -1, 0), null);
+  assert.equal(jobs.nextIndex("ArrowDown", 1, 3), 2);
+  assert.equal(jobs.nextIndex("ArrowDown", 2, 3), 2);
+  assert.equal(jobs.nextIndex("ArrowUp", 0, 3), 0);
+  assert.equal(jobs.nextIndex("End", 0, 3), 2);
+  assert.equal(jobs.nextIndex("Home", 2, 3), 0);
+  assert.equal(jobs.nextIndex("Enter", 0, 3), null);
+  assert.equal(jobs.nextIndex("ArrowDown", -1, 0), null);
 });
 
 test("a job of yesterday is on the list, but none of today's", () => {

@@ -61,7 +61,7 @@ test("a model that two nodes have counts once", () => {
 
 test("a key is freed of the spaces and quotes that come along when it is copied", () => {
   assert.equal(cleanKey(' "sk-abc" \n'), "sk-abc");
-  assert.equal(cleanKey(undefined), "");
+  assert.equal(cleanKey(" "), "");
 });
 
 test("only a key that the service refuses, or the pack itself, is none to store", () => {

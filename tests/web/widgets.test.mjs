@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { chosen, fits, markOf, modelOf, ruleOf, settle, unusedPictures } from "../../web/js/logic/widgets.js";
+import { adapt, afterChange, fits, modelOf, noticeOf, ruleOf, unusedImages } from "../../web/js/logic/widgets.js";
 import { catalogue, chat, draw, edit, modelOfId } from "./catalogue.mjs";
 
 const KOLORS = "Kwai-Kolors/Kolors";
@@ -21,15 +21,15 @@ const shown = (id, values = FRESH) => draw.inputs.filter((name) => rule(id, name
 /** A person at a node: chooses models and types values; sees what stands in the widgets. */
 function person() {
   let values = { ...FRESH };
-  let kept = {};
+  let memory = {};
   const follow = () => {
-    ({ values, kept } = settle(catalogue, draw, modelOf(draw, values, NONE), values, kept));
+    ({ values, memory } = adapt(catalogue, draw, modelOf(draw, values, NONE), values, memory));
   };
   return {
     choose(id) { values.model = id; follow(); return this; },
-    type(name, value) { values[name] = value; kept = chosen(kept, name); if (/model|image_size/.test(name)) follow(); return this; },
+    type(name, value) { values[name] = value; memory = afterChange(memory, name); if (/model|image_size/.test(name)) follow(); return this; },
     sees: (name) => values[name],
-    get kept() { return kept; },
+    get memory() { return memory; },
   };
 }
 
@@ -43,7 +43,7 @@ test("every field of a model is shown, and no other that models have", () => {
   }
 });
 
-test("seed and number of pictures are the node's own and shown for every model", () => {
+test("seed and number of images are the node's own, and shown for every model", () => {
   for (const model of draw.models) {
     for (const name of ["seed", "batch_size", "model", "prompt", "custom_model", "extra_body"]) {
       assert.deepEqual(ruleOf(catalogue, model, name, FRESH), { shown: true }, `${model.id} ${name}`);
@@ -67,7 +67,7 @@ test("a model of widths and heights offers auto and custom, with its own range a
   assert.deepEqual(rule(PRO, "height", { ...FRESH, image_size: "custom" }), { shown: true, minimum: 256, maximum: 1440, step: 32 });
 });
 
-test("how closely to look at pictures is asked of those that see, and each choice stands once", () => {
+test("the detail of images is a choice for models that see them, and each choice stands once", () => {
   for (const model of chat.models) {
     const rule = ruleOf(catalogue, model, "detail", {});
     assert.equal(rule.shown, model.images.length > 0, model.id);
@@ -97,24 +97,24 @@ test("a model that the account's list brought takes everything", () => {
   const found = { id: "a/new", name: "a/new", site: "cn", listed: false, mark: "new", images: ["image"], fields: {} };
   const node = { ...draw, models: [...draw.models, found] };
   assert.equal(modelOf(node, { ...FRESH, model: "a/new" }, NONE), null);
-  assert.equal(markOf(catalogue, node, { ...FRESH, model: "a/new" }, NONE), "new");
+  assert.equal(noticeOf(catalogue, node, { ...FRESH, model: "a/new" }, NONE), "new");
 });
 
-test("a mark says what is odd about a model, and nothing otherwise", () => {
-  assert.equal(markOf(catalogue, draw, FRESH, NONE), null);
-  assert.equal(markOf(catalogue, draw, { ...FRESH, model: "gone/model" }, NONE), "unlisted");
-  assert.equal(markOf(catalogue, draw, { ...FRESH, custom_model: "my/own" }, NONE), null);
-  assert.equal(markOf(catalogue, draw, { ...FRESH, model: "gone/model" }, new Set(["model"])), null);
-  assert.equal(markOf(catalogue, draw, { ...FRESH, model: PRO }, NONE), "elsewhere");
+test("a notice says what is odd about a model, and nothing otherwise", () => {
+  assert.equal(noticeOf(catalogue, draw, FRESH, NONE), null);
+  assert.equal(noticeOf(catalogue, draw, { ...FRESH, model: "gone/model" }, NONE), "unlisted");
+  assert.equal(noticeOf(catalogue, draw, { ...FRESH, custom_model: "my/own" }, NONE), null);
+  assert.equal(noticeOf(catalogue, draw, { ...FRESH, model: "gone/model" }, new Set(["model"])), null);
+  assert.equal(noticeOf(catalogue, draw, { ...FRESH, model: PRO }, NONE), "elsewhere");
   const missing = { ...draw, models: draw.models.map((model) => ({ ...model, mark: "missing" })) };
-  assert.equal(markOf(catalogue, missing, FRESH, NONE), "missing");
+  assert.equal(noticeOf(catalogue, missing, FRESH, NONE), "missing");
 });
 
-test("pictures beyond those a model takes are unused", () => {
-  const places = (id) => unusedPictures(edit, modelOfId(id, edit));
+test("image inputs beyond those of a model are unused", () => {
+  const places = (id) => unusedImages(edit, modelOfId(id, edit));
   assert.deepEqual(places("Qwen/Qwen-Image-Edit-2509"), []);
   assert.deepEqual(places("Qwen/Qwen-Image-Edit"), ["image2", "image3"]);
-  assert.deepEqual(unusedPictures(edit, null), []);
+  assert.deepEqual(unusedImages(edit, null), []);
 });
 
 test("a size that the new model does not make gives way to auto and comes back", () => {
@@ -122,7 +122,7 @@ test("a size that the new model does not make gives way to auto and comes back",
   assert.equal(at.sees("image_size"), "auto");
   assert.equal(at.choose(SCHNELL).sees("image_size"), "auto");
   assert.equal(at.choose(QWEN).sees("image_size"), "1664x928");
-  assert.deepEqual(at.kept, {});
+  assert.deepEqual(at.memory, {});
 });
 
 test("each model gets back the last of its own sizes that was chosen", () => {
@@ -145,7 +145,7 @@ test("a number is clamped to the model's range and comes back", () => {
 test("of numbers only the last one typed counts", () => {
   const at = person().type("num_inference_steps", 60).choose(DEV).type("num_inference_steps", 25).choose(KOLORS);
   assert.equal(at.sees("num_inference_steps"), 25);
-  assert.deepEqual(at.kept, {});
+  assert.deepEqual(at.memory, {});
 });
 
 test("what a model does not take is left alone, whatever it is", () => {
@@ -166,20 +166,19 @@ test("an unlisted model gets what the user wanted, however the last one narrowed
   assert.equal(at.sees("num_inference_steps"), 60);
 });
 
-test("to settle twice changes nothing", () => {
-  const first = settle(catalogue, draw, modelOfId(DEV), { ...FRESH, num_inference_steps: 60, image_size: "1664x928" }, {});
-  assert.deepEqual(settle(catalogue, draw, modelOfId(DEV), first.values, first.kept), first);
+test("to adapt twice changes nothing", () => {
+  const first = adapt(catalogue, draw, modelOfId(DEV), { ...FRESH, num_inference_steps: 60, image_size: "1664x928" }, {});
+  assert.deepEqual(adapt(catalogue, draw, modelOfId(DEV), first.values, first.memory), first);
 });
 
 test("values that fit are no business of ours", () => {
-  const { values, kept } = settle(catalogue, draw, modelOfId(KOLORS), FRESH, {});
-  assert.deepEqual({ values, kept }, { values: FRESH, kept: {} });
+  assert.deepEqual(adapt(catalogue, draw, modelOfId(KOLORS), FRESH, {}), { values: FRESH, memory: {} });
 });
 
 test("whatever stands in fits", () => {
   for (const model of draw.models) {
     const wild = { ...FRESH, image_size: "1x1", width: 5000, height: 1, num_inference_steps: 999, guidance_scale: 999, cfg: 999 };
-    const { values } = settle(catalogue, draw, model, wild, {});
+    const { values } = adapt(catalogue, draw, model, wild, {});
     for (const name of draw.inputs.filter((input) => input in values)) {
       const its = ruleOf(catalogue, model, name, values);
       if (its.shown) assert.ok(fits(its, values[name]), `${model.id} ${name} ${values[name]}`);
@@ -187,8 +186,8 @@ test("whatever stands in fits", () => {
   }
 });
 
-test("a node that asks no model has no mark of one", () => {
+test("a node that uses no model has no notice of one", () => {
   const account = { models: [], inputs: ["refresh"], pictures: [] };
-  assert.equal(markOf(catalogue, account, { refresh: 0 }, NONE), null);
+  assert.equal(noticeOf(catalogue, account, { refresh: 0 }, NONE), null);
   assert.equal(modelOf(account, { refresh: 0 }, NONE), null);
 });

@@ -1,48 +1,107 @@
-/** What the page asks the pack for. Every answer is JSON; a refusal is thrown as a Refusal. */
+/** Requests to the pack's routes, and its events. An error response is thrown as an ApiError. */
 
-import { api } from "/scripts/api.js";
+/** @import { Account, Balance, Catalogue, ErrorBody, Events, InputFile, JobList } from "./types" */
+/** @import { Settings, Site, Stored } from "./types" */
 
-const JSON_TYPE = { "Content-Type": "application/json" };
+import { api } from "../../../scripts/api.js";
 
-/** A route that said no, with its reason in both languages. */
-export class Refusal extends Error {
+/** What a route said instead of a result, in both languages. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status
+   * @param {ErrorBody["error"]} error
+   */
   constructor(status, error) {
     super(error?.message ?? `HTTP ${status}`);
-    Object.assign(this, {
-      status,
-      kind: error?.kind ?? "",
-      pair: { en: error?.en ?? "", zh: error?.zh ?? "" },
-      traceId: error?.trace_id ?? "",
-    });
+    this.status = status;
+    this.kind = error?.kind ?? "";
+    this.text = { en: error?.en ?? "", zh: error?.zh ?? "" };
+    this.traceId = error?.trace_id ?? "";
   }
 }
 
-async function ask(method, path, content) {
-  const sent = content === undefined ? {} : { headers: JSON_TYPE, body: JSON.stringify(content) };
-  const answer = await api.fetchApi(`/siliconflow/${path}`, { method, cache: "no-store", ...sent });
-  const body = await answer.json().catch(() => null);
-  if (!answer.ok) throw new Refusal(answer.status, body?.error);
+/**
+ * @param {"GET" | "POST" | "DELETE"} method
+ * @param {string} path
+ * @param {object} [content]
+ */
+async function request(method, path, content) {
+  const json = content && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) };
+  const response = await api.fetchApi(`/siliconflow/${path}`, { method, cache: "no-store", ...json });
+  const body = await response.json().catch(() => null);
+  if (!response.ok) throw new ApiError(response.status, body?.error);
   return body;
 }
 
-export const getSettings = () => ask("GET", "settings");
-export const setSettings = (values) => ask("POST", "settings", values);
-/** With a site, key and site are stored in one step: both or neither. */
-export const setKey = (key, site) => ask("POST", "key", site ? { key, site } : { key });
-export const deleteKey = () => ask("DELETE", "key", {});
-/** Without arguments: the key that is stored. */
-export const testKey = (key, site) => ask("POST", "key/test", key ? { key, site } : {});
-export const getBalance = () => ask("GET", "balance");
-export const getJobs = () => ask("GET", "jobs");
-export const loadPicture = (id, place) => ask("POST", `jobs/${encodeURIComponent(id)}/${place}/load`, {});
-export const getWorkflow = (id) => ask("GET", `jobs/${encodeURIComponent(id)}/workflow`);
-export const getStored = () => ask("GET", "stored");
-export const clearStored = () => ask("DELETE", "stored", {});
-export const refreshModels = () => ask("POST", "models/refresh", {});
+/** @returns {Promise<Settings>} */
+export const getSettings = () => request("GET", "settings");
 
-/** The address of a path that a route gave, behind whatever base the page is served from. */
-export const addressOf = (path) => api.apiURL(path);
+/**
+ * @param {Partial<Settings["values"]>} values
+ * @returns {Promise<Settings>}
+ */
+export const setSettings = (values) => request("POST", "settings", values);
 
-/** Calls back with the content of each event of this name: failed, jobs, balance, settings. */
-export const listen = (name, callback) =>
-  api.addEventListener(`siliconflow.${name}`, (event) => callback(event.detail));
+/**
+ * With a site, both are stored or neither.
+ * @param {string} key
+ * @param {Site} [site]
+ * @returns {Promise<Settings>}
+ */
+export const setKey = (key, site) => request("POST", "key", site ? { key, site } : { key });
+
+/** @returns {Promise<Settings>} */
+export const deleteKey = () => request("DELETE", "key", {});
+
+/**
+ * Without a key: the stored one.
+ * @param {string} [key]
+ * @param {Site} [site]
+ * @returns {Promise<Account>}
+ */
+export const testKey = (key, site) => request("POST", "key/test", key ? { key, site } : {});
+
+/** @returns {Promise<Balance>} */
+export const getBalance = () => request("GET", "balance");
+
+/** @returns {Promise<JobList>} */
+export const getJobs = () => request("GET", "jobs");
+
+/**
+ * Copies an image of a job into ComfyUI's input folder.
+ * @param {string} id
+ * @param {number} place
+ * @returns {Promise<InputFile>}
+ */
+export const loadImage = (id, place) => request("POST", `jobs/${encodeURIComponent(id)}/${place}/load`, {});
+
+/**
+ * @param {string} id
+ * @returns {Promise<Comfy.Workflow>}
+ */
+export const getWorkflow = (id) => request("GET", `jobs/${encodeURIComponent(id)}/workflow`);
+
+/** @returns {Promise<Stored>} */
+export const getStored = () => request("GET", "stored");
+
+/** @returns {Promise<Stored>} */
+export const clearStored = () => request("DELETE", "stored", {});
+
+/** @returns {Promise<Catalogue>} */
+export const getCatalogue = () => request("GET", "catalogue");
+
+/** @returns {Promise<Catalogue>} */
+export const refreshModels = () => request("POST", "models/refresh", {});
+
+/**
+ * Calls back with the content of each event of the pack that has this name.
+ * @template {keyof Events} Name
+ * @param {Name} name
+ * @param {(content: Events[Name]) => void} callback
+ */
+export function onEvent(name, callback) {
+  // ComfyUI's types know only its own events.
+  /** @type {EventTarget} */ (api).addEventListener(`siliconflow.${name}`, (event) =>
+    callback(/** @type {CustomEvent<Events[Name]>} */ (event).detail),
+  );
+}

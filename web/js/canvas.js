@@ -1,49 +1,62 @@
-/** Brings what a job made onto the canvas. */
+/** Puts what a job made onto the canvas. */
 
-import { app } from "/scripts/app.js";
-import { getWorkflow, loadPicture } from "./api.js";
+/** @import { InputFile, Job, JobImage } from "./types" */
+/** @import { Box } from "./logic/place.js" */
+
+import { app } from "../../../scripts/app.js";
+import { getWorkflow, loadImage } from "./api.js";
 import { formatClock } from "./logic/format.js";
 import { freePlace } from "./logic/place.js";
-import { language, reason, t, toast } from "./page.js";
+import { errorText, language, t, toast } from "./page.js";
 
-const TITLE = 30;
+const TITLE_HEIGHT = 30;
 
-/** A Load Image node for each picture, where there is room in what is on show. */
-export async function putOnCanvas(job, pictures) {
+/**
+ * Adds a Load Image node for each image, where there is room in the visible part of the canvas.
+ * @param {Job} job
+ * @param {JobImage[]} images
+ */
+export async function putOnCanvas(job, images) {
   try {
-    for (const { place } of pictures) addLoader(await loadPicture(job.id, place));
+    for (const { place } of images) addLoader(await loadImage(job.id, place));
     toast("success", t("jobs.put_done"));
   } catch (error) {
-    toast("error", t("app.name"), reason(error));
+    toast("error", t("app.name"), errorText(error));
   }
 }
 
+/** @param {InputFile} file */
 function addLoader({ name, subfolder }) {
   const node = window.LiteGraph.createNode("LoadImage");
+  if (!node) throw new Error("ComfyUI has no Load Image node.");
   const graph = app.canvas.graph ?? app.graph;
-  // With room for the picture. Before it is added: Nodes 2.0 takes its place from then on.
+  // With room for the image. Before the node is added: Nodes 2.0 takes its position from then on.
   node.size = [Math.max(node.size[0], 300), Math.max(node.size[1], 360)];
-  node.pos = freePlace(view(), [node.size[0], node.size[1] + TITLE], graph.nodes.map(boxOf));
-  node.pos[1] += TITLE;
+  const [x, y] = freePlace(visibleArea(), [node.size[0], node.size[1] + TITLE_HEIGHT], graph.nodes.map(boxOf));
+  node.pos = [x, y + TITLE_HEIGHT];
   graph.add(node);
-  choose(
-    node.widgets.find((widget) => widget.name === "image"),
-    subfolder ? `${subfolder}/${name}` : name,
-    node,
-  );
+  chooseFile(node, subfolder ? `${subfolder}/${name}` : name);
   show(node);
   graph.setDirtyCanvas(true, true);
 }
 
-const boxOf = (node) => [node.pos[0], node.pos[1] - TITLE, node.size[0], node.size[1] + TITLE];
+/**
+ * @param {Comfy.Node} node
+ * @returns {Box}
+ */
+const boxOf = (node) => [node.pos[0], node.pos[1] - TITLE_HEIGHT, node.size[0], node.size[1] + TITLE_HEIGHT];
 
-/** What can be seen of the canvas: the sidebar lies over it. */
-function view() {
+/**
+ * The part of the canvas that can be seen: the sidebar covers some of it.
+ * @returns {Box}
+ */
+function visibleArea() {
   const { ds, canvas } = app.canvas;
   const whole = canvas.getBoundingClientRect();
-  const side = document.querySelector(".sf-jobs")?.getBoundingClientRect();
-  const left = side && side.left < whole.width / 2 ? Math.max(whole.left, side.right) : whole.left;
-  const right = side && side.left >= whole.width / 2 ? side.left : whole.right;
+  const sidebar = document.querySelector(".sf-jobs")?.getBoundingClientRect();
+  const isLeft = sidebar && sidebar.left < whole.width / 2;
+  const left = isLeft ? Math.max(whole.left, sidebar.right) : whole.left;
+  const right = sidebar && !isLeft ? sidebar.left : whole.right;
   return [
     (left - whole.left) / ds.scale - ds.offset[0],
     -ds.offset[1],
@@ -52,34 +65,42 @@ function view() {
   ];
 }
 
-/** Selects the node, and brings it into view if it is not. */
+/**
+ * Selects the node, and brings it into view if it is not.
+ * @param {Comfy.Node} node
+ */
 function show(node) {
-  const [left, top, width, height] = view();
+  const [left, top, width, height] = visibleArea();
   const [x, y] = node.pos;
   if (x + node.size[0] > left + width || y + node.size[1] > top + height || x < left || y < top)
     app.canvas.centerOnNode?.(node);
   app.canvas.selectNode?.(node);
 }
 
-/** Sets the file as if the user had: the list of files is older than this one. */
-function choose(widget, file, node) {
+/**
+ * Chooses a file as the user would; the node's list of files is older than the file.
+ * @param {Comfy.Node} node
+ * @param {string} file
+ */
+function chooseFile(node, file) {
+  const widget = node.widgets?.find(({ name }) => name === "image");
+  if (!widget) throw new Error("ComfyUI's Load Image node has no list of images.");
   const files = widget.options?.values;
   if (Array.isArray(files) && !files.includes(file)) files.push(file);
   widget.value = file;
   widget.callback?.(file, app.canvas, node);
 }
 
-/** Opens the workflow that made a job, in a tab of its own where the frontend has tabs. */
+/**
+ * Opens the workflow that made a job, in a tab of its own if the frontend has tabs.
+ * @param {Job} job
+ */
 export async function openWorkflowOf(job) {
   try {
     const workflow = await getWorkflow(job.id);
-    await app.loadGraphData(
-      workflow,
-      true,
-      true,
-      t("jobs.workflow_name", { time: formatClock(job.at, language()).replace(":", ".") }),
-    );
+    const time = formatClock(job.at, language()).replace(":", ".");
+    await app.loadGraphData(workflow, true, true, t("jobs.workflow_name", { time }));
   } catch (error) {
-    toast("error", t("app.name"), reason(error));
+    toast("error", t("app.name"), errorText(error));
   }
 }

@@ -1,35 +1,44 @@
-/** The pack's catalogue of models, fetched once, and again whenever it may have changed. Does nothing on import. */
+/** The catalogue of models, fetched once, and again whenever it may have changed. Does nothing on import. */
 
-import { api } from "/scripts/api.js";
+/** @import { Catalogue } from "./types" */
 
+import { api } from "../../../scripts/api.js";
+import { getCatalogue, onEvent } from "./api.js";
+
+/** @type {Set<(catalogue: Catalogue) => void>} */
 const listeners = new Set();
-let known = null;
+/** @type {Catalogue | null} */
+let latest = null;
 
-/** The catalogue as the pack last gave it, or null when it could not be had: then nodes show all they have. */
-export const current = () => known;
+/** The catalogue as last received; null if it could not be fetched, and then nodes show all of their inputs. */
+export const current = () => latest;
 
-/** Calls back whenever there is another catalogue. */
+/**
+ * Calls back with every new catalogue.
+ * @param {(catalogue: Catalogue) => void} callback
+ */
 export const onChange = (callback) => listeners.add(callback);
 
-/** Takes a catalogue that another route answered with. */
+/**
+ * Takes a catalogue that another route answered with.
+ * @param {Catalogue} catalogue
+ */
 export function accept(catalogue) {
-  known = catalogue;
+  latest = catalogue;
   listeners.forEach((callback) => callback(catalogue));
 }
 
-/** Asks the pack. Never throws: without an answer the nodes work as they are declared. */
+/** Never throws: without a catalogue the nodes work as they are declared. */
 export async function load() {
   try {
-    const answer = await api.fetchApi("/siliconflow/catalogue", { cache: "no-store" });
-    if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
-    accept(await answer.json());
+    accept(await getCatalogue());
   } catch (error) {
     console.warn("SiliconFlow: no catalogue, so every node shows all of its inputs.", error);
   }
 }
 
-/** Keeps up with settings (another site has other models) and with a server that was restarted. */
+/** Follows the settings (the other site has other models) and a server that was restarted. */
 export function watch() {
-  api.addEventListener("siliconflow.settings", load);
+  onEvent("settings", load);
   api.addEventListener("reconnected", load);
 }

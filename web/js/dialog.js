@@ -1,10 +1,18 @@
-/** A dialog of the pack's own: the browser's <dialog>, which keeps the focus and knows Escape. */
+/** A dialog of the pack's own: the browser's <dialog>, which keeps the focus and closes on Escape. */
 
-import { h, icon, keepToItself, t } from "./page.js";
+/** @import { Children } from "./types" */
 
-/** Shows a dialog with these children. Gives {element, close, fill}; `onClose` is called once. */
-export function openDialog(title, children, onClose) {
-  const heading = h("h2", { id: "sf-dialog-title" });
+import { contentOf, h, icon, stopPropagation, t } from "./page.js";
+
+/** @typedef {ReturnType<typeof openDialog>} Dialog */
+
+/**
+ * Opens an empty dialog; `fill` puts content in.
+ * @param {string} title
+ * @param {() => void} onClose called once
+ */
+export function openDialog(title, onClose) {
+  const heading = h("h2", { id: "sf-dialog-title" }, title);
   const body = h("div", { class: "sf-dialog-body" });
   const close = () => element.close();
   const cross = h(
@@ -12,19 +20,23 @@ export function openDialog(title, children, onClose) {
     { type: "button", class: "sf-icon-button", "aria-label": t("action.close"), onclick: close },
     icon("times"),
   );
-  const element = keepToItself(
+  /** @type {HTMLDialogElement} */
+  const element = stopPropagation(
     h("dialog", { class: "sf-dialog", "aria-labelledby": "sf-dialog-title" }, h("header", {}, heading, cross), body),
   );
-  const fill = (text, ...content) => {
-    heading.textContent = text;
-    body.replaceChildren(...content.flat().filter(Boolean));
+  /**
+   * @param {string} newTitle
+   * @param {Children} content
+   */
+  const fill = (newTitle, ...content) => {
+    heading.textContent = newTitle;
+    body.replaceChildren(...contentOf(content));
   };
   element.addEventListener("mousedown", (event) => event.target === element && close());
   element.addEventListener("close", () => {
     element.remove();
-    onClose?.();
+    onClose();
   });
-  fill(title, children);
   document.body.append(element);
   element.showModal();
   return { element, close, fill };

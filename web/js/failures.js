@@ -1,86 +1,102 @@
 /** What went wrong, at once and in full: a few cards in a corner, or the key dialog. */
 
-import { app } from "/scripts/app.js";
-import { api } from "/scripts/api.js";
-import { listen } from "./api.js";
+/** @import { Failure, FailureEntry, FailureList, NodeError, RejectionEntry, TextKey } from "./types" */
+
+import { app } from "../../../scripts/app.js";
+import { api } from "../../../scripts/api.js";
+import { onEvent } from "./api.js";
 import { showJobs } from "./jobs.js";
 import { openKeyDialog } from "./key_dialog.js";
 import {
-  NOTHING,
-  Told,
+  NO_FAILURES,
+  ReportedNodes,
   chargedKey,
-  heardAt,
   isAbout,
-  linesOf,
-  onShow,
-  refusalsIn,
+  messageLines,
+  rejectionsIn,
   remedy,
-  toldOnce,
+  visibleCards,
   withFailure,
-  without,
+  withTimes,
+  withoutFailure,
+  withoutRepeats,
 } from "./logic/failures.js";
 import { shortModel } from "./logic/format.js";
-import { button, copyButton, h, icon, language, openSettings, said, symbolButton, t } from "./page.js";
+import { button, copyButton, h, icon, language, localized, openSettings, symbolButton, t } from "./page.js";
 
-const HOST_DIALOG = '[aria-labelledby="global-execution-error"]';
+const COMFYUI_DIALOG = '[aria-labelledby="global-execution-error"]';
 
-let state = NOTHING;
-/** What our nodes refused when a graph was last queued. A run that begins leaves it: it may be of that same graph. */
-let refusals = [];
-let region = null;
-/** What ComfyUI need not say any more. */
-const told = new Told();
+/** @type {FailureList} */
+let failures = NO_FAILURES;
+/**
+ * What our nodes refused when a graph was last queued. A run that begins does not remove it: it may be of that graph.
+ * @type {RejectionEntry[]}
+ */
+let rejections = [];
+/** What ComfyUI need not report any more. */
+const reported = new ReportedNodes();
 
-function hear(failure) {
-  told.add(failure);
-  if (failure.kind === "MissingKey") return openKeyDialog("MissingKey");
-  state = withFailure(state, failure, Date.now() / 1000);
+/** @typedef {FailureEntry | RejectionEntry} Entry */
+
+/** @param {Failure} failure */
+function onFailure(failure) {
+  reported.add(failure);
+  if (failure.kind === "MissingKey") return void openKeyDialog("MissingKey");
+  failures = withFailure(failures, failure, Date.now() / 1000);
   draw();
 }
 
-/** Queueing again takes away what was refused before. What a node says comes in one language. */
-function hearRefusals(nodeErrors) {
-  const before = refusals;
-  const inUse = (text) => ({ [language()]: text });
-  const found = refusalsIn(nodeErrors).map((each) => ({
-    ...each,
-    title: inUse(t("failure.refused")),
-    message: inUse(each.said),
+/**
+ * Queueing again removes what was rejected before. What a node says comes in one language.
+ * @param {Record<string, NodeError> | undefined} nodeErrors
+ */
+function onNodeErrors(nodeErrors) {
+  const before = rejections;
+  const found = rejectionsIn(nodeErrors).map((rejection) => ({
+    ...rejection,
+    title: { [language()]: t("failure.refused") },
+    message: { [language()]: rejection.said },
   }));
-  refusals = heardAt(found, before, Date.now() / 1000);
-  if (before.length || refusals.length) draw();
+  rejections = withTimes(found, before, Date.now() / 1000);
+  if (before.length || rejections.length) draw();
 }
 
-/** What stands in the region: the line below the cards, and the cards by what they show. */
+/** Where the cards are. There from the beginning: screen readers read what is put into a region, not a new region. */
+const region = h("div", { class: "sf-failures", role: "region" });
+/** The line below the cards. */
 const more = h("div", { class: "sf-more" });
+/**
+ * The cards by what they show.
+ * @type {Map<Entry, HTMLElement>}
+ */
 let cards = new Map();
 
-/** Only what is new is put in: a reader for the blind reads that aloud, and nothing a second time. */
+/** Only what is new is put in: a screen reader reads that aloud, and nothing a second time. */
 function draw() {
   const before = cards;
-  const { shown, hidden, refused } = onShow(state, refusals);
-  cards = new Map(shown.map((failure) => [failure, before.get(failure) ?? card(failure)]));
-  for (const [failure, element] of before) if (!cards.has(failure)) element.remove();
-  [...cards.values()].forEach((element, at) => element.isConnected || region.insertBefore(element, region.children[at]));
-  more.hidden = !hidden && !refused;
-  more.replaceChildren(...moreRefused(refused), ...moreFailed(hidden));
+  const { cards: visible, hiddenFailures, hiddenRejections } = visibleCards(failures, rejections);
+  const entries = /** @type {Entry[]} */ (visible);
+  cards = new Map(entries.map((entry) => [entry, before.get(entry) ?? card(entry)]));
+  for (const [entry, element] of before) if (!cards.has(entry)) element.remove();
+  [...cards.values()].forEach((element, at) => {
+    if (!element.isConnected) region.insertBefore(element, region.children[at] ?? null);
+  });
+  more.hidden = !hiddenFailures && !hiddenRejections;
+  more.replaceChildren();
+  if (hiddenRejections) more.append(h("span", {}, t("failure.more_refused", { n: hiddenRejections })));
+  if (hiddenFailures) {
+    more.append(
+      h("span", {}, t("failure.more", { n: hiddenFailures })),
+      button(t("failure.show_jobs"), showJobs, { kind: "text" }),
+    );
+  }
 }
 
-const moreRefused = (n) => (n ? [h("span", {}, t("failure.more_refused", { n }))] : []);
-
-const moreFailed = (n) =>
-  n ? [h("span", {}, t("failure.more", { n })), button(t("failure.show_jobs"), showJobs, { kind: "text" })] : [];
-
-/** There from the beginning, and empty: what is put into a region that just came is not read aloud. */
-function makeRegion() {
-  const name = { role: "region", "aria-label": t("failure.region") };
-  region = document.body.appendChild(h("div", { class: "sf-failures", ...name }, more));
-  draw();
-}
-
-function card(failure) {
-  const message = said(failure.message);
-  const title = said(failure.title, message.split("\n")[0]);
+/** @param {Entry} entry */
+function card(entry) {
+  const message = localized(entry.message);
+  const title = localized(entry.title, message.split("\n")[0]);
+  const count = "count" in entry ? entry.count : 1;
   return h(
     "article",
     { class: "sf-failure", tabindex: "-1", role: "alert" },
@@ -89,52 +105,56 @@ function card(failure) {
       {},
       icon("times-circle"),
       h("h3", {}, title),
-      failure.count > 1 && h("span", { class: "sf-times" }, t("failure.times", { n: failure.count })),
-      symbolButton("times", t("action.close"), () => dismiss(failure)),
+      count > 1 && h("span", { class: "sf-times" }, t("failure.times", { n: count })),
+      symbolButton("times", t("action.close"), () => dismiss(entry)),
     ),
     h(
       "div",
       { class: "sf-failure-body" },
-      linesOf(message, title, failure).map((line) => h("p", {}, line)),
+      messageLines(message, title, entry).map((line) => h("p", {}, line)),
     ),
-    facts(failure),
-    actions(failure),
+    facts(entry),
+    actions(entry),
   );
 }
 
-function facts(failure) {
-  const charged = h("span", { class: `sf-charged sf-charged-${failure.charged}` }, t(chargedKey(failure.charged)));
-  const model = failure.model && h("span", { title: failure.model }, shortModel(failure.model));
-  const trace =
-    failure.trace_id &&
-    h(
-      "span",
-      { class: "sf-trace" },
-      h("code", { title: t("failure.trace") }, failure.trace_id),
-      copyButton(failure.trace_id, t("action.copy_trace")),
-    );
-  return h("div", { class: "sf-facts" }, charged, model, trace);
+/** @param {Entry & Partial<Failure>} entry */
+function facts({ charged, model, trace_id }) {
+  return h(
+    "div",
+    { class: "sf-facts" },
+    h("span", { class: `sf-charged sf-charged-${charged}` }, t(chargedKey(charged))),
+    model && h("span", { title: model }, shortModel(model)),
+    trace_id &&
+      h(
+        "span",
+        { class: "sf-trace" },
+        h("code", { title: t("failure.trace") }, trace_id),
+        copyButton(trace_id, t("action.copy_trace")),
+      ),
+  );
 }
 
-function actions(failure) {
-  const offers = {
-    key: ["action.set_key", () => openKeyDialog(failure.kind)],
-    settings: ["action.open_settings", openSettings],
+/** @param {Entry} entry */
+function actions(entry) {
+  const where = remedy(entry);
+  if (!where) return null;
+  /** @type {[label: TextKey, run: () => unknown]} */
+  const [label, run] =
+    where === "key"
+      ? ["action.set_key", () => openKeyDialog(entry.kind)]
+      : ["action.open_settings", openSettings];
+  const onPress = () => {
+    dismiss(entry);
+    return run();
   };
-  const [label, act] = offers[remedy(failure)] ?? [];
-  return (
-    act &&
-    h(
-      "footer",
-      {},
-      button(t(label), () => (dismiss(failure), act()), { kind: "primary" }),
-    )
-  );
+  return h("footer", {}, button(t(label), onPress, { kind: "primary" }));
 }
 
-function dismiss(failure) {
-  if (refusals.includes(failure)) refusals = refusals.filter((each) => each !== failure);
-  else state = without(state, failure);
+/** @param {Entry} entry */
+function dismiss(entry) {
+  if ("count" in entry) failures = withoutFailure(failures, entry);
+  else rejections = rejections.filter((each) => each !== entry);
   draw();
 }
 
@@ -145,60 +165,66 @@ let wasIdle = true;
  * A run that begins after the queue was empty makes what went wrong before a thing of the past. The
  * runs of one batch do not: nobody has read yet why the first of them failed.
  */
-function begin() {
-  told.forget();
-  if (wasIdle && state !== NOTHING) {
-    state = NOTHING;
+function onRunStart() {
+  reported.clear();
+  if (wasIdle && failures !== NO_FAILURES) {
+    failures = NO_FAILURES;
     draw();
   }
   wasIdle = false;
 }
 
-function hearQueue({ detail }) {
-  if (detail?.exec_info?.queue_remaining === 0) wasIdle = true;
-}
-
 /**
  * Older frontends open a dialog with the exception and its traceback. The card has said it already,
  * and better, so that dialog is closed: one failure, one message. Never one about anything else.
+ * @param {NonNullable<Comfy.ExecutionError>} error
  */
-function hushHost({ detail }) {
-  if (told.takes(detail)) setTimeout(() => closeDialogAbout(detail), 0);
-}
-
-function closeDialogAbout(error) {
-  const dialog = document.querySelector(HOST_DIALOG);
-  if (dialog && isAbout(dialog.textContent, error)) dialog.querySelector(".p-dialog-close-button")?.click();
+function onExecutionError(error) {
+  if (!reported.take(error)) return;
+  setTimeout(() => {
+    const dialog = document.querySelector(COMFYUI_DIALOG);
+    if (!dialog || !isAbout(dialog.textContent ?? "", error)) return;
+    /** @type {HTMLElement | null} */ (dialog.querySelector(".p-dialog-close-button"))?.click();
+  }, 0);
 }
 
 /**
- * What ComfyUI answers when a graph is queued is told by cards, and reaches the page with each of our refusals
- * once. Not an async function: this script would stand in the trace of errors that are none of its own.
+ * What ComfyUI answers when a graph is queued is shown by cards, and reaches the page with each of our rejections
+ * once. Not an async function: this script would stand in the trace of errors that it has no part in.
  */
-function hearAnswers() {
-  const queue = api.queuePrompt;
+function interceptQueueing() {
+  const queuePrompt = api.queuePrompt;
   api.queuePrompt = function (...rest) {
-    return queue.apply(this, rest).then(heardAnswer, (error) => {
-      heardAnswer(error?.response);
+    return queuePrompt.apply(this, rest).then(takeNodeErrors, (error) => {
+      takeNodeErrors(error?.response);
       throw error;
     });
   };
 }
 
-function heardAnswer(answer) {
-  hearRefusals(answer?.node_errors);
-  if (answer?.node_errors) answer.node_errors = toldOnce(answer.node_errors);
-  return answer;
+/**
+ * @template {{ node_errors?: Record<string, NodeError> } | undefined} Response
+ * @param {Response} response
+ */
+function takeNodeErrors(response) {
+  onNodeErrors(response?.node_errors);
+  if (response?.node_errors) response.node_errors = withoutRepeats(response.node_errors);
+  return response;
 }
 
 app.registerExtension({
   name: "SiliconFlow.Failures",
   setup() {
-    makeRegion();
-    hearAnswers();
-    listen("failed", hear);
-    api.addEventListener("execution_error", hushHost);
-    api.addEventListener("execution_start", begin);
-    api.addEventListener("status", hearQueue);
+    region.setAttribute("aria-label", t("failure.region"));
+    region.append(more);
+    document.body.append(region);
+    draw();
+    interceptQueueing();
+    onEvent("failed", onFailure);
+    api.addEventListener("execution_error", ({ detail }) => onExecutionError(detail));
+    api.addEventListener("execution_start", onRunStart);
+    api.addEventListener("status", ({ detail }) => {
+      if (detail?.exec_info?.queue_remaining === 0) wasIdle = true;
+    });
   },
 });

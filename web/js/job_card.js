@@ -1,13 +1,15 @@
 /** One job on the list. */
 
-import { addressOf } from "./api.js";
-import { openWorkflowOf, putOnCanvas } from "./canvas.js";
-import { linesOf } from "./logic/failures.js";
-import { formatMoment, formatSeconds, shortModel } from "./logic/format.js";
-import { isUnderWay, picturesHere, secondsOf, stateText } from "./logic/jobs.js";
-import { copyButton, h, icon, language, said, symbolButton, t } from "./page.js";
+/** @import { Job, JobImage } from "./types" */
 
-const SYMBOLS = {
+import { api } from "../../../scripts/api.js";
+import { openWorkflowOf, putOnCanvas } from "./canvas.js";
+import { messageLines } from "./logic/failures.js";
+import { formatMoment, formatSeconds, shortModel } from "./logic/format.js";
+import { isUnderWay, secondsOf, stateText, storedImages } from "./logic/jobs.js";
+import { copyButton, h, icon, language, localized, symbolButton, t } from "./page.js";
+
+const STATE_ICONS = {
   running: "spinner pi-spin",
   waiting: "hourglass",
   done: "check-circle",
@@ -15,14 +17,20 @@ const SYMBOLS = {
   failed: "times-circle",
   cancelled: "ban",
 };
-/** What stands where pictures would, for a job that brings none or has none to show. */
+/**
+ * By state: what stands in place of images, for a job that makes none or has none to show.
+ * @type {Partial<Record<Job["state"], string>>}
+ */
 const PLACEHOLDERS = {
   waiting: "hourglass",
   failed: "exclamation-triangle",
   cancelled: "ban",
 };
-/** By task: what the others of them bring. */
-const BRINGS = {
+/**
+ * By task, in all other states: what it makes.
+ * @type {Record<string, string | undefined>}
+ */
+const RESULT_ICONS = {
   "chat": "comment",
   "text-to-speech": "volume-up",
   "speech-to-text": "microphone",
@@ -30,11 +38,19 @@ const BRINGS = {
   "rerank": "sort-amount-down",
 };
 
-/** A card for a job: {element, shows, tick, setReachable}. `now` gives the server's time. */
+/** @typedef {ReturnType<typeof jobCard>} JobCard */
+
+/**
+ * A card for a job.
+ * @param {Job} job
+ * @param {() => number} now the server's time
+ * @param {{ element: HTMLElement }} [before] the card of the same job as it was
+ */
 export function jobCard(job, now, before) {
-  const spoken = language();
+  const shownLanguage = language();
+  const shownJob = JSON.stringify(job);
   const state = h("span", { class: "sf-state" });
-  const seconds = h("span", {});
+  const seconds = h("span");
   const element = h(
     "li",
     { class: `sf-job sf-job-${job.state}`, tabindex: "-1", "data-job": job.id },
@@ -46,15 +62,9 @@ export function jobCard(job, now, before) {
         "div",
         { class: "sf-job-head" },
         h("strong", { title: job.model }, shortModel(job.model)),
-        h("span", { class: "sf-muted" }, formatMoment(job.at, spoken, now())),
+        h("span", { class: "sf-muted" }, formatMoment(job.at, shownLanguage, now())),
       ),
-      h(
-        "div",
-        { class: "sf-job-state" },
-        h("i", { class: `pi pi-${SYMBOLS[job.state]}`, "aria-hidden": "true" }),
-        state,
-        seconds,
-      ),
+      h("div", { class: "sf-job-state" }, icon(STATE_ICONS[job.state]), state, seconds),
       job.prompt && h("p", { class: "sf-prompt", title: job.prompt }, job.prompt),
       job.reason && reasonOf(job),
       actions(job),
@@ -65,77 +75,79 @@ export function jobCard(job, now, before) {
     state.textContent = t(key, values);
     seconds.textContent = formatSeconds(secondsOf(job, now()), t("unit.seconds"));
   };
-  const same = JSON.stringify(job);
   tick();
-  if (before?.element.isConnected) takePlaceOf(before.element, element);
+  if (before?.element.isConnected) {
+    const hadFocus = before.element.contains(document.activeElement);
+    before.element.replaceWith(element);
+    if (hadFocus) element.focus();
+  }
   return {
     element,
+    /** Updates what changes with the seconds. */
     tick: () => isUnderWay(job) && tick(),
-    shows: (other) => JSON.stringify(other) === same && language() === spoken,
-    setReachable: (yes) => setReachable(element, yes),
+    /** @param {Job} other */
+    shows: (other) => JSON.stringify(other) === shownJob && language() === shownLanguage,
+    /**
+     * Only the card that has the focus is reached by the Tab key, or a long list would swallow it.
+     * @param {boolean} isReachable
+     */
+    setReachable: (isReachable) => {
+      element.tabIndex = isReachable ? 0 : -1;
+      for (const control of element.querySelectorAll("button")) control.tabIndex = isReachable ? 0 : -1;
+    },
   };
 }
 
-/** Why it failed: model and trace id stand elsewhere on the card. */
+/**
+ * Why it failed; model and trace id stand elsewhere on the card.
+ * @param {Job} job
+ */
 function reasonOf(job) {
-  const text = linesOf(said(job.reason), "", job).join("\n");
+  const text = messageLines(localized(job.reason), "", job).join("\n");
   return h("p", { class: "sf-reason", title: text }, text);
 }
 
-function takePlaceOf(old, element) {
-  const focused = old.contains(document.activeElement);
-  old.replaceWith(element);
-  if (focused) element.focus();
-}
-
-/** Only the card that has the focus is in the order of the Tab key, or a long list would swallow it. */
-function setReachable(element, yes) {
-  element.tabIndex = yes ? 0 : -1;
-  for (const control of element.querySelectorAll("button")) control.tabIndex = yes ? 0 : -1;
-}
-
+/** @param {Job} job */
 function gallery(job) {
-  const pictures = job.pictures ?? [];
-  const box = h("div", { class: "sf-gallery" });
-  if (!pictures.length) box.append(h("div", { class: "sf-thumb sf-thumb-none" }, icon(PLACEHOLDERS[job.state] ?? BRINGS[job.task] ?? "image")));
-  else box.append(...pictures.map((picture) => thumbnail(job, picture)));
-  return box;
+  const placeholder = PLACEHOLDERS[job.state] ?? RESULT_ICONS[job.task] ?? "image";
+  return h(
+    "div",
+    { class: "sf-gallery" },
+    job.pictures.length
+      ? job.pictures.map((image) => thumbnail(job, image))
+      : h("div", { class: "sf-thumb sf-thumb-none" }, icon(placeholder)),
+  );
 }
 
-function thumbnail(job, picture) {
-  if (!picture.is_here) return h("div", { class: "sf-thumb sf-thumb-none", title: t("jobs.gone") }, icon("image"));
-  const n = picture.place + 1;
+/**
+ * @param {Job} job
+ * @param {JobImage} image
+ */
+function thumbnail(job, image) {
+  const gone = h("div", { class: "sf-thumb sf-thumb-none", title: t("jobs.gone") }, icon("image"));
+  if (!image.is_here) return gone;
+  const n = image.place + 1;
   const label = job.pictures.length > 1 ? t("jobs.put_one", { n }) : t("jobs.put");
-  const image = h("img", {
-    src: addressOf(picture.thumbnail),
+  const element = h("img", {
+    src: api.apiURL(image.thumbnail),
     alt: t("jobs.thumbnail", { n, prompt: job.prompt ?? "" }),
     loading: "lazy",
     decoding: "async",
   });
-  const press = h(
-    "button",
-    {
-      type: "button",
-      class: "sf-thumb",
-      title: label,
-      "aria-label": label,
-      onclick: () => putOnCanvas(job, [picture]),
-    },
-    image,
-  );
-  image.addEventListener("error", () =>
-    press.replaceWith(h("div", { class: "sf-thumb sf-thumb-none", title: t("jobs.gone") }, icon("image"))),
-  );
+  const onclick = () => putOnCanvas(job, [image]);
+  const press = h("button", { type: "button", class: "sf-thumb", title: label, "aria-label": label, onclick }, element);
+  element.addEventListener("error", () => press.replaceWith(gone));
   return press;
 }
 
+/** @param {Job} job */
 function actions(job) {
-  const here = picturesHere(job);
+  const stored = storedImages(job);
   const buttons = [
-    here.length && symbolButton("plus-circle", t("jobs.put"), () => putOnCanvas(job, here)),
+    stored.length > 0 && symbolButton("plus-circle", t("jobs.put"), () => putOnCanvas(job, stored)),
     job.has_workflow && symbolButton("sitemap", t("jobs.workflow"), () => openWorkflowOf(job)),
     job.prompt && copyButton(job.prompt, t("jobs.copy_prompt")),
     job.trace_id && copyButton(job.trace_id, t("action.copy_trace"), "hashtag"),
-  ].filter(Boolean);
-  return buttons.length > 0 && h("div", { class: "sf-job-actions" }, buttons);
+  ];
+  return buttons.some(Boolean) && h("div", { class: "sf-job-actions" }, buttons);
 }

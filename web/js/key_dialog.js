@@ -1,112 +1,137 @@
 /** Asks for a key: where to make one, a field to paste it into, a test, then an offer to queue again. */
 
+/** @import { Account, Settings, Site, TextKey } from "./types" */
+/** @import { Dialog } from "./dialog.js" */
+
 import { setKey, testKey } from "./api.js";
 import { note } from "./controls.js";
 import { openDialog } from "./dialog.js";
-import { keyField, problemOf, unencrypted } from "./key_field.js";
+import { keyErrorText, keyField, unencryptedWarning } from "./key_field.js";
 import { formatMoney } from "./logic/format.js";
 import { isUntested } from "./logic/settings.js";
-import { KEY_PAGES, button, h, icon, link, run, t, trouble } from "./page.js";
-import { accept, settings } from "./state.js";
+import { KEY_PAGES, button, execute, h, icon, link, settingsErrorText, t } from "./page.js";
+import { accept, settings } from "./settings_store.js";
 
+/** @type {Dialog | null} */
 let open = null;
 
-/** `kind` is why it opens: "MissingKey" or "InvalidKey" after a run that failed, else nothing failed. */
+/**
+ * Why the dialog may open: the kinds of a run's failure, and what to say of them.
+ * @type {Record<string, TextKey | undefined>}
+ */
+const REASONS = { MissingKey: "first.why", InvalidKey: "first.invalid" };
+
+/** @param {string} [kind] of a run's failure; left out where nothing failed */
 export async function openKeyDialog(kind = "") {
   if (open) return open.element.focus();
-  open = openDialog(titleOf(kind), [], () => (open = null));
-  const dialog = open;
+  const title = t(kind === "MissingKey" ? "first.title" : "first.change_title");
+  const dialog = openDialog(title, () => (open = null));
+  open = dialog;
   try {
-    const known = await settings();
-    showForm(dialog, known, kind);
+    showForm(dialog, title, await settings(), REASONS[kind]);
   } catch (error) {
-    dialog.fill(titleOf(kind), h("p", { class: "sf-note sf-is-problem" }, trouble(error)));
+    dialog.fill(title, h("p", { class: "sf-note sf-is-problem" }, settingsErrorText(error)));
   }
 }
 
-const titleOf = (kind) => t(kind === "MissingKey" ? "first.title" : "first.change_title");
-
-const whyOf = { MissingKey: "first.why", InvalidKey: "first.invalid" };
-
-function showForm(dialog, known, kind) {
-  const why = whyOf[kind] && h("p", { class: "sf-lead" }, t(whyOf[kind]));
-  const barrier = barrierOf(known);
-  if (barrier)
-    return dialog.fill(
-      titleOf(kind),
-      why,
-      h("p", {}, barrier),
-      footer(button(t("action.close"), dialog.close, { kind: "primary" })),
-    );
-  const form = formOf(dialog, known, Boolean(whyOf[kind]));
+/**
+ * @param {Dialog} dialog
+ * @param {string} title
+ * @param {Settings} known
+ * @param {TextKey | undefined} why
+ */
+function showForm(dialog, title, known, why) {
+  const lead = why && h("p", { class: "sf-lead" }, t(why));
+  const obstacle = obstacleText(known);
+  if (obstacle) {
+    const close = button(t("action.close"), dialog.close, { kind: "primary" });
+    return dialog.fill(title, lead, h("p", {}, obstacle), h("footer", {}, close));
+  }
+  const form = makeForm(dialog, known, Boolean(why));
   dialog.fill(
-    titleOf(kind),
-    why,
+    title,
+    lead,
     form.steps,
     h("p", { class: "sf-private" }, icon("lock"), " ", t("first.private")),
-    form.result.element,
+    form.result,
     form.footer,
   );
-  form.field.element.focus();
+  form.field.focus();
 }
 
-/** Why a key cannot be taken here, or nothing. */
-function barrierOf(known) {
+/**
+ * Why a key cannot be set here, or nothing.
+ * @param {Settings} known
+ */
+function obstacleText(known) {
   if (known.read_only) return t("first.read_only");
   return known.key.source === "environment" ? t("key.from_environment", { name: "SILICONFLOW_API_KEY" }) : "";
 }
 
-function formOf(dialog, known, failed) {
+/**
+ * @param {Dialog} dialog
+ * @param {Settings} known
+ * @param {boolean} isAfterFailure
+ */
+function makeForm(dialog, known, isAfterFailure) {
   const result = note();
   const site = siteChoice(known);
-  const field = keyField({ id: "sf-dialog-key", "aria-label": t("setting.key"), onEnter: () => save.click() });
-  const keep = async (tested) => {
-    await store(field, site);
-    showDone(dialog, tested, failed);
+  const field = keyField({ id: "sf-dialog-key", "aria-label": t("setting.key") }, () => save.click());
+  /** @param {Account | null} account the result of the test, if it could be tested */
+  const store = async (account) => {
+    const { values } = await settings();
+    // In one request: a key without its site, or the other way round, would be worse than neither.
+    accept(await setKey(field.read(), site.read() === values.site ? undefined : site.read()));
+    field.clear();
+    showDone(dialog, account, isAfterFailure);
   };
-  const anyway = button(t("first.save_anyway"), () => refusable(result, () => keep(null)), { hidden: true });
-  const save = button(t("first.save"), () => trying(), { kind: "primary" });
-  const trying = () =>
-    refusable(
-      result,
-      async () => {
-        anyway.hidden = true;
-        if (!field.read()) return result.say("problem", t("key.empty"));
-        result.say("hint", t("action.testing"));
-        await keep(await testKey(field.read(), site.read()));
-      },
-      (error) => (anyway.hidden = !isUntested(error)),
-    );
+  const testAndStore = async () => {
+    saveAnyway.hidden = true;
+    if (!field.read()) return result.say("problem", t("key.empty"));
+    result.say("hint", t("action.testing"));
+    await store(await testKey(field.read(), site.read()));
+  };
+  /** @param {() => Promise<void>} work */
+  const reporting = async (work) => {
+    try {
+      await work();
+    } catch (error) {
+      result.say("problem", keyErrorText(error));
+      if (work === testAndStore) saveAnyway.hidden = !isUntested(error);
+    }
+  };
+  const storeUntested = () => store(null);
+  const saveAnyway = button(t("first.save_anyway"), () => reporting(storeUntested), { hidden: true });
+  const save = button(t("first.save"), () => reporting(testAndStore), { kind: "primary" });
   const cancel = button(t("action.cancel"), dialog.close);
-  return { steps: stepsOf(site, field), field, result, footer: footer(cancel, anyway, save) };
-}
-
-/** In one step: a key without its site, or the other way round, would be worse than neither. */
-async function store(field, site) {
-  const { values } = await settings();
-  accept(await setKey(field.read(), site.read() === values.site ? undefined : site.read()));
-  field.clear();
-}
-
-function stepsOf(site, field) {
+  /**
+   * @param {string} title
+   * @param {(Node | string | false)[]} content
+   */
   const step = (title, ...content) => h("li", {}, h("strong", {}, title), h("div", {}, ...content));
-  return h(
+  const steps = h(
     "ol",
     { class: "sf-steps" },
     step(t("first.step_account"), site.element),
     step(t("first.step_make"), t("first.step_make_text"), h("br"), site.link),
-    step(t("first.step_paste"), field.element, unencrypted()),
+    step(t("first.step_paste"), field.element, unencryptedWarning()),
   );
+  const footer = h("footer", {}, cancel, saveAnyway, save);
+  return { steps, field: field.element, result: result.element, footer };
 }
 
-/** Which of the two sites; where an address of the environment decides, it only says so. */
+/**
+ * Which of the two sites; where the environment's base URL decides, it only says so.
+ * @param {Settings} known
+ */
 function siteChoice(known) {
   let chosen = known.values.site;
-  const anchor = link(KEY_PAGES[chosen]);
+  const keyPage = link(KEY_PAGES[chosen]);
+  /** @param {Site} site */
   const choose = (site) => {
     chosen = site;
-    anchor.href = KEY_PAGES[site];
-    anchor.textContent = KEY_PAGES[site].replace("https://", "");
+    keyPage.href = KEY_PAGES[site];
+    keyPage.textContent = KEY_PAGES[site].replace("https://", "");
   };
   const variable = known.fixed?.site;
   const element = variable
@@ -114,62 +139,58 @@ function siteChoice(known) {
     : h(
         "div",
         { class: "sf-radios", role: "radiogroup", "aria-label": t("setting.site") },
-        known.choices.site.map((site) => radio(site, site === chosen, () => choose(site))),
+        known.choices.site.map((site) => siteRadio(site, site === chosen, () => choose(site))),
       );
-  return { element, link: anchor, read: () => chosen };
+  return { element, link: keyPage, read: () => chosen };
 }
 
-function radio(site, checked, onChoose) {
-  const address = `siliconflow.${site}`;
+/**
+ * @param {Site} site
+ * @param {boolean} checked
+ * @param {() => void} onChoose
+ */
+function siteRadio(site, checked, onChoose) {
   return h(
     "label",
     {},
     h("input", { type: "radio", name: "sf-site", value: site, checked, onchange: onChoose }),
-    h("span", {}, t(`site.${site}`), " ", h("small", {}, address)),
+    h("span", {}, t(`site.${site}`), " ", h("small", {}, `siliconflow.${site}`)),
   );
 }
 
-/** Does something; a refusal is said in the dialog, which stays. */
-async function refusable(result, work, onRefusal) {
-  try {
-    await work();
-  } catch (error) {
-    result.say("problem", problemOf(error));
-    onRefusal?.(error);
-  }
-}
-
-const footer = (...buttons) => h("footer", {}, buttons);
-
-function showDone(dialog, tested, failed) {
-  const text = tested ? t("first.done") : t("first.untested");
-  const account =
-    tested && t("first.done_account", { name: tested.name, balance: formatMoney(tested.balance, tested.currency) });
+/**
+ * @param {Dialog} dialog
+ * @param {Account | null} account
+ * @param {boolean} isAfterFailure
+ */
+function showDone(dialog, account, isAfterFailure) {
+  const owner =
+    account && t("first.done_account", { name: account.name, balance: formatMoney(account.balance, account.currency) });
+  const queueAgain = () => {
+    dialog.close();
+    execute("Comfy.QueuePrompt");
+  };
   const queue =
-    failed &&
-    button(
-      t("action.queue_again"),
-      () => {
-        dialog.close();
-        run("Comfy.QueuePrompt");
-      },
-      { kind: "primary", symbol: "play" },
-    );
-  const close = button(t("action.close"), dialog.close, { kind: failed ? "secondary" : "primary" });
-  const mark = h(
-    "div",
-    { class: tested ? "sf-mark sf-is-good" : "sf-mark" },
-    icon(tested ? "check-circle" : "info-circle"),
-  );
+    isAfterFailure && button(t("action.queue_again"), queueAgain, { kind: "primary", symbol: "play" });
+  const close = button(t("action.close"), dialog.close, { kind: queue ? "secondary" : "primary" });
   dialog.fill(
     t("first.done_title"),
     h(
       "div",
       { class: "sf-done", role: "status" },
-      mark,
-      h("div", {}, h("p", {}, text), account && h("p", { class: "sf-muted" }, account)),
+      h(
+        "div",
+        { class: account ? "sf-mark sf-is-good" : "sf-mark" },
+        icon(account ? "check-circle" : "info-circle"),
+      ),
+      h(
+        "div",
+        {},
+        h("p", {}, t(account ? "first.done" : "first.untested")),
+        owner && h("p", { class: "sf-muted" }, owner),
+      ),
     ),
-    footer(close, queue),
+    h("footer", {}, close, queue),
   );
   (queue || close).focus();
 }

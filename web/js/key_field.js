@@ -1,12 +1,17 @@
-/** A field to paste a key into. The key leaves it only towards the pack, and the field is emptied. */
+/** A field to paste a key into. The key is sent to the pack alone, and the field is emptied. */
 
-import { testKey } from "./api.js";
-import { cleanKey, isUntested } from "./logic/settings.js";
-import { h, icon, keepToItself, reason, t } from "./page.js";
+/** @import { Attributes } from "./types" */
 
-/** `onEnter` is called for the Enter key. */
-export function keyField({ onEnter, ...attributes }) {
-  const element = keepToItself(
+import { ApiError } from "./api.js";
+import { cleanKey } from "./logic/settings.js";
+import { errorText, h, icon, stopPropagation, t } from "./page.js";
+
+/**
+ * @param {Attributes} attributes
+ * @param {() => void} onEnter called for the Enter key
+ */
+export function keyField(attributes, onEnter) {
+  const element = stopPropagation(
     h("input", {
       type: "password",
       class: "sf-field sf-key",
@@ -18,25 +23,19 @@ export function keyField({ onEnter, ...attributes }) {
       ...attributes,
     }),
   );
-  element.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && onEnter?.());
+  element.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && onEnter());
   return { element, read: () => cleanKey(element.value), clear: () => (element.value = "") };
 }
 
-/** Tests a key that is not stored yet: {account}, or {doubt} where nobody could tell. Throws what is wrong with it. */
-export async function tryKey(key, site) {
-  try {
-    return { account: await testKey(key, site) };
-  } catch (error) {
-    if (isUntested(error)) return { doubt: error };
-    throw error;
-  }
+/**
+ * What is wrong, for somebody who has the key before their eyes: not where else it might be set.
+ * @param {unknown} error
+ */
+export function keyErrorText(error) {
+  return error instanceof ApiError && error.kind === "InvalidKey" ? t("key.refused") : errorText(error);
 }
 
-/** What is wrong, for somebody who has the key before their eyes: not where else it might be set. */
-export function problemOf(error) {
-  return error.kind === "InvalidKey" ? t("key.refused") : reason(error);
-}
-
-/** A warning to stand beside the field where others on the way could read the key, else nothing. */
-export const unencrypted = () =>
-  !window.isSecureContext && h("p", { class: "sf-note sf-is-warning" }, icon("exclamation-triangle"), " ", t("key.unencrypted"));
+/** A warning to stand beside the field where others on the network could read the key, else nothing. */
+export const unencryptedWarning = () =>
+  !window.isSecureContext &&
+  h("p", { class: "sf-note sf-is-warning" }, icon("exclamation-triangle"), " ", t("key.unencrypted"));

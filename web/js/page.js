@@ -1,41 +1,85 @@
-/** The little that all panels share: the language, elements, icons, the clipboard. Does nothing on import. */
+/** What all panels share: the language, elements, icons, the clipboard. Does nothing on import. */
 
-import { app } from "/scripts/app.js";
+/** @import { Attributes, Children, LocalizedText, Site, TextKey, TextValues } from "./types" */
+
+import { app } from "../../../scripts/app.js";
+import { ApiError } from "./api.js";
 import { choose, languageOf, sentence } from "./logic/text.js";
 import { TEXTS } from "./texts.js";
 
-export const language = () => languageOf(app.extensionManager?.setting?.get("Comfy.Locale") ?? navigator.language);
+export function language() {
+  /** @type {string | undefined} */
+  const locale = app.extensionManager?.setting?.get("Comfy.Locale");
+  return languageOf(locale ?? navigator.language);
+}
 
-/** The page's own sentence for a key. */
+/**
+ * The page's own sentence for a key.
+ * @param {TextKey} key
+ * @param {TextValues} [values]
+ */
 export const t = (key, values) => sentence(TEXTS, language(), key, values);
 
-/** What to tell of an error: the route's own words in the user's language. */
-export const reason = (error) => choose(error?.pair, language(), error?.message ?? String(error));
+/**
+ * A text that the server gave in both languages.
+ * @param {LocalizedText | null | undefined} text
+ * @param {string} [fallback]
+ */
+export const localized = (text, fallback) => choose(text, language(), fallback);
 
-/** What to tell when there are no settings: the pack's own words, or that nobody answered. */
-export const trouble = (error) => (error?.pair ? reason(error) : t("settings.unreachable", { reason: reason(error) }));
+/**
+ * What to say of an error: the server's own words in the user's language.
+ * @param {unknown} error
+ */
+export function errorText(error) {
+  if (error instanceof ApiError) return localized(error.text, error.message);
+  return error instanceof Error ? error.message : String(error);
+}
 
-/** The text of a pair {en, zh}. */
-export const said = (pair, fallback) => choose(pair, language(), fallback);
+/**
+ * What to say when there are no settings: the server's own words, or that it cannot be reached.
+ * @param {unknown} error
+ */
+export const settingsErrorText = (error) =>
+  error instanceof ApiError ? errorText(error) : t("settings.unreachable", { reason: errorText(error) });
 
-/** An element: attributes, on... listeners and properties by name, then children. */
+/**
+ * An element: attributes, on... listeners and properties by name, then children.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Attributes} [attributes]
+ * @param {Children} children
+ */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) set(element, name, value);
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (typeof value === "function") element.addEventListener(name.slice("on".length), value);
+    else if (name in element && typeof value !== "string") Object.assign(element, { [name]: value });
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+  element.append(...contentOf(children));
   return element;
 }
 
-function set(element, name, value) {
-  if (value === null || value === undefined || value === false) return;
-  if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-  else if (name in element && typeof value !== "string") element[name] = value;
-  else element.setAttribute(name, value === true ? "" : value);
+/**
+ * Children as the DOM takes them; `null`, `undefined` and `false` stand for none.
+ * @param {Children} children
+ * @returns {(Node | string)[]}
+ */
+export function contentOf(children) {
+  return children.flat().flatMap((child) => (child === null || child === undefined || child === false ? [] : [child]));
 }
 
+/** @param {string} name */
 export const icon = (name) => h("i", { class: `pi pi-${name}`, "aria-hidden": "true" });
 
-/** A button that cannot be pressed twice while what it does is under way. */
+/**
+ * A button that cannot be pressed again before its action has ended.
+ * @param {string} label
+ * @param {() => unknown} onPress
+ * @param {Attributes & { kind?: "primary" | "secondary" | "danger" | "text", symbol?: string }} [options]
+ */
 export function button(label, onPress, { kind = "secondary", symbol, ...attributes } = {}) {
   const element = h(
     "button",
@@ -43,22 +87,31 @@ export function button(label, onPress, { kind = "secondary", symbol, ...attribut
     symbol && icon(symbol),
     h("span", {}, label),
   );
-  element.addEventListener("click", (event) => busyWhile(element, () => onPress(event, element)));
+  element.addEventListener("click", () => whileBusy(element, onPress));
   return element;
 }
 
-/** A button that shows only a symbol. */
-export function symbolButton(symbol, label, onPress, attributes = {}) {
+/**
+ * A button that shows only a symbol.
+ * @param {string} symbol
+ * @param {string} label
+ * @param {(element: HTMLButtonElement) => unknown} onPress
+ */
+export function symbolButton(symbol, label, onPress) {
   const element = h(
     "button",
-    { type: "button", class: "sf-icon-button", title: label, "aria-label": label, ...attributes },
+    { type: "button", class: "sf-icon-button", title: label, "aria-label": label },
     icon(symbol),
   );
-  element.addEventListener("click", (event) => busyWhile(element, () => onPress(event, element)));
+  element.addEventListener("click", () => whileBusy(element, () => onPress(element)));
   return element;
 }
 
-async function busyWhile(element, work) {
+/**
+ * @param {HTMLElement} element
+ * @param {() => unknown} work
+ */
+async function whileBusy(element, work) {
   if (element.getAttribute("aria-busy") === "true") return;
   element.setAttribute("aria-busy", "true");
   try {
@@ -68,16 +121,24 @@ async function busyWhile(element, work) {
   }
 }
 
-export const link = (address, label) =>
-  h("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, label ?? address.replace("https://", ""));
+/** @param {string} address */
+export const link = (address) =>
+  h("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, address.replace("https://", ""));
 
-/** A sentence with elements in it: "Make one at {link}." */
+/**
+ * A sentence with elements in it: "Make one at {link}."
+ * @param {string} text
+ * @param {Record<string, Node>} elements
+ */
 export function withElements(text, elements) {
   return text.split(/(\{\w+\})/).map((part) => elements[part.slice(1, -1)] ?? part);
 }
 
-/** Copies a text; pages that are not served over https have no clipboard of their own. */
-export async function copy(text) {
+/**
+ * Copies a text; a page that is not served over https has no `navigator.clipboard`.
+ * @param {string} text
+ */
+async function copy(text) {
   if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
   const area = h("textarea", { class: "sf-off-screen", readonly: true });
   area.value = text;
@@ -87,41 +148,60 @@ export async function copy(text) {
   area.remove();
 }
 
-/** A button that copies, and says so for a moment. */
-export function copyButton(text, label, symbolName = "copy") {
-  return symbolButton(symbolName, label, async (_, element) => {
+/**
+ * A button that copies, and says so for a moment.
+ * @param {string} text
+ * @param {string} label
+ * @param {string} [symbol]
+ */
+export function copyButton(text, label, symbol = "copy") {
+  return symbolButton(symbol, label, async (element) => {
     await copy(text);
-    const symbol = element.firstElementChild;
-    symbol.className = "pi pi-check";
+    element.replaceChildren(icon("check"));
     element.title = t("action.copied");
     setTimeout(() => {
-      symbol.className = `pi pi-${symbolName}`;
+      element.replaceChildren(icon(symbol));
       element.title = label;
     }, 1500);
   });
 }
 
-/** Whether the page draws nodes as elements of its own (Nodes 2.0), not on the classic canvas. */
+/** Whether the page draws nodes as HTML elements (Nodes 2.0), not on the classic canvas. */
 export const isVue = () => Boolean(window.LiteGraph?.vueNodesMode);
 
-/** Keys and clipboard stay in a field of ours: ComfyUI would take them for the canvas. */
-export function keepToItself(element) {
+/**
+ * Keeps key presses and the clipboard in a field of ours: ComfyUI would take them for the canvas.
+ * @template {HTMLElement} Field
+ * @param {Field} element
+ */
+export function stopPropagation(element) {
   for (const name of ["keydown", "keyup", "paste", "copy", "cut"]) {
     element.addEventListener(name, (event) => event.stopPropagation());
   }
   return element;
 }
 
+/**
+ * @param {"success" | "error"} severity
+ * @param {string} summary
+ * @param {string} [detail]
+ */
 export function toast(severity, summary, detail) {
   app.extensionManager?.toast?.add({ severity, summary, detail, life: severity === "error" ? 8000 : 4000 });
 }
 
-/** ComfyUI's own question; true when the user agrees. */
+/**
+ * Asks with ComfyUI's own dialog; true if the user agrees.
+ * @param {string} title
+ * @param {string} message
+ */
 export async function confirmed(title, message) {
-  const ask = app.extensionManager?.dialog?.confirm;
-  return ask ? Boolean(await ask({ title, message, type: "delete" })) : window.confirm(`${title}\n\n${message}`);
+  const confirm = app.extensionManager?.dialog?.confirm;
+  if (!confirm) return window.confirm(`${title}\n\n${message}`);
+  return Boolean(await confirm({ title, message, type: "delete" }));
 }
 
+/** @type {Record<Site, string>} */
 export const KEY_PAGES = {
   cn: "https://cloud.siliconflow.cn/account/ak",
   com: "https://cloud.siliconflow.com/account/ak",
@@ -130,15 +210,21 @@ export const KEY_PAGES = {
 /** The id of our sidebar tab. */
 export const JOBS_TAB = "siliconflow-jobs";
 
-export const run = (command) => app.extensionManager.command.execute(command);
+/**
+ * Runs a command of ComfyUI or of the pack.
+ * @param {string} command
+ */
+export const execute = (command) => app.extensionManager.command.execute(command);
 
-/** Opens the settings dialog, at the pack's page where the frontend lets itself be led there. */
+/** Opens the settings dialog, at the pack's page if the frontend lists it. */
 export async function openSettings() {
-  await run("Comfy.ShowSettingsDialog");
-  for (let tries = 0; tries < 20; tries++) {
-    await new Promise((done) => setTimeout(done, 50));
-    const entries = document.querySelectorAll('[data-nav-id*="SiliconFlow"], .settings-container [role="option"]');
-    const ours = [...entries].find((entry) => entry.textContent.trim() === "SiliconFlow");
+  await execute("Comfy.ShowSettingsDialog");
+  for (let attempt = 0; attempt < 20; attempt++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const entries = /** @type {NodeListOf<HTMLElement>} */ (
+      document.querySelectorAll('[data-nav-id*="SiliconFlow"], .settings-container [role="option"]')
+    );
+    const ours = [...entries].find((entry) => entry.textContent?.trim() === "SiliconFlow");
     if (ours) return ours.click();
   }
 }

@@ -1,13 +1,13 @@
 /** Loads the style sheet, and the few colours that the frontends name differently. */
 
-import { app } from "/scripts/app.js";
+import { app } from "../../../scripts/app.js";
 
-/** Newer frontends draw what is switched on in their own blue, older ones in that of their library. */
-function accents() {
-  const newer = getComputedStyle(document.body).getPropertyValue("--success-background").trim();
-  return newer
-    ? ["var(--primary-background)", "var(--base-foreground)"]
-    : ["var(--p-primary-color)", "var(--p-primary-contrast-color)"];
+/** Newer frontends draw what is switched on in a blue of their own, older ones in that of their library. */
+function accentColors() {
+  const isNewer = getComputedStyle(document.body).getPropertyValue("--success-background").trim() !== "";
+  return isNewer
+    ? { accent: "var(--primary-background)", contrast: "var(--base-foreground)" }
+    : { accent: "var(--p-primary-color)", contrast: "var(--p-primary-contrast-color)" };
 }
 
 app.registerExtension({
@@ -18,7 +18,7 @@ app.registerExtension({
     document.head.append(link);
   },
   setup() {
-    const [accent, contrast] = accents();
+    const { accent, contrast } = accentColors();
     document.body.style.setProperty("--sf-accent", accent);
     document.body.style.setProperty("--sf-accent-contrast", contrast);
   },

@@ -1,4 +1,4 @@
-/** What the nodes say of the chosen model, in both languages; short, for it stands in a badge. Does nothing on import. */
+/** What the nodes say of the chosen model, in both languages; short, to fit a badge. Does nothing on import. */
 
 export const WIDGET_TEXTS = {
   en: {
@@ -6,6 +6,7 @@ export const WIDGET_TEXTS = {
     missing: "not on your account",
     new: "new model",
     elsewhere: { cn: ".cn only", com: ".com only" },
+    /** @param {string} name */
     unused: (name) => `${name} (unused)`,
   },
   zh: {
@@ -13,6 +14,7 @@ export const WIDGET_TEXTS = {
     missing: "账户中没有",
     new: "新模型",
     elsewhere: { cn: "仅 .cn", com: "仅 .com" },
+    /** @param {string} name */
     unused: (name) => `${name}（未使用）`,
   },
 };

@@ -2,307 +2,376 @@
  * Nodes show what the chosen model takes.
  *
  * Nothing here runs per frame: work is done when a model, a size or a link changes, when a node is
- * made or loaded, and when the catalogue changes. Hidden widgets are saved and sent as ever.
+ * created or loaded, and when the catalogue changes. Hidden widgets are saved and sent as ever.
  */
 
-import { app } from "/scripts/app.js";
+/** @import { Memory, NodeEntry, Notice, Rule, Values } from "./types" */
+
+import { app } from "../../../scripts/app.js";
 import * as catalogue from "./catalogue.js";
-import { chosen, markOf, modelOf, ruleOf, settle, unusedPictures } from "./logic/widgets.js";
-import { isVue } from "./page.js";
+import { adapt, afterChange, modelOf, noticeOf, ruleOf, unusedImages } from "./logic/widgets.js";
+import { isVue, language } from "./page.js";
 import { WIDGET_TEXTS } from "./widget_texts.js";
 
-const KEPT = "siliconflow_kept"; // a property of the node, so that it is saved, copied and undone with it
-const LEADING = ["model", "custom_model"];
-const DECIDING = new Set(["model", "custom_model", "image_size"]);
-const LONGEST_WAIT = 3000;
+/** In the node's properties, so that it is saved, copied and undone with the node. */
+const MEMORY_PROPERTY = "siliconflow_kept";
+const MODEL_INPUTS = ["model", "custom_model"];
+const DECIDING_INPUTS = new Set([...MODEL_INPUTS, "image_size"]);
+const LONGEST_WAIT_MILLISECONDS = 3000;
 const READABLE_HEIGHT = 110;
-const BADGE_COLOURS = { fgColor: "#ffd9a0", bgColor: "#5a3a10" };
+const BADGE_COLORS = { fgColor: "#ffd9a0", bgColor: "#5a3a10" };
 
-/** By node: what its definition says of its widgets and pictures, its badge, and whether we are changing it. */
-const followed = new WeakMap();
+/** @typedef {ReturnType<typeof limitsIn>} Limits */
+
+/**
+ * What is known of a node besides its own properties.
+ * @typedef {object} State
+ * @property {Map<Comfy.Widget, Limits>} declared what its definition allows, by widget
+ * @property {Map<string, string | undefined>} labels of its inputs, as translated, by name
+ * @property {Comfy.Badge | { text: string }} badge
+ * @property {boolean} isChanging whether it is this script that changes its widgets
+ */
+
+/** @type {WeakMap<Comfy.Node, State>} */
+const states = new WeakMap();
 
 app.registerExtension({
   name: "SiliconFlow.Widgets",
   async init() {
     // Before the first workflow is opened: else its nodes would grow for widgets that are hidden later.
-    await Promise.race([catalogue.load(), new Promise((resolve) => setTimeout(resolve, LONGEST_WAIT))]);
-    catalogue.onChange(() => allNodes().forEach(showAnew));
+    await Promise.race([
+      catalogue.load(),
+      new Promise((resolve) => setTimeout(resolve, LONGEST_WAIT_MILLISECONDS)),
+    ]);
+    catalogue.onChange(() => {
+      for (const [node] of allNodes()) update(node);
+    });
     catalogue.watch();
   },
   nodeCreated(node) {
-    if (!isOurs(node)) return;
-    followed.set(node, declarationOf(node));
-    watchWidgets(node);
-    watchNode(node);
-    addBadge(node);
-    showAnew(node, () => {
+    if (!node.comfyClass?.startsWith("SiliconFlow") || !modelWidget(node)) return;
+    const state = stateOf(node);
+    states.set(node, state);
+    watchNode(node, state);
+    addBadge(node, state);
+    keepSize(node, () => {
       keepReadable(node);
       show(node);
     });
   },
   refreshComboInNodes() {
     // ComfyUI has just put every choice of the definitions back.
-    for (const node of allNodes()) {
-      for (const [widget, declared] of followed.get(node).widgets) declared.values = widget.options.values;
-      showAnew(node);
+    for (const [node, state] of allNodes()) {
+      for (const [widget, declared] of state.declared) declared.values = widget.options.values;
+      update(node);
     }
   },
 });
 
-function isOurs(node) {
-  const type = String(node.comfyClass ?? "");
-  return type.startsWith("SiliconFlow") && Boolean(node.widgets?.some((widget) => widget.name === "model"));
-}
+/** @param {Comfy.Node} node */
+const widgetsOf = (node) => /** @type {Comfy.Widget[]} */ (node.widgets ?? []);
 
-function declarationOf(node) {
+/** @param {Comfy.Node} node */
+const modelWidget = (node) => widgetsOf(node).find((widget) => widget.name === "model");
+
+/**
+ * @param {Comfy.Node} node
+ * @returns {State}
+ */
+function stateOf(node) {
   return {
-    widgets: new Map(node.widgets.map((widget) => [widget, limitsIn(widget.options ?? {})])),
+    declared: new Map(widgetsOf(node).map((widget) => [widget, limitsIn(widget.options ?? {})])),
     labels: new Map((node.inputs ?? []).map((input) => [input.name, input.localized_name])),
-    badge: null,
+    badge: makeBadge(""),
     isChanging: false,
   };
 }
 
+/** @param {Comfy.WidgetOptions} options */
 function limitsIn({ values, min, max, step, step2 }) {
   return { values, min, max, step, step2 };
 }
 
-function watchWidgets(node) {
-  for (const widget of node.widgets) {
-    const told = widget.callback;
+/**
+ * @param {Comfy.Node} node
+ * @param {State} state
+ */
+function watchNode(node, state) {
+  for (const widget of widgetsOf(node)) {
+    const { callback } = widget;
     widget.callback = function (...rest) {
-      const answer = told?.apply(this, rest);
-      changed(node, widget.name);
-      return answer;
+      const returned = callback?.apply(this, rest);
+      if (!state.isChanging) onUserChange(node, widget.name);
+      return returned;
     };
   }
-}
-
-function watchNode(node) {
-  chain(node, "onConfigure", () => show(node));
-  chain(node, "onConnectionsChange", (_type, _slot, _isConnected, _link, slot) => relinked(node, slot));
-}
-
-/**
- * The first text of a node is what it is about: it keeps room for a few lines when a picture or the state of the
- * run takes the room below, and the node grows instead. The classic canvas would leave it two.
- */
-function keepReadable(node) {
-  const text = node.widgets.find((widget) => widget.element?.tagName === "TEXTAREA");
-  if (text?.options) text.options.getMinHeight ??= () => (isVue() ? undefined : READABLE_HEIGHT);
-}
-
-function chain(node, name, then) {
-  const before = node[name];
-  node[name] = function (...rest) {
-    const answer = before?.apply(this, rest);
-    then(...rest);
-    return answer;
+  const { onConfigure, onConnectionsChange } = node;
+  node.onConfigure = function (...rest) {
+    onConfigure?.apply(this, rest);
+    show(node);
+  };
+  node.onConnectionsChange = function (...rest) {
+    onConnectionsChange?.apply(this, rest);
+    const slot = rest[4];
+    if (slot && "widget" in slot && slot.widget) onLinkChange(node, slot.widget.name);
   };
 }
 
-/** The user, or a control of the page, changed a widget. */
-function changed(node, name) {
-  if (followed.get(node).isChanging || !isKnown(node)) return;
-  keep(node, chosen(keptOf(node), name));
-  if (DECIDING.has(name)) follow(node);
+/**
+ * The first text of a node is what it is about: it keeps room for a few lines when an image or the state of the
+ * run takes the room below, and the node grows instead. The classic canvas would leave it two.
+ * @param {Comfy.Node} node
+ */
+function keepReadable(node) {
+  const text = widgetsOf(node).find((widget) => widget.element?.tagName === "TEXTAREA");
+  if (text?.options) text.options.getMinHeight ??= () => (isVue() ? undefined : READABLE_HEIGHT);
 }
 
-/** A link came or went; while a workflow is loaded, values are never touched. */
-function relinked(node, slot) {
-  if (!isKnown(node) || !slot?.widget) return;
-  if (app.configuringGraph || !DECIDING.has(slot.widget.name)) showAnew(node);
-  else follow(node);
+/**
+ * @param {Comfy.Node} node
+ * @param {string} name of the input that the user, or a control of the page, changed
+ */
+function onUserChange(node, name) {
+  if (!read(node)) return;
+  remember(node, afterChange(memoryOf(node), name));
+  if (DECIDING_INPUTS.has(name)) adaptValues(node);
 }
 
-/** Brings the values to what the model offers, and shows it. */
-function follow(node) {
-  const { entry, model, values, linked } = read(node);
-  if (LEADING.some((name) => linked.has(name))) return showAnew(node); // nobody knows which model it will be
-  const settled = settle(catalogue.current(), entry, model, values, keptOf(node));
-  keep(node, settled.kept);
-  whileChanging(node, () => {
-    for (const widget of node.widgets) {
-      if (widget.name in values && values[widget.name] !== settled.values[widget.name]) {
-        setValue(node, widget, settled.values[widget.name]);
-      }
-    }
-  });
-  showAnew(node);
+/**
+ * A link came or went. While a workflow is loaded, values are never touched.
+ * @param {Comfy.Node} node
+ * @param {string} name
+ */
+function onLinkChange(node, name) {
+  if (app.configuringGraph || !DECIDING_INPUTS.has(name)) update(node);
+  else adaptValues(node);
 }
 
-/** Shows what the model takes, in the room that it needs; what the user made larger stays larger. */
-function showAnew(node, change = () => show(node)) {
-  const before = heightOf(node);
+/**
+ * Changes the values to what the model takes, and shows it.
+ * @param {Comfy.Node} node
+ */
+function adaptValues(node) {
+  const known = read(node);
+  if (!known) return;
+  const { entry, model, values, linked } = known;
+  if (MODEL_INPUTS.some((name) => linked.has(name))) return update(node); // nobody knows which model it will be
+  const adapted = adapt(known.catalogue, entry, model, values, memoryOf(node));
+  remember(node, adapted.memory);
+  for (const widget of widgetsOf(node)) {
+    const value = adapted.values[widget.name];
+    if (values[widget.name] !== value) setValue(node, widget, value);
+  }
+  update(node);
+}
+
+/** @param {Comfy.Node} node */
+function update(node) {
+  keepSize(node, () => show(node));
+}
+
+/**
+ * Changes a node, in the room that it needs then; what the user made larger stays larger.
+ * @param {Comfy.Node} node
+ * @param {() => void} change
+ */
+function keepSize(node, change) {
+  // The least height; a collapsed node has none for its widgets, and so keeps its room.
+  const before = node.computeSize()[1];
   change();
-  const more = heightOf(node) - before;
-  if (more && !(node.graph && measuresAlone(node))) node.setSize([node.size[0], node.size[1] + more]);
+  const more = node.computeSize()[1] - before;
+  // The first Nodes 2.0 hear of no size that a node was given; to set it would only spoil their undo.
+  const measuresItself = node.graph && isVue() && !("_state" in (modelWidget(node) ?? {}));
+  if (more && !measuresItself) node.setSize([node.size[0], node.size[1] + more]);
 }
 
-/** Shows what the model takes. Changes no value and no size. */
+/**
+ * Shows what the model takes. Changes no value and no size.
+ * @param {Comfy.Node} node
+ */
 function show(node) {
-  if (!isKnown(node)) return;
-  const { entry, model, values, linked } = read(node);
-  const rules = new Map(entry.inputs.map((name) => [name, ruleOf(catalogue.current(), model, name, values)]));
-  if (linked.has("image_size")) reveal(rules, model);
-  rules.set("model", { shown: true, choices: entry.models.map(({ id }) => id) });
-  for (const [widget, declared] of followed.get(node).widgets) {
-    const rule = rules.get(widget.name);
-    if (rule) put(widget, linked.has(widget.name) ? { ...rule, shown: true } : rule, declared);
+  const [known, state] = [read(node), states.get(node)];
+  if (!known || !state) return;
+  const { entry, model, values, linked } = known;
+  /** @param {string} name */
+  const ruleFor = (name) => {
+    if (name === "model") return { shown: true, choices: entry.models.map(({ id }) => id) };
+    // If another node decides the size, it may well be "custom".
+    const isCustom = linked.has("image_size") && ["width", "height"].includes(name);
+    const rule = ruleOf(known.catalogue, model, name, isCustom ? { image_size: "custom" } : values);
+    return linked.has(name) ? { ...rule, shown: true } : rule;
+  };
+  for (const [widget, declared] of state.declared) {
+    if (entry.inputs.includes(widget.name)) apply(widget, ruleFor(widget.name), declared);
   }
-  labelPictures(node, new Set(unusedPictures(entry, model)));
-  mark(node, markOf(catalogue.current(), entry, values, linked));
-  tellPage(node);
+  labelImages(node, state, new Set(unusedImages(entry, model)));
+  const text = noticeText(noticeOf(known.catalogue, entry, values, linked), entry, values);
+  if (state.badge.text !== text) state.badge = makeBadge(text);
+  redraw(node);
 }
 
-/** Another node decides the size: it may well be "custom". */
-function reveal(rules, model) {
-  for (const side of ["width", "height"]) {
-    if (rules.has(side)) rules.set(side, ruleOf(catalogue.current(), model, side, { image_size: "custom" }));
+/**
+ * @param {Comfy.Widget} widget
+ * @param {Rule} rule
+ * @param {Limits} declared
+ */
+function apply(widget, rule, declared) {
+  const changes = { hidden: !rule.shown, ...declared, ...limitsOf(rule) };
+  widget.hidden = changes.hidden;
+  // Newer pages keep a widget's options in a store of theirs, which may hold an older object than the widget.
+  for (const options of new Set([widget._state?.options, widget.options])) {
+    if (!options) continue;
+    const changed = Object.entries(changes).filter(
+      ([name, value]) => Reflect.get(options, name) !== value && (value !== undefined || name in options),
+    );
+    Object.assign(options, Object.fromEntries(changed));
   }
 }
 
-function put(widget, rule, declared) {
-  const limits = rule.choices || rule.maximum !== undefined ? limitsOf(rule, declared) : declared;
-  const shown = { hidden: !rule.shown, ...limits };
-  widget.hidden = shown.hidden;
-  for (const options of optionsOf(widget)) {
-    for (const [name, value] of Object.entries(shown)) {
-      if (options[name] !== value && !(value === undefined && !(name in options))) options[name] = value;
-    }
-  }
-}
-
-function limitsOf({ choices, minimum, maximum, step }, declared) {
-  if (choices) return { ...declared, values: choices };
+/**
+ * The limits of a rule, where it has any, as options of a widget.
+ * @param {Rule} rule
+ * @returns {Partial<Limits>}
+ */
+function limitsOf({ choices, minimum, maximum, step }) {
+  if (choices) return { values: choices };
+  if (maximum === undefined) return {};
   const steps = step ? { step: step * 10, step2: step } : {}; // "step" is ten times the step, by tradition
-  return { ...declared, min: minimum, max: maximum, ...steps };
+  return { min: minimum, max: maximum, ...steps };
 }
 
-/** Newer pages keep a widget's options in a store of theirs, which may hold an older object than the widget. */
-function optionsOf(widget) {
-  return new Set([widget._state?.options, widget.options].filter(Boolean));
-}
-
-/** Says at an input that the model has no place for its picture. What is connected stays connected. */
-function labelPictures(node, unused) {
-  const { labels } = followed.get(node);
-  const say = words().unused;
+/**
+ * Says at an image input that the model does not use it. What is connected stays connected.
+ * @param {Comfy.Node} node
+ * @param {State} state
+ * @param {Set<string>} unused
+ */
+function labelImages(node, { labels }, unused) {
+  const { unused: unusedText } = WIDGET_TEXTS[language()];
   node.inputs.forEach((input, at) => {
     if (input.widget || !labels.has(input.name)) return;
     const plain = labels.get(input.name);
-    relabel(node, input, at, unused.has(input.name) ? say(plain ?? input.name) : plain);
+    const label = unused.has(input.name) ? unusedText(plain ?? input.name) : plain;
+    if (input.localized_name === label) return;
+    input.localized_name = label;
+    // Nodes 2.0 redraws a slot only if it is another object.
+    const Slot = /** @type {new (slot: Comfy.Slot, node: Comfy.Node) => Comfy.Slot} */ (input.constructor);
+    if (isVue()) node.inputs.splice(at, 1, new Slot(input, node));
   });
 }
 
-function relabel(node, input, at, label) {
-  if (input.localized_name === label) return;
-  input.localized_name = label;
-  // Nodes 2.0 redraws a slot only when it is another one.
-  if (isVue()) node.inputs.splice(at, 1, new input.constructor(input, node));
-}
-
-function mark(node, found) {
-  const state = followed.get(node);
-  const text = textOf(found, node);
-  if (state.badge.text !== text) state.badge = badgeOf(text);
-}
-
-function textOf(found, node) {
-  if (!found) return "";
-  const text = words()[found];
-  return typeof text === "string" ? text : text[siteOf(node)];
-}
-
-function siteOf(node) {
-  const { entry, values } = read(node);
+/**
+ * @param {Notice | null} notice
+ * @param {NodeEntry} entry
+ * @param {Values} values
+ */
+function noticeText(notice, entry, values) {
+  if (!notice) return "";
+  if (notice !== "elsewhere") return WIDGET_TEXTS[language()][notice];
   const id = String(values.custom_model || values.model);
-  return entry.models.find((model) => model.id === id)?.site;
+  const site = entry.models.find((model) => model.id === id)?.site;
+  return site ? WIDGET_TEXTS[language()].elsewhere[site] : "";
 }
 
-function addBadge(node) {
-  const state = followed.get(node);
-  state.badge = badgeOf("");
-  if (!window.LGraphBadge || !node.badges) return;
+/**
+ * @param {Comfy.Node} node
+ * @param {State} state
+ */
+function addBadge(node, state) {
   const model = modelWidget(node);
-  // Reading the widget makes Nodes 2.0 ask again when it changes.
-  node.badges.push(() => (model.value, model.label, state.badge));
+  if (!window.LGraphBadge || !node.badges || !model) return;
+  node.badges.push(() => {
+    // Reading the widget makes Nodes 2.0 ask again when it changes.
+    void [model.value, model.label];
+    return /** @type {Comfy.Badge} */ (state.badge);
+  });
 }
 
-function badgeOf(text) {
-  return window.LGraphBadge ? new window.LGraphBadge({ text, ...BADGE_COLOURS }) : { text };
+/** @param {string} text */
+function makeBadge(text) {
+  return window.LGraphBadge ? new window.LGraphBadge({ text, ...BADGE_COLORS }) : { text };
 }
 
-/** Makes the page look again: Nodes 2.0 sees what changed in its own store, and not what is beside it. */
-function tellPage(node) {
-  if (isVue()) {
-    const model = modelWidget(node);
+/**
+ * Makes the page look again: Nodes 2.0 sees what changed in a store of its own, and not what is beside it.
+ * @param {Comfy.Node} node
+ */
+function redraw(node) {
+  const model = modelWidget(node);
+  if (isVue() && model) {
     const { label } = model;
     model.label = `${label ?? model.name} `; // for the badge, which reads it
     model.label = label;
-    whileChanging(node, () => setValue(node, model, model.value)); // pages of 2025 listen to this alone
+    setValue(node, model, model.value); // pages of 2025 listen to this alone
   }
   node.setDirtyCanvas?.(true, true);
 }
 
-const modelWidget = (node) => node.widgets.find((widget) => widget.name === "model");
-
+/**
+ * Sets a value as the user would, but for what this script does when the user changes one.
+ * @param {Comfy.Node} node
+ * @param {Comfy.Widget} widget
+ * @param {unknown} value
+ */
 function setValue(node, widget, value) {
-  widget.value = value;
-  widget.callback?.(value, app.canvas, node);
-}
-
-function whileChanging(node, work) {
-  const state = followed.get(node);
+  const state = states.get(node);
+  if (!state) return;
   const before = state.isChanging;
   state.isChanging = true;
   try {
-    work();
+    widget.value = /** @type {Comfy.Widget["value"]} */ (value);
+    widget.callback?.(value, app.canvas, node);
   } finally {
     state.isChanging = before;
   }
 }
 
-/** What decides: the node's entry in the catalogue, its model if known, its values, and what other nodes decide. */
+/**
+ * What decides: the node's entry in the catalogue, its model if known, its values, and what other nodes decide.
+ * Null while there is no catalogue.
+ * @param {Comfy.Node} node
+ */
 function read(node) {
-  const entry = catalogue.current().nodes[node.comfyClass];
-  const values = Object.fromEntries(node.widgets.map((widget) => [widget.name, widget.value]));
-  const linked = new Set(node.inputs.filter((input) => input.widget && input.link != null).map((input) => input.widget.name));
-  return { entry, model: modelOf(entry, values, linked), values, linked };
+  const latest = catalogue.current();
+  const entry = latest?.nodes[node.comfyClass ?? ""];
+  if (!latest || !entry) return null;
+  /** @type {Values} */
+  const values = Object.fromEntries(widgetsOf(node).map((widget) => [widget.name, widget.value]));
+  const linked = new Set(
+    node.inputs.flatMap((input) => (input.widget && input.link != null ? [input.widget.name] : [])),
+  );
+  return { catalogue: latest, entry, model: modelOf(entry, values, linked), values, linked };
 }
 
-function isKnown(node) {
-  return Boolean(catalogue.current()?.nodes[node.comfyClass]);
+/** @param {Comfy.Node} node */
+function memoryOf(node) {
+  return /** @type {Memory} */ (node.properties?.[MEMORY_PROPERTY] ?? {});
 }
 
-function keptOf(node) {
-  return node.properties?.[KEPT] ?? {};
+/**
+ * @param {Comfy.Node} node
+ * @param {Memory} memory
+ */
+function remember(node, memory) {
+  if (Object.keys(memory).length) node.properties = { ...node.properties, [MEMORY_PROPERTY]: memory };
+  else if (node.properties) delete node.properties[MEMORY_PROPERTY];
 }
 
-function keep(node, kept) {
-  if (Object.keys(kept).length) node.properties = { ...node.properties, [KEPT]: kept };
-  else if (node.properties) delete node.properties[KEPT];
-}
-
-/** The least height; a collapsed node has none for its widgets, and so keeps its room. */
-const heightOf = (node) => node.computeSize()[1];
-
-/** The first Nodes 2.0 hear of no size that a node was given; to set it would only spoil their undo. */
-const measuresAlone = (node) => isVue() && !("_state" in modelWidget(node));
-
+/**
+ * Every node of ours in the workflow, those in subgraphs too, with its state.
+ * @returns {[Comfy.Node, State][]}
+ */
 function allNodes() {
+  /** @type {[Comfy.Node, State][]} */
   const found = [];
+  /** @param {Comfy.Graph | null | undefined} graph */
   const walk = (graph) => {
     for (const node of graph?._nodes ?? []) {
-      if (followed.has(node)) found.push(node);
-      if (node.subgraph) walk(node.subgraph);
+      const state = states.get(node);
+      if (state) found.push([node, state]);
+      if (node.isSubgraphNode?.()) walk(node.subgraph);
     }
   };
   walk(app.rootGraph ?? app.graph);
   return found;
-}
-
-function words() {
-  const locale = String(app.extensionManager?.setting?.get("Comfy.Locale") ?? navigator.language);
-  return WIDGET_TEXTS[locale.toLowerCase().startsWith("zh") ? "zh" : "en"];
 }

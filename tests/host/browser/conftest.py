@@ -78,10 +78,13 @@ def open_page(comfy: Comfy, browser: Browser) -> Iterator[Callable[..., Page]]:
         look: str = "classic",
         language: str = "en",
         on: Comfy = comfy,
+        *,
         scripts: bool = True,
         user: str = "",
+        address: str = "",
     ) -> Page:
-        pages.append(Page(browser, on, look, language, scripts=scripts, user=user))
+        page = Page(browser, on, look, language, scripts=scripts, user=user, address=address)
+        pages.append(page)
         return pages[-1]
 
     yield open_one

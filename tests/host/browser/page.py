@@ -12,9 +12,16 @@ from comfyui_siliconflow.tests.host.comfy import Comfy, ComfyFailure, Ended
 from comfyui_siliconflow.tests.host.graphs import Json
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Route
+    from playwright.sync_api import (
+        Browser,
+        ConsoleMessage,
+        Error,
+        Locator,
+        Route,
+        ViewportSize,
+    )
 
-SIZE = {"width": 1600, "height": 1000}
+SIZE: ViewportSize = {"width": 1600, "height": 1000}
 READY_MS = 90_000
 ACTION_MS = 15_000
 SETTLE_MS = 300
@@ -66,13 +73,15 @@ class Page:
         *,
         scripts: bool = True,
         user: str = "",
+        address: str = "",
     ) -> None:
         """Write the settings that make the look and the language, then open the page.
 
         Without `scripts` the page does not get those of the pack. `user` is the id of one of
-        several users (--multi-user).
+        several users (--multi-user). `address` is where a proxy serves this ComfyUI.
         """
         self.comfy, self.look, self.language = comfy, look, language
+        self.address = address or comfy.address
         self.errors: list[str] = []
         self.console: list[str] = []
         look_of = {"Comfy.VueNodes.Enabled": look == "nodes2", "Comfy.Locale": language}
@@ -99,7 +108,7 @@ class Page:
 
     def open(self) -> None:
         """Load the page, anew if it is open already, and close what greets a visitor."""
-        self.page.goto(self.comfy.address, wait_until="domcontentloaded")
+        self.page.goto(self.address, wait_until="domcontentloaded")
         self.page.wait_for_function(READY, timeout=READY_MS)
         self.settle(4)
         for _ in range(3):
@@ -388,7 +397,7 @@ class Page:
     def _only_from_comfy(self, route: Route) -> None:
         """Nothing from outside this machine: it would hang or make the tests depend on it."""
         url = route.request.url
-        outside = url.startswith("http") and not url.startswith(self.comfy.address)
+        outside = url.startswith("http") and not url.startswith(self.address)
         route.abort() if outside else route.continue_()
 
     def _failed(self, error: Error) -> None:

@@ -272,7 +272,7 @@ def test_the_balance_follows_the_key_and_a_page_that_opens_asks_nobody(
 
 
 KNOWN_BALANCE = """async () => {
-    const { balanceLine } = await import('/extensions/comfyui_siliconflow/js/badge.js');
+    const { balanceLine } = await import('/extensions/comfyui_siliconflow/js/balance.js');
     return balanceLine().querySelector('.sf-balance-amount').textContent;
 }"""
 """What a line with the balance begins with."""
@@ -310,8 +310,9 @@ def told_elements(page: Page) -> int:
     """Count what the panels' scripts hold of the page."""
     count: int = page.js(
         """async () => {
-            const { watchers } = await import('/extensions/comfyui_siliconflow/js/state.js');
-            const { lines } = await import('/extensions/comfyui_siliconflow/js/badge.js');
+            const folder = '/extensions/comfyui_siliconflow/js';
+            const { watchers } = await import(`${folder}/settings_store.js`);
+            const { lines } = await import(`${folder}/balance.js`);
             return watchers.size + lines.size;
         }"""
     )

@@ -1,47 +1,76 @@
-/** Failures on show: the same one once, never more than a few. Does nothing on import. */
+/**
+ * Failures on show: the same one once, never more than a few. Failures of runs come by events; rejections are
+ * what nodes of ours refused when the graph was queued. Does nothing on import.
+ */
+
+/** @import { Failure, FailureEntry, FailureList } from "../types" */
+/** @import { NodeError, Rejection, ValidationError } from "../types" */
 
 const MOST_SHOWN = 3;
 const SAME_EVENT_SECONDS = 5;
 
-/** Kinds that a key mends. */
+/** Kinds that another key may solve. */
 const KEY_KINDS = new Set(["MissingKey", "InvalidKey"]);
-/** Kinds that a setting mends. */
+/** Kinds that another setting may solve. */
 const SETTINGS_KINDS = new Set(["InvalidSettings", "GuardStopped", "WaitTooLong"]);
 
-export const NOTHING = { shown: [], hidden: 0 };
+/** @type {FailureList} */
+export const NO_FAILURES = { shown: [], hidden: 0 };
 
-/** What is on show after a failure: `at` in seconds tells an event heard twice from a second failure. */
-export function withFailure(state, failure, at) {
-  const known = state.shown.find((each) => alike(each, failure));
-  if (known && heardTwice(known, failure, at)) return state;
+/**
+ * The list after a failure: `at` in seconds tells an event that came twice from a second failure.
+ * @param {FailureList} list
+ * @param {Failure} failure
+ * @param {number} at
+ * @returns {FailureList}
+ */
+export function withFailure(list, failure, at) {
+  const known = list.shown.find((each) => isAlike(each, failure));
+  if (known && isSameEvent(known, failure, at)) return list;
   const entry = { ...failure, at, count: (known?.count ?? 0) + 1 };
-  const shown = [entry, ...state.shown.filter((each) => each !== known)];
-  return { shown: shown.slice(0, MOST_SHOWN), hidden: state.hidden + Math.max(0, shown.length - MOST_SHOWN) };
-}
-
-export function without(state, failure) {
-  const shown = state.shown.filter((each) => each !== failure);
-  return shown.length ? { ...state, shown } : NOTHING;
+  const shown = [entry, ...list.shown.filter((each) => each !== known)];
+  return { shown: shown.slice(0, MOST_SHOWN), hidden: list.hidden + Math.max(0, shown.length - MOST_SHOWN) };
 }
 
 /**
- * What stands on the page: failures of runs, and `refusals` of the last queueing, newest first. Of what has no
- * room, failures are counted in `hidden`, refusals in `refused`: no list of jobs has those.
+ * @param {FailureList} list
+ * @param {FailureEntry} failure
+ * @returns {FailureList}
  */
-export function onShow(state, refusals) {
-  const all = [...refusals, ...state.shown].sort((a, b) => b.at - a.at);
-  const left = all.slice(MOST_SHOWN);
-  const refused = left.filter((each) => refusals.includes(each)).length;
-  return { shown: all.slice(0, MOST_SHOWN), hidden: state.hidden + left.length - refused, refused };
+export function withoutFailure(list, failure) {
+  const shown = list.shown.filter((each) => each !== failure);
+  return shown.length ? { ...list, shown } : NO_FAILURES;
 }
 
-/** What the user can do about it right here: "key", "settings" or nothing. */
-export function remedy(failure) {
-  if (KEY_KINDS.has(failure.kind)) return "key";
-  return SETTINGS_KINDS.has(failure.kind) ? "settings" : null;
+/**
+ * What stands on the page, newest first, and how many failures and rejections have no room. They are counted
+ * apart: a failure is in the list of jobs too, a rejection is not.
+ * @template {{ at: number }} Rejected
+ * @param {FailureList} list
+ * @param {Rejected[]} rejections
+ */
+export function visibleCards(list, rejections) {
+  const all = [...rejections, ...list.shown].sort((a, b) => b.at - a.at);
+  const rest = all.slice(MOST_SHOWN);
+  const isRejection = new Set(/** @type {{ at: number }[]} */ (rejections));
+  const hiddenRejections = rest.filter((each) => isRejection.has(each)).length;
+  const hiddenFailures = list.hidden + rest.length - hiddenRejections;
+  return { cards: all.slice(0, MOST_SHOWN), hiddenFailures, hiddenRejections };
 }
 
-/** Which sentence says whether it was paid. */
+/**
+ * Where the user can do something about it: at the key, in the settings, or not here.
+ * @param {{ kind: string }} failure
+ */
+export function remedy({ kind }) {
+  if (KEY_KINDS.has(kind)) return "key";
+  return SETTINGS_KINDS.has(kind) ? "settings" : null;
+}
+
+/**
+ * Which sentence says whether it was charged.
+ * @param {boolean | null | undefined} charged
+ */
 export function chargedKey(charged) {
   if (charged === null || charged === undefined) return "failure.maybe_charged";
   return charged ? "failure.charged" : "failure.not_charged";
@@ -50,102 +79,153 @@ export function chargedKey(charged) {
 /**
  * The message line by line, without what the card shows elsewhere: the title that the first line
  * begins with, the model and the trace id.
+ * @param {string} message
+ * @param {string} title
+ * @param {{ model?: string, trace_id?: string }} failure
  */
-export function linesOf(message, title, failure) {
-  const elsewhere = [failure.model && /^(model|模型)\s*[:：]/i, failure.trace_id && /^trace id\s*[:：]/i].filter(
-    Boolean,
-  );
+export function messageLines(message, title, failure) {
+  const elsewhere = [
+    ...(failure.model ? [/^(model|模型)\s*[:：]/i] : []),
+    ...(failure.trace_id ? [/^trace id\s*[:：]/i] : []),
+  ];
   const [first = "", ...rest] = message.split("\n").map((line) => line.trim());
   return [withoutTitle(first, title), ...rest].filter((line) => line && !elsewhere.some((kind) => kind.test(line)));
 }
 
-/** "Refused (HTTP 400): bad size", "Refused" -> "HTTP 400: bad size". */
+/**
+ * "Refused (HTTP 400): bad size", "Refused" -> "HTTP 400: bad size".
+ * @param {string} line
+ * @param {string} title
+ */
 function withoutTitle(line, title) {
   if (!title || !line.startsWith(title)) return line;
   const rest = line.slice(title.length).trim();
   return rest.replace(/^[(（]([^)）]*)[)）]/, "$1").replace(/^[:：.。]\s*/, "");
 }
 
-function alike(a, b) {
+/**
+ * @param {Failure} a
+ * @param {Failure} b
+ */
+function isAlike(a, b) {
   return a.kind === b.kind && a.model === b.model && a.message?.en?.split("\n")[0] === b.message?.en?.split("\n")[0];
 }
 
-function heardTwice(known, failure, at) {
+/**
+ * @param {FailureEntry} known
+ * @param {Failure} failure
+ * @param {number} at
+ */
+function isSameEvent(known, failure, at) {
   return known.node === failure.node && known.trace_id === failure.trace_id && at - known.at < SAME_EVENT_SECONDS;
 }
 
 /**
- * Which of ComfyUI's errors are told by a card already. ComfyUI names one node of a run that failed:
- * what is left of the others must not outlive the run, or it would be taken for what a later run says.
+ * The nodes whose failure has a card, so that ComfyUI's own report of it is not needed. ComfyUI names one node
+ * of a run that failed: the others must not outlive the run, or they would hide what a later run reports.
  */
-export class Told {
+export class ReportedNodes {
+  /** @type {Set<string>} */
   #nodes = new Set();
 
-  /** A card tells it. A mistake of the pack itself keeps ComfyUI's dialog: whoever mends that wants the traceback. */
+  /**
+   * A mistake of the pack itself keeps ComfyUI's report: whoever mends it wants the traceback.
+   * @param {Pick<Failure, "kind" | "node">} failure
+   */
   add({ kind, node }) {
     if (kind !== "Unforeseen") this.#nodes.add(String(node));
   }
 
-  /** Another run begins. */
-  forget() {
+  clear() {
     this.#nodes.clear();
   }
 
-  /** Whether a card has said what ComfyUI says now; once. */
-  takes({ node_id: node, node_type: type }) {
-    return String(type ?? "").startsWith("SiliconFlow") && this.#nodes.delete(String(node));
+  /**
+   * Whether a card says what ComfyUI reports now; true once for each card.
+   * @param {{ node_id: string | number, node_type?: string }} error
+   */
+  take({ node_id: node, node_type: type }) {
+    return Boolean(type?.startsWith("SiliconFlow")) && this.#nodes.delete(String(node));
   }
 }
 
-/** Whether a dialog's text is about this error of ComfyUI, and not about another one that nobody has read yet. */
-export function isAbout(text, { exception_message: message }) {
-  const [first] = String(message ?? "").trim().split("\n");
-  return first !== "" && text.includes(first.trim());
+/**
+ * Whether a dialog's text is about this error of ComfyUI, and not about another one that nobody has read yet.
+ * @param {string} text
+ * @param {{ exception_message?: string }} error
+ */
+export function isAbout(text, { exception_message: message = "" }) {
+  const first = message.trim().split("\n")[0]?.trim();
+  return Boolean(first) && text.includes(String(first));
 }
 
-const OWN_REFUSAL = "custom_validation_failed";
-
-/** What a node said, without the input that ComfyUI wrote before it. */
-const saidIn = ({ details }) => String(details).split(" - ").slice(1).join(" - ");
-
-/** Whether an error stands at the input that it is about: ours begin with its name and a colon. */
-function isAtItsInput(error) {
-  const name = String(error.extra_info?.input_name);
-  return saidIn(error).startsWith(name) && /^[:：]/.test(saidIn(error).slice(name.length));
-}
+const CUSTOM_VALIDATION = "custom_validation_failed";
 
 /**
- * The errors of a queued graph, by node, each refusal of our nodes once: ComfyUI repeats what a node says for
- * every input that the node looks at itself.
+ * The errors of a queued graph by node, each rejection of our nodes once: ComfyUI repeats what a node says for
+ * every input that the node checks itself.
+ * @template {NodeError} Errors
+ * @param {Record<string, Errors> | undefined} nodeErrors
+ * @returns {Record<string, Errors>}
  */
-export function toldOnce(nodeErrors) {
-  const entries = Object.entries(nodeErrors ?? {}).map(([id, node]) => [id, isOurs(node) ? withoutEchoes(node) : node]);
+export function withoutRepeats(nodeErrors) {
+  const entries = Object.entries(nodeErrors ?? {}).map(([id, node]) => {
+    if (!isOurs(node)) return [id, node];
+    const rejections = node.errors.filter(({ type }) => type === CUSTOM_VALIDATION);
+    /** @param {ValidationError} error */
+    const isRepeat = (error) =>
+      error.type === CUSTOM_VALIDATION &&
+      !isAtItsInput(error) &&
+      rejections.some((other) => messageOf(other) === messageOf(error) && isAtItsInput(other));
+    return [id, { ...node, errors: node.errors.filter((error) => !isRepeat(error)) }];
+  });
   return Object.fromEntries(entries);
 }
 
-/** What our nodes refused in a queued graph, as failures: one for each node. Nothing was sent, so nothing was paid. */
-export function refusalsIn(nodeErrors) {
-  const ours = Object.entries(toldOnce(nodeErrors)).filter(([, node]) => isOurs(node));
-  return ours.map(([node, { errors }]) => refusal(node, errors)).filter((each) => each.said);
+/**
+ * What our nodes refused in a queued graph, one for each node. Nothing was sent, so nothing was charged.
+ * @param {Record<string, NodeError> | undefined} nodeErrors
+ * @returns {Rejection[]}
+ */
+export function rejectionsIn(nodeErrors) {
+  return Object.entries(withoutRepeats(nodeErrors)).flatMap(([node, entry]) => {
+    if (!isOurs(entry)) return [];
+    const messages = entry.errors.filter(({ type }) => type === CUSTOM_VALIDATION).map(messageOf);
+    const said = [...new Set(messages)].join("\n");
+    return said ? [{ node, kind: "InvalidInput", said, charged: false }] : [];
+  });
 }
 
-function refusal(node, errors) {
-  const lines = errors.filter(({ type }) => type === OWN_REFUSAL).map(saidIn);
-  return { node, kind: "InvalidInput", said: [...new Set(lines)].join("\n"), charged: false };
+/**
+ * The rejections with the time they came; of those that a batch repeats the earlier one stays, so that it is not
+ * read aloud again.
+ * @template {Pick<Rejection, "node" | "said">} Rejected
+ * @param {Rejected[]} rejections
+ * @param {(Rejected & { at: number })[]} before
+ * @param {number} at
+ */
+export function withTimes(rejections, before, at) {
+  return rejections.map((rejection) => {
+    const known = before.find((old) => old.node === rejection.node && old.said === rejection.said);
+    return known && at - known.at < SAME_EVENT_SECONDS ? known : { ...rejection, at };
+  });
 }
 
-/** Refusals heard `at`: of those that a batch repeats the first stays, so that it is not read aloud again. */
-export function heardAt(refusals, before, at) {
-  const isSame = (a, b) => a.node === b.node && a.said === b.said && at - a.at < SAME_EVENT_SECONDS;
-  return refusals.map((each) => before.find((old) => isSame(old, each)) ?? { ...each, at });
-}
+/** @param {NodeError} node */
+const isOurs = ({ class_type: type, errors }) => type.startsWith("SiliconFlow") && Array.isArray(errors);
 
-const isOurs = ({ class_type: type, errors }) => String(type).startsWith("SiliconFlow") && Array.isArray(errors);
+/**
+ * What a node said, without the input that ComfyUI wrote before it.
+ * @param {ValidationError} error
+ */
+const messageOf = ({ details }) => details.split(" - ").slice(1).join(" - ");
 
-function withoutEchoes(node) {
-  const isEcho = (error) =>
-    error.type === OWN_REFUSAL &&
-    !isAtItsInput(error) &&
-    node.errors.some((other) => other.type === OWN_REFUSAL && saidIn(other) === saidIn(error) && isAtItsInput(other));
-  return { ...node, errors: node.errors.filter((error) => !isEcho(error)) };
+/**
+ * Whether an error stands at the input that it is about: ours begin with its name and a colon.
+ * @param {ValidationError} error
+ */
+function isAtItsInput(error) {
+  const name = String(error.extra_info?.input_name);
+  const message = messageOf(error);
+  return message.startsWith(name) && /^[:：]/.test(message.slice(name.length));
 }

@@ -1,23 +1,36 @@
-/** Numbers, times and amounts as people read them. Does nothing on import. */
+/** Numbers, times and amounts as people read them. Times are Unix seconds. Does nothing on import. */
+
+/** @import { Language } from "../types" */
 
 const BYTE_UNITS = ["B", "KB", "MB", "GB", "TB"];
-const SIGNS = { CNY: "¥", USD: "$" };
+/** @type {Record<string, string | undefined>} */
+const CURRENCY_SIGNS = { CNY: "¥", USD: "$" };
+const LOCALES = { en: "en-GB", zh: "zh-CN" };
 
-/** 1536 -> "1.5 KB". */
+/**
+ * 1536 -> "1.5 KB".
+ * @param {number} bytes
+ */
 export function formatBytes(bytes) {
-  const power = bytes > 0 ? Math.min(Math.floor(Math.log(bytes) / Math.log(1024)), BYTE_UNITS.length - 1) : 0;
-  const amount = bytes / 1024 ** Math.max(power, 0);
-  return `${power > 0 && amount < 10 ? amount.toFixed(1) : Math.round(amount)} ${BYTE_UNITS[Math.max(power, 0)]}`;
+  const power = bytes >= 1 ? Math.min(Math.floor(Math.log(bytes) / Math.log(1024)), BYTE_UNITS.length - 1) : 0;
+  const amount = bytes / 1024 ** power;
+  return `${power > 0 && amount < 10 ? amount.toFixed(1) : Math.round(amount)} ${BYTE_UNITS[power]}`;
 }
 
-/** 4.26 -> "4.3 s", 75 -> "1:15". */
+/**
+ * 4.26 -> "4.3 s", 75 -> "1:15".
+ * @param {number | null | undefined} seconds
+ */
 export function formatSeconds(seconds, unit = "s") {
-  if (seconds == null || !Number.isFinite(seconds)) return "";
+  if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "";
   if (seconds < 59.95) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} ${unit}`;
   return formatCountdown(seconds);
 }
 
-/** 0 -> "0:00", 75 -> "1:15", 3675 -> "1:01:15". */
+/**
+ * 0 -> "0:00", 75 -> "1:15", 3675 -> "1:01:15".
+ * @param {number} seconds
+ */
 export function formatCountdown(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
@@ -25,40 +38,53 @@ export function formatCountdown(seconds) {
   return hours ? `${hours}:${tail}` : tail;
 }
 
-/** "12.3", "CNY" -> "¥12.30". Money comes as text and is never made a float: only cut or padded. */
+/**
+ * "12.3", "CNY" -> "¥12.30". Money comes as text and never becomes a float: it is only cut or padded.
+ * @param {string} amount
+ * @param {string} currency
+ */
 export function formatMoney(amount, currency) {
   const [, minus, whole, cents = ""] = /^(-?)(\d+)(?:\.(\d+))?$/.exec(String(amount).trim()) ?? [];
   if (whole === undefined) return String(amount);
   const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
-  return `${minus}${SIGNS[currency] ?? ""}${grouped}.${cents.slice(0, 2).padEnd(2, "0")}`;
+  return `${minus}${CURRENCY_SIGNS[currency] ?? ""}${grouped}.${cents.slice(0, 2).padEnd(2, "0")}`;
 }
 
-/** Unix seconds -> "14:05" in the user's own clock. */
+/**
+ * "14:05" in the user's own time zone.
+ * @param {number} unix
+ * @param {Language} language
+ */
 export function formatClock(unix, language) {
-  const options = { hour: "2-digit", minute: "2-digit", hour12: false };
-  return new Date(unix * 1000).toLocaleTimeString(language === "zh" ? "zh-CN" : "en-GB", options);
+  const date = new Date(unix * 1000);
+  return date.toLocaleTimeString(LOCALES[language], { hour: "2-digit", minute: "2-digit", hour12: false });
 }
 
-/** Whether two moments are of one day, by the user's own clock. */
-export function isSameDay(...moments) {
-  const [one, other] = moments.map((unix) => new Date(unix * 1000).toDateString());
-  return one === other;
+/**
+ * Whether two moments are of one day, in the user's own time zone.
+ * @param {number} a
+ * @param {number} b
+ */
+export function isSameDay(a, b) {
+  return new Date(a * 1000).toDateString() === new Date(b * 1000).toDateString();
 }
 
-/** Unix seconds -> "14:05" today, else "20 Nov, 14:05". */
+/**
+ * "14:05" today, else "20 Nov, 14:05".
+ * @param {number} unix
+ * @param {Language} language
+ */
 export function formatMoment(unix, language, now = Date.now() / 1000) {
   const clock = formatClock(unix, language);
   if (isSameDay(unix, now)) return clock;
-  const date = new Date(unix * 1000).toLocaleDateString(language === "zh" ? "zh-CN" : "en-GB", {
-    day: "numeric",
-    month: "short",
-  });
+  const date = new Date(unix * 1000).toLocaleDateString(LOCALES[language], { day: "numeric", month: "short" });
   return language === "zh" ? `${date} ${clock}` : `${date}, ${clock}`;
 }
 
-/** The name that people know a model by: what follows its maker. */
+/**
+ * The name that people know a model by: what follows its maker.
+ * @param {string | null | undefined} model
+ */
 export function shortModel(model) {
-  return String(model ?? "")
-    .split("/")
-    .at(-1);
+  return (model ?? "").split("/").at(-1) ?? "";
 }

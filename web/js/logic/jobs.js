@@ -1,65 +1,90 @@
 /** The list of jobs: how events change it and what is shown of it. Does nothing on import. */
 
+/** @import { Job, JobState, TextValues } from "../types" */
+
 import { formatCountdown, isSameDay } from "./format.js";
 
-const UNDER_WAY = new Set(["running", "waiting"]);
-const MOST = 500;
+const MOST_JOBS = 500;
 
-/** The list with one job added or replaced, newest first, bounded. */
+/**
+ * The list with one job added or replaced: newest first, and never longer than the limit.
+ * @param {Job[]} jobs
+ * @param {Job} job
+ */
 export function withJob(jobs, job) {
   const rest = jobs.filter((each) => each.id !== job.id);
-  return sorted([...rest, job]).slice(0, MOST);
+  return sorted([...rest, job]).slice(0, MOST_JOBS);
 }
 
-/** The list as a route gave it; what arrived by events meanwhile is kept if it is newer than the answer. */
-export function withAnswer(jobs, answer, arrived = new Set()) {
-  const kept = jobs.filter((job) => arrived.has(job.id));
-  return kept.reduce(withJob, sorted(answer).slice(0, MOST));
+/**
+ * The list as a route gave it, but for the jobs that events told of after the request: these are newer.
+ * @param {Job[]} jobs
+ * @param {Job[]} received
+ * @param {Set<string>} updated ids
+ */
+export function withResponse(jobs, received, updated) {
+  const newer = jobs.filter((job) => updated.has(job.id));
+  return newer.reduce(withJob, sorted(received).slice(0, MOST_JOBS));
 }
 
+/** @param {Job} job */
 export function isUnderWay(job) {
-  return UNDER_WAY.has(job.state);
+  return job.state === "running" || job.state === "waiting";
 }
 
-/** Whether anything on the list changes with the seconds. */
-export function needsClock(jobs) {
-  return jobs.some(isUnderWay);
-}
-
-/** Seconds a job has taken so far, or took. `now` is the server's clock. */
+/**
+ * Seconds that a job has taken so far, or took. `now` is the server's clock.
+ * @param {Job} job
+ * @param {number} now
+ */
 export function secondsOf(job, now) {
   return isUnderWay(job) ? Math.max(0, now - job.at) : job.seconds;
 }
 
-/** "0:24" until the limit lets the job on; "" when nobody knows. */
-export function countdown(job, now) {
-  if (job.state !== "waiting" || !job.waits_until) return "";
-  return formatCountdown(Math.ceil(job.waits_until - now));
-}
-
-/** Which sentence names the state, and with what in it. */
+/**
+ * The key of the sentence that names the state, and what is filled in; with a countdown to the end of a rate
+ * limit if that is known.
+ * @param {Pick<Job, "state" | "waits_until">} job
+ * @param {number} now
+ * @returns {[key: "state.waiting_for" | `state.${JobState}`, values: TextValues]}
+ */
 export function stateText(job, now) {
-  const left = countdown(job, now);
-  return left ? ["state.waiting_for", { countdown: left }] : [`state.${job.state}`, {}];
+  if (job.state !== "waiting" || !job.waits_until) return [`state.${job.state}`, {}];
+  return ["state.waiting_for", { countdown: formatCountdown(Math.ceil(job.waits_until - now)) }];
 }
 
-/** How many there are; a list that is open at midnight has some of yesterday. */
+/**
+ * How many jobs there are; a list that is open at midnight has some of yesterday.
+ * @param {Job[]} jobs
+ * @param {number} now
+ */
 export function counts(jobs, now) {
   const today = jobs.filter((job) => isSameDay(job.at, now)).length;
   return { total: jobs.length, today, underWay: jobs.filter(isUnderWay).length };
 }
 
-/** The pictures that can be put on the canvas. */
-export function picturesHere(job) {
-  return (job.pictures ?? []).filter((picture) => picture.is_here);
+/**
+ * The images that are still stored, and so can be put on the canvas.
+ * @param {Job} job
+ */
+export function storedImages(job) {
+  return job.pictures.filter((image) => image.is_here);
 }
 
-/** What the arrow keys, Home and End do to the place of the focus. */
-export function nextPlace(key, place, count) {
-  const moves = { ArrowDown: place + 1, ArrowUp: place - 1, Home: 0, End: count - 1 };
-  return key in moves && count ? Math.min(Math.max(moves[key], 0), count - 1) : null;
+/**
+ * Where arrow keys, Home and End move the focus in a list; null for other keys.
+ * @param {string} key
+ * @param {number} index
+ * @param {number} count
+ */
+export function nextIndex(key, index, count) {
+  /** @type {Record<string, number | undefined>} */
+  const moves = { ArrowDown: index + 1, ArrowUp: index - 1, Home: 0, End: count - 1 };
+  const moved = moves[key];
+  return moved !== undefined && count ? Math.min(Math.max(moved, 0), count - 1) : null;
 }
 
+/** @param {Job[]} jobs */
 function sorted(jobs) {
-  return [...jobs].sort((a, b) => b.at - a.at || String(b.id).localeCompare(String(a.id)));
+  return [...jobs].sort((a, b) => b.at - a.at || b.id.localeCompare(a.id));
 }

@@ -1,29 +1,42 @@
 /** Which language the page speaks, and how a sentence is filled in. Does nothing on import. */
 
-/** Every Chinese locale reads 简体中文, everything else English. */
+/** @import { Language, LocalizedText, Template, TextValues } from "../types" */
+
+/**
+ * Every Chinese locale reads 简体中文, everything else English.
+ * @param {string | null | undefined} locale
+ * @returns {Language}
+ */
 export function languageOf(locale) {
-  return String(locale ?? "")
-    .toLowerCase()
-    .startsWith("zh")
-    ? "zh"
-    : "en";
+  return locale?.toLowerCase().startsWith("zh") ? "zh" : "en";
 }
 
-/** The text of a pair {en, zh} that a route or an event gave; the other language when one is missing. */
-export function choose(pair, language, fallback = "") {
-  return pair?.[language] || pair?.en || pair?.zh || fallback;
+/**
+ * The text that a route or an event gave, in a language; in the other one if it lacks that.
+ * @param {LocalizedText | null | undefined} text
+ * @param {Language} language
+ */
+export function choose(text, language, fallback = "") {
+  return text?.[language] || text?.en || text?.zh || fallback;
 }
 
-/** The sentence for a key; an unknown key is shown as itself, so that it is noticed. */
+/**
+ * The sentence for a key; an unknown key is shown as itself, so that it is noticed.
+ * @param {Partial<Record<Language, Record<string, Template>>>} texts
+ * @param {Language} language
+ * @param {string} key
+ * @param {TextValues} [values]
+ */
 export function sentence(texts, language, key, values = {}) {
-  const text = texts[language]?.[key] ?? texts.en?.[key] ?? key;
-  return fill(typeof text === "string" ? text : text[plural(language, values.n)], values);
+  const template = texts[language]?.[key] ?? texts.en?.[key] ?? key;
+  const text = typeof template === "string" ? template : template[pluralForm(language, Number(values.n))];
+  return text.replace(/\{(\w+)\}/g, (hole, name) => (name in values ? String(values[name]) : hole));
 }
 
-function fill(text, values) {
-  return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
-}
-
-function plural(language, n) {
-  return new Intl.PluralRules(language).select(Number(n)) === "one" ? "one" : "other";
+/**
+ * @param {Language} language
+ * @param {number} n
+ */
+function pluralForm(language, n) {
+  return new Intl.PluralRules(language).select(n) === "one" ? "one" : "other";
 }

@@ -4,12 +4,22 @@
  * neither page nor network, and does nothing on import.
  */
 
+/** @import { Catalogue, Field, InputValue, Memory, Model, NodeEntry, Notice, Rule, Values } from "../types" */
+
 const CUSTOM = "custom";
 const SIDES = ["width", "height"];
+/** @type {Readonly<Rule>} */
 const AS_DECLARED = Object.freeze({ shown: true });
+/** @type {Readonly<Rule>} */
 const HIDDEN = Object.freeze({ shown: false });
 
-/** The id of the model that a run would use, or null when another node decides it. */
+/** @typedef {ReadonlySet<string>} Linked The inputs whose values come from other nodes. */
+
+/**
+ * The id of the model that a run would use, or null when another node decides it.
+ * @param {Values} values
+ * @param {Linked} linked
+ */
 function modelId(values, linked) {
   if (linked.has("custom_model")) return null;
   const custom = String(values.custom_model ?? "").trim();
@@ -17,119 +27,188 @@ function modelId(values, linked) {
   return linked.has("model") ? null : String(values.model ?? "");
 }
 
+/**
+ * @param {Pick<NodeEntry, "models">} node
+ * @param {Values} values
+ * @param {Linked} linked
+ */
 function entryOf(node, values, linked) {
   const id = modelId(values, linked);
   return node.models.find((model) => model.id === id) ?? null;
 }
 
-/** The model whose fields are known; null for one that takes whatever is set, or is not known here. */
+/**
+ * The model whose fields are known; null for one that takes whatever is set, or is not known here.
+ * @param {Pick<NodeEntry, "models">} node
+ * @param {Values} values
+ * @param {Linked} linked
+ */
 export function modelOf(node, values, linked) {
   const entry = entryOf(node, values, linked);
   return entry?.listed ? entry : null;
 }
 
-/** What the user should know of the chosen model before a run: "unlisted", "missing", "new", "elsewhere" or null. */
-export function markOf(catalogue, node, values, linked) {
-  if (!node.models.length) return null; // a node that asks no model
+/**
+ * What the user should know of the chosen model before a run, if anything.
+ * @param {Pick<Catalogue, "site">} catalogue
+ * @param {Pick<NodeEntry, "models">} node
+ * @param {Values} values
+ * @param {Linked} linked
+ * @returns {Notice | null}
+ */
+export function noticeOf(catalogue, node, values, linked) {
+  if (!node.models.length) return null; // a node that uses no model
   const entry = entryOf(node, values, linked);
   if (entry) return entry.mark ?? (entry.site === catalogue.site ? null : "elsewhere");
   const isWritten = String(values.custom_model ?? "").trim() !== "";
   return modelId(values, linked) === null || isWritten ? null : "unlisted";
 }
 
-/** The picture inputs that a model has no place for. */
-export function unusedPictures(node, model) {
+/**
+ * The image inputs that a model does not use.
+ * @param {NodeEntry} node
+ * @param {Model | null} model
+ */
+export function unusedImages(node, model) {
   return model ? node.pictures.slice(model.images.length) : [];
 }
 
 /**
- * What an input is for a model: { shown } and, where the model narrows what the node declares,
- * { choices } or { minimum, maximum, step }.
+ * What an input is for a model.
+ * @param {Pick<Catalogue, "inputs">} catalogue
+ * @param {Model | null} model
+ * @param {string} name
+ * @param {Values} values
+ * @returns {Rule}
  */
 export function ruleOf(catalogue, model, name, values) {
   const input = catalogue.inputs[name];
   if (!model || !input) return AS_DECLARED;
   if (SIDES.includes(name)) return sideRule(model, name, values);
-  if (name === "image_size") return sizeRule(input, model);
-  if (input.unset === null) return AS_DECLARED; // the node's own business, for any model
+  if (input.unset === null) return AS_DECLARED; // the node's own, whatever the model
+  if (name === "image_size") return sizeRule(model, input.unset);
   const field = model.fields[name];
   return field ? { shown: true, ...limitsOf(field, input.unset) } : HIDDEN;
 }
 
-function sizeRule(input, model) {
-  const field = model.fields.image_size;
-  const own = hasSides(model) ? { choices: [], custom: true } : null; // sides are its way to say "custom"
-  const made = field ?? own;
-  return made ? { shown: true, choices: [input.unset, ...made.choices, ...(made.custom ? [CUSTOM] : [])] } : HIDDEN;
+/**
+ * @param {Model} model
+ * @param {InputValue} unset
+ * @returns {Rule}
+ */
+function sizeRule(model, unset) {
+  const sides = hasSides(model) ? { choices: [], custom: true } : null; // width and height are its custom size
+  const sizes = model.fields.image_size ?? sides;
+  if (!sizes) return HIDDEN;
+  return { shown: true, choices: [unset, ...sizes.choices, ...(sizes.custom ? [CUSTOM] : [])] };
 }
 
-function sideRule(model, name, values) {
+/**
+ * @param {Model} model
+ * @param {string} side
+ * @param {Values} values
+ * @returns {Rule}
+ */
+function sideRule(model, side, values) {
   const takesAny = model.fields.image_size?.custom || hasSides(model);
   if (!takesAny || values.image_size !== CUSTOM) return HIDDEN;
-  return { shown: true, ...limitsOf(model.fields[name] ?? {}) };
+  const field = model.fields[side];
+  return { shown: true, ...(field ? limitsOf(field) : {}) };
 }
 
+/** @param {Model} model */
 function hasSides(model) {
   return SIDES.every((side) => side in model.fields);
 }
 
+/**
+ * @param {Field} field
+ * @param {InputValue} [unset]
+ * @returns {Omit<Rule, "shown">}
+ */
 function limitsOf(field, unset) {
-  if (field.choices?.length) return { choices: [...new Set([unset, ...field.choices])] };
+  const none = unset === undefined ? [] : [unset];
+  if (field.choices?.length) return { choices: [...new Set([...none, ...field.choices])] };
   if (!isNumber(field.minimum) || !isNumber(field.maximum)) return {};
   const minimum = isNumber(unset) ? Math.min(unset, field.minimum) : field.minimum;
   return { minimum, maximum: field.maximum, ...(field.step ? { step: field.step } : {}) };
 }
 
+/**
+ * @param {unknown} value
+ * @returns {value is number}
+ */
 function isNumber(value) {
   return typeof value === "number";
 }
 
-/** Whether a value may stand under a rule. */
-export function fits(rule, value) {
-  if (rule.choices) return rule.choices.includes(value);
-  if (!isNumber(rule.minimum)) return true;
-  return value >= rule.minimum && value <= rule.maximum && !(rule.step && value % rule.step);
-}
-
-/** What stands in for a value that does not fit: the model's own choice, or the nearest number. */
-function standIn(rule, value) {
-  if (rule.choices) return rule.choices[0];
-  const step = rule.step ?? 1;
-  const nearest = rule.step ? Math.round(value / step) * step : value;
-  return Math.min(Math.max(nearest, rule.minimum), rule.maximum);
+/**
+ * Whether a value is within the limits of a rule.
+ * @param {Rule} rule
+ * @param {unknown} value
+ */
+export function fits({ choices, minimum, maximum, step }, value) {
+  if (choices) return choices.includes(/** @type {InputValue} */ (value));
+  if (minimum === undefined || maximum === undefined) return true;
+  return isNumber(value) && value >= minimum && value <= maximum && !(step && value % step);
 }
 
 /**
- * Gives the values that a model offers, and what is kept for the next model.
- *
- * `kept` holds by input `{ wanted, standsIn }`: what the user chose, newest first, and no longer
- * stands in the widget; and whether the widget's present value is no choice of the user. A wanted
- * value comes back with the first model that offers it.
+ * What stands in for a value that does not fit: the model's first choice, or the nearest number.
+ * @param {Rule} rule
+ * @param {unknown} value
  */
-export function settle(catalogue, node, model, values, kept) {
-  const now = { ...values };
-  const left = { ...kept };
+function standIn({ choices, minimum = -Infinity, maximum = Infinity, step }, value) {
+  if (choices) return choices[0];
+  const number = Number(value);
+  const nearest = step ? Math.round(number / step) * step : number;
+  return Math.min(Math.max(nearest, minimum), maximum);
+}
+
+/**
+ * The values as a model takes them, and what to remember for the next model: a value that the user chose and that
+ * does not fit comes back with the first model that it fits.
+ * @param {Pick<Catalogue, "inputs">} catalogue
+ * @param {Pick<NodeEntry, "inputs">} node
+ * @param {Model | null} model
+ * @param {Values} values
+ * @param {Memory} memory
+ */
+export function adapt(catalogue, node, model, values, memory) {
+  const adapted = { ...values };
+  const remembered = { ...memory };
   for (const name of node.inputs.filter((input) => input in values)) {
-    const rule = ruleOf(catalogue, model, name, now);
+    const rule = ruleOf(catalogue, model, name, adapted);
     if (!rule.shown) continue;
-    const { value, memory } = choose(rule, now[name], kept[name]);
-    now[name] = value;
-    if (memory) left[name] = memory;
-    else delete left[name];
+    const { value, wishes } = choose(rule, adapted[name], memory[name]);
+    adapted[name] = value;
+    if (wishes) remembered[name] = wishes;
+    else delete remembered[name];
   }
-  return { values: now, kept: left };
+  return { values: adapted, memory: remembered };
 }
 
-function choose(rule, current, memory = { wanted: [], standsIn: false }) {
-  const wishes = memory.standsIn ? memory.wanted : [current, ...memory.wanted.filter((wish) => wish !== current)];
-  const wanted = isNumber(current) ? wishes.slice(0, 1) : wishes; // of numbers, only the last one typed
-  const found = wanted.find((wish) => fits(rule, wish));
-  const rest = wanted.filter((wish) => wish !== found);
-  const value = found === undefined ? standIn(rule, wanted[0]) : found;
-  return { value, memory: rest.length ? { wanted: rest, standsIn: found === undefined } : null };
+/**
+ * @param {Rule} rule
+ * @param {unknown} current
+ * @param {Memory[string]} [remembered]
+ */
+function choose(rule, current, { wanted, standsIn } = { wanted: [], standsIn: false }) {
+  const all = standsIn ? wanted : [current, ...wanted.filter((wish) => wish !== current)];
+  const wishes = isNumber(current) ? all.slice(0, 1) : all; // of numbers, only the last one typed
+  const found = wishes.find((wish) => fits(rule, wish));
+  const rest = wishes.filter((wish) => wish !== found);
+  const value = found === undefined ? standIn(rule, wishes[0]) : found;
+  return { value, wishes: rest.length ? { wanted: rest, standsIn: found === undefined } : null };
 }
 
-/** Notes that the user changed an input: what stands there now is a choice of theirs. */
-export function chosen(kept, name) {
-  return name in kept ? { ...kept, [name]: { ...kept[name], standsIn: false } } : kept;
+/**
+ * The memory after the user changed an input: what stands there now is the user's choice.
+ * @param {Memory} memory
+ * @param {string} name
+ * @returns {Memory}
+ */
+export function afterChange(memory, name) {
+  const remembered = memory[name];
+  return remembered ? { ...memory, [name]: { ...remembered, standsIn: false } } : memory;
 }

@@ -1,0 +1,47 @@
+/** What ComfyUI's page gives to scripts: by its published declarations, and a few words that these lack. */
+
+declare module "*/scripts/app.js" {
+  export const app: Comfy.App;
+}
+
+declare module "*/scripts/api.js" {
+  import type { ComfyApi } from "@comfyorg/comfyui-frontend-types";
+  export const api: ComfyApi;
+}
+
+declare namespace Comfy {
+  type Extension = import("@comfyorg/comfyui-frontend-types").ComfyExtension;
+  type SidebarTab = import("@comfyorg/comfyui-frontend-types").SidebarTabExtension;
+  type ToastMessage = import("@comfyorg/comfyui-frontend-types").ToastMessageOptions;
+  type ExecutionError = import("@comfyorg/comfyui-frontend-types").ComfyApp["lastExecutionError"];
+
+  type DeclaredApp = import("@comfyorg/comfyui-frontend-types").ComfyApp;
+  type DeclaredSetting = Parameters<DeclaredApp["ui"]["settings"]["addSetting"]>[0];
+  /** `sidebarTab` is the store behind the tabs, which older frontends lack. Settings are declared with ComfyUI's ids alone. */
+  type App = DeclaredApp & {
+    extensionManager: { sidebarTab?: { activeSidebarTabId: string | null } };
+    ui: { settings: { addSetting(setting: Omit<DeclaredSetting, "id"> & { id: string }): unknown } };
+  };
+
+  type Workflow = NonNullable<Parameters<App["loadGraphData"]>[0]>;
+
+  type Node = Parameters<NonNullable<Extension["nodeCreated"]>>[0];
+  type Slot = Node["inputs"][number];
+  type Badge = Extract<Node["badges"][number], { text: string }>;
+  type Graph = NonNullable<Node["graph"]>;
+
+  type DeclaredWidget = NonNullable<Node["widgets"]>[number];
+  /** `getMinHeight` belongs to widgets with an element; `_state` to those in the store of Nodes 2.0. */
+  type WidgetOptions = DeclaredWidget["options"] & { getMinHeight?: () => number | undefined };
+  type Widget = DeclaredWidget & {
+    options: WidgetOptions;
+    element?: HTMLElement;
+    _state?: { options?: WidgetOptions };
+  };
+}
+
+interface Window {
+  LiteGraph: { createNode(type: string): Comfy.Node | null; vueNodesMode?: boolean };
+  /** Older frontends lack it. */
+  LGraphBadge?: new (options: { text: string; fgColor?: string; bgColor?: string }) => Comfy.Badge;
+}

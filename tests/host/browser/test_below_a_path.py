@@ -1,0 +1,113 @@
+"""ComfyUI below a path, as a reverse proxy serves it that serves other things too."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.panels import draw
+from comfyui_siliconflow.tests.host.comfy import HOST, Comfy
+from multidict import CIMultiDict
+from yarl import URL
+
+Socket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
+
+PATH = "/comfy"
+OF_CONNECTION = {"connection", "content-length", "keep-alive", "transfer-encoding"}
+
+
+class Proxy:
+    """A reverse proxy that serves one target below a path, from a thread of its own."""
+
+    def __init__(self, target: str) -> None:
+        """Start it."""
+        self._target = target
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        port = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(timeout=10)
+        self.address = f"http://{HOST}:{port}{PATH}/"
+
+    def close(self) -> None:
+        """End it."""
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(timeout=10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _start(self) -> int:
+        self._session = aiohttp.ClientSession(auto_decompress=False)
+        app = web.Application(client_max_size=2**26)
+        app.router.add_route("*", PATH + "/{rest:.*}", self._forward)
+        self._runner = web.AppRunner(app, shutdown_timeout=1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, HOST, 0).start()
+        return int(self._runner.addresses[0][1])
+
+    async def _stop(self) -> None:
+        await self._session.close()
+        await self._runner.cleanup()
+
+    async def _forward(self, request: web.Request) -> web.StreamResponse:
+        url = URL(self._target + request.raw_path.removeprefix(PATH), encoded=True)
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._forward_socket(request, url)
+        asked = self._session.request(
+            request.method,
+            url,
+            headers=request.headers,
+            data=await request.read(),
+            allow_redirects=False,
+        )
+        async with asked as answer:
+            kept = [(k, v) for k, v in answer.headers.items() if k.lower() not in OF_CONNECTION]
+            return web.Response(
+                status=answer.status, headers=CIMultiDict(kept), body=await answer.read()
+            )
+
+    async def _forward_socket(self, request: web.Request, url: URL) -> web.WebSocketResponse:
+        page = web.WebSocketResponse()
+        await page.prepare(request)
+        async with self._session.ws_connect(url, max_msg_size=0) as comfy:
+            to_comfy = asyncio.create_task(_pass_on(page, comfy))
+            await _pass_on(comfy, page)
+            to_comfy.cancel()
+        return page
+
+
+async def _pass_on(source: Socket, target: Socket) -> None:
+    async for message in source:
+        if message.type == aiohttp.WSMsgType.BINARY:
+            await target.send_bytes(message.data)
+        elif message.type == aiohttp.WSMsgType.TEXT:
+            await target.send_str(message.data)
+    await target.close()
+
+
+@pytest.fixture
+def below(comfy: Comfy) -> Iterator[str]:
+    """Serve ComfyUI below a path too, and give the address."""
+    proxy = Proxy(comfy.address)
+    yield proxy.address
+    proxy.close()
+
+
+def test_below_a_path_the_scripts_run_and_reach_the_pack(
+    open_page: Callable[..., Page], below: str
+) -> None:
+    page = open_page(address=below)
+    prompt = f"A kite {secrets.token_hex(4)}"
+    node = draw(page, prompt)
+    assert "cfg" not in page.visible(node), "the catalogue did not arrive"
+    page.command("SiliconFlow.ShowJobs")
+    assert page.run().status == "success"
+    image = page.page.locator(".sf-job-done", has_text=prompt).first.locator("img")
+    image.wait_for()
+    assert image.evaluate("async image => { await image.decode(); return image.naturalWidth }")
+    assert str(image.evaluate("image => image.src")).startswith(below)

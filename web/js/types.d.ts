@@ -1,0 +1,245 @@
+/**
+ * What the server answers (docs/page.md), and what the scripts hand each other. For type checkers alone:
+ * ComfyUI loads *.js.
+ */
+
+import type { TEXTS } from "./texts.js";
+
+export type Language = "en" | "zh";
+export type LocalizedText = Partial<Record<Language, string>>;
+/** A sentence, or one for a single thing and one for any other number of them. */
+export type Template = string | { one: string; other: string };
+export type TextValues = Record<string, string | number | null | undefined>;
+export type TextKey = keyof (typeof TEXTS)["en"];
+
+/** The body of a 4xx or 5xx response. */
+export interface ErrorBody {
+  error?: { kind: string; message: string; en: string; zh: string; trace_id: string };
+}
+
+// Settings
+
+export type Site = "cn" | "com";
+export type SettingValue = string | number | boolean;
+
+export interface Settings {
+  values: { site: Site; show_balance: boolean; [name: string]: SettingValue };
+  choices: { site: Site[]; [name: string]: string[] };
+  bounds: Record<string, Bounds>;
+  key: { is_set: boolean; last4: string; source: "environment" | "file" | "" };
+  balance: Balance | null;
+  base_url: string;
+  /** By setting: the variable that decides it. */
+  fixed: Record<string, string>;
+  read_only: boolean;
+  data_directory: string;
+}
+
+export type Bounds = [least: number, most: number];
+
+export interface Balance {
+  balance: string;
+  currency: string;
+  /** Unix seconds, like every time here. */
+  at: number;
+}
+
+export interface Account {
+  name: string;
+  status: string;
+  balance: string;
+  currency: string;
+  site: Site;
+}
+
+export interface Stored {
+  requests: number;
+  pictures: number;
+  bytes: number;
+  directory: string;
+}
+
+// Catalogue
+
+export type InputValue = string | number | boolean;
+export type Mark = "new" | "missing";
+
+export interface Catalogue {
+  site: Site;
+  inputs: Record<string, InputDeclaration>;
+  nodes: Record<string, NodeEntry>;
+  refreshed_at: number | null;
+}
+
+export interface InputDeclaration {
+  type: string;
+  minimum: number | null;
+  maximum: number | null;
+  default: InputValue;
+  /** The value that means "not set". */
+  unset: InputValue | null;
+}
+
+/** A node in the catalogue. */
+export interface NodeEntry {
+  task: string;
+  pictures: string[];
+  inputs: string[];
+  models: Model[];
+}
+
+export interface Model {
+  id: string;
+  name: string;
+  site: Site;
+  listed: boolean;
+  mark: Mark | null;
+  images: string[];
+  fields: Record<string, Field>;
+}
+
+export interface Field {
+  type: string;
+  wire: string;
+  default: InputValue | null;
+  required: boolean;
+  minimum: number | null;
+  maximum: number | null;
+  step: number | null;
+  choices: InputValue[];
+  custom: boolean;
+  max_pixels: number | null;
+  excludes: string[];
+}
+
+// Widgets
+
+/** Widget values by input name. */
+export type Values = Record<string, unknown>;
+
+/** What an input is for a model. Limits are there only where the model narrows what the node declares. */
+export interface Rule {
+  shown: boolean;
+  choices?: InputValue[];
+  minimum?: number;
+  maximum?: number;
+  step?: number;
+}
+
+/**
+ * By input: what the user chose, newest first, and does not stand in the widget now; and whether the value
+ * that does is not the user's. Saved with the node.
+ */
+export type Memory = Record<string, { wanted: unknown[]; standsIn: boolean }>;
+
+/** Why the chosen model deserves a word before a run. */
+export type Notice = Mark | "unlisted" | "elsewhere";
+
+// Jobs
+
+export type JobState = "waiting" | "running" | "done" | "reused" | "failed" | "cancelled";
+
+export interface Job {
+  id: string;
+  at: number;
+  task: string;
+  node: string;
+  node_type: string;
+  model: string;
+  prompt: string;
+  seconds: number | null;
+  state: JobState;
+  waits_until: number | null;
+  reason: LocalizedText | null;
+  trace_id: string;
+  origins: ("paid" | "downloaded" | "reused" | "joined")[];
+  has_workflow: boolean;
+  pictures: JobImage[];
+}
+
+export interface JobImage {
+  place: number;
+  thumbnail: string;
+  is_here: boolean;
+}
+
+export interface JobList {
+  jobs: Job[];
+  now: number;
+}
+
+/** A file in ComfyUI's input folder. */
+export interface InputFile {
+  name: string;
+  subfolder: string;
+  type: "input";
+}
+
+// Failures
+
+export interface Failure {
+  node: string;
+  kind: string;
+  title: LocalizedText;
+  message: LocalizedText;
+  model: string;
+  trace_id: string;
+  charged: boolean | null;
+}
+
+/** A failure of a run on show: when it was last heard of, and how often. */
+export interface FailureEntry extends Failure {
+  at: number;
+  count: number;
+}
+
+/** What a node of ours refused when the graph was queued. */
+export interface Rejection {
+  node: string;
+  kind: string;
+  said: string;
+  charged: false;
+}
+
+/** On show like a failure, but no model was asked. */
+export interface RejectionEntry extends Rejection, Pick<Failure, "title" | "message"> {
+  at: number;
+  model?: undefined;
+  trace_id?: undefined;
+}
+
+export interface FailureList {
+  shown: FailureEntry[];
+  hidden: number;
+}
+
+/** What ComfyUI answers of one node of a graph that it did not queue. */
+export interface NodeError {
+  class_type: string;
+  errors: ValidationError[];
+}
+
+export interface ValidationError {
+  type: string;
+  message: string;
+  details: string;
+  extra_info?: { input_name?: string };
+}
+
+/** The content of each event, by its name without `siliconflow.`. */
+export interface Events {
+  failed: Failure;
+  jobs: { job: Job };
+  balance: Balance;
+  settings: Record<string, never>;
+  stored: Record<string, never>;
+}
+
+// Elements
+
+/** Its parameter is bivariant, as in the DOM's own types: a listener of `onkeydown` takes a KeyboardEvent. */
+type Listener = { handle(event: Event): unknown }["handle"];
+
+export type Child = Node | string | false | null | undefined;
+export type Children = (Child | Child[])[];
+export type Attributes = Record<string, string | number | boolean | null | undefined | Listener>;
