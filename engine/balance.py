@@ -92,7 +92,7 @@ class Balances:
             # Nobody asked for it, and the next run, or a look at the settings, says what is wrong.
             logger.info("The balance is not known: %s", type(error).__name__)
             return
-        events.tell_all(callers, events.BALANCE, found)
+        events.send_all(callers, events.BALANCE, found)
 
     def _pause(self, client: Client) -> float:
         last = self._last.get(client)

@@ -173,7 +173,7 @@ class JobRecorder:
             last = self._told.get(job.record.id)
             if last is None or _is_news(job, last):
                 self._told[job.record.id] = job
-                events.tell(self._asker, events.JOBS, {"job": job.as_json()})
+                events.send(self._asker, events.JOBS, {"job": job.as_json()})
 
 
 def _register(records: Sequence[JobRecord], jobs: Sequence[Job]) -> None:

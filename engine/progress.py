@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from ..comfyui.host import PREVIEW_SIDE, Progress
+from ..comfyui.node_progress import PREVIEW_SIDE, Progress
 from ..media.image_files import Picture
 from ..media.previews import small
 from ..strings.text import Text
@@ -65,7 +65,7 @@ class Report:
 
     def _show_arrived(self) -> None:
         while self._arrived:
-            self._progress.picture(self._arrived.popleft())
+            self._progress.image(self._arrived.popleft())
 
     def ended(self, text: Text) -> None:
         """Show why nothing came: some versions of the page show an error's name alone."""

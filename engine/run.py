@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from ..comfyui import events, host
+from ..comfyui import events, host, node_progress
 from ..comfyui.caller import NO_CALLER, Caller
 from ..media.image_files import to_batch
 from ..siliconflow.client import Client
@@ -132,13 +132,13 @@ async def look_up(
     caller: Caller, question: Callable[[Client], Kind], tell: Callable[[Kind], Text]
 ) -> Kind:
     """Ask the service something that costs nothing, and show the answer on the node."""
-    report, ends = Report(host.progress()), threading.Event()
+    report, ends = Report(node_progress.current_progress()), threading.Event()
     try:
         settings = current_settings()
         found = await _polled(partial(patiently, partial(question, client_for(settings)), ends))
     except SiliconFlowError as error:
         report.ended(error.text)
-        events.failed(caller, error, "")
+        events.send_failure(caller, error, "")
         raise
     finally:
         ends.set()
@@ -152,12 +152,12 @@ def _run_of(task: str, caller: Caller, inputs: Mapping[str, Any]) -> Run:
 
 async def _reported(run: Run, prepare: Prepare, finish: Callable[[Ran], Awaitable[Kind]]) -> Kind:
     """Run a node, and show on it what it ended with, whatever that is."""
-    report = Report(host.progress())
+    report = Report(node_progress.current_progress())
     try:
         return await _run(run, prepare, finish, report)
     except SiliconFlowError as error:
         report.ended(error.text)
-        events.failed(run.caller, error, run.model)
+        events.send_failure(run.caller, error, run.model)
         raise
     except BaseException:
         report.ended(_CANCELLED)
@@ -172,7 +172,7 @@ async def _run(
     client = client_for(settings)
     road = RequestLifecycle(settings, client, ledger_for(settings), plan)
     ends = threading.Event()
-    shows = host.shows_pictures() and plan.endpoint.makes_pictures
+    shows = node_progress.shows_images() and plan.endpoint.makes_pictures
     show = report.arrived if shows else None
     jobs = [Job(ask, ends, kept=settings.reuse, show=show) for ask in plan.asks]
     _line_up(jobs)
@@ -236,7 +236,7 @@ async def _polled(work: Callable[[], Kind]) -> Kind:
     task = asyncio.create_task(in_thread(work))
     try:
         while not task.done():
-            host.stop_if_cancelled()
+            host.raise_if_cancelled()
             await asyncio.wait({task}, timeout=POLL_SECONDS)
     finally:
         task.cancel()
@@ -289,7 +289,7 @@ async def _watch(
 ) -> None:
     pending = set(tasks)
     while pending:
-        host.stop_if_cancelled()
+        host.raise_if_cancelled()
         report.show()
         history.look(jobs)
         _, pending = await asyncio.wait(pending, timeout=POLL_SECONDS)

@@ -6,7 +6,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from ..comfyui import host
+from ..comfyui import folders, host
 from ..siliconflow.client import Client
 from ..storage import settings as settings_file
 from ..storage.job_history import JobHistory
@@ -19,7 +19,7 @@ def current_settings() -> Settings:
     """Read the settings as they are now, and show messages in the language they name."""
     language = ""
     try:
-        settings = settings_file.load(host.data_directory(), os.environ)
+        settings = settings_file.load(folders.data_directory(), os.environ)
         language = settings.language
     finally:  # what is wrong with the settings is said in ComfyUI's language
         use_language(host.language(language))
@@ -29,7 +29,7 @@ def current_settings() -> Settings:
 def client_for(settings: Settings) -> Client:
     """Give the pooled client of this account; raises `MissingKey` if there is no key."""
     return _client(
-        settings.require_key(host.data_directory()),
+        settings.require_key(folders.data_directory()),
         settings.base_url,
         settings.connect_timeout,
         settings.read_timeout,
@@ -39,7 +39,7 @@ def client_for(settings: Settings) -> Client:
 
 def ledger_for(settings: Settings) -> Ledger:
     """Give the ledger of the data folder, with the bounds of the settings."""
-    ledger = _ledger(host.data_directory())
+    ledger = _ledger(folders.data_directory())
     ledger.most_bytes = int(settings.ledger_gib * (1 << 30))
     ledger.most_seconds = _most_seconds(settings)
     return ledger
@@ -47,7 +47,7 @@ def ledger_for(settings: Settings) -> Ledger:
 
 def job_history_for(settings: Settings) -> JobHistory:
     """Give the jobs of the data folder, kept for as long as the ledger keeps their pictures."""
-    jobs = _jobs(host.data_directory())
+    jobs = _jobs(folders.data_directory())
     jobs.most_seconds = _most_seconds(settings)
     return jobs
 

@@ -13,7 +13,7 @@ import torch
 
 from ..comfyui.caller import Caller
 from ..engine.run import ask, generate
-from ..nodes.widgets import PICTURES
+from ..nodes.widgets import IMAGE_INPUTS
 from ..storage.settings import Settings
 from ..strings.text import Text
 from . import (
@@ -42,7 +42,7 @@ async def _paint(task: str, pictures: tuple[str, ...], inputs: Inputs, caller: C
 
 
 async def _chat(inputs: Inputs, caller: Caller) -> Any:
-    values, images = _parted(inputs, PICTURES)
+    values, images = _parted(inputs, IMAGE_INPUTS)
     prepare = partial(chat_plan.prepare, values, images)
     return await ask("chat", values, caller, prepare, chat_plan.shape)
 
@@ -74,8 +74,8 @@ def _calling(
 
 TASKS: dict[str, Task] = {
     "text-to-image": partial(_paint, "text-to-image", ()),
-    "image-to-image": partial(_paint, "image-to-image", PICTURES[:1]),
-    "image-edit": partial(_paint, "image-edit", PICTURES[:3]),
+    "image-to-image": partial(_paint, "image-to-image", IMAGE_INPUTS[:1]),
+    "image-edit": partial(_paint, "image-edit", IMAGE_INPUTS[:3]),
     "chat": _chat,
     **dict(
         [

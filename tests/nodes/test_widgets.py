@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from comfyui_siliconflow import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
-from comfyui_siliconflow.nodes.base import ImageNode
+from comfyui_siliconflow.nodes.base import Node
 from comfyui_siliconflow.nodes.chat_node import SiliconFlowChat
-from comfyui_siliconflow.nodes.node import Node
-from comfyui_siliconflow.nodes.widgets import ADVANCED, SOCKETS, tooltip
+from comfyui_siliconflow.nodes.image_nodes import ImageNode
+from comfyui_siliconflow.nodes.widgets import ADVANCED, SOCKETS, input_tooltip
 from comfyui_siliconflow.siliconflow import catalogue
 from comfyui_siliconflow.strings.text import entries_of
 
@@ -93,7 +93,7 @@ def test_every_input_is_explained_with_its_range_and_default(node: type[Node]) -
             if kind in {"INT", "FLOAT"} and name in catalogue.load().inputs:
                 assert re.search(r"\d(-|\.\.)\d", said), name
             is_widget = kind in {"INT", "FLOAT", "STRING", "BOOLEAN"} and name not in SOCKETS
-            if is_widget and name != "prompt":
+            if is_widget and name not in {"prompt", "refresh"}:
                 assert any(word in said.lower() for word in ("default", "empty")), name
 
 
@@ -172,7 +172,7 @@ def test_every_text_exists_in_both_languages_and_belongs_to_something() -> None:
     assert {key[1] for key in keys if key[0] == "input"} == inputs
     for node in NODE_CLASS_MAPPINGS.values():
         for name in (*node.required, *node.optional):
-            english, chinese = tooltip(node.task, name)
+            english, chinese = input_tooltip(node.task, name)
             assert english.isascii(), name
             assert not chinese.isascii(), name
             # The page's translation library reads these signs as its own.
