@@ -1,1 +1,1 @@
-"""The only code that touches ComfyUI: folders, cancel, progress, caller, events."""
+"""The only code that touches ComfyUI: folders, cancel, progress, callers, events."""

@@ -1,4 +1,4 @@
-"""Who asked for a run: the node, the page that queued it, and the workflow it stands in."""
+"""Who asked for a run: the node, the page that queued it, and its workflow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import host
 
 @dataclass(frozen=True)
 class Caller:
-    """One node of one run. Outside ComfyUI it is nobody, and nothing is told to anyone."""
+    """One node of one run. Outside ComfyUI all fields are empty."""
 
     node_type: str = ""
     node_id: str = ""
@@ -22,6 +22,6 @@ NO_CALLER = Caller()
 
 
 def current_caller(node_type: str, extra_pnginfo: Any) -> Caller:
-    """Give who asks now: to be called while ComfyUI runs the node."""
+    """Return the caller of the running node. Call it while ComfyUI runs the node."""
     workflow = extra_pnginfo.get("workflow") if isinstance(extra_pnginfo, dict) else None
-    return Caller(node_type, host.node_id() or "", host.page(), workflow)
+    return Caller(node_type, host.node_id() or "", host.current_page(), workflow)

@@ -1,8 +1,8 @@
-"""What open pages are told without being asked.
+"""What open pages are sent without asking.
 
-Jobs and balance are told to every page: each shows the same list, whichever page queued the run.
-A failure is told to the page that queued it, or to all if that page is closed by now or unknown.
-Where ComfyUI keeps several users apart, nothing of one's run is told to another's page.
+Jobs and the balance go to every page: each shows the same list, whichever page queued the run.
+A failure goes to the page that queued the run, or to all if that page is closed or unknown.
+With `--multi-user`, nothing of one user's run is sent to another's page.
 """
 
 from __future__ import annotations
@@ -10,14 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..siliconflow.errors import (
-    GuardStopped,
-    InvalidInput,
-    PartialFailure,
-    RequestError,
-)
-from ..storage.settings import InvalidSettings, MissingKey
-from ..strings.text import SiliconFlowError, Text
+from ..siliconflow.errors import PartialFailure, RequestError
+from ..strings.text import SiliconFlowError, Text, has_text, text
 from . import host
 from .caller import Caller
 
@@ -26,48 +20,49 @@ STORED = "siliconflow.stored"
 JOBS = "siliconflow.jobs"
 BALANCE = "siliconflow.balance"
 FAILED = "siliconflow.failed"
-_TITLES: tuple[tuple[type[SiliconFlowError], Text], ...] = (
-    (MissingKey, Text("A SiliconFlow API key is needed", "需要 SiliconFlow API 密钥")),
-    (InvalidSettings, Text("A setting cannot be used", "设置有误")),
-    (InvalidInput, Text("An input cannot be sent as it is", "输入有误，未发送")),
-    (GuardStopped, Text("Stopped by your own limit", "已被你设置的限额拦下")),
-)
-_ANY = Text("SiliconFlow failed", "SiliconFlow 运行失败")
 
 
-def settings_changed() -> None:
-    """Tell every page that the settings or the key are not what they were."""
+def send_settings_changed() -> None:
+    """Send to every page that the settings or the key have changed."""
     host.send(SETTINGS, {})
 
 
-def stored_changed() -> None:
-    """Tell every page that what was kept, pictures and jobs, is not what it was."""
+def send_saved_results_cleared() -> None:
+    """Send to every page that the saved results and jobs were cleared."""
     host.send(STORED, {})
 
 
-def tell(caller: Caller, event: str, data: dict[str, Any]) -> None:
-    """Tell every page of what one asked for; of several users, the page that asked alone."""
-    tell_all([caller], event, data)
+def send(caller: Caller, event: str, data: dict[str, Any]) -> None:
+    """Send an event about one run; see `send_all`."""
+    send_all([caller], event, data)
 
 
-def tell_all(callers: Iterable[Caller], event: str, data: dict[str, Any]) -> None:
-    """Tell every page of what these asked for, once; of several users, the pages that asked."""
-    asked = {caller.page for caller in callers if caller.page}
-    for page in asked if host.is_multi_user() else {None}:
+def send_all(callers: Iterable[Caller], event: str, data: dict[str, Any]) -> None:
+    """Send an event about some runs to every page; with several users, to the callers' pages."""
+    pages = {caller.page for caller in callers if caller.page}
+    for page in pages if host.is_multi_user() else {None}:
         host.send(event, data, page)
 
 
-def failed(caller: Caller, error: SiliconFlowError, model: str) -> None:
-    """Tell the page why its node failed, so that it need not be looked for."""
+def send_failure(caller: Caller, error: SiliconFlowError, model: str) -> None:
+    """Send why a run failed to the page that queued it."""
     failure = _failure(caller, error, model)
-    if caller.page and host.is_open(caller.page):
+    if caller.page and host.is_page_open(caller.page):
         host.send(FAILED, failure, caller.page)
     else:
-        tell(caller, FAILED, failure)
+        send(caller, FAILED, failure)
+
+
+def title_of(error: SiliconFlowError) -> Text:
+    """Return the few words above an error's message."""
+    if isinstance(error, RequestError | PartialFailure):
+        return error.what
+    keys = (f"comfyui.failed.{kind.__name__}" for kind in type(error).__mro__)
+    return text(next(key for key in keys if has_text(key)))
 
 
 def _failure(caller: Caller, error: SiliconFlowError, model: str) -> dict[str, Any]:
-    causes = _causes(error)
+    causes = error.causes if isinstance(error, PartialFailure) else [error]
     first = causes[0]
     return {
         "node": caller.node_id,
@@ -80,18 +75,7 @@ def _failure(caller: Caller, error: SiliconFlowError, model: str) -> dict[str, A
     }
 
 
-def title_of(error: SiliconFlowError) -> Text:
-    """Give the few words that stand above an error's message."""
-    if isinstance(error, RequestError | PartialFailure):
-        return error.what
-    return next((text for kind, text in _TITLES if isinstance(error, kind)), _ANY)
-
-
-def _causes(error: SiliconFlowError) -> list[Exception]:
-    return error.causes if isinstance(error, PartialFailure) else [error]
-
-
 def _charged(causes: Iterable[Exception]) -> bool | None:
-    """Tell whether anything that failed was charged; `None` where nobody can know."""
-    known = [getattr(cause, "charged", False) for cause in causes]
-    return True if True in known else None if None in known else False
+    """Return whether any failed request was charged, or `None` if that cannot be known."""
+    charges = {getattr(cause, "charged", False) for cause in causes}
+    return True if True in charges else None if None in charges else False

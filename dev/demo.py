@@ -1,4 +1,4 @@
-"""A tour through the image nodes: the classes that ComfyUI runs, one after the other."""
+"""A demo: runs the image nodes one after the other, as ComfyUI does."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from PIL import Image
 
-from ..comfyui import host
+from ..comfyui.node_progress import report_to
 from ..media.image_files import tensor_to_pil
 from ..nodes import NODE_CLASS_MAPPINGS
-from ..strings.text import Text
+from ..strings.text import Text, text
 
 MODELS = {
     "cn": {
@@ -31,14 +31,14 @@ MODELS = {
         "batch": "black-forest-labs/FLUX.1-schnell",
     },
 }
-"""No model makes more than two pictures: new accounts may ask for two of one model a minute."""
+"""At most two images a model: the rate limit of new accounts is two a minute and model."""
 
 _REWRITE = "\r\033[K"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One node of the tour: what it is called, its node id and its inputs."""
+    """One node of the demo: its title, node id and inputs."""
 
     title: Text
     node: str
@@ -46,19 +46,19 @@ class Step:
 
 
 async def play(output: Path, site: str) -> list[Path]:
-    """Run all steps, save every picture as a PNG in the folder `output`, and give the files."""
-    host.report_to(Console())
+    """Run all steps, save every image as a PNG in the folder `output`, and return the files."""
+    report_to(Console())
     models = MODELS[site]
     files: list[Path] = []
     drawn = await _run(_draw(models), 1, output, files)
     redrawn = await _run(_redraw(models, drawn), 2, output, files)
-    await _run(_edit(models, drawn, redrawn, whole=site == "cn"), 3, output, files)
+    await _run(_edit(models, drawn, redrawn, has_three=site == "cn"), 3, output, files)
     await _run(_batch(models), 4, output, files)
     return files
 
 
 class Console:
-    """Progress of a node on a terminal: one line that is written over, or only its last text."""
+    """Progress of a node on a terminal: one line that is overwritten."""
 
     def text(self, text: Text) -> None:
         """Show the line."""
@@ -68,13 +68,13 @@ class Console:
     def value(self, done: int, total: int) -> None:
         """Show nothing: the text says it."""
 
-    def picture(self, picture: Image.Image) -> None:
-        """Show nothing: the file will be there."""
+    def image(self, image: Image.Image) -> None:
+        """Show nothing: the image is saved as a file."""
 
 
 def _draw(models: Mapping[str, str]) -> Step:
     return Step(
-        Text("Text to image", "文生图"),
+        text("cli.demo.text_to_image"),
         "SiliconFlowTextToImage",
         {
             "model": models["draw"],
@@ -86,7 +86,7 @@ def _draw(models: Mapping[str, str]) -> Step:
 
 def _redraw(models: Mapping[str, str], drawn: torch.Tensor) -> Step:
     return Step(
-        Text("Image to image", "图生图"),
+        text("cli.demo.image_to_image"),
         "SiliconFlowImageToImage",
         {
             "model": models["redraw"],
@@ -98,18 +98,18 @@ def _redraw(models: Mapping[str, str], drawn: torch.Tensor) -> Step:
 
 
 def _edit(
-    models: Mapping[str, str], drawn: torch.Tensor, redrawn: torch.Tensor, *, whole: bool
+    models: Mapping[str, str], drawn: torch.Tensor, redrawn: torch.Tensor, *, has_three: bool
 ) -> Step:
-    others = {"image2": redrawn, "image3": drawn.flip(2)} if whole else {}
+    others = {"image2": redrawn, "image3": drawn.flip(2)} if has_three else {}
     prompt = "Put @image1, @image2 and @image3 side by side as a triptych"
     return Step(
-        Text("Edit with three pictures", "三图编辑") if whole else Text("Edit", "图像编辑"),
+        text("cli.demo.edit_three" if has_three else "cli.demo.edit"),
         "SiliconFlowImageEdit",
         {
             "model": models["edit"],
             "image": drawn,
             **others,
-            "prompt": prompt if whole else "Turn @image1 into a watercolour",
+            "prompt": prompt if has_three else "Turn @image1 into a watercolour",
             "seed": 44,
         },
     )
@@ -117,7 +117,7 @@ def _edit(
 
 def _batch(models: Mapping[str, str]) -> Step:
     return Step(
-        Text("A batch from one prompt", "一个提示词，一批图片"),
+        text("cli.demo.batch"),
         "SiliconFlowTextToImage",
         {
             "model": models["batch"],
@@ -133,11 +133,11 @@ async def _run(step: Step, number: int, output: Path, files: list[Path]) -> torc
     print(f"{number}. {step.title} · {step.inputs['model']}")
     images: torch.Tensor
     images, _, _ = await NODE_CLASS_MAPPINGS[step.node]().execute(**step.inputs)
-    spent = time.monotonic() - started
-    made = [_save(frame, output, number, at) for at, frame in enumerate(images)]
-    files += made
-    print(f"{_REWRITE if sys.stdout.isatty() else ''}   {spent:.2f} s")
-    for file in made:
+    seconds = time.monotonic() - started
+    saved = [_save(frame, output, number, at) for at, frame in enumerate(images)]
+    files += saved
+    print(f"{_REWRITE if sys.stdout.isatty() else ''}   {seconds:.2f} s")
+    for file in saved:
         print(f"   {file}")
     return images
 

@@ -90,7 +90,7 @@ class Balances:
             # Nobody asked for it, and the next run, or a look at the settings, says what is wrong.
             logger.info("The balance is not known: %s", type(error).__name__)
             return
-        events.tell_all(callers, events.BALANCE, balance)
+        events.send_all(callers, events.BALANCE, balance)
 
     def _look_up(self, client: Client, settings: Settings, since: float) -> dict[str, Any]:
         """Return the answer to the last lookup if it was made `since` then, else ask."""

@@ -19,7 +19,7 @@ from PIL import Image
 
 from ..comfyui import events, host
 from ..comfyui.caller import Caller
-from ..comfyui.host import PREVIEW_SIDE, Progress
+from ..comfyui.node_progress import PREVIEW_SIDE, Progress
 from ..media.image_files import Picture
 from ..media.previews import small
 from ..siliconflow.errors import RequestError
@@ -100,7 +100,7 @@ class RunProgress:
 
     def _show_previews(self) -> None:
         while self._previews:
-            self._display.picture(self._previews.popleft())
+            self._display.image(self._previews.popleft())
 
     def _reused(self) -> Text:
         """Return the words for what was not paid again."""
@@ -280,7 +280,7 @@ class JobRecorder:
             last = self._told.get(view.record.id)
             if host.prompt_server() and (last is None or _is_news(view, last)):
                 self._told[view.record.id] = view
-                events.tell(self._caller, events.JOBS, {"job": view.as_json()})
+                events.send(self._caller, events.JOBS, {"job": view.as_json()})
 
 
 def _register(records: Sequence[JobRecord], jobs: Sequence[Job]) -> None:

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
 
-from ..comfyui import events, host
+from ..comfyui import events, host, node_progress
 from ..comfyui.caller import Caller
 from ..siliconflow.client import Client
 from ..siliconflow.errors import PartialFailure, Unusable
@@ -52,7 +52,7 @@ async def run(
     `InvalidSettings`, `MissingKey` or `GuardStopped` before anything is sent, the `RequestError`
     of the cause if a single request failed, `PartialFailure` if there were several.
     """
-    progress = RunProgress(host.progress())
+    progress = RunProgress(node_progress.current_progress())
     try:
         settings = current_settings()
         plan = await _cancellable(partial(prepare, settings))
@@ -62,7 +62,9 @@ async def run(
         progress.finish(line)
     except SiliconFlowError as error:
         progress.fail(error.text)
-        events.failed(caller, error, str(inputs.get("custom_model") or inputs.get("model", "")))
+        events.send_failure(
+            caller, error, str(inputs.get("custom_model") or inputs.get("model", ""))
+        )
         raise
     except BaseException as error:
         if isinstance(error, Exception) and not host.is_cancel(error):
@@ -74,13 +76,13 @@ async def run(
 
 async def look_up(caller: Caller, call: Callable[[Client], T], describe: Callable[[T], Text]) -> T:
     """Ask the service something that costs nothing, and show the answer on the node."""
-    progress, ends = RunProgress(host.progress()), threading.Event()
+    progress, ends = RunProgress(node_progress.current_progress()), threading.Event()
     try:
         client = client_for(current_settings())
         answer = await _cancellable(partial(retry_free_call, partial(call, client), ends))
     except SiliconFlowError as error:
         progress.fail(error.text)
-        events.failed(caller, error, "")
+        events.send_failure(caller, error, "")
         raise
     finally:
         ends.set()
@@ -101,7 +103,7 @@ class _Run:
         self._lifecycle = RequestLifecycle(task, settings, self._client, ledger_for(settings), plan)
         self._recorder = JobRecorder(job_history_for(settings), caller, task, plan)
         self._ends = threading.Event()
-        shows = plan.endpoint.kind.has_previews and host.shows_pictures()
+        shows = plan.endpoint.kind.has_previews and node_progress.shows_images()
         show = progress.add_preview if shows else None
         self._jobs = [
             Job(request, self._ends, is_saved=settings.reuse, show=show)
@@ -175,7 +177,7 @@ class _Run:
         pending = set(tasks)
         try:
             while pending:
-                host.stop_if_cancelled()
+                host.raise_if_cancelled()
                 self._progress.show()
                 self._recorder.tell_changes(self._jobs)
                 _, pending = await asyncio.wait(pending, timeout=POLL_SECONDS)
@@ -203,7 +205,7 @@ async def _cancellable(work: Callable[[], T]) -> T:
     task = asyncio.create_task(in_thread(work))
     try:
         while not task.done():
-            host.stop_if_cancelled()
+            host.raise_if_cancelled()
             await asyncio.wait({task}, timeout=POLL_SECONDS)
     finally:
         task.cancel()

@@ -1,18 +1,14 @@
-"""The nodes of the pack: an explicit list, by node id. The ids are kept for ever."""
+"""The nodes of the pack by node id. The ids are in saved workflows and never change."""
 
 from __future__ import annotations
 
-from ..strings.text import text
+from ..strings.text import DEFAULT, text
 from .account_nodes import SiliconFlowAccount, SiliconFlowModels
+from .base import Node
 from .chat_node import SiliconFlowChat
-from .image_edit import SiliconFlowImageEdit
-from .image_to_image import SiliconFlowImageToImage
-from .node import Node
-from .rerank import SiliconFlowRerank
-from .retrieval_nodes import SiliconFlowEmbeddings
-from .speech_to_text import SiliconFlowSpeechToText
-from .text_to_image import SiliconFlowTextToImage
-from .text_to_speech import SiliconFlowTextToSpeech
+from .image_nodes import SiliconFlowImageEdit, SiliconFlowImageToImage, SiliconFlowTextToImage
+from .retrieval_nodes import SiliconFlowEmbeddings, SiliconFlowRerank
+from .speech_nodes import SiliconFlowSpeechToText, SiliconFlowTextToSpeech
 from .voice_nodes import SiliconFlowDeleteVoice, SiliconFlowUploadVoice, SiliconFlowVoices
 
 NODE_CLASS_MAPPINGS: dict[str, type[Node]] = {
@@ -31,5 +27,6 @@ NODE_CLASS_MAPPINGS: dict[str, type[Node]] = {
     "SiliconFlowModels": SiliconFlowModels,
 }
 NODE_DISPLAY_NAME_MAPPINGS = {
-    node_id: text(f"node.{node.task}.name").en for node_id, node in NODE_CLASS_MAPPINGS.items()
+    node_id: text(f"node.{node.task}.name").in_language(DEFAULT)
+    for node_id, node in NODE_CLASS_MAPPINGS.items()
 }

@@ -1,12 +1,12 @@
-"""The account behind the key, and the models that it has."""
+"""The account of the API key, and its models."""
 
 from __future__ import annotations
 
-from .node import Node
+from .base import Node
 
 
 class SiliconFlowAccount(Node):
-    """`GET /user/info`, which costs nothing."""
+    """`GET /user/info`, free."""
 
     task = "account"
     optional = ("refresh",)
@@ -18,7 +18,7 @@ class SiliconFlowAccount(Node):
 
 
 class SiliconFlowModels(Node):
-    """`GET /models`, which costs nothing."""
+    """`GET /models`, free."""
 
     task = "models"
     optional = ("type", "sub_type", "refresh")

@@ -1,33 +1,118 @@
-"""What several nodes have in common: their outputs, and what is refused at once."""
+"""What all node classes share: how they describe themselves to ComfyUI, and how they run."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar
 
-from .node import Node, refusal, single
+from ..comfyui import host
+from ..comfyui.caller import Caller, current_caller
+from ..engine.threads import in_thread
+from ..siliconflow.errors import InvalidInput
+from ..siliconflow.prompt import check_prompt
+from ..strings.text import DEFAULT, use_language
+from .model_choices import check_model, model_ids
+from .widgets import WORKFLOW, description, input_types, tooltip
+
+Task = Callable[[Mapping[str, Any], Caller], Awaitable[Any]]
 
 
-class ImageNode(Node):
-    """An image task as a ComfyUI node."""
+class Node:
+    """A ComfyUI node that runs one task.
 
-    outputs = ("images", "seed", "info")
-    CATEGORY = "SiliconFlow/Image"
-    RETURN_TYPES = ("IMAGE", "INT", "STRING")
+    `required` and `optional` name its inputs, `outputs` its outputs. Saved workflows restore
+    widgets and links by position: new ones go to the end.
+    """
+
+    task: ClassVar[str]
+    required: ClassVar[tuple[str, ...]] = ()
+    optional: ClassVar[tuple[str, ...]] = ()
+    outputs: ClassVar[tuple[str, ...]]
+
+    CATEGORY: ClassVar[str]
+    FUNCTION = "execute"
+    DESCRIPTION: ClassVar[str]
+    RETURN_TYPES: ClassVar[tuple[str, ...]]
+    RETURN_NAMES: ClassVar[tuple[str, ...]]
+    OUTPUT_TOOLTIPS: ClassVar[tuple[str, ...]]
+    SEARCH_ALIASES: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        """Set ComfyUI's class attributes from `task`, `outputs` and the strings."""
+        if hasattr(cls, "task"):
+            cls.DESCRIPTION = description(cls.task).in_language(DEFAULT)
+            cls.RETURN_NAMES = cls.outputs
+            cls.OUTPUT_TOOLTIPS = tuple(
+                tooltip("output", cls.task, name).in_language(DEFAULT) for name in cls.outputs
+            )
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
+        """Return the inputs as ComfyUI expects them: `{"required": {name: (type, options)}}`."""
+        models = model_ids(cls.task) if "model" in cls.required else []
+        return input_types(cls.task, cls.required, cls.optional, tuple(models))
+
+    async def execute(self, **inputs: Any) -> Any:
+        """Run the task and return its outputs; see `tasks` for the shapes and errors."""
+        caller = current_caller(type(self).__name__, first_item(inputs.pop(WORKFLOW, None)))
+        run = await in_thread(partial(_load_task, self.task))
+        return await run(inputs, caller)
+
+
+class PromptNode(Node):
+    """A node whose prompt must not be empty."""
 
     @classmethod
     def VALIDATE_INPUTS(  # noqa: N802 - ComfyUI's name
         cls, prompt: str | None = None, model: str | None = None, custom_model: str | None = ""
     ) -> bool | str:
-        """Refuse an empty prompt and an unknown model when the graph is queued: nothing is paid."""
-        return refusal(cls.task, {"prompt": prompt}, model, custom_model)
+        """Refuse an empty prompt and an unknown model when the workflow is queued."""
+        return validate(cls.task, {"prompt": prompt}, model, custom_model)
 
 
 class ModelNode(Node):
-    """A task that has nothing but its model to check before it runs."""
+    """A node that checks nothing but its model when the workflow is queued."""
 
     @classmethod
     def VALIDATE_INPUTS(  # noqa: N802 - ComfyUI's name
         cls, model: Any = None, custom_model: Any = ""
     ) -> bool | str:
-        """Refuse an unknown model when the graph is queued; nodes of lists are given lists."""
-        return refusal(cls.task, {}, single(model), single(custom_model))
+        """Refuse an unknown model when the workflow is queued."""
+        return validate(cls.task, {}, first_item(model), first_item(custom_model))
+
+
+def validate(
+    task: str,
+    texts: Mapping[str, object],
+    model: str | None = None,
+    custom_model: str | None = None,
+) -> bool | str:
+    """Return `True`, or why ComfyUI must not queue a workflow with these inputs.
+
+    `texts` are the inputs, by name, that must not be empty. An input that another node provides
+    is `None` here, and is checked when the node runs. ComfyUI itself checks none of the inputs
+    that `VALIDATE_INPUTS` names.
+    """
+    use_language(host.language(""))
+    try:
+        for name, value in texts.items():
+            if value is not None:
+                check_prompt(str(value), name)
+        if model is not None and custom_model is not None:
+            check_model(task, str(model), str(custom_model))
+    except InvalidInput as error:
+        return str(error)
+    return True
+
+
+def first_item(value: Any) -> Any:
+    """Return the value of an input that a node with `INPUT_IS_LIST` receives as a list."""
+    return value[0] if isinstance(value, list | tuple) and value else value
+
+
+def _load_task(task: str) -> Task:
+    """Import the tasks: the network's libraries would delay the start of ComfyUI."""
+    from ..tasks.registry import TASKS
+
+    return TASKS[task]

@@ -1,13 +1,13 @@
-"""A language model: it writes, and sees pictures if it has eyes."""
+"""Chat with a language model; vision models also accept images."""
 
 from __future__ import annotations
 
-from .node import Node, refusal
+from .base import PromptNode
 from .widgets import CONVERSATION
 
 
-class SiliconFlowChat(Node):
-    """`POST /chat/completions`, as a stream."""
+class SiliconFlowChat(PromptNode):
+    """`POST /chat/completions`, streamed."""
 
     task = "chat"
     required = ("model", "prompt")
@@ -45,10 +45,3 @@ class SiliconFlowChat(Node):
         "对话",
         "反推",
     )
-
-    @classmethod
-    def VALIDATE_INPUTS(  # noqa: N802 - ComfyUI's name
-        cls, prompt: str | None = None, model: str | None = None, custom_model: str | None = ""
-    ) -> bool | str:
-        """Refuse an empty prompt and an unknown model when the graph is queued: nothing is paid."""
-        return refusal(cls.task, {"prompt": prompt}, model, custom_model)

@@ -1,4 +1,4 @@
-"""Texts as vectors."""
+"""Embeddings and rerank. Both take lists of texts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .base import ModelNode
 
 
 class SiliconFlowEmbeddings(ModelNode):
-    """`POST /embeddings`, once for every 32 texts."""
+    """`POST /embeddings`, one request for every 32 texts."""
 
     task = "embedding"
     required = ("model", "input")
@@ -17,3 +17,24 @@ class SiliconFlowEmbeddings(ModelNode):
     OUTPUT_IS_LIST = (False, False, False, False, True)
     INPUT_IS_LIST = True
     SEARCH_ALIASES = ("embedding", "vector", "similarity", "bge", "文本向量", "相似度")
+
+
+class SiliconFlowRerank(ModelNode):
+    """`POST /rerank`."""
+
+    task = "rerank"
+    required = ("model", "query", "documents")
+    optional = (
+        "texts",
+        "top_n",
+        "max_chunks_per_doc",
+        "overlap_tokens",
+        "custom_model",
+        "extra_body",
+    )
+    outputs = ("best", "texts", "scores", "indices", "info")
+    CATEGORY = "SiliconFlow/Text"
+    RETURN_TYPES = ("STRING", "STRING", "FLOAT", "INT", "STRING")
+    OUTPUT_IS_LIST = (False, True, True, True, False)
+    INPUT_IS_LIST = True
+    SEARCH_ALIASES = ("rerank", "rank", "best", "bge", "重排", "排序")

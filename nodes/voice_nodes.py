@@ -1,8 +1,8 @@
-"""Voices of the account's own: made of a recording, listed, deleted."""
+"""Custom voices of the account: upload, list, delete."""
 
 from __future__ import annotations
 
-from .node import Node, refusal
+from .base import Node, validate
 
 
 class SiliconFlowUploadVoice(Node):
@@ -24,12 +24,12 @@ class SiliconFlowUploadVoice(Node):
         model: str | None = None,
         custom_model: str | None = "",
     ) -> bool | str:
-        """Refuse empty texts and an unknown model when the graph is queued: nothing is sent."""
-        return refusal(cls.task, {"customName": customName, "text": text}, model, custom_model)
+        """Refuse empty texts and an unknown model when the workflow is queued."""
+        return validate(cls.task, {"customName": customName, "text": text}, model, custom_model)
 
 
 class SiliconFlowVoices(Node):
-    """`GET /audio/voice/list`, which costs nothing."""
+    """`GET /audio/voice/list`, free."""
 
     task = "voices"
     optional = ("refresh",)
@@ -42,7 +42,7 @@ class SiliconFlowVoices(Node):
 
 
 class SiliconFlowDeleteVoice(Node):
-    """`POST /audio/voice/deletions`, which costs nothing."""
+    """`POST /audio/voice/deletions`, free."""
 
     task = "delete-voice"
     required = ("uri",)
@@ -53,6 +53,6 @@ class SiliconFlowDeleteVoice(Node):
     SEARCH_ALIASES = ("remove voice", "删除音色")
 
     @classmethod
-    def VALIDATE_INPUTS(cls, uri: str | None = None) -> bool | str:  # noqa: N802
-        """Refuse an empty name when the graph is queued."""
-        return refusal(cls.task, {"uri": uri})
+    def VALIDATE_INPUTS(cls, uri: str | None = None) -> bool | str:  # noqa: N802 - ComfyUI's name
+        """Refuse an empty name when the workflow is queued."""
+        return validate(cls.task, {"uri": uri})

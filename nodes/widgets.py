@@ -1,7 +1,7 @@
-"""Widget definitions made from the catalogue, and their texts in both languages.
+"""Widgets built from the catalogue and the strings.
 
-A range stands in the catalogue alone: a widget spans what the models of its task take together,
-and its tooltip says which model takes what.
+Ranges and choices are in the catalogue only: a widget accepts what any model of its task accepts,
+and its tooltip lists what each model accepts.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import Any
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import AUTO, CUSTOM, Model
 from ..siliconflow.fields import Field, Value, span_of
-from ..strings.text import LANGUAGES, Language, Text, has_text, text
+from ..strings.text import DEFAULT, Text, has_text, join, text
 
 WORKFLOW = "extra_pnginfo"
-"""The hidden input in which ComfyUI hands over the page's workflow. It is in no cache key."""
-PICTURES = ("image", "image2", "image3", "image4")
+"""The hidden input with the page's workflow. ComfyUI leaves it out of its cache key."""
+IMAGE_INPUTS = ("image", "image2", "image3", "image4")
 CONVERSATION = "SILICONFLOW_CONVERSATION"
 SOCKETS: dict[str, tuple[str, dict[str, Any]]] = {
-    **{name: ("IMAGE", {}) for name in PICTURES},
+    **{name: ("IMAGE", {}) for name in IMAGE_INPUTS},
     "audio": ("AUDIO", {}),
     "conversation": (CONVERSATION, {}),
     "texts": ("STRING", {"forceInput": True}),
 }
-"""Inputs that nothing but another node can fill."""
+"""Inputs without a widget: only another node provides them."""
 MULTILINE = frozenset(
     {"prompt", "negative_prompt", "system_prompt", "input", "documents", "text", "stop"}
 )
 FIXED_SEED = frozenset({"chat"})
-"""Tasks whose seed stays as it is unless the user wants another: each other text is paid."""
+"""Tasks whose seed does not change after a run: every new answer is charged."""
 ADVANCED = frozenset(
     {
         "aspect_ratio",
@@ -50,7 +50,9 @@ ADVANCED = frozenset(
         "extra_body",
     }
 )
-_PAINTERS = frozenset({"text-to-image", "image-to-image", "image-edit"})
+_IMAGE_TASKS = frozenset({"text-to-image", "image-to-image", "image-edit"})
+_SAME_FOR_ALL = frozenset({"seed", "batch_size", "width", "height"})
+"""Inputs whose range is the widget's own, whatever the model."""
 _STEPS = {
     "image_prompt_strength": 0.05,
     "temperature": 0.05,
@@ -64,50 +66,47 @@ _STEPS = {
 def input_types(
     task: str, required: tuple[str, ...], optional: tuple[str, ...], models: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Give what `INPUT_TYPES` returns for a node of `task` with these inputs, in this order."""
-    found: dict[str, dict[str, Any]] = {
+    """Return the `INPUT_TYPES` of a node of `task` with these inputs, in this order."""
+    inputs: dict[str, dict[str, Any]] = {
         "required": {name: _input(task, name) for name in required},
         "optional": {name: _input(task, name) for name in optional},
         "hidden": {WORKFLOW: "EXTRA_PNGINFO"},
     }
     if models:
-        _, options = found["required"]["model"]
-        found["required"]["model"] = (list(models), {"default": models[0], **options})
-    return found
+        _, options = inputs["required"]["model"]
+        inputs["required"]["model"] = (list(models), {"default": models[0], **options})
+    return inputs
 
 
 def description(task: str) -> Text:
-    """Give the one sentence that says what a node does."""
+    """Return the sentence that says what a node does."""
     return text(f"node.{task}.description")
 
 
 def label(name: str) -> Text:
-    """Give the name of an input as the node shows it."""
+    """Return the name of an input as the node shows it."""
     return text(f"input.{name}.name")
 
 
-def tooltip(task: str, name: str) -> Text:
-    """Give an input's explanation, with the range and default of each model that takes it."""
-    said = explanation("input", task, name)
-    return Text(
-        *("\n".join((said.in_language(lang), *_facts(task, name, lang))) for lang in LANGUAGES)
-    )
+def tooltip(kind: str, task: str, name: str) -> Text:
+    """Return what an `input` or `output` is for: its wording for this task, else for all tasks."""
+    key = f"{kind}.{name}.tooltip.{task}"
+    return text(key if has_text(key) else f"{kind}.{name}.tooltip")
 
 
-def explanation(kind: str, task: str, name: str) -> Text:
-    """Return what an `input` or `output` is for: in this task, or in all that have it."""
-    own = f"{kind}.{name}.tooltip.{task}"
-    return text(own if has_text(own) else f"{kind}.{name}.tooltip")
+def input_tooltip(task: str, name: str) -> Text:
+    """Return the tooltip of an input, with the range and default of each model that accepts it."""
+    return join("\n", [tooltip("input", task, name), *_ranges(task, name)])
 
 
 def _input(task: str, name: str) -> tuple[Any, dict[str, Any]]:
-    kind, options = _definition(task, name)
+    kind, options = _widget(task, name)
     if name in ADVANCED:
         options["advanced"] = True
-    return kind, {**options, "tooltip": tooltip(task, name).en}
+    return kind, {**options, "tooltip": input_tooltip(task, name).in_language(DEFAULT)}
 
 
-def _definition(task: str, name: str) -> tuple[Any, dict[str, Any]]:
+def _widget(task: str, name: str) -> tuple[Any, dict[str, Any]]:
     if name in SOCKETS:
         kind, options = SOCKETS[name]
         return kind, dict(options)
@@ -128,12 +127,13 @@ def _boolean(_task: str, name: str) -> tuple[Any, dict[str, Any]]:
 
 
 def _choice(task: str, name: str) -> tuple[Any, dict[str, Any]]:
-    """Give the choices of all models; where one of them is always sent, the first is chosen."""
+    """Return the choices of all models. The first is the default: "not set" where that exists."""
     known = catalogue.load()
     fields = _fields(task, name) or [known.inputs[name]]
-    found = [choice for field in fields for choice in field.choices]
-    head = [AUTO] if name in known.unset else []
-    choices = list(dict.fromkeys([*head, *found]))
+    unset = [AUTO] if name in known.unset else []
+    choices = list(
+        dict.fromkeys([*unset, *(choice for field in fields for choice in field.choices)])
+    )
     return choices, {"default": choices[0]}
 
 
@@ -143,17 +143,17 @@ def _size(task: str, name: str) -> tuple[Any, dict[str, Any]]:
 
 
 def _integer(task: str, name: str) -> tuple[Any, dict[str, Any]]:
-    low, high = _span(task, name)
-    options = {"default": _default(name), "min": int(low), "max": int(high), "step": 1}
+    minimum, maximum = _range(task, name)
+    options = {"default": _default(name), "min": int(minimum), "max": int(maximum), "step": 1}
     if name == "seed":
         options["control_after_generate"] = "fixed" if task in FIXED_SEED else True
     return "INT", options
 
 
 def _number(task: str, name: str) -> tuple[Any, dict[str, Any]]:
-    low, high = _span(task, name)
+    minimum, maximum = _range(task, name)
     step = _STEPS.get(name, 0.1)
-    return "FLOAT", {"default": float(_default(name)), "min": low, "max": high, "step": step}
+    return "FLOAT", {"default": float(_default(name)), "min": minimum, "max": maximum, "step": step}
 
 
 _WIDGETS: dict[str, Callable[[str, str], tuple[Any, dict[str, Any]]]] = {
@@ -173,16 +173,15 @@ def _default(name: str) -> Any:
     return known.unset.get(name, known.inputs[name].default)
 
 
-def _span(task: str, name: str) -> tuple[float, float]:
-    """Give the widget's range: its own, else what any model takes and the value for "not set"."""
-    known = catalogue.load()
-    own = known.inputs[name]
+def _range(task: str, name: str) -> tuple[float, float]:
+    """Return the widget's own range, else the union of its models' ranges and "not set"."""
+    own = catalogue.load().inputs[name]
     if own.minimum is not None and own.maximum is not None:
         return own.minimum, own.maximum
     fields = _fields(task, name)
-    lows = [field.minimum for field in fields if field.minimum is not None]
-    highs = [field.maximum for field in fields if field.maximum is not None]
-    return float(min(*lows, _default(name))), float(max(highs))
+    minimums = [field.minimum for field in fields if field.minimum is not None]
+    maximums = [field.maximum for field in fields if field.maximum is not None]
+    return float(min(*minimums, _default(name))), float(max(maximums))
 
 
 def _fields(task: str, name: str) -> list[Field]:
@@ -190,63 +189,61 @@ def _fields(task: str, name: str) -> list[Field]:
     return [model.fields[name] for model in models if name in model.fields]
 
 
-def _facts(task: str, name: str, language: Language) -> list[str]:
-    """Say, a line for each rule, which models take the input and how."""
+def _ranges(task: str, name: str) -> list[Text]:
+    """Return lines with an input's range and default, or with those of each of its models."""
+    field = catalogue.load().inputs.get(name)
+    if field is None:
+        return []
     models = catalogue.load().of_task(task)
-    own = {"seed", "batch_size", "width", "height"}
-    if name not in catalogue.load().inputs or name in own or not models:
-        return _own_facts(name, language)
-    common = _common(task, name, models)
+    default = _widget(task, name)[1]["default"]
+    common = field if name in _SAME_FOR_ALL or not models else _common(task, name, models)
     if common:
-        return [] if common.choices else _range_facts(common, _default(name), language)
-    groups: dict[str, list[str]] = {}
+        return _range_line(common, default)
+    by_rule: dict[Text, list[str]] = {}
     for model in models:
         if name in model.fields:
-            rule = _rule(model.fields[name], language)
-            groups.setdefault(rule, []).append(_called(model, models))
-    colon = ": " if language == "en" else "："
-    return [f"{rule}{colon}{', '.join(names)}" for rule, names in groups.items()]
+            by_rule.setdefault(_rule(model.fields[name], default), []).append(
+                _model_name(model, models)
+            )
+    return [
+        text("widget.models", rule=rule, models=", ".join(names)) for rule, names in by_rule.items()
+    ]
 
 
 def _common(task: str, name: str, models: Sequence[Model]) -> Field | None:
-    """Give the field that all models of a task take alike, unless they make pictures.
+    """Return the field that all models accept alike, so that they need not be listed.
 
-    The widget shows its choices; there is no need to name dozens of models.
+    Image models are always listed: they differ too much to be guessed.
     """
-    if task in _PAINTERS or not models:
-        return None
     fields = {model.fields.get(name) for model in models}
-    return next(iter(fields)) if len(fields) == 1 else None
+    return next(iter(fields)) if len(fields) == 1 and task not in _IMAGE_TASKS else None
 
 
-def _own_facts(name: str, language: Language) -> list[str]:
-    field = catalogue.load().inputs.get(name)
-    return (
-        []
-        if field is None or field.minimum is None
-        else _range_facts(field, field.default, language)
-    )
-
-
-def _range_facts(field: Field, default: Any, language: Language) -> list[str]:
-    range_of = Text("Range {}, default {}.", "范围 {}，默认 {}。")
-    said = range_of.zh if language == "zh" else range_of.en
-    return [said.format(span_of(field), default)]
-
-
-def _rule(field: Field, language: Language) -> str:
+def _range_line(field: Field, default: Any) -> list[Text]:
     if field.choices:
-        return ", ".join((*field.choices, CUSTOM) if field.custom else field.choices)
+        return [text("widget.default", default=default)]
     if field.minimum is None:
-        return "支持的模型" if language == "zh" else "Taken by"
-    default = "" if field.default is None else f" ({_plain(field.default)})"
-    return f"{span_of(field)}{default}"
+        return []
+    return [text("widget.range", range=span_of(field), default=_plain(default))]
+
+
+def _rule(field: Field, widget_default: Any) -> Text:
+    if field.choices:
+        return Text(", ".join((*field.choices, CUSTOM) if field.custom else field.choices))
+    if field.minimum is None:
+        return text("widget.supported_by")
+    is_always_sent = field.name not in catalogue.load().unset
+    default = widget_default if is_always_sent else field.default
+    if default is None:
+        return Text(span_of(field))
+    return text("widget.rule", range=span_of(field), default=_plain(default))
 
 
 def _plain(value: Value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _called(model: Model, among: Iterable[Model]) -> str:
-    twice = sum(other.id == model.id for other in among) > 1
-    return f"{model.name} (.{model.site})" if twice else model.name
+def _model_name(model: Model, models: Iterable[Model]) -> str:
+    """Return a model's name, with its site where both sites have a model of this id."""
+    is_on_both_sites = sum(other.id == model.id for other in models) > 1
+    return f"{model.name} (.{model.site})" if is_on_both_sites else model.name

@@ -1,1 +1,1 @@
-"""What the page may ask: routes, origin check, answers."""
+"""What the page may ask: routes, origin check, responses."""

@@ -1,60 +1,58 @@
-"""The catalogue for the page, so that no table of models stands twice."""
+"""The catalogue for the page: every node with its models and their fields."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-from ..comfyui import host
+from ..comfyui import folders
 from ..engine.services import client_for, current_settings
 from ..nodes import NODE_CLASS_MAPPINGS
-from ..nodes.model_choices import KINDS, Mark, account_name, list_of_account, new_models
-from ..nodes.node import Node
-from ..nodes.widgets import PICTURES
+from ..nodes.base import Node
+from ..nodes.model_choices import KINDS, Mark, account_models, account_name, new_models
+from ..nodes.widgets import IMAGE_INPUTS
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model, Site
 from ..siliconflow.errors import BadAnswer, Failure
 from ..siliconflow.fields import Field
 from ..siliconflow.resources.models import OF_IMAGES, OF_OTHERS, list_models, list_speaking
-from ..storage import model_lists as model_list
+from ..storage import model_lists
 from ..storage.model_lists import SPEAKING, ModelList
 from ..storage.settings import InvalidSettings, Settings
-from ..strings.text import Text
-from .answers import Json, PageRequest
-
-_NO_MODELS = Text("it lists no image models", "其中没有任何图像模型")
+from ..strings.text import text
+from .page_http import Json, PageRequest
 
 
 def read(_request: PageRequest) -> Json:
-    """Answer with the catalogue of the site in use."""
+    """Return the catalogue for the site in use."""
     try:
         site = current_settings().site
-    except InvalidSettings:  # the widgets need it all the same; the settings say what is wrong
+    except InvalidSettings:  # the page still needs its widgets; `GET /settings` reports the error
         site = Settings.site
-    return catalogue_for_page(site, list_of_account())
+    return catalogue_for_page(site, account_models())
 
 
 def refresh(_request: PageRequest) -> Json:
-    """Ask the service for the account's models, remember them, and answer with the catalogue."""
+    """Fetch the account's model list from the service, save it, and return the catalogue."""
     settings = current_settings()
     client = client_for(settings)
     kinds = {kind: list_models(client, "", kind) for kind in OF_IMAGES}
     if not any(kinds.values()):
-        raise BadAnswer(Failure(_NO_MODELS, 200))
+        raise BadAnswer(Failure(text("server.no_image_models"), 200))
     kinds |= {kind: list_models(client, "", kind) for kind in OF_OTHERS}
     kinds[SPEAKING] = list_speaking(client, kinds["speech-to-text"])
-    found = ModelList(time.time(), kinds)
-    model_list.save_model_list(host.data_directory(), account_name(settings), found)
-    return catalogue_for_page(settings.site, found)
+    models = ModelList(time.time(), kinds)
+    model_lists.save_model_list(folders.data_directory(), account_name(settings), models)
+    return catalogue_for_page(settings.site, models)
 
 
-def catalogue_for_page(site: Site, known: ModelList | None) -> Json:
-    """Give every node with its models, as `site` has them, and what each model takes."""
+def catalogue_for_page(site: Site, account: ModelList | None) -> Json:
+    """Return every node with its models, as `site` has them and marked as `account` has them."""
     return {
         "site": site,
         "inputs": {name: _input(field) for name, field in catalogue.load().inputs.items()},
-        "nodes": {name: _node(node, site, known) for name, node in NODE_CLASS_MAPPINGS.items()},
-        "refreshed_at": known.refreshed_at if known else None,
+        "nodes": {name: _node(node, site, account) for name, node in NODE_CLASS_MAPPINGS.items()},
+        "refreshed_at": account.refreshed_at if account else None,
     }
 
 
@@ -68,39 +66,39 @@ def _input(field: Field) -> Json:
     }
 
 
-def _node(node: type[Node], site: Site, known: ModelList | None) -> Json:
+def _node(node: type[Node], site: Site, account: ModelList | None) -> Json:
     names = [*node.required, *node.optional]
-    # A list of an earlier version says nothing of the kinds that it did not ask for.
-    request = known if known and KINDS.get(node.task) in known.kinds else None
+    # A list that an earlier version saved lacks the kinds that it did not fetch.
+    has_kind = account is not None and KINDS.get(node.task) in account.kinds
     ids = dict.fromkeys(model.id for model in catalogue.load().of_task(node.task))
     listed = [catalogue.load().find(model_id, site) for model_id in ids]
-    new = [catalogue.unlisted(model_id) for model_id in new_models(node.task, known)]
+    new = [catalogue.unlisted(model_id) for model_id in new_models(node.task, account)]
     return {
         "task": node.task,
-        "pictures": [name for name in names if name in PICTURES],
+        "pictures": [name for name in names if name in IMAGE_INPUTS],
         "inputs": names,
-        "models": [_model(model, site, request) for model in (*listed, *new)],
+        "models": [_model(model, site, account if has_kind else None) for model in (*listed, *new)],
     }
 
 
-def _model(model: Model, site: Site, known: ModelList | None) -> Json:
+def _model(model: Model, site: Site, account: ModelList | None) -> Json:
     return {
         "id": model.id,
         "name": model.name,
         "site": model.site or site,
         "listed": model.listed,
-        "mark": _mark(model, known),
+        "mark": _mark(model, account),
         "images": list(model.images),
         "fields": {name: _field(field) for name, field in model.fields.items()},
     }
 
 
-def _mark(model: Model, known: ModelList | None) -> Mark | None:
+def _mark(model: Model, account: ModelList | None) -> Mark | None:
     if not model.listed:
         return "new"
-    return "missing" if known is not None and model.id not in known else None
+    return "missing" if account is not None and model.id not in account else None
 
 
 def _field(field: Field) -> dict[str, Any]:
-    shown = {name: value for name, value in vars(field).items() if name != "name"}
-    return {**shown, "choices": list(field.choices)}
+    attributes = {name: value for name, value in vars(field).items() if name != "name"}
+    return {**attributes, "choices": list(field.choices)}

@@ -1,70 +1,60 @@
-"""The stored pictures of jobs: shown small, and copied to where a Load Image node reads."""
+"""The saved images of jobs: as thumbnails, and copied to ComfyUI's input folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ..comfyui import host
+from ..comfyui import folders
 from ..media.image_files import MediaError
 from ..media.previews import thumbnail
 from ..storage import atomic_files as files
-from ..strings.text import Text
-from .answers import Failed, File, Json, NotFound, PageRequest
+from ..strings.text import text
 from .ledger_access import page_job_history
+from .page_http import Failed, File, Json, NotFound, PageRequest
 
 THUMBNAIL_SIDE = 256
 SUBFOLDER = "siliconflow"
-_GONE = Text(
-    "This picture is not here: it never came, or it was cleared from the ledger.",
-    "这张图片不在本机：没有收到，或已从账本中清除。",
-)
-_NO_INPUT = Text("There is no ComfyUI to load it into.", "没有可以加载图片的 ComfyUI。")
-_NO_COPY = Text(
-    "The picture cannot be copied into ComfyUI's input folder: {reason}.",
-    "无法把图片复制到 ComfyUI 的 input 目录：{reason}。",
-)
 
 
-def thumbnail_of(request: PageRequest) -> File:
-    """Answer with a small JPEG of a job's picture."""
+def read_thumbnail(request: PageRequest) -> File:
+    """Return a job's image as a small JPEG."""
     try:
-        return File(thumbnail(_content(_file(request)), THUMBNAIL_SIDE), "image/jpeg", kept=True)
+        content = thumbnail(_read(_file(request)), THUMBNAIL_SIDE)
     except MediaError:
-        raise NotFound(_GONE) from None
+        raise NotFound(text("server.image_gone")) from None
+    return File(content, "image/jpeg", immutable=True)
 
 
-def load(request: PageRequest) -> Json:
-    """Copy a job's picture into ComfyUI's input folder, and say how a node loads it.
+def copy_to_input(request: PageRequest) -> Json:
+    """Copy a job's image to ComfyUI's input folder, and return what a Load Image node needs.
 
-    The copy is the user's: clearing what is stored leaves it alone.
+    The copy belongs to the user: it stays when the saved results are cleared.
     """
-    file, folder = _file(request), host.input_directory()
+    file, folder = _file(request), folders.input_directory()
     if folder is None:
-        raise NotFound(_NO_INPUT)
-    name = f"{request.named['id'][:12]}-{int(request.named['place']) + 1}{file.suffix}"
-    content = _content(file)
+        raise NotFound(text("server.no_input_folder"))
+    name = f"{request.params['id'][:12]}-{int(request.params['place']) + 1}{file.suffix}"
+    content = _read(file)
     try:
         files.write(folder / SUBFOLDER / name, content)
     except OSError as error:
-        raise Failed(_NO_COPY.format(reason=error.strerror or type(error).__name__)) from None
+        reason = error.strerror or type(error).__name__
+        raise Failed(text("server.copy_failed", reason=reason)) from None
     return {"name": name, "subfolder": SUBFOLDER, "type": "input"}
 
 
 def _file(request: PageRequest) -> Path:
-    place = request.named["place"]
+    place = request.params["place"]
+    is_number = place.isascii() and place.isdigit() and len(place) < 6
     with page_job_history() as jobs:
-        found = jobs.file_path(request.named["id"], int(place)) if _is_place(place) else None
-    if found is None:
-        raise NotFound(_GONE)
-    return found
+        file = jobs.file_path(request.params["id"], int(place)) if is_number else None
+    if file is None:
+        raise NotFound(text("server.image_gone"))
+    return file
 
 
-def _is_place(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 6
-
-
-def _content(file: Path) -> bytes:
+def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError:
-        raise NotFound(_GONE) from None
+        raise NotFound(text("server.image_gone")) from None

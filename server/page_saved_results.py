@@ -1,28 +1,28 @@
-"""What the ledger keeps, and clearing it."""
+"""The saved results: how many there are, and clearing them."""
 
 from __future__ import annotations
 
 from ..comfyui import events
-from .answers import Json, PageRequest
 from .ledger_access import page_job_history, page_ledger
+from .page_http import Json, PageRequest
 
 
 def read(_request: PageRequest) -> Json:
-    """Answer with how much is stored, and where."""
+    """Return how much is saved, and where."""
     with page_ledger() as ledger:
-        found = ledger.totals()
+        totals = ledger.totals()
         return {
-            "requests": found.requests,
-            "pictures": found.files,
-            "bytes": found.size,
+            "requests": totals.requests,
+            "pictures": totals.files,
+            "bytes": totals.size,
             "directory": str(ledger.files_folder),
         }
 
 
 def clear(request: PageRequest) -> Json:
-    """Remove every stored picture and ended job, but nothing that is under way or on its way."""
+    """Delete the saved results and ended jobs, but nothing that is running or still to arrive."""
     with page_ledger() as ledger, page_job_history() as jobs:
         ledger.clear()
         jobs.clear()
-    events.stored_changed()
+    events.send_saved_results_cleared()
     return read(request)

@@ -100,11 +100,11 @@ def test_the_client_knows_neither_torch_nor_comfyui() -> None:
         assert "from comfy." not in source
 
 
-def test_one_file_alone_touches_comfyui() -> None:
+def test_one_folder_alone_touches_comfyui() -> None:
     words = ("sys.modules", "PromptServer", "folder_paths", '"comfy.', "comfy_execution")
     for path in MODULES:
         source = (ROOT / path).read_text(encoding="utf-8")
-        if path != Path("comfyui/host.py"):
+        if path.parts[0] != "comfyui":
             assert [word for word in words if word in source] == [], path
 
 

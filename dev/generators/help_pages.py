@@ -1,8 +1,7 @@
-"""Writes the help pages of the nodes: prose from `help/`, facts from nodes and catalogue.
+"""Generates the help pages of the nodes: prose from `help/`, facts from nodes and catalogue.
 
-ComfyUI's page shows `web/docs/<node id>/<language>.md`, and `web/docs/<node id>.md` in a language
-that we do not speak. It looks for pictures from `web/docs/` on, whatever
-the folder of the pack is called.
+ComfyUI's page shows `web/docs/<node id>/<language>.md`, or `web/docs/<node id>.md` where the pack
+has no page in the user's language. It resolves image links from `web/docs/` on.
 """
 
 from __future__ import annotations
@@ -14,13 +13,18 @@ from typing import Any
 
 from ...nodes import NODE_CLASS_MAPPINGS
 from ...nodes.widgets import description
-from ...strings.text import LANGUAGES, Language, text
+from ...strings.text import DEFAULT, LANGUAGES, Language, text
 from .help_tables import Page, inputs_table, models_list, outputs_table
 
 ROOT = Path(__file__).parents[2] / "web" / "docs"
 PROSE = Path(__file__).parent / "help"
-HOLE = re.compile(r"^\{([\w-]+)\}$", re.MULTILINE)
-"""A line of prose that stands for facts, or for prose that several pages share."""
+PLACEHOLDER = re.compile(r"^\{([\w-]+)\}$", re.MULTILINE)
+"""A line of prose that is replaced by a table, a list, or prose that pages share."""
+_HEAD = """\
+<!-- Generated from strings/ and dev/generators/help/ by `python -m comfyui_siliconflow help`: \
+do not edit. -->
+
+"""
 _FACTS: dict[str, Callable[[Page], str]] = {
     "inputs": inputs_table,
     "outputs": outputs_table,
@@ -38,35 +42,39 @@ def write() -> int:
     return 0
 
 
+def languages() -> list[Language]:
+    """Return the languages that have prose. ComfyUI shows the default page in all others."""
+    return [language for language in LANGUAGES if list(PROSE.glob(f"*.{language}.md"))]
+
+
 def pages() -> dict[str, str]:
-    """Give every page by its path in `web/docs`."""
-    found: dict[str, str] = {}
+    """Return every page by its path in `web/docs`."""
+    contents: dict[str, str] = {}
     for node_id, node in NODE_CLASS_MAPPINGS.items():
-        for language in LANGUAGES:
-            found[f"{node_id}/{language}.md"] = page(node_id, node, language)
-        found[f"{node_id}.md"] = found[f"{node_id}/en.md"]
-    return found
-
-
-def page(node_id: str, node: Any, language: Language) -> str:
-    """Give the page of one node in one language."""
-    about = Page(node, language)
-    title = text(f"node.{about.task}.name").in_language(language)
-    picture = f"![{title}]({node_id}/{language}.png)"
-    head = f"{description(about.task).in_language(language)}\n\n{picture}"
-    return f"{head}\n\n{_filled(prose(about.task, language), about)}"
+        for language in languages():
+            contents[f"{node_id}/{language}.md"] = _page(node_id, node, language)
+        contents[f"{node_id}.md"] = contents[f"{node_id}/{DEFAULT}.md"]
+    return contents
 
 
 def prose(name: str, language: Language) -> str:
-    """Give what is told in words of a task, or under a name that pages share."""
+    """Return the prose of a task, or of a name in `shared/`."""
     return (PROSE / f"{name}.{language}.md").read_text(encoding="utf-8")
 
 
-def _filled(text: str, about: Page) -> str:
-    def content(hole: re.Match[str]) -> str:
-        name = hole.group(1)
-        if name in _FACTS:
-            return _FACTS[name](about)
-        return _filled(prose(f"shared/{name}", about.language), about).strip()
+def _page(node_id: str, node: Any, language: Language) -> str:
+    page = Page(node, language)
+    title = page.render(text(f"node.{page.task}.name"))
+    image = f"![{title}]({node_id}/{language}.png)"
+    head = f"{_HEAD}{page.render(description(page.task))}\n\n{image}"
+    return f"{head}\n\n{_fill(prose(page.task, language), page)}"
 
-    return HOLE.sub(content, text)
+
+def _fill(prose_text: str, page: Page) -> str:
+    def content(placeholder: re.Match[str]) -> str:
+        name = placeholder.group(1)
+        if name in _FACTS:
+            return _FACTS[name](page)
+        return _fill(prose(f"shared/{name}", page.language), page).strip()
+
+    return PLACEHOLDER.sub(content, prose_text)

@@ -1,4 +1,4 @@
-"""Writes ComfyUI's locale files from the nodes and the catalogue, so that no fact stands twice."""
+"""Generates ComfyUI's locale files of the nodes from the strings and the catalogue."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ...nodes import NODE_CLASS_MAPPINGS
-from ...nodes.node import Node
-from ...nodes.widgets import description, explanation, label, tooltip
+from ...nodes.base import Node
+from ...nodes.widgets import description, input_tooltip, label, tooltip
 from ...strings.text import LANGUAGES, Language, text
 from . import page_locales
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2] / "locales"
 
 
 def write() -> int:
-    """Write the files of every language, and the page's words."""
+    """Write the locale files of every language, and the page's texts."""
     page_locales.SCRIPT.write_text(page_locales.script(), encoding="utf-8")
     print(page_locales.SCRIPT)
     for language in LANGUAGES:
@@ -30,7 +30,7 @@ def write() -> int:
 
 
 def node_definitions(language: Language) -> str:
-    """Give the contents of `nodeDefs.json`: names and tooltips of every node."""
+    """Return the contents of `nodeDefs.json`: names and tooltips of every node."""
     nodes = {name: _node(node, language) for name, node in NODE_CLASS_MAPPINGS.items()}
     return json.dumps(nodes, ensure_ascii=False, indent=2) + "\n"
 
@@ -50,12 +50,12 @@ def _node(node: type[Node], language: Language) -> dict[str, Any]:
 def _input(task: str, name: str, language: Language) -> dict[str, str]:
     return {
         "name": label(name).in_language(language),
-        "tooltip": tooltip(task, name).in_language(language),
+        "tooltip": input_tooltip(task, name).in_language(language),
     }
 
 
 def _output(task: str, name: str, language: Language) -> dict[str, str]:
     return {
         "name": text(f"output.{name}.name").in_language(language),
-        "tooltip": explanation("output", task, name).in_language(language),
+        "tooltip": tooltip("output", task, name).in_language(language),
     }

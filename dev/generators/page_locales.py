@@ -1,6 +1,7 @@
-"""Writes the locale files of settings, commands and menu from the page's own texts.
+"""Generates the page's texts, and ComfyUI's locale files of settings, commands and menus.
 
-ComfyUI translates these three itself, from `locales/`; all else the page takes from the same texts.
+ComfyUI translates settings, commands and menus from `locales/`; the pack's own scripts take all
+other texts from `texts.js`. Both are generated from the `page.*` strings.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ...strings.text import LANGUAGES, Language, entries_of
+from ...strings.text import DEFAULT, LANGUAGES, Language, entries_of
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "SiliconFlow"
@@ -21,15 +22,14 @@ COMMANDS = {
     "RefreshModels": "command.refresh_models",
     "OpenSettings": "command.open_settings",
 }
-"""Ids of commands, as web/js/commands.js registers them, and their texts."""
+"""The commands' ids, as web/js/commands.js registers them, and the keys of their texts."""
 
 SCRIPT = ROOT / "web" / "js" / "texts.js"
 _PAGE = "page."
 _HEAD = """\
 /**
- * Made from strings/*.json by `python -m comfyui_siliconflow locales`: change the words there.
- * `{name}` is filled in; a pair of "one" and "other" is chosen by `{n}`. Does nothing on import.
- * @satisfies {Record<import("./types").Language, Record<string, import("./types").Template>>}
+ * Generated from strings/*.json by `python -m comfyui_siliconflow locales`: do not edit.
+ * `{name}` is a placeholder; `{n}` chooses between "one" and "other". Does nothing on import.
  */
 export const TEXTS = """
 
@@ -37,7 +37,7 @@ Texts = dict[str, Any]
 
 
 def read_texts() -> dict[Language, Texts]:
-    """Return what the page says, by language and by its own keys."""
+    """Return the page's texts by language and key, without the prefix `page.`."""
     return {
         language: {
             key.removeprefix(_PAGE): entry
@@ -49,17 +49,17 @@ def read_texts() -> dict[Language, Texts]:
 
 
 def script() -> str:
-    """Return the script from which the page takes its words."""
+    """Return the contents of `web/js/texts.js`."""
     return f"{_HEAD}{json.dumps(read_texts(), ensure_ascii=False, indent=2)};\n"
 
 
 def files(language: Language) -> dict[str, str]:
-    """Give the contents of each locale file by name."""
+    """Return the contents of each locale file by name."""
     texts = read_texts()
     contents = {
         "settings.json": _settings(texts[language]),
         "commands.json": _commands(texts[language]),
-        "main.json": _main(texts["en"], texts[language]),
+        "main.json": _main(texts[DEFAULT], texts[language]),
     }
     return {name: _as_json(content) for name, content in contents.items()}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.comfyui import host, node_progress
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import uploads as upload
 from comfyui_siliconflow.media.data_urls import Encoded, encode
@@ -336,7 +336,7 @@ def test_a_cancelled_node_stops_while_its_request_goes_on(
         if cancelled.is_set():
             raise Cancelled
 
-    monkeypatch.setattr(host, "stop_if_cancelled", stop)
+    monkeypatch.setattr(host, "raise_if_cancelled", stop)
     threading.Timer(0.3, cancelled.set).start()
     started = time.monotonic()
     with pytest.raises(Cancelled):
@@ -374,11 +374,11 @@ def test_the_node_tells_seconds_while_it_waits_and_what_came(simulator: Simulato
         def value(self, done: int, total: int) -> None:
             bars.append((done, total))
 
-        def picture(self, _picture: Image.Image) -> None:
+        def image(self, _image: Image.Image) -> None:
             raise AssertionError("nobody asked for pictures")
 
     async def graph() -> None:
-        host.report_to(Shown())
+        node_progress.report_to(Shown())
         await execute(batch_size=2, seed=42)
 
     asyncio.run(graph())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.nodes.text_to_image import SiliconFlowTextToImage
+from comfyui_siliconflow.nodes.image_nodes import SiliconFlowTextToImage
 from comfyui_siliconflow.siliconflow import catalogue
 from comfyui_siliconflow.tests.server.conftest import Page
 

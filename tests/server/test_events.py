@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.comfyui import host, node_progress
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.dev.simulator.faults import Place
 from comfyui_siliconflow.engine import balance
@@ -66,7 +66,7 @@ def test_a_missing_key_and_a_wrong_input_are_told_by_name(
     kinds = [failure["kind"] for failure in told(sent, "failed")]
     titles = [failure["title"]["en"] for failure in told(sent, "failed")]
     assert kinds == ["InvalidInput", "MissingKey"]
-    assert titles == ["An input cannot be sent as it is", "A SiliconFlow API key is needed"]
+    assert titles == ["Check this input", "SiliconFlow needs an API key"]
     assert simulator.requests == []
 
 
@@ -156,7 +156,7 @@ def test_every_page_sees_the_jobs_and_the_balance_and_the_one_that_queued_the_fa
 def test_a_failure_is_told_to_every_page_when_the_one_that_queued_it_is_closed(
     sent: list[Event], simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host, "page", lambda: "page-of-before")
+    monkeypatch.setattr(host, "current_page", lambda: "page-of-before")
     simulator.fail(400)
     draw()
     assert pages_told(sent)["failed"] == {None}
@@ -171,7 +171,7 @@ def test_with_several_users_the_page_that_queued_the_run_is_told_and_no_other(
     page: str,
 ) -> None:
     several_users()
-    monkeypatch.setattr(host, "page", lambda: page)
+    monkeypatch.setattr(host, "current_page", lambda: page)
     simulator.fail(400)
     draw()
     wait_for(lambda: told(sent, "balance"))
@@ -182,7 +182,7 @@ def test_with_several_users_the_page_that_queued_the_run_is_told_and_no_other(
 def test_with_several_users_a_run_of_nobody_is_told_to_nobody(
     sent: list[Event], several_users: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host, "page", lambda: None)
+    monkeypatch.setattr(host, "current_page", lambda: None)
     draw()
     assert {page for _, _, page in sent} == {None}
     several_users()
@@ -288,7 +288,7 @@ def test_after_runs_that_end_together_each_user_s_page_is_told_the_balance(
     wait_for(lambda: told(sent, "balance"))
     sent.clear()
     for page in ("page-1", "page-2"):  # both end within the pause after the first
-        monkeypatch.setattr(host, "page", lambda page=page: page)
+        monkeypatch.setattr(host, "current_page", lambda page=page: page)
         draw()
     wait_for(lambda: pages_told(sent).get("balance") == {"page-1", "page-2"})
     assert len(told(sent, "balance")) == 2
@@ -298,7 +298,7 @@ class Node:
     """Keeps what a node of ComfyUI's page is shown, and on which thread."""
 
     def __init__(self) -> None:
-        self.pictures: list[Image.Image] = []
+        self.images: list[Image.Image] = []
         self.threads: set[int] = set()
 
     def text(self, text: object) -> None:
@@ -307,32 +307,32 @@ class Node:
     def value(self, done: int, total: int) -> None:
         """Show nothing."""
 
-    def picture(self, picture: Image.Image) -> None:
-        self.pictures.append(picture)
+    def image(self, image: Image.Image) -> None:
+        self.images.append(image)
         self.threads.add(threading.get_ident())
 
 
 @pytest.fixture
 def node(monkeypatch: pytest.MonkeyPatch) -> Node:
     shown = Node()
-    monkeypatch.setattr(host, "progress", lambda: shown)
-    monkeypatch.setattr(host, "shows_pictures", lambda: True)
+    monkeypatch.setattr(node_progress, "current_progress", lambda: shown)
+    monkeypatch.setattr(node_progress, "shows_images", lambda: True)
     return shown
 
 
 @pytest.mark.usefixtures("simulator")
 def test_every_picture_is_shown_once_small_and_rgb(node: Node) -> None:
     draw(batch_size=6, image_size="1024x1024")
-    assert [(picture.size, picture.mode) for picture in node.pictures] == [((512, 512), "RGB")] * 6
+    assert [(picture.size, picture.mode) for picture in node.images] == [((512, 512), "RGB")] * 6
     assert node.threads == {threading.get_ident()}
 
 
 @pytest.mark.usefixtures("simulator")
 def test_reused_pictures_are_shown_too(node: Node) -> None:
     draw()
-    node.pictures.clear()
+    node.images.clear()
     draw()
-    assert [picture.size for picture in node.pictures] == [(96, 64)]
+    assert [picture.size for picture in node.images] == [(96, 64)]
 
 
 def test_a_picture_that_another_node_asked_for_is_shown_on_both(
@@ -347,7 +347,7 @@ def test_a_picture_that_another_node_asked_for_is_shown_on_both(
 
     asyncio.run(both())
     assert len(simulator.generations) == 1
-    assert len(node.pictures) == 2
+    assert len(node.images) == 2
 
 
 def test_a_picture_is_shown_before_the_rest_of_the_run_is_there(
@@ -357,7 +357,7 @@ def test_a_picture_is_shown_before_the_rest_of_the_run_is_there(
     simulator.latency = 0.8
     run = threading.Thread(target=draw, kwargs={"model": "Qwen/Qwen-Image", "batch_size": 2})
     run.start()
-    wait_for(lambda: node.pictures)
-    assert len(node.pictures) == 1
+    wait_for(lambda: node.images)
+    assert len(node.images) == 1
     run.join()
-    assert len(node.pictures) == 2
+    assert len(node.images) == 2

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from comfyui_siliconflow.server import origin as same_site
 from comfyui_siliconflow.server import page_catalogue as catalogue
 from comfyui_siliconflow.server import routes
-from comfyui_siliconflow.server.answers import OtherSite
+from comfyui_siliconflow.server.origin import check_host
+from comfyui_siliconflow.server.page_http import OtherSite
 from comfyui_siliconflow.tests.server.conftest import Page
 
 CHANGING = [
@@ -89,10 +89,10 @@ def test_a_name_of_the_operator_s_proxy_is_answered(
 
 def test_on_another_address_than_loopback_every_name_is_answered() -> None:
     """There the names of a local network are in use, and ComfyUI is open to all anyway."""
-    same_site.check_host("nas.home:8188", "192.168.1.5")
+    check_host("nas.home:8188", "192.168.1.5")
     for address in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
         with pytest.raises(OtherSite):
-            same_site.check_host("nas.home:8188", address)
+            check_host("nas.home:8188", address)
 
 
 @pytest.mark.parametrize("host", ["comfy.example", "comfy.example:443"])

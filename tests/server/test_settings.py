@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import balance, services
-from comfyui_siliconflow.engine.services import current_settings
-from comfyui_siliconflow.server.page_settings import PAGE_S
+from comfyui_siliconflow.server.page_settings import PAGE_SETTINGS
 from comfyui_siliconflow.siliconflow.errors import GuardStopped
 from comfyui_siliconflow.storage.settings import BOUNDS, InvalidSettings, Settings
 from comfyui_siliconflow.tests.server.conftest import Event, Page
@@ -30,7 +29,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_the_page_is_told_every_setting_that_it_may_set(page: Page) -> None:
     found = page.get("/settings")
-    assert set(found["values"]) == set(PAGE_S)
+    assert set(found["values"]) == set(PAGE_SETTINGS)
     assert found["values"]["show_balance"] is True
     assert found["choices"]["site"] == ["cn", "com"]
     assert found["base_url"] == "https://api.siliconflow.cn/v1"
@@ -40,7 +39,7 @@ def test_the_page_is_told_every_setting_that_it_may_set(page: Page) -> None:
 def test_a_new_setting_is_the_page_s_unless_the_operator_alone_may_set_it() -> None:
     kept = {"api_key", "base_url", "connect_timeout", "read_timeout"}
     kept |= {"most_picture_mib", "most_megapixels"}
-    assert {item.name for item in fields(Settings)} - set(PAGE_S) == kept
+    assert {item.name for item in fields(Settings)} - set(PAGE_SETTINGS) == kept
 
 
 @pytest.mark.parametrize(("value", "used"), [("zh", "zh"), ("fr", "en")])
@@ -52,7 +51,7 @@ def test_the_language_is_chosen_once_and_never_another_meanwhile(
     write_settings(language=value)
     monkeypatch.setattr(services, "use_language", chosen.append)
     with contextlib.suppress(InvalidSettings):
-        current_settings()
+        services.current_settings()
     assert chosen == [used]
 
 
@@ -118,7 +117,7 @@ def test_one_bad_value_and_nothing_is_written(
     assert file.read_bytes() == before
 
 
-NUMBERS = [name for name in PAGE_S if name in BOUNDS]
+NUMBERS = [name for name in PAGE_SETTINGS if name in BOUNDS]
 
 
 @pytest.mark.usefixtures("simulator")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.comfyui import node_progress
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.media.image_files import data_url_to_bytes, decode, to_batch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
@@ -212,11 +212,11 @@ class Shown:
     def value(self, done: int, total: int) -> None:
         assert done <= total
 
-    def picture(self, picture: Image.Image) -> None:
-        raise AssertionError(f"a chat shows no picture: {picture}")
+    def image(self, image: Image.Image) -> None:
+        raise AssertionError(f"chat shows no image: {image}")
 
     async def of_a_node(self) -> None:
-        host.report_to(self)
+        node_progress.report_to(self)
         await NODE_CLASS_MAPPINGS[CHAT]().execute(**ASKED)
 
 

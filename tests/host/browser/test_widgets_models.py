@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.nodes.widgets import PICTURES
+from comfyui_siliconflow.nodes.widgets import IMAGE_INPUTS
 from comfyui_siliconflow.siliconflow import catalogue
 from comfyui_siliconflow.siliconflow.catalogue import AUTO, CUSTOM, Model
 from comfyui_siliconflow.tests.host.browser.page import Page
@@ -28,7 +28,7 @@ def page(reused_page: Page) -> Page:
 
 def names_of(node_type: str) -> list[str]:
     node = NODE_CLASS_MAPPINGS[node_type]
-    return [name for name in (*node.required, *node.optional) if name not in PICTURES]
+    return [name for name in (*node.required, *node.optional) if name not in IMAGE_INPUTS]
 
 
 def models_of(node_type: str) -> list[Model]:

@@ -1,4 +1,4 @@
-"""ComfyUI's help pages are those that prose, nodes and catalogue make, and they are whole."""
+"""The help pages are generated from prose, strings and catalogue, and they are complete."""
 
 from __future__ import annotations
 
@@ -6,29 +6,38 @@ import re
 from pathlib import Path
 
 import pytest
-from comfyui_siliconflow.dev.generators.help_pages import HOLE, PROSE, ROOT, pages, prose
+from comfyui_siliconflow.dev.generators.help_pages import (
+    PLACEHOLDER,
+    PROSE,
+    ROOT,
+    languages,
+    pages,
+    prose,
+)
 from comfyui_siliconflow.dev.generators.page_locales import read_texts
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import catalogue
-from comfyui_siliconflow.strings.text import LANGUAGES, Language
+from comfyui_siliconflow.strings.text import DEFAULT, Language
 from PIL import Image
 
 PAGES = pages()
 IN_A_LANGUAGE = [name for name in PAGES if "/" in name]
-TASKS = sorted(file.name.removesuffix(".en.md") for file in PROSE.glob("*.en.md"))
-SHARED = sorted(file.name.removesuffix(".en.md") for file in PROSE.glob("shared/*.en.md"))
+TASKS = sorted(file.name.removesuffix(f".{DEFAULT}.md") for file in PROSE.glob(f"*.{DEFAULT}.md"))
+SHARED = sorted(
+    file.name.removesuffix(f".{DEFAULT}.md") for file in PROSE.glob(f"shared/*.{DEFAULT}.md")
+)
 FACTS = {"inputs", "outputs", "models"}
-LARGEST_PICTURE = 150_000
-NARROWEST_PICTURE = 500
+LARGEST_IMAGE = 150_000
+NARROWEST_IMAGE = 500
 LONGEST_WORD = 20
 """Letters that fit beside another column in help, which is some 280 pixels wide."""
 SETTINGS = {"en": re.compile(r"\*Settings > ([^*]+)\*"), "zh": re.compile(r"“设置 > ([^”]+)”")}
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
-def holes(name: str, language: Language) -> list[str]:
-    """Name the facts and the shared prose that a text has."""
-    return HOLE.findall(prose(name, language))
+def placeholders(name: str, language: Language = DEFAULT) -> list[str]:
+    """Return the names of the facts and the shared prose in a prose file."""
+    return PLACEHOLDER.findall(prose(name, language))
 
 
 def headings(name: str, language: Language) -> int:
@@ -55,7 +64,7 @@ def test_the_committed_page_is_up_to_date(name: str) -> None:
 
 
 def test_every_node_has_a_page_in_each_language_and_one_for_all_others() -> None:
-    wanted = {f"{node}/{language}.md" for node in NODE_CLASS_MAPPINGS for language in LANGUAGES}
+    wanted = {f"{node}/{language}.md" for node in NODE_CLASS_MAPPINGS for language in languages()}
     assert set(PAGES) == wanted | {f"{node}.md" for node in NODE_CLASS_MAPPINGS}
 
 
@@ -90,22 +99,27 @@ def test_each_model_stands_there_with_every_size_that_it_makes(name: str) -> Non
 
 @pytest.mark.parametrize("name", IN_A_LANGUAGE)
 def test_nothing_is_left_to_fill_in(name: str) -> None:
-    assert HOLE.findall(PAGES[name]) == []
+    assert PLACEHOLDER.findall(PAGES[name]) == []
     assert not re.search(r"\{(?!\")", PAGES[name])
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_says_that_it_is_generated(name: str) -> None:
+    assert PAGES[name].startswith("<!-- Generated ")
+
+
 @pytest.mark.parametrize("name", IN_A_LANGUAGE)
-def test_the_picture_is_there_and_small(name: str) -> None:
+def test_the_image_is_there_and_small(name: str) -> None:
     """It is looked for from `web/docs` on."""
     (link,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", PAGES[name])
     file = ROOT / link
-    assert file.stat().st_size < LARGEST_PICTURE
-    with Image.open(file) as picture:
-        assert picture.format == "PNG"
-        assert picture.width >= NARROWEST_PICTURE
+    assert file.stat().st_size < LARGEST_IMAGE
+    with Image.open(file) as image:
+        assert image.format == "PNG"
+        assert image.width >= NARROWEST_IMAGE
 
 
-def test_every_picture_is_a_node_s() -> None:
+def test_every_image_is_a_node_s() -> None:
     nodes = {file.parent.name for file in ROOT.rglob("*.png")}
     assert nodes == set(NODE_CLASS_MAPPINGS)
 
@@ -123,22 +137,27 @@ def test_every_task_of_a_node_is_told_of_and_no_other() -> None:
     assert set(TASKS) == {node.task for node in NODE_CLASS_MAPPINGS.values()}
 
 
+@pytest.mark.parametrize("language", languages())
 @pytest.mark.parametrize("name", [*TASKS, *(f"shared/{name}" for name in SHARED)])
-def test_the_prose_is_built_alike_in_both_languages(name: str) -> None:
-    assert holes(name, "en") == holes(name, "zh")
-    assert headings(name, "en") == headings(name, "zh")
-    assert rows(prose(name, "en")) == rows(prose(name, "zh"))
-    assert quotes(prose(name, "en")) == quotes(prose(name, "zh"))
+def test_the_prose_has_the_same_structure_in_every_language(name: str, language: str) -> None:
+    assert placeholders(name, language) == placeholders(name)
+    assert headings(name, language) == headings(name, DEFAULT)
+    assert rows(prose(name, language)) == rows(prose(name, DEFAULT))
+    assert quotes(prose(name, language)) == quotes(prose(name, DEFAULT))
+
+
+@pytest.mark.parametrize("name", [*TASKS, *(f"shared/{name}" for name in SHARED)])
+def test_the_chinese_prose_is_chinese_and_the_english_is_not(name: str) -> None:
     assert CHINESE.search(prose(name, "zh"))
     assert not CHINESE.search(prose(name, "en"))
 
 
 @pytest.mark.parametrize("name", [*TASKS, *(f"shared/{name}" for name in SHARED)])
 def test_prose_asks_for_nothing_that_does_not_exist(name: str) -> None:
-    assert set(holes(name, "en")) <= {*FACTS, *SHARED}
+    assert set(placeholders(name)) <= {*FACTS, *SHARED}
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", SETTINGS)
 def test_the_settings_that_prose_names_are_called_so_in_the_page(language: Language) -> None:
     texts = read_texts()[language]
     names = {"SiliconFlow", *(text for text in texts.values() if isinstance(text, str))}
@@ -162,15 +181,15 @@ def test_the_examples_that_prose_names_are_there() -> None:
 @pytest.mark.parametrize("name", SHARED)
 def test_shared_prose_is_used(name: str) -> None:
     others = [*TASKS, *(f"shared/{other}" for other in SHARED)]
-    assert any(name in holes(other, "en") for other in others)
+    assert any(name in placeholders(other) for other in others)
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_prose_shows_the_facts_and_what_can_go_wrong(name: str) -> None:
-    asked = holes(name, "en")
+    asked = placeholders(name)
     assert {"inputs", "outputs", "key", "trace"} <= set(asked)
     assert ("models" in asked) == bool(catalogue.load().of_task(name))
-    assert {"lookup-troubles", "troubles", "picture-troubles"} & set(asked)
+    assert {"lookup-errors", "errors", "image-errors"} & set(asked)
 
 
 def test_the_folder_holds_prose_alone() -> None:
@@ -178,5 +197,5 @@ def test_the_folder_holds_prose_alone() -> None:
     assert files == {
         Path(PROSE / f"{name}.{language}.md")
         for name in (*TASKS, *(f"shared/{other}" for other in SHARED))
-        for language in LANGUAGES
+        for language in languages()
     }

@@ -1,0 +1,47 @@
+"""Where the pack's files are, with a ComfyUI and without."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comfyui_siliconflow.comfyui import folders
+
+
+def test_files_are_where_comfyui_never_serves_them(comfy: Any) -> None:
+    assert folders.data_directory() == comfy.user / "__siliconflow"
+
+
+def test_an_older_comfyui_gets_the_same_folder(comfy: Any) -> None:
+    del sys.modules["folder_paths"].get_system_user_directory
+    assert folders.data_directory() == comfy.user / "__siliconflow"
+
+
+@pytest.mark.usefixtures("comfy")
+def test_the_environment_variable_comes_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SILICONFLOW_DATA_DIR", str(tmp_path / "mine"))
+    assert folders.data_directory() == tmp_path / "mine"
+
+
+@pytest.mark.parametrize(
+    ("platform", "folder"),
+    [
+        ("linux", ".local/share"),
+        ("darwin", "Library/Application Support"),
+        ("win32", "AppData/Local"),
+    ],
+)
+def test_outside_comfyui_files_are_in_the_platform_s_data_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, platform: str, folder: str
+) -> None:
+    for name in ("SILICONFLOW_DATA_DIR", "XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert folders.data_directory() == tmp_path / folder / "comfyui_siliconflow"
+
+
+def test_outside_comfyui_there_is_no_input_folder() -> None:
+    assert folders.input_directory() is None
