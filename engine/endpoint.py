@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from ..media.image_files import MediaError
 from ..media.image_files import decode as decode_picture
+from ..media.media_error import MediaError
 from ..siliconflow.client import Client
 from ..siliconflow.resources import images
-from ..siliconflow.resources.images import ApiRequest, ApiResult
 from ..strings.text import Text
 
 Kind = TypeVar("Kind")
 OnText = Callable[[str], None]
 """Told the text of an answer while it grows."""
+
+
+@dataclass(frozen=True)
+class ApiRequest:
+    """What a request asks for: its body, and beside it the data URLs of its images, by name.
+
+    They stay apart because they are megabytes: nothing reads or copies them on their way.
+    """
+
+    body: Mapping[str, Any]
+    images: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        """Give the id of the model that is asked."""
+        return str(self.body.get("model", ""))
+
+
+@dataclass(frozen=True)
+class ApiResult:
+    """What one request brought. Each source is a URL, valid for one hour, or the file itself."""
+
+    sources: tuple[str | bytes, ...]
+    seed: int | None
+    inference: float | None
+    """Seconds that the service says the model ran."""
+    trace_id: str
+    seconds: float
+    """Seconds from the request to the whole answer, as seen here."""
+
+
 _RESULTS = Text("results", "结果")
 
 
@@ -65,13 +95,13 @@ def from_file(kind: Callable[..., Kind]) -> Callable[[bytes, int], Kind]:
         try:
             return kind(**json.loads(content))
         except (ValueError, TypeError, RecursionError):
-            raise MediaError("cannot be read any more", "已无法读取") from None
+            raise MediaError(Text("cannot be read any more", "已无法读取")) from None
 
     return read
 
 
 def _generate(client: Client, order: ApiRequest, _hear: OnText) -> ApiResult:
-    return images.generate(client, order)
+    return ApiResult(**vars(images.generate(client, order.body, order.images)))
 
 
 PICTURES = Endpoint(

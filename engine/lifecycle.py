@@ -12,13 +12,13 @@ from functools import partial
 
 from ..siliconflow.client import Client
 from ..siliconflow.errors import Failure, RequestError, Unforeseen
-from ..siliconflow.http.multipart import named
-from ..siliconflow.resources.images import ApiRequest
+from ..siliconflow.http.multipart import with_digests
 from ..storage.fingerprints import account_of, fingerprint
 from ..storage.ledger import Entry, Ledger, ResponseMetadata, State
 from ..storage.settings import Settings
 from ..strings.text import SiliconFlowError, Text
 from ..tasks.plan import Plan, PlannedRequest
+from .endpoint import ApiRequest
 from .job import STAGES, Growing, Job, Origin, Result, RunEnded
 from .rate_limit import TooHeavy
 from .receiving import DamagedFile, Receiver
@@ -168,7 +168,7 @@ class RequestLifecycle:
         return Result(pictures, facts, "paid", entry.id if entry else "")
 
     def _name(self, ask: PlannedRequest) -> str:
-        body = {**named(ask.body), **self.uploads.digests(ask.frame)}
+        body = {**with_digests(ask.body), **self.uploads.digests(ask.frame)}
         return fingerprint(self._account, self._endpoint.path, body)
 
 

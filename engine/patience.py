@@ -27,4 +27,4 @@ def patiently(ask: Callable[[], Kind], ends: threading.Event) -> Kind:
             tries += 1
             wait = retries.delay_of_free_call(error, tries, _DICE)
             if wait is None or ends.wait(wait):
-                raise error.of_free_call() from None
+                raise error.for_free_call() from None

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from PIL import Image
 
 from ..comfyui.host import PREVIEW_SIDE, Progress
-from ..media.image_files import Picture
-from ..media.previews import small
+from ..media.image_files import DecodedImage
+from ..media.previews import to_preview
 from ..strings.text import Text
 from .job import STAGES, Job
 
@@ -56,12 +56,12 @@ class Report:
 
         self._show_arrived()
 
-    def arrived(self, picture: Picture) -> None:
+    def arrived(self, picture: DecodedImage) -> None:
         """Make a picture small that has just come; it is shown with the next state.
 
         Called in threads: on the event loop it would hold up every other node.
         """
-        self._arrived.append(small(picture, PREVIEW_SIDE))
+        self._arrived.append(to_preview(picture, PREVIEW_SIDE))
 
     def _show_arrived(self) -> None:
         while self._arrived:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..media.image_files import MediaError, decode
+from ..media.image_files import decode
+from ..media.media_error import MediaError
 from ..siliconflow.client import Client
 from ..siliconflow.errors import BadAnswer, BadPicture, Failure, RequestError
 from ..storage.ledger import Entry, ResponseMetadata, StoredFile
@@ -145,7 +146,7 @@ class Receiver:
                 return self._endpoint.decode(content, self._most_pixels)
         except MediaError as error:
             noun = self._endpoint.noun
-            said = Text(f"{noun.en} {error.en}", f"{noun.zh}{error.zh}")
+            said = Text(f"{noun.en} {error.text.en}", f"{noun.zh}{error.text.zh}")
             raise kind(Failure(said, model=self._model, trace_id=facts.trace_id)) from None
 
 

@@ -1,6 +1,6 @@
 """When a request that failed is sent again by itself, and how long that waits.
 
-Only what cannot have been paid is sent again: see `RequestError.sent_again`.
+Only what cannot have been paid is sent again: see `RequestError.retryable`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def delay(error: RequestError, tries: int, dice: random.Random) -> float | None:
 
     Exponential with full jitter; a rate limit is waited out by its pace, not by this.
     """
-    if not error.sent_again:
+    if not error.retryable:
         return None
     if isinstance(error, RateLimited):
         return 0.0
@@ -32,7 +32,7 @@ def delay_of_free_call(error: RequestError, tries: int, dice: random.Random) -> 
     It has no pace of its own, so that a rate limit is waited out as an overload is, but not for
     longer than somebody would look on.
     """
-    wait = _backoff(error, tries, dice) if error.sent_again else None
+    wait = _backoff(error, tries, dice) if error.retryable else None
     return wait if wait is not None and wait <= LONGEST else None
 
 

@@ -269,7 +269,7 @@ async def _run_all(
 
     async def run(job: Job) -> None:
         async with slots:
-            if not any(other.error and getattr(other.error, "repeats", True) for other in jobs):
+            if not any(other.error and getattr(other.error, "stops_run", True) for other in jobs):
                 job.begin()
                 await in_thread(partial(work, job))
 

@@ -9,18 +9,17 @@ from functools import partial
 
 from ..siliconflow.client import Client
 from ..siliconflow.errors import (
-    OF_TOKENS,
+    TOKEN_LIMITS,
     Failure,
     NotConnected,
     RateLimited,
     RequestError,
     WaitTooLong,
 )
-from ..siliconflow.resources.images import ApiRequest, ApiResult
 from ..storage.ledger import Entry
 from ..strings.text import Text
 from . import retry as retries
-from .endpoint import PICTURES, Endpoint
+from .endpoint import PICTURES, ApiRequest, ApiResult, Endpoint
 from .job import Job, RunEnded
 from .rate_limit import SURE, SURE_OF_TEXTS, RateLimiter, RateSchedule, Sent, TooHeavy
 from .recording import FallibleLedger
@@ -98,9 +97,9 @@ class Sender:
         try:
             generation = self._endpoint.call(self._client, order, job.hear)
         except RateLimited as error:
-            counted = error.limit not in OF_TOKENS
+            counted = error.limit not in TOKEN_LIMITS
             heavy = self._gate.refused(note, error.failure.retry_after, counted=counted)
-            if heavy and error.sent_again:
+            if heavy and error.retryable:
                 raise TooHeavy from None
             raise
         except NotConnected:

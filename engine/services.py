@@ -65,7 +65,7 @@ def _client(
         base_url,
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
-        most_bytes=most_bytes,
+        max_file_bytes=most_bytes,
     )
 
 

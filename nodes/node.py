@@ -10,7 +10,7 @@ from ..comfyui import host
 from ..comfyui.caller import Caller, current_caller
 from ..engine.threads import in_thread
 from ..siliconflow.errors import InvalidInput
-from ..siliconflow.prompt import check_prompt
+from ..siliconflow.fields import require_text
 from ..strings.text import use_language
 from .model_choices import check_model, model_ids
 from .widgets import WORKFLOW, description, explanation, input_types
@@ -69,7 +69,7 @@ def refusal(
     use_language(host.language(""))
     try:
         for name, text in needed.items():
-            check_prompt("linked" if text is None else str(text), name)
+            require_text("linked" if text is None else str(text), name)
         if model is not None and custom_model is not None:
             check_model(task, str(model), str(custom_model))
     except InvalidInput as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import AUTO, CUSTOM, Model
-from ..siliconflow.fields import Field, Value, span_of
+from ..siliconflow.fields import Field, Value, range_text
 from ..strings.text import LANGUAGES, Language, Text, has_text, text
 
 WORKFLOW = "extra_pnginfo"
@@ -231,7 +231,7 @@ def _own_facts(name: str, language: Language) -> list[str]:
 def _range_facts(field: Field, default: Any, language: Language) -> list[str]:
     range_of = Text("Range {}, default {}.", "范围 {}，默认 {}。")
     said = range_of.zh if language == "zh" else range_of.en
-    return [said.format(span_of(field), default)]
+    return [said.format(range_text(field), default)]
 
 
 def _rule(field: Field, language: Language) -> str:
@@ -240,7 +240,7 @@ def _rule(field: Field, language: Language) -> str:
     if field.minimum is None:
         return "支持的模型" if language == "zh" else "Taken by"
     default = "" if field.default is None else f" ({_plain(field.default)})"
-    return f"{span_of(field)}{default}"
+    return f"{range_text(field)}{default}"
 
 
 def _plain(value: Value) -> str:

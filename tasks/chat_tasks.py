@@ -10,19 +10,19 @@ from typing import Any
 
 import torch
 
-from ..engine.endpoint import Endpoint, OnText, as_file, from_file
+from ..engine.endpoint import ApiRequest, ApiResult, Endpoint, OnText, as_file, from_file
 from ..engine.progress import start_of
 from ..engine.threads import CPU
 from ..engine.uploads import SCALED
 from ..media.data_urls import Encoded, encode
-from ..media.image_files import MediaError, check_tensor
+from ..media.image_files import check_image
+from ..media.media_error import MediaError
 from ..siliconflow.catalogue import Model
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput
-from ..siliconflow.prompt import check_prompt
+from ..siliconflow.fields import require_text
 from ..siliconflow.resources import chat
 from ..siliconflow.resources.chat import Completion
-from ..siliconflow.resources.images import ApiRequest, ApiResult
 from ..storage.settings import Settings
 from ..strings.text import Text
 from .plan import Plan, chosen_model, extra_body, set_values, without_pictures
@@ -67,7 +67,7 @@ def prepare(
     """Check all inputs, and make the one request of them."""
     model = chosen_model(TASK, inputs, settings.site)
     connected = {name: image for name, image in images.items() if image is not None}
-    check_prompt(str(inputs.get("prompt", "")))
+    require_text(str(inputs.get("prompt", "")), "prompt")
     earlier = _earlier(inputs)
     _check_sight(model, connected, earlier)
     extra = extra_body(str(inputs.get("extra_body", "")), _RESERVED)
@@ -311,9 +311,9 @@ def _scaled(shown: Mapping[tuple[str, int], Encoded]) -> list[Text]:
 
 def _check_picture(name: str, image: torch.Tensor) -> None:
     try:
-        check_tensor(image)
+        check_image(image)
     except MediaError as error:
-        raise InvalidInput(name, Text(error.en, error.zh)) from None
+        raise InvalidInput(name, error.text) from None
 
 
 def _stop(model: Model, text: str) -> dict[str, list[str]]:

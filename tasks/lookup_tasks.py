@@ -53,7 +53,7 @@ async def models(inputs: Inputs, caller: Caller) -> tuple[list[str], str]:
 
 async def voices(_inputs: Inputs, caller: Caller) -> tuple[list[str], str]:
     """Give the account's own voices; raises a `RequestError`."""
-    found = await look_up(caller, speech.voices, _listed)
+    found = await look_up(caller, speech.list_voices, _listed)
     uris = host.list_output([voice.uri for voice in found], _NO_VOICE)
     return uris, as_json({"voices": [vars(item) for item in found]})
 
@@ -63,7 +63,7 @@ async def delete_voice(inputs: Inputs, caller: Caller) -> tuple[str]:
     uri = str(inputs["uri"]).strip()
 
     def deleted(client: Client) -> str:
-        speech.delete(client, uri)
+        speech.delete_voice(client, uri)
         return uri
 
     return (

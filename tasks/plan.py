@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from ..engine.endpoint import PICTURES, Endpoint
-from ..media.image_files import MediaError, check_tensor
+from ..media.image_files import check_image
+from ..media.media_error import MediaError
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import AUTO, Model, Site
 from ..siliconflow.errors import InvalidInput
-from ..siliconflow.fields import Value
-from ..siliconflow.prompt import check_prompt
+from ..siliconflow.fields import Value, require_text
 from ..strings.text import Text
 
 RESERVED = frozenset({"model", "prompt", "seed", "batch_size", "image", "image2", "image3"})
@@ -174,9 +174,9 @@ def _too_many(model: Model) -> Text:
 
 def _check_picture(name: str, image: torch.Tensor, first: torch.Tensor) -> None:
     try:
-        check_tensor(image)
+        check_image(image)
     except MediaError as error:
-        raise InvalidInput(name, Text(error.en, error.zh)) from None
+        raise InvalidInput(name, error.text) from None
     frames, wanted = image.shape[0], first.shape[0]
     if frames not in {1, wanted}:
         raise InvalidInput(
@@ -189,7 +189,7 @@ def _check_picture(name: str, image: torch.Tensor, first: torch.Tensor) -> None:
 
 
 def _prompt(task: str, prompt: str, connected: Mapping[str, Any], model: Model) -> str:
-    check_prompt(prompt)
+    require_text(prompt, "prompt")
     if task != "image-edit":
         return prompt
     places = {name.removeprefix("image") or "1": n for n, name in enumerate(connected, 1)}
@@ -242,7 +242,7 @@ def _split(model: Model, inputs: Mapping[str, Any]) -> list[tuple[int, int, dict
     known = catalogue.load().inputs
     total = int(known["batch_size"].check(inputs.get("batch_size", _default("batch_size"))))
     first = int(known["seed"].check(inputs.get("seed", _default("seed"))))
-    most = model.most_per_request or total
+    most = model.max_images_per_request or total
     parts = [(min(most, total - at), _seed_after(first, at)) for at in range(0, total, most)]
     return [(count, seed, _split_fields(model, count, seed)) for count, seed in parts]
 

@@ -8,15 +8,14 @@ from typing import Any
 
 import torch
 
-from ..engine.endpoint import Endpoint, OnText, as_file, from_file
+from ..engine.endpoint import ApiRequest, ApiResult, Endpoint, OnText, as_file, from_file
 from ..siliconflow.catalogue import Model
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput
-from ..siliconflow.prompt import check_prompt
+from ..siliconflow.fields import require_text
 from ..siliconflow.resources import embeddings, rerank
-from ..siliconflow.resources.embeddings import Embedded
-from ..siliconflow.resources.images import ApiRequest, ApiResult
-from ..siliconflow.resources.rerank import Ranked
+from ..siliconflow.resources.embeddings import Embeddings
+from ..siliconflow.resources.rerank import Ranking
 from ..storage.settings import Settings
 from ..strings.text import Text
 from . import similarity
@@ -147,7 +146,7 @@ def rerank_plan(inputs: Inputs, settings: Settings) -> Plan:
     """Check the inputs of Rerank."""
     model = chosen_model("rerank", inputs, settings.site)
     query = str(inputs.get("query", "")).strip()
-    check_prompt(query, "query")
+    require_text(query, "query")
     texts = texts_of(inputs, "documents")
     values = set_values(inputs, FIELDS)
     if "top_n" in values:
@@ -197,8 +196,8 @@ def _rerank(client: Client, order: ApiRequest, _hear: OnText) -> ApiResult:
 _EMBEDDING = Endpoint(
     embeddings.PATH,
     _embed,
-    from_file(Embedded),
+    from_file(Embeddings),
     Text("the vectors", "向量"),
     Text("vectors", "向量"),
 )
-_RERANKING = Endpoint(rerank.PATH, _rerank, from_file(Ranked), Text("the ranks", "排序"))
+_RERANKING = Endpoint(rerank.PATH, _rerank, from_file(Ranking), Text("the ranks", "排序"))

@@ -6,20 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..engine.endpoint import Endpoint, OnText, as_file, from_file
+from ..engine.endpoint import ApiRequest, ApiResult, Endpoint, OnText, as_file, from_file
 from ..engine.progress import start_of
 from ..media import audio_files as audio
 from ..media import mp3 as pack
 from ..media.audio_files import Sound
-from ..media.image_files import MediaError
+from ..media.media_error import MediaError
 from ..siliconflow.catalogue import AUTO, Model
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput, RequestError
+from ..siliconflow.fields import require_text
 from ..siliconflow.http.multipart import File
-from ..siliconflow.prompt import check_prompt
 from ..siliconflow.resources import audio as speech
-from ..siliconflow.resources.audio import Transcription, Uploaded
-from ..siliconflow.resources.images import ApiRequest, ApiResult
+from ..siliconflow.resources.audio import Transcription, UploadedVoice
 from ..storage.settings import Settings
 from ..strings.text import Text
 from .plan import Plan, chosen_model, extra_body, set_values, without_pictures
@@ -46,7 +45,7 @@ def speech_plan(inputs: Inputs, settings: Settings) -> Plan:
     """Check the inputs of Text to Speech, and cut a long text into requests."""
     model = chosen_model("text-to-speech", inputs, settings.site)
     text = str(inputs.get("input", ""))
-    check_prompt(text, "input")
+    require_text(text, "input")
     values = {"response_format": "wav", **set_values(inputs, FIELDS)}
     kind = str(values["response_format"])
     _check_decoder(kind)
@@ -101,7 +100,7 @@ def voice_plan(inputs: Inputs, settings: Settings) -> Plan:
     """Check the inputs of Upload Voice."""
     model = chosen_model("voice", inputs, settings.site)
     for name in ("customName", "text"):
-        check_prompt(str(inputs.get(name, "")), name)
+        require_text(str(inputs.get(name, "")), name)
     sounds = _sounds(inputs)
     if len(sounds) > 1:
         several = len(sounds)
@@ -181,7 +180,7 @@ _AS_MADE = {"speed": 1, "gain": 0}
 def _spoken(text: str, model: Model) -> list[str]:
     told, mark, rest = text.partition(INSTRUCTED)
     head, rest = (told + mark, rest) if mark else ("", text)
-    check_prompt(rest, "input")
+    require_text(rest, "input")
     most = min(PIECE, model.limits.get("characters", PIECE)) - len(head)
     if len(rest) > most and len(head) > LONGEST_INSTRUCTION:
         raise InvalidInput(
@@ -198,9 +197,9 @@ def _spoken(text: str, model: Model) -> list[str]:
 
 def _sounds(inputs: Inputs) -> list[Sound]:
     try:
-        return audio.check_audio(inputs.get("audio"))
+        return audio.to_sounds(inputs.get("audio"))
     except MediaError as error:
-        raise InvalidInput("audio", Text(error.en, error.zh)) from None
+        raise InvalidInput("audio", error.text) from None
 
 
 def _check_length(place: int, sound: Sound) -> None:
@@ -255,7 +254,7 @@ def _file(sound: Sound) -> File:
 
 
 def _speak(client: Client, order: ApiRequest, _hear: OnText) -> ApiResult:
-    found = speech.speak(client, order.body)
+    found = speech.create_speech(client, order.body)
     return ApiResult((found.content,), None, None, found.trace_id, found.seconds)
 
 
@@ -263,7 +262,7 @@ def _speaking(kind: str, rate: int) -> Endpoint:
     def decode(content: bytes, _most_pixels: int) -> Sound:
         return audio.decode(content, kind, rate)
 
-    return Endpoint(speech.SPEECH, _speak, decode, Text("the sound", "音频"), _PARTS)
+    return Endpoint(speech.SPEECH_PATH, _speak, decode, Text("the sound", "音频"), _PARTS)
 
 
 def _transcribe(client: Client, order: ApiRequest, _hear: OnText) -> ApiResult:
@@ -271,13 +270,13 @@ def _transcribe(client: Client, order: ApiRequest, _hear: OnText) -> ApiResult:
 
 
 def _upload(client: Client, order: ApiRequest, _hear: OnText) -> ApiResult:
-    return as_file(speech.upload(client, order.body))
+    return as_file(speech.upload_voice(client, order.body))
 
 
-def _was_deleted(client: Client, found: Uploaded) -> bool:
+def _was_deleted(client: Client, found: UploadedVoice) -> bool:
     """Tell whether a voice of an earlier run is not on the account any more."""
     try:
-        return found.uri not in {voice.uri for voice in speech.voices(client)}
+        return found.uri not in {voice.uri for voice in speech.list_voices(client)}
     except RequestError:
         return False  # where voices cannot be listed, what was kept counts
 
@@ -285,12 +284,16 @@ def _was_deleted(client: Client, found: Uploaded) -> bool:
 _SOUND = Text("sound, {seconds} s", "音频，{seconds} 秒")
 _PARTS = Text("parts of the speech", "语音片段")
 _TRANSCRIBING = Endpoint(
-    speech.TRANSCRIPTIONS,
+    speech.TRANSCRIPTIONS_PATH,
     _transcribe,
     from_file(Transcription),
     Text("the text", "文字"),
     Text("texts", "文字"),
 )
 _UPLOADING = Endpoint(
-    speech.UPLOAD, _upload, from_file(Uploaded), Text("the voice", "音色"), is_gone=_was_deleted
+    speech.UPLOAD_PATH,
+    _upload,
+    from_file(UploadedVoice),
+    Text("the voice", "音色"),
+    is_gone=_was_deleted,
 )

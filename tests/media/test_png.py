@@ -59,8 +59,8 @@ def test_every_method_is_lossless(method: png.Method, monkeypatch: pytest.Monkey
 
 
 def test_the_method_follows_the_picture() -> None:
-    assert png.choose(photograph()) == png.METHODS[0]
-    assert png.choose(drawing()) != png.METHODS[0]
+    assert png.choose_method(photograph()) == png.METHODS[0]
+    assert png.choose_method(drawing()) != png.METHODS[0]
 
 
 @pytest.mark.parametrize("pixels", [drawing(), photograph()], ids=["drawing", "photograph"])

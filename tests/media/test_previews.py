@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from comfyui_siliconflow.media.image_files import MediaError
-from comfyui_siliconflow.media.previews import small, thumbnail
+from comfyui_siliconflow.media.media_error import MediaError
+from comfyui_siliconflow.media.previews import thumbnail, to_preview
 from PIL import Image
 
 
@@ -15,20 +15,20 @@ from PIL import Image
 def test_a_preview_is_rgb_and_fits_into_its_square(channels: int, height: int, width: int) -> None:
     """ComfyUI ends its own process for a preview with transparency."""
     picture = np.random.default_rng(1).integers(0, 256, (height, width, channels), np.uint8)
-    made = small(picture, 512)
+    made = to_preview(picture, 512)
     assert made.mode == "RGB"
     assert max(made.size) == min(512, max(height, width))
 
 
 def test_what_is_transparent_stands_on_white() -> None:
-    assert small(np.zeros((8, 8, 4), np.uint8), 8).getpixel((4, 4)) == (255, 255, 255)
+    assert to_preview(np.zeros((8, 8, 4), np.uint8), 8).getpixel((4, 4)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize(("kind", "white"), [(np.uint8, 255), (np.float32, 1.0)])
 def test_a_preview_shows_the_picture(kind: Any, white: float) -> None:
     halves = np.zeros((2048, 4096, 3), kind)
     halves[:, 2048:] = white
-    made = small(halves, 256)
+    made = to_preview(halves, 256)
     assert (made.size, made.getpixel((10, 64)), made.getpixel((245, 64))) == (
         (256, 128),
         (0, 0, 0),

@@ -13,7 +13,8 @@ import pytest
 import requests
 from comfyui_siliconflow.siliconflow import client as module
 from comfyui_siliconflow.siliconflow import errors
-from comfyui_siliconflow.siliconflow.client import VERSION, Client, json_parts
+from comfyui_siliconflow.siliconflow.client import VERSION, Client
+from comfyui_siliconflow.siliconflow.http.request_body import json_parts
 from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import MaxRetryError
 
@@ -83,7 +84,7 @@ def test_connections_are_kept_and_used_again(simulator: Any) -> None:
 def test_a_refused_connection_was_not_sent_and_not_charged() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with pytest.raises(errors.NotConnected, match="nothing was sent") as caught:
+    with pytest.raises(errors.NotConnected, match="Nothing was sent") as caught:
         client(f"http://127.0.0.1:{port}").post("x", BODY)
     assert "Connection refused" in str(caught.value)
     assert caught.value.failure.model == "vendor/model"
@@ -171,7 +172,7 @@ def test_a_success_that_is_no_json_is_an_error(serve: Any, answer: Any, body: by
 def test_an_answer_beyond_the_limit_is_not_read_to_its_end(
     serve: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST_ANSWER_BYTES", 1 << 20)
+    monkeypatch.setattr(module, "MAX_RESPONSE_BYTES", 1 << 20)
     server = serve(answer(body=b" " * (3 << 20)))
     with pytest.raises(errors.BadAnswer, match="larger than 1 MiB"):
         client(server.address).post("x", BODY)
@@ -201,7 +202,7 @@ def test_a_gzip_bomb_is_stopped_while_it_is_unpacked(serve: Any, answer: Any) ->
 @pytest.mark.parametrize("encoding", ["br", "x" * 300])
 def test_an_unknown_packing_is_an_error(serve: Any, answer: Any, encoding: str) -> None:
     server = serve(answer(headers=f"Content-Encoding: {encoding}\r\n"))
-    with pytest.raises(errors.BadAnswer, match="packed in a way"):
+    with pytest.raises(errors.BadAnswer, match="compressed in a way"):
         client(server.address).post("x", BODY)
 
 

@@ -6,9 +6,9 @@ import pytest
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.error_parsing import (
     TRACE_HEADER,
-    error_in,
-    from_response,
-    read_body,
+    error_from_response,
+    error_in_success,
+    parse_error_body,
 )
 from comfyui_siliconflow.strings.text import use_language
 
@@ -50,7 +50,7 @@ OVERLOADED = '{"code":50505,"message":"Model service overloaded.","data":null}'
 def test_a_status_and_its_body_become_the_exception_of_their_cause(
     status: int, body: str, kind: type[errors.RequestError]
 ) -> None:
-    assert type(from_response(status, {}, body)) is kind
+    assert type(error_from_response(status, {}, body)) is kind
 
 
 @pytest.mark.parametrize(
@@ -69,25 +69,25 @@ def test_a_status_and_its_body_become_the_exception_of_their_cause(
 def test_the_api_s_own_words_are_found_in_every_body_shape(
     body: str, code: int | None, message: str
 ) -> None:
-    assert read_body(body) == (code, message)
+    assert parse_error_body(body) == (code, message)
 
 
 @pytest.mark.parametrize("part", ["<", "<script", "&lt;", "<a ", "["])
 def test_a_page_of_any_size_is_read_at_once(part: str) -> None:
     started = time.monotonic()
-    read_body(part * 1_000_000)
+    parse_error_body(part * 1_000_000)
     assert time.monotonic() - started < 2
 
 
 def test_a_message_has_status_code_words_advice_model_and_trace_id() -> None:
-    error = from_response(400, {TRACE_HEADER: "t-123"}, NO_MODEL, "vendor/model")
+    error = error_from_response(400, {TRACE_HEADER: "t-123"}, NO_MODEL, "vendor/model")
     assert str(error) == (
         "SiliconFlow does not know this model (HTTP 400, code 20012):"
         " Model does not exist. Please check it carefully.\n"
-        "Choose another model, or check that the key's site (.cn or .com) is the one that has it;"
-        " nothing was charged.\n"
+        "Nothing was charged. Choose another model, or check that your key is for the site (.cn or"
+        " .com) that offers this one.\n"
         "Model: vendor/model\n"
-        "Trace id: t-123"
+        "Trace ID: t-123"
     )
     assert error.failure == errors.Failure(
         "Model does not exist. Please check it carefully.", 400, 20012, "vendor/model", "t-123"
@@ -95,7 +95,7 @@ def test_a_message_has_status_code_words_advice_model_and_trace_id() -> None:
 
 
 def test_a_message_is_chinese_when_that_is_the_language_in_use() -> None:
-    error = from_response(401, {TRACE_HEADER: "t-1"}, '"Invalid token"', "vendor/model")
+    error = error_from_response(401, {TRACE_HEADER: "t-1"}, '"Invalid token"', "vendor/model")
     use_language("zh")
     assert str(error).startswith("SiliconFlow 不接受这个 API 密钥（HTTP 401）：Invalid token\n")
     assert "模型：vendor/model" in str(error)
@@ -104,20 +104,20 @@ def test_a_message_is_chinese_when_that_is_the_language_in_use() -> None:
 def test_a_picture_that_the_api_echoes_is_not_in_the_message() -> None:
     echoed = "A" * 5000
     body = f'{{"code":20015,"message":"bad image data:image/png;base64,{echoed} sorry"}}'
-    message = str(from_response(400, {}, body))
+    message = str(error_from_response(400, {}, body))
     assert "AAAA" not in message
     assert "bad image data:… sorry" in message
 
 
 @pytest.mark.parametrize(("words", "limit"), [("TPM limit", "TPM"), ("IPM limit reached", "IPM")])
 def test_a_rate_limit_says_which_one_it_is(words: str, limit: str) -> None:
-    error = from_response(429, {"Retry-After": "7"}, f'{{"message":"Details:{words}"}}')
+    error = error_from_response(429, {"Retry-After": "7"}, f'{{"message":"Details:{words}"}}')
     assert isinstance(error, errors.RateLimited)
     assert (error.limit, error.failure.retry_after) == (limit, 7.0)
 
 
 def test_a_retry_after_that_is_no_number_is_left_out() -> None:
-    error = from_response(429, {"Retry-After": "soon"}, "")
+    error = error_from_response(429, {"Retry-After": "soon"}, "")
     assert error.failure.retry_after is None
 
 
@@ -151,4 +151,4 @@ def test_every_cause_says_what_happened_and_what_to_do_in_both_languages() -> No
     ],
 )
 def test_what_is_said_in_place_of_a_result_is_told_apart(answer: object, told: object) -> None:
-    assert error_in(answer) == told
+    assert error_in_success(answer) == told

@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.siliconflow.client import Answer
+from comfyui_siliconflow.siliconflow.client import JsonResponse
 from comfyui_siliconflow.siliconflow.errors import BadAnswer
 from comfyui_siliconflow.siliconflow.resources import images
 
@@ -13,8 +13,8 @@ BASE64 = base64.b64encode(FILE).decode()
 URL = "https://example.com/1.png"
 
 
-def read(data: Any) -> images.ApiResult:
-    return images.read(Answer(data, "t-1", 2.0), "vendor/model")
+def read(data: Any) -> images.GeneratedImages:
+    return images.parse(JsonResponse(data, "t-1", 2.0, "vendor/model"))
 
 
 @pytest.mark.parametrize(
@@ -56,15 +56,15 @@ def test_an_unusable_entry_does_not_take_its_paid_siblings_with_it() -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (None, "names no picture"),
-        ([], "names no picture"),
-        ({"images": []}, "names no picture"),
-        ({"images": {"url": URL}}, "names no picture"),
+        (None, "contains no images"),
+        ([], "contains no images"),
+        ({"images": []}, "contains no images"),
+        ({"images": {"url": URL}}, "contains no images"),
         ({"images": [None]}, "has a usable url or b64_json"),
         ({"images": [{"url": 5}]}, "has a usable url or b64_json"),
         ({"images": [{"url": "https://x/\ud800"}]}, "has a usable url or b64_json"),
         ({"images": [{"url": "x" * 20_000}]}, "has a usable url or b64_json"),
-        ({"images": [{"url": URL}] * 65}, "names 65 pictures"),
+        ({"images": [{"url": URL}] * 65}, "lists 65 images"),
         ({"images": [{"b64_json": "???"}]}, "has a usable url or b64_json"),
     ],
 )
