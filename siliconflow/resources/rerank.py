@@ -31,10 +31,10 @@ def rerank(client: Client, body: Mapping[str, Any]) -> Ranking:
     results = list(map(read_object, read_list(read_object(response.data).get("results"))))
     indices: list[Any] = [result.get("index") for result in results]
     scores: list[Any] = [result.get("relevance_score") for result in results]
-    known = range(len(body["documents"]))
+    positions = range(len(body["documents"]))
     is_valid = (
         results
-        and all(type(index) is int and index in known for index in indices)
+        and all(type(index) is int and index in positions for index in indices)
         and len(set(indices)) == len(indices)
         and all(map(fits_float32, scores))
     )

@@ -116,7 +116,7 @@ def test_a_wav_is_read_whatever_was_asked_for(asked: str) -> None:
 
 @pytest.mark.parametrize("asked", ["wav", "mp3", "opus", "pcm"])
 @pytest.mark.parametrize("kind", ["mp3", "ogg"])
-def test_packed_sound_is_decoded_as_what_it_is_whatever_was_asked_for(
+def test_compressed_sound_is_decoded_as_what_it_is_whatever_was_asked_for(
     asked: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = mp3.encode([440.0] * 20, 44100) if kind == "mp3" else sound.opus(1.0, "Hello")
@@ -155,7 +155,7 @@ def test_what_is_no_sound_is_an_error(name: str) -> None:
         audio.decode(BAD[name], "wav", 0)
 
 
-def test_without_a_decoder_packed_sound_says_what_is_missing(
+def test_without_a_decoder_compressed_sound_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)

@@ -1,4 +1,4 @@
-"""Small pictures for people: RGB whatever goes in, and never larger than asked for."""
+"""Small images for people: RGB whatever goes in, and never larger than asked for."""
 
 import io
 from typing import Any
@@ -25,7 +25,7 @@ def test_what_is_transparent_stands_on_white() -> None:
 
 
 @pytest.mark.parametrize(("kind", "white"), [(np.uint8, 255), (np.float32, 1.0)])
-def test_a_preview_shows_the_picture(kind: Any, white: float) -> None:
+def test_a_preview_shows_the_image(kind: Any, white: float) -> None:
     halves = np.zeros((2048, 4096, 3), kind)
     halves[:, 2048:] = white
     made = to_preview(halves, 256)
@@ -45,6 +45,6 @@ def test_a_thumbnail_of_any_file_is_a_small_jpeg(kind: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\x89PNG\r\n\x1a\n damaged"])
-def test_what_is_no_picture_has_no_thumbnail(content: bytes) -> None:
+def test_what_is_no_image_has_no_thumbnail(content: bytes) -> None:
     with pytest.raises(MediaError):
         thumbnail(content, 256)

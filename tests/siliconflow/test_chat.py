@@ -223,7 +223,7 @@ def test_all_that_was_paid_for_is_in_the_error_and_of_a_flood_its_end(ask: Any) 
     assert "x the end" in str(caught.value)
 
 
-def test_pictures_in_a_broken_text_are_not_shown(ask: Any) -> None:
+def test_images_in_a_broken_text_are_not_shown(ask: Any) -> None:
     with pytest.raises(errors.BrokenStream) as caught:
         ask(sends(event("data:image/png;base64," + "iVBOR" * 20)))
     assert "iVBOR" not in str(caught.value)

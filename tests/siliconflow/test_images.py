@@ -1,4 +1,4 @@
-"""Every documented and reported shape of an answer with pictures."""
+"""Every documented and reported shape of an answer with images."""
 
 import base64
 from typing import Any
@@ -30,7 +30,7 @@ def read(data: Any) -> images.GeneratedImages:
         ({"images": [{"b64_json": f"data:image/png;base64,{BASE64}", "url": None}]}, FILE),
     ],
 )
-def test_a_picture_is_found_in_every_shape_of_answer(data: Any, source: str | bytes) -> None:
+def test_an_image_is_found_in_every_shape_of_answer(data: Any, source: str | bytes) -> None:
     assert read(data).sources == (source,)
 
 
@@ -43,7 +43,7 @@ def test_seed_timing_and_trace_id_are_kept() -> None:
     "timings",
     [None, 3, {}, *({"inference": odd} for odd in ("fast", True, 10**400, float("inf"), -1))],
 )
-def test_a_missing_or_odd_timing_is_no_reason_to_lose_a_picture(timings: Any) -> None:
+def test_a_missing_or_odd_timing_is_no_reason_to_lose_an_image(timings: Any) -> None:
     found = read({"images": [{"url": URL}], "seed": 10**30, "timings": timings})
     assert (found.seed, found.inference) == (None, None)
 
@@ -68,7 +68,7 @@ def test_an_unusable_entry_does_not_take_its_paid_siblings_with_it() -> None:
         ({"images": [{"b64_json": "???"}]}, "has a usable url or b64_json"),
     ],
 )
-def test_an_answer_without_a_picture_is_an_error_with_its_trace_id(data: Any, words: str) -> None:
+def test_an_answer_without_an_image_is_an_error_with_its_trace_id(data: Any, words: str) -> None:
     with pytest.raises(BadAnswer, match=words) as caught:
         read(data)
     assert "t-1" in str(caught.value)

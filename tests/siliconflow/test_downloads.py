@@ -5,10 +5,12 @@ import socket
 import time
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from comfyui_siliconflow.siliconflow.client import Client
 from comfyui_siliconflow.siliconflow.errors import DownloadFailed, Failure
 from comfyui_siliconflow.siliconflow.http import downloads as download
 from comfyui_siliconflow.siliconflow.http.addresses import is_public
@@ -64,6 +66,29 @@ def test_a_broken_download_goes_on_where_it_broke(serve: Any, answer: Any, fetch
     assert fetch(f"{server.address}/a") == FILE
     assert b"Range: bytes=50000-\r\n" in server.requests[1]
     assert b'If-Range: "v1"\r\n' in server.requests[1]
+
+
+def test_a_download_is_written_into_the_file_that_is_given(
+    serve: Any, answer: Any, tmp_path: Path
+) -> None:
+    cut = answer(body=FILE[:50_000], length=len(FILE), headers='ETag: "v1"\r\n')
+    server = serve(cut, part(40_000), answer(body=FILE))
+    with (tmp_path / "video.mp4").open("w+b") as file:
+        Client("", server.address).download_to(f"{server.address}/a", file)
+    assert (tmp_path / "video.mp4").read_bytes() == FILE
+
+
+def test_each_attempt_is_one_line_of_the_log(
+    serve: Any, answer: Any, fetch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "siliconflow")
+    server = serve(answer(503), answer(body=FILE))
+    fetch(f"{server.address}/secret-signature")
+    assert [line.partition(",")[0] for line in caplog.messages] == [
+        "download for vendor/model: IncompleteDownload",
+        "download for vendor/model: complete",
+    ]
+    assert "secret" not in caplog.text
 
 
 def test_a_server_without_ranges_is_read_from_the_start_again(
@@ -179,7 +204,7 @@ def test_a_length_of_thousands_of_digits_is_no_length(serve: Any, fetch: Any) ->
     assert fetch(f"{server.address}/a") == FILE
 
 
-def test_a_packed_file_is_refused_for_it_was_not_asked_for(
+def test_a_compressed_file_is_refused_for_it_was_not_asked_for(
     serve: Any, answer: Any, fetch: Any
 ) -> None:
     server = serve(answer(body=FILE, headers="Content-Encoding: gzip\r\n"))
