@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..media.image_files import MediaError
+from ..media.media_error import MediaError
 from ..siliconflow.client import Client
 from ..storage.ledger import ResponseMetadata
 from ..strings.text import Text, text
@@ -118,6 +118,6 @@ def json_kind(name: Literal["text", "vectors"], item_type: Callable[..., Any]) -
         try:
             return item_type(**json.loads(content))
         except (ValueError, TypeError, RecursionError):
-            raise MediaError("cannot be read any more", "已无法读取") from None
+            raise MediaError(text("media.undecodable")) from None
 
     return ResultKind(name, load, lambda item: json.dumps(vars(item)).encode())

@@ -16,7 +16,7 @@ from functools import partial
 
 from ..siliconflow.client import Client
 from ..siliconflow.errors import Failure, RequestError, Unforeseen
-from ..siliconflow.http.multipart import named
+from ..siliconflow.http.multipart import with_digests
 from ..storage.database import LedgerError
 from ..storage.fingerprints import account_id, fingerprint
 from ..storage.ledger import EntryState, Ledger, LedgerEntry
@@ -277,7 +277,9 @@ class RequestLifecycle:
     def _name(self, request: PlannedRequest) -> str:
         """Return the name of a request: the same for the same account, endpoint and content."""
         digests = self.uploads.digests(request.frame) if self.uploads else {}
-        return fingerprint(self._account, self._endpoint.path, {**named(request.body), **digests})
+        return fingerprint(
+            self._account, self._endpoint.path, {**with_digests(request.body), **digests}
+        )
 
 
 def _note_count(job: Job, request: PlannedRequest, count: int) -> None:

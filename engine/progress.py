@@ -20,8 +20,8 @@ from PIL import Image
 from ..comfyui import events, host
 from ..comfyui.caller import Caller
 from ..comfyui.node_progress import PREVIEW_SIDE, Progress
-from ..media.image_files import Picture
-from ..media.previews import small
+from ..media.image_files import DecodedImage
+from ..media.previews import to_preview
 from ..siliconflow.errors import RequestError
 from ..storage.database import LedgerError
 from ..storage.job_history import JobHistory, JobRecord, JobState
@@ -80,12 +80,12 @@ class RunProgress:
             self._display.value(done, STAGES * self._asked)
         self._show_previews()
 
-    def add_preview(self, image: Picture) -> None:
+    def add_preview(self, image: DecodedImage) -> None:
         """Scale down an image that has just come; it is shown with the next state.
 
         Called in threads: on the event loop it would hold up every other node.
         """
-        self._previews.append(small(image, PREVIEW_SIDE))
+        self._previews.append(to_preview(image, PREVIEW_SIDE))
 
     def fail(self, message: Text) -> None:
         """Show why nothing came: some versions of the page show an error's name alone."""

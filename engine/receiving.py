@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..media.image_files import MediaError, TooManyPixels
+from ..media.media_error import MediaError, TooManyPixels
 from ..siliconflow.client import Client
 from ..siliconflow.errors import BadAnswer, BadPicture, Failure, RequestError
 from ..storage.ledger import Ledger, LedgerEntry, ResponseMetadata

@@ -1,6 +1,6 @@
 """When a request that failed is sent again by itself, and how long that waits.
 
-Only what cannot have been paid is sent again: see `RequestError.sent_again`.
+Only what cannot have been paid is sent again: see `RequestError.retryable`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def delay(error: RequestError, tries: int) -> float | None:
 
     Exponential with full jitter. A rate limit is waited out by the rate limiter, not by this.
     """
-    if not error.sent_again:
+    if not error.retryable:
         return None
     return 0.0 if isinstance(error, RateLimited) else _backoff(error, tries)
 
@@ -44,9 +44,9 @@ def retry_free_call(call: Callable[[], T], ends: threading.Event) -> T:
             return call()
         except RequestError as error:
             tries += 1
-            wait = _backoff(error, tries) if error.sent_again else None
+            wait = _backoff(error, tries) if error.retryable else None
             if wait is None or wait > LONGEST or ends.wait(wait):
-                raise error.of_free_call() from None
+                raise error.for_free_call() from None
             logger.debug("%s, tried again after %.1f s", type(error).__name__, wait)
 
 

@@ -169,7 +169,7 @@ class _Run:
         async def run_in_turn(job: Job) -> None:
             async with slots:
                 errors = [other.error for other in self._jobs if other.error]
-                if not any(getattr(error, "repeats", True) for error in errors):
+                if not any(getattr(error, "stops_run", True) for error in errors):
                     job.start()
                     await in_thread(partial(self._run_job, job))
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from ..siliconflow.client import Client
 from ..siliconflow.errors import (
-    OF_TOKENS,
+    TOKEN_LIMITS,
     Failure,
     NotConnected,
     RateLimited,
@@ -91,9 +91,9 @@ class Sender:
     def _learn_from(self, error: RequestError, sent: Sent) -> None:
         """Tell the rate limiter of a request that failed. Raises `TooHeavy` if it never passes."""
         if isinstance(error, RateLimited):
-            counted = error.limit not in OF_TOKENS
+            counted = error.limit not in TOKEN_LIMITS
             too_heavy = self._limiter.refused(sent, error.failure.retry_after, counted=counted)
-            if too_heavy and error.sent_again:
+            if too_heavy and error.retryable:
                 raise TooHeavy from None
         elif isinstance(error, NotConnected):
             self._limiter.undone(sent)

@@ -63,7 +63,7 @@ def _client(
         base_url,
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
-        most_bytes=max_bytes,
+        max_file_bytes=max_bytes,
     )
 
 

@@ -1,1 +1,1 @@
-"""Torch tensors to bytes to data URLs and back: knows neither HTTP nor ComfyUI."""
+"""Images and audio: tensors to files and back. Knows neither HTTP nor ComfyUI."""

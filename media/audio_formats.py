@@ -1,32 +1,33 @@
-"""Which format a file of sound has, by what is in it, and whether a packed one is all there.
+"""Which format an audio file has, by its content, and whether a compressed one is complete.
 
-A decoder gives what it can of a file that was cut in two, and says nothing.
+A decoder returns what it can of a file that was cut in two, without an error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .image_files import MediaError
+from ..strings.text import text
+from .media_error import MediaError
 
 _KILOBITS = {
     1: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     2: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-"""Of MP3, by its version and the number in the head of a frame, from 1 on."""
+"""Bit rates of MP3 by its version and the index in the header of a frame, from 1 on."""
 _RATES = (44100, 48000, 32000)
 _VERSIONS = {3: (1, 1), 2: (2, 2), 0: (2, 4)}
-"""The bits of a version, the table of its bit rates, and by what its sample rates are divided."""
+"""By the bits of the version: the table of bit rates, and the divisor of the sample rates."""
 _LAYER_3 = 1
-_HEAD = 4
-_TAG_HEAD = 10
-_PAGE_HEAD = 27
+_FRAME_HEADER = 4
+_TAG_HEADER = 10
+_PAGE_HEADER = 27
 
 
 def format_of(content: bytes) -> str:
-    """Give `wav`, `ogg`, `mp3`, or nothing for what begins as none of them does.
+    """Return `wav`, `ogg`, `mp3`, or an empty text for anything else.
 
-    One head of an MP3 may be chance, in raw sound above all: a second one must follow.
+    One header of an MP3 frame may be chance, in raw audio above all: a second one must follow.
     """
     if content.startswith(b"RIFF"):
         return "wav"
@@ -38,15 +39,15 @@ def format_of(content: bytes) -> str:
     return "mp3" if size and (size == len(content) or _frame_size(content, size)) else ""
 
 
-def check_whole(content: bytes) -> None:
-    """Raise `MediaError` for an MP3 or Ogg file whose last part says that it is longer."""
-    parts = _pages(content) if format_of(content) == "ogg" else _frames(content)
-    if max(parts, default=0) > len(content):
-        raise MediaError("is cut off", "不完整")
+def check_complete(content: bytes) -> None:
+    """Raise `MediaError` for an MP3 or Ogg file whose last part is longer than the file."""
+    ends = _page_ends(content) if format_of(content) == "ogg" else _frame_ends(content)
+    if max(ends, default=0) > len(content):
+        raise MediaError(text("media.cut_off"))
 
 
-def _frames(content: bytes) -> Iterator[int]:
-    """Give where each frame of an MP3 ends, as its head says; what is none ends the file."""
+def _frame_ends(content: bytes) -> Iterator[int]:
+    """Yield where each frame of an MP3 ends, by its header; anything else ends the file."""
     at = 0
     while at < len(content):
         size = _tag_size(content, at) or _frame_size(content, at)
@@ -60,30 +61,33 @@ def _tag_size(content: bytes, at: int) -> int:
     if content[at : at + 3] != b"ID3":
         return 0
     size = 0
-    for byte in content[at + 6 : at + _TAG_HEAD]:
+    for byte in content[at + 6 : at + _TAG_HEADER]:
         size = size << 7 | byte & 0x7F
-    return _TAG_HEAD + size
+    return _TAG_HEADER + size
 
 
 def _frame_size(content: bytes, at: int) -> int:
-    """Give the bytes of the frame at a place; 0 for what is none."""
-    head = content[at : at + _HEAD]
-    if len(head) < _HEAD or head[0] != 0xFF or head[1] < 0xE0:
-        return _HEAD if head[:1] == b"\xff" and len(head) < _HEAD else 0
-    kind, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
-    speed, rate, padding = head[2] >> 4, head[2] >> 2 & 3, head[2] >> 1 & 1
-    if kind not in _VERSIONS or layer != _LAYER_3 or speed in {0, 15} or rate == len(_RATES):
+    """Return the bytes of the frame at a position; 0 if there is none."""
+    header = content[at : at + _FRAME_HEADER]
+    if len(header) < _FRAME_HEADER or header[0] != 0xFF or header[1] < 0xE0:
+        is_cut = header[:1] == b"\xff" and len(header) < _FRAME_HEADER
+        return _FRAME_HEADER if is_cut else 0
+    version, layer = header[1] >> 3 & 3, header[1] >> 1 & 3
+    bit_rate, rate, padding = header[2] >> 4, header[2] >> 2 & 3, header[2] >> 1 & 1
+    if version not in _VERSIONS or layer != _LAYER_3:
         return 0
-    version, divided = _VERSIONS[kind]
-    bits = _KILOBITS[version][speed - 1] * 1000 * 144 // version
-    return bits // (_RATES[rate] // divided) + padding
+    if bit_rate in {0, 15} or rate == len(_RATES):
+        return 0
+    table, divisor = _VERSIONS[version]
+    bits = _KILOBITS[table][bit_rate - 1] * 1000 * 144 // table
+    return bits // (_RATES[rate] // divisor) + padding
 
 
-def _pages(content: bytes) -> Iterator[int]:
-    """Give where each page of an Ogg file ends, as its head says."""
+def _page_ends(content: bytes) -> Iterator[int]:
+    """Yield where each page of an Ogg file ends, by its header."""
     at = 0
     while content[at : at + 4] == b"OggS":
-        count = content[at + _PAGE_HEAD - 1] if at + _PAGE_HEAD <= len(content) else 1
-        lengths = content[at + _PAGE_HEAD : at + _PAGE_HEAD + count]
-        at += _PAGE_HEAD + count + sum(lengths)
+        segments = content[at + _PAGE_HEADER - 1] if at + _PAGE_HEADER <= len(content) else 1
+        lengths = content[at + _PAGE_HEADER : at + _PAGE_HEADER + segments]
+        at += _PAGE_HEADER + segments + sum(lengths)
         yield at

@@ -1,8 +1,8 @@
 """Writes PNG files several times as fast as Pillow, at about its size.
 
 Pillow tries five filters on every row and compresses on one core. Here every row gets the same
-filter, halves of the picture are compressed at the same time, and which filter and effort suit a
-picture is measured on a few of its rows.
+filter, the halves of an image are compressed at the same time, and which filter and level suit an
+image is measured on a few of its rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from .halves import in_halves
+from .parallel_rows import in_halves
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -31,13 +31,13 @@ _BANDS, _BAND_ROWS = 6, 4
 class Method:
     """One way to compress: the filter of every row, zlib's level and strategy.
 
-    A picture of more than `most_bytes` would take too long with it.
+    An image of more than `max_bytes` would take too long with it.
     """
 
     filter: int
     level: int
     strategy: int
-    most_bytes: int = 1 << 62
+    max_bytes: int = 1 << 62
 
 
 METHODS = (
@@ -54,40 +54,41 @@ WORTH = 0.85
 
 
 def encode(pixels: Pixels) -> bytes:
-    """Give the PNG file of `[H,W,C]` 8-bit pixels, C = 1 (grey), 3 (RGB) or 4 (RGBA)."""
+    """Return the PNG file of `[H,W,C]` 8-bit pixels, C = 1 (grey), 3 (RGB) or 4 (RGBA)."""
     height, width, channels = pixels.shape
     header = struct.pack(">2I5B", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
-    method = choose(pixels)
+    method = choose_method(pixels)
     body = _compressed(_filtered(pixels, method), method)
     chunks = ((b"IHDR", header), (b"IDAT", body), (b"IEND", b""))
     return _SIGNATURE + b"".join(_chunk(kind, data) for kind, data in chunks)
 
 
 def size_as_photograph(pixels: Pixels) -> int:
-    """Give the bytes that the pixels of a photograph take."""
+    """Return how many bytes the pixels take as a photograph does."""
     return _size([pixels], METHODS[0])
 
 
-def choose(pixels: Pixels) -> Method:
-    """Give the method that suits a picture, measured on a few bands of its rows."""
+def choose_method(pixels: Pixels) -> Method:
+    """Return the method that suits an image, measured on a few bands of its rows."""
     starts = np.linspace(0, max(0, len(pixels) - _BAND_ROWS - 1), _BANDS, dtype=int)
     bands = [pixels[at : at + _BAND_ROWS + 1] for at in np.unique(starts)]
-    best, size = METHODS[0], _size(bands, METHODS[0])
+    best, best_size = METHODS[0], _size(bands, METHODS[0])
     for method in METHODS[1:]:
-        if pixels.nbytes <= method.most_bytes:
-            other = _size(bands, method)
-            best, size = (method, other) if other < size * WORTH else (best, size)
+        if pixels.nbytes <= method.max_bytes:
+            size = _size(bands, method)
+            if size < best_size * WORTH:
+                best, best_size = method, size
     return best
 
 
 def _size(bands: Sequence[Pixels], method: Method) -> int:
-    """Give the bytes that the rows below the first of each band take."""
+    """Return how many bytes the rows below the first of each band take."""
     rows = np.concatenate([_filtered(band, method)[min(1, len(band) - 1) :] for band in bands])
     return len(_deflated(rows, method, slice(0, len(rows))))
 
 
 def _filtered(pixels: Pixels, method: Method) -> Pixels:
-    """Give the rows as PNG has them: a byte that names the filter, then the filtered bytes."""
+    """Return the rows as PNG has them: a byte for the filter, then the filtered bytes."""
     height, width, channels = pixels.shape
     rows = pixels.reshape(height, width * channels)
     filtered = np.empty((height, width * channels + 1), np.uint8)
@@ -131,13 +132,13 @@ _FILTERS: dict[int, Callable[[Pixels, int, Pixels], None]] = {
 
 
 def _compressed(rows: Pixels, method: Method) -> bytes:
-    """Give one zlib stream of filtered rows, whose halves are compressed at the same time."""
+    """Return one zlib stream of filtered rows, whose halves are compressed at the same time."""
     blocks = in_halves(partial(_deflated, rows, method), len(rows), rows.size)
     return _ZLIB_HEADER + b"".join(blocks) + struct.pack(">I", zlib.adler32(rows.reshape(-1).data))
 
 
 def _deflated(rows: Pixels, method: Method, part: slice) -> bytes:
-    """Give the raw deflate blocks of some rows; after a full flush others may follow."""
+    """Return the raw deflate blocks of some rows; after a full flush others may follow."""
     deflate = zlib.compressobj(method.level, zlib.DEFLATED, -15, 9, method.strategy)
     end = zlib.Z_FINISH if part.stop == len(rows) else zlib.Z_FULL_FLUSH
     return deflate.compress(rows[part].reshape(-1).data) + deflate.flush(end)

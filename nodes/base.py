@@ -10,7 +10,7 @@ from ..comfyui import host
 from ..comfyui.caller import Caller, current_caller
 from ..engine.threads import in_thread
 from ..siliconflow.errors import InvalidInput
-from ..siliconflow.prompt import check_prompt
+from ..siliconflow.fields import require_text
 from ..strings.text import DEFAULT, use_language
 from .model_choices import check_model, model_ids
 from .widgets import WORKFLOW, description, input_types, tooltip
@@ -98,7 +98,7 @@ def validate(
     try:
         for name, value in texts.items():
             if value is not None:
-                check_prompt(str(value), name)
+                require_text(str(value), name)
         if model is not None and custom_model is not None:
             check_model(task, str(model), str(custom_model))
     except InvalidInput as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import AUTO, CUSTOM, Model
-from ..siliconflow.fields import Field, Value, span_of
+from ..siliconflow.fields import Field, Value, range_text
 from ..strings.text import DEFAULT, Text, has_text, join, text
 
 WORKFLOW = "extra_pnginfo"
@@ -224,7 +224,7 @@ def _range_line(field: Field, default: Any) -> list[Text]:
         return [text("widget.default", default=default)]
     if field.minimum is None:
         return []
-    return [text("widget.range", range=span_of(field), default=_plain(default))]
+    return [text("widget.range", range=range_text(field), default=_plain(default))]
 
 
 def _rule(field: Field, widget_default: Any) -> Text:
@@ -235,8 +235,8 @@ def _rule(field: Field, widget_default: Any) -> Text:
     is_always_sent = field.name not in catalogue.load().unset
     default = widget_default if is_always_sent else field.default
     if default is None:
-        return Text(span_of(field))
-    return text("widget.rule", range=span_of(field), default=_plain(default))
+        return Text(range_text(field))
+    return text("widget.rule", range=range_text(field), default=_plain(default))
 
 
 def _plain(value: Value) -> str:

@@ -15,7 +15,12 @@ from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model, Site
 from ..siliconflow.errors import BadAnswer, Failure
 from ..siliconflow.fields import Field
-from ..siliconflow.resources.models import OF_IMAGES, OF_OTHERS, list_models, list_speaking
+from ..siliconflow.resources.models import (
+    IMAGE_SUB_TYPES,
+    OTHER_SUB_TYPES,
+    list_models,
+    list_speech_models,
+)
 from ..storage import model_lists
 from ..storage.model_lists import SPEAKING, ModelList
 from ..storage.settings import InvalidSettings, Settings
@@ -36,11 +41,11 @@ def refresh(_request: PageRequest) -> Json:
     """Fetch the account's model list from the service, save it, and return the catalogue."""
     settings = current_settings()
     client = client_for(settings)
-    kinds = {kind: list_models(client, "", kind) for kind in OF_IMAGES}
+    kinds = {kind: list_models(client, "", kind) for kind in IMAGE_SUB_TYPES}
     if not any(kinds.values()):
         raise BadAnswer(Failure(text("server.no_image_models"), 200))
-    kinds |= {kind: list_models(client, "", kind) for kind in OF_OTHERS}
-    kinds[SPEAKING] = list_speaking(client, kinds["speech-to-text"])
+    kinds |= {kind: list_models(client, "", kind) for kind in OTHER_SUB_TYPES}
+    kinds[SPEAKING] = list_speech_models(client, kinds["speech-to-text"])
     models = ModelList(time.time(), kinds)
     model_lists.save_model_list(folders.data_directory(), account_name(settings), models)
     return catalogue_for_page(settings.site, models)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..comfyui import folders
-from ..media.image_files import MediaError
+from ..media.media_error import MediaError
 from ..media.previews import thumbnail
 from ..storage import atomic_files as files
 from ..strings.text import text

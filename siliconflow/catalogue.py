@@ -1,7 +1,7 @@
 """What each model accepts, read from `catalogue.json`.
 
-A model is an entry there: nodes, validation, widgets and help read it from here, so that a new
-model needs no new code. Each entry names the API document that it was read from.
+A model is an entry there: nodes, validation, widgets and help follow from it, so that a new model
+needs no new code. Each entry names the API document that it was read from.
 """
 
 from __future__ import annotations
@@ -15,30 +15,27 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from ..strings.text import Text
+from ..strings.text import text
 from .errors import InvalidInput
-from .fields import Field, Value, field_from, size_of
+from .fields import Field, Value, parse_field, parse_size
 
 Site = Literal["cn", "com"]
 AUTO = "auto"
 CUSTOM = "custom"
 MEGAPIXEL = 1024 * 1024
 _FILE = Path(__file__).with_name("catalogue.json")
-_LISTLESS_IMAGES = ("image", "image2", "image3", "image4")
+_UNLISTED_IMAGES = ("image", "image2", "image3", "image4")
 
 
 @dataclass(frozen=True)
 class Model:
     """One model on one site.
 
-    `images` are the wire names of the pictures that go in, in the order of the node's inputs.
-    `upload` is the lossless format those are sent in, `reference` how a prompt speaks of one of
-    them to this model, with its number. A model that is not `listed` is one that
-    the catalogue lacks: whatever the user set is sent to it as it is.
-
-    Of a language model `images` are the inputs of the pictures that it sees: empty if it is blind.
-    `limits` holds how much one request may hold, by name, `rates` the sample rates of each format
-    of sound.
+    `images` are the wire names of its image inputs, in the order of the node's inputs; of a
+    language model they are empty if it accepts no images. `upload` is the lossless format in which
+    images are sent, `reference` how a prompt refers to one of them, with its number. `limits`
+    holds the maxima of one request by name, `rates` the sample rates in Hz by audio format. A
+    model that is not `listed` is not in the catalogue: what the user set is sent unchecked.
     """
 
     id: str
@@ -54,86 +51,80 @@ class Model:
     rates: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
     @property
-    def most_per_request(self) -> int | None:
-        """The pictures one request can ask for; `None` if the catalogue does not know."""
+    def max_images_per_request(self) -> int | None:
+        """How many images one request can ask for; `None` if the model is not listed."""
         if not self.listed:
             return None
         field = self.fields.get("batch_size")
         return int(field.maximum or 1) if field else 1
 
     def arguments(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        """Give the fields of a request for what the user set, checked, with required defaults.
+        """Return the request's fields for what the user set, checked, with required defaults.
 
-        Raises `InvalidInput`, which names the input, for a value that the model does not take.
+        Raises `InvalidInput`, which names the input, for a value that the model does not accept.
         A value of a field that the model does not have is left out: see `not_sent`.
         """
         if not self.listed:
             return dict(values)
         self._check_exclusions(values)
-        found = {field.wire: self._value(field, values) for field in self.fields.values()}
-        return {wire: value for wire, value in found.items() if value is not None}
+        sent = {field.wire: self._value(field, values) for field in self.fields.values()}
+        return {wire: value for wire, value in sent.items() if value is not None}
 
     def not_sent(self, values: Mapping[str, Value]) -> list[str]:
-        """Name the inputs that the user set and this model does not take."""
+        """Return the names of the inputs that the user set and this model does not have."""
         return sorted(set(values) - set(self.fields)) if self.listed else []
 
     def size_arguments(self, image_size: str, width: int, height: int) -> dict[str, Value]:
-        """Give the size as this model takes it: as `image_size`, or as `width` and `height`."""
+        """Return the size as this model accepts it: `image_size`, or `width` and `height`."""
         if image_size == AUTO:
             return {}
-        written = f"{width}x{height}" if image_size == CUSTOM else image_size
-        size = size_of(written)
-        if size and "width" in self.fields and "image_size" not in self.fields:
+        text_size = f"{width}x{height}" if image_size == CUSTOM else image_size
+        size = parse_size(text_size)
+        if size and self._has_sides:
             return {"width": size[0], "height": size[1]}
-        return {"image_size": written}
+        return {"image_size": text_size}
 
     def closest_size(self, width: int, height: int) -> str:
-        """Give the size that is closest in shape to a picture, or `auto` where none is chosen.
+        """Return the size closest in aspect ratio to an image, or `auto` where none is chosen.
 
-        Of the listed sizes, and where any size is taken, of these turned on their side; for a
-        model of widths and heights, about a megapixel on its grid.
+        Candidates are the listed sizes and, where any size is accepted, those with width and
+        height swapped. A model of widths and heights gets about a megapixel on its grid.
         """
-        if "width" in self.fields and "image_size" not in self.fields:
-            return self._size_on_grid(width, height)
+        if self._has_sides:
+            scale = math.sqrt(MEGAPIXEL / (width * height))
+            sides = {"width": width * scale, "height": height * scale}
+            return "x".join(str(_on_grid(side, self.fields[name])) for name, side in sides.items())
         field = self.fields.get("image_size")
         if field is None or not field.choices:
             return AUTO
-        turned = ["x".join(reversed(choice.split("x"))) for choice in field.choices]
-        choices = [*field.choices, *(turned if field.custom else ())]
-        return str(min(choices, key=lambda choice: _unlikeness(choice, width, height)))
+        swapped = ["x".join(reversed(choice.split("x"))) for choice in field.choices]
+        choices = [*field.choices, *(swapped if field.custom else ())]
+        return str(min(choices, key=lambda choice: _aspect_difference(choice, width, height)))
 
-    def _size_on_grid(self, width: int, height: int) -> str:
-        scale = math.sqrt(MEGAPIXEL / (width * height))
-        return "x".join(
-            str(_on_grid(side * scale, self.fields[name]))
-            for name, side in (("width", width), ("height", height))
-        )
+    @property
+    def _has_sides(self) -> bool:
+        return "width" in self.fields and "image_size" not in self.fields
 
     def _value(self, field: Field, values: Mapping[str, Value]) -> Value | None:
         if field.name in values:
             return field.check(values[field.name])
-        replaced = any(
+        is_replaced = any(
             other.excludes == field.name and other.name in values for other in self.fields.values()
         )
-        return field.default if field.required and not replaced else None
+        return field.default if field.required and not is_replaced else None
 
     def _check_exclusions(self, values: Mapping[str, Value]) -> None:
         for field in self.fields.values():
             if field.excludes in values and field.name in values:
-                raise InvalidInput(
-                    field.name,
-                    Text(
-                        f"set it or {field.excludes}, not both: leave one of them at auto",
-                        f"该模型只能设置它与 {field.excludes} 之一，请将其中一个设为 auto",
-                    ),
-                )
+                reason = text("invalid.exclusive", other=field.excludes)
+                raise InvalidInput(field.name, reason)
 
 
 @dataclass(frozen=True)
 class Catalogue:
     """All models of both sites.
 
-    `inputs` describes a node's inputs beyond any model: type, widget range and default. `unset`
+    `inputs` describes a node's inputs whatever the model: type, widget range and default. `unset`
     holds, by input, the value that means "not set".
     """
 
@@ -142,61 +133,57 @@ class Catalogue:
     unset: Mapping[str, Value]
 
     def of_task(self, task: str) -> list[Model]:
-        """Give the models of a task, of both sites, in the order in which they are offered."""
+        """Return the models of a task, of both sites, in the order in which they are offered."""
         return [model for model in self.models if task in model.tasks]
 
     def find(self, model_id: str, site: Site) -> Model:
-        """Give the model as `site` has it, else as the other site has it, else as unlisted."""
-        found = [model for model in self.models if model.id == model_id]
-        here = [model for model in found if model.site == site]
-        return (here or found or [unlisted(model_id)])[0]
+        """Return the model as `site` has it, else as the other site has it, else as unlisted."""
+        models = [model for model in self.models if model.id == model_id]
+        of_site = [model for model in models if model.site == site]
+        return (of_site or models or [unlisted(model_id)])[0]
 
     def only_set(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        """Leave out the values that mean "not set"."""
+        """Return the values without those that mean "not set"."""
         return {name: value for name, value in values.items() if value != self.unset.get(name)}
 
 
 def unlisted(model_id: str) -> Model:
-    """Give a model that the catalogue knows nothing of."""
-    return Model(model_id, model_id, {}, images=_LISTLESS_IMAGES, listed=False)
+    """Return a model that is not in the catalogue."""
+    return Model(model_id, model_id, {}, images=_UNLISTED_IMAGES, listed=False)
 
 
 @cache
 def load() -> Catalogue:
-    """Read the catalogue that comes with the pack; once a process."""
+    """Return the catalogue that comes with the pack; read once a process."""
     data = json.loads(_FILE.read_text(encoding="utf-8"))
     entries = data["inputs"]
-    inputs = {name: field_from(name, _widget(entry)) for name, entry in entries.items()}
-    unset = {name: entry["unset"] for name, entry in entries.items() if "unset" in entry}
-    models = [*data["models"], *_members(data["families"])]
+    unset = {name: entry.pop("unset") for name, entry in entries.items() if "unset" in entry}
+    inputs = {name: parse_field(name, entry) for name, entry in entries.items()}
+    models = [*data["models"], *_of_families(data["families"])]
     return Catalogue(tuple(_model(entry, inputs) for entry in models), inputs, unset)
 
 
-def _members(families: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Give an entry for each model of each family: models that take the same."""
+def _of_families(families: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield an entry for each model of each family: models that accept the same."""
     for family in families:
         common = {name: value for name, value in family.items() if name != "models"}
         for model_id in family["models"]:
             yield {**common, "id": model_id, "name": model_id.rpartition("/")[2]}
 
 
-def _widget(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in entry.items() if name != "unset"}
-
-
 def _model(entry: Mapping[str, Any], inputs: Mapping[str, Field]) -> Model:
-    known = dict(entry)
+    values = dict(entry)
     fields = (
-        field_from(name, {"type": inputs[name].type, **data})
-        for name, data in known.pop("fields").items()
+        parse_field(name, {"type": inputs[name].type, **field})
+        for name, field in values.pop("fields").items()
     )
-    del known["source"]
-    known["rates"] = {name: tuple(rates) for name, rates in known.pop("rates", {}).items()}
+    del values["source"]
+    values["rates"] = {name: tuple(rates) for name, rates in values.pop("rates", {}).items()}
     return Model(
         fields={field.name: field for field in fields},
-        images=tuple(known.pop("images", ())),
-        tasks=tuple(known.pop("tasks")),
-        **known,
+        images=tuple(values.pop("images", ())),
+        tasks=tuple(values.pop("tasks")),
+        **values,
     )
 
 
@@ -206,6 +193,8 @@ def _on_grid(side: float, field: Field) -> int:
     return int(min(max(round(side / step) * step, low), high))
 
 
-def _unlikeness(size: str, width: int, height: int) -> float:
-    made = size_of(size) or (1, 1)
-    return max(made[0] * height, made[1] * width) / min(made[0] * height, made[1] * width)
+def _aspect_difference(size: str, width: int, height: int) -> float:
+    """Return how many times one aspect ratio is the other, at least 1."""
+    size_width, size_height = parse_size(size) or (1, 1)
+    products = size_width * height, size_height * width
+    return max(products) / min(products)

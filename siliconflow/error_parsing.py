@@ -1,4 +1,4 @@
-"""Turns what came back into the exception of its cause: the one place that does.
+"""Maps an HTTP response to the exception of its cause: the only place that does.
 
 Error bodies come as JSON objects, JSON strings, plain text, HTML or nothing. Sources: the `Errors`
 and `Rate limits` facts of the API's documents, and bodies reported by public clients.
@@ -34,21 +34,33 @@ from .errors import (
 )
 
 TRACE_HEADER = "x-siliconcloud-trace-id"
-_LONGEST_MESSAGE = 600
-_LONGEST_TRACE = 100
-_LARGEST_CODE = 10**9
+SUCCESS_CODES = (0, 200, 20000)
+_MAX_MESSAGE = 600
+_MAX_TRACE_ID = 100
+_MAX_CODE = 10**9
+_MAX_HTML = 4000
+"""Characters of a page that are searched for text: the search takes their square."""
 _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,\s*[A-Za-z0-9+/=_-]*")
-_BASE64_RUN = re.compile(r"[A-Za-z0-9+/=_-]{200,}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/=_-]{200,}")
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
-_LONGEST_PAGE = 4000
-"""Characters of a page that are searched for words: the search takes their square."""
-_NO_TRACE = re.compile(r"[^\w.:/+=-]")
-SUCCESS = (0, 200, 20000)
-_NOTHING: tuple[Any, ...] = (None, "", {})
-_OF_ERRORS = frozenset({"code", "message", "msg", "error", "detail", "status", "success"})
-_OBJECT = re.compile(r"<[^<>]*>:?\s*|\w+\(host='[^']*', port=\d+\):\s*")
-_COMFY_S_OWN = re.compile(r"Please (?:login first to use this node|add credits to your account)")
+_NOT_OF_TRACE_ID = re.compile(r"[^\w.:/+=-]")
+_CONNECTION_OBJECT = re.compile(r"<[^<>]*>:?\s*|\w+\(host='[^']*', port=\d+\):\s*")
+_COMFYUI_DIALOGS = re.compile(
+    r"Please (?:login first to use this node|add credits to your account)"
+)
+"""Sentences at which ComfyUI's page opens its own sign-in or top-up, for another service."""
+_ERROR_FIELDS = frozenset({"code", "message", "msg", "error", "detail", "status", "success"})
+_EMPTY: tuple[Any, ...] = (None, "", {})
 
+_BY_CODE: dict[tuple[int, int], type[RequestError]] = {
+    (400, 20012): ModelNotFound,
+    (403, 30001): InsufficientBalance,
+    (403, 30003): ModelDisabled,
+}
+_BY_MESSAGE: tuple[tuple[int, re.Pattern[str], type[RequestError]], ...] = (
+    (403, re.compile(r"balance|余额", re.IGNORECASE), InsufficientBalance),
+    (429, re.compile(r"\b[RTI]PD\b"), DailyLimit),
+)
 _BY_STATUS: dict[int, type[RequestError]] = {
     400: BadRequest,
     401: InvalidKey,
@@ -60,75 +72,60 @@ _BY_STATUS: dict[int, type[RequestError]] = {
     503: Overloaded,
     504: GatewayTimeout,
 }
-_BY_CODE: dict[tuple[int, int], type[RequestError]] = {
-    (400, 20012): ModelNotFound,
-    (403, 30001): InsufficientBalance,
-    (403, 30003): ModelDisabled,
-}
-_BY_WORDS: tuple[tuple[int, re.Pattern[str], type[RequestError]], ...] = (
-    (403, re.compile(r"balance|余额", re.IGNORECASE), InsufficientBalance),
-    (429, re.compile(r"\b[RTI]PD\b"), DailyLimit),
-)
 
 
-def from_response(
+def error_from_response(
     status: int, headers: Mapping[str, str], body: str, model: str = ""
 ) -> RequestError:
-    """Turn an HTTP answer that is not a success into the exception of its cause.
-
-    `body` may be a JSON object, a JSON string, plain text, HTML or empty; all of them occur.
-    """
-    code, message = read_body(body)
-    trace_id = trace_of(headers)
-    wait = _seconds(headers.get("Retry-After", ""))
-    return _kind(status, code, message)(Failure(message, status, code, model, trace_id, wait))
+    """Return the exception of a response that is not a success."""
+    code, message = parse_error_body(body)
+    retry_after = _seconds(headers.get("Retry-After", ""))
+    failure = Failure(message, status, code, model, trace_id_of(headers), retry_after)
+    return _error_class(status, code, message)(failure)
 
 
-def trace_of(headers: Mapping[str, str]) -> str:
-    """Give the trace id of an answer, as far as it can be one."""
-    return _NO_TRACE.sub("", headers.get(TRACE_HEADER, ""))[:_LONGEST_TRACE]
+def trace_id_of(headers: Mapping[str, str]) -> str:
+    """Return the trace ID of a response, without what cannot be part of one."""
+    return _NOT_OF_TRACE_ID.sub("", headers.get(TRACE_HEADER, ""))[:_MAX_TRACE_ID]
 
 
-def read_body(body: str) -> tuple[int | None, str]:
-    """Give the code, if the body has one, and the message of an error body of any shape."""
+def parse_error_body(body: str) -> tuple[int | None, str]:
+    """Return the code, if there is one, and the message of an error body of any shape."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        return None, clean(html.unescape(_TAGS.sub(" ", body[:_LONGEST_PAGE])))
+        return None, clean(html.unescape(_TAGS.sub(" ", body[:_MAX_HTML])))
     if isinstance(value, dict):
         return _code(value.get("code")), clean(_message(value))
     return None, clean(value if isinstance(value, str) else "")
 
 
-def error_in(data: object) -> tuple[int | None, str] | None:
-    """Give the code and the message of an answer that says something in place of a result."""
+def error_in_success(data: object) -> tuple[int | None, str] | None:
+    """Return the code and message of a 200 that has an error in place of a result, else `None`."""
     if not isinstance(data, dict):
         return None
     code, message = _code(data.get("code")), clean(_message(data))
-    others = [data[name] for name in set(data) - _OF_ERRORS]
-    is_result = code in SUCCESS or any(other not in _NOTHING for other in others)
-    return None if is_result or not message else (code, message)
+    results = [data[name] for name in set(data) - _ERROR_FIELDS]
+    is_success = code in SUCCESS_CODES or any(result not in _EMPTY for result in results)
+    return None if is_success or not message else (code, message)
 
 
 def reason_of(error: Exception) -> str:
-    """Give what an error of the connection says, without the objects and hosts around it."""
+    """Return the message of a connection error without the objects and hosts around it."""
     inner = error.args[0] if error.args else error
     reason = getattr(inner, "reason", None) or inner
-    return clean(_OBJECT.sub("", str(reason))) or type(error).__name__
+    return clean(_CONNECTION_OBJECT.sub("", str(reason))) or type(error).__name__
 
 
 def clean(message: str) -> str:
-    """Take pictures out of a message, fold its white space, and cut it short.
-
-    Two sentences would open ComfyUI's own sign-in and top-up, which are for another service.
-    """
-    folded = " ".join(without_data(message[:100_000]).split())
-    return folded if len(folded) <= _LONGEST_MESSAGE else folded[:_LONGEST_MESSAGE] + "…"
+    """Return a message of the service on one line, bounded and without image data."""
+    line = " ".join(without_images(message[:100_000]).split())
+    return line if len(line) <= _MAX_MESSAGE else line[:_MAX_MESSAGE] + "…"
 
 
-def without_data(text: str) -> str:
-    """Take pictures out of a text, and the sentences that ComfyUI would take for its own."""
-    return _COMFY_S_OWN.sub("…", _BASE64_RUN.sub("…", _DATA_URL.sub("data:…", text)))
+def without_images(text: str) -> str:
+    """Remove image data from a text, and sentences that would open ComfyUI's own dialogs."""
+    return _COMFYUI_DIALOGS.sub("…", _BASE64.sub("…", _DATA_URL.sub("data:…", text)))
 
 
 def _message(value: dict[str, Any]) -> str:
@@ -145,15 +142,15 @@ def _code(value: object) -> int | None:
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         return None
-    return value if abs(value) < _LARGEST_CODE else None
+    return value if abs(value) < _MAX_CODE else None
 
 
-def _kind(status: int, code: int | None, message: str) -> type[RequestError]:
+def _error_class(status: int, code: int | None, message: str) -> type[RequestError]:
     if code is not None and (status, code) in _BY_CODE:
         return _BY_CODE[status, code]
-    for of_status, words, kind in _BY_WORDS:
-        if status == of_status and words.search(message):
-            return kind
+    for of_status, pattern, error_class in _BY_MESSAGE:
+        if status == of_status and pattern.search(message):
+            return error_class
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if status >= 500:
@@ -164,15 +161,15 @@ def _kind(status: int, code: int | None, message: str) -> type[RequestError]:
 
 
 def _seconds(retry_after: str) -> float | None:
-    """Read a `Retry-After`, which is a number of seconds or a date."""
+    """Return the seconds of a `Retry-After`, which is a number or a date; `None` if neither."""
     try:
         seconds = float(retry_after)
     except ValueError:
-        seconds = _until(retry_after)
+        seconds = _seconds_until(retry_after)
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _until(date: str) -> float:
+def _seconds_until(date: str) -> float:
     try:
         return parsedate_to_datetime(date).timestamp() - time.time()
     except (ValueError, TypeError, OverflowError):

@@ -22,7 +22,7 @@ from ..media.data_urls import Encoded, encode
 from ..siliconflow.catalogue import Model
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput
-from ..siliconflow.prompt import check_prompt
+from ..siliconflow.fields import require_text
 from ..siliconflow.resources import chat as chat_api
 from ..siliconflow.resources.chat import Completion
 from ..storage.ledger import ResponseMetadata
@@ -75,7 +75,7 @@ def plan_chat(inputs: Inputs, settings: Settings) -> Plan:
     """Check all inputs, and return the plan of one request. Raises `InvalidInput`."""
     model = chosen_model(TASK, inputs, settings.site)
     images = {name: inputs[name] for name in IMAGE_INPUTS if inputs.get(name) is not None}
-    check_prompt(str(inputs.get("prompt", "")))
+    require_text(str(inputs.get("prompt", "")), "prompt")
     earlier = _earlier(inputs)
     name = next(iter(images), "conversation" if earlier.has_images else "")
     if name and model.listed and not model.images:

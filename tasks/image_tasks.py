@@ -26,8 +26,7 @@ from ..siliconflow import catalogue
 from ..siliconflow.catalogue import AUTO, Model
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput
-from ..siliconflow.fields import Value
-from ..siliconflow.prompt import check_prompt
+from ..siliconflow.fields import Value, require_text
 from ..siliconflow.resources import images as images_api
 from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
@@ -71,7 +70,7 @@ def plan_images(
                 name, text("task.too_many_images", model=model.id, n=len(model.images))
             )
     prompt = str(inputs.get("prompt", ""))
-    check_prompt(prompt)
+    require_text(prompt, "prompt")
     if task == "image-edit":
         prompt = _with_references(prompt, images, model)
     head = {"model": model.id, "prompt": prompt}
@@ -170,7 +169,7 @@ def _split_batch(model: Model, inputs: Inputs) -> list[tuple[int, int, dict[str,
         int(known[name].check(inputs.get(name, known[name].default)))
         for name in ("batch_size", "seed")
     )
-    most = model.most_per_request or total
+    most = model.max_images_per_request or total
     parts: list[tuple[int, int, dict[str, Value]]] = []
     for start in range(0, total, most):
         count, seed = min(most, total - start), next_seed(first, start)
@@ -182,7 +181,7 @@ def _split_batch(model: Model, inputs: Inputs) -> list[tuple[int, int, dict[str,
 
 
 def _generate(client: Client, request: ApiRequest, _on_text: OnText) -> ApiResult:
-    generated = images_api.generate(client, images_api.ApiRequest(request.body, request.data_urls))
+    generated = images_api.generate(client, request.body, request.data_urls)
     items = [
         FileContent(source) if isinstance(source, bytes) else RemoteFile(source)
         for source in generated.sources

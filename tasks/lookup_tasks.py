@@ -44,7 +44,7 @@ async def voices(_inputs: Inputs, caller: Caller) -> tuple[list[str], str]:
     """Return the account's own voices. Raises a `RequestError`."""
     own = await look_up(
         caller,
-        audio.voices,
+        audio.list_voices,
         lambda own: (
             Text("\n".join(f"{voice.name} · {voice.uri}" for voice in own))
             if own
@@ -60,7 +60,7 @@ async def delete_voice(inputs: Inputs, caller: Caller) -> tuple[str]:
     uri = str(inputs["uri"]).strip()
 
     def delete(client: Client) -> str:
-        audio.delete(client, uri)
+        audio.delete_voice(client, uri)
         return uri
 
     return (await look_up(caller, delete, lambda uri: text("task.voice_deleted", voice=uri)),)

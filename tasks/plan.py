@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from ..media.image_files import MediaError, check_tensor
+from ..media.image_files import check_image as check_image_tensor
+from ..media.media_error import MediaError
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model, Site
 from ..siliconflow.errors import InvalidInput
@@ -60,7 +61,7 @@ def extra_body(inputs: Inputs, reserved: AbstractSet[str]) -> dict[str, Any]:
 def check_image(name: str, image: torch.Tensor) -> None:
     """Raise `InvalidInput` for an input that is no IMAGE `[B,H,W,C]` with something in it."""
     try:
-        check_tensor(image)
+        check_image_tensor(image)
     except MediaError as error:
         raise InvalidInput(name, error.text) from None
 

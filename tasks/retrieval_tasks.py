@@ -16,10 +16,10 @@ from ..engine.run import run
 from ..siliconflow.catalogue import Model
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput
-from ..siliconflow.prompt import check_prompt
+from ..siliconflow.fields import require_text
 from ..siliconflow.resources import embeddings, rerank
-from ..siliconflow.resources.embeddings import Embedded
-from ..siliconflow.resources.rerank import Ranked
+from ..siliconflow.resources.embeddings import Embeddings
+from ..siliconflow.resources.rerank import Ranking
 from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
 from ..strings.text import Text, text
@@ -159,7 +159,7 @@ def plan_rerank(inputs: Inputs, settings: Settings) -> Plan:
     """Check the inputs of Rerank."""
     model = chosen_model("rerank", inputs, settings.site)
     query = str(inputs.get("query", "")).strip()
-    check_prompt(query, "query")
+    require_text(query, "query")
     texts = texts_of(inputs, "documents")
     values = set_values(inputs, FIELDS)
     if "top_n" in values:
@@ -199,5 +199,5 @@ def _rerank(client: Client, request: ApiRequest, _on_text: OnText) -> ApiResult:
     return ApiResult([ranked], ResponseMetadata(ranked.trace_id, seconds=ranked.seconds))
 
 
-_EMBEDDINGS = Endpoint(embeddings.PATH, json_kind("vectors", Embedded), _embed, "vectors")
-_RERANK = Endpoint(rerank.PATH, json_kind("text", Ranked), _rerank, "ranking")
+_EMBEDDINGS = Endpoint(embeddings.PATH, json_kind("vectors", Embeddings), _embed, "vectors")
+_RERANK = Endpoint(rerank.PATH, json_kind("text", Ranking), _rerank, "ranking")

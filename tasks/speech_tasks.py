@@ -22,14 +22,14 @@ from ..engine.progress import start_of
 from ..engine.run import run
 from ..media import audio_files, mp3
 from ..media.audio_files import Sound
-from ..media.image_files import MediaError
+from ..media.media_error import MediaError
 from ..siliconflow.catalogue import AUTO, Model
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput, RequestError
+from ..siliconflow.fields import require_text
 from ..siliconflow.http.multipart import File
-from ..siliconflow.prompt import check_prompt
 from ..siliconflow.resources import audio as audio_api
-from ..siliconflow.resources.audio import Transcription, Uploaded
+from ..siliconflow.resources.audio import Transcription, UploadedVoice
 from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
 from ..strings.text import Text, text
@@ -73,7 +73,7 @@ def plan_speech(inputs: Inputs, settings: Settings) -> Plan:
     """Check the inputs of Text to Speech, and cut a long text into requests."""
     model = chosen_model("text-to-speech", inputs, settings.site)
     words = str(inputs.get("input", ""))
-    check_prompt(words, "input")
+    require_text(words, "input")
     values = {"response_format": "wav", **set_values(inputs, FIELDS)}
     file_format = str(values["response_format"])
     _check_format(model, file_format, str(values.get("sample_rate", AUTO)))
@@ -144,7 +144,7 @@ def plan_voice(inputs: Inputs, settings: Settings) -> Plan:
     model = chosen_model("voice", inputs, settings.site)
     names = ("customName", "text")
     for name in names:
-        check_prompt(str(inputs.get(name, "")), name)
+        require_text(str(inputs.get(name, "")), name)
     sounds = _sounds(inputs)
     if len(sounds) > 1:
         raise InvalidInput("audio", text("task.several_recordings", n=len(sounds)))
@@ -201,7 +201,7 @@ def _pieces(words: str, model: Model) -> list[str]:
     """Cut a text into what one request speaks, each with the instruction that it begins with."""
     instruction, mark, rest = words.partition(INSTRUCTION_END)
     head, rest = (instruction + mark, rest) if mark else ("", words)
-    check_prompt(rest, "input")
+    require_text(rest, "input")
     size = min(PIECE, model.limits.get("characters", PIECE)) - len(head)
     if len(rest) > size and len(head) > MAX_INSTRUCTION:
         raise InvalidInput(
@@ -212,7 +212,7 @@ def _pieces(words: str, model: Model) -> list[str]:
 
 def _sounds(inputs: Inputs) -> list[Sound]:
     try:
-        return audio_files.check_audio(inputs.get("audio"))
+        return audio_files.to_sounds(inputs.get("audio"))
     except MediaError as error:
         raise InvalidInput("audio", error.text) from None
 
@@ -244,11 +244,11 @@ def _speech(file_format: str, rate: int) -> Endpoint:
     def load(content: bytes, _max_pixels: int) -> Sound:
         return audio_files.decode(content, file_format, rate)
 
-    return Endpoint(audio_api.SPEECH, ResultKind("audio", load), _speak, "speech")
+    return Endpoint(audio_api.SPEECH_PATH, ResultKind("audio", load), _speak, "speech")
 
 
 def _speak(client: Client, request: ApiRequest, _on_text: OnText) -> ApiResult:
-    response = audio_api.speak(client, request.body)
+    response = audio_api.create_speech(client, request.body)
     metadata = ResponseMetadata(response.trace_id, seconds=response.seconds)
     return ApiResult([FileContent(response.content)], metadata)
 
@@ -260,22 +260,22 @@ def _transcribe(client: Client, request: ApiRequest, _on_text: OnText) -> ApiRes
 
 
 def _upload(client: Client, request: ApiRequest, _on_text: OnText) -> ApiResult:
-    uploaded = audio_api.upload(client, request.body)
+    uploaded = audio_api.upload_voice(client, request.body)
     metadata = ResponseMetadata(uploaded.trace_id, seconds=uploaded.seconds)
     return ApiResult([uploaded], metadata)
 
 
-def _was_deleted(client: Client, uploaded: Uploaded) -> bool:
+def _was_deleted(client: Client, uploaded: UploadedVoice) -> bool:
     """Return whether a voice of an earlier run is not on the account any more."""
     try:
-        return uploaded.uri not in {voice.uri for voice in audio_api.voices(client)}
+        return uploaded.uri not in {voice.uri for voice in audio_api.list_voices(client)}
     except RequestError:
         return False  # where voices cannot be listed, what is saved counts
 
 
 _TRANSCRIPTION = Endpoint(
-    audio_api.TRANSCRIPTIONS, json_kind("text", Transcription), _transcribe, "transcription"
+    audio_api.TRANSCRIPTIONS_PATH, json_kind("text", Transcription), _transcribe, "transcription"
 )
 _UPLOAD = Endpoint(
-    audio_api.UPLOAD, json_kind("text", Uploaded), _upload, "voice", is_gone=_was_deleted
+    audio_api.UPLOAD_PATH, json_kind("text", UploadedVoice), _upload, "voice", is_gone=_was_deleted
 )

@@ -37,11 +37,11 @@ ENDPOINTS = (
     images.PATH,
     models.PATH,
     rerank.PATH,
-    speech.SPEECH,
-    speech.TRANSCRIPTIONS,
-    speech.UPLOAD,
-    speech.VOICES,
-    speech.DELETIONS,
+    speech.SPEECH_PATH,
+    speech.TRANSCRIPTIONS_PATH,
+    speech.UPLOAD_PATH,
+    speech.VOICES_PATH,
+    speech.DELETIONS_PATH,
 )
 
 

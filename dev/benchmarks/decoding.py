@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from comfyui_siliconflow.engine.receiving import PARALLEL_DOWNLOADS
 from comfyui_siliconflow.engine.threads import CPU
-from comfyui_siliconflow.media.image_files import Picture, decode, tensor_to_pil, to_batch
+from comfyui_siliconflow.media.image_files import DecodedImage, decode, tensor_to_pil, to_batch
 from PIL import Image
 
 from . import pictures
@@ -30,7 +30,7 @@ def ours(files: list[bytes]) -> torch.Tensor:
         return to_batch(list(pool.map(_decoded, files)))[0]
 
 
-def _decoded(file: bytes) -> Picture:
+def _decoded(file: bytes) -> DecodedImage:
     with CPU:
         return decode(file)
 

@@ -1,1 +1,1 @@
-"""Connections, bodies, downloads, forms, server-sent events and addresses."""
+"""HTTP without the API: connections, bodies, downloads, server-sent events, addresses."""

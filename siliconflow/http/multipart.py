@@ -1,4 +1,4 @@
-"""Forms with files, as some endpoints take them in place of JSON."""
+"""Forms with files (`multipart/form-data`), which some endpoints take in place of JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib3.filepost import encode_multipart_formdata
 
 @dataclass(frozen=True)
 class File:
-    """A file that goes with a form. It is known by its content, which is never shown."""
+    """A file in a form. Its content is never shown in a repr."""
 
     name: str
     media_type: str
@@ -20,12 +20,12 @@ class File:
 
     @cached_property
     def digest(self) -> str:
-        """What stands for the file in the name of a request."""
+        """The SHA-256 of the content, which stands for the file in a fingerprint."""
         return f"sha256:{hashlib.sha256(self.content).hexdigest()}"
 
 
-def encode(fields: Mapping[str, str | File]) -> tuple[bytes, str]:
-    """Give the body of a form, and its media type with the boundary."""
+def encode_form(fields: Mapping[str, str | File]) -> tuple[bytes, str]:
+    """Return the body of a form, and its media type with the boundary."""
     return encode_multipart_formdata(
         {
             name: (value.name, value.content, value.media_type)
@@ -36,8 +36,8 @@ def encode(fields: Mapping[str, str | File]) -> tuple[bytes, str]:
     )
 
 
-def named(body: Mapping[str, object]) -> dict[str, object]:
-    """Give a body as it stands in the name of a request: files by what is in them."""
+def with_digests(body: Mapping[str, object]) -> dict[str, object]:
+    """Return a request body with a digest in place of each file, for a fingerprint."""
     return {
         name: value.digest if isinstance(value, File) else value for name, value in body.items()
     }

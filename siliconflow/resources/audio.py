@@ -9,33 +9,32 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from ...strings.text import Text
-from ..client import Answer, Client, Content
-from ..error_parsing import SUCCESS, read_body
-from ..errors import BadAnswer, Failure
+from ..client import Client, FileResponse
+from ..error_parsing import SUCCESS_CODES, parse_error_body
+from ..errors import BadAnswer
 from ..http.multipart import File
+from ..reading import bad_answer, read_object, read_text
 
-SPEECH = "audio/speech"
-TRANSCRIPTIONS = "audio/transcriptions"
-UPLOAD = "uploads/audio/voice"
-VOICES = "audio/voice/list"
-DELETIONS = "audio/voice/deletions"
+SPEECH_PATH = "audio/speech"
+TRANSCRIPTIONS_PATH = "audio/transcriptions"
+UPLOAD_PATH = "uploads/audio/voice"
+VOICES_PATH = "audio/voice/list"
+DELETIONS_PATH = "audio/voice/deletions"
 _TEXT_TYPES = ("application/json", "text/html", "text/plain", "application/xml", "text/xml")
-_ENOUGH = 4096
-"""Bytes of an answer in which it shows what it is, and says what it has to say."""
-_DONE = frozenset(
+_START_BYTES = 4096
+"""Bytes at the start of a body that tell what it is, and hold its message if it has one."""
+_SUCCESS_WORDS = frozenset(
     {"", "ok", "true", "done", "deleted", "success", "successful", "succeeded"}
     | {"成功", "删除成功", "操作成功", "已删除"}
 )
-"""Words that say of something that it was done."""
 
 
 @dataclass(frozen=True)
 class Transcription:
-    """What was heard."""
+    """The text of a recording."""
 
     text: str
     trace_id: str
@@ -44,7 +43,7 @@ class Transcription:
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice of the account's own. `uri` is what a request for speech calls it by."""
+    """A voice of the account. A request for speech refers to it by `uri`."""
 
     uri: str
     name: str
@@ -53,107 +52,104 @@ class Voice:
 
 
 @dataclass(frozen=True)
-class Uploaded:
-    """The name that a voice was given."""
+class UploadedVoice:
+    """The id of a voice that was created."""
 
     uri: str
     trace_id: str
     seconds: float
 
 
-def speak(client: Client, body: Mapping[str, Any]) -> Content:
-    """Ask for speech, once; this costs money. Gives the file, in the format that was asked for.
+def create_speech(client: Client, body: Mapping[str, Any]) -> FileResponse:
+    """Speak a text, once; this is charged. Returns the file in the format that was requested.
 
-    Raises a `RequestError` of the cause; `BadAnswer` for an answer that is no file.
+    Raises a `RequestError` of the cause; `BadAnswer` for a response that is not audio.
     """
-    found = client.post_for_file(SPEECH, body)
-    known = Failure(status=200, model=str(body.get("model", "")), trace_id=found.trace_id)
-    if not found.content:
-        raise BadAnswer(replace(known, message=Text("it is empty", "内容为空")))
-    if found.media_type in _TEXT_TYPES or _is_text(found.content):
-        raise _said(known, found, Text("it is no sound", "不是音频"))
-    return found
+    response = client.post_for_file(SPEECH_PATH, body)
+    if not response.content:
+        raise bad_answer(response, "response.empty")
+    if response.media_type in _TEXT_TYPES or _is_printable(response.content):
+        raise _bad_file(response, "response.not_audio")
+    return response
 
 
 def transcribe(client: Client, form: Mapping[str, str | File]) -> Transcription:
-    """Ask what is said in a file, once; this costs money. Silence gives an empty text.
+    """Transcribe a file, once; this is charged. Silence gives an empty text.
 
     Raises a `RequestError` of the cause; `BadAnswer` for a 200 without a text.
     """
-    answer = client.post_form(TRANSCRIPTIONS, form)
-    text = answer.data.get("text") if isinstance(answer.data, dict) else None
+    response = client.post_form(TRANSCRIPTIONS_PATH, form)
+    text = read_object(response.data).get("text")
     if not isinstance(text, str):
-        raise _bad(answer, form, "it has no text", "其中没有文字")
-    return Transcription(_whole(text), answer.trace_id, answer.seconds)
+        raise bad_answer(response, "response.no_text")
+    return Transcription(read_text(text), response.trace_id, response.seconds)
 
 
-def upload(client: Client, form: Mapping[str, str | File]) -> Uploaded:
-    """Make a voice of a recording, once. Raises a `RequestError` of the cause."""
-    answer = client.post_form(UPLOAD, form)
-    uri = answer.data.get("uri") if isinstance(answer.data, dict) else None
-    if not isinstance(uri, str) or not uri.strip():
-        raise _bad(answer, form, "it names no voice", "其中没有音色 ID")
-    return Uploaded(_whole(uri), answer.trace_id, answer.seconds)
+def upload_voice(client: Client, form: Mapping[str, str | File]) -> UploadedVoice:
+    """Create a voice from a recording, once. Raises a `RequestError` of the cause."""
+    response = client.post_form(UPLOAD_PATH, form)
+    uri = read_text(read_object(response.data).get("uri"))
+    if not uri.strip():
+        raise bad_answer(response, "response.no_voice")
+    return UploadedVoice(uri, response.trace_id, response.seconds)
 
 
-def voices(client: Client) -> list[Voice]:
-    """List the account's own voices. Costs nothing. Raises a `RequestError` of the cause."""
-    answer = client.get(VOICES)
-    data = answer.data if isinstance(answer.data, dict) else {}
-    found = data.get("result", data.get("results"))
-    if not isinstance(found, list):
-        raise _bad(answer, {}, "it lists no voices", "其中没有音色列表")
-    return [_voice(item) for item in found if isinstance(item, dict) and item.get("uri")]
+def list_voices(client: Client) -> list[Voice]:
+    """Return the account's own voices. Free. Raises a `RequestError` of the cause."""
+    response = client.get(VOICES_PATH)
+    data = read_object(response.data)
+    voices = data.get("result", data.get("results"))
+    if not isinstance(voices, list):
+        raise bad_answer(response, "response.no_voices")
+    return [_voice(voice) for voice in map(read_object, voices) if voice.get("uri")]
 
 
-def delete(client: Client, uri: str) -> None:
+def delete_voice(client: Client, uri: str) -> None:
     """Delete a voice of the account. Raises a `RequestError` of the cause.
 
-    What a 200 says is documented as some text, so all that is no word of success is a refusal:
-    a voice that is still there must not be told as deleted.
+    The body of a 200 is documented as some text, so everything but a word of success is taken for
+    a refusal: a voice that is still there must not be reported as deleted.
     """
-    found = client.post_for_file(DELETIONS, {"uri": uri})
-    if not _is_done(_beginning(found)):
-        known = Failure(status=200, trace_id=found.trace_id)
-        raise _said(known, found, Text("the voice was not deleted", "音色没有删除"))
+    response = client.post_for_file(DELETIONS_PATH, {"uri": uri})
+    if not _says_success(_start_of(response)):
+        raise _bad_file(response, "response.not_deleted")
 
 
-def _said(known: Failure, found: Content, what: Text) -> BadAnswer:
-    """Give the error of an answer that says something in place of what was asked for."""
-    code, message = read_body(_beginning(found))
-    said = Text(f"{what.en}: {message}", f"{what.zh}：{message}")
-    return BadAnswer(replace(known, code=code, message=said))
+def _bad_file(response: FileResponse, key: str) -> BadAnswer:
+    """Return the error of a body that holds a message in place of what was requested."""
+    code, message = parse_error_body(_start_of(response))
+    return bad_answer(response, key, code, message=message)
 
 
-def _is_done(body: str) -> bool:
-    """Tell whether an answer says that something was done, or says nothing at all."""
+def _says_success(body: str) -> bool:
+    """Return whether a body says that something was done, or is empty."""
     try:
-        said = json.loads(body)
+        value = json.loads(body)
     except (ValueError, RecursionError):
         return _is_success(body)
-    if not isinstance(said, dict):
-        return _is_success(said)
-    code, _ = read_body(body)
-    if code in SUCCESS:
-        return said.get("success") is not False and not said.get("error")
-    return all(map(_is_success, said.values()))
+    if not isinstance(value, dict):
+        return _is_success(value)
+    code, _ = parse_error_body(body)
+    if code in SUCCESS_CODES:
+        return value.get("success") is not False and not value.get("error")
+    return all(map(_is_success, value.values()))
 
 
 def _is_success(value: object) -> bool:
-    """Tell whether a value is a known word of success, or empty."""
-    return value in (None, {}) or str(value).strip(" \t\r\n.!。！").lower() in _DONE
+    """Return whether a value is a known word of success, or empty."""
+    return value in (None, {}) or str(value).strip(" \t\r\n.!。！").lower() in _SUCCESS_WORDS
 
 
-def _beginning(found: Content) -> str:
-    return found.content[:_ENOUGH].decode("utf-8", "replace")
+def _start_of(response: FileResponse) -> str:
+    return response.content[:_START_BYTES].decode("utf-8", "replace")
 
 
-def _is_text(content: bytes) -> bool:
-    """Tell whether this is what an error looks like, whatever its type says.
+def _is_printable(content: bytes) -> bool:
+    """Return whether a file is text, as an error is whatever its media type.
 
-    Raw sound has no mark, so that anything would pass for it; but it is never wholly printable.
+    Raw audio has no signature, so that anything would pass for it; but it is never all printable.
     """
-    start = content[:_ENOUGH]
+    start = content[:_START_BYTES]
     try:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(start, final=start == content)
     except UnicodeDecodeError:
@@ -161,16 +157,5 @@ def _is_text(content: bytes) -> bool:
     return "".join(text.split()).isprintable()
 
 
-def _voice(item: Mapping[str, Any]) -> Voice:
-    named = (item.get(name) for name in ("uri", "customName", "model", "text"))
-    return Voice(*(_whole(value) if isinstance(value, str) else "" for value in named))
-
-
-def _whole(text: str) -> str:
-    """Write half a character, which JSON may hold, as a question mark."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _bad(answer: Answer, form: Mapping[str, Any], en: str, zh: str) -> BadAnswer:
-    model = str(form.get("model", ""))
-    return BadAnswer(Failure(Text(en, zh), 200, model=model, trace_id=answer.trace_id))
+def _voice(entry: Mapping[str, Any]) -> Voice:
+    return Voice(*(read_text(entry.get(name)) for name in ("uri", "customName", "model", "text")))

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from ...strings.text import Text
-from ..client import Client
-from ..errors import BadAnswer, Failure
+from ..client import Client, JsonResponse
+from ..reading import bad_answer, fits_float32, read_integer, read_list, read_object
 
 PATH = "embeddings"
-MOST_TEXTS = 32
-"""How many texts one request may hold."""
-_LARGEST = 1e30
 
 
 @dataclass(frozen=True)
-class Embedded:
+class Embeddings:
     """One vector for each text, in the order of the texts."""
 
     vectors: Sequence[Sequence[float]]
@@ -26,46 +22,33 @@ class Embedded:
     seconds: float
 
 
-def embed(client: Client, body: Mapping[str, Any]) -> Embedded:
-    """Ask for the vectors of `body["input"]`, once; this costs money.
+def embed(client: Client, body: Mapping[str, Any]) -> Embeddings:
+    """Return the vectors of `body["input"]`, once; this is charged.
 
     Raises a `RequestError` of the cause; `BadAnswer` unless each text has a vector of one length.
     """
-    answer = client.post(PATH, body)
-    known = Failure(status=200, model=str(body.get("model", "")), trace_id=answer.trace_id)
-    data = answer.data if isinstance(answer.data, dict) else {}
-    vectors = _in_order(data.get("data"), len(body["input"]), known)
-    usage = data.get("usage")
-    tokens = usage.get("total_tokens") if isinstance(usage, dict) else 0
-    told = tokens if isinstance(tokens, int) and tokens > 0 else 0
-    return Embedded(vectors, told, answer.trace_id, answer.seconds)
+    response = client.post(PATH, body)
+    vectors = _vectors(response, len(body["input"]))
+    usage = read_object(read_object(response.data).get("usage"))
+    tokens = read_integer(usage.get("total_tokens")) or 0
+    return Embeddings(vectors, tokens, response.trace_id, response.seconds)
 
 
-def _in_order(found: object, count: int, known: Failure) -> list[list[float]]:
-    by_index: dict[int, Any] = {
-        item.get("index", at): item.get("embedding")
-        for at, item in enumerate(found if isinstance(found, list) else [])
-        if isinstance(item, dict) and isinstance(item.get("index", at), int)
-    }
+def _vectors(response: JsonResponse, count: int) -> list[list[float]]:
+    """Return the vectors by their index, or by their position where they have none."""
+    by_index: dict[int, Any] = {}
+    for at, entry in enumerate(read_list(read_object(response.data).get("data"))):
+        index = read_object(entry).get("index", at)
+        if isinstance(index, int):
+            by_index[index] = read_object(entry).get("embedding")
     if sorted(by_index) != list(range(count)):
-        raise _bad(
-            known,
-            f"it has {len(by_index)} vectors for {count} texts",
-            f"{count} 段文字只有 {len(by_index)} 个向量",
-        )
-    vectors = [by_index[at] for at in range(count)]
+        counts = {"vectors": len(by_index), "texts": count}
+        raise bad_answer(response, "response.vector_count", **counts)
+    vectors = [by_index[index] for index in range(count)]
     if not all(map(_is_vector, vectors)) or len({len(vector) for vector in vectors}) != 1:
-        raise _bad(known, "its vectors are none", "其中的向量无法使用")
+        raise bad_answer(response, "response.bad_vectors")
     return vectors
 
 
 def _is_vector(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(_is_number, value))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and abs(value) < _LARGEST
-
-
-def _bad(known: Failure, en: str, zh: str) -> BadAnswer:
-    return BadAnswer(replace(known, message=Text(en, zh)))
+    return isinstance(value, list) and bool(value) and all(map(fits_float32, value))

@@ -1,44 +1,43 @@
-"""`GET /models`: the models that an account has (the `2024` API document)."""
+"""`GET /models`: the models that an account has. Source: the `2024` API document."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any, TypeGuard
 
-from ...strings.text import Text
 from ..client import Client
-from ..errors import BadAnswer, Failure
+from ..reading import bad_answer, read_object
 
 PATH = "models"
-OF_IMAGES = ("text-to-image", "image-to-image")
-OF_OTHERS = ("chat", "embedding", "reranker", "speech-to-text")
+IMAGE_SUB_TYPES = ("text-to-image", "image-to-image")
+OTHER_SUB_TYPES = ("chat", "embedding", "reranker", "speech-to-text")
 """The service's own sub types of the models that nodes offer."""
-_LONGEST_ID = 200
+_MAX_ID = 200
 
 
 def list_models(client: Client, kind: str = "", sub_type: str = "") -> tuple[str, ...]:
-    """Ask for the models of a type and a sub type, of all where one is empty. Costs nothing.
+    """Return the ids of the models of a type and a sub type; of all where one is empty. Free.
 
     Raises a `RequestError` of the cause.
     """
-    asked = {"type": kind, "sub_type": sub_type}
-    answer = client.get(PATH, {name: value for name, value in asked.items() if value})
-    data = answer.data.get("data") if isinstance(answer.data, dict) else None
-    if not isinstance(data, list):
-        raise BadAnswer(
-            Failure(Text("it lists no models", "其中没有模型列表"), 200, trace_id=answer.trace_id)
-        )
-    ids = [item.get("id") for item in data if isinstance(item, dict)]
+    params = {"type": kind, "sub_type": sub_type}
+    response = client.get(PATH, {name: value for name, value in params.items() if value})
+    entries = read_object(response.data).get("data")
+    if not isinstance(entries, list):
+        raise bad_answer(response, "response.no_models")
+    ids = (read_object(entry).get("id") for entry in entries)
     return tuple(dict.fromkeys(filter(_is_id, ids)))
 
 
-def list_speaking(client: Client, listening: Collection[str]) -> tuple[str, ...]:
-    """Ask for the models of sound, less those that only listen. Costs nothing.
+def list_speech_models(client: Client, transcribers: Collection[str]) -> tuple[str, ...]:
+    """Return the ids of the models of audio, without those that only transcribe. Free.
 
     Raises a `RequestError` of the cause.
     """
-    return tuple(model_id for model_id in list_models(client, "audio") if model_id not in listening)
+    return tuple(
+        model_id for model_id in list_models(client, "audio") if model_id not in transcribers
+    )
 
 
-def _is_id(item: Any) -> TypeGuard[str]:
-    return isinstance(item, str) and 0 < len(item) <= _LONGEST_ID and item.isprintable()
+def _is_id(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and 0 < len(value) <= _MAX_ID and value.isprintable()

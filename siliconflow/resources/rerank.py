@@ -1,4 +1,4 @@
-"""`POST /rerank`: texts in the order in which they answer a query. Source: the `2024` document."""
+"""`POST /rerank`: texts sorted by how well they match a query. Source: the `2024` document."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...strings.text import Text
 from ..client import Client
-from ..errors import BadAnswer, Failure
+from ..reading import bad_answer, fits_float32, read_list, read_object
 
 PATH = "rerank"
-_LARGEST = 1e30
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """The places of the texts in the list that was sent, the best first, and their scores."""
+class Ranking:
+    """The positions of the texts in the list that was sent, the best first, and their scores."""
 
     indices: Sequence[int]
     scores: Sequence[float]
@@ -24,34 +22,28 @@ class Ranked:
     seconds: float
 
 
-def rerank(client: Client, body: Mapping[str, Any]) -> Ranked:
-    """Ask which of `body["documents"]` answer `body["query"]`, once; this costs money.
+def rerank(client: Client, body: Mapping[str, Any]) -> Ranking:
+    """Rank `body["documents"]` by `body["query"]`, once; this is charged.
 
-    Raises a `RequestError` of the cause; `BadAnswer` for results that name no text of the list.
+    Raises a `RequestError` of the cause; `BadAnswer` unless each result is one text of the list.
     """
-    answer = client.post(PATH, body)
-    data = answer.data if isinstance(answer.data, dict) else {}
-    found = data.get("results")
-    pairs = [_pair(item) for item in found] if isinstance(found, list) else []
-    indices = [index for index, _ in pairs]
-    known = set(range(len(body["documents"])))
-    if not pairs or len(set(indices)) != len(indices) or not set(indices) <= known:
-        said = Text("its results name none of the texts", "结果与发送的文本对不上")
-        model = str(body.get("model", ""))
-        raise BadAnswer(Failure(said, 200, model=model, trace_id=answer.trace_id))
-    best_first = sorted(pairs, key=lambda pair: -pair[1])
-    return Ranked(
-        [index for index, _ in best_first],
-        [score for _, score in best_first],
-        answer.trace_id,
-        answer.seconds,
+    response = client.post(PATH, body)
+    results = list(map(read_object, read_list(read_object(response.data).get("results"))))
+    indices: list[Any] = [result.get("index") for result in results]
+    scores: list[Any] = [result.get("relevance_score") for result in results]
+    positions = range(len(body["documents"]))
+    is_valid = (
+        results
+        and all(type(index) is int and index in positions for index in indices)
+        and len(set(indices)) == len(indices)
+        and all(map(fits_float32, scores))
     )
-
-
-def _pair(item: object) -> tuple[int, float]:
-    """Give a result's place and score; -1 for one that has none, which no text has."""
-    found = item if isinstance(item, dict) else {}
-    index, score = found.get("index"), found.get("relevance_score")
-    if type(index) is int and isinstance(score, int | float) and abs(score) < _LARGEST:
-        return index, float(score)
-    return -1, 0.0
+    if not is_valid:
+        raise bad_answer(response, "response.other_texts")
+    best_first = sorted(zip(indices, scores, strict=True), key=lambda pair: -pair[1])
+    return Ranking(
+        [index for index, _ in best_first],
+        [float(score) for _, score in best_first],
+        response.trace_id,
+        response.seconds,
+    )

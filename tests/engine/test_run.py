@@ -14,12 +14,13 @@ from comfyui_siliconflow.comfyui import host, node_progress
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import uploads as upload
 from comfyui_siliconflow.media.data_urls import Encoded, encode
-from comfyui_siliconflow.media.image_files import data_url_to_bytes, decode, tensor_to_pil, to_batch
+from comfyui_siliconflow.media.image_files import decode, tensor_to_pil, to_batch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import Client
 from comfyui_siliconflow.storage.settings import MissingKey
 from comfyui_siliconflow.strings.text import Text
+from comfyui_siliconflow.tests.data_urls import file_of
 from PIL import Image
 
 Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]
@@ -36,7 +37,7 @@ SMALL = {"image_size": "custom", "width": 96, "height": 64}
 
 
 def read(url: str) -> torch.Tensor:
-    return to_batch([decode(data_url_to_bytes(url))])[0]
+    return to_batch([decode(file_of(url))])[0]
 
 
 def execute(**inputs: Any) -> Coroutine[Any, Any, Any]:

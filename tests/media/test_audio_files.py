@@ -14,7 +14,7 @@ import torch
 from comfyui_siliconflow.dev.simulator import mp3, sound
 from comfyui_siliconflow.media import audio_files as audio
 from comfyui_siliconflow.media.audio_files import Sound
-from comfyui_siliconflow.media.image_files import MediaError
+from comfyui_siliconflow.media.media_error import MediaError
 
 
 def tone(seconds: float = 0.1, rate: int = 8000, channels: int = 1) -> torch.Tensor:
@@ -116,7 +116,7 @@ def test_a_wav_is_read_whatever_was_asked_for(asked: str) -> None:
 
 @pytest.mark.parametrize("asked", ["wav", "mp3", "opus", "pcm"])
 @pytest.mark.parametrize("kind", ["mp3", "ogg"])
-def test_packed_sound_is_decoded_as_what_it_is_whatever_was_asked_for(
+def test_compressed_sound_is_decoded_as_what_it_is_whatever_was_asked_for(
     asked: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = mp3.encode([440.0] * 20, 44100) if kind == "mp3" else sound.opus(1.0, "Hello")
@@ -126,7 +126,7 @@ def test_packed_sound_is_decoded_as_what_it_is_whatever_was_asked_for(
         opened.append(found)
         return Sound(tone(), 8000)
 
-    monkeypatch.setattr(audio, "_decoded", decoded)
+    monkeypatch.setattr(audio, "_decode_with_av", decoded)
     monkeypatch.setattr(audio, "has_decoder", lambda _kind: True)
     monkeypatch.setitem(sys.modules, "av", _Decoder)
     audio.decode(content, asked, 24000)
@@ -155,7 +155,7 @@ def test_what_is_no_sound_is_an_error(name: str) -> None:
         audio.decode(BAD[name], "wav", 0)
 
 
-def test_without_a_decoder_packed_sound_says_what_is_missing(
+def test_without_a_decoder_compressed_sound_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
@@ -182,7 +182,7 @@ def test_sounds_of_several_rates_are_joined_at_the_highest() -> None:
 
 def test_every_item_of_a_batch_is_one_sound() -> None:
     batch = {"waveform": torch.zeros(3, 2, 100), "sample_rate": 8000}
-    found = audio.check_audio(batch)
+    found = audio.to_sounds(batch)
     assert [sound.waveform.shape for sound in found] == [(2, 100)] * 3
     assert found[0].seconds == 100 / 8000
 
@@ -201,7 +201,7 @@ def test_every_item_of_a_batch_is_one_sound() -> None:
 )
 def test_what_is_no_audio_is_refused(value: Any) -> None:
     with pytest.raises(MediaError):
-        audio.check_audio(value)
+        audio.to_sounds(value)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_playlist_in_place_of_sound_opens_nothing(
 ) -> None:
     monkeypatch.setattr(audio, "has_decoder", lambda _kind: True)
     monkeypatch.setitem(sys.modules, "av", _Decoder)
-    with pytest.raises(MediaError, match="no WAV, MP3 or Opus"):
+    with pytest.raises(MediaError, match="not a WAV, MP3 or Opus"):
         audio.decode(content, "mp3", 24000)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from comfyui_siliconflow.dev.simulator import mp3, sound
 from comfyui_siliconflow.media import audio_formats as packed
-from comfyui_siliconflow.media.image_files import MediaError
+from comfyui_siliconflow.media.media_error import MediaError
 
 SPOKEN = mp3.encode([440.0] * 40, 44100)
 FILES = {
@@ -21,7 +21,7 @@ FRAME = 104
 
 @pytest.mark.parametrize("name", FILES)
 def test_what_is_all_there_is_taken(name: str) -> None:
-    packed.check_whole(FILES[name])
+    packed.check_complete(FILES[name])
     assert packed.format_of(FILES[name]) == ("ogg" if name == "Opus" else "mp3")
 
 
@@ -29,24 +29,24 @@ def test_what_is_all_there_is_taken(name: str) -> None:
 @pytest.mark.parametrize("missing", [1, 2, 50, 101, 102, 103])
 def test_what_was_cut_off_is_an_error(name: str, missing: int) -> None:
     with pytest.raises(MediaError, match="is cut off"):
-        packed.check_whole(FILES[name][:-missing])
+        packed.check_complete(FILES[name][:-missing])
 
 
 @pytest.mark.parametrize("left", [11, 20, 30])
 def test_a_file_cut_within_its_head_is_an_error(left: int) -> None:
     for name in ("MP3 with a tag", "Opus"):
         with pytest.raises(MediaError, match="is cut off"):
-            packed.check_whole(FILES[name][:left])
+            packed.check_complete(FILES[name][:left])
 
 
 @pytest.mark.parametrize("version", [(0xFB, 0x90, 417), (0xF3, 0x80, 208), (0xE3, 0x84, 384)])
 def test_frames_of_every_version_are_measured(version: tuple[int, int, int]) -> None:
     second, third, size = version
     frame = bytes([0xFF, second, third, 0]).ljust(size, b"\0")
-    packed.check_whole(frame * 3)
+    packed.check_complete(frame * 3)
     assert packed.format_of(frame * 3) == "mp3"
     with pytest.raises(MediaError):
-        packed.check_whole((frame * 3)[:-1])
+        packed.check_complete((frame * 3)[:-1])
 
 
 @pytest.mark.parametrize(

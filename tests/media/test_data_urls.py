@@ -73,33 +73,33 @@ def test_alpha_is_never_dropped_for_a_lossy_file(picture: Draw) -> None:
 
 
 @pytest.mark.parametrize("upload_format", ["lossless", "lossy"])
-def test_a_picture_too_wide_for_webp_is_sent_as_png(upload_format: UploadFormat) -> None:
+def test_an_image_too_wide_for_webp_is_sent_as_png(upload_format: UploadFormat) -> None:
     wide = torch.rand(1, 64, 3).repeat(1, 256, 1)
     assert opened(encode(wide, "webp", upload_format)).format == "PNG"
     assert opened(encode(wide[:, :16383], "webp", upload_format)).format == "WEBP"
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_a_picture_of_too_many_pixels_is_scaled_down_in_its_own_shape(
+def test_an_image_of_too_many_pixels_is_scaled_down_in_its_own_shape(
     picture: Draw, channels: int
 ) -> None:
-    found = encode(picture(height=60, width=90, channels=channels)[0], "png", most_pixels=24 * 24)
+    found = encode(picture(height=60, width=90, channels=channels)[0], "png", max_pixels=24 * 24)
     assert (found.width, found.height) == (29, 19)
     assert found.scaled_from == (90, 60)
     assert opened(found).getbands() == {1: ("L",), 3: tuple("RGB"), 4: tuple("RGBA")}[channels]
 
 
-def test_scaling_keeps_what_the_picture_shows() -> None:
+def test_scaling_keeps_what_the_image_shows() -> None:
     halves = torch.zeros(64, 64, 3)
     halves[:, 32:] = 1
-    found = np.asarray(opened(encode(halves, "png", most_pixels=16 * 16)))
+    found = np.asarray(opened(encode(halves, "png", max_pixels=16 * 16)))
     assert found[:, :7].max() < 20
     assert found[:, 9:].min() > 235
 
 
-@pytest.mark.parametrize("most_pixels", [0, 64 * 64])
-def test_a_picture_within_the_bound_is_sent_as_it_is(picture: Draw, most_pixels: int) -> None:
+@pytest.mark.parametrize("max_pixels", [0, 64 * 64])
+def test_an_image_within_the_bound_is_sent_as_it_is(picture: Draw, max_pixels: int) -> None:
     original = picture(height=64, width=64)[0]
-    found = encode(original, "png", most_pixels=most_pixels)
+    found = encode(original, "png", max_pixels=max_pixels)
     assert found.scaled_from is None
     assert np.array_equal(np.asarray(opened(found)), original.mul(255).round().byte().numpy())

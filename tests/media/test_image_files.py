@@ -15,29 +15,29 @@ import torch
 from comfyui_siliconflow.media import data_urls as encode
 from comfyui_siliconflow.media import image_files as images
 from comfyui_siliconflow.media.image_files import (
-    MediaError,
-    Picture,
+    DecodedImage,
     Resized,
-    check_tensor,
-    data_url_to_bytes,
+    check_image,
     decode,
     tensor_to_pil,
     to_batch,
 )
+from comfyui_siliconflow.media.media_error import MediaError
+from comfyui_siliconflow.tests.data_urls import file_of
 from PIL import Image
 
 Draw = Callable[..., torch.Tensor]
 
 
 def there_and_back(frame: torch.Tensor, preferred: encode.Preferred) -> torch.Tensor:
-    return read(data_url_to_bytes(encode.encode(frame, preferred).url.decode()))
+    return read(file_of(encode.encode(frame, preferred).url.decode()))
 
 
 def read(content: bytes) -> torch.Tensor:
     return to_batch([decode(content)])[0]
 
 
-def as_pictures(frames: Iterable[torch.Tensor]) -> list[Picture]:
+def as_pictures(frames: Iterable[torch.Tensor]) -> list[DecodedImage]:
     return [*map(images.tensor_to_pixels, frames)]
 
 
@@ -49,7 +49,7 @@ def saved(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 @pytest.mark.parametrize("upload", ["webp", "png"])
 @pytest.mark.parametrize("channels", [3, 4])
-def test_an_8_bit_picture_survives_bit_for_bit(
+def test_an_8_bit_image_survives_bit_for_bit(
     picture: Draw, upload: encode.Preferred, channels: int
 ) -> None:
     original = picture(channels=channels)
@@ -57,7 +57,7 @@ def test_an_8_bit_picture_survives_bit_for_bit(
 
 
 @pytest.mark.parametrize("upload", ["webp", "png"])
-def test_a_grey_picture_comes_back_with_three_equal_channels(
+def test_a_grey_image_comes_back_with_three_equal_channels(
     picture: Draw, upload: encode.Preferred
 ) -> None:
     original = picture(channels=1)
@@ -119,7 +119,7 @@ def test_the_input_tensor_is_left_as_it_is(picture: Draw) -> None:
 )
 def test_what_is_no_image_is_refused(tensor: Any, words: str) -> None:
     with pytest.raises(MediaError, match=words):
-        check_tensor(tensor)
+        check_image(tensor)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -204,13 +204,13 @@ def test_a_progressive_jpeg_is_decoded_whole() -> None:
     ("content", "words"),
     [
         (b"", "is empty"),
-        (b"<html>not found</html>", "is a page or text"),
-        (b'{"error": 1}', "is a page or text"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is a page or text"),
-        (b"\0\1\2\3" * 100, "no picture of a known format"),
+        (b"<html>not found</html>", "is a web page or text"),
+        (b'{"error": 1}', "is a web page or text"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is a web page or text"),
+        (b"\0\1\2\3" * 100, "not an image in a known format"),
     ],
 )
-def test_what_is_no_picture_is_refused(content: bytes, words: str) -> None:
+def test_a_file_that_is_not_an_image_is_refused(content: bytes, words: str) -> None:
     with pytest.raises(MediaError, match=words):
         read(content)
 
@@ -242,17 +242,17 @@ def test_a_damaged_file_is_decoded_or_refused_but_never_anything_else(
                 assert read(bytes(damaged)).ndim == 4
 
 
-def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded() -> None:
-    with pytest.raises(MediaError, match="100x100 pixels, more than 9999"):
-        decode(saved(Image.new("RGB", (100, 100))), most_pixels=9999)
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded() -> None:
+    with pytest.raises(MediaError, match="100×100 pixels, more than 9999"):
+        decode(saved(Image.new("RGB", (100, 100))), max_pixels=9999)
 
 
-def test_a_picture_beyond_pillow_s_own_limit_is_refused_as_well() -> None:
+def test_an_image_beyond_pillow_s_own_limit_is_refused_as_well() -> None:
     with pytest.raises(MediaError):
         read(saved(Image.new("1", (10_000, 10_000))))
 
 
-def test_a_picture_of_one_by_a_billion_pixels_is_refused_by_its_header() -> None:
+def test_an_image_of_one_by_a_billion_pixels_is_refused_by_its_header() -> None:
     data = b"IHDR" + struct.pack(">2I5B", 1, 1_000_000_000, 8, 0, 0, 0, 0)
     head = struct.pack(">I", 13) + data + struct.pack(">I", zlib.crc32(data))
     rest = struct.pack(">I", 4) + b"IDAT" + bytes(8)
@@ -260,13 +260,7 @@ def test_a_picture_of_one_by_a_billion_pixels_is_refused_by_its_header() -> None
         decode(b"\x89PNG\r\n\x1a\n" + head + rest)
 
 
-@pytest.mark.parametrize("url", ["", "data:image/png,abc", "http://x/a.png", "data:;base64,*"])
-def test_what_is_no_data_url_is_refused(url: str) -> None:
-    with pytest.raises(MediaError, match="no base64 data URL"):
-        data_url_to_bytes(url)
-
-
-def test_pictures_of_one_size_become_a_batch_as_they_are(picture: Draw) -> None:
+def test_images_of_one_size_become_a_batch_as_they_are(picture: Draw) -> None:
     frames = picture(frames=3)
     batch, resized = to_batch(as_pictures(frames))
     assert torch.equal(batch, frames)
@@ -283,11 +277,11 @@ def test_another_size_is_cut_around_its_centre_and_scaled_to_the_first() -> None
     assert resized == [Resized(index=1, width=16, height=8)]
 
 
-def test_a_picture_without_alpha_is_opaque_beside_one_with_alpha(picture: Draw) -> None:
+def test_an_image_without_alpha_is_opaque_beside_one_with_alpha(picture: Draw) -> None:
     batch, _ = to_batch(as_pictures([picture(channels=4)[0], picture(channels=3)[0]]))
     assert batch.shape[-1] == 4
     assert batch[1, ..., 3].min() == 1
 
 
 def test_the_64_megapixel_limit_is_the_default() -> None:
-    assert images.MOST_PIXELS == 64_000_000
+    assert images.MAX_PIXELS == 64_000_000

@@ -47,7 +47,7 @@ def test_every_size_and_number_of_channels_is_read_as_it_was(
 
 
 @pytest.mark.parametrize("shape", [(1, 40_000, 3), (40_000, 1, 3), (700, 500, 4), (300, 301, 1)])
-def test_a_larger_picture_is_read_as_it_was(shape: tuple[int, int, int]) -> None:
+def test_a_larger_image_is_read_as_it_was(shape: tuple[int, int, int]) -> None:
     assert np.array_equal(read(png.encode(noise(*shape))), noise(*shape))
 
 
@@ -58,9 +58,9 @@ def test_every_method_is_lossless(method: png.Method, monkeypatch: pytest.Monkey
         assert np.array_equal(read(png.encode(pixels)), pixels)
 
 
-def test_the_method_follows_the_picture() -> None:
-    assert png.choose(photograph()) == png.METHODS[0]
-    assert png.choose(drawing()) != png.METHODS[0]
+def test_the_method_follows_the_image() -> None:
+    assert png.choose_method(photograph()) == png.METHODS[0]
+    assert png.choose_method(drawing()) != png.METHODS[0]
 
 
 @pytest.mark.parametrize("pixels", [drawing(), photograph()], ids=["drawing", "photograph"])

@@ -14,7 +14,7 @@ from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import uploads
 from comfyui_siliconflow.media import image_files
 from comfyui_siliconflow.media.data_urls import encode
-from comfyui_siliconflow.media.image_files import Picture, tensor_to_pixels, to_batch
+from comfyui_siliconflow.media.image_files import DecodedImage, tensor_to_pixels, to_batch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.tasks import image_tasks
 
@@ -47,7 +47,7 @@ def test_no_more_requests_are_under_way_than_the_settings_allow(
 
 
 def test_a_batch_takes_its_own_memory_and_little_more() -> None:
-    pictures: list[Picture] = [np.zeros((256, 256, 3), np.uint8) for _ in range(8)]
+    pictures: list[DecodedImage] = [np.zeros((256, 256, 3), np.uint8) for _ in range(8)]
     batch = 8 * 256 * 256 * 3 * 4
     assert peak_of(lambda: to_batch(pictures)) < 1.1 * batch
     assert pictures == []

@@ -160,4 +160,4 @@ def test_a_model_that_is_in_no_list_is_refused_when_the_graph_is_queued(node: An
 def test_an_empty_prompt_is_refused_in_the_language_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
     [node, *_] = PAINTERS
     monkeypatch.setenv("LANG", "zh_CN.UTF-8")
-    assert node.VALIDATE_INPUTS(prompt="") == "prompt：不能为空"
+    assert node.VALIDATE_INPUTS(prompt="") == "提示词（prompt）：不能为空"

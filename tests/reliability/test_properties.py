@@ -8,10 +8,10 @@ import json
 import re
 from typing import Any
 
-from comfyui_siliconflow.media.image_files import MediaError, data_url_to_bytes, decode
-from comfyui_siliconflow.siliconflow import error_parsing as responses
-from comfyui_siliconflow.siliconflow import errors
-from comfyui_siliconflow.siliconflow.client import Answer
+from comfyui_siliconflow.media.image_files import decode
+from comfyui_siliconflow.media.media_error import MediaError
+from comfyui_siliconflow.siliconflow import error_parsing, errors
+from comfyui_siliconflow.siliconflow.client import JsonResponse
 from comfyui_siliconflow.siliconflow.resources import images
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -55,7 +55,7 @@ bodies = st.one_of(
 @example('{"message": "' + "A" * 100_000 + '"}')
 @example('{"code": ' + "9" * 5000 + "}")
 def test_any_error_body_becomes_a_short_message_without_pictures(body: str) -> None:
-    code, message = responses.read_body(body)
+    code, message = error_parsing.parse_error_body(body)
     assert code is None or isinstance(code, int)
     assert len(message) <= LONGEST
     assert not RUN.search(message)
@@ -71,25 +71,13 @@ def test_any_error_body_becomes_a_short_message_without_pictures(body: str) -> N
 def test_any_answer_that_is_no_success_becomes_one_bounded_error(
     status: int, body: str, trace_id: str, retry_after: str
 ) -> None:
-    headers = {responses.TRACE_HEADER: trace_id, "Retry-After": retry_after}
-    error = responses.from_response(status, headers, body, "vendor/model")
+    headers = {error_parsing.TRACE_HEADER: trace_id, "Retry-After": retry_after}
+    error = error_parsing.error_from_response(status, headers, body, "vendor/model")
     wait = error.failure.retry_after
     assert isinstance(error, errors.RequestError)
     assert len(str(error)) <= LONGEST_STORY
     assert wait is None or 0 <= wait < float("inf")
     assert error.charged is not False or status not in range(500, 503)
-
-
-@given(st.binary(max_size=3000), st.sampled_from(["image/png", "image/webp", "x/y", ""]))
-def test_a_data_url_gives_back_the_file_within(content: bytes, media_type: str) -> None:
-    url = f"data:{media_type};base64,{base64.b64encode(content).decode()}"
-    assert data_url_to_bytes(url) == content
-
-
-@given(st.one_of(st.text(), st.text().map(lambda text: f"data:image/png;base64,{text}")))
-def test_any_text_is_a_data_url_or_a_media_error(text: str) -> None:
-    with contextlib.suppress(MediaError):
-        assert isinstance(data_url_to_bytes(text), bytes)
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"RIFF", b"GIF89a"]))
@@ -126,8 +114,8 @@ answers = st.one_of(
 @settings(max_examples=300)
 def test_any_json_is_an_answer_or_a_bad_answer(data: Any) -> None:
     with contextlib.suppress(errors.BadAnswer):
-        found = images.read(Answer(data, "t-1", 1.0), "vendor/model")
-        assert 0 < len(found.sources) <= images.MOST_PICTURES
+        found = images.parse(JsonResponse(data, "t-1", 1.0, "vendor/model"))
+        assert 0 < len(found.sources) <= images.MAX_IMAGES
         assert all(isinstance(source, str | bytes) for source in found.sources)
         assert found.seed is None or 0 <= found.seed < 2**63
         json.dumps(found.inference, allow_nan=False)

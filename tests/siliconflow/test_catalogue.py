@@ -147,7 +147,7 @@ def test_an_aspect_ratio_takes_the_place_of_a_size() -> None:
     ultra = catalogue.load().find("black-forest-labs/FLUX-1.1-pro-Ultra", "com")
     assert ultra.arguments({}) == {"image_size": "1024x1024"}
     assert ultra.arguments({"aspect_ratio": "21:9"}) == {"aspect_ratio": "21:9"}
-    with pytest.raises(InvalidInput, match="aspect_ratio: set it or image_size, not both"):
+    with pytest.raises(InvalidInput, match="aspect_ratio: set this or image_size, not both"):
         ultra.arguments({"aspect_ratio": "21:9", "image_size": "1024x1024"})
 
 

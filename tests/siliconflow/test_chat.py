@@ -55,7 +55,7 @@ def ask(serve: Serve) -> Callable[..., chat.Completion]:
 def test_a_stream_becomes_a_text_that_is_heard_while_it_grows(
     ask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat, "HEAR_SECONDS", 0)
+    monkeypatch.setattr(chat, "ON_TEXT_SECONDS", 0)
     heard: list[str] = []
     found = ask(sends(event("Hello"), event(", "), event("world", "stop"), DONE), heard)
     assert (found.text, found.finish_reason, found.trace_id) == ("Hello, world", "stop", "t-1")
@@ -158,11 +158,11 @@ BROKEN = {
 def test_a_stream_that_breaks_is_an_error_that_holds_the_text_so_far(ask: Any, name: str) -> None:
     with pytest.raises(errors.BrokenStream) as caught:
         ask(BROKEN[name])
-    assert "5 characters came: Hello" in str(caught.value)
+    assert "5 characters arrived: Hello" in str(caught.value)
     assert "t-1" in str(caught.value)
     assert "vendor/model" in str(caught.value)
     assert caught.value.charged is None
-    assert not caught.value.sent_again
+    assert not caught.value.retryable
 
 
 def test_what_the_service_says_in_the_stream_is_told(ask: Any) -> None:
@@ -189,7 +189,7 @@ def test_what_the_service_says_in_the_stream_is_told(ask: Any) -> None:
 def test_an_answer_that_the_service_breaks_off_is_an_error(
     ask: Any, parts: list[bytes], why: str
 ) -> None:
-    with pytest.raises(errors.BrokenStream, match="4 characters came: Half") as caught:
+    with pytest.raises(errors.BrokenStream, match="4 characters arrived: Half") as caught:
         ask(sends(*parts))
     assert why in str(caught.value)
 
@@ -223,7 +223,7 @@ def test_all_that_was_paid_for_is_in_the_error_and_of_a_flood_its_end(ask: Any) 
     assert "x the end" in str(caught.value)
 
 
-def test_pictures_in_a_broken_text_are_not_shown(ask: Any) -> None:
+def test_images_in_a_broken_text_are_not_shown(ask: Any) -> None:
     with pytest.raises(errors.BrokenStream) as caught:
         ask(sends(event("data:image/png;base64," + "iVBOR" * 20)))
     assert "iVBOR" not in str(caught.value)

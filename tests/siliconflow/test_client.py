@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import socket
 import ssl
 import time
@@ -13,7 +14,8 @@ import pytest
 import requests
 from comfyui_siliconflow.siliconflow import client as module
 from comfyui_siliconflow.siliconflow import errors
-from comfyui_siliconflow.siliconflow.client import VERSION, Client, json_parts
+from comfyui_siliconflow.siliconflow.client import VERSION, Client
+from comfyui_siliconflow.siliconflow.http.request_body import json_parts
 from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import MaxRetryError
 
@@ -35,7 +37,7 @@ def stay_silent(_connection: socket.socket, _request: bytes) -> None:
 
 @pytest.mark.parametrize("body", [{}, {"prompt": 'a "猫"', "seed": 3}])
 @pytest.mark.parametrize("names", [(), ("image",), ("image", "image2")])
-def test_pictures_stand_in_the_json_as_they_are(body: Any, names: tuple[str, ...]) -> None:
+def test_images_stand_in_the_json_as_they_are(body: Any, names: tuple[str, ...]) -> None:
     pictures = {name: b"data:image/png;base64,AAAA" + name.encode() for name in names}
     parts = json_parts(body, pictures)
     assert json.loads(b"".join(parts)) == {
@@ -83,7 +85,7 @@ def test_connections_are_kept_and_used_again(simulator: Any) -> None:
 def test_a_refused_connection_was_not_sent_and_not_charged() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with pytest.raises(errors.NotConnected, match="nothing was sent") as caught:
+    with pytest.raises(errors.NotConnected, match="Nothing was sent") as caught:
         client(f"http://127.0.0.1:{port}").post("x", BODY)
     assert "Connection refused" in str(caught.value)
     assert caught.value.failure.model == "vendor/model"
@@ -115,7 +117,7 @@ def test_silence_beyond_the_read_timeout_may_have_been_charged(serve: Any) -> No
     assert len(server.requests) == 1
 
 
-def test_a_lookup_is_not_waited_for_as_long_as_a_picture(
+def test_a_lookup_is_not_waited_for_as_long_as_an_image(
     serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("comfyui_siliconflow.siliconflow.client.LOOKUP_SECONDS", 0.2)
@@ -171,7 +173,7 @@ def test_a_success_that_is_no_json_is_an_error(serve: Any, answer: Any, body: by
 def test_an_answer_beyond_the_limit_is_not_read_to_its_end(
     serve: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST_ANSWER_BYTES", 1 << 20)
+    monkeypatch.setattr(module, "MAX_RESPONSE_BYTES", 1 << 20)
     server = serve(answer(body=b" " * (3 << 20)))
     with pytest.raises(errors.BadAnswer, match="larger than 1 MiB"):
         client(server.address).post("x", BODY)
@@ -188,7 +190,7 @@ def test_a_compressed_answer_is_read_though_nobody_asked_for_it(
     assert b"Accept-Encoding: identity" in server.requests[0]
 
 
-def test_a_gzip_bomb_is_stopped_while_it_is_unpacked(serve: Any, answer: Any) -> None:
+def test_a_gzip_bomb_is_stopped_while_it_is_decompressed(serve: Any, answer: Any) -> None:
     bomb = gzip.compress(bytes(300 << 20), 9)
     server = serve(answer(body=bomb, headers="Content-Encoding: gzip\r\n"))
     tracemalloc.start()
@@ -199,19 +201,19 @@ def test_a_gzip_bomb_is_stopped_while_it_is_unpacked(serve: Any, answer: Any) ->
 
 
 @pytest.mark.parametrize("encoding", ["br", "x" * 300])
-def test_an_unknown_packing_is_an_error(serve: Any, answer: Any, encoding: str) -> None:
+def test_an_unknown_compression_is_an_error(serve: Any, answer: Any, encoding: str) -> None:
     server = serve(answer(headers=f"Content-Encoding: {encoding}\r\n"))
-    with pytest.raises(errors.BadAnswer, match="packed in a way"):
+    with pytest.raises(errors.BadAnswer, match="compressed in a way"):
         client(server.address).post("x", BODY)
 
 
-def test_a_damaged_packing_may_have_been_charged(serve: Any, answer: Any) -> None:
+def test_a_damaged_compression_may_have_been_charged(serve: Any, answer: Any) -> None:
     server = serve(answer(body=b"no gzip", headers="Content-Encoding: gzip\r\n"))
     with pytest.raises(errors.ConnectionLost):
         client(server.address).post("x", BODY)
 
 
-def test_a_million_pictures_are_refused_before_they_are_read(serve: Any, answer: Any) -> None:
+def test_a_million_images_are_refused_before_they_are_read(serve: Any, answer: Any) -> None:
     body = b'{"images":[' + b",".join([b'{"url":"x"}'] * 1_000_000) + b"]}"
     server = serve(answer(body=body))
     with pytest.raises(errors.BadAnswer, match="too many parts"):
@@ -357,3 +359,23 @@ def test_the_vectors_of_32_texts_are_no_answer_of_too_many_parts(serve: Any) -> 
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     server = serve(lambda connection, _request: connection.sendall(head + body))
     assert len(client(server.address).post("x", BODY).data["data"]) == 32
+
+
+def test_each_request_is_one_line_of_the_log_without_key_and_prompt(
+    serve: Any, answer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "siliconflow")
+    trace = f"x-siliconcloud-trace-id: t-{KEY}\r\n"
+    server = serve(answer(headers=trace), answer(429, b'"no"', trace), hang_up)
+    calling = client(server.address)
+    body = {"model": "vendor/model", "prompt": "a secret prompt"}
+    calling.post("images/generations", body)
+    for _ in range(2):
+        with pytest.raises(errors.RequestError):
+            calling.post("images/generations", body)
+    lines = [re.sub(r"[\d.]+ s", "N s", line) for line in caplog.messages]
+    assert lines == [
+        "POST images/generations for vendor/model: 200, N s, trace ID t-…",
+        "POST images/generations for vendor/model: RateLimited (HTTP 429), N s, trace ID t-…",
+        "POST images/generations for vendor/model: ConnectionLost, N s, trace ID -",
+    ]

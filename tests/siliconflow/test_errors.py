@@ -1,16 +1,22 @@
 """Every body shape that the API answers with becomes the exception of its cause."""
 
+import re
 import time
 
 import pytest
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.error_parsing import (
     TRACE_HEADER,
-    error_in,
-    from_response,
-    read_body,
+    error_from_response,
+    error_in_success,
+    parse_error_body,
 )
-from comfyui_siliconflow.strings.text import use_language
+from comfyui_siliconflow.strings.text import (
+    SiliconFlowError,
+    Text,
+    entries_of,
+    use_language,
+)
 
 NO_MODEL = '{"code":20012,"message":"Model does not exist. Please check it carefully.","data":null}'
 TOO_MANY = (
@@ -50,7 +56,7 @@ OVERLOADED = '{"code":50505,"message":"Model service overloaded.","data":null}'
 def test_a_status_and_its_body_become_the_exception_of_their_cause(
     status: int, body: str, kind: type[errors.RequestError]
 ) -> None:
-    assert type(from_response(status, {}, body)) is kind
+    assert type(error_from_response(status, {}, body)) is kind
 
 
 @pytest.mark.parametrize(
@@ -69,25 +75,25 @@ def test_a_status_and_its_body_become_the_exception_of_their_cause(
 def test_the_api_s_own_words_are_found_in_every_body_shape(
     body: str, code: int | None, message: str
 ) -> None:
-    assert read_body(body) == (code, message)
+    assert parse_error_body(body) == (code, message)
 
 
 @pytest.mark.parametrize("part", ["<", "<script", "&lt;", "<a ", "["])
 def test_a_page_of_any_size_is_read_at_once(part: str) -> None:
     started = time.monotonic()
-    read_body(part * 1_000_000)
+    parse_error_body(part * 1_000_000)
     assert time.monotonic() - started < 2
 
 
 def test_a_message_has_status_code_words_advice_model_and_trace_id() -> None:
-    error = from_response(400, {TRACE_HEADER: "t-123"}, NO_MODEL, "vendor/model")
+    error = error_from_response(400, {TRACE_HEADER: "t-123"}, NO_MODEL, "vendor/model")
     assert str(error) == (
         "SiliconFlow does not know this model (HTTP 400, code 20012):"
         " Model does not exist. Please check it carefully.\n"
-        "Choose another model, or check that the key's site (.cn or .com) is the one that has it;"
-        " nothing was charged.\n"
+        "Nothing was charged. Choose another model, or check that your key is for the site (.cn or"
+        " .com) that offers this one.\n"
         "Model: vendor/model\n"
-        "Trace id: t-123"
+        "Trace ID: t-123"
     )
     assert error.failure == errors.Failure(
         "Model does not exist. Please check it carefully.", 400, 20012, "vendor/model", "t-123"
@@ -95,46 +101,95 @@ def test_a_message_has_status_code_words_advice_model_and_trace_id() -> None:
 
 
 def test_a_message_is_chinese_when_that_is_the_language_in_use() -> None:
-    error = from_response(401, {TRACE_HEADER: "t-1"}, '"Invalid token"', "vendor/model")
+    error = error_from_response(401, {TRACE_HEADER: "t-1"}, '"Invalid token"', "vendor/model")
     use_language("zh")
     assert str(error).startswith("SiliconFlow 不接受这个 API 密钥（HTTP 401）：Invalid token\n")
-    assert "模型：vendor/model" in str(error)
+    assert str(error).endswith("模型：vendor/model\nTrace ID：t-1")
 
 
-def test_a_picture_that_the_api_echoes_is_not_in_the_message() -> None:
+def test_an_image_that_the_api_echoes_is_not_in_the_message() -> None:
     echoed = "A" * 5000
     body = f'{{"code":20015,"message":"bad image data:image/png;base64,{echoed} sorry"}}'
-    message = str(from_response(400, {}, body))
+    message = str(error_from_response(400, {}, body))
     assert "AAAA" not in message
     assert "bad image data:… sorry" in message
 
 
 @pytest.mark.parametrize(("words", "limit"), [("TPM limit", "TPM"), ("IPM limit reached", "IPM")])
 def test_a_rate_limit_says_which_one_it_is(words: str, limit: str) -> None:
-    error = from_response(429, {"Retry-After": "7"}, f'{{"message":"Details:{words}"}}')
+    error = error_from_response(429, {"Retry-After": "7"}, f'{{"message":"Details:{words}"}}')
     assert isinstance(error, errors.RateLimited)
     assert (error.limit, error.failure.retry_after) == (limit, 7.0)
 
 
 def test_a_retry_after_that_is_no_number_is_left_out() -> None:
-    error = from_response(429, {"Retry-After": "soon"}, "")
+    error = error_from_response(429, {"Retry-After": "soon"}, "")
     assert error.failure.retry_after is None
 
 
+KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+REQUEST_ERRORS = [kind for kind in KINDS if issubclass(kind, errors.RequestError)]
+
+
 @pytest.mark.parametrize("words", ["Please login first", "Payment Required", "Please add credits"])
-def test_no_text_of_ours_opens_comfy_s_own_sign_in_or_top_up(words: str) -> None:
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    requests = [kind for kind in kinds if issubclass(kind, errors.RequestError)]
-    assert len(requests) > 15
-    assert not [kind for kind in requests if words in f"{kind.what.en} {kind.advice.en}"]
+def test_no_text_of_ours_opens_comfyui_s_own_sign_in_or_top_up(words: str) -> None:
+    assert len(REQUEST_ERRORS) > 15
+    assert not [kind for kind in REQUEST_ERRORS if words in f"{kind.what} {kind.advice}"]
 
 
-def test_every_cause_says_what_happened_and_what_to_do_in_both_languages() -> None:
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    for kind in (kind for kind in kinds if issubclass(kind, errors.RequestError)):
-        for text in (kind.what, kind.advice):
-            assert text.en.isascii()
-            assert not text.zh.isascii()
+def test_every_error_says_what_happened_and_what_to_do_in_every_language() -> None:
+    for kind in REQUEST_ERRORS:
+        for wording in (kind.what, kind.advice):
+            assert wording.in_language("en").isascii()
+            assert not wording.in_language("zh").isascii()
+
+
+def test_an_error_without_a_wording_inherits_it() -> None:
+    assert errors.WaitTooLong.what == errors.RateLimited.what
+    assert errors.WaitTooLong.advice != errors.RateLimited.advice
+    assert errors.ReadTimeout.advice == errors.ServerError.advice
+
+
+def test_every_wording_is_of_a_class() -> None:
+    named = {key.split(".")[1] for key in entries_of("en") if re.match(r"error\.[A-Z]\w+\.", key)}
+    assert named <= {kind.__name__ for kind in REQUEST_ERRORS}
+
+
+def test_the_tree_at_the_top_of_the_file_is_the_tree_of_the_classes() -> None:
+    lines = re.findall(r"^([│ ]*[├└]── )(\w+)", str(errors.__doc__), re.MULTILINE)
+    branch = ["SiliconFlowError"]
+    parents = {}
+    for indent, name in lines:
+        depth = len(indent) // 4
+        branch[depth:] = [name]
+        parents[name] = branch[depth - 1]
+    raised = [kind for kind in KINDS if issubclass(kind, SiliconFlowError)]
+    assert parents == {
+        kind.__name__: kind.__base__.__name__
+        for kind in raised
+        if kind is not SiliconFlowError and kind.__base__
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "advice"),
+    [('{"message": "size is wrong"}', "Change what the message says"), ("", "Change the prompt")],
+)
+def test_advice_refers_to_a_message_only_where_there_is_one(body: str, advice: str) -> None:
+    assert advice in str(error_from_response(400, {}, body))
+
+
+def test_an_error_of_a_free_call_says_nothing_of_charges() -> None:
+    error = error_from_response(500, {}, "").for_free_call()
+    assert type(error) is errors.ServerError
+    assert error.charged is False
+    assert "charged" not in str(error)
+
+
+def test_an_input_is_named_by_its_label_and_its_name_where_they_differ() -> None:
+    error = errors.InvalidInput("prompt", Text("x"))
+    assert error.text.in_language("en") == "prompt: x"
+    assert error.text.in_language("zh") == "提示词（prompt）：x"
 
 
 @pytest.mark.parametrize(
@@ -151,4 +206,4 @@ def test_every_cause_says_what_happened_and_what_to_do_in_both_languages() -> No
     ],
 )
 def test_what_is_said_in_place_of_a_result_is_told_apart(answer: object, told: object) -> None:
-    assert error_in(answer) == told
+    assert error_in_success(answer) == told

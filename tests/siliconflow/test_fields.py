@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from comfyui_siliconflow.siliconflow.errors import InvalidInput
-from comfyui_siliconflow.siliconflow.fields import Field, size_of
+from comfyui_siliconflow.siliconflow.fields import Field, parse_size
 
 
 def field(kind: str, **rules: Any) -> Field:
@@ -52,11 +52,11 @@ def test_a_value_within_the_rule_is_sent(rule: Field, value: Any, sent: Any) -> 
         (SIDE, 1000, "1000 is not a multiple of 32"),
         (CFG, 0.05, "0.05 is outside 0.1-20"),
         (CFG, float("nan"), "nan is not a number"),
-        (SIZE, "1000x1000", "does not make 1000x1000; it takes 1024x1024, 960x1280"),
-        (SIZE, "big", "'big' is not WIDTHxHEIGHT"),
-        (ANY_SIZE, "2048x1152", "2048x1152 has 2359296 pixels, this model makes at most 2073600"),
+        (SIZE, "1000x1000", "does not support 1000x1000. Choose one of: 1024x1024, 960x1280"),
+        (SIZE, "big", "'big' is not a size such as 1024x1024"),
+        (ANY_SIZE, "2048x1152", "2048x1152 has 2359296 pixels; this model's maximum is 2073600"),
         (ANY_SIZE, "0x512", "0x512 has no pixels"),
-        (RATIO, "2:1", "it takes 16:9, 1:1"),
+        (RATIO, "2:1", "Choose one of: 16:9, 1:1"),
         (field("boolean"), 1, "1 is neither true nor false"),
         (field("string"), 1, "1 is not text"),
     ],
@@ -73,4 +73,4 @@ def test_a_value_outside_the_rule_is_refused_by_the_name_of_its_input(
 
 @pytest.mark.parametrize("text", ["", "1024", "x1024", "-1x5", "1e3x1e3", "1024x1024x3"])
 def test_what_is_no_size_is_not_read_as_one(text: str) -> None:
-    assert size_of(text) is None
+    assert parse_size(text) is None

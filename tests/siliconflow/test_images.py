@@ -1,10 +1,10 @@
-"""Every documented and reported shape of an answer with pictures."""
+"""Every documented and reported shape of an answer with images."""
 
 import base64
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.siliconflow.client import Answer
+from comfyui_siliconflow.siliconflow.client import JsonResponse
 from comfyui_siliconflow.siliconflow.errors import BadAnswer
 from comfyui_siliconflow.siliconflow.resources import images
 
@@ -13,8 +13,8 @@ BASE64 = base64.b64encode(FILE).decode()
 URL = "https://example.com/1.png"
 
 
-def read(data: Any) -> images.ApiResult:
-    return images.read(Answer(data, "t-1", 2.0), "vendor/model")
+def read(data: Any) -> images.GeneratedImages:
+    return images.parse(JsonResponse(data, "t-1", 2.0, "vendor/model"))
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def read(data: Any) -> images.ApiResult:
         ({"images": [{"b64_json": f"data:image/png;base64,{BASE64}", "url": None}]}, FILE),
     ],
 )
-def test_a_picture_is_found_in_every_shape_of_answer(data: Any, source: str | bytes) -> None:
+def test_an_image_is_found_in_every_shape_of_answer(data: Any, source: str | bytes) -> None:
     assert read(data).sources == (source,)
 
 
@@ -43,7 +43,7 @@ def test_seed_timing_and_trace_id_are_kept() -> None:
     "timings",
     [None, 3, {}, *({"inference": odd} for odd in ("fast", True, 10**400, float("inf"), -1))],
 )
-def test_a_missing_or_odd_timing_is_no_reason_to_lose_a_picture(timings: Any) -> None:
+def test_a_missing_or_odd_timing_is_no_reason_to_lose_an_image(timings: Any) -> None:
     found = read({"images": [{"url": URL}], "seed": 10**30, "timings": timings})
     assert (found.seed, found.inference) == (None, None)
 
@@ -56,19 +56,19 @@ def test_an_unusable_entry_does_not_take_its_paid_siblings_with_it() -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (None, "names no picture"),
-        ([], "names no picture"),
-        ({"images": []}, "names no picture"),
-        ({"images": {"url": URL}}, "names no picture"),
+        (None, "contains no images"),
+        ([], "contains no images"),
+        ({"images": []}, "contains no images"),
+        ({"images": {"url": URL}}, "contains no images"),
         ({"images": [None]}, "has a usable url or b64_json"),
         ({"images": [{"url": 5}]}, "has a usable url or b64_json"),
         ({"images": [{"url": "https://x/\ud800"}]}, "has a usable url or b64_json"),
         ({"images": [{"url": "x" * 20_000}]}, "has a usable url or b64_json"),
-        ({"images": [{"url": URL}] * 65}, "names 65 pictures"),
+        ({"images": [{"url": URL}] * 65}, "lists 65 images"),
         ({"images": [{"b64_json": "???"}]}, "has a usable url or b64_json"),
     ],
 )
-def test_an_answer_without_a_picture_is_an_error_with_its_trace_id(data: Any, words: str) -> None:
+def test_an_answer_without_an_image_is_an_error_with_its_trace_id(data: Any, words: str) -> None:
     with pytest.raises(BadAnswer, match=words) as caught:
         read(data)
     assert "t-1" in str(caught.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.siliconflow.client import Answer
+from comfyui_siliconflow.siliconflow.client import JsonResponse
 from comfyui_siliconflow.siliconflow.errors import BadAnswer
 from comfyui_siliconflow.siliconflow.resources import embeddings, models, rerank
 
@@ -20,12 +20,12 @@ class Told:
         self.data = data
         self.asked: Any = None
 
-    def post(self, _path: str, _body: Any) -> Answer:
-        return Answer(self.data, "t-1", 1.0)
+    def post(self, _path: str, _body: Any) -> JsonResponse:
+        return JsonResponse(self.data, "t-1", 1.0)
 
-    def get(self, path: str, params: Any) -> Answer:
+    def get(self, path: str, params: Any) -> JsonResponse:
         self.asked = (path, params)
-        return Answer(self.data, "t-1", 1.0)
+        return JsonResponse(self.data, "t-1", 1.0)
 
 
 def vectors(*items: Any) -> Any:
@@ -36,12 +36,12 @@ def item(index: Any, embedding: Any) -> dict[str, Any]:
     return {"object": "embedding", "index": index, "embedding": embedding}
 
 
-def embed(data: Any) -> embeddings.Embedded:
+def embed(data: Any) -> embeddings.Embeddings:
     client: Any = Told(data)
     return embeddings.embed(client, TEXTS)
 
 
-def rank(data: Any) -> rerank.Ranked:
+def rank(data: Any) -> rerank.Ranking:
     client: Any = Told(data)
     return rerank.rerank(client, QUERY)
 
@@ -106,5 +106,5 @@ def test_models_are_asked_for_by_what_is_set() -> None:
 
 def test_an_answer_without_models_is_an_error() -> None:
     client: Any = Told({"data": None})
-    with pytest.raises(BadAnswer, match="it lists no models"):
+    with pytest.raises(BadAnswer, match="it contains no list of models"):
         models.list_models(client)

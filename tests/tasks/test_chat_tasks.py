@@ -13,12 +13,13 @@ import pytest
 import torch
 from comfyui_siliconflow.comfyui import node_progress
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.media.image_files import data_url_to_bytes, decode, to_batch
+from comfyui_siliconflow.media.image_files import decode, to_batch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.resources import chat
 from comfyui_siliconflow.strings.text import Text
 from comfyui_siliconflow.tasks.chat_tasks import Conversation, parts_of
+from comfyui_siliconflow.tests.data_urls import file_of
 from PIL import Image
 
 Run = Callable[..., dict[str, Any]]
@@ -84,7 +85,7 @@ def test_every_frame_of_every_picture_is_shown_in_order(
     *pictures, words = message["content"]
     assert words == {"type": "text", "text": "Tell me of cats"}
     assert [part["image_url"]["detail"] for part in pictures] == ["low"] * 3
-    shown = [decode(data_url_to_bytes(part["image_url"]["url"])) for part in pictures]
+    shown = [decode(file_of(part["image_url"]["url"])) for part in pictures]
     for sent, original in zip(shown, (*first, *second), strict=True):
         assert torch.equal(to_batch([sent])[0][0], original)
 
@@ -96,7 +97,7 @@ def test_the_size_and_format_of_uploads_are_as_the_settings_say(
     found = outputs_of(CHAT, **{**ASKED, "model": SEER}, image=picture(height=64, width=64))
     part, _ = simulator.requests[0].body["messages"][0]["content"]
     assert part["image_url"]["url"].startswith("data:image/jpeg")
-    assert decode(data_url_to_bytes(part["image_url"]["url"])).shape[:2] == (32, 32)
+    assert decode(file_of(part["image_url"]["url"])).shape[:2] == (32, 32)
     assert "64×64 was scaled to 32×32" in found["info"]["notes"][0]
 
 
@@ -225,7 +226,7 @@ def test_the_text_grows_on_every_node_that_waits_for_it(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch, nodes: int
 ) -> None:
     monkeypatch.setattr("comfyui_siliconflow.engine.run.POLL_SECONDS", 0.01)
-    monkeypatch.setattr(chat, "HEAR_SECONDS", 0)
+    monkeypatch.setattr(chat, "ON_TEXT_SECONDS", 0)
     simulator.fail(broken="stall", on="chat", after=4)
     shown = [Shown() for _ in range(nodes)]
 
@@ -268,7 +269,7 @@ def test_a_broken_stream_is_an_error_that_keeps_the_text_so_far(
     simulator: Simulator, outputs_of: Run, broken: Any
 ) -> None:
     simulator.fail(broken=broken, on="chat", after=4)
-    with pytest.raises(errors.BrokenStream, match=r"characters came: This"):
+    with pytest.raises(errors.BrokenStream, match=r"characters arrived: This"):
         outputs_of(CHAT, **ASKED)
     again = outputs_of(CHAT, **ASKED)
     assert "may have been charged" in again["info"]["notes"][0]
@@ -391,7 +392,7 @@ def test_a_schema_goes_in_extra_body_and_json_is_then_expected(
 
 def test_what_cannot_be_used_is_not_given_again(simulator: Simulator, outputs_of: Run) -> None:
     for _ in range(2):
-        with pytest.raises(errors.Unusable, match="which is charged anew"):
+        with pytest.raises(errors.Unusable, match="Running again costs again"):
             outputs_of(CHAT, **ASKED, response_format="json_object", max_tokens=5)
     assert len(simulator.charges) == 2
 

@@ -213,7 +213,7 @@ def test_a_list_of_several_queries_is_refused_before_anything_is_sent(
 def test_fewer_results_than_texts_are_not_passed_over_in_silence(
     outputs_of: Run, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rerank, "rerank", lambda *_: rerank.Ranked([1], [0.9], "t-1", 0.1))
+    monkeypatch.setattr(rerank, "rerank", lambda *_: rerank.Ranking([1], [0.9], "t-1", 0.1))
     found = outputs_of(RANK, model=RANKER, documents="a cat\na dog\na tram", query="dog")
     assert found["info"]["notes"] == ["Only 1 of the 3 texts were ranked."]
     assert simulator.requests == []

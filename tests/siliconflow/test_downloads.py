@@ -1,21 +1,24 @@
 """Results are fetched whole, resumed where they broke, and only from where they may come from."""
 
+import io
 import socket
 import time
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from comfyui_siliconflow.siliconflow.client import Client
 from comfyui_siliconflow.siliconflow.errors import DownloadFailed, Failure
 from comfyui_siliconflow.siliconflow.http import downloads as download
 from comfyui_siliconflow.siliconflow.http.addresses import is_public
 from comfyui_siliconflow.siliconflow.http.connections import Adapter
-from comfyui_siliconflow.siliconflow.http.downloads import Downloader, check_address
+from comfyui_siliconflow.siliconflow.http.downloads import Downloader, check_url
 
 FILE = bytes(range(256)) * 400
-KNOWN = Failure(model="vendor/model", trace_id="t-1")
+FACTS = Failure(model="vendor/model", trace_id="t-1")
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +37,9 @@ def fetch() -> Callable[..., bytes]:
         with requests.Session() as session:
             session.trust_env = False
             session.mount("http://", Adapter(lambda: not private))
-            return Downloader(session, (connect, read), private, most).fetch(url, KNOWN)
+            file = io.BytesIO()
+            Downloader(session, (connect, read), private, most).download(url, file, FACTS)
+            return file.getvalue()
 
     return run
 
@@ -61,6 +66,29 @@ def test_a_broken_download_goes_on_where_it_broke(serve: Any, answer: Any, fetch
     assert fetch(f"{server.address}/a") == FILE
     assert b"Range: bytes=50000-\r\n" in server.requests[1]
     assert b'If-Range: "v1"\r\n' in server.requests[1]
+
+
+def test_a_download_is_written_into_the_file_that_is_given(
+    serve: Any, answer: Any, tmp_path: Path
+) -> None:
+    cut = answer(body=FILE[:50_000], length=len(FILE), headers='ETag: "v1"\r\n')
+    server = serve(cut, part(40_000), answer(body=FILE))
+    with (tmp_path / "video.mp4").open("w+b") as file:
+        Client("", server.address).download_to(f"{server.address}/a", file)
+    assert (tmp_path / "video.mp4").read_bytes() == FILE
+
+
+def test_each_attempt_is_one_line_of_the_log(
+    serve: Any, answer: Any, fetch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "siliconflow")
+    server = serve(answer(503), answer(body=FILE))
+    fetch(f"{server.address}/secret-signature")
+    assert [line.partition(",")[0] for line in caplog.messages] == [
+        "download for vendor/model: IncompleteDownload",
+        "download for vendor/model: complete",
+    ]
+    assert "secret" not in caplog.text
 
 
 def test_a_server_without_ranges_is_read_from_the_start_again(
@@ -101,14 +129,14 @@ def test_a_lasting_failure_is_told_at_once(
     serve: Any, answer: Any, fetch: Any, status: int
 ) -> None:
     server = serve(answer(status))
-    with pytest.raises(DownloadFailed, match=rf"HTTP {status}(.|\n)*was made and charged"):
+    with pytest.raises(DownloadFailed, match=rf"HTTP {status}(.|\n)*You were charged"):
         fetch(f"{server.address}/a")
     assert len(server.requests) == 1
 
 
 def test_after_the_last_try_the_error_has_model_and_trace_id(serve: Any, fetch: Any) -> None:
     server = serve(hang_up)
-    with pytest.raises(DownloadFailed, match=r"vendor/model\nTrace id: t-1"):
+    with pytest.raises(DownloadFailed, match=r"vendor/model\nTrace ID: t-1"):
         fetch(f"{server.address}/a")
     assert len(server.requests) == 4
 
@@ -164,7 +192,7 @@ def test_a_name_that_leads_elsewhere_when_it_is_connected_to_is_refused(
     serve: Any, answer: Any, fetch: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve(answer(body=FILE))
-    monkeypatch.setattr(download, "check_address", lambda *_, **__: None)
+    monkeypatch.setattr(download, "check_url", lambda *_, **__: None)
     with pytest.raises(DownloadFailed, match="not on a public address"):
         fetch(f"{server.address}/a", private=False)
     assert server.requests == []
@@ -176,11 +204,11 @@ def test_a_length_of_thousands_of_digits_is_no_length(serve: Any, fetch: Any) ->
     assert fetch(f"{server.address}/a") == FILE
 
 
-def test_a_packed_file_is_refused_for_it_was_not_asked_for(
+def test_a_compressed_file_is_refused_for_it_was_not_asked_for(
     serve: Any, answer: Any, fetch: Any
 ) -> None:
     server = serve(answer(body=FILE, headers="Content-Encoding: gzip\r\n"))
-    with pytest.raises(DownloadFailed, match="packed"):
+    with pytest.raises(DownloadFailed, match="compressed"):
         fetch(f"{server.address}/a")
 
 
@@ -192,7 +220,7 @@ def test_redirects_are_followed_a_few_times(serve: Any, answer: Any, fetch: Any)
 
 def test_redirects_without_end_are_an_error(serve: Any, answer: Any, fetch: Any) -> None:
     server = serve(answer(302, headers="Location: /again\r\n"))
-    with pytest.raises(DownloadFailed, match="again and again"):
+    with pytest.raises(DownloadFailed, match="redirects too many times"):
         fetch(f"{server.address}/a")
     assert len(server.requests) == 6
 
@@ -232,29 +260,29 @@ def test_a_redirect_to_what_is_not_https_is_refused(
 )
 def test_a_result_that_is_not_on_a_public_address_is_refused(url: str) -> None:
     with pytest.raises(DownloadFailed, match="not on a public address"):
-        check_address(url, KNOWN, private=False)
+        check_url(url, FACTS, private=False)
 
 
 @pytest.mark.parametrize("url", ["http://8.8.8.8/a", "http://127.0.0.1/a", "ftp://8.8.8.8/a", "x"])
 def test_a_result_that_is_not_https_is_refused(url: str) -> None:
     with pytest.raises(DownloadFailed, match="not https"):
-        check_address(url, KNOWN, private=False)
+        check_url(url, FACTS, private=False)
 
 
 def test_a_url_that_is_none_is_refused() -> None:
-    with pytest.raises(DownloadFailed, match="URL is none"):
-        check_address("http://[::1/x", KNOWN, private=True)
+    with pytest.raises(DownloadFailed, match="URL is invalid"):
+        check_url("http://[::1/x", FACTS, private=True)
 
 
 @pytest.mark.parametrize("url", ["https://8.8.8.8/a", "https://[2606:4700::1111]/a"])
 def test_a_result_on_a_public_address_is_taken(url: str) -> None:
-    check_address(url, KNOWN, private=False)
+    check_url(url, FACTS, private=False)
 
 
 def test_an_api_on_this_machine_may_have_its_results_here() -> None:
-    check_address("http://127.0.0.1:8900/a", KNOWN, private=True)
+    check_url("http://127.0.0.1:8900/a", FACTS, private=True)
     with pytest.raises(DownloadFailed):
-        check_address("http://192.168.1.1/a", KNOWN, private=True)
+        check_url("http://192.168.1.1/a", FACTS, private=True)
 
 
 def test_a_name_is_as_public_as_all_of_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:

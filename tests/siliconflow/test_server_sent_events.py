@@ -15,11 +15,11 @@ EVENTS = ['{"a": "猫"}', "one\ntwo", "[DONE]"]
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_events_do_not_depend_on_how_the_bytes_come(size: int) -> None:
     chunks = [STREAM[at : at + size] for at in range(0, len(STREAM), size)]
-    assert list(sse.events(chunks)) == EVENTS
+    assert list(sse.iter_events(chunks)) == EVENTS
 
 
 def test_the_last_event_counts_without_the_empty_line_behind_it() -> None:
-    assert list(sse.events([b"data: one\n\ndata: [DONE]\n"])) == ["one", "[DONE]"]
+    assert list(sse.iter_events([b"data: one\n\ndata: [DONE]\n"])) == ["one", "[DONE]"]
 
 
 def test_behind_the_last_word_nothing_is_waited_for() -> None:
@@ -27,13 +27,13 @@ def test_behind_the_last_word_nothing_is_waited_for() -> None:
         yield b"data: one\n\ndata: [DONE]\n"
         raise AssertionError("it went on reading")
 
-    assert list(sse.events(chunks(), "[DONE]")) == ["one", "[DONE]"]
+    assert list(sse.iter_events(chunks(), "[DONE]")) == ["one", "[DONE]"]
 
 
 def test_a_line_that_was_cut_off_does_not_count() -> None:
-    assert list(sse.events([b'data: one\n\ndata: {"a'])) == ["one"]
+    assert list(sse.iter_events([b'data: one\n\ndata: {"a'])) == ["one"]
 
 
 def test_a_line_without_an_end_is_refused() -> None:
     with pytest.raises(sse.BadEvents):
-        list(sse.events(b"x" * 65536 for _ in range(100)))
+        list(sse.iter_events(b"x" * 65536 for _ in range(100)))

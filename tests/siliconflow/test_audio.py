@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import Client
-from comfyui_siliconflow.siliconflow.http.multipart import File, named
+from comfyui_siliconflow.siliconflow.http.multipart import File, with_digests
 from comfyui_siliconflow.siliconflow.resources import audio as speech
 
 KEY = "sk-secret-0123456789"
@@ -35,7 +35,7 @@ def connect(serve: Any, answer: Any) -> Connect:
 
 def test_speech_is_the_file_that_came(connect: Connect) -> None:
     client, server = connect(b"RIFF\x24\x00", "application/octet-stream")
-    found = speech.speak(client, BODY)
+    found = speech.create_speech(client, BODY)
     assert (found.content, found.trace_id) == (b"RIFF\x24\x00", "t-1")
     assert json.loads(server.requests[0].partition(b"\r\n\r\n")[2]) == BODY
 
@@ -52,14 +52,14 @@ def test_speech_is_the_file_that_came(connect: Connect) -> None:
         (b'\r\n{"message": "overloaded"}', "application/octet-stream", "overloaded"),
         (b'\xef\xbb\xbf{"message": "overloaded"}', "audio/pcm", "overloaded"),
         (("a" + "服务繁忙" * 9999).encode(), "audio/pcm", "服务繁忙"),
-        (f"RIFF {KEY}".encode(), "audio/wav", "it holds the API key"),
+        (f"RIFF {KEY}".encode(), "audio/wav", "it contains the API key"),
     ],
 )
 def test_an_answer_that_is_no_sound_is_an_error(
     connect: Connect, body: bytes, media_type: str, words: str
 ) -> None:
     with pytest.raises(errors.BadAnswer, match=words) as caught:
-        speech.speak(connect(body, media_type)[0], BODY)
+        speech.create_speech(connect(body, media_type)[0], BODY)
     assert "t-1" in str(caught.value)
     assert KEY not in str(caught.value)
 
@@ -67,7 +67,7 @@ def test_an_answer_that_is_no_sound_is_an_error(
 @pytest.mark.parametrize("value", [1, 0x4142, -1, -9999])
 def test_raw_sound_is_not_taken_for_text(connect: Connect, value: int) -> None:
     quiet_then_loud = bytes(2) + value.to_bytes(2, "little", signed=True) * 4000
-    found = speech.speak(connect(quiet_then_loud, "application/octet-stream")[0], BODY)
+    found = speech.create_speech(connect(quiet_then_loud, "application/octet-stream")[0], BODY)
     assert found.content == quiet_then_loud
 
 
@@ -86,21 +86,21 @@ def test_silence_is_an_empty_text(connect: Connect) -> None:
 
 @pytest.mark.parametrize("body", [b"{}", b"[]", b"null", b'{"text": null}', b'"Hello"'])
 def test_a_transcription_without_a_text_is_an_error(connect: Connect, body: bytes) -> None:
-    with pytest.raises(errors.BadAnswer, match="it has no text"):
+    with pytest.raises(errors.BadAnswer, match="it contains no text"):
         speech.transcribe(connect(body)[0], FORM)
 
 
 def test_a_voice_is_known_by_its_uri(connect: Connect) -> None:
-    assert speech.upload(connect(b'{"uri": "speech:me:1:2"}')[0], FORM).uri == "speech:me:1:2"
-    with pytest.raises(errors.BadAnswer, match="it names no voice"):
-        speech.upload(connect(b'{"uri": " "}')[0], FORM)
+    assert speech.upload_voice(connect(b'{"uri": "speech:me:1:2"}')[0], FORM).uri == "speech:me:1:2"
+    with pytest.raises(errors.BadAnswer, match="it contains no voice ID"):
+        speech.upload_voice(connect(b'{"uri": " "}')[0], FORM)
 
 
 @pytest.mark.parametrize("name", ["result", "results"])
 def test_voices_are_listed(connect: Connect, name: str) -> None:
     item = {"uri": "speech:me:1:2", "customName": "me", "model": "m", "text": "Hello"}
     client, server = connect(json.dumps({name: [item, {}, None]}).encode())
-    assert speech.voices(client) == [speech.Voice("speech:me:1:2", "me", "m", "Hello")]
+    assert speech.list_voices(client) == [speech.Voice("speech:me:1:2", "me", "m", "Hello")]
     assert server.requests[0].startswith(b"GET /v1/audio/voice/list ")
 
 
@@ -122,7 +122,7 @@ def test_a_voice_that_was_not_deleted_is_an_error(
     connect: Connect, body: bytes, media_type: str, words: str
 ) -> None:
     with pytest.raises(errors.BadAnswer, match=f"was not deleted: {words}"):
-        speech.delete(connect(body, media_type)[0], "speech:me:1:2")
+        speech.delete_voice(connect(body, media_type)[0], "speech:me:1:2")
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,14 @@ def test_a_voice_is_deleted_where_the_answer_says_so_or_nothing(
     connect: Connect, body: str
 ) -> None:
     client, server = connect(body.encode())
-    speech.delete(client, "speech:me:1:2")
+    speech.delete_voice(client, "speech:me:1:2")
     assert server.requests[0].startswith(b"POST /v1/audio/voice/deletions ")
     assert server.requests[0].endswith(b'{"uri": "speech:me:1:2"}')
 
 
 def test_a_file_is_named_by_its_content_and_never_shown() -> None:
     one, same, other = (File("a.wav", "audio/wav", content) for content in (b"1", b"1", b"2"))
-    assert named({"file": one}) == named({"file": same}) != named({"file": other})
+    assert (
+        with_digests({"file": one}) == with_digests({"file": same}) != with_digests({"file": other})
+    )
     assert "content" not in repr(File("a.wav", "audio/wav", b"secret"))
