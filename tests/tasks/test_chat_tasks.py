@@ -269,7 +269,7 @@ def test_a_broken_stream_is_an_error_that_keeps_the_text_so_far(
     simulator: Simulator, outputs_of: Run, broken: Any
 ) -> None:
     simulator.fail(broken=broken, on="chat", after=4)
-    with pytest.raises(errors.BrokenStream, match=r"characters came: This"):
+    with pytest.raises(errors.BrokenStream, match=r"characters arrived: This"):
         outputs_of(CHAT, **ASKED)
     again = outputs_of(CHAT, **ASKED)
     assert "may have been charged" in again["info"]["notes"][0]
@@ -392,7 +392,7 @@ def test_a_schema_goes_in_extra_body_and_json_is_then_expected(
 
 def test_what_cannot_be_used_is_not_given_again(simulator: Simulator, outputs_of: Run) -> None:
     for _ in range(2):
-        with pytest.raises(errors.Unusable, match="which is charged anew"):
+        with pytest.raises(errors.Unusable, match="Running again costs again"):
             outputs_of(CHAT, **ASKED, response_format="json_object", max_tokens=5)
     assert len(simulator.charges) == 2
 

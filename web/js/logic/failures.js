@@ -108,10 +108,11 @@ const OWN_REFUSAL = "custom_validation_failed";
 /** What a node said, without the input that ComfyUI wrote before it. */
 const saidIn = ({ details }) => String(details).split(" - ").slice(1).join(" - ");
 
-/** Whether an error stands at the input that it is about: ours begin with its name and a colon. */
+/** Whether an error stands at the input that it is about: ours begin with "name: " or "label (name): ". */
 function isAtItsInput(error) {
   const name = String(error.extra_info?.input_name);
-  return saidIn(error).startsWith(name) && /^[:：]/.test(saidIn(error).slice(name.length));
+  const [input, ...reason] = saidIn(error).split(/[:：]/);
+  return reason.length > 0 && (input === name || input.endsWith(`(${name})`) || input.endsWith(`（${name}）`));
 }
 
 /**
