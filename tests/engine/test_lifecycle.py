@@ -259,7 +259,7 @@ def test_a_wait_beyond_the_longest_is_an_error_and_what_came_is_kept(
 ) -> None:
     write_settings(longest_wait=2)
     simulator.ipm = 2
-    with pytest.raises(errors.PartialFailure, match="longest_wait"):
+    with pytest.raises(errors.PartialFailure, match="Longest wait for a rate limit"):
         run_node(DRAW, **{**ASKED, "batch_size": 3})
     assert pictures_paid(simulator) == 2
 
@@ -270,7 +270,7 @@ def test_a_refusal_for_which_no_time_is_left_says_so() -> None:
     refused, overloaded = (
         kind(errors.Failure("x")) for kind in (errors.RateLimited, errors.Overloaded)
     )
-    with pytest.raises(errors.WaitTooLong, match="longest_wait"):
+    with pytest.raises(errors.WaitTooLong, match="Longest wait for a rate limit"):
         send.wait_before_retry(refused, 1, over)
     with pytest.raises(errors.Overloaded):
         send.wait_before_retry(overloaded, 1, over)

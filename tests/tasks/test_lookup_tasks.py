@@ -94,7 +94,7 @@ def test_an_error_of_what_costs_nothing_speaks_of_no_charge(
     simulator.fail(500, on="info")
     with pytest.raises(errors.ServerError) as caught:
         outputs_of("SiliconFlowAccount")
-    assert "This costs nothing" in str(caught.value)
+    assert "This request is free" in str(caught.value)
     assert "may have been charged" not in str(caught.value)
     assert caught.value.charged is False
 

@@ -72,10 +72,10 @@ test("a wrong key is mended in the key dialog, a limit in the settings", () => {
 });
 
 test("what the card shows elsewhere is not shown twice: title, model and trace id", () => {
-  const message = "Refused (HTTP 400): bad size\nCorrect it.\nModel: m\nTrace id: t1";
+  const message = "Refused (HTTP 400): bad size\nCorrect it.\nModel: m\nTrace ID: t1";
   assert.deepEqual(messageLines(message, "Refused", failure("BadRequest")), ["HTTP 400: bad size", "Correct it."]);
   assert.deepEqual(
-    messageLines("请求被拒绝（HTTP 400）：尺寸\n模型：m\nTrace id: t1", "请求被拒绝", failure("BadRequest")),
+    messageLines("请求被拒绝（HTTP 400）：尺寸\n模型：m\nTrace ID：t1", "请求被拒绝", failure("BadRequest")),
     ["HTTP 400：尺寸"],
   );
   assert.deepEqual(messageLines("Refused\nCorrect it.", "Refused", failure("BadRequest")), ["Correct it."]);
@@ -135,9 +135,14 @@ const refused = (input, said) => ({
 const inputs = ["model", "prompt", "custom_model"];
 
 test("what a node refuses is reported once, at the input that it is about", () => {
-  for (const said of ["prompt: must not be empty", "prompt：不能为空", 'model: "a - b" is not in the list']) {
+  const reasons = [
+    ["prompt", "prompt: must not be empty"],
+    ["prompt", "提示词（prompt）：不能为空"],
+    ["model", 'model: "a - b" is not in the list'],
+  ];
+  for (const [name, said] of reasons) {
     const node = { class_type: "SiliconFlowChat", errors: inputs.map((input) => refused(input, said)) };
-    assert.deepEqual(withoutRepeats({ 7: node })[7].errors, [refused(said.match(/^\w+/)[0], said)]);
+    assert.deepEqual(withoutRepeats({ 7: node })[7].errors, [refused(name, said)]);
   }
 });
 

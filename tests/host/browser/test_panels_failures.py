@@ -89,7 +89,7 @@ def test_a_refusal_is_told_in_chinese(page: Page, node: int) -> None:
     queue_refused(page)
     card = page.page.locator(CARD)
     card.wait_for()
-    for words in ("输入有误，未发送", "prompt：不能为空", "未扣费"):
+    for words in ("输入有误，未发送", "提示词（prompt）：不能为空", "未扣费"):
         assert words in card.inner_text()
 
 

@@ -226,6 +226,6 @@ const messageOf = ({ details }) => details.split(" - ").slice(1).join(" - ");
  */
 function isAtItsInput(error) {
   const name = String(error.extra_info?.input_name);
-  const message = messageOf(error);
-  return message.startsWith(name) && /^[:：]/.test(message.slice(name.length));
+  const [input = "", ...reason] = messageOf(error).split(/[:：]/);
+  return reason.length > 0 && (input === name || input.endsWith(`(${name})`) || input.endsWith(`（${name}）`));
 }
