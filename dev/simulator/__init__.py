@@ -4,7 +4,7 @@ It reads the API's own documents for itself and shares no code with the client: 
 disagree, one of them misread the documents, and a refused request says so.
 """
 
-from .log import Charge, Record
 from .server import Simulator
+from .state import Charge, Record
 
 __all__ = ["Charge", "Record", "Simulator"]

@@ -1,25 +1,29 @@
-"""`POST /chat/completions`: reads the conversation, has it answered, and cuts the answer up."""
+"""`POST /chat/completions`: an answer that repeats what was said and tells what was shown.
+
+The same request gets the same answer. Where JSON is asked for, the answer is JSON.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import tokens
-from .answers import Refused, bad_parameter, not_a_vision_model
-from .inputs import Sent, read_input, upright
-from .prose import thought
-from .sending import Reply, reply_events, reply_json
-from .shapes import Unfit
-from .talk import Talk
-from .work import Ask, Work
-from .writing import write
+from .drawing import Sent
+from .images import describe, read_image
+from .models import Call, Result, Usage, count_image_tokens, count_tokens, split_tokens
+from .responses import Refused, Reply, bad_parameter, event_reply, json_reply
 
-MAX_TOKENS = 512
-BUDGET = 4096
-PICTURE_UNSEEN = 256
-
+MAX_TOKENS, BUDGET = 512, 4096
+IMAGE_UNSEEN = 256
+LISTED = 3
+WAYS = ("anyOf", "oneOf", "allOf")
+BRACKET = re.compile(r"[\[{]")
+JSON_WORD = re.compile(r"\bjson\b", re.IGNORECASE)
 Message = Mapping[str, Any]
 
 
@@ -32,150 +36,193 @@ class Choice:
     content: list[str]
     finish: str
 
-    @property
-    def size(self) -> int:
-        """Its tokens."""
-        return len(self.reasoning) + len(self.content)
 
-
-def answer(ask: Ask) -> Work:
+def answer(call: Call) -> Result:
     """Answer a conversation, in one piece or as a stream."""
-    messages = ask.body["messages"]
-    pictures = list(_pictures(ask, messages))
-    choices = [_choose(ask, pictures, index) for index in range(ask.body.get("n", 1))]
-    usage = _usage(_prompt_tokens(messages, pictures), choices)
-    frame = {"id": ask.id, "created": int(ask.time), "model": ask.model.name}
-    make = _stream if ask.body.get("stream") else _whole
-    return Work(make(frame, choices, usage), usage["total_tokens"])
+    _check_thinking(call)
+    messages = call.body["messages"]
+    shown = list(_images(call, messages))
+    prompt = sum(count_tokens(_text(message)) for message in messages)
+    for sent, detail in shown:
+        prompt += count_image_tokens(sent.image.size, detail) if sent.image else IMAGE_UNSEEN
+    longest = call.model.traits.get("context", prompt)
+    if call.state.day.has("thinking-parameters") and prompt > longest:
+        words = f"number of input tokens ({prompt}) has exceeded max_prompt_tokens ({longest})"
+        raise Refused(bad_parameter(f"{words} limit."))
+    images = [sent for sent, _ in shown]
+    choices = [_choose(call, images, index) for index in range(call.body.get("n", 1))]
+    thought = sum(len(choice.reasoning) for choice in choices)
+    written = thought + sum(len(choice.content) for choice in choices)
+    usage = _usage(prompt, written, thought)
+    created = int(call.state.clock())
+    frame = {"id": call.trace_id, "created": created, "model": call.model.name}
+    stream = bool(call.body.get("stream"))
+    every = call.state.reported
+    reply = _stream(frame, choices, usage, every=every) if stream else _whole(frame, choices, usage)
+    return Result(lambda _: reply, Usage(input_tokens=prompt, output_tokens=written), stream=stream)
 
 
-# What was asked
+def _check_thinking(call: Call) -> None:
+    """Raise Refused for parameters of thinking that the model does not have."""
+    if not call.state.day.has("thinking-parameters") or "source" not in call.model.traits:
+        return
+    traits, effort = call.model.traits, call.body.get("reasoning_effort")
+    both, known = traits.get("thinking") == "optional", effort in traits.get("effort", [])
+    for name, taken in (("enable_thinking", both), ("reasoning_effort", known)):
+        if name in call.body and not taken:
+            words = f"{call.model.name} does not support parameter `{name}`."
+            raise Refused(bad_parameter(f"Value error, {words}"))
 
 
-def parts_of(message: Message) -> list[Mapping[str, Any]]:
-    """Return the parts of a message; a text is one part."""
+def _parts(message: Message) -> list[Mapping[str, Any]]:
     content = message["content"]
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def text_of(message: Message) -> str:
-    """Return the words of a message."""
-    return "\n".join(part["text"] for part in parts_of(message) if part["type"] == "text")
+def _text(message: Message) -> str:
+    return "\n".join(part["text"] for part in _parts(message) if part["type"] == "text")
 
 
-def _pictures(ask: Ask, messages: list[Message]) -> Iterator[tuple[Sent, str]]:
-    """Read the pictures of a conversation, each with its level of detail."""
+def _images(call: Call, messages: list[Message]) -> Iterator[tuple[Sent, str]]:
+    """Yield what is shown in a conversation, with its level of detail; videos are not opened."""
     for number, message in enumerate(messages):
-        for part in parts_of(message):
-            if part["type"] != "image_url":
+        for part in _parts(message):
+            kind = part["type"]
+            if kind == "text":
                 continue
-            if not ask.model.traits.get("vision"):
-                raise Refused(not_a_vision_model())
-            place = f"messages.{number}.image_url"
-            sent = read_input(place, part["image_url"]["url"], ask.find)
-            picture = sent.picture and upright(sent.picture)
-            yield Sent(place, picture, sent.url), part["image_url"].get("detail", "auto")
+            if not call.model.traits.get("vision"):
+                words = "is not a VLM (Vision Language Model). Please use text-only prompts."
+                raise Refused(bad_parameter(f"The model {words}", code=20041))
+            place, url = f"messages.{number}.{kind}", part[kind]["url"]
+            shown = Sent(place, None, f"{kind} {url[:80]}")
+            sent = read_image(call.state, place, url) if kind == "image_url" else shown
+            yield sent, part[kind].get("detail", "auto")
 
 
-def _prompt_tokens(messages: list[Message], pictures: list[tuple[Sent, str]]) -> int:
-    seen = (
-        tokens.count_picture(sent.picture.size, detail) if sent.picture else PICTURE_UNSEEN
-        for sent, detail in pictures
-    )
-    return sum(tokens.count(text_of(message)) for message in messages) + sum(seen)
-
-
-def _talk(ask: Ask, pictures: list[tuple[Sent, str]], index: int) -> Talk:
-    messages = ask.body["messages"]
-    said = [text_of(message) for message in messages if message["role"] == "user"]
-    return Talk(
-        system="\n".join(text_of(each) for each in messages if each["role"] == "system"),
-        said=tuple(said) or ("",),
-        pictures=tuple(sent for sent, _ in pictures),
-        form=ask.body.get("response_format") or {"type": "text"},
-        variation=f"{ask.model.name}/{ask.body.get('seed')}/{index}",
-    )
-
-
-# What is answered
-
-
-def _choose(ask: Ask, pictures: list[tuple[Sent, str]], index: int) -> Choice:
-    talk = _talk(ask, pictures, index)
-    limit = ask.body.get("max_tokens", MAX_TOKENS)
-    budget = min(limit, ask.body.get("thinking_budget", BUDGET))
-    reasoning = tokens.split(thought(talk))[:budget] if _thinks(ask) else []
-    content = tokens.split(_stopped(_write(talk), ask.body.get("stop")))
-    room = limit - len(reasoning)
+def _choose(call: Call, images: list[Sent], index: int) -> Choice:
+    body, thinking = call.body, call.model.traits.get("thinking")
+    limit = body.get("max_tokens", MAX_TOKENS)
+    reasoning: list[str] = []
+    if thinking == "always" or (thinking == "optional" and body.get("enable_thinking", True)):
+        said = f'The user says "{_last(body)}" and shows {len(images)} images. I repeat it.'
+        reasoning = split_tokens(said)[: min(limit, body.get("thinking_budget", BUDGET))]
+    text, stop = _write(body, images, index), body.get("stop") or []
+    words = [stop] if isinstance(stop, str) else stop
+    text = text[: min((text.find(word) for word in words if word and word in text), default=None)]
+    content, room = split_tokens(text), limit - len(reasoning)
     return Choice(index, reasoning, content[:room], "length" if len(content) > room else "stop")
 
 
-def _write(talk: Talk) -> str:
-    try:
-        return write(talk)
-    except Unfit as error:
-        raise Refused(bad_parameter(f"response_format.json_schema: {error}")) from None
+def _last(body: Mapping[str, Any]) -> str:
+    said = [_text(message) for message in body["messages"] if message["role"] == "user"]
+    return said[-1].strip() if said else ""
 
 
-def _thinks(ask: Ask) -> bool:
-    way = ask.model.traits.get("thinking")
-    return way == "always" or (way == "optional" and ask.body.get("enable_thinking", True))
+def _write(body: Mapping[str, Any], images: list[Sent], index: int) -> str:
+    """Return what was said and shown; as JSON when a format, the user or the system asks for it."""
+    said = _last(body)
+    turn = sum(message["role"] == "user" for message in body["messages"])
+    facts = [f'This is the local simulator\'s answer to: "{said}".']
+    facts += [f"It is message {turn} of yours."] * (turn > 1)
+    facts += [f"Image {at}: {describe(sent)}." for at, sent in enumerate(images, 1)]
+    facts += [f"Seed {body.get('seed')}."] * ("seed" in body)
+    facts += [f"Choice {index + 1}."] * (index > 0)
+    reply, form = " ".join(facts), body.get("response_format") or {"type": "text"}
+    rules = "\n".join(_text(each) for each in body["messages"] if each["role"] != "assistant")
+    if form["type"] == "json_schema":
+        try:
+            content = _fit(form["json_schema"]["schema"], form["json_schema"]["schema"], reply)
+        except (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+            words = f"response_format.json_schema: nothing fits it ({error!r:.100})"
+            raise Refused(bad_parameter(words)) from None
+    elif form["type"] == "json_object" or JSON_WORD.search(rules):
+        content = _like_example(rules, said) or {"answer": reply}
+    else:
+        return reply
+    return json.dumps(content, ensure_ascii=False)
 
 
-def _stopped(text: str, stop: str | list[str] | None) -> str:
-    """Cut a text before the first of the sequences at which to stop."""
-    words = [stop] if isinstance(stop, str) else stop or []
-    return text[: min((text.find(word) for word in words if word and word in text), default=None)]
+def _like_example(rules: str, text: str) -> Any:
+    """Return JSON in the form of the first example in a request, each text of it numbered."""
+    numbers = itertools.count(1)
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: fill(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [fill(each) for each in value]
+        return f"{text} ({next(numbers)})" if isinstance(value, str) else value
+
+    for start in (match.start() for match in BRACKET.finditer(rules)):
+        with contextlib.suppress(ValueError):
+            return fill(json.JSONDecoder().raw_decode(rules, start)[0])
+    return None
 
 
-def _usage(prompt: int, choices: list[Choice]) -> dict[str, Any]:
-    written = sum(choice.size for choice in choices)
-    usage: dict[str, Any] = {
-        "prompt_tokens": prompt,
-        "completion_tokens": written,
-        "total_tokens": prompt + written,
-    }
-    thought = sum(len(choice.reasoning) for choice in choices)
-    if thought:
-        usage["completion_tokens_details"] = {"reasoning_tokens": thought}
-    return usage
+def _fit(schema: Mapping[str, Any], root: Mapping[str, Any], text: str, number: int = 0) -> Any:
+    """Return a value that fits a part of a JSON Schema; any error means that nothing does."""
+    found: Any = next((schema[way][0] for way in WAYS if way in schema), None)
+    if "$ref" in schema:
+        found = root
+        for step in schema["$ref"].removeprefix("#").strip("/").split("/"):
+            found = found[step] if step else found
+    if found is not None:
+        return _fit(found, root, text, number)
+    if "const" in schema or "enum" in schema:
+        allowed = schema.get("enum") or [schema["const"]]
+        return allowed[number % len(allowed)]
+    kind = schema.get("type", "object" if "properties" in schema else "string")
+    kind = kind[0] if isinstance(kind, list) else kind
+    if kind == "object":
+        names = schema.get("properties", {})
+        return {name: _fit(each, root, text, number) for name, each in names.items()}
+    if kind == "array":
+        count = max(schema.get("minItems", 0), min(LISTED, schema.get("maxItems", LISTED)))
+        items = schema.get("items", {"type": "string"})
+        return [_fit(items, root, text, at) for at in range(count)]
+    least = max(number + 1, schema.get("minimum", number + 1))
+    whole = min(least, schema.get("maximum", least))
+    plain = {"integer": whole, "number": whole, "boolean": True, "null": None}
+    return plain.get(kind, text[: schema.get("maxLength")])
+
+
+def _usage(prompt: int, written: int, reasoning: int) -> dict[str, Any]:
+    usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": written}
+    usage["total_tokens"] = prompt + written
+    details = {"completion_tokens_details": {"reasoning_tokens": reasoning}}
+    return {**usage, **details} if reasoning else usage
 
 
 def _whole(frame: Message, choices: list[Choice], usage: Message) -> Reply:
-    listed = [
-        {"index": each.index, "message": _message(each), "finish_reason": each.finish}
-        for each in choices
-    ]
+    listed = []
+    for each in choices:
+        message = {"role": "assistant", "content": "".join(each.content)}
+        if each.reasoning:
+            message["reasoning_content"] = "".join(each.reasoning)
+        listed.append({"index": each.index, "message": message, "finish_reason": each.finish})
     content = {**frame, "object": "chat.completion", "choices": listed, "usage": usage}
-    return reply_json(content)
+    return json_reply(content)
 
 
-def _message(choice: Choice) -> dict[str, str]:
-    message = {"role": "assistant", "content": "".join(choice.content)}
-    if choice.reasoning:
-        message["reasoning_content"] = "".join(choice.reasoning)
-    return message
+def _stream(frame: Message, choices: list[Choice], usage: Message, *, every: bool) -> Reply:
+    """Return a stream: what was used comes with the last chunk, or with every one."""
+    chunks: list[dict[str, Any]] = []
+    written = 0
+    for choice, delta, finish in ((each, *some) for each in choices for some in _deltas(each)):
+        written += bool(delta.get("reasoning_content") or delta.get("content"))
+        event = {"index": choice.index, "delta": delta, "finish_reason": finish}
+        so_far = _usage(usage["prompt_tokens"], written, 0) if every else None
+        chunk = {**frame, "object": "chat.completion.chunk", "choices": [event], "usage": so_far}
+        chunks.append(chunk)
+    chunks[-1]["usage"] = usage
+    return event_reply(chunks)
 
 
-def _stream(frame: Message, choices: list[Choice], usage: Message) -> Reply:
-    events = [event for choice in choices for event in _events(choice)]
-    shown = [
-        {**frame, "object": "chat.completion.chunk", "choices": [event], "usage": None}
-        for event in events
-    ]
-    shown[-1]["usage"] = usage
-    return reply_events(shown)
-
-
-def _events(choice: Choice) -> Iterator[dict[str, Any]]:
-    """Yield a choice bit by bit: its role, what it thinks, what it says, why it ended."""
-    yield _event(choice, {"role": "assistant", "content": ""})
+def _deltas(choice: Choice) -> Iterator[tuple[dict[str, Any], str | None]]:
+    """Yield an answer bit by bit: its role, what it thinks, what it says, why it ended."""
+    yield {"role": "assistant", "content": ""}, None
     for token in choice.reasoning:
-        yield _event(choice, {"content": None, "reasoning_content": token})
+        yield {"content": None, "reasoning_content": token}, None
     for token in choice.content:
-        yield _event(choice, {"content": token, "reasoning_content": None})
-    yield _event(choice, {"content": ""}, choice.finish)
-
-
-def _event(choice: Choice, delta: Message, finish: str | None = None) -> dict[str, Any]:
-    return {"index": choice.index, "delta": delta, "finish_reason": finish}
+        yield {"content": token, "reasoning_content": None}, None
+    yield {"content": ""}, choice.finish

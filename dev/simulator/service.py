@@ -1,9 +1,8 @@
-"""The HTTP service: one handler an endpoint, and what every answer has in common."""
+"""The HTTP service: the table of endpoints, and what all requests have in common."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import hmac
 import json
 import logging
@@ -13,56 +12,109 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
-from .account import Want
-from .answers import (
-    TRACE_HEADER,
-    Answer,
-    Refused,
-    answer_text,
-    bad_parameter,
-    documented,
-    no_such_page,
-)
-from .bodies import choice, read_json
-from .calls import ENDPOINTS, Endpoint, read_body
-from .faults import Fault, Place
-from .limits import for_model
-from .log import Record
-from .orders import Order, read_order
-from .pictures import draw_picture
-from .sending import Reply, is_gone, reply_json, send, spoil, whole
-from .settings import State
-from .shelf import Shelf
-from .work import Ask, Work
+from . import audio, chat, images, responses, retrieval
+from .models import IMAGE_TASKS, Call, Model, Result
+from .responses import JSON, Place, Refused, Response, bad_parameter, json_reply, named_response
+from .schemas import Upload
+from .state import Record, for_model
+
+if TYPE_CHECKING:
+    from .state import State
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Listener = Callable[[Record], None]
+Body = dict[str, Any]
 
 LARGEST_REQUEST = 64 * 1024 * 1024
+# Half of a pair that stands for one character, written as an escape; alone it is no text.
+HALF_CHARACTER = b"\\ud"
+FORM = "multipart/form-data"
+SPEAKS, HEARS = ("text-to-speech",), ("speech-to-text",)
+TRANSCRIPTIONS, VOICES = "/audio/transcriptions", "/uploads/audio/voice"
+DELETIONS = "/audio/voice/deletions"
 RECORD: ContextVar[Record] = ContextVar("record")
 logger = logging.getLogger(__name__)
-TYPES: dict[str, set[str]] = {
+TYPES = {
     "text": {"chat", "embedding", "reranker"},
     "image": {"text-to-image", "image-to-image"},
     "audio": {"speech-to-text", "text-to-speech"},
-    "video": {"text-to-video"},
+    "video": {"text-to-video", "image-to-video"},
 }
 # What speaks has a type, but no sub type to ask for.
-SUB_TYPES = (
-    "chat",
-    "embedding",
-    "reranker",
-    "text-to-image",
-    "image-to-image",
-    "speech-to-text",
-    "text-to-video",
+SUB_TYPES = tuple(sorted(set().union(*TYPES.values()) - {"text-to-speech"}))
+
+
+def user_info(call: Call) -> Result:
+    """Answer `GET /user/info` while it is there; all the money was paid in, none was given."""
+    state = call.state
+    if state.day.has("user-info-retired"):
+        raise Refused(named_response("gone-410"))
+    cents = round(state.balance, 2)
+    total = f"{cents if cents == state.balance else state.balance:f}"
+    data: Body = dict.fromkeys(("image", "email", "introduction", "role"), "")
+    data |= {"id": "simulator", "name": "simulator", "isAdmin": False, "status": "normal"}
+    data |= {"balance": "0.00", "chargeBalance": total, "totalBalance": total}
+    content = {"code": 20000, "message": "OK", "status": True, "data": data}
+    return Result(lambda _: json_reply(content))
+
+
+def list_models(call: Call) -> Result:
+    """Answer `GET /models`, by `type` and `sub_type`."""
+    for name, allowed in (("type", tuple(TYPES)), ("sub_type", SUB_TYPES)):
+        value = call.query.get(name)
+        if value is not None and value not in allowed:
+            # In the 2024 document every error body is a bare JSON string.
+            message = f"{name}: {value!r} is not one of {', '.join(allowed)}"
+            raise Refused(responses.json_response(400, message))
+    kind, task = call.query.get("type"), call.query.get("sub_type")
+    listed = [
+        {"id": model.name, "object": "model", "created": 0, "owned_by": ""}
+        for model in call.state.models.all.values()
+        if (kind is None or TYPES[kind] & set(model.tasks))
+        and (task is None or task in model.tasks)
+    ]
+    return Result(lambda _: json_reply({"object": "list", "data": listed}))
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One path: which models it serves, the content types that it reads, and who answers.
+
+    `request` is the entry of `requests.json` for every model; if empty, each has its own rules.
+    """
+
+    place: Place
+    path: str
+    answer: Callable[[Call], Result]
+    tasks: tuple[str, ...] = ()
+    forms: tuple[str, ...] = (JSON,)
+    request: str = ""
+    paid: bool = True
+    method: str = "POST"
+
+
+FREE: dict[str, Any] = {"paid": False, "method": "GET"}
+ENDPOINTS = (
+    Endpoint("generations", "/images/generations", images.answer, IMAGE_TASKS),
+    Endpoint("chat", "/chat/completions", chat.answer, ("chat",)),
+    Endpoint("embeddings", "/embeddings", retrieval.embeddings, ("embedding",)),
+    Endpoint("rerank", "/rerank", retrieval.rerank, ("reranker",)),
+    Endpoint("speech", "/audio/speech", audio.speech, SPEAKS),
+    Endpoint("transcriptions", TRANSCRIPTIONS, audio.transcription, HEARS, forms=(FORM,)),
+    # The 2024 document knows the form alone; the guide that it refers to also sends JSON.
+    Endpoint("voice_upload", VOICES, audio.upload_voice, SPEAKS, (FORM, JSON), "voice", paid=False),
+    # These two are in the owner's public documentation, not in the 2024 document.
+    Endpoint("voice_list", "/audio/voice/list", audio.list_voices, **FREE),
+    Endpoint("voice_deletion", DELETIONS, audio.delete_voice, request="deletion", paid=False),
+    Endpoint("info", "/user/info", user_info, **FREE),
+    Endpoint("models", "/models", list_models, **FREE),
 )
 
 
@@ -71,22 +123,16 @@ class Service:
 
     def __init__(self, state: State, listener: Listener | None = None) -> None:
         """Serve this state; the listener hears of each request once it is answered."""
-        self.state = state
-        self.shelf = Shelf(state.clock)
-        self.origin = ""
-        self._listener = listener
+        self.state, self._listener = state, listener
         self._pool = ThreadPoolExecutor((os.cpu_count() or 2) + 1, "simulator-draw")
 
     def application(self) -> web.Application:
         """Return the service as an aiohttp application."""
         app = web.Application(middlewares=[self._watch], client_max_size=LARGEST_REQUEST)
-        app.router.add_post("/v1/images/generations", self.generate)
         for endpoint in ENDPOINTS:
             handler = partial(self.call, endpoint)
             app.router.add_route(endpoint.method, f"/v1{endpoint.path}", handler)
-        app.router.add_get("/v1/user/info", self.user_info)
-        app.router.add_get("/v1/models", self.models)
-        app.router.add_get("/pictures/{name}", self.picture)
+        app.router.add_get("/pictures/{name}", self.image)
         app.router.add_get("/_simulator/state", self.read_state)
         app.router.add_post("/_simulator/state", self.change_state)
         app.on_cleanup.append(self._close)
@@ -98,8 +144,6 @@ class Service:
     async def _in_pool(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *args))
 
-    # What every request has in common
-
     @web.middleware
     async def _watch(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """List the request, answer it, and put the trace id on whatever comes out."""
@@ -109,220 +153,108 @@ class Service:
             path=request.path,
             trace_id=f"ti_{secrets.token_hex(10)}",
             with_key="Authorization" in request.headers,
+            watermark_off=request.headers.get(images.WATERMARK_HEADER) == "0",
         )
         RECORD.set(record)
-        if not request.path.startswith("/_simulator/"):
+        own = request.path.startswith("/_simulator/")
+        if not own:
             self.state.requests.append(record)
         response = await self._answer(request, handler)
-        response.headers[TRACE_HEADER] = record.trace_id
-        self._finish(record, request, response)
+        response.headers[responses.TRACE_HEADER] = record.trace_id
+        record.delivered = not responses.is_gone(request)
+        record.status = response.status if record.status is None else record.status
+        if self._listener and not own:
+            self._listener(record)
         return response
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
         except Refused as refused:
-            answer = refused.answer
+            response = refused.response
         except web.HTTPRequestEntityTooLarge:
-            answer = answer_text(413, "Request Entity Too Large")
+            response = named_response("large-413")
         except web.HTTPException:
-            answer = no_such_page()
+            response = named_response("page-404")
         except Exception:
             logger.exception("The simulator itself failed")
-            answer = documented(500)
-        RECORD.get().status = answer.status
-        RECORD.get().refusal = answer.body[:300].decode(errors="replace")
-        return respond(answer)
+            response = responses.documented(500)
+        RECORD.get().status = response.status
+        RECORD.get().refusal = response.body[:300].decode(errors="replace")
+        headers = {"Content-Type": response.content_type, **response.headers}
+        return web.Response(status=response.status or 500, body=response.body, headers=headers)
 
-    def _finish(self, record: Record, request: web.Request, response: web.StreamResponse) -> None:
-        record.delivered = not is_gone(request)
-        record.status = response.status if record.status is None else record.status
-        if self._listener and not request.path.startswith("/_simulator/"):
-            self._listener(record)
-
-    def _check_key(self, request: web.Request) -> None:
-        given = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {self.state.key}".encode()):
-            raise Refused(documented(401))
-
-    def _strike(self, request: web.Request, fault: Fault | None) -> None:
-        """Answer with a fault, if one waits for this request; a broken answer comes later."""
+    def _raise_fault(self, request: web.Request, fault: responses.Fault | None) -> None:
+        """Raise what a fault answers, if one waits for this request; a broken reply comes later."""
         if fault is None or fault.broken:
             return
-        if fault.hangs_up and request.transport is not None:
+        if fault.response.status == 0 and request.transport is not None:
             request.transport.abort()
-        raise Refused(fault.answer)
-
-    async def _send(
-        self, request: web.Request, reply: Reply, fault: Fault | None = None
-    ) -> web.StreamResponse:
-        """Send a good answer, broken on the way if a fault says so."""
-        broken = fault and fault.broken
-        delivery = spoil(reply, broken, fault.after) if fault and broken else whole(reply)
-        return await send(request, reply, delivery, RECORD.get().trace_id)
-
-    async def _send_free(self, request: web.Request, on: Place, reply: Reply) -> web.StreamResponse:
-        """Send an answer that costs nothing, or the fault that waits for it."""
-        fault = self.state.faults.take(on)
-        self._strike(request, fault)
-        return await self._send(request, reply, fault)
-
-    async def _paid(self, want: Want, record: Record, work: Callable[[], Awaitable[T]]) -> T:
-        """Let a call in, have it done, and charge it: the client may be gone by then."""
-        account = self.state.account
-        hold = account.admit(want)
-        try:
-            done = await work()
-        except BaseException:
-            account.release(hold)
-            raise
-        charge = account.charge(hold, record.trace_id)
-        record.pictures, record.tokens, record.charged = want.pictures, want.tokens, charge.amount
-        return done
-
-    # The endpoints
-
-    async def generate(self, request: web.Request) -> web.StreamResponse:
-        """`POST /images/generations` (siliconflow-images.openapi.yaml)."""
-        started = time.perf_counter()
-        record = RECORD.get()
-        self._check_key(request)
-        if request.content_type != "application/json":
-            raise Refused(bad_parameter("Content-Type must be application/json"))
-        order = await self._in_pool(self._read, await request.read(), record)
-        fault = self.state.faults.take("generations", order.model)
-        if not (fault and fault.made):
-            self._strike(request, fault)
-        want = Want(order.model, "text-to-image", pictures=order.count)
-        pictures = await self._paid(want, record, partial(self._make, order, started))
-        self._strike(request, fault)
-        took = time.perf_counter() - started
-        return await self._send(
-            request, reply_json(self._result(order, pictures, record, took)), fault
-        )
-
-    def _read(self, content: bytes, record: Record) -> Order:
-        record.body = body = read_json(content)
-        if isinstance(body.get("model"), str):
-            record.model = body["model"]
-        return read_order(self.state.rules, body, self._find)
-
-    async def _make(self, order: Order, started: float) -> list[bytes]:
-        """Draw the pictures, and take as long as asked."""
-        drawing = (self._in_pool(draw_picture, order, index) for index in range(order.count))
-        pictures = await asyncio.gather(*drawing)
-        latency = self._latency(order.model, "text-to-image")
-        await asyncio.sleep(max(0.0, started + latency - time.perf_counter()))
-        return list(pictures)
-
-    def _latency(self, model: str, kind: str) -> float:
-        return for_model(self.state.settings.latency, model, kind) or 0.0
-
-    def _result(
-        self, order: Order, pictures: list[bytes], record: Record, took: float
-    ) -> dict[str, Any]:
-        settings = self.state.settings
-        shown = [
-            self._show(order, picture, f"{record.trace_id}-{index}")
-            for index, picture in enumerate(pictures)
-        ]
-        lists = dict.fromkeys(settings.answer_lists, shown)
-        return {**lists, "timings": {"inference": round(took, 3)}, "seed": order.seed}
-
-    def _show(self, order: Order, picture: bytes, name: str) -> dict[str, str]:
-        form = self.state.settings.answer
-        if form == "url":
-            name = f"{name}.{order.format.lower()}"
-            self.shelf.put(name, picture, order.media_type)
-            return {"url": f"{self.origin}/pictures/{name}"}
-        data = base64.b64encode(picture).decode()
-        if form == "b64_json":
-            return {"b64_json": data}
-        return {"url": f"data:{order.media_type};base64,{data}"}
-
-    def _find(self, url: str) -> bytes | None:
-        base = f"{self.origin}/pictures/"
-        if not url.startswith(base):
-            return None
-        try:
-            return self.shelf.get(url[len(base) :]).body
-        except Refused:
-            raise Refused(bad_parameter(f"The picture at {url} cannot be fetched")) from None
-
-    async def picture(self, request: web.Request) -> web.StreamResponse:
-        """Serve a picture by the URL that a result gave; it needs no key."""
-        fault = self.state.faults.take("pictures")
-        self._strike(request, fault)
-        shown = self.shelf.get(request.match_info["name"])
-        return await self._send(request, Reply((shown.body,), shown.content_type), fault)
+        raise Refused(fault.response)
 
     async def call(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
-        """Answer any other endpoint: read, check, let in, take its time, charge, send."""
-        started = time.perf_counter()
-        record = RECORD.get()
-        self._check_key(request)
-        record.body = body = await read_body(request, endpoint)
+        """Answer an endpoint: read, check, let in, take the time, charge, responses.send."""
+        started, record = time.perf_counter(), RECORD.get()
+        given = request.headers.get("Authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {self.state.key}".encode()):
+            raise Refused(responses.documented(401))
+        content = await _read(request, endpoint)
+        model, result = await self._in_pool(self._work, endpoint, request, content, record)
+        fault = self.state.take_fault(endpoint.place, record.model)
+        if not (fault and fault.made):
+            self._raise_fault(request, fault)
+        reply = await self._finish(endpoint, model, result, started)
+        self._raise_fault(request, fault)
+        return await responses.send(request, reply, fault, record.trace_id)
+
+    def _work(
+        self, endpoint: Endpoint, request: web.Request, content: bytes | Body, record: Record
+    ) -> tuple[Model, Result]:
+        body = record.body = read_json(content) if isinstance(content, bytes) else content
         if isinstance(body.get("model"), str):
             record.model = body["model"]
-        work = await self._in_pool(self._work, endpoint, record)
-        fault = self.state.faults.take(endpoint.place, record.model)
-        if not (fault and fault.made):
-            self._strike(request, fault)
-        reply = await self._finish_work(endpoint, work, record, started)
-        self._strike(request, fault)
-        return await self._send(request, reply, fault)
+        if endpoint.tasks == IMAGE_TASKS:
+            body = images.without_removed_fields(self.state, body)
+        model = self.state.models.find(body, endpoint.tasks)
+        self.state.models.check(model, endpoint.request, body)
+        call = Call(self.state, record.trace_id, body, request.headers, request.query, model)
+        return model, endpoint.answer(call)
 
-    def _work(self, endpoint: Endpoint, record: Record) -> Work:
-        model = endpoint.check(self.state.rules, record.body)
-        state = self.state
-        ask = Ask(
-            record.trace_id,
-            state.clock(),
-            record.body,
-            self._find,
-            state.voices,
-            state.settings.voice_lists,
-            model,
-        )
-        return endpoint.answer(ask)
+    async def _finish(
+        self, endpoint: Endpoint, model: Model, result: Result, started: float
+    ) -> responses.Reply:
+        """Let a request in, do its work, take its time, and charge it: the client may be gone.
 
-    async def _finish_work(
-        self, endpoint: Endpoint, work: Work, record: Record, started: float
-    ) -> Reply:
-        """Let a call in and charge it; a stream takes its time while it is sent."""
-        latency = self._latency(record.model or "", endpoint.task)
-        left = 0.0 if work.reply.events else started + latency - time.perf_counter()
-        wait = partial(asyncio.sleep, max(0.0, left))
+        A stream takes its time while it is sent.
+        """
+        state, record = self.state, RECORD.get()
+        kind, charge = endpoint.tasks[0] if endpoint.tasks else "", None
         if endpoint.paid:
-            want = Want(record.model or "", endpoint.task, tokens=work.tokens)
-            await self._paid(want, record, wait)
-        else:
-            await wait()
-        if work.keep:
-            work.keep()
-        return replace(work.reply, pace=latency) if work.reply.events else work.reply
+            charge = state.admit(record.trace_id, model, kind, result.usage)
+        latency = for_model(state.latency, record.model or "", kind) or 0.0
+        try:
+            if result.work:
+                await self._in_pool(result.work)
+            if not result.stream:
+                await asyncio.sleep(max(0.0, started + latency - time.perf_counter()))
+        except BaseException:
+            if charge:
+                state.settle(charge, made=False)
+            raise
+        if charge:
+            state.settle(charge, made=True)
+            record.charged = charge.amount
+            record.pictures, record.tokens = result.usage.images, result.usage.tokens
+        reply = result.reply(time.perf_counter() - started)
+        return replace(reply, pace=latency) if result.stream else reply
 
-    async def user_info(self, request: web.Request) -> web.StreamResponse:
-        """`GET /user/info` (siliconflow-2024.openapi.yaml)."""
-        self._check_key(request)
-        return await self._send_free(request, "info", reply_json(self.state.account.info()))
-
-    async def models(self, request: web.Request) -> web.StreamResponse:
-        """`GET /models`, by `type` and `sub_type` (siliconflow-2024.openapi.yaml)."""
-        self._check_key(request)
-        kind = choice(request, "type", tuple(TYPES))
-        task = choice(request, "sub_type", SUB_TYPES)
-        names = [
-            model.name
-            for model in self.state.rules.models.values()
-            if (kind is None or TYPES[kind] & set(model.tasks))
-            and (task is None or task in model.tasks)
-        ]
-        entry = {"object": "model", "created": 0, "owned_by": ""}
-        listed = {"object": "list", "data": [{"id": name, **entry} for name in names]}
-        return await self._send_free(request, "models", reply_json(listed))
-
-    # The simulator's own
+    async def image(self, request: web.Request) -> web.StreamResponse:
+        """Serve an image by the URL that a response gave; it needs no key."""
+        fault = self.state.take_fault("pictures")
+        self._raise_fault(request, fault)
+        shown = self.state.published(request.match_info["name"])
+        reply = responses.Reply((shown.body,), shown.content_type)
+        return await responses.send(request, reply, fault, RECORD.get().trace_id)
 
     async def read_state(self, _: web.Request) -> web.Response:
         """Show what was asked, answered and charged."""
@@ -333,11 +265,43 @@ class Service:
         try:
             self.state.change(json.loads(await request.read()))
         except ValueError as error:
-            raise Refused(answer_text(400, str(error))) from None
+            raise Refused(Response(400, str(error).encode())) from None
         return web.json_response({"ok": True})
 
 
-def respond(answer: Answer) -> web.Response:
-    """Turn an answer into aiohttp's response."""
-    headers = {"Content-Type": answer.content_type, **answer.headers}
-    return web.Response(status=answer.status or 500, body=answer.body, headers=headers)
+async def _read(request: web.Request, endpoint: Endpoint) -> bytes | Body:
+    """Return the content of a JSON request, or the parts of a form; raise Refused for others."""
+    if request.method == "GET":
+        return {}
+    if request.content_type not in endpoint.forms:
+        raise Refused(bad_parameter(f"Content-Type must be {endpoint.forms[0]}"))
+    if request.content_type == JSON:
+        return await request.read()
+    try:
+        form = await request.post()
+    except ValueError as error:
+        raise Refused(bad_parameter(f"The body is not a multipart form: {error}")) from None
+    return {name: _part(value) for name, value in form.items()}
+
+
+def _part(value: str | bytes | bytearray | web.FileField) -> str | Upload:
+    if isinstance(value, web.FileField):
+        return Upload(value.filename, value.content_type, value.file.read())
+    return value if isinstance(value, str) else bytes(value).decode(errors="replace")
+
+
+def read_json(content: bytes) -> Body:
+    """Return a request body; raise Refused for what is not a JSON object."""
+    try:
+        body = json.loads(content, parse_constant=_not_a_number)
+        if HALF_CHARACTER in content.lower():
+            json.dumps(body, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise Refused(bad_parameter(f"The body is not JSON: {error}")) from None
+    if not isinstance(body, dict):
+        raise Refused(bad_parameter("The body must be a JSON object"))
+    return body
+
+
+def _not_a_number(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")

@@ -1,21 +1,31 @@
-"""Files of sound: written as the API writes them, and read as it would read an upload."""
+"""Files of sound: written as the API writes them, and read as it would read an upload.
+
+Each file that is written carries the text that is spoken in it, as a comment.
+"""
 
 from __future__ import annotations
 
+import io
 import re
 import struct
-from collections.abc import Callable
+import wave
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Samples = NDArray[np.float64]
 
-FULL_SCALE = 32767
-PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
-TAG = "TRANSCRIPT"
+FULL_SCALE, PCM = 32767, 1
+GRANULE, BAND = 576, 18
+MP3_RATES = {44100: 0, 48000: 1, 32000: 2}
+BITRATE, KILOBITS = 1, 32
+# At this gain a decoder gives a tone a little more than a quarter of full scale, as a WAV here has.
+GAIN, DECIBELS = 200, 1.505
+MARK, SERIAL = b"TRANSCRIPT=", 0x51F10
+NUMBERS = {1: ("<u1", 2**7), 2: ("<i2", 2**15), 3: ("<i4", 2**31), 4: ("<i4", 2**31)}
+"""For each width in bytes: how samples are written, and what makes them -1 to 1."""
 MARKS: dict[str, bytes] = {
     "wav": rb"RIFF....WAVE",
     "mp3": rb"ID3|\xff[\xe2-\xff]",
@@ -24,10 +34,6 @@ MARKS: dict[str, bytes] = {
     "m4a": rb"....ftyp",
     "webm": rb"\x1aE\xdf\xa3",
 }
-
-
-class NotSound(ValueError):
-    """Bytes that are no sound, or none that can be read."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +45,13 @@ class Recording:
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """Return how long it lasts."""
         return float(self.samples.shape[1] / self.rate)
 
 
 def kind_of(content: bytes) -> str:
-    """Tell a file's format by its first bytes; empty for none that is known."""
+    """Return a file's format by its first bytes; empty for none that is known."""
     return next((name for name, mark in MARKS.items() if re.match(mark, content, re.DOTALL)), "")
-
-
-# Writing
 
 
 def to_int16(wave: Samples) -> bytes:
@@ -56,169 +59,118 @@ def to_int16(wave: Samples) -> bytes:
     return np.round(np.clip(wave, -1, 1) * FULL_SCALE).astype("<i2").tobytes()
 
 
-def wav(data: bytes, rate: int) -> bytes:
-    """Put 16-bit mono samples into a WAV file."""
+def wav(data: bytes, rate: int, text: str = "") -> bytes:
+    """Return a WAV file of 16-bit mono samples, with a text as its comment."""
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, PCM, 1, rate, 2 * rate, 2, 16)
-    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(data)) + data
+    comment = MARK + text.encode() + b"\0"
+    comment += b"\0" * (len(comment) % 2)
+    info = b"INFO" + struct.pack("<4sI", b"ICMT", len(comment)) + comment
+    listed = struct.pack("<4sI", b"LIST", len(info)) + info if text else b""
+    body = b"WAVE" + form + listed + struct.pack("<4sI", b"data", len(data)) + data
     return struct.pack("<4sI", b"RIFF", len(body)) + body
 
 
 def id3(text: str) -> bytes:
-    """Make the tag that stands before an MP3 file, with a text in it."""
-    value = b"\x03" + TAG.encode() + b"\0" + text.encode()
-    frame = b"TXXX" + _syncsafe(len(value)) + b"\0\0" + value
-    return b"ID3\x04\0\0" + _syncsafe(len(frame)) + frame
-
-
-def _syncsafe(number: int) -> bytes:
-    return bytes(number >> shift & 0x7F for shift in (21, 14, 7, 0))
+    """Return the tag that stands before an MP3 file, with a text in it."""
+    value = b"\x03\0" + MARK + text.encode() + b"\0"
+    sizes = len(value) + 10, len(value)
+    whole, part = (bytes(size >> at & 0x7F for at in (21, 14, 7, 0)) for size in sizes)
+    return b"ID3\x04\0\0" + whole + b"TXXX" + part + b"\0\0" + value
 
 
 def opus(seconds: float, text: str) -> bytes:
-    """Make an Ogg Opus file of silence, with the text in its comments.
+    """Return an Ogg Opus file of silence, with a text of up to 60,000 bytes as its comment.
 
     To encode sound takes an encoder; a packet of silence is three bytes.
     """
     head = b"OpusHead" + struct.pack("<BBHIhB", 1, 1, 312, 48000, 0, 0)
-    comment = f"{TAG}={text}".encode()
-    maker = b"simulator"
+    comment, maker = MARK + text.encode()[:60_000] + b"\0", b"simulator"
     tags = b"OpusTags" + struct.pack("<I", len(maker)) + maker + struct.pack("<I", 1)
     tags += struct.pack("<I", len(comment)) + comment
     # 20 milliseconds of silence: CELT, full band.
-    silence = b"\xf8\xff\xfe"
-    count = max(1, round(seconds * 50))
-    pages = _Pages()
-    pages.add([head], 0)
-    pages.add([tags], 0)
+    silence, count = b"\xf8\xff\xfe", max(1, round(seconds * 50))
+    pages = [_ogg_page([head], 0, 0, 2), _ogg_page([tags], 0, 1, 0)]
     for start in range(0, count, 50):
-        packets = [silence] * min(50, count - start)
-        pages.add(packets, (start + len(packets)) * 960, last=start + 50 >= count)
-    return bytes(pages.content)
+        packets, last = [silence] * min(50, count - start), start + 50 >= count
+        place = (start + len(packets)) * 960
+        pages.append(_ogg_page(packets, place, len(pages), 4 * last))
+    return b"".join(pages)
 
 
-class _Pages:
-    """Pages of an Ogg stream: packets, cut into segments of 255 bytes."""
-
-    serial = 0x51F10
-    segments_a_page = 255
-
-    def __init__(self) -> None:
-        self.content = bytearray()
-        self.count = 0
-
-    def add(self, packets: list[bytes], position: int, *, last: bool = False) -> None:
-        lengths = [size for packet in packets for size in self._lace(len(packet))]
-        data, at, continued = b"".join(packets), 0, False
-        for start in range(0, len(lengths), self.segments_a_page):
-            some = lengths[start : start + self.segments_a_page]
-            piece = data[at : at + sum(some)]
-            at += sum(some)
-            ends = start + self.segments_a_page >= len(lengths)
-            flags = continued | (self.count == 0) << 1 | (last and ends) << 2
-            self._page(flags, position if ends else -1, some, piece)
-            continued = not ends
-
-    def _lace(self, size: int) -> list[int]:
-        return [255] * (size // 255) + [size % 255]
-
-    def _page(self, flags: int, position: int, lengths: list[int], data: bytes) -> None:
-        head = struct.pack("<4sBBqIIIB", b"OggS", 0, flags, position, self.serial, self.count, 0, 0)
-        page = head[:-1] + bytes([len(lengths), *lengths]) + data
-        self.content += page[:22] + struct.pack("<I", _ogg_crc(page)) + page[26:]
-        self.count += 1
-
-
-def _crc_of_byte(value: int) -> int:
-    value <<= 24
-    for _ in range(8):
-        value = (value << 1 ^ (0x04C11DB7 if value & 0x80000000 else 0)) & 0xFFFFFFFF
-    return value
-
-
-_CRC = [_crc_of_byte(value) for value in range(256)]
-
-
-def _ogg_crc(page: bytes) -> int:
+def _ogg_page(packets: list[bytes], position: int, number: int, flags: int) -> bytes:
+    """Return a page of an Ogg stream: packets, cut into at most 255 segments of 255 bytes."""
+    lengths = [n for each in packets for n in [255] * (len(each) // 255) + [len(each) % 255]]
+    head = struct.pack("<4sBBqIIIB", b"OggS", 0, flags, position, SERIAL, number, 0, len(lengths))
+    page = head + bytes(lengths) + b"".join(packets)
     crc = 0
     for byte in page:
-        crc = (crc << 8 & 0xFFFFFFFF) ^ _CRC[crc >> 24 ^ byte]
-    return crc
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x04C11DB7 if crc & 0x80000000 else 0)) & 0xFFFFFFFF
+    return page[:22] + struct.pack("<I", crc) + page[26:]
 
 
-# Reading
+def mp3(tones: Sequence[float], rate: int, louder: float = 0.0) -> bytes:
+    """Return an MP3 of one tone a granule, in hertz; 0 is silence. The rate is 32000 to 48000.
+
+    A granule, 576 samples, holds the strengths of 576 frequencies. Here all are zero but one, so
+    that the Huffman code of the smallest table does, and a frame has room to spare.
+
+    Louder is in decibels, which the format knows in steps of 1.5.
+    """
+    gain = GAIN + round(louder / DECIBELS)
+    lines = [round(tone / rate * 2 * GRANULE - 0.5) if tone else -1 for tone in tones]
+    lines += [-1] * (len(lines) % 2)
+    granules = [_granule(line, number, gain) for number, line in enumerate(lines)]
+    pairs = zip(granules[::2], granules[1::2], strict=True)
+    return b"".join(_frame(*one, *two, rate) for one, two in pairs)
 
 
-def tagged_text(content: bytes) -> str | None:
-    """Return the text that a compressed file made here carries in its tag."""
-    if content[:3] == b"ID3":
-        found = re.search(rb"TXXX(....)..\x03" + TAG.encode() + rb"\0", content, re.DOTALL)
-        if found:
-            size = sum(byte << shift for byte, shift in zip(found[1], (21, 14, 7, 0), strict=True))
-            return content[found.end() : found.start() + 10 + size].decode(errors="replace")
-    found = re.search(rb"(....)" + TAG.encode() + rb"=", _packets(content), re.DOTALL)
-    if found:
-        size = int.from_bytes(found[1], "little")
-        return _packets(content)[found.end() : found.start() + 4 + size].decode(errors="replace")
-    return None
+def _granule(line: int, number: int, gain: int) -> tuple[str, str]:
+    """Return the description of a granule and its data, both in bits."""
+    if line < 0:
+        return "0" * 59, ""
+    pairs = line // 2
+    code = "001" if line % 2 else "01"
+    # The sign lets a tone go on smoothly from granule to granule.
+    band, place = divmod(line, BAND)
+    step = BAND - 1 - place if band % 2 else place
+    sign = "0" if np.cos(np.pi / 4 + (step + 0.5) * np.pi * number) > 0 else "1"
+    data = "1" * pairs + code + sign
+    # Length, pairs, gain; no scale factors, long window, table 1 everywhere.
+    about = f"{len(data):012b}{pairs + 1:09b}{gain:08b}0000" + "0" + "00001" * 3
+    return about + "0000" + "000" + "000", data
 
 
-def _packets(content: bytes) -> bytes:
-    """Take the data out of the pages of an Ogg stream."""
-    data, at = bytearray(), 0
-    while content[at : at + 4] == b"OggS" and len(content) > at + 26:
-        count = content[at + 26]
-        size = sum(content[at + 27 : at + 27 + count])
-        data += content[at + 27 + count : at + 27 + count + size]
-        at += 27 + count + size
-    return bytes(data)
+def _frame(about: str, data: str, about_next: str, data_next: str, rate: int) -> bytes:
+    """Return a frame of two granules: MPEG-1, layer III, mono, no checksum."""
+    head = struct.pack(">BBBB", 0xFF, 0xFB, BITRATE << 4 | MP3_RATES[rate] << 2, 0xC0)
+    bits = "0" * 18 + about + about_next + data + data_next
+    size = 144 * KILOBITS * 1000 // rate - len(head)
+    return head + int(bits.ljust(8 * size, "0"), 2).to_bytes(size, "big")
+
+
+def spoken_text(content: bytes) -> str | None:
+    """Return the text that a file made here carries as its comment; None for other files."""
+    found = re.search(MARK + rb"(.*?)\0", content, re.DOTALL)
+    return found[1].decode(errors="replace") if found else None
 
 
 def read_wav(content: bytes) -> Recording:
-    """Read a WAV file: whole numbers of 8 to 32 bits, or floating ones; any channels and rate."""
-    chunks = _chunks(content)
-    if len(chunks.get(b"fmt ", b"")) < 16 or b"data" not in chunks:
-        raise NotSound("a WAV file without its format or its data")
-    form = chunks[b"fmt "]
-    tag, channels, rate, _, block, bits = struct.unpack("<HHIIHH", form[:16])
-    if tag == EXTENSIBLE and len(form) >= 26:
-        (tag,) = struct.unpack("<H", form[24:26])
-    reader = _READERS.get((tag, bits))
-    if reader is None or not channels or not rate or block != channels * bits // 8:
-        raise NotSound(f"a WAV file of a kind that cannot be read: {tag}, {bits} bits")
-    data = chunks[b"data"]
-    samples = reader(data[: len(data) // block * block]).reshape(-1, channels).T
-    return Recording(samples, rate)
-
-
-def _chunks(content: bytes) -> dict[bytes, bytes]:
-    """Return the chunks of a WAV file; a length that is too great means the rest of the file."""
-    found: dict[bytes, bytes] = {}
-    at = 12
-    while at + 8 <= len(content):
-        name, size = struct.unpack("<4sI", content[at : at + 8])
-        found.setdefault(name, content[at + 8 : at + 8 + size])
-        at += 8 + size + size % 2
-    return found
-
-
-def _whole(kind: str, scale: float, middle: float = 0.0) -> Callable[[bytes], Samples]:
-    def read(data: bytes) -> Samples:
-        return (np.frombuffer(data, kind).astype(np.float64) - middle) / scale
-
-    return read
-
-
-def _three_bytes(data: bytes) -> Samples:
-    parts = np.frombuffer(data, np.uint8).reshape(-1, 3).astype(np.int32)
-    numbers: NDArray[Any] = parts[:, 0] << 8 | parts[:, 1] << 16 | parts[:, 2] << 24
-    return numbers.astype(np.float64) / 2**31
-
-
-_READERS: dict[tuple[int, int], Callable[[bytes], Samples]] = {
-    (PCM, 8): _whole("<u1", 128, 128),
-    (PCM, 16): _whole("<i2", 2**15),
-    (PCM, 24): _three_bytes,
-    (PCM, 32): _whole("<i4", 2**31),
-    (FLOAT, 32): _whole("<f4", 1),
-    (FLOAT, 64): _whole("<f8", 1),
-}
+    """Return what a WAV file of whole numbers holds; ValueError for any other."""
+    try:
+        with wave.open(io.BytesIO(content)) as file:
+            channels, width, rate = file.getnchannels(), file.getsampwidth(), file.getframerate()
+            data = file.readframes(len(content))
+    except (wave.Error, EOFError) as error:
+        raise ValueError(f"a WAV file that cannot be read: {error}") from None
+    block = channels * width
+    if width not in NUMBERS or not block or not rate:
+        raise ValueError("a WAV file of a kind that cannot be read")
+    data = data[: len(data) // block * block]
+    if width == 3:
+        # The upper three bytes of four.
+        data = np.pad(np.frombuffer(data, np.uint8).reshape(-1, 3), ((0, 0), (1, 0))).tobytes()
+    kind, scale = NUMBERS[width]
+    samples = np.frombuffer(data, kind).astype(np.float64) / scale - (width == 1)
+    return Recording(samples.reshape(-1, channels).T, rate)

@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import requests
-from comfyui_siliconflow.dev.simulator import Simulator, modem, sound
+from comfyui_siliconflow.dev.simulator import Simulator, sound
 from comfyui_siliconflow.tests.host.comfy import Comfy
 
 Json = dict[str, Any]
@@ -46,13 +45,15 @@ def outputs(comfy: Comfy) -> Outputs:
 
 
 @pytest.fixture
-def speak(comfy: Comfy) -> Callable[[str], Path]:
-    """Put a recording of somebody who says this into ComfyUI's input folder."""
+def speak(comfy: Comfy, service: Simulator) -> Callable[[str], Path]:
+    """Put a recording of the service's own voice, which says this, into ComfyUI's input folder."""
 
     def spoken(text: str) -> Path:
-        waves = np.concatenate(list(modem.speak(text, RATE, 1.0, 200.0)))
+        asked = {"model": COSY, "input": text, "voice": f"{COSY}:anna", "response_format": "wav"}
+        headers = {"Authorization": f"Bearer {service.key}"}
+        url = f"{service.base_url}/audio/speech"
         file = comfy.folder / "input" / f"{secrets.token_hex(6)}.wav"
-        file.write_bytes(sound.wav(sound.to_int16(waves), RATE))
+        file.write_bytes(requests.post(url, json=asked, headers=headers, timeout=10).content)
         return file
 
     return spoken

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.dev.simulator import mp3, sound
+from comfyui_siliconflow.dev.simulator import sound
 from comfyui_siliconflow.media import audio_files as audio
 from comfyui_siliconflow.media.audio_files import Sound
 from comfyui_siliconflow.media.media_error import MediaError
@@ -119,7 +119,7 @@ def test_a_wav_is_read_whatever_was_asked_for(asked: str) -> None:
 def test_compressed_sound_is_decoded_as_what_it_is_whatever_was_asked_for(
     asked: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = mp3.encode([440.0] * 20, 44100) if kind == "mp3" else sound.opus(1.0, "Hello")
+    content = sound.mp3([440.0] * 20, 44100) if kind == "mp3" else sound.opus(1.0, "Hello")
     opened: list[str] = []
 
     def decoded(_av: Any, _content: bytes, found: str) -> Sound:
@@ -162,7 +162,7 @@ def test_without_a_decoder_compressed_sound_says_what_is_missing(
     assert not audio.has_decoder("mp3")
     assert audio.has_decoder("wav")
     with pytest.raises(MediaError, match="PyAV"):
-        audio.decode(mp3.encode([440.0] * 20, 44100), "mp3", 0)
+        audio.decode(sound.mp3([440.0] * 20, 44100), "mp3", 0)
 
 
 def test_sounds_are_joined_one_behind_the_other() -> None:

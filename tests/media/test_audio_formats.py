@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from comfyui_siliconflow.dev.simulator import mp3, sound
+from comfyui_siliconflow.dev.simulator import sound
 from comfyui_siliconflow.media import audio_formats as packed
 from comfyui_siliconflow.media.media_error import MediaError
 
-SPOKEN = mp3.encode([440.0] * 40, 44100)
+SPOKEN = sound.mp3([440.0] * 40, 44100)
 FILES = {
     "MP3": SPOKEN,
-    "MP3 of 48 kHz": mp3.encode([440.0] * 40, 48000),
+    "MP3 of 48 kHz": sound.mp3([440.0] * 40, 48000),
     "MP3 with a tag": sound.id3("Hello") + SPOKEN,
     "MP3 with a tag at its end": SPOKEN + b"TAG" + bytes(125),
     "MP3 put together of two": (sound.id3("Hello") + SPOKEN) * 2,

@@ -13,7 +13,7 @@ import pytest
 import torch
 from comfyui_siliconflow.comfyui import host, node_progress
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.dev.simulator.faults import Place
+from comfyui_siliconflow.dev.simulator.responses import Place
 from comfyui_siliconflow.engine import balance
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors

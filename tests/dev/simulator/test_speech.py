@@ -1,7 +1,6 @@
 """`POST /audio/speech` and `POST /audio/transcriptions`: text becomes sound and text again."""
 
 import io
-import struct
 import wave
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from comfyui_siliconflow.dev.simulator import Simulator, modem, sound
+from comfyui_siliconflow.dev.simulator import Simulator, sound
 from numpy.typing import NDArray
 
 Ask = Callable[..., requests.Response]
@@ -49,11 +48,8 @@ def resample(samples: Samples, rate: int, to: int) -> Samples:
     return np.interp(times, np.arange(len(samples)), samples)
 
 
-def float_wav(samples: Samples, rate: int, channels: int = 2) -> bytes:
-    data = np.repeat(samples.astype("<f4"), channels).tobytes()
-    form = struct.pack("<HHIIHH", 3, channels, rate, rate * 4 * channels, 4 * channels, 32)
-    chunks = b"fmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", len(data)) + data
-    return b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WAVE" + chunks
+def wav(samples: Samples, rate: int) -> bytes:
+    return sound.wav(sound.to_int16(samples), rate)
 
 
 # Speech
@@ -77,7 +73,9 @@ def test_the_sample_rate_is_as_asked(simulator: Simulator, rate: int) -> None:
 
 
 def test_pcm_is_the_wav_without_its_head(simulator: Simulator) -> None:
-    assert speak(simulator, response_format="pcm").content == speak(simulator).content[44:]
+    pcm = speak(simulator, response_format="pcm").content
+    assert len(pcm) > 10_000
+    assert speak(simulator).content.endswith(pcm)
 
 
 def test_longer_text_takes_longer(simulator: Simulator) -> None:
@@ -131,17 +129,7 @@ def test_an_mp3_is_frames_from_its_tag_to_its_end(simulator: Simulator, rate: in
     assert {(frame[:4], len(frame)) for frame in frames} == {
         (bytes([0xFF, 0xFB, 0x10 | (0x08 if rate == 32000 else 0), 0xC0]), 144 * 32000 // rate)
     }
-    assert len(frames) * 1152 / rate == pytest.approx(6, abs=1.5)
-
-
-def test_an_mp3_decodes_to_sound_with_its_words(simulator: Simulator) -> None:
-    av = pytest.importorskip("av", reason="no decoder of MP3")
-    for speed in (1, 4):
-        content = speak(simulator, response_format="mp3", speed=speed).content
-        with av.open(io.BytesIO(content)) as file:
-            heard = np.concatenate([frame.to_ndarray().ravel() for frame in file.decode(audio=0)])
-        assert 0.1 < np.abs(heard).max() < 0.4
-        assert modem.join(modem.listen(heard.astype(np.float64), 44100)) == TEXT
+    assert len(frames) * 1152 / rate == pytest.approx(3.5, abs=1)
 
 
 def test_mp3_is_the_default(simulator: Simulator) -> None:
@@ -203,37 +191,26 @@ def test_speech_of_any_speed_is_heard(simulator: Simulator, speed: float) -> Non
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 48000])
-def test_resampled_stereo_in_floats_is_heard(simulator: Simulator, rate: int) -> None:
+def test_speech_that_was_resampled_is_recognised(simulator: Simulator, rate: int) -> None:
     samples, made = samples_of(speak(simulator).content)
-    content = float_wav(resample(samples, made, rate), rate)
+    speak(simulator, "Something else, said after it")
+    content = wav(resample(samples, made, rate), rate)
     assert transcribe(simulator, content).json()["text"] == TEXT
 
 
-def test_speech_in_noise_and_silence_is_heard(simulator: Simulator) -> None:
-    samples, rate = samples_of(speak(simulator, sample_rate=16000).content)
-    noise = np.random.default_rng(0).normal(0, 0.03, len(samples))
-    content = float_wav(np.concatenate([np.zeros(9000), samples + noise]), rate)
-    assert transcribe(simulator, content).json()["text"] == TEXT
+def test_speech_that_was_made_elsewhere_is_described(simulator: Simulator) -> None:
+    samples, rate = samples_of(speak(simulator).content)
+    with Simulator() as other:
+        text = transcribe(other, wav(samples, rate)).json()["text"]
+    assert "seconds without words, 44100 Hz, 1 channel" in text
 
 
-def test_joined_speech_is_heard_as_joined_text(simulator: Simulator) -> None:
-    parts = [samples_of(speak(simulator, text).content)[0] for text in ("One.", "Two.", "三。")]
-    content = float_wav(np.concatenate(parts), 44100)
-    assert transcribe(simulator, content).json()["text"] == "One. Two.三。"
-
-
-def test_a_long_text_is_heard_whole(simulator: Simulator) -> None:
-    text = " ".join(f"Sentence number {number}." for number in range(60))
-    content = speak(simulator, text, sample_rate=16000).content
-    assert transcribe(simulator, content).json()["text"] == text
-
-
-def test_what_was_cut_off_is_missing(simulator: Simulator) -> None:
-    text = "".join(f"{number:04} " for number in range(60))
-    content = speak(simulator, text, sample_rate=16000).content
-    heard = transcribe(simulator, content[: len(content) * 2 // 3]).json()["text"]
-    assert heard == text[: len(heard)]
-    assert 100 < len(heard) < 250
+def test_an_mp3_decodes_to_a_tone(simulator: Simulator) -> None:
+    av = pytest.importorskip("av", reason="no decoder of MP3")
+    content = speak(simulator, response_format="mp3").content
+    with av.open(io.BytesIO(content)) as file:
+        heard = np.concatenate([frame.to_ndarray().ravel() for frame in file.decode(audio=0)])
+    assert 0.1 < np.abs(heard).max() < 0.4
 
 
 @pytest.mark.parametrize("kind", ["mp3", "opus"])
@@ -243,12 +220,12 @@ def test_a_compressed_file_carries_its_text(simulator: Simulator, kind: str) -> 
 
 
 def test_silence_has_no_words(simulator: Simulator) -> None:
-    assert transcribe(simulator, float_wav(np.zeros(16000), 16000)).json()["text"] == ""
+    assert transcribe(simulator, wav(np.zeros(16000), 16000)).json()["text"] == ""
 
 
 def test_a_tone_is_described(simulator: Simulator) -> None:
     tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(32000) / 16000)
-    text = transcribe(simulator, float_wav(tone, 16000, 1)).json()["text"]
+    text = transcribe(simulator, wav(tone, 16000)).json()["text"]
     assert text == "(2.0 seconds without words, 16000 Hz, 1 channel, mostly 440 Hz)"
 
 
@@ -288,10 +265,3 @@ def test_the_state_describes_a_file_without_its_bytes(simulator: Simulator) -> N
     transcribe(simulator, content)
     state = requests.get(f"{simulator.origin}/_simulator/state", timeout=20).json()
     assert state["requests"][-1]["body"]["file"] == f"<a.wav, audio/wav, {len(content)} bytes>"
-
-
-def test_a_short_frame_survives_every_rate_between() -> None:
-    wave_8k = np.concatenate(list(modem.speak("x", 8000, 1, 100)))
-    for rate in (9000, 11025, 12345, 37800, 96000):
-        heard = modem.listen(resample(wave_8k, 8000, rate), rate)
-        assert modem.join(heard) == "x"

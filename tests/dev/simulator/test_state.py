@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import requests
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.dev.simulator.models import read_table
+from comfyui_siliconflow.dev.simulator.responses import BROKEN, PLACES
 
 Ask = Callable[..., requests.Response]
 
@@ -155,3 +157,9 @@ def test_a_wrong_change_is_refused_and_changes_nothing(
 def test_a_change_that_is_not_json_is_refused(simulator: Simulator) -> None:
     url = f"{simulator.origin}/_simulator/state"
     assert requests.post(url, data=b"{", timeout=20).status_code == 400
+
+
+def test_every_place_and_every_way_to_break_can_be_named_over_http() -> None:
+    one, _ = read_table("state")["actions"]["fail"]["anyOf"]
+    assert set(one["properties"]["on"]["enum"]) == set(PLACES)
+    assert set(one["properties"]["broken"]["enum"]) == {*BROKEN, None}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.dev.simulator.faults import Place
+from comfyui_siliconflow.dev.simulator.responses import Place
 from comfyui_siliconflow.tests.host.browser.page import Page
 
 if TYPE_CHECKING:

@@ -1,0 +1,300 @@
+"""Draws the images, so that a person sees what was asked: landscape, sent images, caption, mark."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
+
+from .models import read_table
+
+Size = tuple[int, int]
+Color = tuple[int, int, int]
+Grid = NDArray[np.float32]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+PAPER, INK, VEIL = (250, 248, 243), (28, 30, 38), (10, 12, 20)
+FAINT, DIM = (205, 210, 222), (160, 166, 182)
+SMALLEST, PROMPT_LINES, JPEG_QUALITY, LONGEST_TEXT = 96, 4, 92, 1200
+# An image of a few pixels, blown up: hard squares show what it is, a blur does not.
+PIXEL_ART = 8
+MARK = "AI 生成", "AI-generated"
+CJK = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+PIECES = re.compile(rf"{CJK.pattern}|\s+|(?:(?!{CJK.pattern})\S)+")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """An image that was sent: its field, and the image, or the URL that was not opened."""
+
+    field: str
+    image: Image.Image | None
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Everything that one image is drawn from."""
+
+    model: str
+    prompt: str
+    size: Size
+    seed: int
+    index: int = 0
+    count: int = 1
+    sent: tuple[Sent, ...] = ()
+    details: tuple[str, ...] = ()
+    format: str = "PNG"
+    marked: bool = False
+
+
+def draw(picture: Picture) -> bytes:
+    """Draw an image and encode it: the same picture gives the same bytes."""
+    size = (max(SMALLEST, picture.size[0]), max(SMALLEST, picture.size[1]))
+    key = f"{picture.seed}/{picture.index}/{picture.model}/{picture.prompt}"
+    canvas = draw_landscape(*size, key)
+    top = _draw_caption(canvas, picture)
+    if picture.sent:
+        _hang_all(canvas, picture.sent, top)
+    if picture.marked:
+        _draw_mark(canvas)
+    if size != picture.size:
+        canvas = canvas.resize(picture.size, Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    # PNG lightly packed, because speed counts more than size here.
+    how = {"quality": JPEG_QUALITY} if picture.format == "JPEG" else {"compress_level": 1}
+    canvas.save(buffer, picture.format, **how)
+    return buffer.getvalue()
+
+
+def _draw_mark(canvas: Image.Image) -> None:
+    """Draw the visible mark that the service must put on what it makes, in the upper corner."""
+    text = MARK[0] if has_cjk_font() else MARK[1]
+    size = max(10, min(canvas.size) // 24)
+    font, pen, edge = font_of(text, size), ImageDraw.Draw(canvas), size // 2
+    right = canvas.width - edge
+    left = right - font.getlength(text) - 2 * edge
+    pen.rounded_rectangle((left, edge, right, edge + 2 * size), edge, fill=INK)
+    middle = (left + right) / 2, edge + size
+    pen.text(middle, text, fill=PAPER, font=font, anchor="mm")
+
+
+def _draw_caption(canvas: Image.Image, picture: Picture) -> int:
+    """Write what was asked at the foot of the canvas, and return where the caption starts."""
+    unit = max(9, round(min(canvas.size) / 46))
+    margin = round(unit * 1.5)
+    number = [f"{picture.index + 1} of {picture.count}"] if picture.count > 1 else []
+    size = f"{picture.size[0]}x{picture.size[1]}"
+    facts = [picture.model, size, f"seed {picture.seed}", *number, *picture.details]
+    paragraphs = (
+        (legible(picture.prompt), round(unit * 1.3), PAPER, PROMPT_LINES),
+        (legible(" · ".join(facts)), round(unit * 0.9), FAINT, 4),
+        ("made by the local simulator", round(unit * 0.75), DIM, 1),
+    )
+    rows = [
+        (row, round(size * 1.55), color, font_of(text, size))
+        for text, size, color, most in paragraphs
+        if text
+        for row in wrap(text, font_of(text, size), canvas.width - 2 * margin, most)
+    ]
+    top = max(0, canvas.height - sum(height for _, height, _, _ in rows) - 2 * margin)
+    box = (0, top, canvas.width, canvas.height)
+    foot = canvas.crop(box).reduce(4).filter(ImageFilter.GaussianBlur(4))
+    foot = Image.blend(foot, Image.new("RGB", foot.size, VEIL), 0.66)
+    canvas.paste(foot.resize((box[2], box[3] - top), Image.Resampling.BILINEAR), (0, top))
+    pen, y = ImageDraw.Draw(canvas), top + margin
+    for row, height, color, font in rows:
+        pen.text((margin, y), row, fill=color, font=font)
+        y += height
+    return top
+
+
+@lru_cache(maxsize=64)
+def font_for(size: int, *, cjk: bool = False) -> Font:
+    """Return a font of this size; Pillow's own where the system has none."""
+    fonts = read_table("fonts")
+    for name in fonts["cjk" if cjk else "latin"]:
+        path, layout = find_font(name), ImageFont.Layout.BASIC
+        if path:
+            # A collection holds one face per language; this one is simplified Chinese.
+            face = fonts["faces"].get(name, 0)
+            return ImageFont.truetype(path, size, face, layout_engine=layout)
+    return ImageFont.load_default(size)
+
+
+@lru_cache(maxsize=64)
+def find_font(name: str) -> str | None:
+    """Return where this system keeps a font file, or None."""
+    folders = (Path(folder).expanduser() for folder in read_table("fonts")["folders"])
+    found = (file for folder in folders if folder.is_dir() for file in folder.rglob(name))
+    return next(map(str, found), None)
+
+
+def has_cjk_font() -> bool:
+    """Return whether some font here can show Chinese."""
+    return any(map(find_font, read_table("fonts")["cjk"]))
+
+
+def font_of(text: str, size: int) -> Font:
+    """Return the font that has the characters of a text."""
+    return font_for(size, cjk=bool(CJK.search(text)))
+
+
+def legible(text: str) -> str:
+    """Return a text as it can be shown: one line, and no row of empty boxes.
+
+    Without a Chinese font, `画 a cat` becomes `[1 CJK] a cat`.
+    """
+    line = " ".join(text[:LONGEST_TEXT].split())
+    if has_cjk_font():
+        return line
+    return re.sub(f"(?:{CJK.pattern})+", lambda match: f"[{len(match[0])} CJK]", line)
+
+
+def wrap(text: str, font: Font, width: float, lines: int) -> list[str]:
+    """Break a text into at most this many lines of this width; the last may end in an ellipsis.
+
+    Chinese breaks at any character, other text at spaces, and a word longer than a line anywhere.
+    """
+    rows = [""]
+    for word in PIECES.findall(text):
+        for piece in [word] if font.getlength(word) <= width else list(word):
+            if rows[-1] and font.getlength((rows[-1] + piece).rstrip()) > width:
+                rows.append("")
+            rows[-1] += piece if rows[-1] else piece.lstrip()
+        if len(rows) > lines:
+            last = rows[lines - 1].rstrip()
+            while last and font.getlength(last + "…") > width:
+                last = last[:-1]
+            rows = [*rows[: lines - 1], last.rstrip() + "…"]
+            break
+    return [row.rstrip() for row in rows]
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return an image the way its camera held it, on paper where it is transparent."""
+    turned = ImageOps.exif_transpose(image)
+    if not turned.has_transparency_data:
+        return turned.convert("RGB")
+    over = turned.convert("RGBA")
+    board = Image.new("RGB", over.size, PAPER)
+    board.paste(over, mask=over)
+    return board
+
+
+def _hang_all(canvas: Image.Image, sent: tuple[Sent, ...], bottom: int) -> None:
+    """Hang the sent images above the caption, as large as the place allows."""
+    gap = max(4, min(canvas.size) // 40)
+    room = (canvas.width - gap, max(gap * 4, bottom) - gap)
+    shapes = [each.image.size if each.image else (4, 3) for each in sent]
+
+    def smallest(columns: int) -> float:
+        rows = -(-len(shapes) // columns)
+        width, height = room[0] / columns - gap, room[1] / rows - gap
+        areas = (min(width / w, height / h) ** 2 * w * h for w, h in shapes)
+        return min(areas) if width > 0 and height > 0 else 0.0
+
+    columns = max(range(1, len(sent) + 1), key=smallest)
+    rows = -(-len(sent) // columns)
+    cell = (room[0] // columns, room[1] // rows)
+    for number, each in enumerate(sent):
+        row, column = divmod(number, columns)
+        left_over = columns - min(columns, len(sent) - row * columns)
+        x = gap + column * cell[0] + left_over * cell[0] // 2
+        _hang(canvas, each, (x, gap + row * cell[1]), (cell[0] - gap, cell[1] - gap))
+
+
+def _hang(canvas: Image.Image, sent: Sent, place: Size, room: Size) -> None:
+    """Hang an image in the middle of a place: framed, with a shadow and the name of its field."""
+    frame, unit = max(2, min(canvas.size) // 110), max(9, min(canvas.size) // 46)
+    room = (max(1, room[0] - 2 * frame), max(1, room[1] - 2 * frame))
+    # A link is not opened: a grey card stands for its image.
+    image = sent.image or Image.new("RGB", (400, 300), (226, 230, 238))
+    scale = min(room[0] / image.width, room[1] / image.height)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    way = Image.Resampling.NEAREST if scale > PIXEL_ART else Image.Resampling.BICUBIC
+    image = image.resize(size, way, reducing_gap=2.0)
+    x = place[0] + (room[0] - image.width) // 2
+    y = place[1] + (room[1] - image.height) // 2
+    framed = Image.new("RGB", (image.width + 2 * frame, image.height + 2 * frame), PAPER)
+    framed.paste(image, (frame, frame))
+    spread = 3 * frame
+    shadow = Image.new("L", (framed.width + 2 * spread, framed.height + 2 * spread))
+    shadow.paste(130, (spread, spread, spread + framed.width, spread + framed.height))
+    shadow = shadow.filter(ImageFilter.BoxBlur(spread / 3))
+    canvas.paste((0, 0, 0), (x - spread, y - spread + frame), shadow)
+    canvas.paste(framed, (x, y))
+    font, pen, left, top = font_for(unit), ImageDraw.Draw(canvas), x + frame, y + frame
+    name = sent.field if sent.image else f"{sent.field}={sent.url}"
+    (label,) = wrap(name, font, max(unit, image.width - 2 * unit), 1)
+    pen.rectangle((left, top, left + font.getlength(label) + unit, top + 2 * unit), fill=INK)
+    pen.text((left + unit / 2, top + unit), label, fill=PAPER, font=font, anchor="lm")
+
+
+def draw_landscape(width: int, height: int, key: str) -> Image.Image:
+    """Draw a landscape: sky, sun or moon, ridges one behind the other, and often a lake."""
+    digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
+    random = np.random.default_rng(int.from_bytes(digest, "big"))
+    palettes = read_table("palettes")
+    palette = palettes[random.integers(len(palettes))]
+    stops = np.array([palette["top"], palette["middle"], palette["low"]], np.float32)
+    rows = np.linspace(0, 1 / 0.62, height, dtype=np.float32)
+    sky = np.stack([np.interp(rows, [0, 0.62, 1], stops[:, at]) for at in range(3)], axis=1)
+    canvas: Grid = np.repeat(sky.astype(np.float32)[:, None, :], width, axis=1)
+    sun = width * random.uniform(0.18, 0.82), height * random.uniform(0.16, 0.4)
+    _draw_sun(canvas, sun, min(width, height) * random.uniform(0.045, 0.085), palette["light"])
+    shore = int(height * random.uniform(0.6, 0.72)) if random.random() < 0.8 else height
+    count = int(random.integers(4, 7))
+    for layer in range(count):
+        _draw_ridge(canvas[:shore], layer / (count - 1), layer, palette, random)
+    # The lake mirrors what is above its shore, a little darker and with waves.
+    rows = np.arange(height - shore, dtype=np.float32)
+    mirror = shore - 1 - rows * 1.15 + np.sin(rows * 0.7 / (1 + rows * 6 / height)) * rows * 0.035
+    canvas[shore:] = 0.78 * canvas[np.clip(mirror, 0, shore - 1).astype(int)]
+    return Image.fromarray(np.clip(canvas + 0.5, 0, 255).astype(np.uint8))
+
+
+def _draw_sun(canvas: Grid, place: tuple[float, float], radius: float, light: Any) -> None:
+    height, width = canvas.shape[:2]
+    dx = np.arange(width, dtype=np.float32) - np.float32(place[0])
+    dy = np.arange(height, dtype=np.float32) - np.float32(place[1])
+    for spread, strength in ((9.0, 0.35), (3.2, 0.45)):
+        across, down = (np.exp(-((each / (radius * spread)) ** 2)) for each in (dx, dy))
+        _blend(canvas, strength * np.outer(down, across), light)
+    _blend(canvas, np.clip(radius + 0.5 - np.hypot(dx[None, :], dy[:, None]), 0, 1), light)
+
+
+def _blend(canvas: Grid, amount: Any, color: Any) -> None:
+    canvas += amount[..., None] * (np.array(color, np.float32) - canvas)
+
+
+def _draw_ridge(
+    canvas: Grid, depth: float, layer: int, palette: Any, random: np.random.Generator
+) -> None:
+    """Draw a ridge, from far and pale (depth 0) to near and dark (depth 1)."""
+    height, width = canvas.shape[:2]
+    where = np.linspace(0, 1, width, dtype=np.float32)
+    line, strength = np.zeros(width, np.float32), 1.0
+    for octave in range(6):
+        knots = random.random((2 + layer) * 2**octave + 2, dtype=np.float32) - 0.5
+        line += strength * np.interp(where, np.linspace(0, 1, len(knots)), knots)
+        strength *= 0.5 if depth < 0.7 else 0.32
+    swing = height * (0.36 - 0.2 * depth) * random.uniform(0.75, 1.15)
+    edge = height * (0.82 + 0.18 * depth) - swing * (line + 0.5)
+    far, near, low = (np.array(palette[name], np.float32) for name in ("far", "near", "low"))
+    color = far + (near - far) * depth**0.9
+    mist = color + (low - color) * (0.5 * (1 - depth) + 0.08)
+    start = min(height - 1, max(0, int(edge.min()) - 1))
+    rows = np.arange(start, height, dtype=np.float32)[:, None]
+    fall = ((rows - start) / (height - start)) ** 1.4
+    shades = (color * (1 - fall) + mist * fall)[:, None, :]
+    cover = np.clip(rows - edge[None, :] + 0.5, 0, 1)[..., None]
+    canvas[start:] += cover * (shades - canvas[start:])
