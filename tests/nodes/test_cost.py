@@ -23,7 +23,7 @@ STALL_SECONDS = 0.5
 
 
 def peak_of(work: Callable[[], object]) -> int:
-    """Give the bytes that numpy and Python hold at most while `work` is done."""
+    """Return the bytes that numpy and Python hold at most while `work` is done."""
     tracemalloc.start()
     try:
         kept = work()
@@ -35,7 +35,7 @@ def peak_of(work: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("most", [1, 3])
-def test_no_more_requests_are_under_way_than_the_settings_allow(
+def test_no_more_requests_run_in_parallel_than_the_settings_allow(
     simulator: Simulator, run_node: Run, write_settings: Callable[..., Path], most: int
 ) -> None:
     write_settings(max_parallel=most)
@@ -65,7 +65,7 @@ def test_a_data_url_takes_no_more_than_its_pixels_three_filters_and_two_files() 
     assert peak_of(lambda: encode(frame, "png")) < 6 * pixels
 
 
-def test_the_loop_goes_on_while_pictures_are_encoded_and_decoded(
+def test_the_loop_goes_on_while_images_are_encoded_and_decoded(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slowly(work: Callable[..., Any]) -> Callable[..., Any]:
