@@ -132,7 +132,7 @@ def kind_of(node: Json) -> Kind:
 
 
 def values_of(node: Json) -> Json:
-    """Give a node's saved values by name."""
+    """Return the saved values of a node by name."""
     names = [name for name, _, _ in kind_of(node).widgets]
     return dict(zip(names, node.get("widgets_values", []), strict=True))
 
@@ -147,7 +147,7 @@ def is_valid(value: Any, kind: Any, options: Mapping[str, Any]) -> bool:
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Give every text in a JSON value, names of fields included."""
+    """Yield every text in a JSON value, names of fields included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
@@ -230,7 +230,7 @@ def test_each_link_carries_what_the_input_takes(workflow: Json, nodes: dict[int,
         assert kind_of(nodes[target]).inputs[name][0] in {kind, "*"}
 
 
-def test_every_picture_that_a_node_needs_is_connected(workflow: Json) -> None:
+def test_every_image_that_a_node_needs_is_connected(workflow: Json) -> None:
     for node in workflow["nodes"]:
         needed = {name for name, (kind, _) in kind_of(node).inputs.items() if kind in SOCKETS}
         linked = {at["name"] for _, at in inputs(node) if at["link"]}
@@ -294,7 +294,7 @@ def test_the_note_explains_it_in_both_languages(workflow: Json) -> None:
         assert 0 < told.find(settings) < told.find("SILICONFLOW_API_KEY")
 
 
-def test_the_thumbnail_is_a_small_picture(file: Path) -> None:
+def test_the_thumbnail_is_a_small_image(file: Path) -> None:
     thumbnail = file.with_suffix(".jpg")
     assert thumbnail.stat().st_size < LARGEST_THUMBNAIL
     with Image.open(thumbnail) as picture:
@@ -320,7 +320,7 @@ def test_every_node_of_ours_gives_what_it_should(
 
 
 def arguments(workflow: Json, node: Json) -> Json:
-    """Give a node what ComfyUI would: its values, and something for whatever is linked."""
+    """Return the inputs that ComfyUI would pass: saved values, and something for each link."""
     values = {k: v for k, v in values_of(node).items() if k != "control_after_generate"}
     linked = {at["name"]: at["type"] for _, at in inputs(node) if at["link"]}
     text = first_text(workflow)

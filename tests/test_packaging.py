@@ -1,7 +1,11 @@
 """What installers read agrees with itself."""
 
+import os
 import re
+import shutil
+import subprocess
 import sys
+import sysconfig
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -30,6 +34,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parent.parent
+PACK = "comfyui_siliconflow"
 ENDPOINTS = (
     account.PATH,
     chat.PATH,
@@ -81,11 +86,72 @@ def test_the_page_s_files_are_installed(pyproject: dict[str, Any]) -> None:
     assert f"{comfyui_siliconflow.WEB_DIRECTORY.removeprefix('./')}/**/*" in data
 
 
-def test_what_is_left_out_of_the_registry_s_archive_is_named_from_the_root() -> None:
+def test_what_the_registry_leaves_out_is_named_from_the_root() -> None:
     """As in .gitignore: without the slash, `docs/` would leave out the help in `web/docs` too."""
     lines = (ROOT / ".comfyignore").read_text(encoding="utf-8").split()
     assert "/docs/" in lines
     assert all(line.startswith("/") and (ROOT / line.strip("/")).is_dir() for line in lines)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy what the Registry ships: `.comfyignore` has the syntax of `.gitignore`."""
+    folder = tmp_path_factory.mktemp("registry") / PACK
+    for name in sorted(_tracked() - _tracked("-i", "--exclude-from=.comfyignore")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def _tracked(*options: str) -> set[str]:
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("not a clone")
+    command = ["git", "ls-files", "-z", "-c", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(filter(None, done.stdout.split("\0")))
+
+
+def _python(archive: Path, *arguments: str) -> str:
+    """Run Python where this clone is not installed: `-S` ignores what `pip install -e` left."""
+    folders = (archive.parent, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
+    done = subprocess.run(
+        [sys.executable, "-S", *arguments],
+        cwd=archive.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_registry_ships_the_pack_and_nothing_of_its_development(archive: Path) -> None:
+    folders = {path.name for path in archive.iterdir() if path.is_dir()}
+    product = {"comfyui", "engine", "media", "nodes", "server", "siliconflow", "storage", "tasks"}
+    assert folders == {*product, "strings", "web", "locales", "example_workflows"}
+    files = [path.relative_to(archive).as_posix() for path in archive.rglob("*") if path.is_file()]
+    assert [name for name in files if re.search(r"test|simulator|generators|benchmark", name)] == []
+    assert {"__init__.py", "pyproject.toml", "requirements.txt", "LICENSE"} <= set(files)
+    assert "web/docs/SiliconFlowChat/en.md" in files
+
+
+def test_the_shipped_command_line_offers_check_alone(archive: Path) -> None:
+    output = _python(archive, "-m", PACK, "--help")
+    assert re.findall(r"^    (\w+)  ", output, re.MULTILINE) == ["check"]
+
+
+def test_the_shipped_pack_is_imported_with_all_its_nodes(archive: Path) -> None:
+    program = f"""
+import {PACK} as pack
+assert pack.__file__.startswith({str(archive)!r}), pack.__file__
+for node in pack.NODE_CLASS_MAPPINGS.values():
+    print(node.__name__, *node.INPUT_TYPES())
+import {PACK}.tasks.registry
+"""
+    assert len(_python(archive, "-c", program).splitlines()) == len(NODE_CLASS_MAPPINGS)
 
 
 def test_the_registry_finds_what_it_asks_for(pyproject: dict[str, Any]) -> None:

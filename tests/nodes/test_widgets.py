@@ -26,7 +26,7 @@ NODES = [pytest.param(node, id=name) for name, node in NODE_CLASS_MAPPINGS.items
 
 
 def described() -> dict[str, Any]:
-    """Give all that a saved workflow depends on."""
+    """Return all that a saved workflow depends on."""
     return {
         name: {
             "inputs": {
@@ -42,7 +42,7 @@ def described() -> dict[str, Any]:
 
 
 def shown(node: type[Node]) -> dict[str, Any]:
-    """Give the inputs that a user sees."""
+    """Return the inputs that a user sees."""
     return {kind: group for kind, group in node.INPUT_TYPES().items() if kind != "hidden"}
 
 
@@ -59,7 +59,7 @@ def test_nodes_are_what_saved_workflows_expect() -> None:
     assert found == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
 
 
-def test_every_node_has_a_name_for_people() -> None:
+def test_every_node_has_a_display_name() -> None:
     assert set(NODE_DISPLAY_NAME_MAPPINGS) == set(NODE_CLASS_MAPPINGS)
 
 
@@ -157,7 +157,7 @@ def test_a_model_that_is_in_no_list_is_refused_when_the_graph_is_queued(node: An
         assert node.VALIDATE_INPUTS(model=model) is True
 
 
-def test_an_empty_prompt_is_refused_in_the_language_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_prompt_is_refused_in_the_language_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     [node, *_] = PAINTERS
     monkeypatch.setenv("LANG", "zh_CN.UTF-8")
     assert node.VALIDATE_INPUTS(prompt="") == "提示词（prompt）：不能为空"

@@ -32,7 +32,7 @@ def wait_for(condition: Callable[[], Any]) -> Any:
 
 
 class Page:
-    """Asks the routes as the page does."""
+    """Sends requests as the page does."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -46,19 +46,19 @@ class Page:
         return self._http.request(method, url, timeout=20, **options)
 
     def get(self, path: str) -> Any:
-        """Give the answer of a GET that must not fail."""
+        """Return the response to a GET that must not fail."""
         return self._good(self.ask("GET", path))
 
     def post(self, path: str, body: Json | None = None) -> Any:
-        """Give the answer of a POST that must not fail."""
+        """Return the response to a POST that must not fail."""
         return self._good(self.ask("POST", path, json=body or {}))
 
     def delete(self, path: str) -> Any:
-        """Give the answer of a DELETE that must not fail."""
+        """Return the response to a DELETE that must not fail."""
         return self._good(self.ask("DELETE", path, json={}))
 
     def refused(self, method: str, path: str, body: Json | None = None) -> tuple[int, Json]:
-        """Give the status and the error of a request that must fail."""
+        """Return the status and the error of a request that must fail."""
         answer = self.ask(method, path, **({} if method == "GET" else {"json": body or {}}))
         assert answer.status_code >= 400, answer.text
         return answer.status_code, answer.json()["error"]
@@ -104,7 +104,7 @@ def page() -> Iterator[Page]:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
-    """Give what ComfyUI's server was asked to send: (event, data, page)."""
+    """Return what ComfyUI's server sends: (event, data, page)."""
     events: list[Event] = []
 
     def send_sync(event: str, data: Json, page: str | None = None) -> None:
@@ -118,7 +118,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
 
 @pytest.fixture
 def several_users(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Let ComfyUI serve several users, as with --multi-user."""
+    """Run ComfyUI with several users, as with --multi-user."""
 
     def change() -> None:
         monkeypatch.setattr(host, "is_multi_user", lambda: True)

@@ -27,7 +27,7 @@ SMALL = {"image_size": "custom", "width": 96, "height": 64}
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the balance be asked for without a pause."""
+    """Let the balance be fetched without a pause."""
     monkeypatch.setattr(balance, "PAUSE_SECONDS", 0.5)
 
 
@@ -38,16 +38,16 @@ def draw(**inputs: Any) -> None:
         asyncio.run(NODE_CLASS_MAPPINGS[DRAW]().execute(**values))
 
 
-def told(sent: list[Event], name: str) -> list[Json]:
+def data_of(sent: list[Event], name: str) -> list[Json]:
     return [data for event, data, _ in sent if event == f"siliconflow.{name}"]
 
 
-def test_a_failure_is_told_with_all_that_a_user_needs(
+def test_a_failure_is_sent_with_all_that_a_user_needs(
     sent: list[Event], simulator: Simulator
 ) -> None:
     simulator.fail(401)
     draw()
-    [failure] = told(sent, "failed")
+    [failure] = data_of(sent, "failed")
     assert failure["kind"] == "InvalidKey"
     assert failure["title"]["en"] == "SiliconFlow does not accept the API key"
     assert failure["title"]["zh"] == "SiliconFlow 不接受这个 API 密钥"
@@ -57,14 +57,14 @@ def test_a_failure_is_told_with_all_that_a_user_needs(
     assert simulator.key not in str(sent)
 
 
-def test_a_missing_key_and_a_wrong_input_are_told_by_name(
+def test_a_missing_key_and_an_invalid_input_have_titles(
     sent: list[Event], simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw(num_inference_steps=101)
     monkeypatch.delenv("SILICONFLOW_API_KEY")
     draw()
-    kinds = [failure["kind"] for failure in told(sent, "failed")]
-    titles = [failure["title"]["en"] for failure in told(sent, "failed")]
+    kinds = [failure["kind"] for failure in data_of(sent, "failed")]
+    titles = [failure["title"]["en"] for failure in data_of(sent, "failed")]
     assert kinds == ["InvalidInput", "MissingKey"]
     assert titles == ["Check this input", "SiliconFlow needs an API key"]
     assert simulator.requests == []
@@ -73,12 +73,12 @@ def test_a_missing_key_and_a_wrong_input_are_told_by_name(
 @pytest.mark.parametrize(
     ("status", "how", "charged"), [(403, {}, False), (504, {"made": True}, None)]
 )
-def test_of_several_requests_the_worst_that_can_be_known_is_told(
+def test_of_several_failures_the_worst_charge_is_sent(
     sent: list[Event], simulator: Simulator, status: int, how: Json, charged: bool | None
 ) -> None:
     simulator.fail(status, **how)
     draw(model="Qwen/Qwen-Image", batch_size=2)
-    [failure] = told(sent, "failed")
+    [failure] = data_of(sent, "failed")
     assert (failure["kind"], failure["charged"]) == ("PartialFailure", charged)
     assert failure["trace_id"]
     assert failure["title"] == {"en": "1 of 2 images failed", "zh": "图片：2 个中有 1 个失败"}
@@ -107,37 +107,37 @@ SEVERAL: dict[str, tuple[Place, Json, str]] = {
 
 
 @pytest.mark.parametrize("node", SEVERAL)
-def test_what_did_not_come_is_called_by_its_name(
+def test_a_partial_failure_names_what_is_missing(
     sent: list[Event], simulator: Simulator, node: str
 ) -> None:
     place, inputs, title = SEVERAL[node]
     simulator.fail(400, on=place)
     with pytest.raises(errors.PartialFailure):
         asyncio.run(NODE_CLASS_MAPPINGS[node]().execute(**inputs))
-    [failure] = told(sent, "failed")
+    [failure] = data_of(sent, "failed")
     assert failure["title"]["en"] == title
 
 
 @pytest.mark.usefixtures("simulator")
 def test_a_success_is_no_failure(sent: list[Event]) -> None:
     draw()
-    assert told(sent, "failed") == []
+    assert data_of(sent, "failed") == []
 
 
-def test_a_job_is_told_of_when_its_state_changes_and_not_oftener(
+def test_a_job_is_sent_when_its_state_changes_and_not_more_often(
     sent: list[Event], simulator: Simulator
 ) -> None:
     simulator.latency = 1.2
     draw()
-    jobs = [data["job"] for data in told(sent, "jobs")]
+    jobs = [data["job"] for data in data_of(sent, "jobs")]
     assert [job["state"] for job in jobs] == ["waiting", "running", "done"]
     assert jobs[-1]["pictures"][0]["is_here"]
     draw()
-    assert told(sent, "jobs")[-1]["job"]["state"] == "reused"
+    assert data_of(sent, "jobs")[-1]["job"]["state"] == "reused"
 
 
-def pages_told(sent: list[Event]) -> dict[str, set[str | None]]:
-    """Give the pages that each kind of event went to; `None` is every page."""
+def pages_of(sent: list[Event]) -> dict[str, set[str | None]]:
+    """Return the pages that each kind of event went to; `None` is every page."""
     found: dict[str, set[str | None]] = {}
     for event, _, page in sent:
         found.setdefault(event.removeprefix("siliconflow."), set()).add(page)
@@ -149,21 +149,21 @@ def test_every_page_sees_the_jobs_and_the_balance_and_the_one_that_queued_the_fa
 ) -> None:
     simulator.fail(400)
     draw()
-    wait_for(lambda: told(sent, "balance"))
-    assert pages_told(sent) == {"jobs": {None}, "balance": {None}, "failed": {"page-1"}}
+    wait_for(lambda: data_of(sent, "balance"))
+    assert pages_of(sent) == {"jobs": {None}, "balance": {None}, "failed": {"page-1"}}
 
 
-def test_a_failure_is_told_to_every_page_when_the_one_that_queued_it_is_closed(
+def test_a_failure_is_sent_to_every_page_when_the_one_that_queued_it_is_closed(
     sent: list[Event], simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host, "current_page", lambda: "page-of-before")
     simulator.fail(400)
     draw()
-    assert pages_told(sent)["failed"] == {None}
+    assert pages_of(sent)["failed"] == {None}
 
 
 @pytest.mark.parametrize("page", ["page-1", "page-of-before"])
-def test_with_several_users_the_page_that_queued_the_run_is_told_and_no_other(
+def test_with_several_users_only_the_page_that_queued_the_run_gets_its_events(
     sent: list[Event],
     simulator: Simulator,
     several_users: Callable[[], None],
@@ -174,12 +174,12 @@ def test_with_several_users_the_page_that_queued_the_run_is_told_and_no_other(
     monkeypatch.setattr(host, "current_page", lambda: page)
     simulator.fail(400)
     draw()
-    wait_for(lambda: told(sent, "balance"))
-    assert pages_told(sent) == {"jobs": {page}, "balance": {page}, "failed": {page}}
+    wait_for(lambda: data_of(sent, "balance"))
+    assert pages_of(sent) == {"jobs": {page}, "balance": {page}, "failed": {page}}
 
 
 @pytest.mark.usefixtures("simulator")
-def test_with_several_users_a_run_of_nobody_is_told_to_nobody(
+def test_with_several_users_a_run_of_nobody_is_sent_to_nobody(
     sent: list[Event], several_users: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host, "current_page", lambda: None)
@@ -192,53 +192,55 @@ def test_with_several_users_a_run_of_nobody_is_told_to_nobody(
     assert sent == []
 
 
-def test_after_a_run_the_balance_is_told(sent: list[Event], simulator: Simulator) -> None:
+def test_after_a_run_the_balance_is_sent(sent: list[Event], simulator: Simulator) -> None:
     draw()
-    [told_balance] = wait_for(lambda: told(sent, "balance"))
-    assert told_balance["balance"] == str(simulator.balance) == "99.90"
-    assert told_balance["currency"] == "CNY"
-    assert told_balance["at"] <= time.time()
+    [event] = wait_for(lambda: data_of(sent, "balance"))
+    assert event["balance"] == str(simulator.balance) == "99.90"
+    assert event["currency"] == "CNY"
+    assert event["at"] <= time.time()
 
 
-def test_runs_that_end_together_are_followed_by_one_question_and_the_last_is_counted(
+def test_runs_that_end_together_are_followed_by_one_balance_request_after_the_last(
     sent: list[Event], simulator: Simulator
 ) -> None:
     for seed in range(6):  # they take less than the pause does
         draw(seed=seed)
-    wait_for(lambda: told(sent, "balance") and told(sent, "balance")[-1]["balance"] == "99.40")
+    wait_for(
+        lambda: data_of(sent, "balance") and data_of(sent, "balance")[-1]["balance"] == "99.40"
+    )
     time.sleep(1.0)
     asked = [record for record in simulator.requests if record.path == "/v1/user/info"]
     assert len(asked) < 5
 
 
-def test_the_balance_is_not_asked_for_when_it_is_not_shown(
+def test_the_balance_is_not_fetched_when_it_is_not_shown(
     sent: list[Event], simulator: Simulator, write_settings: Any
 ) -> None:
     write_settings(show_balance=False)
     draw()
     time.sleep(0.8)
-    assert told(sent, "balance") == []
+    assert data_of(sent, "balance") == []
     assert {record.path for record in simulator.requests} >= {"/v1/images/generations"}
     assert "/v1/user/info" not in {record.path for record in simulator.requests}
 
 
-def test_a_balance_that_cannot_be_asked_for_troubles_nobody(
+def test_a_balance_that_cannot_be_fetched_is_no_failure(
     sent: list[Event], simulator: Simulator
 ) -> None:
     simulator.fail(500, on="info")
     draw()
     wait_for(lambda: [r for r in simulator.requests if r.path == "/v1/user/info" and r.status])
-    assert told(sent, "balance") == []
-    assert told(sent, "failed") == []
+    assert data_of(sent, "balance") == []
+    assert data_of(sent, "failed") == []
 
 
-def test_outside_comfyui_nobody_is_told_and_nothing_is_asked(simulator: Simulator) -> None:
+def test_outside_comfyui_nothing_is_sent_or_fetched(simulator: Simulator) -> None:
     draw()
     time.sleep(0.8)
     assert "/v1/user/info" not in {record.path for record in simulator.requests}
 
 
-def test_the_page_s_own_question_is_answered_from_memory_for_ten_seconds(
+def test_the_page_s_balance_request_is_answered_from_memory_for_ten_seconds(
     page: Page, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = page.get("/balance")
@@ -254,7 +256,7 @@ def questions(simulator: Simulator) -> int:
     return sum(record.path == "/v1/user/info" for record in simulator.requests)
 
 
-def test_pages_that_ask_at_once_are_answered_by_one_question(
+def test_simultaneous_balance_requests_of_pages_share_one_request(
     page: Page, simulator: Simulator
 ) -> None:
     simulator.latency = 0.5
@@ -268,7 +270,7 @@ def test_pages_that_ask_at_once_are_answered_by_one_question(
     assert questions(simulator) == 1
 
 
-def test_a_balance_that_is_not_known_is_not_asked_for_again_for_as_long(
+def test_a_failed_balance_request_is_not_repeated_for_as_long(
     page: Page, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulator.fail(401, on="info")
@@ -280,22 +282,22 @@ def test_a_balance_that_is_not_known_is_not_asked_for_again_for_as_long(
 
 
 @pytest.mark.usefixtures("simulator")
-def test_after_runs_that_end_together_each_user_s_page_is_told_the_balance(
+def test_after_runs_that_end_together_each_user_s_page_is_sent_the_balance(
     sent: list[Event], several_users: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     several_users()
     draw()
-    wait_for(lambda: told(sent, "balance"))
+    wait_for(lambda: data_of(sent, "balance"))
     sent.clear()
     for page in ("page-1", "page-2"):  # both end within the pause after the first
         monkeypatch.setattr(host, "current_page", lambda page=page: page)
         draw()
-    wait_for(lambda: pages_told(sent).get("balance") == {"page-1", "page-2"})
-    assert len(told(sent, "balance")) == 2
+    wait_for(lambda: pages_of(sent).get("balance") == {"page-1", "page-2"})
+    assert len(data_of(sent, "balance")) == 2
 
 
 class Node:
-    """Keeps what a node of ComfyUI's page is shown, and on which thread."""
+    """Records what a node of ComfyUI's page is shown, and on which thread."""
 
     def __init__(self) -> None:
         self.images: list[Image.Image] = []
@@ -321,21 +323,21 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Node:
 
 
 @pytest.mark.usefixtures("simulator")
-def test_every_picture_is_shown_once_small_and_rgb(node: Node) -> None:
+def test_every_image_is_shown_once_small_and_rgb(node: Node) -> None:
     draw(batch_size=6, image_size="1024x1024")
-    assert [(picture.size, picture.mode) for picture in node.images] == [((512, 512), "RGB")] * 6
+    assert [(image.size, image.mode) for image in node.images] == [((512, 512), "RGB")] * 6
     assert node.threads == {threading.get_ident()}
 
 
 @pytest.mark.usefixtures("simulator")
-def test_reused_pictures_are_shown_too(node: Node) -> None:
+def test_reused_images_are_shown_too(node: Node) -> None:
     draw()
     node.images.clear()
     draw()
-    assert [picture.size for picture in node.images] == [(96, 64)]
+    assert [image.size for image in node.images] == [(96, 64)]
 
 
-def test_a_picture_that_another_node_asked_for_is_shown_on_both(
+def test_an_image_that_two_nodes_requested_is_shown_on_both(
     node: Node, simulator: Simulator
 ) -> None:
     simulator.latency = 0.5
@@ -350,7 +352,7 @@ def test_a_picture_that_another_node_asked_for_is_shown_on_both(
     assert len(node.images) == 2
 
 
-def test_a_picture_is_shown_before_the_rest_of_the_run_is_there(
+def test_an_image_is_shown_before_the_rest_of_the_run_is_there(
     node: Node, simulator: Simulator, write_settings: Any
 ) -> None:
     write_settings(max_parallel=1)

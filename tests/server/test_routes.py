@@ -35,7 +35,7 @@ def test_a_change_is_sent_as_json_and_as_nothing_else(page: Page, method: str, p
     "origin",
     ["http://evil.example", "null", "http://127.0.0.1:1", "http://127.0.0.1.evil:8188", ""],
 )
-def test_a_change_asked_for_by_another_site_is_refused(
+def test_a_change_from_another_origin_is_refused(
     page: Page, method: str, path: str, origin: str
 ) -> None:
     answer = page.ask(method, path, json={}, headers={"Origin": origin})
@@ -43,7 +43,7 @@ def test_a_change_asked_for_by_another_site_is_refused(
     assert answer.json()["error"]["kind"] == "OtherSite"
 
 
-def test_a_change_asked_for_by_the_page_itself_is_done(page: Page) -> None:
+def test_a_change_from_the_same_origin_is_made(page: Page) -> None:
     answer = page.ask("POST", "/settings", json={"site": "com"}, headers={"Origin": page.origin})
     assert answer.json()["values"]["site"] == "com"
 
@@ -154,7 +154,7 @@ def test_a_body_that_is_no_json_object_is_refused(page: Page, body: bytes) -> No
     assert answer.json()["error"]["zh"] == "请求内容必须是 JSON 对象。"
 
 
-def test_a_mistake_of_ours_is_told_without_its_words(
+def test_an_internal_error_is_sent_without_its_message(
     page: Page, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: Any) -> None:
@@ -193,5 +193,5 @@ def test_a_second_copy_of_the_pack_leaves_the_routes_to_the_first() -> None:
     assert len(table) == len(routes.ROUTES)
 
 
-def test_no_answer_is_kept_by_a_browser(page: Page) -> None:
+def test_no_response_is_cached(page: Page) -> None:
     assert page.ask("GET", "/settings").headers["Cache-Control"] == "no-store"

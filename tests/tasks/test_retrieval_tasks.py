@@ -199,7 +199,7 @@ def test_a_text_that_is_connected_to_the_texts_is_taken_line_by_line_as_one_that
         outputs_of(node, **more, **{name: ["a cat\na dog"]})
         assert simulator.requests[-1].body[name] == ["a cat", "a dog"]
         said = str(NODE_CLASS_MAPPINGS[node].INPUT_TYPES()["required"][name][1]["tooltip"])
-        assert "a text that is connected is split into lines too" in said
+        assert "connected text is also split into lines" in said
 
 
 def test_a_list_of_several_queries_is_refused_before_anything_is_sent(

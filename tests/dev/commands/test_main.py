@@ -11,20 +11,20 @@ from comfyui_siliconflow.dev.simulator import Simulator
 from PIL import Image
 
 
-def test_the_demo_saves_five_pictures_and_says_what_each_step_took(
+def test_the_demo_saves_five_images_and_says_what_each_step_took(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("SILICONFLOW_API_KEY", "SILICONFLOW_BASE_URL"):
         monkeypatch.setenv(name, "https://must-not-be-used.invalid")
     assert main(["demo", "--output", str(tmp_path / "out")]) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     files = sorted((tmp_path / "out").iterdir())
     assert [file.name for file in files] == ["1-1.png", "2-1.png", "3-1.png", "4-1.png", "4-2.png"]
-    assert all(str(file) in told for file in files)
-    assert told.count(" s\n") == 4
+    assert all(str(file) in output for file in files)
+    assert output.count(" s\n") == 4
     for file in files:
-        with Image.open(file) as picture:
-            assert min(picture.size) >= 1024
+        with Image.open(file) as image:
+            assert min(image.size) >= 1024
 
 
 def test_a_live_demo_without_a_key_sends_nothing(
@@ -50,10 +50,10 @@ def test_check_says_whose_key_it_is_and_what_is_left(
 ) -> None:
     simulator.balance = "12.50"
     assert main(["check"]) == 0
-    told = capsys.readouterr().out
-    assert simulator.base_url in told
-    assert "Balance: 12.50" in told
-    assert simulator.key not in told
+    output = capsys.readouterr().out
+    assert simulator.base_url in output
+    assert "Balance: 12.50" in output
+    assert simulator.key not in output
 
 
 @pytest.mark.usefixtures("simulator")

@@ -53,7 +53,7 @@ def quotes(text: str) -> int:
 
 
 def plain(text: str) -> str:
-    """Give a page as it reads."""
+    """Return a page without its markup."""
     return re.sub(r"</?code>|<wbr>|[*`]", "", text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -97,7 +98,7 @@ def _marked(entry: Any) -> Any:
 
 def _run(folder: Path, arguments: list[str]) -> str:
     command = [sys.executable, "-m", "comfyui_siliconflow", *arguments]
-    environment = {"PYTHONPATH": str(folder), "PATH": "", "LANG": "xx_XX.UTF-8"}
+    environment = {**os.environ, "PYTHONPATH": str(folder), "LANG": "xx_XX.UTF-8"}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )

@@ -87,7 +87,11 @@ class Page:
         look_of = {"Comfy.VueNodes.Enabled": look == "nodes2", "Comfy.Locale": language}
         who = {"Comfy-User": user} if user else {}
         comfy.ask("POST", "/settings", json={**SETTINGS, **look_of}, headers=who)
-        self._context = browser.new_context(viewport=SIZE, color_scheme="dark", locale="en-US")
+        self._context = browser.new_context(
+            viewport={"width": SIZE["width"], "height": SIZE["height"]},
+            color_scheme="dark",
+            locale="en-US",
+        )
         self._context.grant_permissions(["clipboard-read", "clipboard-write"])
         self._context.route("**/*", self._only_from_comfy)
         if not scripts:

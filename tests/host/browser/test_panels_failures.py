@@ -74,7 +74,7 @@ def test_what_is_refused_when_it_is_queued_is_read_at_once(page: Page, node: int
     card = page.page.locator(CARD)
     card.wait_for()
     said = card.inner_text()
-    assert "An input cannot be sent as it is" in said
+    assert "Check this input" in said
     assert said.count("prompt: must not be empty") == 1
     assert "Not charged" in said
     page.change(node, "prompt", "A picture that will come")
@@ -112,20 +112,20 @@ def test_many_refusals_do_not_pile_up(page: Page) -> None:
     cards = page.page.locator(CARD)
     cards.first.wait_for()
     assert cards.count() == 3
-    page.page.get_by_text("and 2 more nodes with inputs that cannot be sent").wait_for()
+    page.page.get_by_text("and 2 more nodes with invalid inputs").wait_for()
     page.settle(2)
     if page.dialogs():  # older pages say it in one, too
         page.page.keyboard.press("Escape")
     cards.first.get_by_role("button", name="Close").click()
     assert cards.count() == 3
-    page.page.get_by_text("and 1 more node with an input that cannot be sent").wait_for()
+    page.page.get_by_text("and 1 more node with invalid inputs").wait_for()
 
 
 @pytest.mark.usefixtures("node")
 def test_the_trace_id_is_copied(page: Page, service: Simulator) -> None:
     service.fail(400)
     page.run()
-    page.page.locator(CARD).get_by_role("button", name="Copy trace id").click()
+    page.page.locator(CARD).get_by_role("button", name="Copy trace ID").click()
     page.settle()
     assert page.js("() => navigator.clipboard.readText()") == service.generations[-1].trace_id
 

@@ -23,7 +23,7 @@ FIELD = "#sf-dialog-key"
 WORDS = {
     "en": {
         "title": "SiliconFlow needs an API key",
-        "again": "Queue again",
+        "again": "Run again",
         "save": "Test and save",
     },
     "zh": {"title": "SiliconFlow 需要 API 密钥", "again": "重新运行", "save": "测试并保存"},
@@ -81,8 +81,8 @@ def test_a_wrong_key_is_told_and_not_stored(
     forgive_refusals(page)
     page.page.locator(FIELD).fill(running_service.key)
     page.page.locator(FIELD).press("Enter")
-    dialog.get_by_text("The key works and is saved").wait_for()
-    assert dialog.get_by_role("button", name="Queue again").count() == 0
+    dialog.get_by_text("The key works and was saved").wait_for()
+    assert dialog.get_by_role("button", name="Run again").count() == 0
 
 
 def test_a_key_can_be_stored_while_the_service_is_out_of_reach(

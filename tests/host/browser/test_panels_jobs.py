@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator
 
 STATES = {
-    "en": {"done": "Done", "reused": "Reused, nothing paid", "failed": "Failed"},
-    "zh": {"done": "完成", "reused": "已复用，未扣费", "failed": "失败"},
+    "en": {"done": "Done", "reused": "Reused · free", "failed": "Failed"},
+    "zh": {"done": "完成", "reused": "已复用，免费", "failed": "失败"},
 }
 
 
@@ -107,7 +107,7 @@ def test_a_failed_job_says_why_and_gives_its_trace_id(
     page.run()
     failed = card(page, prompt, "failed")
     assert "SiliconFlow refused the request" in failed.inner_text()
-    failed.get_by_role("button", name="Copy trace id").click()
+    failed.get_by_role("button", name="Copy trace ID").click()
     page.settle()
     assert page.js("() => navigator.clipboard.readText()") == service.generations[-1].trace_id
 
@@ -134,7 +134,7 @@ def test_a_picture_is_put_on_the_canvas_and_loads(page: Page, prompt: str, look:
     assert page.run().status == "success"
     page.clear()
     show_jobs(page)
-    card(page, prompt, "done").get_by_role("button", name="Put on canvas").last.click()
+    card(page, prompt, "done").get_by_role("button", name="Add to canvas").last.click()
     page.wait_for("() => app.graph.nodes.some(n => n.type === 'LoadImage')")
     (loader,) = page.ids("LoadImage")
     assert str(page.values(loader)["image"]).startswith("siliconflow/")
@@ -219,5 +219,5 @@ def test_what_is_stored_is_counted_and_cleared_when_the_user_agrees(
     clear.click()
     page.page.locator(".p-dialog, [role=dialog]").get_by_text("Delete", exact=True).last.click()
     row.get_by_text("Cleared.").wait_for()
-    assert row.get_by_text("Nothing").count() == 1
+    assert row.get_by_text("None").count() == 1
     assert page.comfy.get("/siliconflow/stored").json()["pictures"] == 0

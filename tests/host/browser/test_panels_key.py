@@ -29,7 +29,7 @@ WORDS = {
         "delete": "Delete",
         "in_use": "In use: …",
         "refused": "does not accept this key",
-        "kept": "the one in use stays",
+        "kept": "current key stays in use",
     },
     "zh": {
         "save": "保存",
@@ -231,7 +231,7 @@ def test_the_bounds_of_a_number_are_told_before_the_server_refuses_it(
     for typed in (str(most + 1), str(least / 2)):
         number.fill(typed)
         number.press("Enter")
-        row(page, "ledger_days").get_by_text(f"Must be from {least} to {most}").wait_for()
+        row(page, "ledger_days").get_by_text(f"Must be between {least} and {most}").wait_for()
         assert number.input_value() == str(known["values"]["ledger_days"]).removesuffix(".0")
     assert "POST" not in refused
 

@@ -39,7 +39,7 @@ def test_the_list_of_jobs_says_why_it_is_empty_whatever_happens(
 ) -> None:
     page = open_page(on=shared, user=shared.post("/users", {"username": "ann"}).json())
     page.command("SiliconFlow.ShowJobs")
-    explained = page.page.get_by_text("it is shown to nobody")
+    explained = page.page.get_by_text("they are not shown to anyone")
     explained.wait_for()
     page.js(CHANGED)
     page.settle()

@@ -45,7 +45,7 @@ def test_what_is_no_picture_is_not_offered_to_the_canvas(page: Page, node_type: 
     assert page.run().status == "success"
     done = card(page, words, "done")
     assert done.locator("img").count() == 0
-    assert done.get_by_role("button", name="Put").count() == 0
+    assert done.get_by_role("button", name="Add to canvas").count() == 0
     assert done.get_by_role("button", name="Open workflow").count() == 1
     assert done.locator(".sf-thumb .pi-image").count() == 0, "the sign of a picture that is gone"
 
@@ -61,7 +61,7 @@ def test_a_failure_is_told_as_one_of_a_picture_is(
     told = page.page.locator(".sf-failure")
     told.wait_for()
     assert "Not charged" in told.inner_text()
-    assert "picture" not in told.inner_text()
+    assert "image" not in told.inner_text()
 
 
 @pytest.mark.parametrize("look", ["classic"])

@@ -74,7 +74,7 @@ def listed(page: Page) -> list[Json]:
     return found
 
 
-def test_a_job_tells_who_asked_for_what_and_what_came(page: Page, simulator: Simulator) -> None:
+def test_a_job_has_its_node_its_request_and_its_result(page: Page, simulator: Simulator) -> None:
     before = time.time()
     draw(prompt="a cat " * 100)
     [job] = listed(page)
@@ -89,7 +89,7 @@ def test_a_job_tells_who_asked_for_what_and_what_came(page: Page, simulator: Sim
 
 
 @pytest.mark.usefixtures("simulator")
-def test_what_was_reused_stands_beside_what_was_paid_newest_first(page: Page) -> None:
+def test_reused_and_paid_jobs_are_listed_newest_first(page: Page) -> None:
     draw(batch_size=2)
     draw(batch_size=2)
     assert [job["state"] for job in listed(page)] == ["reused", "done"]
@@ -120,7 +120,7 @@ def test_a_run_that_the_guard_stopped_is_listed(
     assert simulator.generations == []
 
 
-def test_a_running_job_is_seen_running(page: Page, simulator: Simulator) -> None:
+def test_a_running_job_is_listed_as_running(page: Page, simulator: Simulator) -> None:
     simulator.latency = 1.0
     with drawing():
         [job] = wait_for(lambda: [job for job in listed(page) if job["seconds"] > 0.3])
@@ -141,7 +141,7 @@ def test_a_job_that_waits_for_the_limit_says_until_when_and_can_be_cancelled(
     assert len(simulator.generations) == 1
 
 
-def test_a_cancelled_job_that_was_sent_goes_on_and_is_done(
+def test_a_cancelled_job_that_was_sent_continues_and_is_done(
     page: Page, simulator: Simulator
 ) -> None:
     simulator.latency = 0.7
@@ -153,7 +153,7 @@ def test_a_cancelled_job_that_was_sent_goes_on_and_is_done(
     assert listed(page)[0]["pictures"][0]["is_here"]
 
 
-def test_jobs_that_await_their_turn_are_seen_waiting(
+def test_queued_jobs_are_listed_as_waiting(
     page: Page, simulator: Simulator, write_settings: Any
 ) -> None:
     write_settings(max_parallel=1)
@@ -177,7 +177,7 @@ def test_what_was_not_sent_after_an_error_is_listed_as_cancelled(
 
 
 @pytest.mark.usefixtures("simulator")
-def test_jobs_of_before_are_listed_when_they_are_asked_for(page: Page) -> None:
+def test_earlier_jobs_are_listed_on_request(page: Page) -> None:
     draw()
     [job] = listed(page)
     assert page.get(f"/jobs?since={job['at'] - 1}")["jobs"] == [job]
@@ -186,7 +186,7 @@ def test_jobs_of_before_are_listed_when_they_are_asked_for(page: Page) -> None:
         assert page.refused("GET", f"/jobs?since={since}")[0] == 400
 
 
-def test_what_is_under_way_is_listed_whenever_it_began(page: Page, simulator: Simulator) -> None:
+def test_running_jobs_are_listed_whenever_they_began(page: Page, simulator: Simulator) -> None:
     simulator.latency = 0.5
     with drawing():
         wait_for(lambda: simulator.generations)
@@ -196,7 +196,7 @@ def test_what_is_under_way_is_listed_whenever_it_began(page: Page, simulator: Si
 
 
 @pytest.mark.usefixtures("simulator")
-def test_a_job_that_has_just_been_written_is_seen_waiting(
+def test_a_job_that_has_just_been_written_is_listed_as_waiting(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
@@ -212,7 +212,7 @@ def test_a_job_that_has_just_been_written_is_seen_waiting(
     assert seen == ["waiting"]
 
 
-def test_a_job_that_ends_while_the_list_is_read_is_seen_as_it_ended(
+def test_a_job_that_ends_while_the_list_is_read_is_listed_as_ended(
     page: Page, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulator.latency = 0.7
@@ -231,7 +231,7 @@ def test_a_job_that_ends_while_the_list_is_read_is_seen_as_it_ended(
 
 
 @pytest.mark.usefixtures("simulator")
-def test_a_picture_is_shown_small(page: Page) -> None:
+def test_an_image_is_shown_small(page: Page) -> None:
     draw(image_size="1024x1024")
     [job] = listed(page)
     answer = page.ask("GET", job["pictures"][0]["thumbnail"].removeprefix("/siliconflow"))
@@ -242,7 +242,7 @@ def test_a_picture_is_shown_small(page: Page) -> None:
 
 
 @pytest.mark.usefixtures("simulator")
-def test_a_picture_is_copied_to_where_a_node_loads_it(
+def test_an_image_is_copied_to_where_a_node_loads_it(
     page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folders, "input_directory", lambda: tmp_path / "input")
@@ -258,7 +258,7 @@ def test_a_picture_is_copied_to_where_a_node_loads_it(
 
 
 @pytest.mark.usefixtures("simulator")
-def test_a_copy_that_cannot_be_written_is_told_with_its_reason(
+def test_a_copy_that_cannot_be_written_fails_with_its_reason(
     page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "input").write_text("a file is where the folder should be")
@@ -289,7 +289,7 @@ def test_what_is_not_there_is_not_found(page: Page, path: str) -> None:
 
 
 @pytest.mark.usefixtures("simulator")
-def test_the_workflow_that_asked_is_given_back_as_it_was(page: Page) -> None:
+def test_the_workflow_of_a_job_is_returned_unchanged(page: Page) -> None:
     draw(extra_pnginfo={"workflow": WORKFLOW})
     [job] = listed(page)
     assert job["has_workflow"]
@@ -298,15 +298,13 @@ def test_the_workflow_that_asked_is_given_back_as_it_was(page: Page) -> None:
 
 @pytest.mark.usefixtures("simulator")
 @pytest.mark.parametrize("given", [None, {}, {"workflow": None}, {"workflow": {1: {2}}}, "x"])
-def test_without_a_workflow_that_can_be_kept_the_node_runs_all_the_same(
-    page: Page, given: Any
-) -> None:
+def test_a_node_runs_without_a_workflow_that_can_be_saved(page: Page, given: Any) -> None:
     draw(extra_pnginfo=given)
     assert [(job["state"], job["has_workflow"]) for job in listed(page)] == [("done", False)]
 
 
 @pytest.mark.usefixtures("simulator")
-def test_the_workflow_is_no_part_of_what_is_asked_for(page: Page) -> None:
+def test_the_workflow_is_no_part_of_the_request(page: Page) -> None:
     draw(extra_pnginfo={"workflow": WORKFLOW})
     draw(extra_pnginfo={"workflow": {**WORKFLOW, "note": "another"}})
     assert [job["state"] for job in listed(page)] == ["reused", "done"]
@@ -328,7 +326,7 @@ def test_a_ledger_that_fails_stops_neither_the_run_nor_the_list_of_the_next(
     assert [job["state"] for job in listed(page)] == ["done"]
 
 
-def test_what_is_stored_is_counted_and_cleared(
+def test_saved_results_are_counted_and_cleared(
     page: Page, simulator: Simulator, tmp_path: Path
 ) -> None:
     draw(batch_size=2, extra_pnginfo={"workflow": WORKFLOW})
@@ -344,7 +342,7 @@ def test_what_is_stored_is_counted_and_cleared(
     assert tmp_path in Path(found["directory"]).parents
 
 
-def test_clearing_leaves_alone_what_is_under_way(page: Page, simulator: Simulator) -> None:
+def test_clearing_leaves_running_jobs_alone(page: Page, simulator: Simulator) -> None:
     draw(seed=5)
     simulator.latency = 1.0
     with drawing():
@@ -357,7 +355,7 @@ def test_clearing_leaves_alone_what_is_under_way(page: Page, simulator: Simulato
 
 
 @pytest.mark.usefixtures("simulator")
-def test_with_several_users_nobody_sees_what_another_asked_for(
+def test_with_several_users_nobody_sees_another_s_jobs(
     page: Page, several_users: Callable[[], None]
 ) -> None:
     draw()
@@ -403,7 +401,7 @@ def test_with_several_users_nobody_sees_what_another_asked_for(
         ),
     ],
 )
-def test_a_job_without_pictures_is_listed_with_what_was_asked(
+def test_a_job_without_images_is_listed_with_its_text(
     page: Page, simulator: Simulator, node: str, inputs: Json, words: str
 ) -> None:
     asyncio.run(NODE_CLASS_MAPPINGS[node]().execute(**inputs))

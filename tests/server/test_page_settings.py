@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "data" / "settings.json"
 
 
-def test_the_page_is_told_every_setting_that_it_may_set(page: Page) -> None:
+def test_the_page_gets_every_setting_that_it_may_change(page: Page) -> None:
     found = page.get("/settings")
     assert set(found["values"]) == set(PAGE_SETTINGS)
     assert found["values"]["show_balance"] is True
@@ -43,7 +43,7 @@ def test_a_new_setting_is_the_page_s_unless_the_operator_alone_may_set_it() -> N
 
 
 @pytest.mark.parametrize(("value", "used"), [("zh", "zh"), ("fr", "en")])
-def test_the_language_is_chosen_once_and_never_another_meanwhile(
+def test_the_language_is_set_once_and_never_to_another_in_between(
     write_settings: Any, monkeypatch: pytest.MonkeyPatch, value: str, used: str
 ) -> None:
     """A run in another thread may be saying something at this moment."""
@@ -136,7 +136,7 @@ def test_no_number_that_the_page_may_set_breaks_a_run(
 
 @pytest.mark.parametrize("at", [0, 1], ids=["below", "above"])
 @pytest.mark.parametrize("name", NUMBERS)
-def test_a_number_beyond_what_the_page_is_told_is_refused(page: Page, name: str, at: int) -> None:
+def test_a_number_out_of_bounds_is_refused(page: Page, name: str, at: int) -> None:
     bound = page.get("/settings")["bounds"][name][at]
     status, error = page.refused("POST", "/settings", {name: bound + (-1, 1)[at]})
     assert (status, error["kind"]) == (400, "InvalidSettings")
@@ -168,7 +168,7 @@ def test_a_damaged_file_is_named_and_never_overwritten(page: Page, file: Path) -
     assert file.read_text() == "{"
 
 
-def test_a_setting_that_is_taken_out_has_its_default_again(
+def test_a_setting_that_is_removed_has_its_default_again(
     page: Page, file: Path, write_settings: Any
 ) -> None:
     write_settings(max_parallel=3)
@@ -183,7 +183,7 @@ def test_a_folder_that_cannot_be_written_is_named(page: Page, file: Path) -> Non
     assert str(file) in error["zh"]
 
 
-def test_a_key_is_set_used_and_deleted_and_never_told(
+def test_a_key_is_set_used_and_deleted_and_never_sent(
     page: Page, file: Path, sent: list[Event]
 ) -> None:
     found = page.post("/key", {"key": f' "{KEY}"\n'})
@@ -196,7 +196,9 @@ def test_a_key_is_set_used_and_deleted_and_never_told(
     assert "api_key" not in json.loads(file.read_text())
 
 
-def test_a_key_and_its_site_are_kept_in_one_step(page: Page, file: Path, sent: list[Event]) -> None:
+def test_a_key_and_its_site_are_saved_in_one_step(
+    page: Page, file: Path, sent: list[Event]
+) -> None:
     assert page.post("/key", {"key": KEY, "site": "com"})["values"]["site"] == "com"
     assert json.loads(file.read_text()) == {"api_key": KEY, "site": "com"}
     assert len(sent) == 1
@@ -204,7 +206,7 @@ def test_a_key_and_its_site_are_kept_in_one_step(page: Page, file: Path, sent: l
     assert json.loads(file.read_text()) == {"api_key": "sk-another", "site": "com"}
 
 
-def test_a_key_is_not_kept_when_its_site_cannot_be(
+def test_a_key_is_not_saved_when_its_site_cannot_be(
     page: Page, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert page.refused("POST", "/key", {"key": KEY, "site": "us"})[1]["kind"] == "InvalidSettings"
@@ -215,7 +217,9 @@ def test_a_key_is_not_kept_when_its_site_cannot_be(
     assert json.loads(file.read_text()) == {"api_key": KEY}
 
 
-def test_open_pages_are_told_of_a_change_and_of_nothing_else(page: Page, sent: list[Event]) -> None:
+def test_open_pages_are_notified_of_a_change_and_of_nothing_else(
+    page: Page, sent: list[Event]
+) -> None:
     page.post("/key", {"key": KEY})
     page.post("/settings", {"site": "com"})
     page.delete("/key")
@@ -224,7 +228,9 @@ def test_open_pages_are_told_of_a_change_and_of_nothing_else(page: Page, sent: l
     assert sent == [("siliconflow.settings", {}, None)] * 3
 
 
-def test_open_pages_are_told_when_what_was_stored_is_cleared(page: Page, sent: list[Event]) -> None:
+def test_open_pages_are_notified_when_saved_results_are_cleared(
+    page: Page, sent: list[Event]
+) -> None:
     """A list of jobs that somebody cleared for privacy must not stay on show anywhere."""
     page.delete("/stored")
     assert sent == [("siliconflow.stored", {}, None)]
@@ -267,7 +273,7 @@ def test_a_site_that_the_environment_decides_stays(
     assert page.refused("POST", "/settings", {"site": "cn"})[0] == 409
 
 
-def test_a_key_is_tested_before_it_is_stored(page: Page, simulator: Simulator, file: Path) -> None:
+def test_a_key_is_tested_before_it_is_saved(page: Page, simulator: Simulator, file: Path) -> None:
     assert page.post("/key/test") == {
         "name": "simulator",
         "status": "normal",
@@ -283,9 +289,7 @@ def test_a_key_is_tested_before_it_is_stored(page: Page, simulator: Simulator, f
     assert page.post("/key/test", {"key": simulator.key, "site": "com"})["currency"] == "USD"
 
 
-def test_what_the_account_was_last_heard_to_have_is_told_without_asking(
-    page: Page, simulator: Simulator
-) -> None:
+def test_the_last_known_balance_is_sent_without_a_request(page: Page, simulator: Simulator) -> None:
     assert page.get("/settings")["balance"] is None
     assert simulator.requests == [], "who only looks at the settings asks nobody"
     heard = page.get("/balance")
@@ -297,7 +301,7 @@ def test_what_the_account_was_last_heard_to_have_is_told_without_asking(
     assert len(simulator.requests) == 2
 
 
-def test_a_balance_outlives_a_question_that_failed_but_not_the_key(
+def test_the_last_known_balance_survives_a_failed_request_but_not_the_key(
     page: Page, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(balance, "FRESH_SECONDS", 0.0)
@@ -309,7 +313,7 @@ def test_a_balance_outlives_a_question_that_failed_but_not_the_key(
     assert page.get("/settings")["balance"] is None
 
 
-def test_after_a_key_is_set_its_balance_is_asked_anew(
+def test_after_a_key_is_set_its_balance_is_fetched_again(
     page: Page, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SILICONFLOW_API_KEY")

@@ -21,7 +21,7 @@ NEW = "Someone/New-Model"
 
 @pytest.fixture
 def account(simulator: Simulator) -> Simulator:
-    """Give a service that has one model more than the catalogue; it lacks the other site's."""
+    """Serve one model more than the catalogue has, and none of the other site."""
     simulator.add_model(NEW, {"type": "object"})
     return simulator
 
@@ -46,7 +46,7 @@ def test_the_page_gets_every_model_of_the_widget_once_and_in_its_order(
     assert node["inputs"] == [*declared["required"], *declared["optional"]]
 
 
-def test_a_model_of_both_sites_is_told_as_the_site_in_use_has_it(page: Page) -> None:
+def test_a_model_of_both_sites_is_listed_as_the_site_in_use_has_it(page: Page) -> None:
     here = models(page.get("/catalogue"))["Qwen/Qwen-Image"]
     assert (here["site"], "batch_size" in here["fields"]) == ("cn", False)
     page.post("/settings", {"site": "com"})
@@ -54,7 +54,7 @@ def test_a_model_of_both_sites_is_told_as_the_site_in_use_has_it(page: Page) -> 
     assert (there["site"], "batch_size" in there["fields"]) == ("com", True)
 
 
-def test_a_field_is_told_as_the_catalogue_has_it(page: Page) -> None:
+def test_a_field_is_listed_as_the_catalogue_has_it(page: Page) -> None:
     answer = page.get("/catalogue")
     steps = models(answer)[KOLORS]["fields"]["num_inference_steps"]
     assert (steps["type"], steps["minimum"], steps["maximum"]) == ("integer", 1, 100)
@@ -94,7 +94,7 @@ def test_a_refresh_marks_what_is_new_and_what_the_account_lacks(
 
 
 @pytest.mark.parametrize("node_id", ["SiliconFlowTextToSpeech", "SiliconFlowUploadVoice"])
-def test_new_models_that_speak_are_those_of_sound_that_do_not_only_listen(
+def test_new_speech_models_are_the_audio_models_that_do_not_only_transcribe(
     page: Page, simulator: Simulator, node_id: str
 ) -> None:
     simulator.add_model("Someone/Speaks", {"type": "object"}, ("text-to-speech",))
@@ -129,7 +129,7 @@ def test_a_model_is_missing_in_a_list_of_its_kind_alone(
     assert {model["mark"] for model in models(answer).values()} == {None}
 
 
-def test_a_refreshed_list_is_remembered_and_read_without_the_service(
+def test_a_refreshed_list_is_saved_and_read_without_the_service(
     page: Page, account: Simulator
 ) -> None:
     page.post("/models/refresh")
@@ -152,7 +152,7 @@ def test_the_list_of_one_account_is_not_another_s(
 
 @pytest.mark.usefixtures("account")
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"accounts": {"x": 1}}', '{"accounts": []}'])
-def test_a_damaged_list_counts_as_absent_and_is_made_anew(
+def test_a_damaged_list_counts_as_absent_and_is_replaced(
     page: Page, tmp_path: Path, content: str
 ) -> None:
     file = tmp_path / "data" / "models.json"
@@ -165,7 +165,7 @@ def test_a_damaged_list_counts_as_absent_and_is_made_anew(
     assert json.loads(file.read_text())["accounts"]
 
 
-def test_a_list_that_cannot_be_asked_for_leaves_the_old_one(page: Page, account: Simulator) -> None:
+def test_a_failed_refresh_leaves_the_old_list(page: Page, account: Simulator) -> None:
     page.post("/models/refresh")
     account.fail(503, on="models")
     status, error = page.refused("POST", "/models/refresh")
@@ -173,7 +173,7 @@ def test_a_list_that_cannot_be_asked_for_leaves_the_old_one(page: Page, account:
     assert NEW in combo()
 
 
-def test_an_answer_without_any_image_model_is_not_believed(page: Page, account: Simulator) -> None:
+def test_a_list_without_any_image_model_is_an_error(page: Page, account: Simulator) -> None:
     page.post("/models/refresh")
     bodies: list[Any] = [{"data": []}, {"data": []}, {"data": None}, []]
     for body in bodies:
@@ -189,7 +189,9 @@ def test_the_file_holds_no_key(page: Page, account: Simulator, tmp_path: Path) -
     assert account.key not in (tmp_path / "data" / "models.json").read_text()
 
 
-def test_a_model_of_the_list_alone_draws(page: Page, account: Simulator, run_node: Any) -> None:
+def test_a_model_of_the_account_s_list_only_generates_images(
+    page: Page, account: Simulator, run_node: Any
+) -> None:
     page.post("/models/refresh")
     images, _, info = run_node(DRAW, model=NEW, prompt="a cat", image_size="512x512")
     assert images.shape[1:3] == (512, 512)
@@ -212,7 +214,7 @@ def test_an_unknown_model_is_refused_in_both_languages_before_anything_is_paid(
     assert "刷新" in said
 
 
-def test_a_known_a_new_and_a_written_down_model_pass(page: Page, account: Simulator) -> None:
+def test_a_known_a_new_and_a_custom_model_are_accepted(page: Page, account: Simulator) -> None:
     validate = SiliconFlowTextToImage.VALIDATE_INPUTS
     assert validate(prompt="a cat", model=KOLORS) is True
     assert validate(prompt="a cat", model=NEW) is not True
@@ -222,7 +224,7 @@ def test_a_known_a_new_and_a_written_down_model_pass(page: Page, account: Simula
     assert account.generations == []
 
 
-def test_inputs_that_other_nodes_give_pass() -> None:
+def test_inputs_that_other_nodes_provide_are_accepted() -> None:
     validate = SiliconFlowTextToImage.VALIDATE_INPUTS
     assert validate(prompt=None, model=None) is True
     assert validate(prompt="a cat", model="Gone/Model", custom_model=None) is True
