@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from ..comfyui import host
 from ..comfyui.caller import Caller, current_caller
 from ..engine.threads import in_thread
+from ..siliconflow.catalogue import require_text
 from ..siliconflow.errors import InvalidInput
-from ..siliconflow.fields import require_text
 from ..strings.text import DEFAULT, use_language
 from .model_choices import check_model, model_ids
 from .widgets import WORKFLOW, description, input_types, tooltip

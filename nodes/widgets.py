@@ -11,8 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..siliconflow import catalogue
-from ..siliconflow.catalogue import AUTO, CUSTOM, Model
-from ..siliconflow.fields import Field, Value, range_text
+from ..siliconflow.catalogue import AUTO, CUSTOM, Field, Model, Value, range_text
 from ..strings.text import DEFAULT, Text, has_text, join, text
 
 WORKFLOW = "extra_pnginfo"

@@ -12,9 +12,8 @@ from ..nodes.base import Node
 from ..nodes.model_choices import KINDS, Mark, account_models, account_name, new_models
 from ..nodes.widgets import IMAGE_INPUTS
 from ..siliconflow import catalogue
-from ..siliconflow.catalogue import Model, Site
+from ..siliconflow.catalogue import Field, Model, Site
 from ..siliconflow.errors import BadAnswer, Failure
-from ..siliconflow.fields import Field
 from ..siliconflow.resources.models import (
     IMAGE_SUB_TYPES,
     OTHER_SUB_TYPES,

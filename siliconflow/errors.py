@@ -2,7 +2,6 @@
 
 SiliconFlowError                 (strings/text.py) anything that the pack raises on purpose
 ├── InvalidInput                 an input of a node cannot be sent
-├── InvalidSettings, MissingKey  (storage/settings.py) a setting has no usable value
 ├── GuardStopped                 a spending limit of the settings stopped a run
 ├── PartialFailure               some requests of one run failed
 └── RequestError                 a request failed
@@ -31,6 +30,7 @@ SiliconFlowError                 (strings/text.py) anything that the pack raises
         └── ResultRefused        and trying again will not help
             └── BadPicture       it is not an image
 
+Settings that have no usable value raise `InvalidSettings`, which storage/settings.py defines.
 The wording of a class is in strings/, as `error.<class name>.what` and `.advice`; a class without
 one inherits it.
 """

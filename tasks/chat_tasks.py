@@ -19,10 +19,9 @@ from ..engine.run import run
 from ..engine.threads import CPU
 from ..engine.uploads import scaled_note
 from ..media.data_urls import Encoded, encode
-from ..siliconflow.catalogue import Model
+from ..siliconflow.catalogue import Model, require_text
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput
-from ..siliconflow.fields import require_text
 from ..siliconflow.resources import chat as chat_api
 from ..siliconflow.resources.chat import Completion
 from ..storage.ledger import ResponseMetadata

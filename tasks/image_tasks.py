@@ -23,10 +23,9 @@ from ..engine.job import Plan, PlannedRequest, Results, next_seed
 from ..engine.run import run
 from ..media.image_files import decode, to_batch
 from ..siliconflow import catalogue
-from ..siliconflow.catalogue import AUTO, Model
+from ..siliconflow.catalogue import AUTO, Model, Value, require_text
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput
-from ..siliconflow.fields import Value, require_text
 from ..siliconflow.resources import images as images_api
 from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings

@@ -12,9 +12,8 @@ import torch
 from ..media.image_files import check_image as check_image_tensor
 from ..media.media_error import MediaError
 from ..siliconflow import catalogue
-from ..siliconflow.catalogue import Model, Site
+from ..siliconflow.catalogue import Model, Site, Value
 from ..siliconflow.errors import InvalidInput
-from ..siliconflow.fields import Value
 from ..strings.text import text
 
 Inputs = Mapping[str, Any]

@@ -13,10 +13,9 @@ from ..comfyui.caller import Caller
 from ..engine.endpoint import ApiRequest, ApiResult, Endpoint, OnText, json_kind
 from ..engine.job import Plan, Results, plan_of_bodies
 from ..engine.run import run
-from ..siliconflow.catalogue import Model
+from ..siliconflow.catalogue import Model, require_text
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput
-from ..siliconflow.fields import require_text
 from ..siliconflow.resources import embeddings, rerank
 from ..siliconflow.resources.embeddings import Embeddings
 from ..siliconflow.resources.rerank import Ranking

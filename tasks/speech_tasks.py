@@ -23,10 +23,9 @@ from ..engine.run import run
 from ..media import audio_files, mp3
 from ..media.audio_files import Sound
 from ..media.media_error import MediaError
-from ..siliconflow.catalogue import AUTO, Model
+from ..siliconflow.catalogue import AUTO, Model, require_text
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput, RequestError
-from ..siliconflow.fields import require_text
 from ..siliconflow.http.multipart import File
 from ..siliconflow.resources import audio as audio_api
 from ..siliconflow.resources.audio import Transcription, UploadedVoice

@@ -13,8 +13,7 @@ from typing import Any
 
 from ...nodes.widgets import IMAGE_INPUTS, label, tooltip
 from ...siliconflow import catalogue
-from ...siliconflow.catalogue import AUTO, CUSTOM, Model
-from ...siliconflow.fields import Field
+from ...siliconflow.catalogue import AUTO, CUSTOM, Field, Model
 from ...strings.text import Language, Text, text
 
 MOST_CHOICES = 6

@@ -2,9 +2,8 @@
 
 import pytest
 from comfyui_siliconflow.siliconflow import catalogue
-from comfyui_siliconflow.siliconflow.catalogue import AUTO, CUSTOM
+from comfyui_siliconflow.siliconflow.catalogue import AUTO, CUSTOM, Value
 from comfyui_siliconflow.siliconflow.errors import InvalidInput
-from comfyui_siliconflow.siliconflow.fields import Value
 
 CHINA = {
     "Kwai-Kolors/Kolors",

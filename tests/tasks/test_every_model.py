@@ -16,9 +16,8 @@ from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.media.data_urls import encode
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import catalogue
-from comfyui_siliconflow.siliconflow.catalogue import Model
+from comfyui_siliconflow.siliconflow.catalogue import Field, Model
 from comfyui_siliconflow.siliconflow.errors import InvalidInput
-from comfyui_siliconflow.siliconflow.fields import Field
 
 NODES = {node.task: name for name, node in NODE_CLASS_MAPPINGS.items()}
 TASKS = {"text-to-image", "image-to-image", "image-edit"}

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
+from comfyui_siliconflow.siliconflow.catalogue import Field, parse_size
 from comfyui_siliconflow.siliconflow.errors import InvalidInput
-from comfyui_siliconflow.siliconflow.fields import Field, parse_size
 
 
 def field(kind: str, **rules: Any) -> Field:
