@@ -13,7 +13,7 @@ from typing import Any
 from ..siliconflow.errors import PartialFailure, RequestError
 from ..strings.text import SiliconFlowError, Text, has_text, text
 from . import host
-from .caller import Caller
+from .host import Caller
 
 SETTINGS = "siliconflow.settings"
 STORED = "siliconflow.stored"

@@ -1,7 +1,8 @@
-"""The running ComfyUI: its modules, cancel, server, pages, users and language.
+"""The running ComfyUI: its folders, cancel, progress, server, pages, users and language.
 
 Nothing here imports ComfyUI: if it runs, its modules are loaded already. Outside ComfyUI nothing
-is ever cancelled, and there is no page to send to.
+is ever cancelled, there is no page to send to, and progress goes to whoever asked for it with
+`report_to`.
 """
 
 from __future__ import annotations
@@ -11,10 +12,19 @@ import locale
 import os
 import sys
 from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..strings.text import Language, Text, language_of
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+NAME = "siliconflow"
+PREVIEW_SIDE = 512
+"""Pixels of the longer side of an image that is shown on a node."""
 
 
 def module(name: str) -> Any:
@@ -100,3 +110,134 @@ def _comfyui_locale() -> str:
 def _system_locale() -> str:
     variables = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
     return next(filter(None, variables), "") or locale.getlocale()[0] or ""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """One node of one run. Outside ComfyUI all fields are empty."""
+
+    node_type: str = ""
+    node_id: str = ""
+    page: str | None = None
+    workflow: Any = field(default=None, repr=False)
+
+
+NO_CALLER = Caller()
+
+
+def current_caller(node_type: str, extra_pnginfo: Any) -> Caller:
+    """Return the caller of the running node. Call it while ComfyUI runs the node."""
+    workflow = extra_pnginfo.get("workflow") if isinstance(extra_pnginfo, dict) else None
+    return Caller(node_type, node_id() or "", current_page(), workflow)
+
+
+def data_directory() -> Path:
+    """Return the folder of settings, ledger and job history. It need not exist yet.
+
+    `SILICONFLOW_DATA_DIR`, else a folder in ComfyUI's user directory that ComfyUI never serves
+    (outside ComfyUI: of the installation whose `custom_nodes` the pack is in), else the
+    platform's folder for application data.
+    """
+    override = os.environ.get("SILICONFLOW_DATA_DIR")
+    if override:
+        return Path(override).expanduser()
+    return _comfyui_directory() or _installation_directory() or _platform_directory()
+
+
+def input_directory() -> Path | None:
+    """Return the folder that Load Image nodes read, or `None` outside ComfyUI."""
+    folder_paths = module("folder_paths")
+    return Path(folder_paths.get_input_directory()) if folder_paths else None
+
+
+def _comfyui_directory() -> Path | None:
+    folder_paths = module("folder_paths")
+    if folder_paths is None:
+        return None
+    if hasattr(folder_paths, "get_system_user_directory"):
+        return Path(folder_paths.get_system_user_directory(NAME))
+    return Path(folder_paths.get_user_directory()) / f"__{NAME}"
+
+
+def _installation_directory() -> Path | None:
+    """Return the same folder for a command that is run from ComfyUI's `custom_nodes`."""
+    pack = Path(__file__).absolute().parent.parent
+    user = pack.parent.parent / "user"
+    return user / f"__{NAME}" if pack.parent.name == "custom_nodes" and user.is_dir() else None
+
+
+def _platform_directory() -> Path:
+    home = Path.home()
+    by_platform: dict[str, Path] = {
+        "win32": Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"),
+        "darwin": home / "Library" / "Application Support",
+    }
+    default = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return by_platform.get(sys.platform, default) / "comfyui_siliconflow"
+
+
+class Progress(Protocol):
+    """Receives the progress of one node."""
+
+    def text(self, text: Text) -> None:
+        """Show a line on the node."""
+
+    def value(self, done: int, total: int) -> None:
+        """Move the progress bar. In ComfyUI it raises once the user has cancelled."""
+
+    def image(self, image: Image.Image) -> None:
+        """Show a small RGB image on the node. In ComfyUI it raises as `value` does."""
+
+
+_receiver: ContextVar[Progress | None] = ContextVar("siliconflow_progress", default=None)
+
+
+def report_to(progress: Progress) -> None:
+    """Send the progress of nodes that run outside ComfyUI, in this context, to `progress`."""
+    _receiver.set(progress)
+
+
+def current_progress() -> Progress:
+    """Return the progress display of the running node."""
+    return _PageProgress(node_id()) if shows_images() else _receiver.get() or _NoProgress()
+
+
+def shows_images() -> bool:
+    """Return whether anybody sees the images that progress is given."""
+    return module("comfy.utils") is not None
+
+
+class _NoProgress:
+    """Outside ComfyUI, where no program asked for progress."""
+
+    def text(self, text: Text) -> None:
+        """Show nothing."""
+
+    def value(self, done: int, total: int) -> None:
+        """Show nothing."""
+
+    def image(self, image: Image.Image) -> None:
+        """Show nothing."""
+
+
+class _PageProgress:
+    """On a node of ComfyUI's page."""
+
+    def __init__(self, node_id: str | None) -> None:
+        self._node_id = node_id
+        self._bar = module("comfy.utils").ProgressBar(1, node_id=node_id)
+        self._value = (0, 1)
+
+    def text(self, text: Text) -> None:
+        server = prompt_server()
+        if server and self._node_id and hasattr(server, "send_progress_text"):
+            server.send_progress_text(str(text), self._node_id)
+
+    def value(self, done: int, total: int) -> None:
+        self._value = (done, total)
+        self._bar.update_absolute(done, total)
+
+    def image(self, image: Image.Image) -> None:
+        # As a JPEG: a PNG with transparency crashes ComfyUI.
+        preview = ("JPEG", image.convert("RGB"), PREVIEW_SIDE)
+        self._bar.update_absolute(*self._value, preview)

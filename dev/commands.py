@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ..comfyui import folders, host
+from ..comfyui import host
 from ..engine.services import current_settings
 from ..strings.text import text
 from . import demo
@@ -38,7 +38,7 @@ def _demo(args: argparse.Namespace, _rest: list[str]) -> int:
 
 def _live_demo(output: Path) -> int:
     settings = current_settings()
-    settings.require_key(folders.data_directory())
+    settings.require_key(host.data_directory())
     return _play(output, settings.site)
 
 

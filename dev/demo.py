@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from ..comfyui.node_progress import report_to
+from ..comfyui.host import report_to
 from ..media.image_files import tensor_to_pil
 from ..nodes import NODE_CLASS_MAPPINGS
 from ..strings.text import Text, text

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..comfyui import events
-from ..comfyui.caller import Caller
+from ..comfyui.host import Caller
 from ..siliconflow.client import Client
 from ..siliconflow.resources.account import user_info
 from ..storage.settings import Settings

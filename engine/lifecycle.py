@@ -16,10 +16,9 @@ from functools import partial
 
 from ..siliconflow.client import Client
 from ..siliconflow.errors import Failure, RequestError, Unforeseen
-from ..siliconflow.http.multipart import with_digests
+from ..storage.accounts import account_id
 from ..storage.database import LedgerError
-from ..storage.fingerprints import account_id, fingerprint
-from ..storage.ledger import EntryState, Ledger, LedgerEntry
+from ..storage.ledger import EntryState, Ledger, LedgerEntry, fingerprint
 from ..storage.settings import Settings
 from ..strings.text import SiliconFlowError, text
 from .endpoint import ApiRequest, ApiResult, Ticket
@@ -194,16 +193,42 @@ class RequestLifecycle:
         )
 
     def _find_or_send(self, job: Job, request: PlannedRequest, name: str) -> Result:
-        """Take what the ledger has, else send; a damaged file is looked for once more."""
+        """Take what the ledger has, else send the request and record what comes of it."""
         if job.ends.is_set():
             raise RunEnded
+        entry = self._find(job, request, name)
+        if isinstance(entry, Result):
+            return entry
+        origin: Origin = "paid"
+        if entry and entry.state == "submitted":
+            origin, result = "downloaded", self._wait_for(job, Ticket(entry.ticket or ""))
+        else:
+            try:
+                data_urls = self.uploads.urls(request.frame) if self.uploads else {}
+                api_request = ApiRequest(request.body, data_urls)
+                response = self._sender.send(job, entry, request.count, api_request)
+            except BaseException as error:
+                mark_failed = partial(self._ledger.mark_failed, may_be_paid=_may_be_paid(error))
+                job.record(mark_failed, entry)
+                raise
+            if isinstance(response, Ticket):
+                job.record(self._ledger.mark_submitted, entry, response.id)
+                response = self._wait_for(job, response)
+            result = response
+        job.stage = max(job.stage, 2)
+        items = self._receiver.receive(job, entry, result)
+        _note_count(job, request, len(items))
+        return Result(items, len(items), result.metadata, origin, entry.id if entry else "")
+
+    def _find(self, job: Job, request: PlannedRequest, name: str) -> Result | LedgerEntry | None:
+        """Return what the ledger has of a request, else the entry to send or to poll it with.
+
+        A damaged file is looked for once more: what is left of the result may be downloaded.
+        """
         for _ in range(1 + request.count):
             entry = self._claim(job, name)
-            if entry is None or entry.state == "new":
-                return self._send(job, request, entry)
-            if entry.state == "submitted":
-                result = self._wait_for(job, Ticket(entry.ticket or ""))
-                return self._receive(job, request, entry, result, "downloaded")
+            if entry is None or entry.state in {"new", "submitted"}:
+                return entry
             with suppress(DamagedFile):
                 items = self._receiver.load(job, entry)
                 if any(self._endpoint.is_gone(self._client, item) for item in items):
@@ -211,7 +236,7 @@ class RequestLifecycle:
                     continue
                 _note_count(job, request, len(items))
                 return Result(items, len(items), entry.metadata, _ORIGINS[entry.state], entry.id)
-        return self._send(job, request, None)
+        return None
 
     def _goes_in_parts(self, job: Job, request: PlannedRequest) -> bool:
         """Return whether a request never passes as a whole, or is paid in parts already."""
@@ -237,34 +262,6 @@ class RequestLifecycle:
             job.note(text(key, time=sent_at, trace_id=trace_id))
         return entry
 
-    def _send(self, job: Job, request: PlannedRequest, entry: LedgerEntry | None) -> Result:
-        """Send the request, and record what came of it."""
-        try:
-            data_urls = self.uploads.urls(request.frame) if self.uploads else {}
-            api_request = ApiRequest(request.body, data_urls)
-            result = self._sender.send(job, entry, request.count, api_request)
-        except BaseException as error:
-            job.record(partial(self._ledger.mark_failed, may_be_paid=_may_be_paid(error)), entry)
-            raise
-        if isinstance(result, Ticket):
-            job.record(self._ledger.mark_submitted, entry, result.id)
-            result = self._wait_for(job, result)
-        return self._receive(job, request, entry, result, "paid")
-
-    def _receive(
-        self,
-        job: Job,
-        request: PlannedRequest,
-        entry: LedgerEntry | None,
-        result: ApiResult,
-        origin: Origin,
-    ) -> Result:
-        """Get the items of a result; `origin` says whether it was paid just now."""
-        job.stage = max(job.stage, 2)
-        items = self._receiver.receive(job, entry, result)
-        _note_count(job, request, len(items))
-        return Result(items, len(items), result.metadata, origin, entry.id if entry else "")
-
     def _wait_for(self, job: Job, ticket: Ticket) -> ApiResult:
         """Poll until the result of a submitted request is there.
 
@@ -277,9 +274,7 @@ class RequestLifecycle:
     def _name(self, request: PlannedRequest) -> str:
         """Return the name of a request: the same for the same account, endpoint and content."""
         digests = self.uploads.digests(request.frame) if self.uploads else {}
-        return fingerprint(
-            self._account, self._endpoint.path, {**with_digests(request.body), **digests}
-        )
+        return fingerprint(self._account, self._endpoint.path, {**request.body, **digests})
 
 
 def _note_count(job: Job, request: PlannedRequest, count: int) -> None:

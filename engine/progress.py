@@ -18,8 +18,7 @@ from typing import Any
 from PIL import Image
 
 from ..comfyui import events, host
-from ..comfyui.caller import Caller
-from ..comfyui.node_progress import PREVIEW_SIDE, Progress
+from ..comfyui.host import PREVIEW_SIDE, Caller, Progress
 from ..media.image_files import DecodedImage
 from ..media.previews import to_preview
 from ..siliconflow.errors import RequestError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,10 @@ PARALLEL_DOWNLOADS = 4
 
 class DamagedFile(Exception):
     """A saved file cannot be decoded any more; the ledger knows by now."""
+
+
+_KEPT_BACK = (RequestError, DamagedFile)
+"""Errors of one item that are raised once every other item is saved."""
 
 
 class Receiver:
@@ -49,7 +52,7 @@ class Receiver:
         job.record(self._ledger.mark_answered, entry, metadata, urls)
         get = partial(self._get, job, entry, metadata, count)
         work = [partial(get, place, item) for place, item in enumerate(result.items)]
-        return self._finish(job, entry, work)
+        return self._finish(job, entry, run_all(work, PARALLEL_DOWNLOADS, _KEPT_BACK))
 
     def load(self, job: Job, entry: LedgerEntry) -> list[Any]:
         """Get the items that the ledger knows: read what is saved, download the rest.
@@ -63,12 +66,9 @@ class Receiver:
             else partial(get, file.index, RemoteFile(str(file.url)))
             for file in entry.files
         ]
-        return self._finish(job, entry, work)
+        return self._finish(job, entry, run_all(work, PARALLEL_DOWNLOADS, _KEPT_BACK))
 
-    def _finish(
-        self, job: Job, entry: LedgerEntry | None, work: Sequence[Callable[[], Any]]
-    ) -> list[Any]:
-        items = run_all(work, PARALLEL_DOWNLOADS, (RequestError, DamagedFile))
+    def _finish(self, job: Job, entry: LedgerEntry | None, items: list[Any]) -> list[Any]:
         for item in items:
             if isinstance(item, Exception):
                 raise item

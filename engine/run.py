@@ -15,8 +15,8 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
 
-from ..comfyui import events, host, node_progress
-from ..comfyui.caller import Caller
+from ..comfyui import events, host
+from ..comfyui.host import Caller
 from ..siliconflow.client import Client
 from ..siliconflow.errors import PartialFailure, Unusable
 from ..storage.settings import Settings
@@ -52,7 +52,7 @@ async def run(
     `InvalidSettings`, `MissingKey` or `GuardStopped` before anything is sent, the `RequestError`
     of the cause if a single request failed, `PartialFailure` if there were several.
     """
-    progress = RunProgress(node_progress.current_progress())
+    progress = RunProgress(host.current_progress())
     try:
         settings = current_settings()
         plan = await _cancellable(partial(prepare, settings))
@@ -76,7 +76,7 @@ async def run(
 
 async def look_up(caller: Caller, call: Callable[[Client], T], describe: Callable[[T], Text]) -> T:
     """Ask the service something that costs nothing, and show the answer on the node."""
-    progress, ends = RunProgress(node_progress.current_progress()), threading.Event()
+    progress, ends = RunProgress(host.current_progress()), threading.Event()
     try:
         client = client_for(current_settings())
         answer = await _cancellable(partial(retry_free_call, partial(call, client), ends))
@@ -103,7 +103,7 @@ class _Run:
         self._lifecycle = RequestLifecycle(task, settings, self._client, ledger_for(settings), plan)
         self._recorder = JobRecorder(job_history_for(settings), caller, task, plan)
         self._ends = threading.Event()
-        shows = plan.endpoint.kind.has_previews and node_progress.shows_images()
+        shows = plan.endpoint.kind.has_previews and host.shows_images()
         show = progress.add_preview if shows else None
         self._jobs = [
             Job(request, self._ends, is_saved=settings.reuse, show=show)

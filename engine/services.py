@@ -6,7 +6,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from ..comfyui import folders, host
+from ..comfyui import host
 from ..siliconflow.client import Client
 from ..storage import settings as settings_file
 from ..storage.job_history import JobHistory
@@ -21,7 +21,7 @@ def current_settings() -> Settings:
     """Read the settings as they are now, and show messages in the language they name."""
     language = ""
     try:
-        settings = settings_file.load(folders.data_directory(), os.environ)
+        settings = settings_file.load(host.data_directory(), os.environ)
         language = settings.language
     finally:  # what is wrong with the settings is said in ComfyUI's language
         use_language(host.language(language))
@@ -31,7 +31,7 @@ def current_settings() -> Settings:
 def client_for(settings: Settings) -> Client:
     """Return the pooled client of this account. Raises `MissingKey` if there is no key."""
     return _client(
-        settings.require_key(folders.data_directory()),
+        settings.require_key(host.data_directory()),
         settings.base_url,
         settings.connect_timeout,
         settings.read_timeout,
@@ -41,7 +41,7 @@ def client_for(settings: Settings) -> Client:
 
 def ledger_for(settings: Settings) -> Ledger:
     """Return the ledger of the data folder, with the limits of the settings."""
-    ledger = _ledger(folders.data_directory())
+    ledger = _ledger(host.data_directory())
     ledger.max_bytes = int(settings.ledger_gib * (1 << 30))
     ledger.max_age = settings.ledger_days * _DAY
     return ledger
@@ -49,7 +49,7 @@ def ledger_for(settings: Settings) -> Ledger:
 
 def job_history_for(settings: Settings) -> JobHistory:
     """Return the job history, which is kept for as long as the ledger keeps the images."""
-    history = _job_history(folders.data_directory())
+    history = _job_history(host.data_directory())
     history.max_age = settings.ledger_days * _DAY
     return history
 

@@ -98,9 +98,9 @@ def decode(content: bytes, kind: str, rate: int) -> Sound:
     PCM has no signature: other content is taken for it only if `kind`, the format that was
     requested, is `pcm`; `rate` is its sample rate. Raises `MediaError` for an incomplete file.
     """
-    actual = format_of(content)
-    if actual == "wav":
+    if content.startswith(b"RIFF"):
         return _decode_wav(content)
+    actual = format_of(content)
     if actual:
         return _decode_compressed(content, actual)
     if kind != "pcm":
@@ -116,7 +116,11 @@ def join(sounds: Sequence[Sound]) -> dict[str, Any]:
     rate = max(sound.rate for sound in sounds)
     channels = max(sound.waveform.shape[0] for sound in sounds)
     waveforms = [
-        _with_channels(resample(sound.waveform, sound.rate, rate), channels) for sound in sounds
+        _with_channels(
+            sound.waveform if sound.rate == rate else resample(sound.waveform, sound.rate, rate),
+            channels,
+        )
+        for sound in sounds
     ]
     return {"waveform": torch.cat(waveforms, -1).unsqueeze(0), "sample_rate": rate}
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from ..comfyui import host
-from ..comfyui.caller import Caller, current_caller
+from ..comfyui.host import Caller, current_caller
 from ..engine.threads import in_thread
 from ..siliconflow.catalogue import require_text
 from ..siliconflow.errors import InvalidInput

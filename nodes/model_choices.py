@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from ..comfyui import folders
+from ..comfyui import host
 from ..siliconflow import catalogue
 from ..siliconflow.errors import InvalidInput
 from ..storage import model_lists
 from ..storage import settings as settings_file
-from ..storage.fingerprints import account_id
+from ..storage.accounts import account_id
 from ..storage.model_lists import SPEAKING, ModelList
 from ..storage.settings import InvalidSettings, Settings
 from ..strings.text import text
@@ -52,7 +52,7 @@ def account_models() -> ModelList | None:
     Never raises: ComfyUI asks for the inputs of all nodes at start-up. Invalid settings are
     reported by a run and by the page.
     """
-    directory = folders.data_directory()
+    directory = host.data_directory()
     try:
         settings = settings_file.load(directory, os.environ)
     except InvalidSettings:

@@ -14,7 +14,7 @@ import os
 import socket
 from urllib.parse import SplitResult, urlsplit
 
-from ..siliconflow.http.addresses import is_loopback
+from ..storage.settings import is_loopback
 from ..strings.text import text
 from .page_http import OtherSite
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..comfyui import folders
+from ..comfyui import host
 from ..engine.services import client_for, current_settings
 from ..nodes import NODE_CLASS_MAPPINGS
 from ..nodes.base import Node
@@ -46,7 +46,7 @@ def refresh(_request: PageRequest) -> Json:
     kinds |= {kind: list_models(client, "", kind) for kind in OTHER_SUB_TYPES}
     kinds[SPEAKING] = list_speech_models(client, kinds["speech-to-text"])
     models = ModelList(time.time(), kinds)
-    model_lists.save_model_list(folders.data_directory(), account_name(settings), models)
+    model_lists.save_model_list(host.data_directory(), account_name(settings), models)
     return catalogue_for_page(settings.site, models)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..comfyui import folders
+from ..comfyui import host
 from ..media.media_error import MediaError
 from ..media.previews import thumbnail
 from ..storage import atomic_files as files
@@ -30,7 +30,7 @@ def copy_to_input(request: PageRequest) -> Json:
 
     The copy belongs to the user: it stays when the saved results are cleared.
     """
-    file, folder = _file(request), folders.input_directory()
+    file, folder = _file(request), host.input_directory()
     if folder is None:
         raise NotFound(text("server.no_input_folder"))
     name = f"{request.params['id'][:12]}-{int(request.params['place']) + 1}{file.suffix}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from ..comfyui import events, folders, host
+from ..comfyui import events, host
 from ..engine.balance import BALANCES, CURRENCIES
 from ..engine.services import client_for, current_settings
 from ..siliconflow.client import Client
@@ -106,7 +106,7 @@ def _account_body(account: Account, settings: Settings) -> Json:
 
 
 def _settings_with_key(key: str, body: Mapping[str, Any]) -> Settings:
-    values = {**settings_file.read(folders.data_directory()), "api_key": key}
+    values = {**settings_file.read(host.data_directory()), "api_key": key}
     if body.get("site") is not None:
         values["site"] = body["site"]
     environ = {name: value for name, value in os.environ.items() if name != ENVIRONMENT["api_key"]}
@@ -131,7 +131,7 @@ def _parse_site(body: Mapping[str, Any]) -> Json:
 
 
 def _save(changes: Mapping[str, Any]) -> Json:
-    settings = save(folders.data_directory(), os.environ, changes)
+    settings = save(host.data_directory(), os.environ, changes)
     events.send_settings_changed()
     return _settings_body(settings)
 
@@ -176,7 +176,7 @@ def _settings_body(settings: Settings) -> Json:
         "base_url": settings.base_url,
         "fixed": _fixed(),
         "read_only": host.is_multi_user(),
-        "data_directory": "" if host.is_multi_user() else str(folders.data_directory()),
+        "data_directory": "" if host.is_multi_user() else str(host.data_directory()),
     }
 
 
@@ -192,7 +192,7 @@ def _fixed() -> dict[str, str]:
     A base URL of one of the sites sets the site. With any other base URL the site stays free: it
     chooses whose models are shown.
     """
-    in_file = settings_file.read(folders.data_directory()).get("base_url", "")
+    in_file = settings_file.read(host.data_directory()).get("base_url", "")
     in_environment = os.environ.get(ENVIRONMENT["base_url"], "").strip()
     base_url = str(in_environment or in_file).strip().rstrip("/")
     if base_url not in BASE_URLS.values():

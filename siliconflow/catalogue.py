@@ -10,7 +10,8 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -275,6 +276,48 @@ class Catalogue:
     def only_set(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """Return the values without those that mean "not set"."""
         return {name: value for name, value in values.items() if value != self.unset.get(name)}
+
+
+def chosen_model(task: str, inputs: Mapping[str, Any], site: Site) -> Model:
+    """Return the model of a node. Raises `InvalidInput` for one that is for another task."""
+    custom = str(inputs.get("custom_model", "")).strip()
+    model = load().find(custom or str(inputs.get("model", "")), site)
+    if model.listed and task not in model.tasks:
+        raise InvalidInput(
+            "custom_model" if custom else "model",
+            text("invalid.other_task", model=model.id, tasks=", ".join(model.tasks), task=task),
+        )
+    return model
+
+
+def set_values(inputs: Mapping[str, Any], names: Iterable[str]) -> dict[str, Value]:
+    """Return the fields of these names that the user set."""
+    return load().only_set({name: inputs[name] for name in names if name in inputs})
+
+
+def extra_body(inputs: Mapping[str, Any], reserved: AbstractSet[str]) -> dict[str, Any]:
+    """Return the JSON object of `extra_body`, which is merged into a request.
+
+    Raises `InvalidInput` for what is no JSON object, or sets a field that the node sets itself.
+    """
+    written = str(inputs.get("extra_body", ""))
+    if not written.strip():
+        return {}
+    try:
+        extra = json.loads(written, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        reason = str(error).split(":", maxsplit=1)[0]
+        raise InvalidInput("extra_body", text("invalid.not_json", reason=reason)) from None
+    if not isinstance(extra, dict):
+        raise InvalidInput("extra_body", text("invalid.not_an_object"))
+    taken = ", ".join(sorted(reserved & set(extra)))
+    if taken:
+        raise InvalidInput("extra_body", text("invalid.reserved_fields", names=taken))
+    return extra
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def unlisted(model_id: str) -> Model:

@@ -21,20 +21,27 @@ import urllib3
 
 from ..strings.text import Text, text
 from .error_parsing import (
-    TRACE_HEADER,
+    ERROR_FIELDS,
     clean,
     error_from_response,
     error_in_success,
     reason_of,
-    trace_id_of,
 )
 from .errors import BadAnswer, ConnectionLost, Failure, NotConnected, ReadTimeout, RequestError
-from .http.addresses import is_public
-from .http.body_reader import BadBody, iter_body, read_body, read_start
-from .http.connections import Authenticate, Deadline, open_session
+from .http.bodies import (
+    TRACE_HEADER,
+    BadBody,
+    File,
+    RequestBody,
+    encode_form,
+    iter_body,
+    json_parts,
+    read_body,
+    read_start,
+    trace_id_of,
+)
+from .http.connections import Authenticate, Deadline, is_public, open_session
 from .http.downloads import Downloader
-from .http.multipart import File, encode_form
-from .http.request_body import RequestBody, json_parts
 
 VERSION = "0.1.0"
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
@@ -170,18 +177,17 @@ class Client:
         """
 
         def read(response: requests.Response, facts: Failure, started: float) -> float:
-            _raise_for_status(response, facts, self._timeout[1])
-            trace_id = self._without_key(facts).trace_id
-            take(StreamResponse(_stream(response, facts), _media_type(response), trace_id))
+            chunks = iter_body(response, MAX_RESPONSE_BYTES)
+            take(StreamResponse(chunks, _media_type(response), facts.trace_id))
             return time.monotonic() - started
 
         request = replace(_json_request(path, body), timeouts=STREAM_TIMEOUTS)
         return self._send(request, read)
 
     def download(self, url: str, model: str = "", trace_id: str = "") -> bytes:
-        """Return a result's file. Raises `DownloadFailed`; see `download_to`."""
+        """Return a result's file. Raises what `download_to` raises."""
         file = io.BytesIO()
-        self.download_to(url, file, model, trace_id)
+        self._downloader.download(url, file, Failure(model=model, trace_id=trace_id))
         return file.getvalue()
 
     def download_to(self, url: str, file: BinaryIO, model: str = "", trace_id: str = "") -> None:
@@ -189,10 +195,11 @@ class Client:
 
         Raises `DownloadFailed`, or `ResultRefused` where trying again would not help.
         """
-        downloader = Downloader(
-            self._anonymous, self._timeout, self._is_private, self.max_file_bytes
-        )
-        downloader.download(url, file, Failure(model=model, trace_id=trace_id))
+        self._downloader.download(url, file, Failure(model=model, trace_id=trace_id))
+
+    @property
+    def _downloader(self) -> Downloader:
+        return Downloader(self._anonymous, self._timeout, self._is_private, self.max_file_bytes)
 
     def conceal(self, message: str) -> str:
         """Return a text of the service without the key."""
@@ -204,17 +211,26 @@ class Client:
         return not is_public(urlsplit(self.base_url).hostname or "")
 
     def _send(self, request: _Request, read: Read[T]) -> T:
-        """Send a request, once; log it; turn whatever went wrong into a `RequestError`."""
-        started, facts = time.monotonic(), Failure(model=request.model)
+        """Send a request, once, within its deadline; log it; raise a `RequestError` if it fails."""
+        started, failure = time.monotonic(), Failure(model=request.model)
+        connect, read_timeout = self._timeout
+        if not request.body:
+            read_timeout = min(read_timeout, LOOKUP_SECONDS)
+        deadline = Deadline(connect + request.timeouts * read_timeout)
         outcome = "an exception"
         try:
-            result, facts = self._exchange(request, read, started)
-            outcome = "200"
-        except RequestError as error:
-            facts, outcome = error.failure, _outcome(error)
-            raise
-        else:
-            return result
+            with deadline, self._open(request, (connect, read_timeout)) as response:
+                failure = Failure(
+                    "", response.status_code, model=request.model, trace_id=self._trace_id(response)
+                )
+                if response.status_code != 200:
+                    _raise_error(response, failure, read_timeout)
+                outcome = "200"
+                return read(response, failure, started)
+        except (RequestError, BadBody, *_CONNECTION_ERRORS) as error:
+            request_error = self._error_of(error, request, failure, late=deadline.is_over)
+            failure, outcome = request_error.failure, _outcome(request_error)
+            raise request_error from None
         finally:
             _LOG.debug(
                 "%s %s for %s: %s, %.2f s, trace ID %s",
@@ -223,31 +239,24 @@ class Client:
                 request.model or "-",
                 outcome,
                 time.monotonic() - started,
-                facts.trace_id or "-",
+                failure.trace_id or "-",
             )
 
-    def _exchange(self, request: _Request, read: Read[T], started: float) -> tuple[T, Failure]:
-        """Send a request and read its response, within its deadline."""
-        connect, read_timeout = self._timeout
-        if not request.body:
-            read_timeout = min(read_timeout, LOOKUP_SECONDS)
-        deadline = Deadline(connect + request.timeouts * read_timeout)
-        try:
-            with deadline, self._open(request, (connect, read_timeout)) as response:
-                trace_id = trace_id_of(response.headers)
-                facts = Failure("", response.status_code, None, request.model, trace_id)
-                return read(response, facts, started), self._without_key(facts)
-        except RequestError as error:
+    def _error_of(
+        self, error: Exception, request: _Request, facts: Failure, *, late: bool
+    ) -> RequestError:
+        """Return the error of an exchange that failed, without the key."""
+        if isinstance(error, BadBody):
+            error = BadAnswer(replace(facts, message=error.text))
+        if isinstance(error, RequestError):
             # A connection that was cut within the headers looks like an empty response.
-            error_class = ReadTimeout if deadline.is_over else type(error)
-            raise error_class(self._without_key(error.failure)) from None
-        except _CONNECTION_ERRORS as error:
-            facts = self._without_key(Failure(reason_of(error), model=request.model))
-            timed_out = deadline.is_over or isinstance(error, _TIMEOUTS)
-            is_sent = timed_out if request.body is None else request.body.is_sent
-            if not is_sent:
-                raise NotConnected(facts) from None
-            raise (ReadTimeout if timed_out else ConnectionLost)(facts) from None
+            error_class = ReadTimeout if late else type(error)
+            return error_class(self._without_key(error.failure))
+        failure = self._without_key(Failure(reason_of(error), model=request.model))
+        late = late or isinstance(error, _TIMEOUTS)
+        if not (late if request.body is None else request.body.is_sent):
+            return NotConnected(failure)
+        return (ReadTimeout if late else ConnectionLost)(failure)
 
     def _open(self, request: _Request, timeout: tuple[float, float]) -> requests.Response:
         return self._api.request(
@@ -264,33 +273,27 @@ class Client:
     def _read_json(
         self, response: requests.Response, facts: Failure, started: float
     ) -> JsonResponse:
-        content = self._read_whole(response, facts).decode("utf-8", "replace")
+        body = read_body(response, MAX_RESPONSE_BYTES, self._timeout[1])
+        content = body.decode("utf-8", "replace")
         data = _parse_json(content, facts)
         plain = json.dumps(data, ensure_ascii=False) if "\\u" in content else content
         if self._key and self._key in plain:
             raise _bad(facts, text("response.contains_key"))
-        if error := error_in_success(data):
-            code, message = error
-            says = text("response.says", message=message)
-            raise BadAnswer(replace(facts, code=code, message=says))
-        trace_id, seconds = self.conceal(facts.trace_id), time.monotonic() - started
-        return JsonResponse(data, trace_id, seconds, facts.model)
+        if isinstance(data, dict) and ERROR_FIELDS & data.keys():
+            _raise_error_in_success(data, facts)
+        return JsonResponse(data, facts.trace_id, time.monotonic() - started, facts.model)
 
     def _read_file(
         self, response: requests.Response, facts: Failure, started: float
     ) -> FileResponse:
-        content = self._read_whole(response, facts)
+        content = read_body(response, MAX_RESPONSE_BYTES, self._timeout[1])
         if self._key and self._key.encode() in content:
             raise _bad(facts, text("response.contains_key"))
-        trace_id, seconds = self.conceal(facts.trace_id), time.monotonic() - started
-        return FileResponse(content, _media_type(response), trace_id, seconds, facts.model)
+        seconds = time.monotonic() - started
+        return FileResponse(content, _media_type(response), facts.trace_id, seconds, facts.model)
 
-    def _read_whole(self, response: requests.Response, facts: Failure) -> bytes:
-        _raise_for_status(response, facts, self._timeout[1])
-        try:
-            return read_body(response, MAX_RESPONSE_BYTES, self._timeout[1])
-        except BadBody as error:
-            raise _bad(facts, error.text) from None
+    def _trace_id(self, response: requests.Response) -> str:
+        return self.conceal(trace_id_of(response.headers))
 
     def _without_key(self, failure: Failure) -> Failure:
         """Remove the key from what the service sent, which goes into messages and the ledger."""
@@ -326,11 +329,9 @@ def _media_type(response: requests.Response) -> str:
     return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def _raise_for_status(response: requests.Response, facts: Failure, seconds: float) -> None:
+def _raise_error(response: requests.Response, facts: Failure, seconds: float) -> None:
     """Raise the error of a response that is not a 200."""
-    status = response.status_code
-    if status == 200:
-        return
+    status = facts.status or 0
     try:
         body = read_start(response, MAX_ERROR_BYTES, seconds).decode("utf-8", "replace")
     except BadBody as error:
@@ -340,11 +341,11 @@ def _raise_for_status(response: requests.Response, facts: Failure, seconds: floa
     raise error_from_response(status, response.headers, body, facts.model)
 
 
-def _stream(response: requests.Response, facts: Failure) -> Iterator[bytes]:
-    try:
-        yield from iter_body(response, MAX_RESPONSE_BYTES)
-    except BadBody as error:
-        raise _bad(facts, error.text) from None
+def _raise_error_in_success(data: Mapping[str, Any], facts: Failure) -> None:
+    """Raise what the service says in a 200 in place of a result."""
+    if error := error_in_success(data):
+        code, message = error
+        raise BadAnswer(replace(facts, code=code, message=text("response.says", message=message)))
 
 
 def _parse_json(content: str, facts: Failure) -> Any:
@@ -365,3 +366,10 @@ def _outcome(error: RequestError) -> str:
     """Return the name of an error with its HTTP status, for the log."""
     status = error.failure.status
     return f"{type(error).__name__} (HTTP {status})" if status else type(error).__name__
+
+
+def bad_answer(
+    response: JsonResponse | FileResponse, key: str, code: int | None = None, **values: object
+) -> BadAnswer:
+    """Return the error of a 200 that lacks its result, with the reason of this key."""
+    return BadAnswer(Failure(text(key, **values), 200, code, response.model, response.trace_id))

@@ -32,24 +32,22 @@ from .errors import (
     ServerError,
     WrongAddress,
 )
+from .http.bodies import trace_id_of
 
-TRACE_HEADER = "x-siliconcloud-trace-id"
 SUCCESS_CODES = (0, 200, 20000)
 _MAX_MESSAGE = 600
-_MAX_TRACE_ID = 100
 _MAX_CODE = 10**9
 _MAX_HTML = 4000
 """Characters of a page that are searched for text: the search takes their square."""
 _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,\s*[A-Za-z0-9+/=_-]*")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]{200,}")
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
-_NOT_OF_TRACE_ID = re.compile(r"[^\w.:/+=-]")
 _CONNECTION_OBJECT = re.compile(r"<[^<>]*>:?\s*|\w+\(host='[^']*', port=\d+\):\s*")
 _COMFYUI_DIALOGS = re.compile(
     r"Please (?:login first to use this node|add credits to your account)"
 )
 """Sentences at which ComfyUI's page opens its own sign-in or top-up, for another service."""
-_ERROR_FIELDS = frozenset({"code", "message", "msg", "error", "detail", "status", "success"})
+ERROR_FIELDS = frozenset({"code", "message", "msg", "error", "detail", "status", "success"})
 _EMPTY: tuple[Any, ...] = (None, "", {})
 
 _BY_CODE: dict[tuple[int, int], type[RequestError]] = {
@@ -84,11 +82,6 @@ def error_from_response(
     return _error_class(status, code, message)(failure)
 
 
-def trace_id_of(headers: Mapping[str, str]) -> str:
-    """Return the trace ID of a response, without what cannot be part of one."""
-    return _NOT_OF_TRACE_ID.sub("", headers.get(TRACE_HEADER, ""))[:_MAX_TRACE_ID]
-
-
 def parse_error_body(body: str) -> tuple[int | None, str]:
     """Return the code, if there is one, and the message of an error body of any shape."""
     try:
@@ -105,7 +98,7 @@ def error_in_success(data: object) -> tuple[int | None, str] | None:
     if not isinstance(data, dict):
         return None
     code, message = _code(data.get("code")), clean(_message(data))
-    results = [data[name] for name in set(data) - _ERROR_FIELDS]
+    results = [data[name] for name in set(data) - ERROR_FIELDS]
     is_success = code in SUCCESS_CODES or any(result not in _EMPTY for result in results)
     return None if is_success or not message else (code, message)
 

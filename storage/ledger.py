@@ -10,15 +10,17 @@ The account is only part of the hash that is a request's fingerprint.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import re
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from . import atomic_files
 from .database import Database, ledger_errors
@@ -371,6 +373,21 @@ class Ledger:
                     (match["id"], match["fingerprint"], now, now - URL_SECONDS),
                 )
                 _record_file(db, match["id"], int(match["index"]), name, size)
+
+
+def fingerprint(account: str, path: str, body: Mapping[str, Any]) -> str:
+    """Return 64 hex digits: the same for the same account, endpoint path and body.
+
+    A file in the body counts by its `digest`.
+    The ledger finds paid requests by it: a change here loses every result stored so far.
+    """
+    content = json.dumps(
+        [account, path, body],
+        sort_keys=True,
+        separators=(",", ":"),
+        default=lambda file: file.digest,
+    )
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _latest(db: sqlite3.Connection, fingerprint: str) -> sqlite3.Row | None:

@@ -225,13 +225,14 @@ def _normalized_base_url(base_url: str) -> str:
     with contextlib.suppress(ValueError):
         parts = urlsplit(url)
         host = parts.hostname or ""
-        is_safe = parts.scheme == "https" or (parts.scheme == "http" and _is_this_computer(host))
+        is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
         if is_safe and host and not parts.username:
             return url
     raise InvalidSettings(text("settings.bad_base_url"))
 
 
-def _is_this_computer(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or address is this machine."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..comfyui.caller import Caller
+from ..comfyui.host import Caller
 from ..engine.endpoint import ApiRequest, ApiResult, Endpoint, OnText, json_kind
 from ..engine.job import Plan, Results, plan_of_bodies
 from ..engine.progress import start_of
@@ -19,7 +19,7 @@ from ..engine.run import run
 from ..engine.threads import CPU
 from ..engine.uploads import scaled_note
 from ..media.data_urls import Encoded, encode
-from ..siliconflow.catalogue import Model, require_text
+from ..siliconflow.catalogue import Model, chosen_model, extra_body, require_text, set_values
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput
 from ..siliconflow.resources import chat as chat_api
@@ -27,8 +27,9 @@ from ..siliconflow.resources.chat import Completion
 from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
 from ..strings.text import Text, text
-from .plan import Inputs, check_image, chosen_model, extra_body, set_values
+from .image_inputs import require_image
 
+Inputs = Mapping[str, Any]
 TASK = "chat"
 IMAGE_INPUTS = ("image", "image2", "image3", "image4")
 FIELDS = ("max_tokens", "temperature", "top_p", "top_k", "frequency_penalty", "seed")
@@ -232,7 +233,7 @@ def _encode(
 ) -> dict[tuple[str, int], Encoded]:
     """Encode every frame, by input and number, in their order."""
     for name, image in images.items():
-        check_image(name, image)
+        require_image(name, image)
     with CPU:
         return {
             (name, place): encode(

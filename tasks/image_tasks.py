@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import torch
 
-from ..comfyui.caller import Caller
+from ..comfyui.host import Caller
 from ..engine.endpoint import (
     IMAGES_A_MINUTE,
     ApiRequest,
@@ -23,15 +24,16 @@ from ..engine.job import Plan, PlannedRequest, Results, next_seed
 from ..engine.run import run
 from ..media.image_files import decode, to_batch
 from ..siliconflow import catalogue
-from ..siliconflow.catalogue import AUTO, Model, Value, require_text
+from ..siliconflow.catalogue import AUTO, Model, Value, chosen_model, extra_body, require_text
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput
 from ..siliconflow.resources import images as images_api
 from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
 from ..strings.text import Text, text
-from .plan import Inputs, check_image, chosen_model, extra_body
+from .image_inputs import require_image
 
+Inputs = Mapping[str, Any]
 RESERVED = frozenset({"model", "prompt", "seed", "batch_size", "image", "image2", "image3"})
 _REFERENCE = re.compile(r"@image(\d+)", re.IGNORECASE)
 _SIZE_INPUTS = ("image_size", "width", "height")
@@ -125,7 +127,7 @@ def image_outputs(results: Results) -> tuple[Text, tuple[torch.Tensor, int, str]
 
 
 def _check_frames(name: str, image: torch.Tensor, first: torch.Tensor) -> None:
-    check_image(name, image)
+    require_image(name, image)
     frames, wanted = image.shape[0], first.shape[0]
     if frames not in {1, wanted}:
         raise InvalidInput(name, text("task.other_frames", n=frames, wanted=wanted))

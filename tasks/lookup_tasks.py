@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from ..comfyui import host
-from ..comfyui.caller import Caller
+from ..comfyui.host import Caller
 from ..engine.job import as_json
 from ..engine.run import look_up
 from ..siliconflow.client import Client
@@ -13,8 +15,8 @@ from ..siliconflow.resources import audio
 from ..siliconflow.resources.account import user_info
 from ..siliconflow.resources.models import list_models
 from ..strings.text import Text, text
-from .plan import Inputs
 
+Inputs = Mapping[str, Any]
 ALL = "all"
 
 

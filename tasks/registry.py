@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from ..comfyui.caller import Caller
+from ..comfyui.host import Caller
 from . import chat_tasks, image_tasks, lookup_tasks, retrieval_tasks, speech_tasks
 
 Task = Callable[[Mapping[str, Any], Caller], Awaitable[Any]]

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from ..comfyui.caller import Caller
+from ..comfyui.host import Caller
 from ..engine.endpoint import ApiRequest, ApiResult, Endpoint, OnText, json_kind
 from ..engine.job import Plan, Results, plan_of_bodies
 from ..engine.run import run
-from ..siliconflow.catalogue import Model, require_text
+from ..siliconflow.catalogue import Model, chosen_model, extra_body, require_text, set_values
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput
 from ..siliconflow.resources import embeddings, rerank
@@ -23,8 +23,8 @@ from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
 from ..strings.text import Text, text
 from . import similarity
-from .plan import Inputs, chosen_model, extra_body, set_values
 
+Inputs = Mapping[str, Any]
 MAX_TEXTS = 32
 """How many texts one request holds where the catalogue does not know."""
 _LONGEST_TOKEN = 16

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ..comfyui.caller import Caller
+from ..comfyui.host import Caller
 from ..engine.endpoint import (
     ApiRequest,
     ApiResult,
@@ -23,18 +23,18 @@ from ..engine.run import run
 from ..media import audio_files, mp3
 from ..media.audio_files import Sound
 from ..media.media_error import MediaError
-from ..siliconflow.catalogue import AUTO, Model, require_text
+from ..siliconflow.catalogue import AUTO, Model, chosen_model, extra_body, require_text, set_values
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput, RequestError
-from ..siliconflow.http.multipart import File
+from ..siliconflow.http.bodies import File
 from ..siliconflow.resources import audio as audio_api
 from ..siliconflow.resources.audio import Transcription, UploadedVoice
 from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
 from ..strings.text import Text, text
-from .plan import Inputs, chosen_model, extra_body, set_values
 from .sentences import pieces
 
+Inputs = Mapping[str, Any]
 PIECE = 1000
 """Characters of one request for speech. The API takes 128,000, which it would speak for hours:
 the answer would be paid, and then end in a timeout."""
@@ -202,7 +202,9 @@ def _pieces(words: str, model: Model) -> list[str]:
     head, rest = (instruction + mark, rest) if mark else ("", words)
     require_text(rest, "input")
     size = min(PIECE, model.limits.get("characters", PIECE)) - len(head)
-    if len(rest) > size and len(head) > MAX_INSTRUCTION:
+    if len(rest) <= size:
+        return [words]
+    if len(head) > MAX_INSTRUCTION:
         raise InvalidInput(
             "input", text("task.long_instruction", n=len(head), limit=MAX_INSTRUCTION)
         )

@@ -21,9 +21,8 @@ import urllib3
 from ...strings.text import Text, text
 from ..error_parsing import reason_of
 from ..errors import DownloadFailed, Failure, ResultRefused
-from .addresses import is_loopback, is_public
-from .body_reader import iter_raw
-from .connections import Deadline, PrivateAddress
+from .bodies import iter_raw
+from .connections import Deadline, PrivateAddress, is_loopback, is_public
 
 MAX_REDIRECTS = 5
 WAITS = (0.5, 1.0, 2.0)
@@ -78,36 +77,30 @@ class Downloader:
         """
         partial = _Partial(into)
         for wait in (*WAITS, None):
+            started, outcome = time.monotonic(), "complete"
             try:
-                self._attempt(url, partial, facts)
+                self._transfer(url, partial, facts)
             except PrivateAddress:
                 raise refused(facts, "response.not_public") from None
             except _CONNECTION_ERRORS as error:
+                outcome = type(error).__name__
                 if wait is None:
                     raise DownloadFailed(replace(facts, message=reason_of(error))) from None
                 time.sleep(wait)
             else:
                 return
-
-    def _attempt(self, url: str, partial: _Partial, facts: Failure) -> None:
-        """Continue a download where it broke, and log the outcome."""
-        started, outcome = time.monotonic(), "complete"
-        try:
-            self._transfer(url, partial, facts)
-        except Exception as error:
-            outcome = type(error).__name__
-            raise
-        finally:
-            _LOG.debug(
-                "download for %s: %s, %d bytes, %.2f s, trace ID %s",
-                facts.model or "-",
-                outcome,
-                partial.size,
-                time.monotonic() - started,
-                facts.trace_id or "-",
-            )
+            finally:
+                _LOG.debug(
+                    "download for %s: %s, %d bytes, %.2f s, trace ID %s",
+                    facts.model or "-",
+                    outcome,
+                    partial.size,
+                    time.monotonic() - started,
+                    facts.trace_id or "-",
+                )
 
     def _transfer(self, url: str, partial: _Partial, facts: Failure) -> None:
+        """Continue a download where it broke."""
         deadline = Deadline(sum(self.timeout))
         with deadline, self._open(url, partial, facts) as response:
             self._check_response(response, partial, facts)

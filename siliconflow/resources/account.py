@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from ..client import Client
-from ..reading import bad_answer, read_object
+from ..client import Client, bad_answer
+from ..http.bodies import read_object
 
 PATH = "user/info"
 AMOUNTS = ("balance", "chargeBalance", "totalBalance")

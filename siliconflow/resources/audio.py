@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..client import Client, FileResponse
+from ..client import Client, FileResponse, bad_answer
 from ..error_parsing import SUCCESS_CODES, parse_error_body
 from ..errors import BadAnswer
-from ..http.multipart import File
-from ..reading import bad_answer, read_object, read_text
+from ..http.bodies import File, read_object, read_text
 
 SPEECH_PATH = "audio/speech"
 TRANSCRIPTIONS_PATH = "audio/transcriptions"

@@ -21,8 +21,8 @@ from ...strings.text import Text, text
 from ..client import Client, StreamResponse
 from ..error_parsing import clean, parse_error_body, without_images
 from ..errors import BadAnswer, BrokenStream, ConnectionLost, Failure, RequestError
+from ..http.bodies import read_integer, read_list, read_object, read_text
 from ..http.server_sent_events import BadEvents, iter_events
-from ..reading import read_integer, read_list, read_object, read_text
 
 PATH = "chat/completions"
 DONE = "[DONE]"

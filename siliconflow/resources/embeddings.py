@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..client import Client, JsonResponse
-from ..reading import bad_answer, fits_float32, read_integer, read_list, read_object
+from ..client import Client, JsonResponse, bad_answer
+from ..http.bodies import fits_float32, read_integer, read_list, read_object
 
 PATH = "embeddings"
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..client import Client, JsonResponse
-from ..reading import bad_answer, read_integer, read_list, read_number, read_object, read_text
+from ..client import Client, JsonResponse, bad_answer
+from ..http.bodies import read_integer, read_list, read_number, read_object, read_text
 
 PATH = "images/generations"
 MAX_URL = 16_384

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, TypeGuard
 
-from ..client import Client
-from ..reading import bad_answer, read_object
+from ..client import Client, bad_answer
+from ..http.bodies import read_object
 
 PATH = "models"
 IMAGE_SUB_TYPES = ("text-to-image", "image-to-image")

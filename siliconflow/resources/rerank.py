@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..client import Client
-from ..reading import bad_answer, fits_float32, read_list, read_object
+from ..client import Client, bad_answer
+from ..http.bodies import fits_float32, read_list, read_object
 
 PATH = "rerank"
 

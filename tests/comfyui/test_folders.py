@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comfyui_siliconflow.comfyui import folders
+from comfyui_siliconflow.comfyui import host
 
 
 def test_files_are_where_comfyui_never_serves_them(comfy: Any) -> None:
-    assert folders.data_directory() == comfy.user / "__siliconflow"
+    assert host.data_directory() == comfy.user / "__siliconflow"
 
 
 def test_an_older_comfyui_gets_the_same_folder(comfy: Any) -> None:
     del sys.modules["folder_paths"].get_system_user_directory
-    assert folders.data_directory() == comfy.user / "__siliconflow"
+    assert host.data_directory() == comfy.user / "__siliconflow"
 
 
 @pytest.mark.usefixtures("comfy")
@@ -22,7 +22,7 @@ def test_the_environment_variable_comes_first(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SILICONFLOW_DATA_DIR", str(tmp_path / "mine"))
-    assert folders.data_directory() == tmp_path / "mine"
+    assert host.data_directory() == tmp_path / "mine"
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def test_outside_comfyui_files_are_in_the_platform_s_data_folder(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    assert folders.data_directory() == tmp_path / folder / "comfyui_siliconflow"
+    assert host.data_directory() == tmp_path / folder / "comfyui_siliconflow"
 
 
 def test_outside_comfyui_there_is_no_input_folder() -> None:
-    assert folders.input_directory() is None
+    assert host.input_directory() is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 from typing import TYPE_CHECKING, Any
 
-from comfyui_siliconflow.comfyui import node_progress
+from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.strings.text import Text
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def test_progress_goes_to_the_running_node(comfy: Any) -> None:
-    progress = node_progress.current_progress()
+    progress = host.current_progress()
     progress.text(Text("three"))
     progress.value(1, 3)
     assert comfy.texts == [("three", "7")]
@@ -22,8 +22,8 @@ def test_progress_goes_to_the_running_node(comfy: Any) -> None:
 
 
 def test_outside_comfyui_progress_goes_nowhere() -> None:
-    node_progress.current_progress().text(Text("a"))
-    node_progress.current_progress().value(1, 2)
+    host.current_progress().text(Text("a"))
+    host.current_progress().value(1, 2)
 
 
 def test_outside_comfyui_a_program_receives_the_progress() -> None:
@@ -39,8 +39,8 @@ def test_outside_comfyui_a_program_receives_the_progress() -> None:
         def image(self, image: Image.Image) -> None: ...
 
     def run() -> None:
-        node_progress.report_to(receiver)
-        node_progress.current_progress().text(Text("a"))
+        host.report_to(receiver)
+        host.current_progress().text(Text("a"))
 
     receiver = Receiver()
     contextvars.copy_context().run(run)

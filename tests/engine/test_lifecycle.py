@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.comfyui import node_progress
+from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import rate_limit as pacing
 from comfyui_siliconflow.engine import retry as retries
@@ -109,7 +109,7 @@ def test_the_node_says_that_nothing_was_paid(simulator: Simulator, run_node: Run
     shown = Shown()
 
     async def again() -> None:
-        node_progress.report_to(shown)
+        host.report_to(shown)
         await NODE_CLASS_MAPPINGS[DRAW]().execute(**ASKED)
 
     asyncio.run(again())
@@ -242,7 +242,7 @@ def test_the_node_counts_down_while_a_limit_is_waited_out(
     shown = Shown()
 
     async def graph() -> None:
-        node_progress.report_to(shown)
+        host.report_to(shown)
         await NODE_CLASS_MAPPINGS[DRAW]().execute(**{**ASKED, "batch_size": 3})
 
     with Simulator(ipm=2, clock=lambda: time.time() * 15) as simulator:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.comfyui import host, node_progress
+from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import uploads as upload
 from comfyui_siliconflow.media.data_urls import Encoded, encode
@@ -379,7 +379,7 @@ def test_the_node_tells_seconds_while_it_waits_and_what_came(simulator: Simulato
             raise AssertionError("nobody asked for pictures")
 
     async def graph() -> None:
-        node_progress.report_to(Shown())
+        host.report_to(Shown())
         await execute(batch_size=2, seed=42)
 
     asyncio.run(graph())

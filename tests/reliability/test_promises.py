@@ -276,10 +276,10 @@ def test_a_damaged_ledger_keeps_no_picture_from_the_graph(
 
 def _new_ledger(_settings: Any) -> Any:
     """Open the ledger anew, as another process would."""
-    from comfyui_siliconflow.comfyui import folders  # noqa: PLC0415 - for the patched name
+    from comfyui_siliconflow.comfyui import host  # noqa: PLC0415
     from comfyui_siliconflow.storage.ledger import Ledger  # noqa: PLC0415
 
-    return Ledger(folders.data_directory())
+    return Ledger(host.data_directory())
 
 
 def test_a_folder_that_cannot_hold_pictures_is_told(bench: Bench, data: Path) -> None:

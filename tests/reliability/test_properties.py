@@ -12,6 +12,7 @@ from comfyui_siliconflow.media.image_files import decode
 from comfyui_siliconflow.media.media_error import MediaError
 from comfyui_siliconflow.siliconflow import error_parsing, errors
 from comfyui_siliconflow.siliconflow.client import JsonResponse
+from comfyui_siliconflow.siliconflow.http.bodies import TRACE_HEADER
 from comfyui_siliconflow.siliconflow.resources import images
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -71,7 +72,7 @@ def test_any_error_body_becomes_a_short_message_without_pictures(body: str) -> N
 def test_any_answer_that_is_no_success_becomes_one_bounded_error(
     status: int, body: str, trace_id: str, retry_after: str
 ) -> None:
-    headers = {error_parsing.TRACE_HEADER: trace_id, "Retry-After": retry_after}
+    headers = {TRACE_HEADER: trace_id, "Retry-After": retry_after}
     error = error_parsing.error_from_response(status, headers, body, "vendor/model")
     wait = error.failure.retry_after
     assert isinstance(error, errors.RequestError)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.comfyui import host, node_progress
+from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.dev.simulator.responses import Place
 from comfyui_siliconflow.engine import balance
@@ -317,8 +317,8 @@ class Node:
 @pytest.fixture
 def node(monkeypatch: pytest.MonkeyPatch) -> Node:
     shown = Node()
-    monkeypatch.setattr(node_progress, "current_progress", lambda: shown)
-    monkeypatch.setattr(node_progress, "shows_images", lambda: True)
+    monkeypatch.setattr(host, "current_progress", lambda: shown)
+    monkeypatch.setattr(host, "shows_images", lambda: True)
     return shown
 
 

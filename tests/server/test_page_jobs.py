@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.comfyui import folders
+from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import progress
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
@@ -245,7 +245,7 @@ def test_an_image_is_shown_small(page: Page) -> None:
 def test_an_image_is_copied_to_where_a_node_loads_it(
     page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folders, "input_directory", lambda: tmp_path / "input")
+    monkeypatch.setattr(host, "input_directory", lambda: tmp_path / "input")
     draw(batch_size=2)
     [job] = listed(page)
     names = [page.post(f"/jobs/{job['id']}/{place}/load") for place in (0, 1, 1)]
@@ -262,7 +262,7 @@ def test_a_copy_that_cannot_be_written_fails_with_its_reason(
     page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "input").write_text("a file is where the folder should be")
-    monkeypatch.setattr(folders, "input_directory", lambda: tmp_path / "input")
+    monkeypatch.setattr(host, "input_directory", lambda: tmp_path / "input")
     draw()
     status, error = page.refused("POST", f"/jobs/{listed(page)[0]['id']}/0/load")
     assert status == 500

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import Client
-from comfyui_siliconflow.siliconflow.http.multipart import File, with_digests
+from comfyui_siliconflow.siliconflow.http.bodies import File
 from comfyui_siliconflow.siliconflow.resources import audio as speech
+from comfyui_siliconflow.storage.ledger import fingerprint
 
 KEY = "sk-secret-0123456789"
 BODY = {"model": "vendor/model", "input": "Hello", "voice": "vendor/model:alex"}
@@ -151,7 +152,6 @@ def test_a_voice_is_deleted_where_the_answer_says_so_or_nothing(
 
 def test_a_file_is_named_by_its_content_and_never_shown() -> None:
     one, same, other = (File("a.wav", "audio/wav", content) for content in (b"1", b"1", b"2"))
-    assert (
-        with_digests({"file": one}) == with_digests({"file": same}) != with_digests({"file": other})
-    )
+    names = [fingerprint("account", "path", {"file": file}) for file in (one, same, other)]
+    assert names[0] == names[1] != names[2]
     assert "content" not in repr(File("a.wav", "audio/wav", b"secret"))

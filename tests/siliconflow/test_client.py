@@ -15,7 +15,7 @@ import requests
 from comfyui_siliconflow.siliconflow import client as module
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import VERSION, Client
-from comfyui_siliconflow.siliconflow.http.request_body import json_parts
+from comfyui_siliconflow.siliconflow.http.bodies import json_parts
 from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import MaxRetryError
 

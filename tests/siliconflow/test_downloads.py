@@ -13,8 +13,7 @@ import requests
 from comfyui_siliconflow.siliconflow.client import Client
 from comfyui_siliconflow.siliconflow.errors import DownloadFailed, Failure
 from comfyui_siliconflow.siliconflow.http import downloads as download
-from comfyui_siliconflow.siliconflow.http.addresses import is_public
-from comfyui_siliconflow.siliconflow.http.connections import Adapter
+from comfyui_siliconflow.siliconflow.http.connections import Adapter, is_public
 from comfyui_siliconflow.siliconflow.http.downloads import Downloader, check_url
 
 FILE = bytes(range(256)) * 400

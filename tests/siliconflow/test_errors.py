@@ -6,11 +6,11 @@ import time
 import pytest
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.error_parsing import (
-    TRACE_HEADER,
     error_from_response,
     error_in_success,
     parse_error_body,
 )
+from comfyui_siliconflow.siliconflow.http.bodies import TRACE_HEADER
 from comfyui_siliconflow.strings.text import (
     SiliconFlowError,
     Text,

@@ -9,9 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from comfyui_siliconflow.storage.fingerprints import account_id, fingerprint
+from comfyui_siliconflow.storage.accounts import account_id
 from comfyui_siliconflow.storage.job_history import JobHistory
-from comfyui_siliconflow.storage.ledger import Ledger, LedgerEntry, LostRequest, ResponseMetadata
+from comfyui_siliconflow.storage.ledger import (
+    Ledger,
+    LedgerEntry,
+    LostRequest,
+    ResponseMetadata,
+    fingerprint,
+)
 from comfyui_siliconflow.storage.migrations import HISTORY, LEDGER
 from comfyui_siliconflow.strings.text import Text
 from comfyui_siliconflow.tests.storage.conftest import BEGINNING, Clock

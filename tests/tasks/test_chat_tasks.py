@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.comfyui import node_progress
+from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.media.image_files import decode, to_batch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
@@ -217,7 +217,7 @@ class Shown:
         raise AssertionError(f"chat shows no image: {image}")
 
     async def of_a_node(self) -> None:
-        node_progress.report_to(self)
+        host.report_to(self)
         await NODE_CLASS_MAPPINGS[CHAT]().execute(**ASKED)
 
 

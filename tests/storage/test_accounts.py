@@ -1,6 +1,7 @@
 """What makes two requests the same, and what a name does not reveal."""
 
-from comfyui_siliconflow.storage.fingerprints import account_id, fingerprint
+from comfyui_siliconflow.storage.accounts import account_id
+from comfyui_siliconflow.storage.ledger import fingerprint
 
 
 def test_a_request_is_the_same_for_the_same_account_endpoint_and_body() -> None:
