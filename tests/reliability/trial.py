@@ -299,7 +299,7 @@ def hurry(patch: pytest.MonkeyPatch, minute: float) -> None:
     patch.setattr(f"{PACK}.engine.rate_limit.FORGET", 60 * minute)
     patch.setattr(f"{PACK}.engine.sending._LIMITERS", {})
     patch.setattr(f"{PACK}.engine.retry._DICE", _Longest())
-    patch.setattr(f"{PACK}.siliconflow.http.addresses._addresses", _addresses)
+    patch.setattr(f"{PACK}.siliconflow.http.connections._addresses", _addresses)
 
 
 class _Longest:
