@@ -22,7 +22,7 @@ def add_advice(error: SiliconFlowError, model: Model, task: str, site: Site) -> 
         here=site,
         name=text(f"page.site.{model.site}"),
     )
-    if advice.en in error.text.en:  # requests that are shared share their error
+    if advice[0] in error.text[0]:  # requests that are shared share their error
         return
     error.add(advice)
     living = [known.id for known in catalogue.load().of_task(task) if known.site == site]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from ..strings.text import SiliconFlowError, text
+from ..strings.text import LANGUAGES, SiliconFlowError, text
 from . import atomic_files
 
 BASE_URLS: Mapping[Literal["cn", "com"], str] = {
@@ -29,7 +29,7 @@ ENVIRONMENT = {"api_key": "SILICONFLOW_API_KEY", "base_url": "SILICONFLOW_BASE_U
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "site": ("cn", "com"),
     "upload_format": ("lossless", "lossy", "png"),
-    "language": ("", "en", "zh"),
+    "language": ("", *LANGUAGES),
 }
 BOUNDS: Mapping[str, tuple[float, float]] = {
     "connect_timeout": (0.1, 3600),
@@ -95,7 +95,7 @@ class Settings:
     """How images are uploaded: lossless (PNG, or WebP if smaller), lossy, or always PNG."""
     upload_side: int = 2048
     """Images with more pixels than a square of this side are scaled down; 0: never."""
-    language: Literal["", "en", "zh"] = ""
+    language: str = ""
     """Language of messages; empty: ComfyUI's, or the system's."""
     show_balance: bool = True
     """Whether the page shows the balance, which is requested after each run."""

@@ -64,16 +64,6 @@ class Text(tuple[str, ...]):
             )
         )
 
-    @property
-    def en(self) -> str:
-        """The English wording."""
-        return self[0]
-
-    @property
-    def zh(self) -> str:
-        """The Chinese wording."""
-        return self.in_language("zh")
-
 
 class SiliconFlowError(Exception):
     """Anything that the pack raises on purpose. `str()` is in the language in use."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks` measures everything and writes `docs/benchmarks.md`.
+"""`python -m comfyui_siliconflow.dev.benchmarks` measures everything and writes `docs/benchmarks.md`.
 
 With names of topics (`python -m benchmarks encode loop`) it measures these, and writes nothing.
 """

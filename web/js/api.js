@@ -1,11 +1,11 @@
 /** Requests to the pack's routes, and its events. An error response is thrown as an ApiError. */
 
 /** @import { Account, Balance, Catalogue, ErrorBody, Events, InputFile, JobList } from "./types" */
-/** @import { Settings, Site, Stored } from "./types" */
+/** @import { LocalizedText, Settings, Site, Stored } from "./types" */
 
 import { api } from "../../../scripts/api.js";
 
-/** What a route said instead of a result, in both languages. */
+/** What a route said instead of a result, in every language. */
 export class ApiError extends Error {
   /**
    * @param {number} status
@@ -15,7 +15,9 @@ export class ApiError extends Error {
     super(error?.message ?? `HTTP ${status}`);
     this.status = status;
     this.kind = error?.kind ?? "";
-    this.text = { en: error?.en ?? "", zh: error?.zh ?? "" };
+    const { kind: _kind, message: _message, trace_id: _traceId, ...wordings } = error ?? {};
+    /** @type {LocalizedText} */
+    this.text = wordings;
     this.traceId = error?.trace_id ?? "";
   }
 }

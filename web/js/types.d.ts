@@ -5,7 +5,7 @@
 
 import type { TEXTS } from "./texts.js";
 
-export type Language = "en" | "zh";
+export type Language = keyof typeof TEXTS;
 export type LocalizedText = Partial<Record<Language, string>>;
 /** A sentence, or one for a single thing and one for any other number of them. */
 export type Template = string | { one: string; other: string };

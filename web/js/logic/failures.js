@@ -84,12 +84,11 @@ export function chargedKey(charged) {
  * @param {{ model?: string, trace_id?: string }} failure
  */
 export function messageLines(message, title, failure) {
-  const elsewhere = [
-    ...(failure.model ? [/^(model|模型)\s*[:：]/i] : []),
-    ...(failure.trace_id ? [/^trace id\s*[:：]/i] : []),
-  ];
+  const elsewhere = [failure.model, failure.trace_id].filter(Boolean);
+  /** @param {string} line */
+  const isElsewhere = (line) => elsewhere.includes(/^[^:：]{1,20}[:：]\s*(\S+)$/.exec(line)?.[1]);
   const [first = "", ...rest] = message.split("\n").map((line) => line.trim());
-  return [withoutTitle(first, title), ...rest].filter((line) => line && !elsewhere.some((kind) => kind.test(line)));
+  return [withoutTitle(first, title), ...rest].filter((line) => line && !isElsewhere(line));
 }
 
 /**

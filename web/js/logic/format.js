@@ -5,6 +5,7 @@
 const BYTE_UNITS = ["B", "KB", "MB", "GB", "TB"];
 /** @type {Record<string, string | undefined>} */
 const CURRENCY_SIGNS = { CNY: "¥", USD: "$" };
+/** Where a language is read in more than one way. @type {Record<string, string | undefined>} */
 const LOCALES = { en: "en-GB", zh: "zh-CN" };
 
 /**
@@ -57,7 +58,7 @@ export function formatMoney(amount, currency) {
  */
 export function formatClock(unix, language) {
   const date = new Date(unix * 1000);
-  return date.toLocaleTimeString(LOCALES[language], { hour: "2-digit", minute: "2-digit", hour12: false });
+  return date.toLocaleTimeString(LOCALES[language] ?? language, { hour: "2-digit", minute: "2-digit", hour12: false });
 }
 
 /**
@@ -75,10 +76,14 @@ export function isSameDay(a, b) {
  * @param {Language} language
  */
 export function formatMoment(unix, language, now = Date.now() / 1000) {
-  const clock = formatClock(unix, language);
-  if (isSameDay(unix, now)) return clock;
-  const date = new Date(unix * 1000).toLocaleDateString(LOCALES[language], { day: "numeric", month: "short" });
-  return language === "zh" ? `${date} ${clock}` : `${date}, ${clock}`;
+  if (isSameDay(unix, now)) return formatClock(unix, language);
+  return new Date(unix * 1000).toLocaleString(LOCALES[language] ?? language, {
+    day: "numeric",
+    month: "short",
+    hour: "2-digit",
+    minute: "2-digit",
+    hour12: false,
+  });
 }
 
 /**

@@ -2,22 +2,25 @@
 
 /** @import { Language, LocalizedText, Template, TextValues } from "../types" */
 
+import { TEXTS } from "../texts.js";
+
 /**
- * Every Chinese locale reads 简体中文, everything else English.
+ * The language of a locale: zh-TW reads what there is for zh, a locale without a language of ours reads English.
  * @param {string | null | undefined} locale
  * @returns {Language}
  */
 export function languageOf(locale) {
-  return locale?.toLowerCase().startsWith("zh") ? "zh" : "en";
+  const [wanted = ""] = locale?.toLowerCase().split(/[-_]/) ?? [];
+  return wanted in TEXTS ? /** @type {Language} */ (wanted) : "en";
 }
 
 /**
- * The text that a route or an event gave, in a language; in the other one if it lacks that.
+ * The text that a route or an event gave, in a language; in another one if it lacks that.
  * @param {LocalizedText | null | undefined} text
  * @param {Language} language
  */
 export function choose(text, language, fallback = "") {
-  return text?.[language] || text?.en || text?.zh || fallback;
+  return text?.[language] || text?.en || Object.values(text ?? {}).find(Boolean) || fallback;
 }
 
 /**
