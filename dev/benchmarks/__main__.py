@@ -1,6 +1,6 @@
-"""`python -m comfyui_siliconflow.dev.benchmarks` measures everything and writes `docs/benchmarks.md`.
+"""Measure everything and write `docs/benchmarks.md`: `python -m comfyui_siliconflow.dev.benchmarks`.
 
-With names of topics (`python -m benchmarks encode loop`) it measures these, and writes nothing.
+With names of topics (`... encode loop`) it measures these, and writes nothing.
 """
 
 from __future__ import annotations

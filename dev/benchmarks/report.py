@@ -20,12 +20,13 @@ CHART = DOCUMENT.parent / "images" / "benchmarks.png"
 _OURS, _OTHER, _LINE = "#7c3aed", "#94a3b8", "#334155"
 _TEXT = """# Benchmarks
 
-What the pack adds to the service's own time. Written by `python -m comfyui_siliconflow.dev.benchmarks`, which anyone can
-run (`python -m pip install -e ".[dev,bench]"` first; `COMFYUI_PATH` and `COMFYUI_PYTHON` name the
+What the pack adds to the service's own time. Written by
+`python -m comfyui_siliconflow.dev.benchmarks`, which anyone can run
+(`python -m pip install -e ".[dev,bench]"` first; `COMFYUI_PATH` and `COMFYUI_PYTHON` name the
 ComfyUI of the last rows). Every ratio is of ways that were timed in turns in the same run, each by
 its best round: whatever else the machine does is unfair to none. The rivals' way is written anew
-from its description in `dev/benchmarks/rivals.py`. Memory is the process's own highest resident size,
-with the allocator told to give freed blocks back at once (`MALLOC_MMAP_THRESHOLD_`). Windows and
+from its description in `dev/benchmarks/rivals.py`. Memory is the process's own highest resident
+size, with the allocator told to give freed blocks back at once (`MALLOC_MMAP_THRESHOLD_`). Windows and
 refusals are counted with minutes of four seconds, on a simulator that refuses at once.
 
 {machine}
