@@ -1,4 +1,6 @@
-"""Measure everything and write `docs/benchmarks.md`: `python -m comfyui_siliconflow.dev.benchmarks`.
+"""Measure everything and write `docs/benchmarks.md`.
+
+    python -m comfyui_siliconflow.dev.benchmarks
 
 With names of topics (`... encode loop`) it measures these, and writes nothing.
 """

@@ -26,8 +26,8 @@ What the pack adds to the service's own time. Written by
 ComfyUI of the last rows). Every ratio is of ways that were timed in turns in the same run, each by
 its best round: whatever else the machine does is unfair to none. The rivals' way is written anew
 from its description in `dev/benchmarks/rivals.py`. Memory is the process's own highest resident
-size, with the allocator told to give freed blocks back at once (`MALLOC_MMAP_THRESHOLD_`). Windows and
-refusals are counted with minutes of four seconds, on a simulator that refuses at once.
+size, with the allocator told to give freed blocks back at once (`MALLOC_MMAP_THRESHOLD_`). Windows
+and refusals are counted with minutes of four seconds, on a simulator that refuses at once.
 
 {machine}
 
