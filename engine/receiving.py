@@ -8,7 +8,7 @@ from typing import Any
 
 from ..media.media_error import MediaError, TooManyPixels
 from ..siliconflow.client import Client
-from ..siliconflow.errors import BadAnswer, BadPicture, Failure, RequestError
+from ..siliconflow.errors import BadAnswer, BadPicture, BadResult, Failure, RequestError
 from ..storage.ledger import Ledger, LedgerEntry, ResponseMetadata
 from ..strings.text import text
 from .endpoint import ApiResult, FileContent, RemoteFile
@@ -34,12 +34,14 @@ class Receiver:
         self._client, self._ledger, self._endpoint = client, ledger, plan.endpoint
         self._model = plan.model.id
         self._max_pixels = int(max_megapixels * 1_000_000)
+        is_image = plan.endpoint.kind.name == "image"
+        self._bad_result: type[BadResult] = BadPicture if is_image else BadResult
 
     def receive(self, job: Job, entry: LedgerEntry | None, result: ApiResult) -> list[Any]:
         """Record a result, then get its items; a file inside the response is saved before that.
 
         One item that fails keeps no other from being saved; then its error is raised:
-        `DownloadFailed`, `BadPicture`, or `BadAnswer` for a file inside the response that cannot
+        `DownloadFailed`, `BadResult`, or `BadAnswer` for a file inside the response that cannot
         be decoded.
         """
         count, metadata = len(result.items), result.metadata
@@ -92,7 +94,7 @@ class Receiver:
             content = self._client.download(item.url, self._model, metadata.trace_id)
             try:
                 item = self._decoded(content, metadata)
-            except BadPicture:  # damaged on the way, perhaps: once more from the start
+            except BadResult:  # damaged on the way, perhaps: once more from the start
                 content = self._client.download(item.url, self._model, metadata.trace_id)
                 item = self._decoded(content, metadata)
             job.record(self._ledger.store_file, entry, place, count, content)
@@ -108,12 +110,12 @@ class Receiver:
             message = text(
                 "run.saved_file_unreadable", item=self._endpoint.item_name, reason=str(error)
             )
-            raise BadPicture(
+            raise self._bad_result(
                 Failure(message, model=self._model, trace_id=entry.metadata.trace_id)
             ) from None
         try:
             item = self._decoded(content, entry.metadata)
-        except BadPicture as error:
+        except BadResult as error:
             if isinstance(error.__cause__, TooManyPixels):
                 raise
             job.record(self._ledger.mark_damaged, entry, place)
@@ -123,11 +125,16 @@ class Receiver:
         return item
 
     def _decoded(
-        self, content: bytes, metadata: ResponseMetadata, kind: type[RequestError] = BadPicture
+        self,
+        content: bytes,
+        metadata: ResponseMetadata,
+        error_class: type[RequestError] | None = None,
     ) -> Any:
         try:
             with CPU:
                 return self._endpoint.kind.load(content, self._max_pixels)
         except MediaError as error:
             message = text("run.bad_item", item=self._endpoint.item_name, reason=error.text)
-            raise kind(Failure(message, model=self._model, trace_id=metadata.trace_id)) from error
+            raise (error_class or self._bad_result)(
+                Failure(message, model=self._model, trace_id=metadata.trace_id)
+            ) from error

@@ -28,7 +28,8 @@ SiliconFlowError                 (strings/text.py) anything that the pack raises
     │   └── Unforeseen           a mistake of this pack
     └── DownloadFailed           a finished file could not be downloaded
         └── ResultRefused        and trying again will not help
-            └── BadPicture       it is not an image
+            └── BadResult        its file cannot be decoded
+                └── BadPicture   and should be an image
 
 Settings that have no usable value raise `InvalidSettings`, which storage/settings.py defines.
 The wording of a class is in strings/, as `error.<class name>.what` and `.advice`; a class without
@@ -247,8 +248,12 @@ class ResultRefused(DownloadFailed):
     """A result that was made and charged is not accepted, and will not be the next time."""
 
 
-class BadPicture(ResultRefused):
-    """A downloaded image could not be decoded."""
+class BadResult(ResultRefused):
+    """The file of a result could not be decoded."""
+
+
+class BadPicture(BadResult):
+    """The file of a result that should be an image could not be decoded."""
 
 
 def _labelled(name: str) -> Text:
