@@ -25,10 +25,11 @@ from .error_parsing import (
     clean,
     error_from_response,
     error_in_success,
+    not_connected,
     reason_of,
     trace_id_of,
 )
-from .errors import BadAnswer, ConnectionLost, Failure, NotConnected, ReadTimeout, RequestError
+from .errors import BadAnswer, ConnectionLost, Failure, ReadTimeout, RequestError
 from .http.addresses import is_public
 from .http.body_reader import BadBody, iter_body, read_body, read_start
 from .http.connections import Authenticate, Deadline, open_session
@@ -246,7 +247,7 @@ class Client:
             timed_out = deadline.is_over or isinstance(error, _TIMEOUTS)
             is_sent = timed_out if request.body is None else request.body.is_sent
             if not is_sent:
-                raise NotConnected(facts) from None
+                raise not_connected(error, facts, urlsplit(self.base_url).hostname or "") from None
             raise (ReadTimeout if timed_out else ConnectionLost)(facts) from None
 
     def _open(self, request: _Request, timeout: tuple[float, float]) -> requests.Response:
