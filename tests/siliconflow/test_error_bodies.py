@@ -58,13 +58,6 @@ Serve = Callable[..., Server]
 Answer = Callable[..., Script]
 
 
-@pytest.fixture(scope="module")
-def today() -> Iterator[Simulator]:
-    """Serve the China site as it is now."""
-    with Simulator(site="cn", as_of="today") as started:
-        yield started
-
-
 @pytest.mark.parametrize("name", list(MET))
 def test_a_body_becomes_the_error_of_its_cause(today: Simulator, name: str) -> None:
     kind, charged, words = MET[name]
