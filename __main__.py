@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from .comfyui import host
-from .engine import check
+from .server.connection_check import check
 from .strings.text import SiliconFlowError, Text, text, use_language
 
 PROGRAM = "python -m comfyui_siliconflow"
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run, program=f"{PROGRAM} {name}")
         return command
 
-    add_command("check", text("cli.check"), lambda _args, _rest: check.check())
+    add_command("check", text("cli.check"), lambda _args, _rest: check())
     # The Registry does not ship dev/.
     if find_spec(f"{__package__}.dev"):
         import_module(".dev.commands", __package__).add_to(add_command)

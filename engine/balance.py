@@ -1,4 +1,4 @@
-"""The balance, for the page: asked for after a run, in the background, and seldom."""
+"""The balance: asked for seldom, and no more where the service has retired the call."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 from ..comfyui import events
 from ..comfyui.host import Caller
 from ..siliconflow.client import Client
+from ..siliconflow.errors import RetiredCall
 from ..siliconflow.resources.account import user_info
 from ..storage.settings import Settings
 from ..strings.text import SiliconFlowError
@@ -21,6 +22,8 @@ from .threads import settle, start_thread
 PAUSE_SECONDS = 3.0
 """Runs that end together are followed by one lookup."""
 FRESH_SECONDS = 10.0
+RETIRED_SECONDS = 86_400.0
+"""After a 410 the service is not asked for so long: it may bring the call back."""
 CURRENCIES = {"cn": "CNY", "com": "USD"}
 """Of a site's accounts; the service does not say."""
 logger = logging.getLogger("siliconflow")
@@ -43,6 +46,23 @@ class Balances:
         self._last: dict[Client, _Lookup] = {}
         self._balances: dict[Client, dict[str, Any]] = {}
         self._waiting: dict[Client, list[Caller]] = {}
+        self._retired: dict[Client, float] = {}
+        self._is_retirement_logged = False
+
+    def ask(self, client: Client) -> Decimal | None:
+        """Ask the service; return `None`, as a rule without asking, where it retired the call."""
+        retired_at = self._retired.get(client)
+        if retired_at is not None and time.monotonic() < retired_at + RETIRED_SECONDS:
+            return None
+        try:
+            return user_info(client).balance
+        except RetiredCall:
+            with self._lock:
+                self._retired = {client: time.monotonic()}
+                was_logged, self._is_retirement_logged = self._is_retirement_logged, True
+            if not was_logged:
+                logger.info("SiliconFlow no longer tells the balance: it is not shown")
+            return None
 
     def now(self, client: Client, settings: Settings) -> dict[str, Any]:
         """Return the balance if it is fresh, else ask the service; raise why it is not known.
@@ -56,19 +76,12 @@ class Balances:
         balance = self._balances.get(client)
         return {**balance, "currency": CURRENCIES[settings.site]} if balance else None
 
-    def remember(self, client: Client, balance: Decimal) -> None:
-        """Keep what the service told when it was asked for something else."""
-        lookup = _Lookup(time.monotonic())
-        lookup.answer.set_result(_as_json(balance))
-        with self._lock:
-            self._last = {client: lookup}
-            self._balances = {client: lookup.answer.result()}
-
     def forget(self) -> None:
         """Know nothing again: the next who asks gets what the service says then."""
         with self._lock:
             self._last = {}
             self._balances = {}
+            self._retired = {}
 
     def after_run(self, client: Client, settings: Settings, caller: Caller) -> None:
         """Tell the page soon what is left; never in the way of the run that just ended."""
@@ -99,7 +112,7 @@ class Balances:
             lookup = last if last and last.at > since else _Lookup(time.monotonic())
             self._last = {client: lookup}  # the account in use: others are asked again
         if lookup is not last:
-            settle(lookup.answer, lambda: _as_json(user_info(client).balance))
+            settle(lookup.answer, lambda: _as_json(self.ask(client)))
         balance = lookup.answer.result()
         with self._lock:
             if client in self._last:  # not of an account that is no longer in use
@@ -107,7 +120,9 @@ class Balances:
         return {**balance, "currency": CURRENCIES[settings.site]}
 
 
-def _as_json(balance: Decimal) -> dict[str, Any]:
+def _as_json(balance: Decimal | None) -> dict[str, Any]:
+    if balance is None:
+        return {"balance": None, "reason": RetiredCall.__name__, "at": time.time()}
     return {"balance": f"{balance:f}", "at": time.time()}
 
 

@@ -11,9 +11,9 @@ from decimal import Decimal
 
 from ..siliconflow.client import Client
 from ..siliconflow.errors import GuardStopped
-from ..siliconflow.resources.account import user_info
 from ..storage.settings import Settings
 from ..strings.text import text
+from .balance import BALANCES
 from .job import Job
 
 
@@ -38,7 +38,8 @@ class SpendingGuard:
 
         `count_unpaid` returns how many items a job would pay for. What makes no images is judged
         by the balance alone. Raises `GuardStopped` if a limit would be broken, and whatever asking
-        for the balance raises: a limit that cannot be checked is not passed.
+        for the balance raises: a limit that cannot be checked is not passed. One that nothing can
+        check any more, because the service retired the call, is noted and stops nothing.
         """
         counts = [count_unpaid(job) for job in jobs]
         if not sum(counts):
@@ -47,7 +48,11 @@ class SpendingGuard:
             if counts_images:
                 self._hold(settings.most_pictures, jobs, counts)
             if settings.balance_floor:
-                self._check_balance(settings, user_info(client).balance)
+                balance = BALANCES.ask(client)
+                if balance is None:
+                    jobs[0].note(text("run.balance_floor_retired"))
+                else:
+                    self._check_balance(settings, balance)
         except BaseException:
             self.release(jobs)
             raise

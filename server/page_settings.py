@@ -11,7 +11,7 @@ from ..comfyui import events, host
 from ..engine.balance import BALANCES, CURRENCIES
 from ..engine.services import client_for, current_settings
 from ..siliconflow.client import Client
-from ..siliconflow.resources.account import Account, user_info
+from ..siliconflow.resources.models import list_models
 from ..storage import settings as settings_file
 from ..storage.settings import (
     BASE_URLS,
@@ -68,17 +68,15 @@ def delete_key(_request: PageRequest) -> Json:
 
 
 def test_key(request: PageRequest) -> Json:
-    """Return the account and balance of the key in use, or of one that is not saved yet.
+    """Return how many models the key in use opens, or one that is not saved yet.
 
-    A key to test is sent to the same address as the key in use: the page can choose the site,
-    but no other address.
+    The service no longer tells whose a key is: name, status and balance are empty. A key to test
+    is sent to the same address as the key in use: the page can choose the site, but no other
+    address.
     """
     settings = current_settings()
     if "key" not in request.body:
-        client = client_for(settings)
-        account = user_info(client)
-        BALANCES.remember(client, account.balance)
-        return _account_body(account, settings)
+        return _test_body(client_for(settings), settings)
     tested = _settings_with_key(_parse_key(request.body), request.body)
     client = Client(
         tested.api_key,
@@ -86,22 +84,23 @@ def test_key(request: PageRequest) -> Json:
         connect_timeout=tested.connect_timeout,
         read_timeout=tested.read_timeout,
     )
-    return _account_body(user_info(client), tested)
+    return _test_body(client, tested)
 
 
 def read_balance(_request: PageRequest) -> Json:
-    """Return the balance of the account."""
+    """Return the balance of the account; `null`, with the reason, where the call is retired."""
     settings = current_settings()
     return BALANCES.now(client_for(settings), settings)
 
 
-def _account_body(account: Account, settings: Settings) -> Json:
+def _test_body(client: Client, settings: Settings) -> Json:
     return {
-        "name": account.name,
-        "status": account.status,
-        "balance": str(account.balance),
+        "name": "",
+        "status": "",
+        "balance": None,
         "currency": CURRENCIES[settings.site],
         "site": settings.site,
+        "models": len(list_models(client)),
     }
 
 

@@ -25,9 +25,10 @@ from .error_parsing import (
     clean,
     error_from_response,
     error_in_success,
+    not_connected,
     reason_of,
 )
-from .errors import BadAnswer, ConnectionLost, Failure, NotConnected, ReadTimeout, RequestError
+from .errors import BadAnswer, ConnectionLost, Failure, ReadTimeout, RequestError
 from .http.bodies import (
     TRACE_HEADER,
     BadBody,
@@ -255,7 +256,7 @@ class Client:
         failure = self._without_key(Failure(reason_of(error), model=request.model))
         late = late or isinstance(error, _TIMEOUTS)
         if not (late if request.body is None else request.body.is_sent):
-            return NotConnected(failure)
+            return not_connected(error, failure, urlsplit(self.base_url).hostname or "")
         return (ReadTimeout if late else ConnectionLost)(failure)
 
     def _open(self, request: _Request, timeout: tuple[float, float]) -> requests.Response:

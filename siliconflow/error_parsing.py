@@ -10,14 +10,18 @@ import html
 import json
 import math
 import re
+import ssl
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from ..strings.text import text
 from .errors import (
     BadAnswer,
     BadRequest,
+    CertificateFailed,
     DailyLimit,
     Failure,
     Forbidden,
@@ -26,10 +30,13 @@ from .errors import (
     InvalidKey,
     ModelDisabled,
     ModelNotFound,
+    NotConnected,
     Overloaded,
     RateLimited,
     RequestError,
+    RetiredCall,
     ServerError,
+    UploadTooLarge,
     WrongAddress,
 )
 from .http.bodies import trace_id_of
@@ -50,21 +57,25 @@ _COMFYUI_DIALOGS = re.compile(
 ERROR_FIELDS = frozenset({"code", "message", "msg", "error", "detail", "status", "success"})
 _EMPTY: tuple[Any, ...] = (None, "", {})
 
-_BY_CODE: dict[tuple[int, int], type[RequestError]] = {
+_BY_CODE: dict[tuple[int | None, int | None], type[RequestError]] = {
+    (None, 30001): InsufficientBalance,
     (400, 20012): ModelNotFound,
-    (403, 30001): InsufficientBalance,
     (403, 30003): ModelDisabled,
 }
+"""By status and code; `None` stands for every status."""
 _BY_MESSAGE: tuple[tuple[int, re.Pattern[str], type[RequestError]], ...] = (
     (403, re.compile(r"balance|余额", re.IGNORECASE), InsufficientBalance),
-    (429, re.compile(r"\b[RTI]PD\b"), DailyLimit),
+    (429, re.compile(r"\b[RTI]PD\b|\bper day\b", re.IGNORECASE), DailyLimit),
 )
 _BY_STATUS: dict[int, type[RequestError]] = {
     400: BadRequest,
     401: InvalidKey,
+    402: InsufficientBalance,
     403: Forbidden,
     404: WrongAddress,
     408: GatewayTimeout,
+    410: RetiredCall,
+    413: UploadTooLarge,
     429: RateLimited,
     499: GatewayTimeout,
     503: Overloaded,
@@ -110,6 +121,17 @@ def reason_of(error: Exception) -> str:
     return clean(_CONNECTION_OBJECT.sub("", str(reason))) or type(error).__name__
 
 
+def not_connected(error: BaseException, failure: Failure, host: str) -> NotConnected:
+    """Return the exception of a request that was never sent."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, ssl.SSLCertVerificationError):
+            says = text("error.certificate", host=host, reason=link.verify_message)
+            return CertificateFailed(replace(failure, message=says))
+        link = link.__cause__ or link.__context__
+    return NotConnected(failure)
+
+
 def clean(message: str) -> str:
     """Return a message of the service on one line, bounded and without image data."""
     line = " ".join(without_images(message[:100_000]).split())
@@ -139,8 +161,9 @@ def _code(value: object) -> int | None:
 
 
 def _error_class(status: int, code: int | None, message: str) -> type[RequestError]:
-    if code is not None and (status, code) in _BY_CODE:
-        return _BY_CODE[status, code]
+    for pair in ((None, code), (status, code)):
+        if pair in _BY_CODE:
+            return _BY_CODE[pair]
     for of_status, pattern, error_class in _BY_MESSAGE:
         if status == of_status and pattern.search(message):
             return error_class

@@ -6,17 +6,20 @@ SiliconFlowError                 (strings/text.py) anything that the pack raises
 ├── PartialFailure               some requests of one run failed
 └── RequestError                 a request failed
     ├── BadRequest               400 and most other 4xx
-    │   └── ModelNotFound        code 20012
+    │   ├── ModelNotFound        code 20012
+    │   └── UploadTooLarge       413
     ├── InvalidKey               401
     ├── Forbidden                403
-    │   ├── InsufficientBalance  code 30001, or a message about the balance
+    │   ├── InsufficientBalance  402, code 30001, or a message about the balance
     │   └── ModelDisabled        code 30003
     ├── WrongAddress             404, or a redirect
+    ├── RetiredCall              410
     ├── RateLimited              429
     │   ├── DailyLimit           a limit per day
     │   └── WaitTooLong          the wait would exceed the one in the settings
     ├── Overloaded               503
     ├── NotConnected             the request was never sent
+    │   └── CertificateFailed    the host's certificate is not trusted
     ├── MaybeCharged             nobody can know whether it was charged
     │   ├── ServerError          any other 5xx
     │   │   └── GatewayTimeout   408, 499, 504
@@ -134,6 +137,10 @@ class ModelNotFound(BadRequest):
     """400 with code 20012: this site has no such model."""
 
 
+class UploadTooLarge(BadRequest):
+    """413: a gateway refused the request for its size, before anything was made of it."""
+
+
 class InvalidKey(RequestError):
     """401: the key is wrong, deleted, or belongs to the other site."""
 
@@ -143,7 +150,7 @@ class Forbidden(RequestError):
 
 
 class InsufficientBalance(Forbidden):
-    """403 with code 30001, or with a message about the balance."""
+    """402, code 30001 with any status, or 403 with a message about the balance."""
 
 
 class ModelDisabled(Forbidden):
@@ -152,6 +159,10 @@ class ModelDisabled(Forbidden):
 
 class WrongAddress(RequestError):
     """404, or a redirect: there is no API at this base URL."""
+
+
+class RetiredCall(RequestError):
+    """410: the service has retired this call for everybody, whatever the key."""
 
 
 class RateLimited(RequestError):
@@ -192,6 +203,12 @@ class NotConnected(RequestError):
     """The connection was never made: the request was not sent and not charged."""
 
     retryable = True
+
+
+class CertificateFailed(NotConnected):
+    """The certificate of the host is not trusted; the message names both. No retry mends that."""
+
+    retryable = False
 
 
 class MaybeCharged(RequestError):

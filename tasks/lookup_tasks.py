@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -11,8 +12,9 @@ from ..comfyui.host import Caller
 from ..engine.job import as_json
 from ..engine.run import look_up
 from ..siliconflow.client import Client
+from ..siliconflow.errors import RetiredCall
 from ..siliconflow.resources import audio
-from ..siliconflow.resources.account import user_info
+from ..siliconflow.resources.account import Account, user_info
 from ..siliconflow.resources.models import list_models
 from ..strings.text import Text, text
 
@@ -21,15 +23,27 @@ ALL = "all"
 
 
 async def account(_inputs: Inputs, caller: Caller) -> tuple[float, str, str]:
-    """Return the balance, the state of the account, and every amount. Raises a `RequestError`."""
-    owner = await look_up(
-        caller,
-        user_info,
-        lambda owner: text("task.account_done", balance=f"{owner.balance:f}", status=owner.status),
-    )
+    """Return the balance, the state of the account, and every amount. Raises a `RequestError`.
+
+    Where the service has retired the call, the state says so, and the balance is 0.
+    """
+
+    def ask(client: Client) -> Account:
+        try:
+            return user_info(client)
+        except RetiredCall:
+            return Account("", str(text("task.account_retired")), Decimal(0))
+
+    owner = await look_up(caller, ask, _account_line)
     amounts = {name: f"{amount:f}" for name, amount in owner.amounts.items()}
     info = as_json({"name": owner.name, "status": owner.status, **amounts})
     return float(owner.balance), owner.status, info
+
+
+def _account_line(owner: Account) -> Text:
+    if not owner.amounts:
+        return text("task.account_retired")
+    return text("task.account_done", balance=f"{owner.balance:f}", status=owner.status)
 
 
 async def models(inputs: Inputs, caller: Caller) -> tuple[list[str], str]:

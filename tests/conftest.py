@@ -45,6 +45,14 @@ def simulator(use: Callable[[Simulator], None]) -> Iterator[Simulator]:
 
 
 @pytest.fixture
+def today(use: Callable[[Simulator], None]) -> Iterator[Simulator]:
+    """Serve the China site as it is now, and let the nodes talk to it."""
+    with Simulator(site="cn", as_of="today") as started:
+        use(started)
+        yield started
+
+
+@pytest.fixture
 def write_settings(tmp_path: Path) -> Callable[..., Path]:
     """Write the settings file that the nodes read."""
 

@@ -355,6 +355,19 @@ def test_the_guard_keeps_a_floor_of_the_balance(
     assert pictures_paid(simulator) == 5
 
 
+def test_a_floor_stops_nothing_once_the_service_tells_no_balance(
+    today: Simulator, run_node: Run, write_settings: Any
+) -> None:
+    write_settings(balance_floor=1e6)
+    for seed in (1, 2):
+        _, _, info = run_node(DRAW, **{**ASKED, "seed": seed})
+        [note] = info["notes"]
+        assert "minimum balance (balance_floor) has no effect" in note
+    assert pictures_paid(today) == 2
+    asked = [record.path for record in today.requests]
+    assert asked.count("/v1/user/info") == 1
+
+
 def test_a_floor_that_cannot_be_checked_stops_the_run(
     simulator: Simulator, run_node: Run, write_settings: Any
 ) -> None:

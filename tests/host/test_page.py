@@ -270,7 +270,7 @@ def test_a_key_is_set_used_and_deleted_from_the_page_and_is_nowhere(
     heard = keyless.listen(drawing())
     assert [failure["kind"] for failure in heard.data("siliconflow.failed")] == ["MissingKey"]
     tested = ask(keyless, "POST", "/key/test", {"key": service.key})
-    assert tested["balance"] == str(service.balance)
+    assert tested["models"] > 0
     assert ask(keyless, "POST", "/key", {"key": service.key})["key"]["source"] == "file"
     assert keyless.run(drawing()).status == "success"
     settings = keyless.folder / "user" / "__siliconflow" / "settings.json"

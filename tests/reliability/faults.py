@@ -129,7 +129,7 @@ def _connecting() -> list[Fault]:
         _free(
             "a certificate that nobody trusts",
             None,
-            never,
+            errors.CertificateFailed,
             before=FaultServer.distrusted,
             transport="tls",
         ),
@@ -178,7 +178,9 @@ REFUSALS: dict[int, type[errors.RequestError]] = {
     401: errors.InvalidKey,
     403: errors.Forbidden,
     404: errors.WrongAddress,
-    413: errors.BadRequest,
+    402: errors.InsufficientBalance,
+    410: errors.RetiredCall,
+    413: errors.UploadTooLarge,
 }
 DOUBTFUL: dict[int, type[errors.RequestError]] = {
     500: errors.ServerError,

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import balance, services
+from comfyui_siliconflow.server import page_settings
 from comfyui_siliconflow.server.page_settings import PAGE_SETTINGS
 from comfyui_siliconflow.siliconflow.errors import GuardStopped
 from comfyui_siliconflow.storage.settings import BOUNDS, InvalidSettings, Settings
@@ -275,11 +276,12 @@ def test_a_site_that_the_environment_decides_stays(
 
 def test_a_key_is_tested_before_it_is_saved(page: Page, simulator: Simulator, file: Path) -> None:
     assert page.post("/key/test") == {
-        "name": "simulator",
-        "status": "normal",
-        "balance": "100.00",
+        "name": "",
+        "status": "",
+        "balance": None,
         "currency": "CNY",
         "site": "cn",
+        "models": len(simulator.models.all),
     }
     status, error = page.refused("POST", "/key/test", {"key": KEY, "site": "cn"})
     assert (status, error["kind"]) == (502, "InvalidKey")
@@ -289,16 +291,54 @@ def test_a_key_is_tested_before_it_is_saved(page: Page, simulator: Simulator, fi
     assert page.post("/key/test", {"key": simulator.key, "site": "com"})["currency"] == "USD"
 
 
+def test_a_key_is_tested_by_today_s_service_too(page: Page, today: Simulator) -> None:
+    assert page.post("/key/test")["models"] > 0
+    assert page.post("/key/test", {"key": today.key})["models"] > 0
+    assert page.refused("POST", "/key/test", {"key": KEY})[1]["kind"] == "InvalidKey"
+    assert {record.path for record in today.requests} == {"/v1/models"}
+
+
+def test_a_retired_balance_is_null_with_the_reason_and_asked_for_once(
+    page: Page,
+    today: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "siliconflow")
+    monkeypatch.setattr(balance, "BALANCES", balance.Balances())
+    monkeypatch.setattr(page_settings, "BALANCES", balance.BALANCES)
+    monkeypatch.setattr(balance, "FRESH_SECONDS", 0.0)
+    told = [page.get("/balance") for _ in range(3)]
+    assert [(answer["balance"], answer["reason"]) for answer in told] == [(None, "RetiredCall")] * 3
+    assert page.get("/settings")["balance"]["balance"] is None
+    assert len(today.requests) == 1
+    assert [entry.message for entry in caplog.records if entry.levelname == "INFO"] == [
+        "SiliconFlow no longer tells the balance: it is not shown"
+    ]
+
+
+def test_a_retired_balance_is_asked_for_again_for_another_key_and_after_a_day(
+    page: Page, today: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SILICONFLOW_API_KEY")
+    for _ in range(2):
+        page.post("/key", {"key": today.key})
+        page.get("/balance")
+    assert len(today.requests) == 2
+    monkeypatch.setattr(balance, "FRESH_SECONDS", 0.0)
+    page.get("/balance")
+    assert len(today.requests) == 2
+    monkeypatch.setattr(balance, "RETIRED_SECONDS", 0.0)
+    page.get("/balance")
+    assert len(today.requests) == 3
+
+
 def test_the_last_known_balance_is_sent_without_a_request(page: Page, simulator: Simulator) -> None:
     assert page.get("/settings")["balance"] is None
     assert simulator.requests == [], "who only looks at the settings asks nobody"
     heard = page.get("/balance")
     assert page.get("/settings")["balance"] == heard
-    simulator.balance -= 1
-    page.post("/key/test")
-    assert page.get("/settings")["balance"]["balance"] == "99.00"
-    assert page.get("/balance")["balance"] == "99.00", "what the test heard is not older"
-    assert len(simulator.requests) == 2
+    assert len(simulator.requests) == 1
 
 
 def test_the_last_known_balance_survives_a_failed_request_but_not_the_key(
@@ -352,4 +392,4 @@ def test_with_several_users_the_page_reads_and_changes_nothing(
         status, error = page.refused(method, path, {"key": KEY} if path == "/key" else {})
         assert (status, error["kind"]) == (403, "SharedServer")
     assert not file.exists()
-    assert page.post("/key/test")["balance"] == str(simulator.balance)
+    assert page.post("/key/test")["models"] == len(simulator.models.all)

@@ -43,7 +43,7 @@ OVERLOADED = '{"code":50505,"message":"Model service overloaded.","data":null}'
         (403, '"your account balance is insufficient"', errors.InsufficientBalance),
         (404, "404 page not found", errors.WrongAddress),
         (302, "", errors.WrongAddress),
-        (413, "<html><body>Request Entity Too Large</body></html>", errors.BadRequest),
+        (413, "<html><body>Request Entity Too Large</body></html>", errors.UploadTooLarge),
         (429, TOO_MANY, errors.RateLimited),
         (429, '{"message":"Details:IPD limit reached.","data":""}', errors.DailyLimit),
         (500, "", errors.ServerError),

@@ -32,6 +32,14 @@ def test_the_balance_is_a_number_and_every_amount_is_told_exactly(
     assert not {"email", "image"} & set(found["info"])
 
 
+@pytest.mark.usefixtures("today")
+def test_a_retired_account_call_is_told_in_the_status_and_is_no_failure(outputs_of: Run) -> None:
+    found = outputs_of("SiliconFlowAccount")
+    assert found["balance"] == 0.0
+    assert "SiliconFlow has retired the call" in found["status"]
+    assert found["info"] == {"name": "", "status": found["status"]}
+
+
 def test_models_are_listed_by_type_and_sub_type(simulator: Simulator, outputs_of: Run) -> None:
     every = outputs_of("SiliconFlowModels")["models"]
     chat = outputs_of("SiliconFlowModels", type="all", sub_type="chat")

@@ -20,15 +20,17 @@ let problem = "";
 let account = null;
 /** The service is not asked when the page opens: only once somebody looks, and after runs. */
 let isRequested = false;
+/** Whether the user wants to see it, and there is a key. */
+let isShown = false;
 /** Whether the top bar shows it. */
 let isInTopBar = false;
 /**
- * The amounts above lists of jobs.
- * @type {MountedElements<HTMLElement>}
+ * The lines above lists of jobs, with their amounts.
+ * @type {MountedElements<{ line: HTMLElement, amount: HTMLElement }>}
  */
 export const lines = new MountedElements();
 
-/** A line with the balance and a button to refresh it. */
+/** A line with the balance and a button to refresh it; hidden where the service no longer tells it. */
 export function balanceLine() {
   const amount = h("span", { class: "sf-balance-amount" });
   const element = h(
@@ -38,20 +40,26 @@ export function balanceLine() {
     amount,
     symbolButton("refresh", t("balance.refresh"), refreshBalance),
   );
-  lines.add(element, amount);
-  drawAmount(amount);
+  const shown = { line: element, amount };
+  lines.add(element, shown);
+  drawLine(shown);
   watch(element, (settings) => {
-    element.hidden = !isWanted(settings);
+    isShown = isWanted(settings);
+    drawLine(shown);
     if (!element.hidden && !isRequested) refreshBalance();
   });
   return element;
 }
 
-/** @param {HTMLElement} amount */
-function drawAmount(amount) {
-  amount.textContent = balance ? formatMoney(balance.balance, balance.currency) : problem ? "—" : t("balance.unknown");
+/** @param {{ line: HTMLElement, amount: HTMLElement }} shown */
+function drawLine({ line, amount }) {
+  line.hidden = !isShown || balance?.balance === null;
+  amount.textContent = balance ? moneyText(balance) : problem ? "—" : t("balance.unknown");
   amount.title = balance ? formatMoment(balance.at, language()) : problem;
 }
+
+/** @param {Balance} told */
+const moneyText = (told) => (told.balance === null ? "" : formatMoney(told.balance, told.currency));
 
 /** @param {Settings | null} settings */
 const isWanted = (settings) => Boolean(settings?.key.is_set && settings.values.show_balance);
@@ -90,11 +98,11 @@ function onSettings(settings) {
 }
 
 function drawAll() {
-  lines.forEach(drawAmount);
+  lines.forEach(drawLine);
   buttonState().badge =
-    isInTopBar && balance
+    isInTopBar && balance && balance.balance !== null
       ? {
-          label: formatMoney(balance.balance, balance.currency),
+          label: moneyText(balance),
           tooltip: t("balance.tooltip", { when: formatMoment(balance.at, language()) }),
         }
       : null;

@@ -7,7 +7,6 @@ import { setKey, testKey } from "./api.js";
 import { note } from "./controls.js";
 import { openDialog } from "./dialog.js";
 import { keyErrorText, keyField, unencryptedWarning } from "./key_field.js";
-import { formatMoney } from "./logic/format.js";
 import { isUntested } from "./logic/settings.js";
 import { KEY_PAGES, button, execute, h, icon, link, settingsErrorText, t } from "./page.js";
 import { accept, settings } from "./settings_store.js";
@@ -164,8 +163,7 @@ function siteRadio(site, checked, onChoose) {
  * @param {boolean} isAfterFailure
  */
 function showDone(dialog, account, isAfterFailure) {
-  const owner =
-    account && t("first.done_account", { name: account.name, balance: formatMoney(account.balance, account.currency) });
+  const opened = account && t("first.done_account", { n: account.models });
   const queueAgain = () => {
     dialog.close();
     execute("Comfy.QueuePrompt");
@@ -187,7 +185,7 @@ function showDone(dialog, account, isAfterFailure) {
         "div",
         {},
         h("p", {}, t(account ? "first.done" : "first.untested")),
-        owner && h("p", { class: "sf-muted" }, owner),
+        opened && h("p", { class: "sf-muted" }, opened),
       ),
     ),
     h("footer", {}, close, queue),

@@ -9,7 +9,7 @@ import { refreshBalance } from "./balance.js";
 import * as catalogue from "./catalogue.js";
 import { choiceFor, note, numberFor, switchFor } from "./controls.js";
 import { keyErrorText, keyField, unencryptedWarning } from "./key_field.js";
-import { formatBytes, formatMoment, formatMoney } from "./logic/format.js";
+import { formatBytes, formatMoment } from "./logic/format.js";
 import { isUntested, modelCounts } from "./logic/settings.js";
 import { sentence } from "./logic/text.js";
 import {
@@ -123,7 +123,7 @@ function keyRow(id) {
     result.say("hint", t("action.testing"));
     const known = await settings();
     result.say("good", worksText(await testKey(field.read(), known.values.site)));
-    if (!field.read()) await refreshBalance(); // the pack has just heard of it
+    if (!field.read()) await refreshBalance();
   };
   const removeKey = async () => {
     if (!(await confirmed(t("key.delete_title"), t("key.delete_message")))) return;
@@ -167,7 +167,7 @@ function keyState({ key, values, read_only }) {
 }
 
 /** @param {Account} account */
-const worksText = ({ name, balance, currency }) => t("key.works", { name, balance: formatMoney(balance, currency) });
+const worksText = ({ models }) => t("key.works", { n: models });
 
 /**
  * Does something, and says below it if that fails.

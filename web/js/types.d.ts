@@ -38,7 +38,10 @@ export interface Settings {
 export type Bounds = [least: number, most: number];
 
 export interface Balance {
-  balance: string;
+  /** Null where the service no longer tells it. */
+  balance: string | null;
+  /** Why it is null, as the name of an error. */
+  reason?: string;
   currency: string;
   /** Unix seconds, like every time here. */
   at: number;
@@ -47,9 +50,12 @@ export interface Balance {
 export interface Account {
   name: string;
   status: string;
-  balance: string;
+  /** Nothing where the service does not tell it. */
+  balance: string | null;
   currency: string;
   site: Site;
+  /** How many models the key opens. */
+  models: number;
 }
 
 export interface Stored {

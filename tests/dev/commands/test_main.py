@@ -53,7 +53,18 @@ def test_check_says_whose_key_it_is_and_what_is_left(
     output = capsys.readouterr().out
     assert simulator.base_url in output
     assert "Balance: 12.50" in output
+    assert f"It can use {len(simulator.models.all)} models." in output
     assert simulator.key not in output
+
+
+def test_check_tests_a_key_where_the_service_tells_no_balance(
+    today: Simulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check"]) == 0
+    output = capsys.readouterr().out
+    assert f"The key works at {today.base_url}." in output
+    assert "Account and balance are not shown: SiliconFlow has retired this call." in output
+    assert "Balance:" not in output
 
 
 @pytest.mark.usefixtures("simulator")
