@@ -16,7 +16,7 @@ from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import retry
 from comfyui_siliconflow.media import image_files
 from comfyui_siliconflow.media.image_files import tensor_to_pil
-from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.strings.text import SiliconFlowError
 from comfyui_siliconflow.tests.waiting import pack_threads, until
 
 Run = Callable[..., dict[str, Any]]
@@ -83,7 +83,7 @@ def broken_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def draw(outputs_of: Run, **inputs: Any) -> None:
     """Run the node; what it raises is not looked at."""
     asked = {"model": KOLORS, "prompt": PROMPT, "seed": 1, **SMALL, **inputs}
-    with contextlib.suppress(errors.SiliconFlowError):
+    with contextlib.suppress(SiliconFlowError):
         outputs_of(DRAW, **asked)
 
 
