@@ -84,7 +84,7 @@ class Balances:
             self._retired = {}
 
     def after_run(self, client: Client, settings: Settings, caller: Caller) -> None:
-        """Tell the page soon what is left; never in the way of the run that just ended."""
+        """Send the page the balance soon; never in the way of the run that just ended."""
         with self._lock:
             waiting = self._waiting.setdefault(client, [])
             waiting.append(caller)

@@ -249,7 +249,7 @@ class Results:
         return [item for job in self.jobs for item in job.items]
 
     def note(self, line: Text) -> None:
-        """Tell the user something, on the node and in `info`."""
+        """Add a note for the user, on the node and in `info`."""
         self.jobs[0].note(line)
 
     def unusable(self, message: Text) -> Unusable:

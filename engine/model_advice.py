@@ -25,6 +25,6 @@ def add_advice(error: SiliconFlowError, model: Model, task: str, site: Site) -> 
     if advice[0] in error.text[0]:  # requests that are shared share their error
         return
     error.add(advice)
-    living = [known.id for known in catalogue.load().of_task(task) if known.site == site]
+    living = [other.id for other in catalogue.load().of_task(task) if other.site == site]
     if living:
         error.add(text("run.other_model", here=site, model=living[0]))

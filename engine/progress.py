@@ -177,7 +177,7 @@ class JobView:
 
 
 def view_of(record: JobRecord, find: Callable[[str], JobRecord | None]) -> JobView:
-    """Return a job as it is now: what is under way in this process is known better than written.
+    """Return a job as it is now: what this process has under way is newer than what is written.
 
     One that has ended since it was read is read again, by `find`.
     """
@@ -203,12 +203,12 @@ class JobRecorder:
     """Writes the jobs of one run into the history, and tells the page as they change."""
 
     def __init__(self, history: JobHistory, caller: Caller, task: str, plan: Plan) -> None:
-        """Tell nothing yet."""
+        """Record nothing yet."""
         self._history, self._caller, self._task = history, caller, task
         self._model = plan.model.id
         self._has_previews = plan.endpoint.kind.has_previews
-        self._told: dict[str, JobView] = {}
-        self._telling = threading.Lock()
+        self._sent: dict[str, JobView] = {}
+        self._sending = threading.Lock()
 
     def begin(self, jobs: Sequence[Job]) -> None:
         """Record jobs that begin; blocks for the disk."""
@@ -230,12 +230,12 @@ class JobRecorder:
             _register([replace(record, has_workflow=has_workflow) for record in records], jobs)
 
     def tell_changes(self, jobs: Sequence[Job]) -> None:
-        """Tell the page of every job that is in another state than when it was last told."""
+        """Send the page every job whose state has changed since it was last sent."""
         for job in jobs:
             with _LOCK:
                 live = _UNDER_WAY.get(job.id)
             if live:
-                self._tell(_live_view(*live))
+                self._send(_live_view(*live))
 
     def end(self, job: Job, reason: Text | None = None) -> None:
         """Record what came of a job; blocks for the disk. Once a job: again it does nothing.
@@ -254,7 +254,7 @@ class JobRecorder:
             )
         with _LOCK:
             _UNDER_WAY.pop(job.id, None)
-        self._tell(JobView(record, record.state, record.seconds))
+        self._send(JobView(record, record.state, record.seconds))
 
     def end_all(self, jobs: Sequence[Job], reason: Text | None = None) -> None:
         """Record what came of several jobs."""
@@ -274,11 +274,11 @@ class JobRecorder:
             job.error = error
         self.end_all(jobs)
 
-    def _tell(self, view: JobView) -> None:
-        with self._telling:
-            last = self._told.get(view.record.id)
-            if host.prompt_server() and (last is None or _is_news(view, last)):
-                self._told[view.record.id] = view
+    def _send(self, view: JobView) -> None:
+        with self._sending:
+            last = self._sent.get(view.record.id)
+            if host.prompt_server() and (last is None or _has_changed(view, last)):
+                self._sent[view.record.id] = view
                 events.send(self._caller, events.JOBS, {"job": view.as_json()})
 
 
@@ -299,8 +299,8 @@ def _live_view(record: JobRecord, job: Job) -> JobView:
     return JobView(record, "running", job.seconds)
 
 
-def _is_news(view: JobView, last: JobView) -> bool:
-    """Return whether the page should be told: of one that is over it has been told the last."""
+def _has_changed(view: JobView, last: JobView) -> bool:
+    """Return whether the page has to be sent a job; what is over was sent for the last time."""
     if last.state not in _LIVE_STATES:
         return False
     moved = abs((view.waits_until or 0) - (last.waits_until or 0))

@@ -19,11 +19,9 @@ WINDOW = 60.0
 MARGIN = 1.0
 """Seconds added to the window: the service counts from the arrival, not from our sending."""
 SURE = 2
-"""What the lowest level allows a minute for pictures: never tried one at a time."""
-SURE_OF_TEXTS = 1000
-"""What the lowest level allows a minute of everything else (facts: "chat RPM 1000+")."""
+"""What every level allows a minute of whatever endpoint: never tried one at a time."""
 STAGGER = 0.1
-"""Seconds between two requests that try whether more than known is allowed, for each picture of
+"""Seconds between two requests that try whether more than known is allowed, for each image of
 the first of them: a refusal is quick, and tells the next one whether to wait."""
 FORGET = 3600.0
 """Seconds after which a learned limit is tried again: levels rise."""
@@ -36,7 +34,7 @@ BLIND = 15.0
 
 
 class TooHeavy(Exception):
-    """The rate limit never lets a request for so many pictures pass."""
+    """The rate limit never lets a request for so many images pass."""
 
 
 @dataclass(eq=False)
@@ -50,7 +48,7 @@ class Sent:
 class RateSchedule:
     """The schedule of one account and model. Pure: every method is told the time.
 
-    `weight` is the number of pictures that a request asks for. Times are seconds of any
+    `weight` is the number of images that a request asks for. Times are seconds of any
     monotonic clock.
     """
 
@@ -66,7 +64,7 @@ class RateSchedule:
         self._heavy: int | None = None
 
     def delay(self, now: float, weight: int = 1) -> float:
-        """Give the seconds until a request of this weight may leave; 0: now."""
+        """Return the seconds until a request of this weight may be sent; 0: now."""
         self._forget(now)
         if now < self._blocked:
             return self._blocked - now
@@ -94,7 +92,7 @@ class RateSchedule:
             self._sent.remove(note)
 
     def is_too_heavy(self, weight: int) -> bool:
-        """Tell whether a request of this weight is known never to pass, however long it waits."""
+        """Return whether a request of this weight never passes, however long it waits."""
         return self._heavy is not None and weight >= self._heavy
 
     def refused(
@@ -102,7 +100,7 @@ class RateSchedule:
     ) -> bool:
         """Learn from a request that was refused; give whether it is too heavy by itself.
 
-        A request that asks for several pictures and is refused although nothing was let through
+        A request that asks for several images and is refused although nothing was let through
         in the window cannot pass however long it waits. A limit that is not `counted` in requests,
         but in tokens, says nothing of how many pass: it is waited for, and no more.
         """
@@ -171,31 +169,31 @@ class RateLimiter:
                 self._changed.notify_all()
 
     def passed(self, note: Sent) -> None:
-        """Tell that the request was let through."""
+        """Learn from a request that the service accepted."""
         with self._changed:
             self._pace.passed(note)
             self._changed.notify_all()
 
     def is_too_heavy(self, weight: int) -> bool:
-        """Tell whether a request of this weight is known never to pass."""
+        """Return whether a request of this weight never passes."""
         with self._changed:
             return self._pace.is_too_heavy(weight)
 
     def undone(self, note: Sent) -> None:
-        """Tell that the request never reached the service."""
+        """Forget a request that never reached the service."""
         with self._changed:
             self._pace.undone(note)
             self._changed.notify_all()
 
     def refused(self, note: Sent, retry_after: float | None, *, counted: bool = True) -> bool:
-        """Tell that the request was refused; give whether it is too heavy by itself."""
+        """Learn from a refusal, and return whether the request is too heavy by itself."""
         with self._changed:
             heavy = self._pace.refused(note, time.monotonic(), retry_after, counted=counted)
             self._changed.notify_all()
             return heavy
 
     def _left(self, ticket: object, weight: int) -> float:
-        """Give the seconds until this ticket may pass: not before those that came earlier."""
+        """Return the seconds until this request may be sent: not before those ahead of it."""
         if self._pace.is_too_heavy(weight):
             raise TooHeavy
         delay = self._pace.delay(time.monotonic(), weight)

@@ -89,7 +89,7 @@ class Sender:
             job.sleep(text("run.retrying"), wait)
 
     def _learn_from(self, error: RequestError, sent: Sent) -> None:
-        """Tell the rate limiter of a request that failed. Raises `TooHeavy` if it never passes."""
+        """Teach the rate limiter from a failed request. Raises `TooHeavy` if it never passes."""
         if isinstance(error, RateLimited):
             counted = error.limit not in TOKEN_LIMITS
             too_heavy = self._limiter.refused(sent, error.failure.retry_after, counted=counted)

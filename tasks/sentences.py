@@ -30,16 +30,16 @@ def pieces(text: str, most: int) -> list[str]:
 
     They end with a paragraph, a sentence, a clause or a word, whichever comes late enough.
     """
-    found: list[str] = []
+    parts: list[str] = []
     while len(text) > most:
         at = _cut(text[: most + _BEYOND], most)
-        found.append(text[:at])
+        parts.append(text[:at])
         text = text[at:]
-    return [piece for piece in (*found, text) if piece.strip()]
+    return [piece for piece in (*parts, text) if piece.strip()]
 
 
 def _cut(text: str, most: int) -> int:
-    """Give the place to cut at: within a word only where there is no other."""
+    """Return the place to cut at: within a word only where there is no other."""
     last = [_last(ends, text, most) for ends in _ENDS]
     late = (place for place in last if place >= most * _LEAST)
     return next(late, max(last) or most)

@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.dev.simulator.service import Service
+from comfyui_siliconflow.engine import rate_limit
+from comfyui_siliconflow.engine.job import Job
+from comfyui_siliconflow.engine.rate_limit import RateSchedule, Sent
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.strings.text import use_language
+from comfyui_siliconflow.strings.text import Text, use_language
+from comfyui_siliconflow.tests.waiting import LONGEST, until
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite on every core, unless `-n` says otherwise; tests that are named, on one.
+
+    Not by `addopts`, for without the plugin pytest would not know the option.
+    """
+    is_whole = config.args_source is config.ArgsSource.TESTPATHS
+    is_worker = hasattr(config, "workerinput")  # One that started workers would never end.
+    if is_whole and not is_worker and getattr(config.option, "numprocesses", 0) is None:
+        config.option.numprocesses, config.option.dist = "auto", "worksteal"
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +61,109 @@ def simulator(use: Callable[[Simulator], None]) -> Iterator[Simulator]:
     with Simulator(site="cn") as started:
         use(started)
         yield started
+
+
+class Held:
+    """Requests that simulators have let in, and do not answer before the test says so."""
+
+    def __init__(self) -> None:
+        """Hold every request from now on."""
+        self.is_released = False
+        self.under_way = self.most = 0
+
+    def release(self) -> None:
+        """Let all go on: those that are held, and those that come."""
+        self.is_released = True
+
+    def wait_for(self, requests: int) -> None:
+        """Wait until so many are held at the same time."""
+        until(lambda: self.under_way == requests)
+
+    async def keep(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Hold a request, then do its work."""
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            end = time.monotonic() + LONGEST
+            while not self.is_released and time.monotonic() < end:  # noqa: ASYNC110 - by another thread
+                await asyncio.sleep(0.005)
+            return await work
+        finally:
+            self.under_way -= 1
+
+
+@pytest.fixture
+def hold(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Held]]:
+    """Hold the requests that come to the simulator from when this is called."""
+    del simulator  # is there first, and stops when nothing is held any more
+    held, finish = Held(), Service._finish  # noqa: SLF001 - where a request takes its time
+
+    def begin() -> Held:
+        monkeypatch.setattr(Service, "_finish", lambda *given: held.keep(finish(*given)))
+        return held
+
+    yield begin
+    held.release()
+
+
+@pytest.fixture
+def held(hold: Callable[[], Held]) -> Held:
+    """Hold every request to the simulator."""
+    return hold()
+
+
+class LimitClock:
+    """A clock for both sides of a rate limit.
+
+    It goes on only while requests wait for their turn and none is under way: by as much as the
+    first of them has to wait. So nothing depends on how fast the machine is.
+    """
+
+    def __init__(self) -> None:
+        """Begin today, for the service dates what it does."""
+        self.now = self.began = time.time()
+        self._under_way: list[Sent] = []
+
+    def __call__(self) -> float:
+        """Return the time, in seconds."""
+        return self.now
+
+    def rule(self, patch: pytest.MonkeyPatch) -> None:
+        """Be the clock of rate limiters. All that is patched is called while they are locked."""
+        sent, wait = RateSchedule.sent, Job.wait
+
+        def note(schedule: RateSchedule, now: float, weight: int = 1) -> Sent:
+            self._under_way.append(sent(schedule, now, weight))
+            return self._under_way[-1]
+
+        def go_on(job: Job, reason: Text, seconds: float) -> None:
+            wait(job, reason, seconds)
+            if not self._under_way:
+                self.now += seconds
+
+        def ends(name: str) -> Callable[..., Any]:
+            method = getattr(RateSchedule, name)
+
+            def end(schedule: RateSchedule, note: Sent, *given: Any, **named: Any) -> Any:
+                if note in self._under_way:
+                    self._under_way.remove(note)
+                return method(schedule, note, *given, **named)
+
+            return end
+
+        patch.setattr(rate_limit, "time", SimpleNamespace(monotonic=self))
+        patch.setattr(RateSchedule, "sent", note)
+        patch.setattr(Job, "wait", go_on)
+        for name in ("passed", "undone", "refused"):
+            patch.setattr(RateSchedule, name, ends(name))
+
+
+@pytest.fixture
+def limit_clock(monkeypatch: pytest.MonkeyPatch) -> LimitClock:
+    """Let rate limits pass on a clock of the test's own."""
+    clock = LimitClock()
+    clock.rule(monkeypatch)
+    return clock
 
 
 @pytest.fixture

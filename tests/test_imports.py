@@ -24,6 +24,7 @@ LAZY = {"nodes": {"tasks"}}
 MODULES = sorted(
     path.relative_to(ROOT) for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py")
 )
+assert {path.parts[0] for path in MODULES} == set(MAY_IMPORT)
 
 
 def imported(path: Path) -> tuple[set[str], set[str]]:
@@ -133,6 +134,7 @@ def refuse(*_args, **_kwargs):
 socket.socket.connect = refuse
 socket.getaddrinfo = refuse
 import comfyui_siliconflow
+assert comfyui_siliconflow.NODE_CLASS_MAPPINGS
 for node in comfyui_siliconflow.NODE_CLASS_MAPPINGS.values():
     node.INPUT_TYPES()
 assert threading.active_count() == 1, threading.enumerate()

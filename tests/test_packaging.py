@@ -166,7 +166,9 @@ def test_the_registry_finds_what_it_asks_for(pyproject: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
 def test_both_readmes_list_every_model_and_every_setting(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
-    for model in catalogue.load().models:
+    models = catalogue.load().models
+    assert models
+    for model in models:
         assert f"| {model.id} |" in text or f"`{model.id}`" in text
     for setting in fields(Settings):
         assert f"| `{setting.name}` |" in text
@@ -177,6 +179,7 @@ def test_both_readmes_list_every_endpoint_and_every_node(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     for path in ENDPOINTS:
         assert re.search(rf"\| `(GET|POST) /{path}` \|", text), path
+    assert NODE_CLASS_MAPPINGS
     for node_id in NODE_CLASS_MAPPINGS:
         assert f"| `{node_id}` |" in text
 
@@ -185,4 +188,5 @@ def test_both_readmes_list_every_endpoint_and_every_node(name: str) -> None:
 def test_every_link_inside_the_repository_leads_somewhere(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     targets = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+    assert targets
     assert all((ROOT / target.partition("#")[0]).exists() for target in targets)

@@ -15,7 +15,7 @@ from . import pictures
 
 
 def four() -> list[bytes]:
-    """Give four files as the service sends them."""
+    """Return four files as the service sends them."""
     files = []
     for turn in range(4):
         file = io.BytesIO()

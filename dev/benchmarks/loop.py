@@ -53,7 +53,7 @@ async def _rival(frames: torch.Tensor) -> None:
 
 
 async def _worst(work: Coroutine[Any, Any, None]) -> float:
-    """Give the longest time by which a tick of the loop came late, in seconds."""
+    """Return the longest time by which a tick of the loop came late, in seconds."""
     task = asyncio.ensure_future(work)
     worst = 0.0
     while not task.done():

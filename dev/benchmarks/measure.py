@@ -29,12 +29,12 @@ class Times:
 
     @property
     def best(self) -> float:
-        """Give the least disturbed round."""
+        """Return the least disturbed round."""
         return min(self.each)
 
     @property
     def middle(self) -> float:
-        """Give the median."""
+        """Return the median."""
         return median(self.each)
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ def in_turns(ways: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> 
 
 
 def seconds(way: Callable[[], object]) -> float:
-    """Give the seconds that one call takes."""
+    """Return the seconds that one call takes."""
     started = time.perf_counter()
     way()
     return time.perf_counter() - started

@@ -35,7 +35,7 @@ def rows() -> list[Row]:
 
 
 def peak_of(what: str) -> int:
-    """Give the bytes that a piece of work needs at most, beyond what was there before it.
+    """Return the bytes that a piece of work needs at most, beyond what was there before it.
 
     Freed memory goes back at once there, so that only what is in use counts.
     """

@@ -48,7 +48,7 @@ def _clock() -> float:
 
 
 def _run(model: str, limit: int) -> tuple[int, int]:
-    """Give the windows that were used, and how many requests were refused."""
+    """Return the windows that were used, and how many requests were refused."""
     real, pacing.WINDOW = pacing.WINDOW, MINUTE
     try:
         with (

@@ -15,7 +15,7 @@ GRAIN = 0.012
 
 @cache
 def photograph(side: int = 1024) -> torch.Tensor:
-    """Give a frame `[H,W,3]` with the spectrum of natural scenes (1/f) and a camera's grain."""
+    """Return a frame `[H,W,3]` with the spectrum of natural scenes (1/f) and a camera's grain."""
     dice = np.random.default_rng(1)
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None])
     frequency[0, 0] = 1
@@ -33,7 +33,7 @@ def _scene(noise: np.ndarray, frequency: np.ndarray) -> np.ndarray:
 
 @cache
 def from_jpeg(side: int = 1024) -> torch.Tensor:
-    """Give the photograph as it comes out of a JPEG file, as most loaded pictures do."""
+    """Return the photograph as it comes out of a JPEG file, as most loaded pictures do."""
     file = io.BytesIO()
     pixels = photograph(side).mul(255).round().byte().numpy()
     Image.fromarray(pixels).save(file, "JPEG", quality=85)
@@ -43,7 +43,7 @@ def from_jpeg(side: int = 1024) -> torch.Tensor:
 
 @cache
 def drawing(side: int = 1024) -> torch.Tensor:
-    """Give a frame `[H,W,3]` of flat shapes, outlines and small writing."""
+    """Return a frame `[H,W,3]` of flat shapes, outlines and small writing."""
     picture = Image.new("RGB", (side, side), (245, 241, 230))
     pen = ImageDraw.Draw(picture)
     for at in range(40):

@@ -14,10 +14,13 @@ from comfyui_siliconflow.engine import rate_limit as pacing
 from comfyui_siliconflow.engine import retry as retries
 from comfyui_siliconflow.engine import sending as send
 from comfyui_siliconflow.engine import uploads as upload
+from comfyui_siliconflow.engine.job import GrowingText, Job
 from comfyui_siliconflow.media.data_urls import encode
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.strings.text import Text
+from comfyui_siliconflow.tests.conftest import Held, LimitClock
+from comfyui_siliconflow.tests.waiting import LONGEST, pack_threads, until
 from PIL import Image
 
 Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]
@@ -51,6 +54,15 @@ class Shown:
         raise AssertionError("nobody asked for pictures")
 
 
+async def cancelled(node_id: str, asked: dict[str, Any], happened: Callable[[], object]) -> None:
+    """Run a node, and cancel it when something has happened: it must not wait for its requests."""
+    node = asyncio.create_task(NODE_CLASS_MAPPINGS[node_id]().execute(**asked))
+    await asyncio.to_thread(happened)
+    node.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await node
+
+
 def pictures_paid(simulator: Simulator) -> int:
     return sum(charge.pictures for charge in simulator.charges)
 
@@ -66,10 +78,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def in_a_hurry(use: Callable[[Simulator], None], quick: None) -> Any:
-    """Serve a site whose clock runs sixty times as fast, with a limit of two pictures a minute."""
-    del quick
-    with Simulator(ipm=2, clock=lambda: time.time() * 60) as started:
+def limited(use: Callable[[Simulator], None], limit_clock: LimitClock) -> Any:
+    """Serve a site with a limit of two pictures a minute, on a clock that waits for nobody."""
+    with Simulator(ipm=2, clock=limit_clock) as started:
         use(started)
         yield started
 
@@ -91,13 +102,24 @@ def test_reuse_can_be_turned_off(simulator: Simulator, run_node: Run, write_sett
     assert pictures_paid(simulator) == 2
 
 
-def test_identical_nodes_of_one_graph_share_one_request(simulator: Simulator) -> None:
-    simulator.latency = 0.3
+def test_identical_nodes_of_one_graph_share_one_request(
+    simulator: Simulator, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join, joined = Job.join, threading.Semaphore(0)
+
+    def counted(job: Job, growing: GrowingText) -> None:
+        join(job, growing)
+        joined.release()
 
     async def graph() -> list[Any]:
-        nodes = (NODE_CLASS_MAPPINGS[DRAW]().execute(**ASKED) for _ in range(3))
+        runs = (NODE_CLASS_MAPPINGS[DRAW]().execute(**ASKED) for _ in range(3))
+        nodes = [asyncio.create_task(run) for run in runs]
+        for _ in range(2):
+            await asyncio.to_thread(joined.acquire, timeout=LONGEST)
+        held.release()
         return await asyncio.gather(*nodes)
 
+    monkeypatch.setattr(Job, "join", counted)
     outputs = asyncio.run(graph())
     assert pictures_paid(simulator) == 1
     assert all(torch.equal(images, outputs[0][0]) for images, _, _ in outputs)
@@ -118,38 +140,30 @@ def test_the_node_says_that_nothing_was_paid(simulator: Simulator, run_node: Run
 
 
 def test_a_cancelled_request_is_free_when_it_is_queued_again(
-    simulator: Simulator, run_node: Run
+    simulator: Simulator, run_node: Run, held: Held
 ) -> None:
-    simulator.latency = 0.5
-
-    async def cancelled() -> None:
-        node = asyncio.create_task(NODE_CLASS_MAPPINGS[DRAW]().execute(**ASKED))
-        await asyncio.sleep(0.2)
-        node.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await node
-
-    asyncio.run(cancelled())
+    asyncio.run(cancelled(DRAW, ASKED, lambda: held.wait_for(1)))
+    held.release()
     _, _, info = run_node(DRAW, **ASKED)
     assert info["requests"][0]["origin"] in {"joined", "reused"}
     assert pictures_paid(simulator) == 1
 
 
 def test_a_request_that_had_not_left_when_its_node_was_cancelled_never_does(
-    in_a_hurry: Simulator,
+    simulator: Simulator,
 ) -> None:
-    async def cancelled() -> None:
-        node = NODE_CLASS_MAPPINGS[DRAW]().execute(**{**ASKED, "batch_size": 6})
-        task = asyncio.create_task(node)
-        await asyncio.sleep(0.6)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+    """Two leave, which is sure to be allowed; the third is refused, and the others wait."""
+    simulator.ipm = 2
+    asked = {**ASKED, "batch_size": 6}
 
-    asyncio.run(cancelled())
-    paid = pictures_paid(in_a_hurry)
-    time.sleep(1.5)
-    assert pictures_paid(in_a_hurry) == paid == 2
+    def is_refused() -> bool:
+        statuses = [record.status for record in simulator.generations]
+        return statuses.count(429) == 1 and statuses.count(200) == 2
+
+    asyncio.run(cancelled(DRAW, asked, lambda: until(is_refused)))
+    until(lambda: not pack_threads())
+    assert pictures_paid(simulator) == 2
+    assert len(simulator.generations) == 3
 
 
 @pytest.mark.usefixtures("quick")
@@ -212,46 +226,48 @@ def test_of_a_partial_failure_only_the_missing_picture_is_asked_again(
 
 
 @pytest.mark.parametrize("model", [QWEN, KOLORS])
-def test_ten_pictures_at_two_a_minute_all_arrive(
-    in_a_hurry: Simulator, run_node: Run, model: str
+def test_ten_pictures_at_two_a_minute_all_arrive_in_five_windows(
+    limited: Simulator, run_node: Run, model: str
 ) -> None:
     images, _, _ = run_node(DRAW, **{**ASKED, "model": model, "batch_size": 10})
     assert images.shape[0] == 10
-    refused = [record for record in in_a_hurry.generations if record.status == 429]
-    assert len(refused) <= 1
-    times = sorted(record.time for record in in_a_hurry.generations if record.status == 200)
-    assert times[-1] - times[0] < 5 * 69
+    good = [record for record in limited.generations if record.status == 200]
+    assert len(limited.generations) - len(good) == 1
+    windows = [
+        (record.time - good[0].time) // 60 for record in good for _ in range(record.pictures)
+    ]
+    assert windows == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
 
 
-@pytest.mark.usefixtures("in_a_hurry")
+@pytest.mark.usefixtures("limited")
 def test_a_batch_that_the_limit_never_lets_pass_goes_in_smaller_requests(run_node: Run) -> None:
     images, _, info = run_node(DRAW, **{**ASKED, "model": KOLORS, "batch_size": 4})
     assert images.shape[0] == 4
     assert [item["came"] for item in info["requests"]] == [2, 2]
     assert [entry["seed"] for entry in info["pictures"]] == [1, 1, 3, 3]
-    started = time.monotonic()
     _, _, info = run_node(DRAW, **{**ASKED, "model": KOLORS, "batch_size": 4})
     assert [item["origin"] for item in info["requests"]] == ["reused", "reused"]
-    assert time.monotonic() - started < 0.9
 
 
 def test_the_node_counts_down_while_a_limit_is_waited_out(
     use: Callable[[Simulator], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pacing, "WINDOW", 4.0)
+    monkeypatch.setattr(pacing, "WINDOW", 3.0)
     shown = Shown()
 
     async def graph() -> None:
         host.report_to(shown)
         await NODE_CLASS_MAPPINGS[DRAW]().execute(**{**ASKED, "batch_size": 3})
 
-    with Simulator(ipm=2, clock=lambda: time.time() * 15) as simulator:
+    with Simulator(ipm=2, clock=lambda: time.time() * 20) as simulator:
         use(simulator)
         asyncio.run(graph())
     waiting = [text for text in shown.texts if "rate limit" in text]
     # The second picture may still be on its way when the third begins to wait.
     assert waiting[-1].startswith("SiliconFlow · Qwen-Image · 2/3 · ")
-    assert any(text.endswith("rate limit, 2 s left") for text in waiting)
+    left = [int(text.split()[-3]) for text in waiting]
+    assert left[0] > left[-1]
+    assert left == sorted(left, reverse=True)
 
 
 def test_a_wait_beyond_the_longest_is_an_error_and_what_came_is_kept(
@@ -325,20 +341,24 @@ def test_the_guard_stops_a_run_of_too_many_pictures(
 
 
 def test_the_guard_counts_what_is_under_way_and_not_what_is_paid_already(
-    simulator: Simulator, run_node: Run, write_settings: Any
+    simulator: Simulator, run_node: Run, hold: Callable[[], Held], write_settings: Any
 ) -> None:
     write_settings(most_pictures=3)
     run_node(DRAW, **{**ASKED, "batch_size": 3})
     run_node(DRAW, **{**ASKED, "batch_size": 5})
     assert pictures_paid(simulator) == 5
 
+    held = hold()
+
     async def graph() -> list[Any]:
-        simulator.latency = 0.3
         nodes = (
             NODE_CLASS_MAPPINGS[DRAW]().execute(**{**ASKED, "seed": s, "batch_size": 2})
             for s in (50, 60)
         )
-        return await asyncio.gather(*nodes, return_exceptions=True)
+        tasks = [asyncio.create_task(node) for node in nodes]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=LONGEST)
+        held.release()
+        return await asyncio.gather(*tasks, return_exceptions=True)
 
     outputs = asyncio.run(graph())
     assert sum(isinstance(item, errors.GuardStopped) for item in outputs) == 1
@@ -412,35 +432,26 @@ def test_a_damaged_stored_picture_is_downloaded_again(
 
 
 def test_a_batch_that_went_in_parts_is_found_in_its_parts_after_a_restart(
-    in_a_hurry: Simulator, run_node: Run, monkeypatch: pytest.MonkeyPatch
+    limited: Simulator, run_node: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = {**ASKED, "model": KOLORS, "batch_size": 4}
     run_node(DRAW, **asked)
     monkeypatch.setattr("comfyui_siliconflow.engine.sending._LIMITERS", {})
-    in_a_hurry.ipm = None
+    limited.ipm = None
     _, _, info = run_node(DRAW, **asked)
     assert [item["origin"] for item in info["requests"]] == ["reused", "reused"]
-    assert pictures_paid(in_a_hurry) == 4
+    assert pictures_paid(limited) == 4
 
 
 def test_the_guard_counts_what_a_cancelled_node_left_under_way(
-    simulator: Simulator, run_node: Run, write_settings: Any
+    simulator: Simulator, run_node: Run, held: Held, write_settings: Any
 ) -> None:
     write_settings(most_pictures=2)
-    simulator.latency = 1.0
-
-    async def cancelled() -> None:
-        node = NODE_CLASS_MAPPINGS[DRAW]().execute(**{**ASKED, "batch_size": 2})
-        task = asyncio.create_task(node)
-        await asyncio.sleep(0.4)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(cancelled())
+    asyncio.run(cancelled(DRAW, {**ASKED, "batch_size": 2}, lambda: held.wait_for(2)))
     with pytest.raises(errors.GuardStopped):
         run_node(DRAW, **{**ASKED, "seed": 50})
-    time.sleep(1.5)
+    held.release()
+    until(lambda: not pack_threads())
     run_node(DRAW, **{**ASKED, "seed": 50})
     assert pictures_paid(simulator) == 3
 
@@ -448,30 +459,23 @@ def test_the_guard_counts_what_a_cancelled_node_left_under_way(
 def test_a_node_cancelled_while_its_pictures_are_encoded_pays_for_none(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    encoding, go_on = threading.Event(), threading.Event()
+
     def slowly(*given: Any) -> Any:
-        time.sleep(0.6)
+        encoding.set()
+        go_on.wait(LONGEST)
         return encode(*given)
 
     monkeypatch.setattr(upload, "encode", slowly)
-
-    async def cancelled() -> None:
-        node = NODE_CLASS_MAPPINGS["SiliconFlowImageToImage"]()
-        asked = {"model": KOLORS, "prompt": "x", "image": torch.rand(4, 32, 32, 3)}
-        task = asyncio.create_task(node.execute(**asked))
-        await asyncio.sleep(0.3)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(cancelled())
-    time.sleep(1.5)
+    asked = {"model": KOLORS, "prompt": "x", "image": torch.rand(4, 32, 32, 3)}
+    asyncio.run(cancelled("SiliconFlowImageToImage", asked, lambda: encoding.wait(LONGEST)))
+    go_on.set()
+    until(lambda: not pack_threads())
     assert simulator.generations == []
 
 
 def test_the_requests_for_a_frame_are_sent_in_their_order(
     simulator: Simulator, run_node: Run
 ) -> None:
-    for seed in (100, 200, 300):
-        run_node(DRAW, **{**ASKED, "model": KOLORS, "batch_size": 10, "seed": seed})
-    sent = [record.body["batch_size"] for record in simulator.generations]
-    assert sent == [4, 4, 2] * 3
+    run_node(DRAW, **{**ASKED, "model": KOLORS, "batch_size": 10})
+    assert [record.body["batch_size"] for record in simulator.generations] == [4, 4, 2]

@@ -1,20 +1,23 @@
 """The pace of one account and model, on a clock of the test's own."""
 
 import threading
-import time
 from collections import deque
+from types import SimpleNamespace
 
 import pytest
+from comfyui_siliconflow.engine import rate_limit
+from comfyui_siliconflow.engine.endpoint import REQUESTS_A_MINUTE
 from comfyui_siliconflow.engine.rate_limit import (
     BLIND,
     FORGET,
     GUESS,
+    STAGGER,
     SURE,
-    SURE_OF_TEXTS,
     RateLimiter,
     RateSchedule,
     TooHeavy,
 )
+from comfyui_siliconflow.tests.waiting import LONGEST, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -101,8 +104,11 @@ def test_what_is_known_to_be_allowed_goes_at_once_and_the_next_one_tries() -> No
     assert 0 < pace.delay(0.0) <= 0.1
 
 
-def test_sixteen_pictures_without_a_limit_are_under_way_within_two_seconds() -> None:
-    assert run(Service(1000), RateSchedule(), 16)[-1] < 2
+def test_without_a_limit_each_picture_leaves_as_soon_as_the_one_before_may_tell_of_one() -> None:
+    service = Service(1000)
+    times = run(service, RateSchedule(), 16)
+    assert times == pytest.approx([0.0] * SURE + [STAGGER * n for n in range(1, 15)])
+    assert service.refused == []
 
 
 def test_retry_after_is_honoured() -> None:
@@ -205,29 +211,43 @@ def test_a_learned_limit_is_tried_again_after_a_while_for_levels_rise() -> None:
     assert run(service, pace, 10, now=later)[-1] < later + 2
 
 
-def test_a_gate_lets_requests_pass_in_the_order_in_which_they_came() -> None:
-    gate = RateLimiter(RateSchedule(window=0.5))
-    order: list[int] = []
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return the time of all rate limiters, which a test changes."""
+    time = [0.0]
+    monkeypatch.setattr(rate_limit, "time", SimpleNamespace(monotonic=lambda: time[0]))
+    return time
+
+
+def limited_to_one() -> RateLimiter:
+    """Return a gate that has learned to let one request pass in a window."""
+    gate = RateLimiter(RateSchedule(window=WINDOW))
     gate.passed(gate.enter(1, _ignore))
     gate.refused(gate.enter(1, _ignore), None)
+    return gate
 
-    def enter(number: int) -> None:
-        gate.enter(1, _ignore)
+
+def test_a_gate_lets_requests_pass_in_the_order_in_which_they_came(now: list[float]) -> None:
+    gate = limited_to_one()
+    order: list[int] = []
+
+    def enter(number: int, waits: threading.Event) -> None:
+        gate.enter(1, lambda _: waits.set())
         order.append(number)
 
-    threads = [threading.Thread(target=enter, args=(number,)) for number in range(5)]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.02)
-    for thread in threads:
-        thread.join(10)
+    for number in range(5):
+        waits = threading.Event()
+        threading.Thread(target=enter, args=(number, waits), daemon=True).start()
+        assert waits.wait(LONGEST)
+    for passed in range(5):
+        assert order == list(range(passed))
+        now[0] += WINDOW + 1
+        until(lambda: len(order) > passed)  # noqa: B023 - ends before the next
     assert order == [0, 1, 2, 3, 4]
 
 
-def test_whoever_gives_up_waiting_leaves_the_queue() -> None:
-    gate = RateLimiter(RateSchedule(window=60))
-    gate.passed(gate.enter(1, _ignore))
-    gate.refused(gate.enter(1, _ignore), None)
+def test_whoever_gives_up_waiting_leaves_the_queue(now: list[float]) -> None:
+    gate = limited_to_one()
     with pytest.raises(KeyboardInterrupt):
         gate.enter(1, _give_up)
     told: list[float] = []
@@ -236,9 +256,10 @@ def test_whoever_gives_up_waiting_leaves_the_queue() -> None:
         told.append(left)
         raise KeyboardInterrupt
 
+    now[0] = 5.0
     with pytest.raises(KeyboardInterrupt):
         gate.enter(1, note_and_give_up)
-    assert 55 < told[0] <= 61
+    assert told == [WINDOW + 1 - 5]
 
 
 def _ignore(_left: float) -> None:
@@ -250,7 +271,7 @@ def _give_up(_left: float) -> None:
 
 
 def test_a_limit_of_tokens_is_waited_for_and_tells_nothing_of_the_number_of_requests() -> None:
-    pace = RateSchedule(sure=SURE_OF_TEXTS)
+    pace = RateSchedule(sure=REQUESTS_A_MINUTE)
     for _ in range(3):
         pace.passed(pace.sent(0.0))
     assert not pace.refused(pace.sent(0.0), 0.0, counted=False)
@@ -262,7 +283,7 @@ def test_a_limit_of_tokens_is_waited_for_and_tells_nothing_of_the_number_of_requ
 
 
 def test_what_the_lowest_level_allows_of_texts_goes_out_at_once() -> None:
-    pace = RateSchedule(sure=SURE_OF_TEXTS)
+    pace = RateSchedule(sure=REQUESTS_A_MINUTE)
     for _ in range(500):
         assert pace.delay(0.0) == 0
         pace.sent(0.0)

@@ -3,8 +3,6 @@
 import asyncio
 import io
 import re
-import threading
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -20,7 +18,9 @@ from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import Client
 from comfyui_siliconflow.storage.settings import MissingKey
 from comfyui_siliconflow.strings.text import Text
+from comfyui_siliconflow.tests.conftest import Held
 from comfyui_siliconflow.tests.data_urls import file_of
+from comfyui_siliconflow.tests.waiting import until
 from PIL import Image
 
 Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]
@@ -285,42 +285,27 @@ def test_a_result_that_is_no_picture_is_an_error_with_its_trace_id(
     assert simulator.generations[0].trace_id in str(caught.value)
 
 
-def test_no_more_requests_are_under_way_than_the_setting_allows(
-    simulator: Simulator, run_node: Run, write_settings: Any
-) -> None:
-    write_settings(max_parallel=2)
-    simulator.latency = 0.2
-    seen: list[int] = []
-    watcher = threading.Thread(target=_watch, args=(simulator, seen), daemon=True)
-    watcher.start()
-    run_node(DRAW, model=QWEN, prompt="x", batch_size=6, **SMALL)
-    assert max(seen) == 2
-
-
-def test_nodes_of_one_graph_overlap(simulator: Simulator) -> None:
-    simulator.latency = 0.5
-
+def test_nodes_of_one_graph_overlap(held: Held) -> None:
     async def graph() -> None:
-        await asyncio.gather(*(execute(seed=seed) for seed in range(4)))
+        nodes = [asyncio.create_task(execute(seed=seed)) for seed in range(4)]
+        await asyncio.to_thread(held.wait_for, 4)
+        held.release()
+        await asyncio.gather(*nodes)
 
-    seen: list[int] = []
-    threading.Thread(target=_watch, args=(simulator, seen), daemon=True).start()
     asyncio.run(graph())
-    assert max(seen) == 4
 
 
-def test_the_loop_is_free_while_a_node_waits(simulator: Simulator) -> None:
-    simulator.latency = 0.5
-
-    async def graph() -> int:
+def test_the_loop_is_free_while_a_node_waits(held: Held) -> None:
+    async def graph() -> None:
         node = asyncio.create_task(execute())
-        turns = 0
-        while not node.done():
+        await asyncio.to_thread(held.wait_for, 1)
+        for _ in range(20):
             await asyncio.sleep(0.01)
-            turns += 1
-        return turns
+        assert not node.done()
+        held.release()
+        await node
 
-    assert asyncio.run(graph()) > 20
+    asyncio.run(graph())
 
 
 class Cancelled(BaseException):
@@ -328,39 +313,31 @@ class Cancelled(BaseException):
 
 
 def test_a_cancelled_node_stops_while_its_request_goes_on(
-    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    simulator: Simulator, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    simulator.latency = 1.0
-    cancelled = threading.Event()
-
     def stop() -> None:
-        if cancelled.is_set():
+        if held.under_way:
             raise Cancelled
 
     monkeypatch.setattr(host, "raise_if_cancelled", stop)
-    threading.Timer(0.3, cancelled.set).start()
-    started = time.monotonic()
     with pytest.raises(Cancelled):
         asyncio.run(execute())
-    assert time.monotonic() - started < 0.3 + 0.5
     assert simulator.generations[0].status is None
-    _until(lambda: simulator.generations[0].status == 200)
-    assert simulator.generations[0].delivered
+    held.release()
+    until(lambda: simulator.generations[0].status == 200)
+    until(lambda: simulator.generations[0].delivered)
 
 
-def test_when_another_node_fails_the_run_ends_at_once(simulator: Simulator) -> None:
-    simulator.latency = 5.0
-
+def test_when_another_node_fails_the_run_ends_at_once(simulator: Simulator, held: Held) -> None:
     async def graph() -> None:
         node = asyncio.create_task(execute())
-        await asyncio.sleep(0.2)
+        await asyncio.to_thread(held.wait_for, 1)
         node.cancel()
         with pytest.raises(asyncio.CancelledError):
             await node
 
-    started = time.monotonic()
     asyncio.run(graph())
-    assert time.monotonic() - started < 2
+    assert simulator.generations[0].status is None
 
 
 def test_the_node_tells_seconds_while_it_waits_and_what_came(simulator: Simulator) -> None:
@@ -402,17 +379,3 @@ def _png(width: int, height: int) -> bytes:
     file = io.BytesIO()
     tensor_to_pil(torch.rand(height, width, 3)).save(file, "PNG")
     return file.getvalue()
-
-
-def _watch(simulator: Simulator, seen: list[int]) -> None:
-    for _ in range(400):
-        seen.append(sum(record.status is None for record in simulator.generations))
-        time.sleep(0.01)
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        time.sleep(0.01)
-    pytest.fail("it did not happen within five seconds")

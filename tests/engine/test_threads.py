@@ -2,10 +2,10 @@
 
 import asyncio
 import threading
-import time
 
 import pytest
 from comfyui_siliconflow.engine.threads import in_thread
+from comfyui_siliconflow.tests.waiting import LONGEST
 
 
 def test_the_result_comes_from_another_thread() -> None:
@@ -20,35 +20,41 @@ def test_an_exception_is_raised_where_the_result_was_waited_for() -> None:
         asyncio.run(in_thread(fail))
 
 
-def test_a_cancelled_caller_stops_waiting_and_the_work_goes_on() -> None:
-    finished = threading.Event()
+def cancel_a_caller_whose_work_goes_on() -> threading.Thread:
+    """Return the thread of the work, which goes on when the caller and its loop are gone."""
+    threads: list[threading.Thread] = []
+    begun, go_on, finished = (threading.Event() for _ in range(3))
 
     def work() -> None:
-        time.sleep(0.3)
+        threads.append(threading.current_thread())
+        begun.set()
+        go_on.wait(LONGEST)
         finished.set()
 
     async def caller() -> None:
         task = asyncio.create_task(in_thread(work))
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(begun.wait, LONGEST)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    started = time.monotonic()
     asyncio.run(caller())
-    assert time.monotonic() - started < 0.25
-    assert finished.wait(2)
+    assert not finished.is_set()
+    go_on.set()
+    threads[0].join(LONGEST)
+    assert finished.is_set()
+    return threads[0]
 
 
-def test_a_loop_that_has_closed_meanwhile_disturbs_nobody() -> None:
+def test_a_cancelled_caller_stops_waiting_and_the_work_goes_on() -> None:
+    assert not cancel_a_caller_whose_work_goes_on().is_alive()
+
+
+def test_a_loop_that_has_closed_meanwhile_disturbs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A prompt's loop may be gone when a paid request comes back."""
     unhandled: list[object] = []
-    original, threading.excepthook = threading.excepthook, unhandled.append
-    try:
-        test_a_cancelled_caller_stops_waiting_and_the_work_goes_on()
-        time.sleep(0.05)
-    finally:
-        threading.excepthook = original
+    monkeypatch.setattr(threading, "excepthook", unhandled.append)
+    cancel_a_caller_whose_work_goes_on()
     assert unhandled == []
 
 

@@ -15,7 +15,8 @@ from comfyui_siliconflow.tests.host.comfy import Comfy
 Json = dict[str, Any]
 Drawing = Callable[..., Json]
 
-CANCEL_SECONDS = 0.5
+LONGER = 20.0
+"""Seconds: a request takes longer than its test."""
 IN_THE_MIDST = 1.2
 """By then the progress stands still: ComfyUI's own bar notices a cancel only when it moves."""
 
@@ -25,17 +26,16 @@ def under_way(service: Simulator, since: int) -> list[Record]:
     return [record for record in service.generations[since:] if record.status is None]
 
 
-def test_cancel_stops_a_running_node_within_half_a_second(
+def test_cancel_stops_a_running_node_while_its_request_goes_on(
     comfy: Comfy, service: Simulator, drawing: Drawing
 ) -> None:
-    service.latency, since = 3.0, len(service.generations)
+    service.latency, since = LONGER, len(service.generations)
     prompt_id = comfy.queue(drawing())
     comfy.wait_for(lambda: under_way(service, since))
     time.sleep(IN_THE_MIDST)
-    cancelled = time.monotonic()
     comfy.post("/interrupt", {})
     ended = comfy.end_of(prompt_id)
-    assert time.monotonic() - cancelled < CANCEL_SECONDS
+    assert under_way(service, since)
     assert ended.message("execution_interrupted")
     assert ended.message("execution_error") is None
 
@@ -54,11 +54,9 @@ def test_independent_nodes_wait_at_the_same_time(
     comfy: Comfy, service: Simulator, drawing: Drawing
 ) -> None:
     service.latency, since = 2.0, len(service.generations)
-    started = time.monotonic()
     prompt_id = comfy.queue(drawing(count=2))
     comfy.wait_for(lambda: len(under_way(service, since)) == 2)
     assert comfy.end_of(prompt_id).status == "success"
-    assert time.monotonic() - started < 3.5
 
 
 def test_a_refused_request_fails_the_node_with_its_trace_id(
@@ -150,14 +148,13 @@ def test_the_text_of_a_chat_grows_on_its_node(comfy: Comfy, service: Simulator) 
 
 
 def test_a_chat_is_cancelled_at_once(comfy: Comfy, service: Simulator) -> None:
-    service.latency, since = 4.0, len(service.requests)
+    service.latency, since = LONGER, len(service.requests)
     prompt_id = comfy.queue(chatting())
     comfy.wait_for(lambda: service.requests[since:])
     time.sleep(IN_THE_MIDST)
-    cancelled = time.monotonic()
     comfy.post("/interrupt", {})
     ended = comfy.end_of(prompt_id)
-    assert time.monotonic() - cancelled < CANCEL_SECONDS
+    assert [record.status for record in service.requests[since:]] == [None]
     assert ended.message("execution_interrupted")
 
 

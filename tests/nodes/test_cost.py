@@ -17,6 +17,8 @@ from comfyui_siliconflow.media.data_urls import encode
 from comfyui_siliconflow.media.image_files import DecodedImage, tensor_to_pixels, to_batch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.tasks import image_tasks
+from comfyui_siliconflow.tests.conftest import Held
+from comfyui_siliconflow.tests.waiting import LONGEST
 
 Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]
 SMALL = {"image_size": "custom", "width": 96, "height": 64}
@@ -36,14 +38,20 @@ def peak_of(work: Callable[[], object]) -> int:
 
 @pytest.mark.parametrize("most", [1, 3])
 def test_no_more_requests_are_under_way_than_the_settings_allow(
-    simulator: Simulator, run_node: Run, write_settings: Callable[..., Path], most: int
+    simulator: Simulator,
+    held: Held,
+    run_node: Run,
+    write_settings: Callable[..., Path],
+    most: int,
 ) -> None:
     write_settings(max_parallel=most)
-    simulator.latency = 0.3
-    run_node("SiliconFlowTextToImage", model="Qwen/Qwen-Image", prompt="x", batch_size=6, **SMALL)
-    began = sorted(record.time for record in simulator.generations)
-    together = max(sum(at <= other < at + 0.29 for other in began) for at in began)
-    assert together == most
+    asked = {"model": "Qwen/Qwen-Image", "prompt": "x", "batch_size": 6, **SMALL}
+    node = threading.Thread(target=run_node, args=("SiliconFlowTextToImage",), kwargs=asked)
+    node.start()
+    held.wait_for(most)
+    held.release()
+    node.join(LONGEST)
+    assert (held.most, len(simulator.charges)) == (most, 6)
 
 
 def test_a_batch_takes_its_own_memory_and_little_more() -> None:

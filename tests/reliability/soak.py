@@ -37,10 +37,10 @@ from comfyui_siliconflow.tests.reliability.trial import (
     NODES,
     TOLD,
     environment,
-    pack_threads,
     told,
     write_settings,
 )
+from comfyui_siliconflow.tests.waiting import pack_threads
 
 DRAW = "SiliconFlowTextToImage"
 NODES_AT_ONCE = 16

@@ -11,9 +11,10 @@ import pytest
 from comfyui_siliconflow.tests.reliability import breakers
 from comfyui_siliconflow.tests.reliability.children import Child
 from comfyui_siliconflow.tests.reliability.faults import FETCHED, FREE, PAID, TOLD, Again
-from comfyui_siliconflow.tests.reliability.server import Breaker, Where, until
+from comfyui_siliconflow.tests.reliability.server import Breaker, Where
 from comfyui_siliconflow.tests.reliability.trial import NODES, Bench
 from comfyui_siliconflow.tests.reliability.trial import TOLD as NOTE
+from comfyui_siliconflow.tests.waiting import until
 
 Start = Callable[..., Child]
 Hook = tuple[str, str, int]
@@ -86,16 +87,15 @@ def _die(bench: Bench, child: Start, crash: Crash) -> None:
     assert bench.server.quiet()
 
 
-def test_a_process_that_ends_with_a_request_under_way_is_gone_within_a_second(
-    bench: Bench, child: Start
-) -> None:
+def test_a_process_that_ends_does_not_wait_for_its_request(bench: Bench, child: Start) -> None:
     bench.server.break_next(breakers.stop(0, head=False), "send", 1)
     process = child(node=DRAW, inputs=PAIR, leave=True)
     process.go()
     assert bench.server.holding.wait(30)
     process.tell()
     process.expect("leaving")
-    assert until(lambda: process.ended, 1.0)
+    until(lambda: process.ended)
+    assert not bench.server.quiet(0.0)  # its request is still held
 
 
 def test_two_processes_that_ask_the_same_at_once_pay_once(bench: Bench, child: Start) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -21,10 +20,11 @@ from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.strings.text import SiliconFlowError
 from comfyui_siliconflow.tests.reliability.faults import KEY, Fault
 from comfyui_siliconflow.tests.reliability.server import FaultServer, until
+from comfyui_siliconflow.tests.waiting import pack_threads
 
 PACK = "comfyui_siliconflow"
-LONGEST = 8.0
-"""Seconds within which any run must end, its waits being scaled down."""
+LONGEST = 25.0
+"""Seconds after which a run hangs: its waits are scaled down, and the server keeps still longer."""
 MOST_MIB = 600
 MINUTE = 0.4
 """Seconds that a minute of rate limits lasts in a trial."""
@@ -272,11 +272,6 @@ def told(error: BaseException | None) -> str:
 def of_the_pack(error: BaseException | None) -> bool:
     """Tell whether an error is one that the pack raises on purpose."""
     return isinstance(error, SiliconFlowError)
-
-
-def pack_threads() -> list[threading.Thread]:
-    """Give the threads in which the pack still works."""
-    return [thread for thread in threading.enumerate() if thread.name == "siliconflow"]
 
 
 @contextmanager

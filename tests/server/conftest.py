@@ -14,6 +14,7 @@ import requests
 from aiohttp import web
 from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.server import routes
+from comfyui_siliconflow.tests.waiting import pack_threads, until
 
 Json = dict[str, Any]
 Event = tuple[str, Json, str | None]
@@ -105,6 +106,7 @@ def page() -> Iterator[Page]:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
     """Return what ComfyUI's server sends: (event, data, page)."""
+    until(lambda: not pack_threads())  # of an earlier test, whose jobs would be told of here
     events: list[Event] = []
 
     def send_sync(event: str, data: Json, page: str | None = None) -> None:

@@ -5,20 +5,45 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from comfyui_siliconflow.tests.waiting import LONGEST
 
 Script = Callable[[socket.socket, bytes], None]
+DRIP_SECONDS = 0.05
+
+
+def stay_silent(connection: socket.socket, _request: bytes) -> None:
+    """Say nothing until the client hangs up."""
+    connection.recv(1)
+
+
+def drip(head: bytes, piece: bytes) -> Script:
+    """Make a script that sends a head, then a piece again and again until the client hangs up."""
+
+    def script(connection: socket.socket, _request: bytes) -> None:
+        connection.sendall(head)
+        for _ in range(int(LONGEST / DRIP_SECONDS)):
+            connection.sendall(piece)
+            time.sleep(DRIP_SECONDS)
+        raise TimeoutError
+
+    return script
 
 
 class Server:
-    """Plays one script a connection; the last one again and again. Keeps what it was sent."""
+    """Plays one script a connection; the last one again and again. Keeps what it was sent.
+
+    `outlasted` tells that a client waited until the server gave up.
+    """
 
     def __init__(self, *scripts: Script) -> None:
         self._scripts = list(scripts)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.requests: list[bytes] = []
+        self.outlasted = False
         self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -32,10 +57,14 @@ class Server:
             except OSError:
                 return
             with connection, contextlib.suppress(OSError):  # the client may hang up at any time
+                connection.settimeout(LONGEST)
                 request = _whole(connection)
                 self.requests.append(request)
                 number = min(len(self.requests), len(self._scripts)) - 1
-                self._scripts[number](connection, request)
+                try:
+                    self._scripts[number](connection, request)
+                except TimeoutError:
+                    self.outlasted = True
 
 
 def _whole(connection: socket.socket) -> bytes:
@@ -73,6 +102,7 @@ def serve() -> Iterator[Callable[..., Server]]:
     yield start
     for server in started:
         server.close()
+    assert not any(server.outlasted for server in started)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from comfyui_siliconflow.siliconflow import client as module
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import VERSION, Client
 from comfyui_siliconflow.siliconflow.http.bodies import json_parts
+from comfyui_siliconflow.tests.siliconflow.conftest import drip, stay_silent
 from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import MaxRetryError
 
@@ -29,10 +30,6 @@ def client(address: str, **options: Any) -> Client:
 
 def hang_up(connection: socket.socket, _request: bytes) -> None:
     connection.shutdown(socket.SHUT_RDWR)
-
-
-def stay_silent(_connection: socket.socket, _request: bytes) -> None:
-    time.sleep(1)
 
 
 @pytest.mark.parametrize("body", [{}, {"prompt": 'a "猫"', "seed": 3}])
@@ -230,46 +227,31 @@ def test_of_a_refusal_only_the_beginning_is_read(serve: Any, answer: Any) -> Non
 
 
 def test_an_answer_that_drips_is_given_up(serve: Any) -> None:
-    def drip(connection: socket.socket, _request: bytes) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-        for _ in range(100):
-            connection.sendall(b" ")
-            time.sleep(0.05)
-
-    server = serve(drip)
-    started = time.monotonic()
+    server = serve(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b" "))
     with pytest.raises((errors.BadAnswer, errors.ReadTimeout)):
-        client(server.address, read_timeout=0.5).post("x", BODY)
-    assert time.monotonic() - started < 3
+        client(server.address, read_timeout=0.3).post("x", BODY)
 
 
 def test_an_answer_whose_headers_drip_is_given_up(serve: Any) -> None:
-    def drip(connection: socket.socket, _request: bytes) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Header: ")
-        for _ in range(200):
-            connection.sendall(b"x")
-            time.sleep(0.05)
-
-    started = time.monotonic()
+    server = serve(drip(b"HTTP/1.1 200 OK\r\nX-Header: ", b"x"))
     with pytest.raises(errors.ReadTimeout, match="may have been charged"):
-        client(serve(drip).address, connect_timeout=0.1, read_timeout=0.5).post("x", BODY)
-    assert time.monotonic() - started < 3
+        client(server.address, connect_timeout=0.1, read_timeout=0.3).post("x", BODY)
 
 
 def test_a_stream_that_keeps_coming_may_outlast_the_read_timeout(serve: Any) -> None:
+    """Twelve pauses are longer than the timeout, and each is much shorter."""
     pieces = [b"data: %d\n\n" % at for at in range(12)]
 
-    def drip(connection: socket.socket, _request: bytes) -> None:
+    def keep_coming(connection: socket.socket, _request: bytes) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
         for piece in pieces:
-            time.sleep(0.1)
+            time.sleep(0.12)
             connection.sendall(piece)
 
     heard: list[bytes] = []
-    asking = client(serve(drip).address, connect_timeout=0.1, read_timeout=0.5)
-    seconds = asking.post_for_stream("x", BODY, lambda stream: heard.extend(stream.chunks))
+    asking = client(serve(keep_coming).address, connect_timeout=0.1, read_timeout=1.0)
+    asking.post_for_stream("x", BODY, lambda stream: heard.extend(stream.chunks))
     assert b"".join(heard) == b"".join(pieces)
-    assert seconds > 1
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,19 @@ import json
 import secrets
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from comfyui_siliconflow.storage import database
 from comfyui_siliconflow.storage import job_history as jobs_module
 from comfyui_siliconflow.storage.database import LedgerError
 from comfyui_siliconflow.storage.job_history import JobHistory, JobRecord
 from comfyui_siliconflow.storage.ledger import Ledger, ResponseMetadata
 from comfyui_siliconflow.strings.text import Text
 from comfyui_siliconflow.tests.storage.conftest import BEGINNING, Clock
+from comfyui_siliconflow.tests.waiting import LONGEST
 
 NAME = "a" * 64
 DAY = 86400.0
@@ -214,15 +215,19 @@ def test_clearing_deletes_ended_jobs_and_keeps_running_ones(
 
 
 def test_jobs_wait_only_shortly_for_a_file_that_another_process_holds(
-    jobs: JobHistory, file: Path
+    monkeypatch: pytest.MonkeyPatch, open_jobs: Callable[[], JobHistory], file: Path
 ) -> None:
+    """They would get what is free long before the ledger would give up."""
+    monkeypatch.setattr(database, "_LOCK_SECONDS", LONGEST)
+    jobs = open_jobs()
     jobs.begin([job("a")])
-    other = sqlite3.connect(file)
+    other = sqlite3.connect(file, check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")
-    started = time.monotonic()
+    free = threading.Timer(LONGEST / 4, other.close)
+    free.start()
     with pytest.raises(LedgerError, match="locked"):
         jobs.begin([job("b")])
-    assert time.monotonic() - started < 3
+    free.cancel()
     other.close()
 
 

@@ -34,11 +34,13 @@ def test_english_and_chinese_are_there() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_language_has_every_key_in_the_same_order(language: str) -> None:
+    assert entries_of(language)
     assert list(entries_of(language)) == list(entries_of(DEFAULT))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_language_fills_the_same_placeholders(language: str) -> None:
+    assert any(map(placeholders, entries_of(language).values()))
     for key, entry in entries_of(language).items():
         assert placeholders(entry) == placeholders(entries_of(DEFAULT)[key]), key
 

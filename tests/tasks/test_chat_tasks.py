@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-import time
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,7 +18,9 @@ from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.resources import chat
 from comfyui_siliconflow.strings.text import Text
 from comfyui_siliconflow.tasks.chat_tasks import Conversation, parts_of
+from comfyui_siliconflow.tests.conftest import Held
 from comfyui_siliconflow.tests.data_urls import file_of
+from comfyui_siliconflow.tests.waiting import pack_threads, until
 from PIL import Image
 
 Run = Callable[..., dict[str, Any]]
@@ -216,6 +217,11 @@ class Shown:
     def image(self, image: Image.Image) -> None:
         raise AssertionError(f"chat shows no image: {image}")
 
+    def grown(self) -> Iterator[bool]:
+        """Tell of each line whether it is a text that grows."""
+        start = re.compile(r"SiliconFlow · Qwen2.5-7B-Instruct · \d+ s:\n")
+        return (start.match(line) is not None for line in self.told)
+
     async def of_a_node(self) -> None:
         host.report_to(self)
         await NODE_CLASS_MAPPINGS[CHAT]().execute(**ASKED)
@@ -232,7 +238,7 @@ def test_the_text_grows_on_every_node_that_waits_for_it(
 
     async def graph() -> None:
         tasks = [asyncio.create_task(one.of_a_node()) for one in shown]
-        await asyncio.sleep(1.0)
+        await asyncio.to_thread(until, lambda: all(any(one.grown()) for one in shown))
         for task in tasks:
             task.cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
@@ -240,26 +246,25 @@ def test_the_text_grows_on_every_node_that_waits_for_it(
 
     asyncio.run(graph())
     for one in shown:
-        grown = (line.startswith("SiliconFlow · Qwen2.5-7B-Instruct · 0 s:\n") for line in one.told)
-        assert any(grown)
+        assert any(one.grown())
     assert len(simulator.requests) == 1
     simulator.stop()
 
 
-def test_a_cancelled_answer_goes_on_and_is_kept(simulator: Simulator, outputs_of: Run) -> None:
-    simulator.latency = 2.0
-
-    async def cancelled() -> float:
+def test_a_cancelled_answer_goes_on_and_is_kept(
+    simulator: Simulator, held: Held, outputs_of: Run
+) -> None:
+    async def cancelled() -> None:
         node = asyncio.create_task(NODE_CLASS_MAPPINGS[CHAT]().execute(**ASKED))
-        await asyncio.to_thread(_until, lambda: bool(simulator.requests))
-        started = time.monotonic()
+        await asyncio.to_thread(held.wait_for, 1)
         node.cancel()
         with pytest.raises(asyncio.CancelledError):
             await node
-        return time.monotonic() - started
 
-    assert asyncio.run(cancelled()) < 1.5
-    _until(lambda: not [t for t in threading.enumerate() if t.name == "siliconflow"])
+    asyncio.run(cancelled())
+    assert simulator.requests[0].status is None
+    held.release()
+    until(lambda: not pack_threads())
     assert outputs_of(CHAT, **ASKED)["info"]["requests"][0]["origin"] in {"reused", "joined"}
     assert len(simulator.charges) == 1
 
@@ -395,11 +400,3 @@ def test_what_cannot_be_used_is_not_given_again(simulator: Simulator, outputs_of
         with pytest.raises(errors.Unusable, match="Running again costs again"):
             outputs_of(CHAT, **ASKED, response_format="json_object", max_tokens=5)
     assert len(simulator.charges) == 2
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        time.sleep(0.01)
-    pytest.fail("it did not happen within five seconds")

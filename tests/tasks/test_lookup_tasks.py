@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +11,7 @@ from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import retry as retries
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.tests.waiting import pack_threads, until
 
 Run = Callable[..., dict[str, Any]]
 
@@ -73,7 +72,7 @@ def test_a_wrong_key_is_an_error(outputs_of: Run, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_what_costs_nothing_is_asked_again_until_it_answers(
+def test_what_costs_nothing_is_asked_againuntil_it_answers(
     simulator: Simulator, outputs_of: Run, status: int
 ) -> None:
     simulator.fail(status, times=2, on="info")
@@ -113,19 +112,11 @@ def test_a_cancelled_lookup_is_not_asked_for_again(simulator: Simulator) -> None
 
     async def cancelled() -> None:
         node = asyncio.create_task(NODE_CLASS_MAPPINGS["SiliconFlowAccount"]().execute())
-        await asyncio.to_thread(_until, lambda: bool(simulator.requests))
+        await asyncio.to_thread(until, lambda: bool(simulator.requests))
         node.cancel()
         with pytest.raises(asyncio.CancelledError):
             await node
 
     asyncio.run(cancelled())
-    _until(lambda: not [t for t in threading.enumerate() if t.name == "siliconflow"])
+    until(lambda: not pack_threads())
     assert len(simulator.requests) == 1
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        time.sleep(0.01)
-    pytest.fail("it did not happen within five seconds")

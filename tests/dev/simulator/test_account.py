@@ -1,6 +1,5 @@
 """Money and rate limits."""
 
-import time
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -8,14 +7,10 @@ from typing import Any
 import pytest
 import requests
 from comfyui_siliconflow.dev.simulator import Simulator, images
+from comfyui_siliconflow.tests.conftest import Held
+from comfyui_siliconflow.tests.waiting import until
 
 Ask = Callable[..., requests.Response]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
 
 
 def test_each_picture_lowers_the_balance_by_its_price(simulator: Simulator, ask: Ask) -> None:
@@ -42,14 +37,15 @@ def test_a_refused_request_costs_nothing(simulator: Simulator, ask: Ask) -> None
     assert (simulator.charges, simulator.balance) == ([], Decimal("100.00"))
 
 
-def test_pictures_are_charged_though_the_client_hung_up(simulator: Simulator) -> None:
-    simulator.latency = 0.4
+def test_pictures_are_charged_though_the_client_hung_up(simulator: Simulator, held: Held) -> None:
     url = f"{simulator.base_url}/images/generations"
     headers = {"Authorization": f"Bearer {simulator.key}"}
     body = {"model": "Qwen/Qwen-Image", "prompt": "x", "image_size": "320x240"}
     with pytest.raises(requests.ReadTimeout):
-        requests.post(url, json=body, headers=headers, timeout=0.1)
-    wait_until(lambda: simulator.requests[0].status is not None)
+        requests.post(url, json=body, headers=headers, timeout=0.3)
+    held.wait_for(1)
+    held.release()
+    until(lambda: simulator.requests[0].status is not None)
     record = simulator.requests[0]
     assert (record.charged, record.delivered) == (Decimal("0.10"), False)
     assert simulator.balance == Decimal("99.90")
@@ -62,6 +58,7 @@ def test_a_request_under_way_is_listed_and_not_charged_yet(simulator: Simulator)
     body = {"model": "Qwen/Qwen-Image", "prompt": "x", "image_size": "320x240"}
     with pytest.raises(requests.ReadTimeout):
         requests.post(url, json=body, headers=headers, timeout=0.3)
+    until(lambda: simulator.requests)
     assert [record.status for record in simulator.requests] == [None]
     assert simulator.charges == []
 
@@ -179,9 +176,10 @@ def test_waiting_requests_do_not_hold_each_other_up(simulator: Simulator, togeth
 
     def give_up() -> None:
         with pytest.raises(requests.ReadTimeout):
-            requests.post(url, json=body, headers=headers, timeout=2)
+            requests.post(url, json=body, headers=headers, timeout=0.5)
 
     together(give_up, 16)
+    until(lambda: len(simulator.requests) == 16)
     assert [record.status for record in simulator.requests] == [None] * 16
 
 

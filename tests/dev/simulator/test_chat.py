@@ -1,13 +1,13 @@
 """`POST /chat/completions`: what is taken, what is refused, and what is answered."""
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import requests
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.waiting import until
 from PIL import Image
 
 Ask = Callable[..., requests.Response]
@@ -132,10 +132,7 @@ def test_a_client_that_leaves_a_stream_is_noted(simulator: Simulator, post: Ask)
     body = {"model": MAY_THINK, "messages": [{"role": "user", "content": "Hi"}], "stream": True}
     with post(simulator, "/chat/completions", body, stream=True) as answer:
         next(answer.iter_content(10))
-    end = time.monotonic() + 2
-    while simulator.requests[0].delivered and time.monotonic() < end:
-        time.sleep(0.02)
-    assert not simulator.requests[0].delivered
+    until(lambda: not simulator.requests[0].delivered)
 
 
 # Reasoning

@@ -228,10 +228,10 @@ def test_a_run_is_cancelled_from_the_page(
     page.load(load(ONE_NODE), ONE_NODE)
     (node,) = page.ids(DRAW)
     page.change(node, "seed", int(time.time()))
-    before, began = len(service.generations), time.monotonic()
+    before = len(service.generations)
     prompt_id = page.queue()
     comfy.wait_for(lambda: len(service.generations) > before)
     page.command("Comfy.Interrupt")
     ended = comfy.end_of(prompt_id)
     assert ended.message("execution_interrupted")
-    assert time.monotonic() - began < service.latency
+    assert service.generations[before].status is None
