@@ -82,9 +82,6 @@ def plan_chat(inputs: Inputs, settings: Settings) -> Plan:
     extra = extra_body(inputs, _RESERVED)
     encoded = _encode(model, images, settings)
     conversation = earlier.followed_by(_question(inputs, list(encoded.values())))
-    limit, count = model.limits.get("messages"), len(conversation.messages)
-    if limit and count > limit:
-        raise InvalidInput("conversation", text("task.too_many_messages", n=count, limit=limit))
     body = {
         "model": model.id,
         "messages": list(conversation.messages),
