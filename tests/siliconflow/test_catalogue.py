@@ -1,5 +1,7 @@
 """What the catalogue says of the models, and how a request is made from it."""
 
+from typing import Any
+
 import pytest
 from comfyui_siliconflow.siliconflow import catalogue
 from comfyui_siliconflow.siliconflow.catalogue import AUTO, CUSTOM, Site, Value
@@ -103,7 +105,7 @@ def test_retired_models_stand_behind_the_living_ones() -> None:
 def test_the_first_model_of_a_task_is_a_living_one_that_costs_nothing(task: str) -> None:
     first = catalogue.load().of_task(task)[0]
     assert not first.is_retired
-    price = first.price or {}
+    price: dict[str, Any] = {**(first.price or {})}
     assert {price[name] for name in PRICES if name in price} == {0}
 
 
