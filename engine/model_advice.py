@@ -1,30 +1,50 @@
-"""What is said beside a refusal when the model is one that only the other site has."""
+"""What is said beside a refusal of a model that is retired, or the other site's."""
 
 from __future__ import annotations
 
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model, Site
 from ..siliconflow.errors import InvalidKey, ModelNotFound
-from ..strings.text import SiliconFlowError, text
+from ..strings.text import SiliconFlowError, Text, text
+
+SUGGESTED = 3
+"""How many models are named in place of a retired one."""
 
 
 def add_advice(error: SiliconFlowError, model: Model, task: str, site: Site) -> None:
-    """Add to a refusal that the model is the other site's, how to switch, and what else there is.
+    """Add to a refusal which site has the model, or since when it is retired, and what to use.
 
     Nothing is refused beforehand: a site may have got the model since the catalogue was written.
     """
-    if not isinstance(error, ModelNotFound | InvalidKey) or model.site in {None, site}:
+    if isinstance(error, ModelNotFound) and model.is_retired:
+        advice = _retired(model, task, site)
+    elif isinstance(error, ModelNotFound | InvalidKey) and model.site not in {None, site}:
+        advice = _other_site(model, task, site)
+    else:
         return
-    advice = text(
-        "run.other_site",
-        model=model.id,
-        its=model.site,
-        here=site,
-        name=text(f"page.site.{model.site}"),
-    )
-    if advice[0] in error.text[0]:  # requests that are shared share their error
-        return
-    error.add(advice)
-    living = [other.id for other in catalogue.load().of_task(task) if other.site == site]
-    if living:
-        error.add(text("run.other_model", here=site, model=living[0]))
+    if advice[0][0] not in error.text[0]:  # requests that are shared share their error
+        for sentence in advice:
+            error.add(sentence)
+
+
+def _other_site(model: Model, task: str, site: Site) -> list[Text]:
+    name = text(f"page.site.{model.site}")
+    advice = text("run.other_site", model=model.id, its=model.site, here=site, name=name)
+    living = _living(model, task, site)[:1]
+    return [advice, *(text("run.other_model", here=site, model=known) for known in living)]
+
+
+def _retired(model: Model, task: str, site: Site) -> list[Text]:
+    key = "run.retired" if model.retired else "run.retired_by"
+    advice = text(key, model=model.id, date=model.retired or model.retired_by)
+    living = _living(model, task, site)[:SUGGESTED]
+    return [advice, text("run.instead", models=", ".join(living))] if living else [advice]
+
+
+def _living(model: Model, task: str, site: Site) -> list[str]:
+    """Return the ids of the site's models for a task; of those that see, if this one does."""
+    return [
+        known.id
+        for known in catalogue.load().of_task(task)
+        if known.site == site and not known.is_retired and (known.sees or not model.sees)
+    ]

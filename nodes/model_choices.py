@@ -1,5 +1,6 @@
 """The models that a node offers: the catalogue's, and new ones of the account's model list.
 
+Those that the site in use has stand first, those of the other site follow, retired ones are last.
 Never uses the network: the account's list is the one that the user last refreshed.
 """
 
@@ -10,6 +11,7 @@ from typing import Literal
 
 from ..comfyui import host
 from ..siliconflow import catalogue
+from ..siliconflow.catalogue import Model, Site
 from ..siliconflow.errors import InvalidInput
 from ..storage import model_lists
 from ..storage import settings as settings_file
@@ -18,7 +20,7 @@ from ..storage.model_lists import SPEAKING, ModelList
 from ..storage.settings import InvalidSettings, Settings
 from ..strings.text import text
 
-Mark = Literal["new", "missing"]
+Mark = Literal["new", "missing", "retired"]
 KINDS = {
     "text-to-image": "text-to-image",
     "image-to-image": "image-to-image",
@@ -35,19 +37,22 @@ KINDS = {
 
 def model_ids(task: str) -> list[str]:
     """Return the ids of a task's models in the order in which the node offers them."""
-    ids = [model.id for model in catalogue.load().of_task(task)]
-    return list(dict.fromkeys([*ids, *new_models(task, account_models())]))
+    return [model.id for model in offered_models(task, *site_and_account())]
 
 
-def new_models(task: str, models: ModelList | None) -> list[str]:
-    """Return the ids of the account's models for a task that are not in the catalogue."""
-    listed = {model.id for model in catalogue.load().models}
-    ids = models.kinds.get(KINDS.get(task, ""), ()) if models else ()
-    return [model_id for model_id in ids if model_id not in listed]
+def offered_models(task: str, site: Site, account: ModelList | None) -> list[Model]:
+    """Return the models of a task as `site` has them, in the order in which they are offered."""
+    known = catalogue.load()
+    ids = dict.fromkeys(model.id for model in known.of_task(task))
+    listed = {model.id for model in known.models}
+    in_account = account.kinds.get(KINDS.get(task, ""), ()) if account else ()
+    new = [catalogue.unlisted(model_id) for model_id in in_account if model_id not in listed]
+    models = [*(known.find(model_id, site) for model_id in ids), *new]
+    return sorted(models, key=lambda model: (model.is_retired, model.site not in {site, None}))
 
 
-def account_models() -> ModelList | None:
-    """Return the saved model list of the account in the settings, or `None`.
+def site_and_account() -> tuple[Site, ModelList | None]:
+    """Return the site in use, and the saved model list of the account there, if there is one.
 
     Never raises: ComfyUI asks for the inputs of all nodes at start-up. Invalid settings are
     reported by a run and by the page.
@@ -56,10 +61,10 @@ def account_models() -> ModelList | None:
     try:
         settings = settings_file.load(directory, os.environ)
     except InvalidSettings:
-        return None
-    return (
-        model_lists.load_model_list(directory, account_name(settings)) if settings.api_key else None
-    )
+        return Settings.site, None
+    if not settings.api_key:
+        return settings.site, None
+    return settings.site, model_lists.load_model_list(directory, account_name(settings))
 
 
 def account_name(settings: Settings) -> str:

@@ -50,7 +50,7 @@ ADVANCED = frozenset(
     }
 )
 _IMAGE_TASKS = frozenset({"text-to-image", "image-to-image", "image-edit"})
-_SAME_FOR_ALL = frozenset({"seed", "batch_size", "width", "height"})
+_SAME_FOR_ALL = frozenset({"seed", "batch_size", "width", "height", "max_tokens"})
 """Inputs whose range is the widget's own, whatever the model."""
 _STEPS = {
     "image_prompt_strength": 0.05,

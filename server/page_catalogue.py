@@ -9,7 +9,7 @@ from ..comfyui import host
 from ..engine.services import client_for, current_settings
 from ..nodes import NODE_CLASS_MAPPINGS
 from ..nodes.base import Node
-from ..nodes.model_choices import KINDS, Mark, account_models, account_name, new_models
+from ..nodes.model_choices import KINDS, Mark, account_name, offered_models, site_and_account
 from ..nodes.widgets import IMAGE_INPUTS
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Field, Model, Site
@@ -22,18 +22,13 @@ from ..siliconflow.resources.models import (
 )
 from ..storage import model_lists
 from ..storage.model_lists import SPEAKING, ModelList
-from ..storage.settings import InvalidSettings, Settings
 from ..strings.text import text
 from .page_http import Json, PageRequest
 
 
 def read(_request: PageRequest) -> Json:
     """Return the catalogue for the site in use."""
-    try:
-        site = current_settings().site
-    except InvalidSettings:  # the page still needs its widgets; `GET /settings` reports the error
-        site = Settings.site
-    return catalogue_for_page(site, account_models())
+    return catalogue_for_page(*site_and_account())
 
 
 def refresh(_request: PageRequest) -> Json:
@@ -74,14 +69,12 @@ def _node(node: type[Node], site: Site, account: ModelList | None) -> Json:
     names = [*node.required, *node.optional]
     # A list that an earlier version saved lacks the kinds that it did not fetch.
     has_kind = account is not None and KINDS.get(node.task) in account.kinds
-    ids = dict.fromkeys(model.id for model in catalogue.load().of_task(node.task))
-    listed = [catalogue.load().find(model_id, site) for model_id in ids]
-    new = [catalogue.unlisted(model_id) for model_id in new_models(node.task, account)]
+    models = offered_models(node.task, site, account)
     return {
         "task": node.task,
         "pictures": [name for name in names if name in IMAGE_INPUTS],
         "inputs": names,
-        "models": [_model(model, site, account if has_kind else None) for model in (*listed, *new)],
+        "models": [_model(model, site, account if has_kind else None) for model in models],
     }
 
 
@@ -94,13 +87,20 @@ def _model(model: Model, site: Site, account: ModelList | None) -> Json:
         "mark": _mark(model, account),
         "images": list(model.images),
         "fields": {name: _field(field) for name, field in model.fields.items()},
+        "published": model.published,
+        "retired": model.retired,
+        "price": model.price,
     }
 
 
 def _mark(model: Model, account: ModelList | None) -> Mark | None:
     if not model.listed:
         return "new"
-    return "missing" if account is not None and model.id not in account else None
+    if account is not None and model.id in account:
+        return None
+    if model.is_retired:
+        return "retired"
+    return "missing" if account is not None else None
 
 
 def _field(field: Field) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What each model accepts, read from `catalogue.json`.
 
 A model is an entry there: nodes, validation, widgets and help follow from it, so that a new model
-needs no new code. Each entry names the API document that it was read from.
+needs no new code. Each entry names the documents that it was read from. Models live: they are
+published and retired, and a retired one stays, behind the others, for the workflows that name it.
 """
 
 from __future__ import annotations
@@ -15,18 +16,21 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from ..strings.text import text
 from .errors import InvalidInput
 
 Value = str | int | float | bool
 Site = Literal["cn", "com"]
+Thinking = Literal["off", "on", "always"]
 AUTO = "auto"
 CUSTOM = "custom"
 MEGAPIXEL = 1024 * 1024
 _FILE = Path(__file__).with_name("catalogue.json")
 _UNLISTED_IMAGES = ("image", "image2", "image3", "image4")
+_FITTING_GRID = 8
+"""The sides of a size that is suggested in place of a larger one are multiples of this."""
 _SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})", re.IGNORECASE)
 
 
@@ -37,8 +41,8 @@ class Field:
     `type` is one of the keys of `_CHECKS`, `wire` the field's name in the request. `minimum` and
     `maximum` are inclusive; `step` is the grid a whole number must lie on, counted from zero.
     `default` is what is sent for a `required` field that the user left alone. `custom` means that
-    a size outside `choices` is accepted, of at most `max_pixels`. `excludes` names a field that
-    cannot be set together with this one.
+    a size outside `choices` is accepted, of at most `max_pixels` and with each side from `minimum`
+    to `maximum`. `excludes` names a field that cannot be set together with this one.
     """
 
     name: str
@@ -140,11 +144,24 @@ def _size(field: Field, value: Value) -> Value:
         return _choice(field, sent)
     if not width * height:
         raise field.invalid("no_pixels", value=sent)
+    for side in size:
+        _number(field, side)
     if field.max_pixels and width * height > field.max_pixels:
         raise field.invalid(
-            "too_many_pixels", value=sent, pixels=width * height, max_pixels=field.max_pixels
+            "too_many_pixels",
+            value=sent,
+            pixels=width * height,
+            max_pixels=field.max_pixels,
+            fits=_fitting(width, height, field.max_pixels),
         )
     return sent
+
+
+def _fitting(width: int, height: int, max_pixels: int) -> str:
+    """Return the largest size of about the same shape that has at most `max_pixels`."""
+    scale = math.sqrt(max_pixels / (width * height))
+    sides = (max(int(side * scale / _FITTING_GRID), 1) * _FITTING_GRID for side in (width, height))
+    return "x".join(map(str, sides))
 
 
 _CHECKS: dict[str, Callable[[Field, Value], Value]] = {
@@ -158,6 +175,24 @@ _CHECKS: dict[str, Callable[[Field, Value], Value]] = {
 }
 
 
+class Price(TypedDict, total=False):
+    """What a model costs, as the service's price list said on `as_of`.
+
+    `image` is for one image, `kilobyte` for a thousand UTF-8 bytes, `input`, `output` and
+    `input_images` for a million tokens. A tier has other prices of `input` and `output`: for a
+    request of `above` so many input tokens, or between `hours` of the day.
+    """
+
+    currency: str
+    as_of: str
+    image: float
+    kilobyte: float
+    input: float
+    output: float
+    input_images: float
+    tiers: Sequence[Mapping[str, Any]]
+
+
 @dataclass(frozen=True)
 class Model:
     """One model on one site.
@@ -165,8 +200,13 @@ class Model:
     `images` are the wire names of its image inputs, in the order of the node's inputs; of a
     language model they are empty if it accepts no images. `upload` is the lossless format in which
     images are sent, `reference` how a prompt refers to one of them, with its number. `limits`
-    holds the maxima of one request by name, `rates` the sample rates in Hz by audio format. A
-    model that is not `listed` is not in the catalogue: what the user set is sent unchecked.
+    holds the maxima of one request by name, `rates` the sample rates in Hz by audio format.
+    `context` is in tokens. `thinking` says what a chat model does unless told otherwise, `always`
+    that it cannot be told; `None` that it is not known to think.
+
+    `published` and `retired` are ISO dates, where known. Of a model that is gone, nobody knows
+    since when, `retired_by` is the day on which it was found gone. A model that is not `listed` is
+    not in the catalogue: what the user set is sent unchecked.
     """
 
     id: str
@@ -180,6 +220,23 @@ class Model:
     listed: bool = True
     limits: Mapping[str, int] = dataclasses.field(default_factory=dict)
     rates: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    published: str | None = None
+    retired: str | None = None
+    retired_by: str | None = None
+    price: Price | None = None
+    context: int | None = None
+    thinking: Thinking | None = None
+    source: str = ""
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether the service no longer has this model."""
+        return bool(self.retired or self.retired_by)
+
+    @property
+    def sees(self) -> bool:
+        """Whether the model accepts images."""
+        return bool(self.images)
 
     @property
     def max_images_per_request(self) -> int | None:
@@ -253,7 +310,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All models of both sites.
+    """All models of both sites, retired ones last.
 
     `inputs` describes a node's inputs whatever the model: type, widget range and default. `unset`
     holds, by input, the value that means "not set".
@@ -332,16 +389,24 @@ def load() -> Catalogue:
     entries = data["inputs"]
     unset = {name: entry.pop("unset") for name, entry in entries.items() if "unset" in entry}
     inputs = {name: parse_field(name, entry) for name, entry in entries.items()}
-    models = [*data["models"], *_of_families(data["families"])]
-    return Catalogue(tuple(_model(entry, inputs) for entry in models), inputs, unset)
+    entries = [*data["models"], *_of_families(data["families"])]
+    read = (_model(entry, inputs) for entry in entries)
+    models = sorted(read, key=lambda model: model.is_retired)
+    return Catalogue(tuple(models), inputs, unset)
 
 
 def _of_families(families: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield an entry for each model of each family: models that accept the same."""
+    """Yield an entry for each model of each family: models that accept the same.
+
+    What is a model's own stands behind its id; its price fills in the family's.
+    """
     for family in families:
         common = {name: value for name, value in family.items() if name != "models"}
-        for model_id in family["models"]:
-            yield {**common, "id": model_id, "name": model_id.rpartition("/")[2]}
+        for model_id, own in family["models"].items():
+            entry = {**common, "id": model_id, "name": model_id.rpartition("/")[2], **own}
+            if "price" in own:
+                entry["price"] = {**common["price"], **own["price"]}
+            yield entry
 
 
 def _model(entry: Mapping[str, Any], inputs: Mapping[str, Field]) -> Model:
@@ -350,14 +415,20 @@ def _model(entry: Mapping[str, Any], inputs: Mapping[str, Field]) -> Model:
         parse_field(name, {"type": inputs[name].type, **field})
         for name, field in values.pop("fields").items()
     )
-    del values["source"]
+    longest = entry.get("context") or inputs["max_tokens"].maximum
     values["rates"] = {name: tuple(rates) for name, rates in values.pop("rates", {}).items()}
     return Model(
-        fields={field.name: field for field in fields},
+        fields={field.name: _bounded(field, longest) for field in fields},
         images=tuple(values.pop("images", ())),
         tasks=tuple(values.pop("tasks")),
         **values,
     )
+
+
+def _bounded(field: Field, longest: float | None) -> Field:
+    """Return a `max_tokens` without a maximum with the length of the model's context as its own."""
+    is_open = field.name == "max_tokens" and field.maximum is None
+    return dataclasses.replace(field, maximum=longest) if is_open else field
 
 
 def _on_grid(side: float, field: Field) -> int:

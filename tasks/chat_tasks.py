@@ -19,6 +19,7 @@ from ..engine.run import run
 from ..engine.threads import CPU
 from ..engine.uploads import scaled_note
 from ..media.data_urls import Encoded, encode
+from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model, chosen_model, extra_body, require_text, set_values
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput
@@ -79,13 +80,11 @@ def plan_chat(inputs: Inputs, settings: Settings) -> Plan:
     earlier = _earlier(inputs)
     name = next(iter(images), "conversation" if earlier.has_images else "")
     if name and model.listed and not model.images:
-        raise InvalidInput(name, text("task.sees_no_images", model=model.id))
+        other = next(known.id for known in catalogue.load().of_task(TASK) if known.sees)
+        raise InvalidInput(name, text("task.sees_no_images", model=model.id, other=other))
     extra = extra_body(inputs, _RESERVED)
     encoded = _encode(model, images, settings)
     conversation = earlier.followed_by(_question(inputs, list(encoded.values())))
-    limit, count = model.limits.get("messages"), len(conversation.messages)
-    if limit and count > limit:
-        raise InvalidInput("conversation", text("task.too_many_messages", n=count, limit=limit))
     body = {
         "model": model.id,
         "messages": list(conversation.messages),

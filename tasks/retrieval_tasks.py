@@ -87,7 +87,7 @@ def texts_of(inputs: Inputs, name: str) -> list[str]:
 
 def check_tokens(model: Model, texts: Sequence[str], name: str) -> None:
     """Refuse a text that is surely longer than the model takes; only the service counts exactly."""
-    limit = model.limits.get("tokens")
+    limit = model.context
     if not limit:
         return
     for number, item in enumerate(texts, 1):

@@ -14,6 +14,7 @@ import pytest
 import torch
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.siliconflow import catalogue
 from PIL import Image
 
 FOLDER = Path(__file__).parent.parent / "example_workflows"
@@ -275,6 +276,13 @@ def test_nothing_is_set_that_the_list_of_models_lacks(workflow: Json) -> None:
     for node in own_nodes(workflow):
         values = values_of(node)
         assert values.get("extra_body", "") == values["custom_model"] == ""
+
+
+def test_every_model_is_one_that_the_site_of_a_new_account_has(workflow: Json) -> None:
+    used = [values_of(node)["model"] for node in own_nodes(workflow)]
+    models = [catalogue.load().find(model_id, "cn") for model_id in used]
+    assert models
+    assert [model.id for model in models if model.is_retired or model.site != "cn"] == []
 
 
 def test_no_text_looks_like_a_key(workflow: Json) -> None:

@@ -163,13 +163,40 @@ def test_the_registry_finds_what_it_asks_for(pyproject: dict[str, Any]) -> None:
     assert {"PublisherId", "DisplayName", "Icon", "requires-comfyui"} <= set(comfy)
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
-def test_both_readmes_list_every_model_and_every_setting(name: str) -> None:
+def _rows(text: str, model: catalogue.Model) -> list[str]:
+    """Return the rows of a model, which name its site where both sites may have it."""
+    rows = [line for line in text.splitlines() if line.startswith(f"| {model.id} |")]
+    return [row for row in rows if f"| {model.site} |" in row] or rows
+
+
+@pytest.mark.parametrize(("name", "free"), [("README.md", "free"), ("README.zh-CN.md", "免费")])
+def test_both_readmes_list_every_living_model_with_its_price(name: str, free: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
-    models = catalogue.load().models
-    assert models
-    for model in models:
-        assert f"| {model.id} |" in text or f"`{model.id}`" in text
+    living = [model for model in catalogue.load().models if not model.is_retired]
+    assert living
+    for model in living:
+        [row] = _rows(text, model)
+        price = model.price or {}
+        numbers = [value for value in price.values() if isinstance(value, int | float)]
+        words = [f"{value:g}" for value in numbers if value] or [free] * bool(numbers)
+        assert [word for word in words if not re.search(rf"[ （(]{word}\b", row)] == [], model.id
+        assert str(price.get("as_of", "")) in text
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_both_readmes_name_every_retired_model_once_with_its_day(name: str) -> None:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    retired = [model for model in catalogue.load().models if model.is_retired]
+    assert retired
+    for model in retired:
+        dated = (line for line in lines if re.match(r"- (before )?20\d\d-", line))
+        [line] = [line for line in dated if f"`{model.id}`" in line]
+        assert str(model.retired or model.retired_by) in line
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_both_readmes_list_every_setting(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
     for setting in fields(Settings):
         assert f"| `{setting.name}` |" in text
 

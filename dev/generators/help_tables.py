@@ -94,12 +94,22 @@ def models_list(page: Page) -> str:
     models = catalogue.load().of_task(page.task)
     groups: dict[tuple[str, str], list[str]] = {}
     for model in models:
-        key = (page.text(f"page.site.{model.site}"), "<br>".join(_accepted(page, model)))
+        key = (_place(page, model), "<br>".join(_accepted(page, model)))
         groups.setdefault(key, []).append(model.id)
     lines = [_models_item(page, ids, site, accepted) for (site, accepted), ids in groups.items()]
     if any(field.default for model in models for field in _differing(page, model)):
         lines.append(f"\n{page.text('help.defaults_in_brackets')}")
     return "\n".join(lines)
+
+
+def _place(page: Page, model: Model) -> str:
+    """Return the site that has, or had, a model."""
+    site = page.text(f"page.site.{model.site}")
+    if model.retired:
+        return page.text("help.retired", site=site, date=model.retired)
+    if model.retired_by:
+        return page.text("help.retired_by", site=site, date=model.retired_by)
+    return site
 
 
 def _models_item(page: Page, ids: list[str], site: str, accepted: str) -> str:

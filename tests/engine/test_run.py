@@ -14,7 +14,7 @@ from comfyui_siliconflow.engine import uploads as upload
 from comfyui_siliconflow.media.data_urls import Encoded, encode
 from comfyui_siliconflow.media.image_files import decode, tensor_to_pil, to_batch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.siliconflow import catalogue, errors
 from comfyui_siliconflow.siliconflow.client import Client
 from comfyui_siliconflow.storage.settings import MissingKey
 from comfyui_siliconflow.strings.text import Text
@@ -33,6 +33,7 @@ KOLORS = "Kwai-Kolors/Kolors"
 QWEN = "Qwen/Qwen-Image"
 PRO = "black-forest-labs/FLUX-1.1-pro"
 MULTI_EDIT = "Qwen/Qwen-Image-Edit-2509"
+AFTER_RETIREMENT = "2026-09-29"
 SMALL = {"image_size": "custom", "width": 96, "height": 64}
 
 
@@ -166,6 +167,37 @@ def test_a_refused_model_of_the_other_site_says_so_and_how_to_switch(run_node: R
     assert suggested
     assert suggested.group(1) in chinese
     assert run_node(DRAW, model=suggested.group(1), prompt="a cat")
+
+
+def test_a_refused_retired_model_says_since_when_and_what_to_take_instead(
+    use: Callable[[Simulator], None], run_node: Run
+) -> None:
+    with Simulator(as_of=AFTER_RETIREMENT) as service:
+        use(service)
+        with pytest.raises(errors.ModelNotFound) as caught:
+            run_node(DRAW, model="stabilityai/stable-diffusion-3-medium", prompt="a cat")
+        english, chinese = caught.value.text
+        assert "stabilityai/stable-diffusion-3-medium was retired on 2025-02-27." in english
+        assert "已于 2025-02-27 下线" in chinese
+        suggested = re.search(r"one of these instead: ([^\n]+)\.", english)
+        assert suggested
+        for model in suggested.group(1).split(", "):
+            assert run_node(DRAW, model=model, prompt="a cat")
+
+
+def test_a_retired_model_that_sees_is_replaced_by_ones_that_see(
+    use: Callable[[Simulator], None], outputs_of: Callable[..., Any]
+) -> None:
+    with Simulator(as_of=AFTER_RETIREMENT) as service:
+        use(service)
+        with pytest.raises(errors.ModelNotFound) as caught:
+            outputs_of("SiliconFlowChat", model="Qwen/Qwen2-VL-72B-Instruct", prompt="What is it?")
+    english, _ = caught.value.text
+    assert "is no longer offered; it was gone by 2026-07-21" in english
+    suggested = re.search(r"one of these instead: ([^\n]+)\.", english)
+    assert suggested
+    find = catalogue.load().find
+    assert all(find(model, "cn").sees for model in suggested.group(1).split(", "))
 
 
 @pytest.mark.usefixtures("simulator")

@@ -17,6 +17,8 @@ DRAW = "SiliconFlowTextToImage"
 EDIT = "SiliconFlowImageEdit"
 KOLORS = "Kwai-Kolors/Kolors"
 NEW = "Someone/New-Model"
+SCHNELL = "black-forest-labs/FLUX.1-schnell"
+WITH_MODELS = [name for name, node in NODE_CLASS_MAPPINGS.items() if "model" in node.required]
 
 
 @pytest.fixture
@@ -33,6 +35,10 @@ def models(answer: dict[str, Any], node_id: str = DRAW) -> dict[str, Any]:
 def combo(node_id: str = DRAW) -> list[str]:
     found: list[str] = NODE_CLASS_MAPPINGS[node_id].INPUT_TYPES()["required"]["model"][0]
     return found
+
+
+def marks(answer: dict[str, Any], node_id: str) -> set[str | None]:
+    return {model["mark"] for model in models(answer, node_id).values()}
 
 
 @pytest.mark.parametrize("node_id", NODE_CLASS_MAPPINGS)
@@ -52,6 +58,43 @@ def test_a_model_of_both_sites_is_listed_as_the_site_in_use_has_it(page: Page) -
     page.post("/settings", {"site": "com"})
     there = models(page.get("/catalogue"))["Qwen/Qwen-Image"]
     assert (there["site"], "batch_size" in there["fields"]) == ("com", True)
+
+
+def test_a_retired_model_is_marked_and_says_since_when(page: Page) -> None:
+    found = models(page.get("/catalogue"))
+    schnell, kolors = found[SCHNELL], found[KOLORS]
+    assert (schnell["mark"], schnell["retired"]) == ("retired", "2025-03-06")
+    assert (kolors["mark"], kolors["retired"]) == (None, None)
+    assert kolors["published"] == "2024-07-06"
+    assert kolors["price"] == {"currency": "CNY", "as_of": "2026-07-21", "image": 0}
+
+
+@pytest.mark.usefixtures("account")
+def test_a_retired_model_that_the_account_still_has_bears_no_mark(page: Page) -> None:
+    assert models(page.post("/models/refresh"))[SCHNELL]["mark"] is None
+
+
+@pytest.mark.usefixtures("account")
+def test_the_site_s_own_models_come_first_then_new_ones_the_other_site_s_and_retired_ones(
+    page: Page,
+) -> None:
+    page.post("/models/refresh")
+    first = combo()
+    order = [first.index(model) for model in (KOLORS, NEW, "black-forest-labs/FLUX.2-pro", SCHNELL)]
+    assert order == sorted(order)
+    assert order[0] == 0
+    page.post("/settings", {"site": "com"})
+    assert models(page.get("/catalogue"))[combo()[0]]["site"] == "com"
+
+
+@pytest.mark.parametrize("node_id", WITH_MODELS)
+def test_a_retired_model_can_be_run_and_stands_behind_every_living_one(node_id: str) -> None:
+    known = catalogue.load()
+    node = NODE_CLASS_MAPPINGS[node_id]
+    found = [known.find(model_id, "cn").is_retired for model_id in combo(node_id)]
+    assert found == sorted(found)
+    retired = [model.id for model in known.of_task(node.task) if model.is_retired]
+    assert set(retired) <= set(combo(node_id))
 
 
 def test_a_field_is_listed_as_the_catalogue_has_it(page: Page) -> None:
@@ -86,11 +129,13 @@ def test_a_refresh_marks_what_is_new_and_what_the_account_lacks(
         "mark": "new",
         "images": ["image", "image2", "image3", "image4"],
         "fields": {},
+        "published": None,
+        "retired": None,
+        "price": None,
     }
     assert found["black-forest-labs/FLUX.2-pro"]["mark"] == "missing"
     assert found[KOLORS]["mark"] is None
-    assert combo()[: len(before)] == before
-    assert NEW in combo()[len(before) :]
+    assert [model for model in combo() if model != NEW] == before
 
 
 @pytest.mark.parametrize("node_id", ["SiliconFlowTextToSpeech", "SiliconFlowUploadVoice"])
@@ -124,9 +169,8 @@ def test_a_model_is_missing_in_a_list_of_its_kind_alone(
     known = {"refreshed_at": 1, "kinds": kinds}
     file.write_text(json.dumps({"accounts": {account: known}}))
     answer = page.get("/catalogue")
-    speaks = models(answer, "SiliconFlowTextToSpeech")
-    assert {model["mark"] for model in speaks.values()} == {mark}
-    assert {model["mark"] for model in models(answer).values()} == {None}
+    assert marks(answer, "SiliconFlowTextToSpeech") == {mark, "retired"}
+    assert marks(answer, DRAW) == {None, "retired"}
 
 
 def test_a_refreshed_list_is_saved_and_read_without_the_service(

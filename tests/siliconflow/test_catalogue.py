@@ -1,8 +1,10 @@
 """What the catalogue says of the models, and how a request is made from it."""
 
+from typing import Any
+
 import pytest
 from comfyui_siliconflow.siliconflow import catalogue
-from comfyui_siliconflow.siliconflow.catalogue import AUTO, CUSTOM, Value
+from comfyui_siliconflow.siliconflow.catalogue import AUTO, CUSTOM, Site, Value
 from comfyui_siliconflow.siliconflow.errors import InvalidInput
 
 CHINA = {
@@ -10,6 +12,9 @@ CHINA = {
     "Qwen/Qwen-Image",
     "Qwen/Qwen-Image-Edit",
     "Qwen/Qwen-Image-Edit-2509",
+    "Tongyi-MAI/Z-Image",
+    "Tongyi-MAI/Z-Image-Turbo",
+    "baidu/ERNIE-Image-Turbo",
     "black-forest-labs/FLUX.1-schnell",
     "Pro/black-forest-labs/FLUX.1-schnell",
     "black-forest-labs/FLUX.1-dev",
@@ -18,6 +23,8 @@ CHINA = {
     "stabilityai/stable-diffusion-xl-base-1.0",
     "stabilityai/stable-diffusion-2-1",
 }
+FREE_TASKS = ["text-to-image", "image-to-image", "chat", "speech-to-text", "embedding", "rerank"]
+PRICES = ("image", "kilobyte", "input", "output")
 IMAGE_TASKS = {"text-to-image", "image-to-image", "image-edit"}
 INTERNATIONAL = {
     "black-forest-labs/FLUX.2-pro",
@@ -49,12 +56,12 @@ def test_every_documented_model_of_a_site_is_there_once(site: str, ids: set[str]
 @pytest.mark.parametrize(
     ("task", "count", "first"),
     [
-        ("chat", 49, "Qwen/Qwen2.5-7B-Instruct"),
-        ("text-to-speech", 2, "FunAudioLLM/CosyVoice2-0.5B"),
-        ("voice", 2, "FunAudioLLM/CosyVoice2-0.5B"),
+        ("chat", 106, "Qwen/Qwen3.5-4B"),
+        ("text-to-speech", 3, "FunAudioLLM/CosyVoice2-0.5B"),
+        ("voice", 3, "FunAudioLLM/CosyVoice2-0.5B"),
         ("speech-to-text", 2, "FunAudioLLM/SenseVoiceSmall"),
-        ("embedding", 5, "BAAI/bge-m3"),
-        ("rerank", 2, "BAAI/bge-reranker-v2-m3"),
+        ("embedding", 9, "BAAI/bge-m3"),
+        ("rerank", 7, "BAAI/bge-reranker-v2-m3"),
     ],
 )
 def test_the_models_of_every_other_task_are_there_once(task: str, count: int, first: str) -> None:
@@ -66,9 +73,79 @@ def test_the_models_of_every_other_task_are_there_once(task: str, count: int, fi
 def test_a_language_model_says_whether_it_sees_and_what_a_request_may_hold() -> None:
     find = catalogue.load().find
     assert len(find("Qwen/Qwen3-VL-32B-Instruct", "cn").images) == 4
+    assert find("Qwen/Qwen3-VL-32B-Instruct", "cn").sees
     assert "detail" in find("Qwen/Qwen3-VL-32B-Instruct", "cn").fields
-    assert not find("Qwen/Qwen2.5-7B-Instruct", "cn").images
-    assert find("Qwen/Qwen2.5-7B-Instruct", "cn").limits == {"messages": 10, "stop": 4}
+    assert not find("Qwen/Qwen2.5-7B-Instruct", "cn").sees
+    assert find("Qwen/Qwen2.5-7B-Instruct", "cn").limits == {"stop": 4}
+
+
+def test_a_chat_model_says_whether_it_thinks_and_can_be_told_not_to() -> None:
+    find = catalogue.load().find
+    assert find("Qwen/Qwen3-8B", "cn").thinking == "on"
+    assert find("deepseek-ai/DeepSeek-R1", "cn").thinking == "always"
+    assert find("deepseek-ai/DeepSeek-V3.2", "cn").thinking == "off"
+    assert find("Qwen/Qwen2.5-7B-Instruct", "cn").thinking is None
+
+
+def test_max_tokens_reach_to_the_end_of_the_context_or_of_the_input_where_it_is_not_known() -> None:
+    find = catalogue.load().find
+    assert find("deepseek-ai/DeepSeek-OCR", "cn").fields["max_tokens"].maximum == 8192
+    unknown = find("zai-org/GLM-5.3", "cn")
+    assert unknown.context is None
+    assert unknown.fields["max_tokens"].maximum == 1048576
+
+
+def test_retired_models_stand_behind_the_living_ones() -> None:
+    found = [model.is_retired for model in catalogue.load().models]
+    assert found == sorted(found)
+    assert set(found) == {True, False}
+
+
+@pytest.mark.parametrize("task", FREE_TASKS)
+def test_the_first_model_of_a_task_is_a_living_one_that_costs_nothing(task: str) -> None:
+    first = catalogue.load().of_task(task)[0]
+    assert not first.is_retired
+    price: dict[str, Any] = {**(first.price or {})}
+    assert {price[name] for name in PRICES if name in price} == {0}
+
+
+def test_the_price_of_a_model_fills_in_that_of_its_family() -> None:
+    price = catalogue.load().find("Pro/zai-org/GLM-5.1", "cn").price
+    assert price == {
+        "currency": "CNY",
+        "as_of": "2026-09-24",
+        "input": 6,
+        "output": 24,
+        "tiers": [{"above": 32000, "input": 8, "output": 28}],
+    }
+    older = catalogue.load().find("Qwen/Qwen3-8B", "cn").price
+    assert older == {"currency": "CNY", "as_of": "2026-07-21", "input": 0, "output": 0}
+
+
+@pytest.mark.parametrize(
+    ("model_id", "site"),
+    [
+        ("Kwai-Kolors/Kolors", "cn"),
+        ("Qwen/Qwen-Image", "cn"),
+        ("Tongyi-MAI/Z-Image", "cn"),
+        ("Tongyi-MAI/Z-Image-Turbo", "cn"),
+        ("Tongyi-MAI/Z-Image-Turbo", "com"),
+    ],
+)
+def test_a_size_of_too_many_pixels_is_refused_with_the_nearest_that_fits(
+    model_id: str, site: Site
+) -> None:
+    model = catalogue.load().find(model_id, site)
+    assert model.arguments({"image_size": "1920x1080"})["image_size"] == "1920x1080"
+    with pytest.raises(InvalidInput, match=r"2073600\. The nearest size that fits is 1920x1080"):
+        model.arguments({"image_size": "2048x1152"})
+
+
+def test_a_side_outside_its_range_is_refused() -> None:
+    model = catalogue.load().find("Tongyi-MAI/Z-Image", "cn")
+    assert model.arguments({"image_size": "512x2048"})["image_size"] == "512x2048"
+    with pytest.raises(InvalidInput, match="image_size: 500 is outside 512-2048"):
+        model.arguments({"image_size": "500x1024"})
 
 
 def test_a_number_that_is_chosen_from_a_list_goes_out_as_a_number() -> None:

@@ -143,13 +143,25 @@ def test_a_new_system_prompt_takes_the_place_of_the_old_one(
     assert [item["content"] for item in messages if item["role"] == "system"] == ["Be long"]
 
 
-def test_a_conversation_that_is_too_long_is_told_before_it_is_sent(
-    simulator: Simulator, outputs_of: Run
+def test_a_conversation_of_more_than_ten_messages_is_sent(
+    use: Callable[[Simulator], None], outputs_of: Run
 ) -> None:
-    said = tuple({"role": "user", "content": "x"} for _ in range(10))
-    with pytest.raises(errors.InvalidInput, match="11 messages"):
-        outputs_of(CHAT, **ASKED, conversation=Conversation(said))
-    assert simulator.requests == []
+    said = tuple({"role": "user", "content": "x"} for _ in range(40))
+    with Simulator(as_of="today") as simulator:
+        use(simulator)
+        assert outputs_of(CHAT, **ASKED, conversation=Conversation(said))["text"]
+        assert len(simulator.requests[0].body["messages"]) == 41
+
+
+def test_an_answer_may_be_as_long_as_the_context_of_the_model(
+    use: Callable[[Simulator], None], outputs_of: Run
+) -> None:
+    with Simulator(as_of="today") as simulator:
+        use(simulator)
+        assert outputs_of(CHAT, **ASKED, max_tokens=32768)["text"]
+        with pytest.raises(errors.InvalidInput, match="32769 is outside 1-32768"):
+            outputs_of(CHAT, **ASKED, max_tokens=32769)
+        assert len(simulator.requests) == 1
 
 
 @pytest.mark.usefixtures("simulator")
@@ -168,7 +180,7 @@ def test_a_conversation_with_pictures_reads_without_their_data(
     ("inputs", "name"),
     [
         ({"prompt": " "}, "prompt"),
-        ({"max_tokens": 5000}, "max_tokens"),
+        ({"max_tokens": 40000}, "max_tokens"),
         ({"temperature": 2.5}, "temperature"),
         ({"stop": "1\n2\n3\n4\n5"}, "stop"),
         ({"model": "Kwai-Kolors/Kolors"}, "model"),

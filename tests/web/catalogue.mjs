@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 
 const read = (path) => JSON.parse(readFileSync(new URL(`../../${path}`, import.meta.url), "utf-8"));
 const { inputs, models: single, families } = read("siliconflow/catalogue.json");
-const models = [...single, ...families.flatMap(({ models: ids, ...common }) => ids.map((id) => ({ id, ...common })))];
+const ofFamily = ({ models: own, ...common }) => Object.entries(own).map(([id, entry]) => ({ id, ...common, ...entry }));
+const models = [...single, ...families.flatMap(ofFamily)];
 const declared = read("tests/nodes/snapshot.json");
 
 /** The names of a node's inputs, in order. */

@@ -108,6 +108,8 @@ test("a notice says what is odd about a model, and nothing otherwise", () => {
   assert.equal(noticeOf(catalogue, draw, { ...FRESH, model: PRO }, NONE), "elsewhere");
   const missing = { ...draw, models: draw.models.map((model) => ({ ...model, mark: "missing" })) };
   assert.equal(noticeOf(catalogue, missing, FRESH, NONE), "missing");
+  const retired = { ...draw, models: draw.models.map((model) => ({ ...model, mark: "retired" })) };
+  assert.equal(noticeOf(catalogue, retired, { ...FRESH, model: SCHNELL }, NONE), "retired");
 });
 
 test("image inputs beyond those of a model are unused", () => {

@@ -68,7 +68,7 @@ export interface Stored {
 // Catalogue
 
 export type InputValue = string | number | boolean;
-export type Mark = "new" | "missing";
+export type Mark = "new" | "missing" | "retired";
 
 export interface Catalogue {
   site: Site;
@@ -102,6 +102,23 @@ export interface Model {
   mark: Mark | null;
   images: string[];
   fields: Record<string, Field>;
+  /** ISO dates, where known. */
+  published: string | null;
+  retired: string | null;
+  price: Price | null;
+}
+
+/** As the price list said on the day `as_of`: for one image, a thousand bytes, or a million tokens. */
+export interface Price {
+  currency: string;
+  as_of: string;
+  image?: number;
+  kilobyte?: number;
+  input?: number;
+  output?: number;
+  input_images?: number;
+  /** Other prices for requests of more than so many input tokens, or at some hours. */
+  tiers?: { above?: number; hours?: string; input: number; output: number }[];
 }
 
 export interface Field {

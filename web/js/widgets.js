@@ -10,7 +10,7 @@
 import { app } from "../../../scripts/app.js";
 import * as catalogue from "./catalogue.js";
 import { adapt, afterChange, modelOf, noticeOf, ruleOf, unusedImages } from "./logic/widgets.js";
-import { isVue, language } from "./page.js";
+import { isVue, language, t } from "./page.js";
 import { WIDGET_TEXTS } from "./widget_texts.js";
 
 /** In the node's properties, so that it is saved, copied and undone with the node. */
@@ -267,10 +267,13 @@ function labelImages(node, { labels }, unused) {
  */
 function noticeText(notice, entry, values) {
   if (!notice) return "";
-  if (notice !== "elsewhere") return WIDGET_TEXTS[language()][notice];
   const id = String(values.custom_model || values.model);
-  const site = entry.models.find((model) => model.id === id)?.site;
-  return site ? WIDGET_TEXTS[language()].elsewhere[site] : "";
+  const model = entry.models.find((each) => each.id === id);
+  if (notice === "retired") {
+    return model?.retired ? t("models.retired_on", { date: model.retired }) : t("models.retired");
+  }
+  if (notice !== "elsewhere") return WIDGET_TEXTS[language()][notice];
+  return model ? WIDGET_TEXTS[language()].elsewhere[model.site] : "";
 }
 
 /**

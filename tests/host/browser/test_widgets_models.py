@@ -189,6 +189,19 @@ def test_a_model_of_the_other_site_says_so(page: Page, said: str) -> None:
     assert said not in page.badges(node)
 
 
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "retired 2025-03-06"), ("zh", "已于 2025-03-06 下线")]
+)
+def test_a_retired_model_says_since_when(page: Page, said: str) -> None:
+    node = page.add(DRAW)
+    page.change(node, "model", DEV)
+    page.settle(2)
+    assert said in page.badges(node)
+    page.change(node, "model", KOLORS)
+    page.settle(2)
+    assert said not in page.badges(node)
+
+
 @pytest.mark.parametrize(("language", "said"), [("en", "not in the list"), ("zh", "不在列表中")])
 def test_a_saved_model_that_is_in_no_list_says_so(page: Page, said: str) -> None:
     node = page.add(DRAW)
