@@ -372,8 +372,8 @@ def test_when_another_node_fails_the_run_ends_at_once(simulator: Simulator, held
     assert simulator.generations[0].status is None
 
 
-def test_the_node_tells_seconds_while_it_waits_and_what_came(simulator: Simulator) -> None:
-    simulator.latency = 1.2
+@pytest.mark.usefixtures("simulator")
+def test_the_node_tells_seconds_while_it_waits_and_what_came(held: Held) -> None:
     told: list[str] = []
     bars: list[tuple[int, int]] = []
 
@@ -389,12 +389,15 @@ def test_the_node_tells_seconds_while_it_waits_and_what_came(simulator: Simulato
 
     async def graph() -> None:
         host.report_to(Shown())
-        await execute(batch_size=2, seed=42)
+        node = asyncio.create_task(execute(batch_size=2, seed=42))
+        later = re.compile(r"SiliconFlow · Kolors · 0/2 · [1-9]\d* s")
+        await asyncio.to_thread(until, lambda: any(map(later.fullmatch, list(told))))
+        held.release()
+        await node
 
     asyncio.run(graph())
-    assert "SiliconFlow · Kolors · 0/2 · 0 s" in told
-    assert "SiliconFlow · Kolors · 0/2 · 1 s" in told
-    assert told[-1].startswith("2 images, 96×64, seed 42, 1.")
+    assert told[0] == "SiliconFlow · Kolors · 0/2 · 0 s"
+    assert re.fullmatch(r"2 images, 96×64, seed 42, [\d.]+ s", told[-1])
     assert bars[0][1] == 6
     assert bars[-1] == (1, 1)
 

@@ -123,8 +123,7 @@ def test_a_wait_for_the_limit_is_counted_down_and_can_be_cancelled(
     waiting = card(page, prompt, "waiting")
     state = waiting.locator(".sf-state", has_text="Rate limit: 0:")
     first = state.inner_text()
-    page.settle(6)
-    assert state.inner_text() < first
+    comfy.wait_for(lambda: state.inner_text() < first)
     comfy.post("/interrupt", {})
     assert "Cancelled" in card(page, prompt, "cancelled").inner_text()
 
