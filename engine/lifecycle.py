@@ -241,7 +241,7 @@ class RequestLifecycle:
         """Send the request, and record what came of it."""
         try:
             data_urls = self.uploads.urls(request.frame) if self.uploads else {}
-            api_request = ApiRequest(request.body, data_urls)
+            api_request = ApiRequest(request.body, data_urls, self._plan.headers)
             result = self._sender.send(job, entry, request.count, api_request)
         except BaseException as error:
             job.record(partial(self._ledger.mark_failed, may_be_paid=_may_be_paid(error)), entry)
@@ -277,9 +277,8 @@ class RequestLifecycle:
     def _name(self, request: PlannedRequest) -> str:
         """Return the name of a request: the same for the same account, endpoint and content."""
         digests = self.uploads.digests(request.frame) if self.uploads else {}
-        return fingerprint(
-            self._account, self._endpoint.path, {**with_digests(request.body), **digests}
-        )
+        content = {**with_digests(request.body), **digests, **self._plan.headers}
+        return fingerprint(self._account, self._endpoint.path, content)
 
 
 def _note_count(job: Job, request: PlannedRequest, count: int) -> None:

@@ -66,9 +66,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def in_a_hurry(use: Callable[[Simulator], None], quick: None) -> Any:
+def in_a_hurry(use: Callable[[Simulator], None], quick: None, write_settings: Any) -> Any:
     """Serve a site whose clock runs sixty times as fast, with a limit of two pictures a minute."""
     del quick
+    write_settings(native_batch=True)
     with Simulator(ipm=2, clock=lambda: time.time() * 60) as started:
         use(started)
         yield started

@@ -57,7 +57,7 @@ def on_site(
 
     def choose(model: Model) -> Simulator:
         use(sites[str(model.site)])
-        write_settings(site=model.site)
+        write_settings(site=model.site, native_batch=True)
         return sites[str(model.site)]
 
     return choose
