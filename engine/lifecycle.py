@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..siliconflow.client import Client
-from ..siliconflow.errors import Failure, RequestError, Unforeseen
+from ..siliconflow.errors import Failure, RequestError, Unforeseen, UploadTooLarge
 from ..siliconflow.http.multipart import with_digests
 from ..storage.database import LedgerError
 from ..storage.fingerprints import account_id, fingerprint
@@ -240,9 +240,7 @@ class RequestLifecycle:
     def _send(self, job: Job, request: PlannedRequest, entry: LedgerEntry | None) -> Result:
         """Send the request, and record what came of it."""
         try:
-            data_urls = self.uploads.urls(request.frame) if self.uploads else {}
-            api_request = ApiRequest(request.body, data_urls, self._plan.headers)
-            result = self._sender.send(job, entry, request.count, api_request)
+            result = self._send_fitting(job, request, entry)
         except BaseException as error:
             job.record(partial(self._ledger.mark_failed, may_be_paid=_may_be_paid(error)), entry)
             raise
@@ -250,6 +248,29 @@ class RequestLifecycle:
             job.record(self._ledger.mark_submitted, entry, result.id)
             result = self._wait_for(job, result)
         return self._receive(job, request, entry, result, "paid")
+
+    def _send_fitting(
+        self, job: Job, request: PlannedRequest, entry: LedgerEntry | None
+    ) -> ApiResult | Ticket:
+        """Send the request; images that a gateway refuses for their size are sent again, smaller.
+
+        A 413 comes from before the service, which has made and charged nothing then.
+        """
+        uploads, frame, refusals = self.uploads, request.frame, 0
+        urls = uploads.urls(frame) if uploads else {}
+        while True:
+            api_request = ApiRequest(request.body, urls, self._plan.headers)
+            try:
+                result = self._sender.send(job, entry, request.count, api_request)
+            except UploadTooLarge:
+                refusals += 1
+                urls = uploads.smaller_urls(frame, refusals) if uploads else {}
+                if not urls:
+                    raise
+            else:
+                for note in uploads.smaller_notes(frame) if uploads and refusals else ():
+                    job.note(note)
+                return result
 
     def _receive(
         self,
