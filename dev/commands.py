@@ -45,7 +45,10 @@ def _live_demo(output: Path) -> int:
 def _simulated_demo(output: Path) -> int:
     from .simulator import Simulator
 
-    with tempfile.TemporaryDirectory() as folder, Simulator(latency=DEMO_LATENCY) as simulator:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Simulator(latency=DEMO_LATENCY, as_of="today") as simulator,
+    ):
         os.environ["SILICONFLOW_API_KEY"] = simulator.key
         os.environ["SILICONFLOW_BASE_URL"] = simulator.base_url
         os.environ["SILICONFLOW_DATA_DIR"] = folder

@@ -29,6 +29,7 @@ class ApiRequest:
 
     body: Mapping[str, Any]
     data_urls: Mapping[str, bytes] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

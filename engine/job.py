@@ -67,6 +67,7 @@ class Plan:
     """One run of a node: its requests, and what goes with them.
 
     `images` holds, by wire name, the IMAGE that is sent there, `input_names` the input it is from.
+    `headers` go with each request, and are part of what makes it the same as another.
     """
 
     model: Model
@@ -76,6 +77,7 @@ class Plan:
     input_names: Mapping[str, str] = field(default_factory=dict)
     not_sent: Sequence[str] = ()
     notes: Sequence[Text] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan_of_bodies(

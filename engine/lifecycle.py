@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..siliconflow.client import Client
-from ..siliconflow.errors import Failure, RequestError, Unforeseen
+from ..siliconflow.errors import Failure, RequestError, Unforeseen, UploadTooLarge
 from ..storage.accounts import account_id
 from ..storage.database import LedgerError
 from ..storage.ledger import EntryState, Ledger, LedgerEntry, fingerprint
@@ -204,9 +204,7 @@ class RequestLifecycle:
             origin, result = "downloaded", self._wait_for(job, Ticket(entry.ticket or ""))
         else:
             try:
-                data_urls = self.uploads.urls(request.frame) if self.uploads else {}
-                api_request = ApiRequest(request.body, data_urls)
-                response = self._sender.send(job, entry, request.count, api_request)
+                response = self._send_fitting(job, request, entry)
             except BaseException as error:
                 mark_failed = partial(self._ledger.mark_failed, may_be_paid=_may_be_paid(error))
                 job.record(mark_failed, entry)
@@ -262,6 +260,29 @@ class RequestLifecycle:
             job.note(text(key, time=sent_at, trace_id=trace_id))
         return entry
 
+    def _send_fitting(
+        self, job: Job, request: PlannedRequest, entry: LedgerEntry | None
+    ) -> ApiResult | Ticket:
+        """Send the request; images that a gateway refuses for their size are sent again, smaller.
+
+        A 413 comes from before the service, which has made and charged nothing then.
+        """
+        uploads, frame, refusals = self.uploads, request.frame, 0
+        urls = uploads.urls(frame) if uploads else {}
+        while True:
+            api_request = ApiRequest(request.body, urls, self._plan.headers)
+            try:
+                result = self._sender.send(job, entry, request.count, api_request)
+            except UploadTooLarge:
+                refusals += 1
+                urls = uploads.smaller_urls(frame, refusals) if uploads else {}
+                if not urls:
+                    raise
+            else:
+                for note in uploads.smaller_notes(frame) if uploads and refusals else ():
+                    job.note(note)
+                return result
+
     def _wait_for(self, job: Job, ticket: Ticket) -> ApiResult:
         """Poll until the result of a submitted request is there.
 
@@ -274,7 +295,8 @@ class RequestLifecycle:
     def _name(self, request: PlannedRequest) -> str:
         """Return the name of a request: the same for the same account, endpoint and content."""
         digests = self.uploads.digests(request.frame) if self.uploads else {}
-        return fingerprint(self._account, self._endpoint.path, {**request.body, **digests})
+        content = {**request.body, **digests, **self._plan.headers}
+        return fingerprint(self._account, self._endpoint.path, content)
 
 
 def _note_count(job: Job, request: PlannedRequest, count: int) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..media.data_urls import Encoded, encode
+from ..media.data_urls import Encoded, UploadFormat, encode
 from ..storage.settings import Settings
 from ..strings.text import Text, text
 from .job import Plan
@@ -60,6 +60,30 @@ class Uploads:
             for (wire, _), image in zip(places, encoded, strict=True)
             if isinstance(image, Encoded)
         }
+
+    def smaller_urls(self, frame: int, step: int) -> dict[str, bytes]:
+        """Return the data URLs after `step` refusals for their size; none after the last step.
+
+        Lossless images are lossy first, then have a quarter of their pixels. Their digests stay:
+        the user asked for the same.
+        """
+        shares = (4, 16) if self._format == "lossy" else (1, 4)
+        if step > len(shares):
+            return {}
+        places = self._places(frame)
+        return {place[0]: self._encode(place, "lossy", shares[step - 1]).url for place in places}
+
+    def smaller_notes(self, frame: int) -> list[Text]:
+        """Return a note for each image of this frame that is sent smaller than the settings say."""
+        return [
+            text(
+                "run.sent_smaller",
+                input=self._plan.input_names[place[0]],
+                format=self._uploads[place].format.upper(),
+                sent=f"{self._uploads[place].width}×{self._uploads[place].height}",
+            )
+            for place in self._places(frame)
+        ]
 
     def digests(self, frame: int) -> dict[str, str]:
         """Return what tells each of these images from any other, by wire name."""
@@ -113,19 +137,19 @@ class Uploads:
             is_first = place not in self._encoded
             future = self._encoded.setdefault(place, Future())
         if is_first:
-            settle(future, partial(self._encode, place))
+            settle(future, partial(self._encode, place, self._format))
         return future.result()
 
-    def _encode(self, place: _Place) -> Encoded:
+    def _encode(self, place: _Place, upload_format: UploadFormat, share: int = 1) -> Encoded:
+        """Encode an image with so many times fewer pixels than the settings allow it."""
         wire, frame = place
+        image_input = self._plan.images[wire][frame]
+        pixels = image_input.shape[0] * image_input.shape[1]
+        most = min(self._max_pixels or pixels, pixels) // share if share > 1 else self._max_pixels
+        known = self._uploads.get(place)
         with CPU:
-            image = encode(
-                self._plan.images[wire][frame],
-                self._plan.model.upload,
-                self._format,
-                self._max_pixels,
-            )
-            digest = hashlib.sha256(image.url).hexdigest()
+            image = encode(image_input, self._plan.model.upload, upload_format, most)
+            digest = known.digest if known else hashlib.sha256(image.url).hexdigest()
         self._uploads[place] = Upload(
             digest, image.format, len(image.url), image.width, image.height, image.scaled_from
         )

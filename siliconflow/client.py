@@ -103,6 +103,7 @@ class _Request:
     model: str = ""
     body: RequestBody | None = None
     params: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | None = None
     timeouts: float = 1
     """How many read timeouts the whole exchange may last."""
 
@@ -150,13 +151,18 @@ class Client:
         return self._send(_Request("GET", path, params=params), self._read_json)
 
     def post(
-        self, path: str, body: Mapping[str, Any], images: Mapping[str, bytes] | None = None
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        images: Mapping[str, bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> JsonResponse:
         """Send `body` as JSON, once. Raises a `RequestError` of the cause.
 
         `images` are more fields of it: data URLs, which need no escaping in JSON.
         """
-        return self._send(_json_request(path, body, images), self._read_json)
+        request = replace(_json_request(path, body, images), headers=headers)
+        return self._send(request, self._read_json)
 
     def post_form(self, path: str, fields: Mapping[str, str | File]) -> JsonResponse:
         """Send `fields` as a form with files, once. Raises a `RequestError` of the cause."""
@@ -264,7 +270,10 @@ class Client:
             request.method,
             f"{self.base_url}/{request.path}",
             data=request.body,
-            headers={"Content-Type": request.body.media_type} if request.body else {},
+            headers={
+                **(request.headers or {}),
+                **({"Content-Type": request.body.media_type} if request.body else {}),
+            },
             params=request.params,
             timeout=timeout,
             stream=True,

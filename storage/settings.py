@@ -99,6 +99,10 @@ class Settings:
     """Language of messages; empty: ComfyUI's, or the system's."""
     show_balance: bool = True
     """Whether the page shows the balance, which is requested after each run."""
+    visible_watermark: bool = True
+    """Whether images bear the service's visible mark; without it the user must label them."""
+    native_batch: bool = False
+    """Whether `batch_size` is sent to models that take it: for services of before 2026-09-30."""
 
     def require_key(self, folder: Path | None = None) -> str:
         """Return the API key; raise `MissingKey`, which names the data folder, without one."""

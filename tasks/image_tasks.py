@@ -34,7 +34,7 @@ from ..strings.text import Text, text
 from .image_inputs import require_image
 
 Inputs = Mapping[str, Any]
-RESERVED = frozenset({"model", "prompt", "seed", "batch_size", "image", "image2", "image3"})
+RESERVED = frozenset({"model", "prompt", "seed", "image", "image2", "image3"})
 _REFERENCE = re.compile(r"@image(\d+)", re.IGNORECASE)
 _SIZE_INPUTS = ("image_size", "width", "height")
 _OWN_FIELDS = frozenset({*_SIZE_INPUTS, "seed", "batch_size"})
@@ -77,13 +77,13 @@ def plan_images(
     head = {"model": model.id, "prompt": prompt}
     extra = extra_body(inputs, RESERVED | set(model.images))
     values = _set_fields(model, inputs, images)
-    parts = _split_batch(model, inputs)
+    parts = _split_batch(model, inputs, settings, extra.get("batch_size"))
     frames = max([1, *(image.shape[0] for image in images.values())])
     return Plan(
         model=model,
         requests=tuple(
             PlannedRequest(
-                frame, count, seed, {**head, **model.arguments({**values, **fields}), **extra}
+                frame, count, seed, {**head, **_arguments(model, {**values, **fields}), **extra}
             )
             for frame in range(frames)
             for count, seed, fields in parts
@@ -92,6 +92,7 @@ def plan_images(
         images=dict(zip(model.images, images.values(), strict=False)),
         input_names=dict(zip(model.images, images, strict=False)),
         not_sent=model.not_sent(values),
+        headers={} if settings.visible_watermark else images_api.WITHOUT_VISIBLE_MARK,
     )
 
 
@@ -122,6 +123,7 @@ def image_outputs(results: Results) -> tuple[Text, tuple[torch.Tensor, int, str]
         pictures=pictures,
         uploads=list(results.uploads),
         resized=[vars(entry) for entry in resized],
+        visible_watermark=not results.plan.headers,
     )
     return line, (batch, seeds[0], info)
 
@@ -160,29 +162,43 @@ def _set_fields(model: Model, inputs: Inputs, images: Images) -> dict[str, Value
     return {**size, **known.only_set(others)}
 
 
-def _split_batch(model: Model, inputs: Inputs) -> list[tuple[int, int, dict[str, Value]]]:
+def _arguments(model: Model, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the request's fields, without a `batch_size` that only a default would send."""
+    arguments = model.arguments(values)
+    return {name: arguments[name] for name in arguments if name != "batch_size" or name in values}
+
+
+def _split_batch(
+    model: Model, inputs: Inputs, settings: Settings, own: Value | None
+) -> list[tuple[int, int, dict[str, Value]]]:
     """Split `batch_size` into what one request can make: (count, seed, their fields) of each.
 
-    The seed of a request is the first one's plus the number of images before it.
+    That is one image, unless the settings allow native batches; or `own`, the `batch_size` that
+    `extra_body` adds to each request. The seed of a request is the first one's plus the number of
+    images before it.
     """
     known = catalogue.load().inputs
     total, first = (
         int(known[name].check(inputs.get(name, known[name].default)))
         for name in ("batch_size", "seed")
     )
-    most = model.max_images_per_request or total
+    most = (model.max_images_per_request or total) if settings.native_batch else 1
+    if own is not None:
+        most = int(known["batch_size"].check(own))
+        total *= most
+    native = settings.native_batch and own is None
     parts: list[tuple[int, int, dict[str, Value]]] = []
     for start in range(0, total, most):
         count, seed = min(most, total - start), next_seed(first, start)
-        native = "batch_size" in model.fields or (not model.listed and count > 1)
+        is_sent = native and ("batch_size" in model.fields or (not model.listed and count > 1))
         parts.append(
-            (count, seed, {"seed": seed, "batch_size": count} if native else {"seed": seed})
+            (count, seed, {"seed": seed, "batch_size": count} if is_sent else {"seed": seed})
         )
     return parts
 
 
 def _generate(client: Client, request: ApiRequest, _on_text: OnText) -> ApiResult:
-    generated = images_api.generate(client, request.body, request.data_urls)
+    generated = images_api.generate(client, request.body, request.data_urls, request.headers)
     items = [
         FileContent(source) if isinstance(source, bytes) else RemoteFile(source)
         for source in generated.sources

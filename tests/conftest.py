@@ -56,8 +56,11 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Simulator], None]:
 
 
 @pytest.fixture
-def simulator(use: Callable[[Simulator], None]) -> Iterator[Simulator]:
-    """Serve the China site, and let the nodes talk to it."""
+def simulator(
+    use: Callable[[Simulator], None], write_settings: Callable[..., Path]
+) -> Iterator[Simulator]:
+    """Serve the China site of the older documents, which want `batch_size`, to the nodes."""
+    write_settings(native_batch=True)
     with Simulator(site="cn") as started:
         use(started)
         yield started
@@ -176,12 +179,13 @@ def today(use: Callable[[Simulator], None]) -> Iterator[Simulator]:
 
 @pytest.fixture
 def write_settings(tmp_path: Path) -> Callable[..., Path]:
-    """Write the settings file that the nodes read."""
+    """Write settings into the file that the nodes read, beside those that are there."""
 
     def write(**values: Any) -> Path:
         file = tmp_path / "data" / "settings.json"
         file.parent.mkdir(exist_ok=True)
-        file.write_text(json.dumps(values), encoding="utf-8")
+        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        file.write_text(json.dumps({**known, **values}), encoding="utf-8")
         return file
 
     return write

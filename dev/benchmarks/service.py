@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 _PROGRAM = """
 import json, sys
@@ -19,7 +20,11 @@ with Simulator(**json.loads(sys.argv[1])) as simulator:
 
 
 def use(base_url: str, key: str, folder: str) -> None:
-    """Let the nodes talk to this address, with a ledger in this folder."""
+    """Let the nodes talk to this address, with a ledger in this folder.
+
+    The simulator is the service of the older documents, which wants `batch_size`.
+    """
+    (Path(folder) / "settings.json").write_text('{"native_batch": true}', encoding="utf-8")
     os.environ["SILICONFLOW_BASE_URL"] = base_url
     os.environ["SILICONFLOW_API_KEY"] = key
     os.environ["SILICONFLOW_DATA_DIR"] = folder

@@ -16,6 +16,8 @@ from ..client import Client, JsonResponse, bad_answer
 from ..http.bodies import read_integer, read_list, read_number, read_object, read_text
 
 PATH = "images/generations"
+WITHOUT_VISIBLE_MARK = {"X-Enable-Watermark": "0"}
+"""Asks for images without the visible mark (service-2026); the invisible one always stays."""
 MAX_URL = 16_384
 MAX_IMAGES = 64
 """No request asks for more; a response that names more is not one to it."""
@@ -35,13 +37,16 @@ class GeneratedImages:
 
 
 def generate(
-    client: Client, body: Mapping[str, Any], images: Mapping[str, bytes] | None = None
+    client: Client,
+    body: Mapping[str, Any],
+    images: Mapping[str, bytes] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> GeneratedImages:
     """Generate images, once; this is charged. `images` are data URLs by wire name.
 
     Raises a `RequestError` of the cause; `BadAnswer` for a 200 without an image.
     """
-    return parse(client.post(PATH, body, images))
+    return parse(client.post(PATH, body, images, headers))
 
 
 def parse(response: JsonResponse) -> GeneratedImages:

@@ -78,8 +78,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def limited(use: Callable[[Simulator], None], limit_clock: LimitClock) -> Any:
+def limited(use: Callable[[Simulator], None], limit_clock: LimitClock, write_settings: Any) -> Any:
     """Serve a site with a limit of two pictures a minute, on a clock that waits for nobody."""
+    write_settings(native_batch=True)
     with Simulator(ipm=2, clock=limit_clock) as started:
         use(started)
         yield started

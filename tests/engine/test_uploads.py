@@ -12,6 +12,7 @@ from comfyui_siliconflow.engine import uploads as upload
 from comfyui_siliconflow.engine.job import Plan
 from comfyui_siliconflow.engine.uploads import Uploads
 from comfyui_siliconflow.media.data_urls import Encoded, encode
+from comfyui_siliconflow.siliconflow.errors import UploadTooLarge
 from comfyui_siliconflow.storage.settings import Settings
 from comfyui_siliconflow.tasks.image_tasks import plan_images
 
@@ -115,3 +116,60 @@ def test_a_reused_result_says_what_was_encoded_for_it_as_well(
     first, second = (run_node(REDRAW, **asked)[2]["uploads"] for _ in range(2))
     assert first == second
     assert len(simulator.generations) == 1
+
+
+@pytest.mark.parametrize(("refusals", "size"), [(1, (64, 48)), (2, (32, 24))])
+def test_images_that_are_too_large_are_sent_smaller_with_a_note_and_paid_once(
+    today: Simulator, run_node: Run, picture: Draw, refusals: int, size: tuple[int, int]
+) -> None:
+    """Lossy at first, then with half the sides."""
+    asked = {"model": MULTI_EDIT, "prompt": "x", "seed": 1, "image": picture()}
+    today.fail(body="large-413", times=refusals)
+    images, _, info = run_node(EDIT, **asked)
+    assert images.shape[0] == 1
+    [*refused, sent] = today.generations
+    assert [record.status for record in refused] == [413] * refusals
+    assert refused[0].body["image"].startswith("data:image/png")
+    assert sent.body["image"].startswith(("data:image/webp", "data:image/jpeg"))
+    [described] = info["uploads"]
+    assert (described["width"], described["height"]) == size
+    assert f"{size[0]}×{size[1]} pixels" in info["notes"][0]
+    assert "charges nothing for that" in info["notes"][0]
+    assert len(today.charges) == 1
+    _, _, again = run_node(EDIT, **asked)
+    assert again["requests"][0]["origin"] == "reused"
+    assert len(today.charges) == 1
+
+
+def test_images_that_stay_too_large_are_an_error_that_names_the_settings(
+    today: Simulator, run_node: Run, picture: Draw
+) -> None:
+    asked = {"model": MULTI_EDIT, "prompt": "x", "seed": 1, "image": picture()}
+    today.fail(body="large-413", times=3)
+    with pytest.raises(UploadTooLarge, match="Maximum upload size") as caught:
+        run_node(EDIT, **asked)
+    assert caught.value.charged is False
+    assert len(today.generations) == 3
+    assert today.charges == []
+    run_node(EDIT, **asked)
+    assert len(today.charges) == 1
+
+
+def test_each_image_of_a_batch_is_paid_once_when_the_upload_was_too_large(
+    today: Simulator, run_node: Run, picture: Draw
+) -> None:
+    asked = {"model": MULTI_EDIT, "prompt": "x", "seed": 1, "image": picture(), "batch_size": 2}
+    today.fail(body="large-413", times=2)
+    images, _, _ = run_node(EDIT, **asked)
+    assert images.shape[0] == 2
+    assert len(today.charges) == 2
+    _, _, again = run_node(EDIT, **asked)
+    assert {entry["origin"] for entry in again["requests"]} == {"reused"}
+    assert len(today.charges) == 2
+
+
+def test_what_has_no_images_is_not_sent_again_for_its_size(today: Simulator, run_node: Run) -> None:
+    today.fail(body="large-413")
+    with pytest.raises(UploadTooLarge):
+        run_node("SiliconFlowTextToImage", model=KOLORS, prompt="x")
+    assert len(today.generations) == 1

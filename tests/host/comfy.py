@@ -99,6 +99,13 @@ class Comfy:
             (folder / name).mkdir(parents=True)
         (folder / "custom_nodes" / "comfyui_siliconflow").symlink_to(ROOT, target_is_directory=True)
         shutil.copy(checkout / "input" / "example.png", folder / "input")
+        self.forget_settings()
+
+    def forget_settings(self) -> None:
+        """Begin without a key, and with the batches that the simulator's older service wants."""
+        file = self.folder / "user" / "__siliconflow" / "settings.json"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text('{"native_batch": true}', encoding="utf-8")
 
     def start(self, variables: Mapping[str, str]) -> None:
         """Start it with these environment variables, and wait until it answers."""

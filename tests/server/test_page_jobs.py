@@ -311,7 +311,7 @@ def test_a_ledger_that_fails_stops_neither_the_run_nor_the_list_of_the_next(
     page: Page, tmp_path: Path
 ) -> None:
     folder = tmp_path / "data" / "siliconflow-ledger"
-    folder.parent.mkdir()
+    folder.parent.mkdir(exist_ok=True)
     folder.write_text("a file is where the folder should be")
     images, _, _ = draw()
     assert images.shape[0] == 1

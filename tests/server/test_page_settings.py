@@ -287,7 +287,7 @@ def test_a_key_is_tested_before_it_is_saved(page: Page, simulator: Simulator, fi
     assert (status, error["kind"]) == (502, "InvalidKey")
     assert error["trace_id"] == simulator.requests[-1].trace_id
     assert KEY not in str(error)
-    assert not file.exists()
+    assert "api_key" not in json.loads(file.read_text())
     assert page.post("/key/test", {"key": simulator.key, "site": "com"})["currency"] == "USD"
 
 
@@ -391,5 +391,5 @@ def test_with_several_users_the_page_reads_and_changes_nothing(
     for method, path in (("POST", "/settings"), ("POST", "/key"), ("DELETE", "/key")):
         status, error = page.refused(method, path, {"key": KEY} if path == "/key" else {})
         assert (status, error["kind"]) == (403, "SharedServer")
-    assert not file.exists()
+    assert json.loads(file.read_text()) == {"native_batch": True}
     assert page.post("/key/test")["models"] == len(simulator.models.all)

@@ -68,7 +68,7 @@ def on_site(
     def choose(model: Model) -> Simulator:
         simulator = services[str(model.site), model.is_retired]
         use(simulator)
-        write_settings(site=model.site)
+        write_settings(site=model.site, native_batch=True)
         return simulator
 
     return choose

@@ -20,14 +20,16 @@ def frames(count: int = 1, height: int = 8, width: int = 8) -> torch.Tensor:
     return torch.zeros(count, height, width, 3)
 
 
-def draw(site: Any = "cn", **inputs: Any) -> Plan:
+def draw(site: Any = "cn", *, native: bool = False, **inputs: Any) -> Plan:
     values = {"model": KOLORS, "prompt": "a cat", **inputs}
-    return plan_images("text-to-image", (), values, Settings(site=site))
+    settings = Settings(site=site, native_batch=native)
+    return plan_images("text-to-image", (), values, settings)
 
 
-def redraw(image: Any, site: Any = "cn", **inputs: Any) -> Plan:
+def redraw(image: Any, site: Any = "cn", *, native: bool = False, **inputs: Any) -> Plan:
     values = {"model": KOLORS, "prompt": "a cat", "image": image, **inputs}
-    return plan_images("image-to-image", ("image",), values, Settings(site=site))
+    settings = Settings(site=site, native_batch=native)
+    return plan_images("image-to-image", ("image",), values, settings)
 
 
 def edit(image: Any = None, image2: Any = None, image3: Any = None, **inputs: Any) -> Plan:
@@ -46,7 +48,6 @@ def test_one_picture_of_a_model_with_all_defaults() -> None:
             "model": KOLORS,
             "prompt": "a cat",
             "image_size": "1024x1024",
-            "batch_size": 1,
             "num_inference_steps": 20,
             "guidance_scale": 7.5,
             "seed": 42,
@@ -54,25 +55,53 @@ def test_one_picture_of_a_model_with_all_defaults() -> None:
     ]
 
 
-def test_a_batch_goes_in_one_request_where_the_model_takes_it() -> None:
-    [body] = bodies(draw(batch_size=4, seed=42))
+def test_native_batches_send_every_field_that_the_older_documents_require() -> None:
+    [body] = bodies(draw(native=True, seed=42))
+    assert body == {
+        "model": KOLORS,
+        "prompt": "a cat",
+        "image_size": "1024x1024",
+        "batch_size": 1,
+        "num_inference_steps": 20,
+        "guidance_scale": 7.5,
+        "seed": 42,
+    }
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"site": "com", "model": QWEN},
+        {"custom_model": "vendor/new"},
+    ],
+    ids=["cn", "com", "unlisted"],
+)
+def test_a_batch_is_a_request_an_image_with_seeds_of_their_own(asked: dict[str, Any]) -> None:
+    sent = bodies(draw(batch_size=3, seed=42, **asked))
+    assert [body["seed"] for body in sent] == [42, 43, 44]
+    assert not [body for body in sent if "batch_size" in body]
+
+
+def test_a_native_batch_goes_in_one_request_where_the_model_takes_it() -> None:
+    [body] = bodies(draw(native=True, batch_size=4, seed=42))
     assert (body["batch_size"], body["seed"]) == (4, 42)
 
 
-def test_a_batch_above_the_limit_goes_in_chunks_with_seeds_of_their_own() -> None:
-    asked = bodies(draw(batch_size=10, seed=42))
+def test_a_native_batch_above_the_limit_goes_in_chunks_with_seeds_of_their_own() -> None:
+    asked = bodies(draw(native=True, batch_size=10, seed=42))
     assert [body["batch_size"] for body in asked] == [4, 4, 2]
     assert [body["seed"] for body in asked] == [42, 46, 50]
 
 
 def test_a_model_without_batches_is_asked_once_a_picture_with_the_next_seed() -> None:
-    asked = bodies(draw(model=QWEN, batch_size=3, seed=9999999998))
+    asked = bodies(draw(model=QWEN, native=True, batch_size=3, seed=9999999998))
     assert [body["seed"] for body in asked] == [9999999998, 9999999999, 0]
     assert all("batch_size" not in body for body in asked)
 
 
 def test_a_batch_of_frames_is_sent_frame_by_frame_with_the_same_seed() -> None:
-    plan = redraw(frames(3), batch_size=2, seed=5)
+    plan = redraw(frames(3), native=True, batch_size=2, seed=5)
     assert [(ask.frame, ask.count, ask.seed) for ask in plan.requests] == [
         (0, 2, 5),
         (1, 2, 5),
@@ -122,7 +151,8 @@ def test_a_reference_is_sent_as_the_model_reads_it(model: str, sent: str) -> Non
 
 
 def test_an_unknown_model_is_sent_all_that_the_user_set_as_it_is() -> None:
-    plan = draw(custom_model="vendor/new", guidance_scale=3.5, cfg=0, batch_size=6, seed=1)
+    values = {"guidance_scale": 3.5, "cfg": 0, "batch_size": 6, "seed": 1}
+    plan = draw(custom_model="vendor/new", native=True, **values)
     assert bodies(plan) == [
         {
             "model": "vendor/new",
@@ -140,6 +170,15 @@ def test_extra_body_is_merged_into_every_request() -> None:
     )
     assert [body["style"] for body in bodies(plan)] == [{"name": "ink"}] * 2
     assert bodies(plan)[0]["image_size"] == "9x9"
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_a_batch_size_of_extra_body_is_what_each_request_makes(native: bool) -> None:
+    plan = draw(native=native, batch_size=2, seed=5, extra_body='{"batch_size": 3}')
+    assert [(ask.count, ask.seed, ask.body["batch_size"]) for ask in plan.requests] == [
+        (3, 5, 3),
+        (3, 8, 3),
+    ]
 
 
 def test_what_the_model_does_not_take_is_told() -> None:
@@ -166,6 +205,8 @@ def test_what_the_model_does_not_take_is_told() -> None:
         ({"guidance_scale": 20.5}, "guidance_scale", "outside 0-20"),
         ({"batch_size": 0}, "batch_size", "outside 1-64"),
         ({"batch_size": 65}, "batch_size", "outside 1-64"),
+        ({"extra_body": '{"batch_size": 65}'}, "batch_size", "outside 1-64"),
+        ({"extra_body": '{"batch_size": "two"}'}, "batch_size", "is not a number"),
         ({"seed": -1}, "seed", "outside 0-9999999999"),
         ({"seed": 10_000_000_000}, "seed", "outside 0-9999999999"),
         ({"model": EDIT}, "model", "is for image-edit, not for text-to-image"),

@@ -48,6 +48,8 @@ const GROUPS = {
   requests: [
     ["max_parallel", (id) => numberFor("max_parallel", id, null, { whole: true, aboveZero: true })],
     ["longest_wait", (id) => numberFor("longest_wait", id, () => t("unit.seconds"), { aboveZero: true })],
+    ["visible_watermark", (id) => switchFor("visible_watermark", id)],
+    ["native_batch", (id) => switchFor("native_batch", id)],
   ],
   stored: [
     ["reuse", (id) => switchFor("reuse", id)],

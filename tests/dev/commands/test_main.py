@@ -39,7 +39,7 @@ def test_a_live_demo_uses_the_address_that_is_set(
     tmp_path: Path, site: Any, use: Any, write_settings: Any
 ) -> None:
     write_settings(site=site)
-    with Simulator(site=site) as simulator:
+    with Simulator(site=site, as_of="today" if site == "cn" else "ever") as simulator:
         use(simulator)
         assert main(["demo", "--live", "--output", str(tmp_path)]) == 0
         assert sum(charge.pictures for charge in simulator.charges) == 5

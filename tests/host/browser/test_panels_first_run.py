@@ -11,7 +11,6 @@ from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.browser.panels import (
     draw,
     forgive_refusals,
-    settings_file,
     stored,
 )
 from comfyui_siliconflow.tests.host.comfy import Comfy
@@ -33,7 +32,7 @@ WORDS = {
 @pytest.fixture(autouse=True)
 def without_a_key(keyless: Comfy) -> None:
     """Begin each test as a new user."""
-    settings_file(keyless).unlink(missing_ok=True)
+    keyless.forget_settings()
 
 
 @pytest.mark.parametrize(("look", "language"), [("classic", "zh"), ("nodes2", "en")])

@@ -46,7 +46,7 @@ PAGES = ("/settings", "/history", "/queue", "/object_info", "/system_stats", "/i
 @pytest.fixture(autouse=True)
 def without_a_key(keyless: Comfy) -> None:
     """Begin each test as a new user."""
-    settings_file(keyless).unlink(missing_ok=True)
+    keyless.forget_settings()
 
 
 def row(page: Page, name: str) -> Locator:
