@@ -29,7 +29,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     Not by `addopts`, for without the plugin pytest would not know the option.
     """
     is_whole = config.args_source is config.ArgsSource.TESTPATHS
-    if is_whole and getattr(config.option, "numprocesses", 0) is None:
+    is_worker = hasattr(config, "workerinput")  # One that started workers would never end.
+    if is_whole and not is_worker and getattr(config.option, "numprocesses", 0) is None:
         config.option.numprocesses, config.option.dist = "auto", "worksteal"
 
 
