@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 import uuid
@@ -25,6 +26,9 @@ STAGES = 3
 """Encoded, answered, decoded: how far one request can come."""
 LINE_SECONDS = 0.5
 Origin = Literal["paid", "downloaded", "reused", "joined"]
+
+
+logger = logging.getLogger("siliconflow")
 
 
 class RunEnded(Exception):
@@ -171,6 +175,8 @@ class Job:
 
     def wait(self, reason: Text, seconds: float) -> None:
         """Show that the request waits, and for how long. Raises `RunEnded` when the run ended."""
+        if reason != self.waits_for:
+            logger.debug("%s, for %.1f s", reason[0], seconds)
         self.waits_for, self.waits_until = reason, time.monotonic() + seconds
         if self.ends.is_set():
             raise RunEnded

@@ -15,12 +15,22 @@ from dataclasses import replace
 from functools import partial
 
 from ..siliconflow.client import Client
-from ..siliconflow.errors import Failure, RequestError, Unforeseen, UploadTooLarge
+from ..siliconflow.errors import (
+    BadRequest,
+    BadResult,
+    Failure,
+    ModelNotFound,
+    RequestError,
+    RetiredCall,
+    Unforeseen,
+    UploadTooLarge,
+)
 from ..storage.accounts import account_id
 from ..storage.database import LedgerError
 from ..storage.ledger import EntryState, Ledger, LedgerEntry, fingerprint
 from ..storage.settings import Settings
 from ..strings.text import SiliconFlowError, text
+from . import retry
 from .endpoint import ApiRequest, ApiResult, Ticket
 from .job import STAGES, GrowingText, Job, Origin, Plan, PlannedRequest, Result, RunEnded
 from .rate_limit import TooHeavy
@@ -32,6 +42,8 @@ BUSY_SECONDS = 0.3
 POLL_SECONDS = 5.0
 """Seconds between two questions whether a submitted request is done (service-2026: "5 to 10 s")."""
 _ORIGINS: dict[EntryState, Origin] = {"stored": "reused", "answered": "downloaded"}
+_NO_RESULT = (BadRequest, ModelNotFound, RetiredCall, BadResult)
+"""Answers to a poll after which its ticket never brings a result."""
 logger = logging.getLogger("siliconflow")
 
 
@@ -71,7 +83,7 @@ class SingleFlight:
                 return result
         try:
             own.set_result(work())
-        except Exception as error:
+        except BaseException as error:  # whoever waits must not wait for ever
             own.set_exception(error)
             raise
         finally:
@@ -201,7 +213,7 @@ class RequestLifecycle:
             return entry
         origin: Origin = "paid"
         if entry and entry.state == "submitted":
-            origin, result = "downloaded", self._wait_for(job, Ticket(entry.ticket or ""))
+            origin, result = "downloaded", self._wait_for(job, entry, Ticket(entry.ticket or ""))
         else:
             try:
                 response = self._send_fitting(job, request, entry)
@@ -211,7 +223,7 @@ class RequestLifecycle:
                 raise
             if isinstance(response, Ticket):
                 job.record(self._ledger.mark_submitted, entry, response.id)
-                response = self._wait_for(job, response)
+                response = self._wait_for(job, entry, response)
             result = response
         job.stage = max(job.stage, 2)
         items = self._receiver.receive(job, entry, result)
@@ -283,14 +295,31 @@ class RequestLifecycle:
                     job.note(note)
                 return result
 
-    def _wait_for(self, job: Job, ticket: Ticket) -> ApiResult:
+    def _wait_for(self, job: Job, entry: LedgerEntry | None, ticket: Ticket) -> ApiResult:
         """Poll until the result of a submitted request is there.
 
-        Whatever ends this early, the request stays submitted: its ticket finds the result later.
+        A poll that fails is repeated as any request that cannot have been charged. Whatever ends
+        this early, the request stays submitted and its ticket finds the result later, unless the
+        service says that there will be none: then the same request is sent anew.
         """
-        while (result := self._endpoint.poll(self._client, ticket)) is None:
-            job.sleep(text("run.submitted"), POLL_SECONDS)
-        return result
+        failures = 0
+        while True:
+            reason, seconds = text("run.submitted"), POLL_SECONDS
+            try:
+                result = self._endpoint.poll(self._client, ticket)
+            except RequestError as error:
+                failures += 1
+                wait = retry.delay(error, failures)
+                if wait is None:
+                    if isinstance(error, _NO_RESULT):
+                        job.record(partial(self._ledger.mark_failed, may_be_paid=True), entry)
+                    raise
+                reason, seconds = text("run.retrying"), max(wait, POLL_SECONDS)
+            else:
+                failures = 0
+                if result is not None:
+                    return result
+            job.sleep(reason, seconds)
 
     def _name(self, request: PlannedRequest) -> str:
         """Return the name of a request: the same for the same account, endpoint and content."""

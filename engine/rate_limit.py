@@ -1,7 +1,7 @@
 """Rate limits, learned from what was let through and what was refused.
 
 The service tells neither the account's level nor when a refused request may come again (facts:
-"Rate limits"): a limit per minute counts what came in the last sixty seconds, per account and
+"Rate limits"): a limit per minute counts what arrived in the last sixty seconds, per account and
 model. So the pack remembers what was let through and when. What is known to be allowed goes at
 once; beyond that, one request at a time tries whether more is; and after a refusal everything
 waits until enough of what was let through is a window old.
@@ -53,7 +53,7 @@ class RateSchedule:
     """
 
     def __init__(self, window: float | None = None, sure: int = SURE) -> None:
-        """Know nothing yet but what is `sure` to be allowed."""
+        """`sure` requests in a window are allowed from the start; more is learned."""
         self.window = WINDOW if window is None else window
         self._margin = MARGIN * self.window / 60.0
         self._sent: deque[Sent] = deque()
@@ -68,50 +68,50 @@ class RateSchedule:
         self._forget(now)
         if now < self._blocked:
             return self._blocked - now
-        within = sum(sent.weight for sent in self._sent)
+        within = sum(each.weight for each in self._sent)
         if self._limit is None:
             return self._trial_delay(now, within + weight)
         excess = within + weight - self._limit
         return 0.0 if excess <= 0 or not self._sent else self._until_freed(now, excess)
 
     def sent(self, now: float, weight: int = 1) -> Sent:
-        """Note that a request leaves; give the note to `refused` or `passed` later."""
-        note = Sent(now, weight)
-        self._sent.append(note)
-        return note
+        """Record that a request leaves; it is handed to `passed`, `refused` or `undone` later."""
+        request = Sent(now, weight)
+        self._sent.append(request)
+        return request
 
-    def passed(self, note: Sent) -> None:
+    def passed(self, sent: Sent) -> None:
         """Learn from a request that was let through."""
-        if note in self._sent:
-            before = sum(sent.weight for sent in self._sent if sent.at <= note.at)
+        if sent in self._sent:
+            before = sum(each.weight for each in self._sent if each.at <= sent.at)
             self._allowed = max(self._allowed, before)
 
-    def undone(self, note: Sent) -> None:
+    def undone(self, sent: Sent) -> None:
         """Forget a request that never reached the service."""
-        if note in self._sent:
-            self._sent.remove(note)
+        if sent in self._sent:
+            self._sent.remove(sent)
 
     def is_too_heavy(self, weight: int) -> bool:
         """Return whether a request of this weight never passes, however long it waits."""
         return self._heavy is not None and weight >= self._heavy
 
     def refused(
-        self, note: Sent, now: float, retry_after: float | None = None, *, counted: bool = True
+        self, sent: Sent, now: float, retry_after: float | None = None, *, counted: bool = True
     ) -> bool:
-        """Learn from a request that was refused; give whether it is too heavy by itself.
+        """Learn from a request that was refused; return whether it is too heavy by itself.
 
         A request that asks for several images and is refused although nothing was let through
         in the window cannot pass however long it waits. A limit that is not `counted` in requests,
         but in tokens, says nothing of how many pass: it is waited for, and no more.
         """
         self._forget(now)
-        self.undone(note)
-        within = sum(sent.weight for sent in self._sent) if counted else 0
-        heavy = counted and not within and note.weight > 1 and retry_after is None
+        self.undone(sent)
+        within = sum(each.weight for each in self._sent) if counted else 0
+        heavy = counted and not within and sent.weight > 1 and retry_after is None
         if within:
             self._limit, self._allowed, self._learned = within, min(within, self._allowed), now
         elif heavy:
-            self._heavy, self._limit = note.weight, max(SURE, note.weight // 2)
+            self._heavy, self._limit = sent.weight, max(SURE, sent.weight // 2)
             self._learned = now - FORGET + GUESS * self.window / 60.0
         else:
             blind = BLIND * self.window / 60.0
@@ -142,18 +142,18 @@ class RateSchedule:
 
 
 class RateLimiter:
-    """Lets requests of one account and model pass in the order in which they came, at its pace."""
+    """Lets requests of one account and model pass in their order, as its schedule allows."""
 
-    def __init__(self, pace: RateSchedule | None = None) -> None:
-        """Start with a pace that knows nothing."""
-        self._pace = pace or RateSchedule()
+    def __init__(self, schedule: RateSchedule | None = None) -> None:
+        """Start with a schedule that has learned nothing, unless another is given."""
+        self._schedule = schedule or RateSchedule()
         self._changed = threading.Condition()
         self._queue: deque[object] = deque()
 
     def enter(self, weight: int, waiting: Callable[[float], None]) -> Sent:
-        """Wait for the turn and note that the request leaves.
+        """Wait for the turn, and record that the request leaves.
 
-        `waiting` is told the seconds that are left, several times a second; it may raise to
+        `waiting` gets the seconds that are left, several times a second; it may raise to
         give up. Raises `TooHeavy` if it became known meanwhile that the request can never pass.
         """
         ticket = object()
@@ -163,38 +163,38 @@ class RateLimiter:
                 while (left := self._left(ticket, weight)) > 0:
                     waiting(left)
                     self._changed.wait(min(left, 0.2))
-                return self._pace.sent(time.monotonic(), weight)
+                return self._schedule.sent(time.monotonic(), weight)
             finally:
                 self._queue.remove(ticket)
                 self._changed.notify_all()
 
-    def passed(self, note: Sent) -> None:
+    def passed(self, sent: Sent) -> None:
         """Learn from a request that the service accepted."""
         with self._changed:
-            self._pace.passed(note)
+            self._schedule.passed(sent)
             self._changed.notify_all()
 
     def is_too_heavy(self, weight: int) -> bool:
         """Return whether a request of this weight never passes."""
         with self._changed:
-            return self._pace.is_too_heavy(weight)
+            return self._schedule.is_too_heavy(weight)
 
-    def undone(self, note: Sent) -> None:
+    def undone(self, sent: Sent) -> None:
         """Forget a request that never reached the service."""
         with self._changed:
-            self._pace.undone(note)
+            self._schedule.undone(sent)
             self._changed.notify_all()
 
-    def refused(self, note: Sent, retry_after: float | None, *, counted: bool = True) -> bool:
+    def refused(self, sent: Sent, retry_after: float | None, *, counted: bool = True) -> bool:
         """Learn from a refusal, and return whether the request is too heavy by itself."""
         with self._changed:
-            heavy = self._pace.refused(note, time.monotonic(), retry_after, counted=counted)
+            heavy = self._schedule.refused(sent, time.monotonic(), retry_after, counted=counted)
             self._changed.notify_all()
             return heavy
 
     def _left(self, ticket: object, weight: int) -> float:
         """Return the seconds until this request may be sent: not before those ahead of it."""
-        if self._pace.is_too_heavy(weight):
+        if self._schedule.is_too_heavy(weight):
             raise TooHeavy
-        delay = self._pace.delay(time.monotonic(), weight)
+        delay = self._schedule.delay(time.monotonic(), weight)
         return delay if self._queue[0] is ticket else max(delay, 0.05)

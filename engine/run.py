@@ -69,7 +69,9 @@ async def run(
     except BaseException as error:
         if isinstance(error, Exception) and not host.is_cancel(error):
             logger.exception("%s: internal error", task)
-        progress.fail(text("run.cancelled"))
+            progress.fail(text("run.internal_error", reason=type(error).__name__))
+        else:
+            progress.fail(text("run.cancelled"))
         raise
     return outputs
 
@@ -84,8 +86,14 @@ async def look_up(caller: Caller, call: Callable[[Client], T], describe: Callabl
         progress.fail(error.text)
         events.send_failure(caller, error, "")
         raise
+    except Exception as error:
+        if not host.is_cancel(error):
+            logger.exception("a free call: internal error")
+            progress.fail(text("run.internal_error", reason=type(error).__name__))
+        raise
     finally:
         ends.set()
+    logger.info("%s, %.1f s", describe(answer)[0], progress.seconds)
     progress.finish(describe(answer))
     return answer
 

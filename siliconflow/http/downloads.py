@@ -35,6 +35,11 @@ _LOG = logging.getLogger("siliconflow")
 class IncompleteDownload(Exception):
     """An attempt that ended early; what has arrived is kept for the next one."""
 
+    def __init__(self, reason: Text) -> None:
+        """`reason` is shown to the user after the last attempt."""
+        super().__init__(str(reason))
+        self.reason = reason
+
 
 _CONNECTION_ERRORS = (
     IncompleteDownload,
@@ -77,7 +82,7 @@ class Downloader:
         """
         partial = _Partial(into)
         for wait in (*WAITS, None):
-            started, outcome = time.monotonic(), "complete"
+            started, outcome = time.monotonic(), "refused"
             try:
                 self._transfer(url, partial, facts)
             except PrivateAddress:
@@ -85,9 +90,15 @@ class Downloader:
             except _CONNECTION_ERRORS as error:
                 outcome = type(error).__name__
                 if wait is None:
-                    raise DownloadFailed(replace(facts, message=reason_of(error))) from None
+                    reason = (
+                        error.reason
+                        if isinstance(error, IncompleteDownload)
+                        else Text(reason_of(error))
+                    )
+                    raise DownloadFailed(replace(facts, message=reason)) from None
                 time.sleep(wait)
             else:
+                outcome = "complete"
                 return
             finally:
                 _LOG.debug(
@@ -106,9 +117,11 @@ class Downloader:
             self._check_response(response, partial, facts)
             self._write(response, partial, facts)
         if deadline.is_over:
-            raise IncompleteDownload("it arrives too slowly")
+            raise IncompleteDownload(text("response.too_slow"))
         if partial.total is not None and partial.size != partial.total:
-            raise IncompleteDownload(f"{partial.size} of {partial.total} bytes arrived")
+            raise IncompleteDownload(
+                text("response.incomplete", size=partial.size, total=partial.total)
+            )
 
     def _open(self, url: str, partial: _Partial, facts: Failure) -> requests.Response:
         """Return the response, after redirects whose every address was checked."""
@@ -138,7 +151,7 @@ class Downloader:
         if status == 416:
             partial.restart()
         if status in {408, 416, 429} or status >= 500:
-            raise IncompleteDownload(f"HTTP {status}")
+            raise IncompleteDownload(Text(f"HTTP {status}"))
         if status not in {200, 206}:
             raise ResultRefused(replace(facts, message=Text(f"HTTP {status}")))
         if response.headers.get("Content-Encoding", "identity") != "identity":
@@ -147,7 +160,7 @@ class Downloader:
             _start(response, partial)
         elif not _continues(response, partial):
             partial.restart()
-            raise IncompleteDownload("the server sent another part than was requested")
+            raise IncompleteDownload(text("response.other_part"))
         if partial.total is not None and partial.total > self.max_bytes:
             raise self._too_large(facts)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from comfyui_siliconflow.engine import lifecycle
+from comfyui_siliconflow.engine import lifecycle, retry
 from comfyui_siliconflow.engine.endpoint import (
     ApiRequest,
     ApiResult,
@@ -20,6 +20,14 @@ from comfyui_siliconflow.engine.endpoint import (
 from comfyui_siliconflow.engine.job import Job, Plan, plan_of_bodies
 from comfyui_siliconflow.siliconflow.catalogue import unlisted
 from comfyui_siliconflow.siliconflow.client import Client
+from comfyui_siliconflow.siliconflow.errors import (
+    ConnectionLost,
+    Failure,
+    ModelNotFound,
+    Overloaded,
+    RateLimited,
+    RequestError,
+)
 from comfyui_siliconflow.storage.ledger import Ledger, ResponseMetadata
 from comfyui_siliconflow.storage.settings import Settings
 
@@ -112,3 +120,43 @@ def test_the_ticket_is_on_disk_before_the_first_poll(service: Service, tmp_path:
     run(service, ledger)
     assert seen[0] == "ticket 1"
     ledger.close()
+
+
+@pytest.mark.parametrize("error", [Overloaded, RateLimited])
+def test_a_poll_that_fails_is_repeated(
+    service: Service, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, error: type[RequestError]
+) -> None:
+    monkeypatch.setattr(retry, "FIRST", 0.0)
+
+    def fail_twice() -> None:
+        if len(service.polled) < 3:
+            raise error(Failure("busy"))
+
+    service.during_poll = fail_twice
+    assert run(service, ledger).items == [b"a clip"]
+    assert (service.submitted, service.polled) == (1, ["ticket 1"] * 4)
+
+
+def test_a_lost_poll_leaves_the_ticket_for_the_next_run(service: Service, ledger: Ledger) -> None:
+    def lose() -> None:
+        raise ConnectionLost(Failure("gone"))
+
+    service.during_poll = lose
+    assert isinstance(run(service, ledger).error, ConnectionLost)
+    service.during_poll = list
+    assert run(service, ledger).items == [b"a clip"]
+    assert service.submitted == 1
+
+
+def test_a_ticket_that_brings_nothing_is_given_up_and_its_loss_is_noted(
+    service: Service, ledger: Ledger
+) -> None:
+    def refuse() -> None:
+        raise ModelNotFound(Failure("no such request"))
+
+    service.during_poll = refuse
+    assert isinstance(run(service, ledger).error, ModelNotFound)
+    service.during_poll = list
+    again = run(service, ledger)
+    assert (again.items, service.submitted) == ([b"a clip"], 2)
+    assert again.notes

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 from comfyui_siliconflow.siliconflow.client import Client
-from comfyui_siliconflow.siliconflow.errors import DownloadFailed, Failure
+from comfyui_siliconflow.siliconflow.errors import DownloadFailed, Failure, ResultRefused
 from comfyui_siliconflow.siliconflow.http import downloads as download
 from comfyui_siliconflow.siliconflow.http.connections import Adapter, is_public
 from comfyui_siliconflow.siliconflow.http.downloads import Downloader, check_url
@@ -88,6 +88,22 @@ def test_each_attempt_is_one_line_of_the_log(
         "download for vendor/model: complete",
     ]
     assert "secret" not in caplog.text
+
+
+def test_a_refused_download_is_no_complete_one_in_the_log(
+    fetch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "siliconflow")
+    with pytest.raises(ResultRefused):
+        fetch("http://127.0.0.1/x", private=False)
+    assert [line for line in caplog.messages if "complete" in line] == []
+    assert "refused" in caplog.text
+
+
+def test_what_ended_a_download_is_told_in_the_language_of_the_user(serve: Any, fetch: Any) -> None:
+    with pytest.raises(DownloadFailed) as failed:
+        fetch(serve(*[part(7)] * 4).address)
+    assert "服务器发来的不是所请求的部分" in failed.value.text.in_language("zh")
 
 
 def test_a_server_without_ranges_is_read_from_the_start_again(

@@ -10,8 +10,7 @@
 import { app } from "../../../scripts/app.js";
 import * as catalogue from "./catalogue.js";
 import { adapt, afterChange, modelOf, noticeOf, ruleOf, unusedImages } from "./logic/widgets.js";
-import { isVue, language, t } from "./page.js";
-import { WIDGET_TEXTS } from "./widget_texts.js";
+import { isVue, t } from "./page.js";
 
 /** In the node's properties, so that it is saved, copied and undone with the node. */
 const MEMORY_PROPERTY = "siliconflow_kept";
@@ -247,11 +246,10 @@ function limitsOf({ choices, minimum, maximum, step }) {
  * @param {Set<string>} unused
  */
 function labelImages(node, { labels }, unused) {
-  const { unused: unusedText } = WIDGET_TEXTS[language()];
   node.inputs.forEach((input, at) => {
     if (input.widget || !labels.has(input.name)) return;
     const plain = labels.get(input.name);
-    const label = unused.has(input.name) ? unusedText(plain ?? input.name) : plain;
+    const label = unused.has(input.name) ? t("models.unused", { name: plain ?? input.name }) : plain;
     if (input.localized_name === label) return;
     input.localized_name = label;
     // Nodes 2.0 redraws a slot only if it is another object.
@@ -272,8 +270,8 @@ function noticeText(notice, entry, values) {
   if (notice === "retired") {
     return model?.retired ? t("models.retired_on", { date: model.retired }) : t("models.retired");
   }
-  if (notice !== "elsewhere") return WIDGET_TEXTS[language()][notice];
-  return model ? WIDGET_TEXTS[language()].elsewhere[model.site] : "";
+  if (notice === "elsewhere") return model ? t(`models.elsewhere_${model.site}`) : "";
+  return t(`models.${notice}`);
 }
 
 /**

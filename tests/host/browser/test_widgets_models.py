@@ -152,9 +152,9 @@ def test_how_closely_to_look_is_asked_of_models_that_see(page: Page) -> None:
 def test_a_picture_that_the_model_does_not_take_is_marked_as_unused(
     page: Page, language: str
 ) -> None:
-    unused = ["image2 (unused)", "image3 (unused)"]
+    unused = ["image2 (not supported by this model)", "image3 (not supported by this model)"]
     if language == "zh":
-        unused = ["图片 2（未使用）", "图片 3（未使用）"]
+        unused = ["图片 2（当前模型不支持）", "图片 3（当前模型不支持）"]
     node, source = page.add(EDIT), page.add("EmptyImage", (-300, 200))
     page.link(source, 0, node, "image2")
     before = page.slots(node)
