@@ -61,7 +61,7 @@ class Trace:
     def _name(self, code: CodeType) -> tuple[str, str] | None:
         """Return the file and name of a function of the product, `None` for any other."""
         if code not in self._names:
-            file = Path(code.co_filename)
+            file = Path(code.co_filename).resolve()  # ComfyUI may load the pack by a link
             inside = file.is_relative_to(ROOT) and file.suffix == ".py"
             relative = file.relative_to(ROOT) if inside else None
             is_product = relative is not None and relative.parts[0] not in {"dev", "tests"}
@@ -97,6 +97,8 @@ def main() -> None:
         for node_id in CALLS:
             trace(node_id, 1)
             counted = trace(node_id, 2)
+            if not counted.functions:
+                raise RuntimeError(f"{node_id}: no function of the product was seen")
             print(
                 f"{node_id}: {len(counted.functions)} functions in {len(counted.modules)} modules,"
                 f" at most {len(counted.deepest)} frames deep in one thread"

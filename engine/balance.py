@@ -41,7 +41,7 @@ class Balances:
     """What accounts were last known to have. Thread-safe."""
 
     def __init__(self) -> None:
-        """Know nothing yet."""
+        """Start without a balance; the first who asks gets it from the service."""
         self._lock = threading.Lock()
         self._last: dict[Client, _Lookup] = {}
         self._balances: dict[Client, dict[str, Any]] = {}
@@ -77,7 +77,7 @@ class Balances:
         return {**balance, "currency": CURRENCIES[settings.site]} if balance else None
 
     def forget(self) -> None:
-        """Know nothing again: the next who asks gets what the service says then."""
+        """Forget the balance: the next who asks gets it from the service."""
         with self._lock:
             self._last = {}
             self._balances = {}

@@ -51,7 +51,7 @@ class SingleFlight:
     """The requests under way in this process by name: identical ones share one. Thread-safe."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start without a request under way."""
         self._lock = threading.Lock()
         self._under_way: dict[str, tuple[Future[Result], GrowingText]] = {}
 
@@ -101,7 +101,7 @@ class RequestLifecycle:
     def __init__(
         self, task: str, settings: Settings, client: Client, ledger: Ledger, plan: Plan
     ) -> None:
-        """Send nothing yet."""
+        """Only store what the requests share; `run` sends them."""
         self._task, self._plan, self._endpoint = task, plan, plan.endpoint
         self._client, self._ledger, self._reuse = client, ledger, settings.reuse
         self._account = account_id(settings.require_key(), settings.base_url)
@@ -227,7 +227,7 @@ class RequestLifecycle:
             result = response
         job.stage = max(job.stage, 2)
         items = self._receiver.receive(job, entry, result)
-        _note_count(job, request, len(items))
+        self._note_count(job, request, len(items))
         return Result(items, len(items), result.metadata, origin, entry.id if entry else "")
 
     def _find(self, job: Job, request: PlannedRequest, name: str) -> Result | LedgerEntry | None:
@@ -244,7 +244,7 @@ class RequestLifecycle:
                 if any(self._endpoint.is_gone(self._client, item) for item in items):
                     job.record(partial(self._ledger.mark_failed, may_be_paid=False), entry)
                     continue
-                _note_count(job, request, len(items))
+                self._note_count(job, request, len(items))
                 return Result(items, len(items), entry.metadata, _ORIGINS[entry.state], entry.id)
         return None
 
@@ -321,16 +321,16 @@ class RequestLifecycle:
                     return result
             job.sleep(reason, seconds)
 
+    def _note_count(self, job: Job, request: PlannedRequest, count: int) -> None:
+        if count != request.count:
+            names = self._endpoint.item_names
+            job.note(text("run.other_count", count=count, requested=request.count, items=names))
+
     def _name(self, request: PlannedRequest) -> str:
         """Return the name of a request: the same for the same account, endpoint and content."""
         digests = self.uploads.digests(request.frame) if self.uploads else {}
         content = {**request.body, **digests, **self._plan.headers}
         return fingerprint(self._account, self._endpoint.path, content)
-
-
-def _note_count(job: Job, request: PlannedRequest, count: int) -> None:
-    if count != request.count:
-        job.note(text("run.other_count", count=count, asked=request.count))
 
 
 def _origins(job: Job) -> list[str]:

@@ -104,7 +104,7 @@ class _Run:
     def __init__(
         self, task: str, settings: Settings, caller: Caller, plan: Plan, progress: RunProgress
     ) -> None:
-        """Send nothing yet."""
+        """Create the jobs; `run_all` sends their requests."""
         self._task, self._settings, self._caller, self._plan = task, settings, caller, plan
         self._progress = progress
         self._client = client_for(settings)

@@ -39,7 +39,10 @@ class Sender:
     def __init__(
         self, client: Client, ledger: Ledger, plan: Plan, account: str, longest_wait: float
     ) -> None:
-        """Send nothing yet. `longest_wait` in seconds bounds all waits of one request together."""
+        """Store what the requests share.
+
+        `longest_wait` in seconds bounds all waits of one request together.
+        """
         self._client, self._ledger, self._endpoint = client, ledger, plan.endpoint
         self._model = plan.model.id
         self._longest_wait = longest_wait

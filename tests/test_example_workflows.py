@@ -21,15 +21,15 @@ FOLDER = Path(__file__).parent.parent / "example_workflows"
 FILES = sorted(FOLDER.glob("*.json"))
 NAMES = {
     "Batch from one prompt",
-    "Best caption becomes a picture",
+    "Pick the best caption and draw it",
     "Chained with local nodes",
     "Chat writes the prompt",
-    "Edit told in Chinese",
-    "Edit with three pictures",
+    "Edit with a Chinese prompt",
+    "Edit with three images",
     "Image to image",
-    "Picture described and drawn anew",
+    "Describe an image and redraw it",
     "Same prompt on several models",
-    "Speech and back",
+    "Text to speech to text",
     "Storyboard",
     "Text to image",
 }

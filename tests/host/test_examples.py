@@ -19,15 +19,15 @@ SQUARE = (1024, 1024)
 SIZES: dict[str, list[Size]] = {
     "Text to image": [(1584, 1056)],
     "Image to image": [SQUARE],
-    "Edit with three pictures": [SQUARE],
+    "Edit with three images": [SQUARE],
     "Chained with local nodes": [SQUARE, (1024, 768)],
     "Batch from one prompt": [SQUARE] * 4,
     "Same prompt on several models": [SQUARE, (1328, 1328), SQUARE],
     "Chat writes the prompt": [(1584, 1056)],
-    "Picture described and drawn anew": [SQUARE],
-    "Edit told in Chinese": [(768, 768)],
-    "Speech and back": [],
-    "Best caption becomes a picture": [SQUARE],
+    "Describe an image and redraw it": [SQUARE],
+    "Edit with a Chinese prompt": [(768, 768)],
+    "Text to speech to text": [],
+    "Pick the best caption and draw it": [SQUARE],
     "Storyboard": [SQUARE] * 4,
 }
 """The sizes of the pictures that each example saves or previews."""
@@ -35,23 +35,23 @@ SIZES: dict[str, list[Size]] = {
 CHARGED = {
     "Text to image": 1,
     "Image to image": 1,
-    "Edit with three pictures": 2,
+    "Edit with three images": 2,
     "Chained with local nodes": 2,
     "Batch from one prompt": 4,
     "Same prompt on several models": 3,
     "Chat writes the prompt": 1,
-    "Picture described and drawn anew": 1,
-    "Edit told in Chinese": 1,
-    "Speech and back": 0,
-    "Best caption becomes a picture": 1,
+    "Describe an image and redraw it": 1,
+    "Edit with a Chinese prompt": 1,
+    "Text to speech to text": 0,
+    "Pick the best caption and draw it": 1,
     "Storyboard": 4,
 }
 OTHER_CALLS = {
     "Chat writes the prompt": 1,
-    "Picture described and drawn anew": 1,
-    "Edit told in Chinese": 1,
-    "Speech and back": 3,
-    "Best caption becomes a picture": 1,
+    "Describe an image and redraw it": 1,
+    "Edit with a Chinese prompt": 1,
+    "Text to speech to text": 3,
+    "Pick the best caption and draw it": 1,
     "Storyboard": 1,
 }
 """How many requests that make no picture an example pays."""
@@ -87,7 +87,7 @@ def test_the_pictures_of_the_edit_arrive_in_order(
     convert: Callable[[Json], Json],
 ) -> None:
     """In the prompt, @image2 is the file; the service is told of it by its place."""
-    prompt = convert(load("Edit with three pictures"))
+    prompt = convert(load("Edit with three images"))
     (edit,) = [n["inputs"] for n in prompt.values() if n["class_type"] == "SiliconFlowImageEdit"]
     assert comfy.run(prompt).status == "success"
     sent = service.generations[-1].body
@@ -98,7 +98,7 @@ def test_the_pictures_of_the_edit_arrive_in_order(
 def test_what_was_spoken_is_heard_again(
     comfy: Comfy, load: Callable[[str], Json], convert: Callable[[Json], Json]
 ) -> None:
-    workflow = load("Speech and back")
+    workflow = load("Text to speech to text")
     ended = comfy.run(convert(workflow), workflow)
     texts = [out["text"][0] for out in ended.entry["outputs"].values() if "text" in out]
     spoken = next(n for n in workflow["nodes"] if n["type"] == "PrimitiveStringMultiline")
