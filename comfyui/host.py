@@ -122,9 +122,6 @@ class Caller:
     workflow: Any = field(default=None, repr=False)
 
 
-NO_CALLER = Caller()
-
-
 def current_caller(node_type: str, extra_pnginfo: Any) -> Caller:
     """Return the caller of the running node. Call it while ComfyUI runs the node."""
     workflow = extra_pnginfo.get("workflow") if isinstance(extra_pnginfo, dict) else None

@@ -248,12 +248,14 @@ class JobRecorder:
             return
         record = _ended(live[0], job, reason)
         results = job.results if self._has_previews else []
-        with contextlib.suppress(LedgerError):
-            record = self._history.end(
-                record, [result.request_id for result in results if result.request_id]
-            )
-        with _LOCK:
-            _UNDER_WAY.pop(job.id, None)
+        try:
+            with contextlib.suppress(LedgerError):
+                record = self._history.end(
+                    record, [result.request_id for result in results if result.request_id]
+                )
+        finally:
+            with _LOCK:
+                _UNDER_WAY.pop(job.id, None)
         self._send(JobView(record, record.state, record.seconds))
 
     def end_all(self, jobs: Sequence[Job], reason: Text | None = None) -> None:
