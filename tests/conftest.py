@@ -19,7 +19,7 @@ from comfyui_siliconflow.engine.job import Job
 from comfyui_siliconflow.engine.rate_limit import RateSchedule, Sent
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.strings.text import Text, use_language
-from comfyui_siliconflow.tests.waiting import LONGEST, until
+from comfyui_siliconflow.tests.waiting import LONGEST, pack_threads, until
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -107,6 +107,7 @@ def hold(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 
     yield begin
     held.release()
+    until(lambda: not pack_threads())  # a cancelled node's request goes on, and needs the simulator
 
 
 @pytest.fixture

@@ -73,6 +73,12 @@ class Page:
         return answer.json()
 
 
+@pytest.fixture(autouse=True)
+def no_earlier_job() -> None:
+    """Wait for the jobs of earlier tests, which would be listed and sent here."""
+    until(lambda: not pack_threads())
+
+
 @pytest.fixture
 def page() -> Iterator[Page]:
     """Serve the routes from a thread with an event loop, as ComfyUI does."""
@@ -106,7 +112,6 @@ def page() -> Iterator[Page]:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
     """Return what ComfyUI's server sends: (event, data, page)."""
-    until(lambda: not pack_threads())  # of an earlier test, whose jobs would be told of here
     events: list[Event] = []
 
     def send_sync(event: str, data: Json, page: str | None = None) -> None:
