@@ -34,7 +34,7 @@ _DAY = 86400
 _FOLDER = "siliconflow-ledger"
 _FILE_NAME = re.compile(
     r"(?P<fingerprint>[0-9a-f]{64})-(?P<id>[0-9a-f]{32})-(?P<index>\d+)of(?P<count>\d+)"
-    r"\.(?:png|jpg|webp|gif|wav|json|bin)(?P<part>\.[0-9a-f]{32}\.part)?"
+    r"\.(?:png|jpg|webp|gif|wav|mp3|mp4|webm|json|bin)(?P<part>\.[0-9a-f]{32}\.part)?"
 )
 """The names of stored files: they say which request a file belongs to if the database is lost."""
 _SUFFIXES = (
@@ -43,6 +43,9 @@ _SUFFIXES = (
     (re.compile(rb"RIFF....WEBP", re.DOTALL), ".webp"),
     (re.compile(rb"RIFF....WAVE", re.DOTALL), ".wav"),
     (re.compile(rb"GIF8"), ".gif"),
+    (re.compile(rb"ID3|\xff[\xf2\xf3\xfb]"), ".mp3"),
+    (re.compile(rb"....ftyp", re.DOTALL), ".mp4"),
+    (re.compile(rb"\x1aE\xdf\xa3"), ".webm"),
     (re.compile(rb"\{"), ".json"),
 )
 

@@ -63,6 +63,32 @@ def test_a_stored_result_is_found_after_a_restart(open_ledger: Callable[..., Led
     assert entry.files[0].path.suffix == ".png"
 
 
+@pytest.mark.parametrize(
+    ("start", "suffix"),
+    [
+        (b"ID3\x04 sound", ".mp3"),
+        (b"\xff\xfb sound", ".mp3"),
+        (b"\x00\x00\x00\x20ftypisom clip", ".mp4"),
+        (b"\x1aE\xdf\xa3 clip", ".webm"),
+        (b"RIFF\x24\x00\x00\x00WAVE sound", ".wav"),
+        (b"nothing known", ".bin"),
+    ],
+)
+def test_a_file_is_named_for_what_it_holds_and_found_again_if_the_database_is_lost(
+    open_ledger: Callable[..., Ledger], start: bytes, suffix: str
+) -> None:
+    ledger = open_ledger()
+    paid(ledger, content=start)
+    [database] = ledger.database.folder.glob("*.sqlite3")
+    ledger.close()
+    for file in database.parent.glob("*.sqlite3*"):
+        file.unlink()
+    entry = claim(open_ledger())
+    assert entry.state == "stored"
+    assert entry.files[0].path
+    assert entry.files[0].path.suffix == suffix
+
+
 def test_an_answered_request_is_only_downloaded_within_the_hour(
     open_ledger: Callable[..., Ledger], clock: Clock
 ) -> None:
