@@ -202,7 +202,7 @@ def test_models_lists_those_of_a_kind(outputs: Outputs) -> None:
 @pytest.mark.parametrize(
     ("node", "nothing", "words"),
     [
-        ("Models", {"on": "models", "body": {"data": []}}, "no model of this type and sub type"),
+        ("Models", {"on": "models", "body": {"data": []}}, "no model of this type and subtype"),
         ("Voices", {"on": "voice_list", "body": {"result": []}}, "with SiliconFlow Upload Voice"),
     ],
 )

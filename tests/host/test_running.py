@@ -15,6 +15,8 @@ from comfyui_siliconflow.tests.host.comfy import Comfy
 Json = dict[str, Any]
 Drawing = Callable[..., Json]
 
+SCENES = 'Three scenes of a kite, as JSON like {"scenes": ["a kite", "a cloud", "a string"]}'
+"""The simulator's chat answers with the example that a prompt gives."""
 LONGER = 20.0
 """Seconds: a request takes longer than its test."""
 IN_THE_MIDST = 1.2
@@ -112,7 +114,7 @@ def test_the_waiting_node_shows_the_model_and_the_seconds(
     texts = comfy.listen(drawing()).texts
     assert texts[0] == "SiliconFlow · Kolors · 0 s"
     assert "SiliconFlow · Kolors · 1 s" in texts
-    assert texts[-1].startswith("1 picture, 1024x1024, ")
+    assert texts[-1].startswith("1 image, 1024×1024, ")
 
 
 @pytest.mark.usefixtures("service")
@@ -154,7 +156,8 @@ def test_a_chat_is_cancelled_at_once(comfy: Comfy, service: Simulator) -> None:
     time.sleep(IN_THE_MIDST)
     comfy.post("/interrupt", {})
     ended = comfy.end_of(prompt_id)
-    assert [record.status for record in service.requests[since:]] == [None]
+    chats = [record.status for record in service.requests[since:] if "chat" in record.path]
+    assert chats == [None], [record.path for record in service.requests[since:]]
     assert ended.message("execution_interrupted")
 
 
@@ -180,7 +183,7 @@ def test_every_item_of_a_list_is_asked_for_at_the_same_time(
     comfy: Comfy, service: Simulator
 ) -> None:
     service.latency = 2.0
-    chat = chatting(prompt="Three scenes of a kite", response_format="json_object")["1"]
+    chat = chatting(prompt=SCENES, response_format="json_object")["1"]
     drawing = {"model": "Kwai-Kolors/Kolors", "prompt": ["1", 1], "seed": seed()}
     prompt = {
         "1": chat,
