@@ -172,7 +172,7 @@ class RequestLifecycle:
         outcome = type(job.error).__name__ if job.error else ", ".join(_origins(job)) or "cancelled"
         trace_id = failure.trace_id if failure else ", ".join(filter(None, traces))
         logger.info(
-            "%s %s: %s after %.1f s, trace id %s",
+            "%s %s: %s after %.1f s, trace ID %s",
             self._task,
             self._plan.model.id,
             outcome,
@@ -302,7 +302,7 @@ class RequestLifecycle:
         this early, the request stays submitted and its ticket finds the result later, unless the
         service says that there will be none: then the same request is sent anew.
         """
-        failures = 0
+        failures, job.is_sent = 0, True  # under way at the service, and shown so
         while True:
             reason, seconds = text("run.submitted"), POLL_SECONDS
             try:

@@ -27,7 +27,7 @@ EDITOR, TALKER = "Qwen/Qwen-Image-Edit", "Qwen/Qwen2.5-7B-Instruct"
 WORDS = ("lighthouse", "marmalade", "zeppelin", "灯塔")
 PROMPT = ", ".join(WORDS)
 SMALL = {"image_size": "custom", "width": 96, "height": 64}
-LINE = re.compile(r"(\S+) (\S+): (.+) after (\d+\.\d) s, trace id (.+)")
+LINE = re.compile(r"(\S+) (\S+): (.+) after (\d+\.\d) s, trace ID (.+)")
 BASE64 = re.compile(r"[A-Za-z0-9+/]{40}")
 
 

@@ -108,6 +108,17 @@ def test_a_cancel_stops_the_polling_and_the_same_request_goes_on_with_its_ticket
     second.close()
 
 
+def test_a_submitted_request_counts_as_running_while_it_is_polled(
+    service: Service, ledger: Ledger
+) -> None:
+    plan, client = plan_of(service), Client("sk-x", SETTINGS.base_url)
+    job = Job(plan.requests[0], threading.Event())
+    seen: list[bool] = []
+    service.during_poll = lambda: seen.append(job.is_sent)
+    lifecycle.RequestLifecycle("video", SETTINGS, client, ledger, plan).run(job)
+    assert seen == [True, True]
+
+
 def test_the_ticket_is_on_disk_before_the_first_poll(service: Service, tmp_path: Path) -> None:
     seen: list[str | None] = []
     ledger = Ledger(tmp_path)
