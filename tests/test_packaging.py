@@ -66,7 +66,7 @@ def test_torch_is_never_among_what_a_manager_installs(pyproject: dict[str, Any])
     assert names == {"requests", "pillow", "numpy"}
 
 
-def test_the_version_that_the_service_is_told_is_the_pack_s(pyproject: dict[str, Any]) -> None:
+def test_the_version_that_the_service_gets_is_the_pack_s(pyproject: dict[str, Any]) -> None:
     assert pyproject["project"]["version"] == VERSION
 
 

@@ -49,7 +49,7 @@ def error_kinds(_folder: Path) -> set[str]:
 
 
 def columns(folder: Path) -> set[str]:
-    """Return `file: table.column` of both databases, as they are made anew."""
+    """Return `file: table.column` of both databases, as they are made again."""
     found = set()
     for name, migrations in (("ledger", LEDGER), ("history", HISTORY)):
         with closing(Database(folder, name, migrations)) as database, database.change() as db:

@@ -79,7 +79,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def limited(use: Callable[[Simulator], None], limit_clock: LimitClock, write_settings: Any) -> Any:
-    """Serve a site with a limit of two pictures a minute, on a clock that waits for nobody."""
+    """Serve a site with a limit of two images a minute, on a clock that waits for nobody."""
     write_settings(native_batch=True)
     with Simulator(ipm=2, clock=limit_clock) as started:
         use(started)
@@ -190,7 +190,7 @@ def test_an_overloaded_model_is_an_error_after_five_tries(
 
 
 @pytest.mark.parametrize("status", [500, 504, 0])
-def test_what_may_have_been_paid_is_sent_again_only_by_the_user_and_told(
+def test_what_may_have_been_paid_is_sent_again_only_by_the_user_and_reported(
     simulator: Simulator, run_node: Run, status: int
 ) -> None:
     simulator.fail(status, made=True)
@@ -213,7 +213,7 @@ def test_a_lost_download_is_only_downloaded_the_next_time(
     assert pictures_paid(simulator) == 1
 
 
-def test_of_a_partial_failure_only_the_missing_picture_is_asked_again(
+def test_of_a_partial_failure_only_the_missing_image_is_sent_again(
     simulator: Simulator, run_node: Run
 ) -> None:
     simulator.fail(500)
@@ -227,7 +227,7 @@ def test_of_a_partial_failure_only_the_missing_picture_is_asked_again(
 
 
 @pytest.mark.parametrize("model", [QWEN, KOLORS])
-def test_ten_pictures_at_two_a_minute_all_arrive_in_five_windows(
+def test_ten_images_at_two_a_minute_all_arrive_in_five_windows(
     limited: Simulator, run_node: Run, model: str
 ) -> None:
     images, _, _ = run_node(DRAW, **{**ASKED, "model": model, "batch_size": 10})
@@ -264,14 +264,14 @@ def test_the_node_counts_down_while_a_limit_is_waited_out(
         use(simulator)
         asyncio.run(graph())
     waiting = [text for text in shown.texts if "rate limit" in text]
-    # The second picture may still be on its way when the third begins to wait.
+    # The second image may still be on its way when the third begins to wait.
     assert waiting[-1].startswith("SiliconFlow · Qwen-Image · 2/3 · ")
     left = [int(text.split()[-3]) for text in waiting]
     assert left[0] > left[-1]
     assert left == sorted(left, reverse=True)
 
 
-def test_a_wait_beyond_the_longest_is_an_error_and_what_came_is_kept(
+def test_a_wait_beyond_the_longest_is_an_error_and_what_arrived_is_saved(
     simulator: Simulator, run_node: Run, write_settings: Any
 ) -> None:
     write_settings(longest_wait=2)
@@ -332,7 +332,7 @@ def test_a_service_that_cannot_be_reached_is_tried_again(
     assert images.shape[0] == 1
 
 
-def test_the_guard_stops_a_run_of_too_many_pictures(
+def test_the_guard_stops_a_run_of_too_many_images(
     simulator: Simulator, run_node: Run, write_settings: Any
 ) -> None:
     write_settings(most_pictures=3)
@@ -376,7 +376,7 @@ def test_the_guard_keeps_a_floor_of_the_balance(
     assert pictures_paid(simulator) == 5
 
 
-def test_a_floor_stops_nothing_once_the_service_tells_no_balance(
+def test_a_floor_stops_nothing_once_the_service_says_no_balance(
     today: Simulator, run_node: Run, write_settings: Any
 ) -> None:
     write_settings(balance_floor=1e6)
@@ -399,7 +399,7 @@ def test_a_floor_that_cannot_be_checked_stops_the_run(
     assert simulator.generations == []
 
 
-def test_without_a_ledger_the_picture_still_reaches_the_graph_with_a_note(
+def test_without_a_ledger_the_image_still_reaches_the_graph_with_a_note(
     simulator: Simulator, run_node: Run, tmp_path: Any
 ) -> None:
     (tmp_path / "data" / "siliconflow-ledger" / "ledger.sqlite3").mkdir(parents=True)
@@ -409,7 +409,7 @@ def test_without_a_ledger_the_picture_still_reaches_the_graph_with_a_note(
     assert pictures_paid(simulator) == 1
 
 
-def test_a_data_folder_that_cannot_be_made_costs_no_picture(
+def test_a_data_folder_that_cannot_be_made_costs_no_image(
     simulator: Simulator, run_node: Run, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
@@ -420,7 +420,7 @@ def test_a_data_folder_that_cannot_be_made_costs_no_picture(
     assert pictures_paid(simulator) == 1
 
 
-def test_a_damaged_stored_picture_is_downloaded_again(
+def test_a_damaged_stored_image_is_downloaded_again(
     simulator: Simulator, run_node: Run, tmp_path: Any
 ) -> None:
     first, _, _ = run_node(DRAW, **ASKED)
@@ -457,7 +457,7 @@ def test_the_guard_counts_what_a_cancelled_node_left_under_way(
     assert pictures_paid(simulator) == 3
 
 
-def test_a_node_cancelled_while_its_pictures_are_encoded_pays_for_none(
+def test_a_node_cancelled_while_its_images_are_encoded_pays_for_none(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoding, go_on = threading.Event(), threading.Event()

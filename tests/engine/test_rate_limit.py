@@ -44,7 +44,7 @@ class Service:
 
 
 def run(service: Service, pace: RateSchedule, pictures: int, now: float = 0.0) -> list[float]:
-    """Ask for pictures as fast as the pace allows; give when each was let through."""
+    """Ask for images as fast as the pace allows; give when each was let through."""
     times: list[float] = []
     while len(times) < pictures:
         now += pace.delay(now)
@@ -57,7 +57,7 @@ def run(service: Service, pace: RateSchedule, pictures: int, now: float = 0.0) -
     return times
 
 
-def test_ten_pictures_at_two_a_minute_take_five_windows_and_one_refusal() -> None:
+def test_ten_images_at_two_a_minute_take_five_windows_and_one_refusal() -> None:
     service = Service(2)
     times = run(service, RateSchedule(), 10)
     assert [round(at / 61) for at in times] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
@@ -104,7 +104,7 @@ def test_what_is_known_to_be_allowed_goes_at_once_and_the_next_one_tries() -> No
     assert 0 < pace.delay(0.0) <= 0.1
 
 
-def test_without_a_limit_each_picture_leaves_as_soon_as_the_one_before_may_tell_of_one() -> None:
+def test_without_a_limit_each_image_leaves_as_soon_as_the_one_before_may_tell_of_one() -> None:
     service = Service(1000)
     times = run(service, RateSchedule(), 16)
     assert times == pytest.approx([0.0] * SURE + [STAGGER * n for n in range(1, 15)])
@@ -130,7 +130,7 @@ def test_a_refusal_while_nothing_of_ours_went_through_waits_a_while() -> None:
     assert pace.delay(0.0) == 15.0
 
 
-def test_a_request_for_more_than_the_limit_is_told_to_be_too_heavy() -> None:
+def test_a_request_for_more_than_the_limit_is_reported_as_too_heavy() -> None:
     pace = RateSchedule()
     assert pace.refused(pace.sent(0.0, 4), 0.0)
     assert pace.delay(0.0, 2) == 0
@@ -163,7 +163,7 @@ def test_a_batch_that_never_passes_holds_up_nobody_behind_it() -> None:
         gate.enter(4, _give_up)
 
 
-def test_a_trial_waits_for_the_refusal_of_the_one_before_the_longer_the_more_it_asked() -> None:
+def test_a_trial_waits_for_the_refusal_of_the_one_before_the_longer_the_more_it_requested() -> None:
     for weight in (3, 4):
         pace = RateSchedule()
         pace.sent(0, weight)
@@ -227,7 +227,7 @@ def limited_to_one() -> RateLimiter:
     return gate
 
 
-def test_a_gate_lets_requests_pass_in_the_order_in_which_they_came(now: list[float]) -> None:
+def test_a_gate_lets_requests_pass_in_the_order_of_their_arrival(now: list[float]) -> None:
     gate = limited_to_one()
     order: list[int] = []
 
@@ -270,7 +270,7 @@ def _give_up(_left: float) -> None:
     raise KeyboardInterrupt
 
 
-def test_a_limit_of_tokens_is_waited_for_and_tells_nothing_of_the_number_of_requests() -> None:
+def test_a_limit_of_tokens_is_waited_for_and_says_nothing_of_the_number_of_requests() -> None:
     pace = RateSchedule(sure=REQUESTS_A_MINUTE)
     for _ in range(3):
         pace.passed(pace.sent(0.0))

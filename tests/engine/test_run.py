@@ -56,7 +56,7 @@ def test_a_prompt_becomes_an_image_a_seed_and_info(simulator: Simulator, run_nod
 
 
 @pytest.mark.usefixtures("simulator")
-def test_the_same_seed_gives_the_same_picture(run_node: Run, write_settings: Any) -> None:
+def test_the_same_seed_gives_the_same_image(run_node: Run, write_settings: Any) -> None:
     write_settings(reuse=False)
     first, second, other = (
         run_node(DRAW, model=QWEN, prompt="a cat", seed=seed, **SMALL)[0] for seed in (1, 1, 2)
@@ -66,7 +66,7 @@ def test_the_same_seed_gives_the_same_picture(run_node: Run, write_settings: Any
 
 
 @pytest.mark.parametrize(("model", "requests"), [(KOLORS, 2), (QWEN, 6)])
-def test_six_pictures_come_of_any_model(
+def test_six_images_come_of_any_model(
     simulator: Simulator, run_node: Run, model: str, requests: int
 ) -> None:
     images, _, info = run_node(DRAW, model=model, prompt="x", batch_size=6, seed=3, **SMALL)
@@ -100,7 +100,7 @@ def test_results_stand_in_the_order_of_the_frames(run_node: Run, picture: Draw) 
     assert [entry["frame"] for entry in info["pictures"]] == [0, 1, 2]
 
 
-def test_three_pictures_go_in_under_their_names(
+def test_three_images_go_in_under_their_names(
     simulator: Simulator, run_node: Run, picture: Draw
 ) -> None:
     pictures = [picture(height=side) for side in (32, 48, 64)]
@@ -115,7 +115,7 @@ def test_three_pictures_go_in_under_their_names(
         assert torch.equal(read(body[name]), original)
 
 
-def test_one_second_picture_serves_every_frame_and_is_encoded_once(
+def test_one_second_image_serves_every_frame_and_is_encoded_once(
     simulator: Simulator, run_node: Run, picture: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[torch.Tensor] = []
@@ -133,7 +133,7 @@ def test_one_second_picture_serves_every_frame_and_is_encoded_once(
 
 @pytest.mark.parametrize("answer", ["url", "b64_json", "data_url"])
 @pytest.mark.parametrize("lists", [("images",), ("data",), ("images", "data")])
-def test_every_form_of_answer_gives_the_same_picture(
+def test_every_form_of_answer_gives_the_same_image(
     simulator: Simulator, run_node: Run, answer: Any, lists: tuple[str, ...], write_settings: Any
 ) -> None:
     write_settings(reuse=False)
@@ -308,7 +308,7 @@ def test_after_a_failure_no_further_request_is_begun(
     assert len(simulator.generations) == 1
 
 
-def test_a_result_that_is_no_picture_is_an_error_with_its_trace_id(
+def test_a_result_that_is_no_image_is_an_error_with_its_trace_id(
     simulator: Simulator, run_node: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Client, "download", lambda *_: b"<html>")
@@ -373,7 +373,7 @@ def test_when_another_node_fails_the_run_ends_at_once(simulator: Simulator, held
 
 
 @pytest.mark.usefixtures("simulator")
-def test_the_node_tells_seconds_while_it_waits_and_what_came(held: Held) -> None:
+def test_the_node_says_seconds_while_it_waits_and_what_arrived(held: Held) -> None:
     told: list[str] = []
     bars: list[tuple[int, int]] = []
 

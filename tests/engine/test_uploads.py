@@ -1,4 +1,4 @@
-"""What becomes of input pictures on their way to the service."""
+"""What becomes of input images on their way to the service."""
 
 import threading
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     return found
 
 
-def test_the_pictures_of_an_edit_are_encoded_at_the_same_time(
+def test_the_images_of_an_edit_are_encoded_at_the_same_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     together = threading.Barrier(3, timeout=20)
@@ -76,12 +76,12 @@ def test_a_data_url_is_dropped_when_its_last_request_is_over(encoded: list[torch
     assert len(encoded) == 6
 
 
-def test_other_pictures_have_other_digests() -> None:
+def test_other_images_have_other_digests() -> None:
     uploads = Uploads(edit(frames=2), Settings())
     assert len({*uploads.digests(0).values(), *uploads.digests(1).values()}) == 6
 
 
-def test_a_large_picture_is_scaled_and_the_node_says_so(
+def test_a_large_image_is_scaled_and_the_node_says_so(
     simulator: Simulator, run_node: Run, picture: Draw, write_settings: Callable[..., Path]
 ) -> None:
     write_settings(upload_side=32)
@@ -112,8 +112,8 @@ def test_the_setting_decides_the_format(
 def test_a_reused_result_says_what_was_encoded_for_it_as_well(
     simulator: Simulator, run_node: Run, picture: Draw
 ) -> None:
-    asked = {"model": KOLORS, "prompt": "x", "image": picture(), **SMALL}
-    first, second = (run_node(REDRAW, **asked)[2]["uploads"] for _ in range(2))
+    inputs = {"model": KOLORS, "prompt": "x", "image": picture(), **SMALL}
+    first, second = (run_node(REDRAW, **inputs)[2]["uploads"] for _ in range(2))
     assert first == second
     assert len(simulator.generations) == 1
 
@@ -123,9 +123,9 @@ def test_images_that_are_too_large_are_sent_smaller_with_a_note_and_paid_once(
     today: Simulator, run_node: Run, picture: Draw, refusals: int, size: tuple[int, int]
 ) -> None:
     """Lossy at first, then with half the sides."""
-    asked = {"model": MULTI_EDIT, "prompt": "x", "seed": 1, "image": picture()}
+    inputs = {"model": MULTI_EDIT, "prompt": "x", "seed": 1, "image": picture()}
     today.fail(body="large-413", times=refusals)
-    images, _, info = run_node(EDIT, **asked)
+    images, _, info = run_node(EDIT, **inputs)
     assert images.shape[0] == 1
     [*refused, sent] = today.generations
     assert [record.status for record in refused] == [413] * refusals
@@ -136,7 +136,7 @@ def test_images_that_are_too_large_are_sent_smaller_with_a_note_and_paid_once(
     assert f"{size[0]}×{size[1]} pixels" in info["notes"][0]
     assert "charges nothing for that" in info["notes"][0]
     assert len(today.charges) == 1
-    _, _, again = run_node(EDIT, **asked)
+    _, _, again = run_node(EDIT, **inputs)
     assert again["requests"][0]["origin"] == "reused"
     assert len(today.charges) == 1
 
@@ -144,26 +144,26 @@ def test_images_that_are_too_large_are_sent_smaller_with_a_note_and_paid_once(
 def test_images_that_stay_too_large_are_an_error_that_names_the_settings(
     today: Simulator, run_node: Run, picture: Draw
 ) -> None:
-    asked = {"model": MULTI_EDIT, "prompt": "x", "seed": 1, "image": picture()}
+    inputs = {"model": MULTI_EDIT, "prompt": "x", "seed": 1, "image": picture()}
     today.fail(body="large-413", times=3)
     with pytest.raises(UploadTooLarge, match="Maximum upload size") as caught:
-        run_node(EDIT, **asked)
+        run_node(EDIT, **inputs)
     assert caught.value.charged is False
     assert len(today.generations) == 3
     assert today.charges == []
-    run_node(EDIT, **asked)
+    run_node(EDIT, **inputs)
     assert len(today.charges) == 1
 
 
 def test_each_image_of_a_batch_is_paid_once_when_the_upload_was_too_large(
     today: Simulator, run_node: Run, picture: Draw
 ) -> None:
-    asked = {"model": MULTI_EDIT, "prompt": "x", "seed": 1, "image": picture(), "batch_size": 2}
+    inputs = {"model": MULTI_EDIT, "prompt": "x", "seed": 1, "image": picture(), "batch_size": 2}
     today.fail(body="large-413", times=2)
-    images, _, _ = run_node(EDIT, **asked)
+    images, _, _ = run_node(EDIT, **inputs)
     assert images.shape[0] == 2
     assert len(today.charges) == 2
-    _, _, again = run_node(EDIT, **asked)
+    _, _, again = run_node(EDIT, **inputs)
     assert {entry["origin"] for entry in again["requests"]} == {"reused"}
     assert len(today.charges) == 2
 

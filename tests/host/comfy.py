@@ -56,7 +56,7 @@ class Ended:
 
     @property
     def files(self) -> list[Path]:
-        """The pictures that were saved or previewed, by node id."""
+        """The images that were saved or previewed, by node id."""
         outputs = self.entry["outputs"]
         return [
             self.folder / image["type"] / image["subfolder"] / image["filename"]
@@ -65,7 +65,7 @@ class Ended:
         ]
 
     def message(self, name: str) -> Json | None:
-        """Give the content of the first message of this name, or None."""
+        """Return the content of the first message of this name, or None."""
         found = (content for kind, content in self.entry["status"]["messages"] if kind == name)
         return next(found, None)
 
@@ -79,7 +79,7 @@ class Heard:
     events: list[Json] = field(default_factory=list)
 
     def data(self, name: str) -> list[Json]:
-        """Give the content of every event of this name."""
+        """Return the content of every event of this name."""
         return [event["data"] for event in self.events if event["type"] == name]
 
 
@@ -87,7 +87,7 @@ class Comfy:
     """One running ComfyUI. `folder` is its base directory."""
 
     def __init__(self, checkout: Path, python: str, folder: Path, *options: str) -> None:
-        """Prepare the folder: the pack in custom_nodes, ComfyUI's own picture in input."""
+        """Prepare the folder: the pack in custom_nodes, ComfyUI's own image in input."""
         self.folder = folder
         self.port = free_port()
         self._command = [*command(checkout, python, folder, self.port), *options]
@@ -170,7 +170,7 @@ class Comfy:
         return self._http.request(method, self.address + path, timeout=REQUEST_SECONDS, **options)
 
     def queue(self, prompt: Json, workflow: Json | None = None) -> str:
-        """Queue a prompt as the page does, with the workflow that goes into pictures."""
+        """Queue a prompt as the page does, with the workflow that goes into images."""
         extra = {"extra_pnginfo": {"workflow": workflow or {}}}
         answer = self.post("/prompt", {"prompt": prompt, "extra_data": extra})
         if answer.status_code != 200:
@@ -204,7 +204,7 @@ class Comfy:
         return asyncio.run(asyncio.wait_for(listening, RUN_SECONDS))
 
     def files(self) -> Iterator[Path]:
-        """Give every file that it has written or was given, but not the pack's own."""
+        """Return every file that it has written or was given, but not the pack's own."""
         for folder, _, names in os.walk(self.folder, followlinks=False):
             yield from (Path(folder) / name for name in names)
 
@@ -252,7 +252,7 @@ def note(heard: Heard, message: aiohttp.WSMessage) -> str:
 
 
 def command(checkout: Path, python: str, folder: Path, port: int) -> list[str]:
-    """Give the command line of a ComfyUI that keeps everything it writes in `folder`."""
+    """Return the command line of a ComfyUI that keeps everything it writes in `folder`."""
     options = {
         "--listen": HOST,
         "--port": str(port),
@@ -266,9 +266,9 @@ def command(checkout: Path, python: str, folder: Path, port: int) -> list[str]:
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on, nor will be given by the system for a connection.
+    """Return a port that nobody listens on, nor will be given by the system for a connection.
 
-    A ComfyUI that is started anew wants it again: meanwhile nobody else may get it.
+    A ComfyUI that is started again wants it again: meanwhile nobody else may get it.
     """
     while True:
         port = random.SystemRandom().randrange(*PORTS)

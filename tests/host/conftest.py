@@ -41,7 +41,7 @@ def running_service() -> Iterator[Simulator]:
 
 @pytest.fixture(scope="session")
 def asked_at_start() -> list[str]:
-    """Give the paths that the pack had asked for by the time that ComfyUI was up."""
+    """Return the paths that the pack had asked for by the time that ComfyUI was up."""
     return []
 
 
@@ -68,7 +68,7 @@ def comfy(
 
 @pytest.fixture
 def service(running_service: Simulator) -> Iterator[Simulator]:
-    """Give the service as it is at first: quick, and without failures."""
+    """Return the service as it is at first: quick, and without failures."""
     yield running_service
     running_service.clear_failures()
     running_service.latency = 0.0
@@ -102,7 +102,7 @@ def convert(comfy: Comfy) -> Callable[[Json], Json]:
 
 @pytest.fixture
 def drawing() -> Callable[..., Json]:
-    """Give a prompt of independent text-to-image nodes, each previewed; never the same twice."""
+    """Return a prompt of independent text-to-image nodes, each previewed; never the same twice."""
 
     def draw(count: int = 1, **inputs: Any) -> Json:
         prompt: Json = {}

@@ -14,7 +14,7 @@ NOTES = frozenset({"Note", "MarkdownNote"})
 
 
 def to_prompt(workflow: Json, object_info: Mapping[str, Json]) -> Json:
-    """Give the prompt of all nodes that run; notes and bypassed ones are left out."""
+    """Return the prompt of all nodes that run; notes and bypassed ones are left out."""
     nodes = {node["id"]: node for node in workflow["nodes"]}
     links = {link[0]: (link[1], link[2]) for link in workflow["links"]}
     return {
@@ -31,7 +31,7 @@ def to_prompt(workflow: Json, object_info: Mapping[str, Json]) -> Json:
 
 
 def widget_values(node: Json, info: Json) -> Json:
-    """Give the saved values by name; what only the page uses is passed over."""
+    """Return the saved values by name; what only the page uses is passed over."""
     values = iter(node.get("widgets_values", []))
     found: Json = {}
     for name, kind, options in _declared(info):
@@ -46,7 +46,7 @@ def widget_values(node: Json, info: Json) -> Json:
 def linked_inputs(
     node: Json, nodes: Mapping[int, Json], links: Mapping[int, tuple[int, int]]
 ) -> Json:
-    """Give the node id and output that each connected input reads."""
+    """Return the node id and output that each connected input reads."""
     sources = {
         at["name"]: _source(at["link"], at["type"], nodes, links)
         for at in node.get("inputs", [])

@@ -61,7 +61,7 @@ def speak(comfy: Comfy, service: Simulator) -> Callable[[str], Path]:
 
 @pytest.fixture
 def voice(service: Simulator) -> str:
-    """Give a voice that the account has."""
+    """Return a voice that the account has."""
     silence = sound.wav(bytes(2 * RATE), RATE)
     answer = requests.post(
         f"{service.base_url}/uploads/audio/voice",
@@ -78,16 +78,16 @@ def uris(service: Simulator) -> set[str]:
 
 
 def sent(service: Simulator) -> Json:
-    """Give what was asked for last; the balance, which is asked for after a run, has no body."""
+    """Return what was asked for last; the balance, which is asked for after a run, has no body."""
     return next(record.body for record in reversed(service.requests) if record.body)
 
 
 def named() -> str:
-    """Give a name that nothing had before."""
+    """Return a name that nothing had before."""
     return secrets.token_hex(4)
 
 
-def test_chat_answers_in_words_and_tells_of_them(service: Simulator, outputs: Outputs) -> None:
+def test_chat_answers_in_words_and_reports_them(service: Simulator, outputs: Outputs) -> None:
     asked = f"Tell me of kite {named()}"
     model = "Qwen/Qwen2.5-7B-Instruct"
     [[text], [info]] = outputs("Chat", (0, 4), model=model, prompt=asked, seed=7)

@@ -1,4 +1,4 @@
-"""Every example workflow runs in ComfyUI, to its pictures."""
+"""Every example workflow runs in ComfyUI, to its images."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def size_of(file: Path) -> Size:
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_the_example_makes_its_pictures(
+def test_the_example_makes_its_images(
     comfy: Comfy,
     service: Simulator,
     load: Callable[[str], Json],
@@ -80,7 +80,7 @@ def test_the_example_makes_its_pictures(
     assert sum(not charge.pictures for charge in charges) <= OTHER_CALLS.get(name, 0)
 
 
-def test_the_pictures_of_the_edit_arrive_in_order(
+def test_the_images_of_the_edit_arrive_in_order(
     comfy: Comfy,
     service: Simulator,
     load: Callable[[str], Json],
@@ -108,7 +108,7 @@ def test_what_was_spoken_is_heard_again(
     assert (ended.folder / sound[0]["type"] / sound[0]["filename"]).stat().st_size > 1000
 
 
-def test_each_scene_of_the_storyboard_is_asked_for_by_its_own_prompt(
+def test_each_scene_of_the_storyboard_is_requested_by_its_own_prompt(
     comfy: Comfy,
     service: Simulator,
     load: Callable[[str], Json],
@@ -121,7 +121,7 @@ def test_each_scene_of_the_storyboard_is_asked_for_by_its_own_prompt(
     assert len(prompts) == 4
 
 
-def test_bypassed_local_nodes_hand_the_picture_on(
+def test_bypassed_local_nodes_hand_the_image_on(
     comfy: Comfy, load: Callable[[str], Json], convert: Callable[[Json], Json]
 ) -> None:
     workflow = load("Chained with local nodes")

@@ -36,7 +36,7 @@ def test_the_examples_are_offered_as_templates(comfy: Comfy) -> None:
     assert len(offered) == 12
 
 
-def test_a_template_and_its_picture_can_be_fetched(comfy: Comfy) -> None:
+def test_a_template_and_its_image_can_be_fetched(comfy: Comfy) -> None:
     folder = "/api/workflow_templates/comfyui_siliconflow"
     assert comfy.get(f"{folder}/Text%20to%20image.json").json()["nodes"]
     assert comfy.get(f"{folder}/Text%20to%20image.jpg").headers["Content-Type"] == "image/jpeg"

@@ -50,25 +50,25 @@ def start(
 
 @pytest.fixture(scope="module")
 def keyless(start: Callable[..., Comfy]) -> Comfy:
-    """Give a ComfyUI that has no key yet."""
+    """Return a ComfyUI that has no key yet."""
     return start()
 
 
 @pytest.fixture(scope="module")
 def shared(start: Callable[..., Comfy], running_service: Simulator) -> Comfy:
-    """Give a ComfyUI for several users."""
+    """Return a ComfyUI for several users."""
     return start("--multi-user", SILICONFLOW_API_KEY=running_service.key)
 
 
 @pytest.fixture(scope="module")
 def open_to_all(start: Callable[..., Comfy], running_service: Simulator) -> Comfy:
-    """Give a ComfyUI that listens on every address; the last --listen counts."""
+    """Return a ComfyUI that listens on every address; the last --listen counts."""
     known = {"SILICONFLOW_API_KEY": running_service.key, "SILICONFLOW_HOSTS": "comfy.example"}
     return start("--listen", "0.0.0.0", **known)  # noqa: S104
 
 
 def ask(comfy: Comfy, method: str, path: str, body: Json | None = None) -> Json:
-    """Give the answer of a route that must not fail."""
+    """Return the answer of a route that must not fail."""
     sent = {} if method == "GET" else {"json": body or {}}
     answer = comfy.ask(method, PREFIX + path, **sent)
     assert answer.status_code == 200, answer.text
@@ -195,7 +195,7 @@ def test_the_workflow_is_in_no_cache_key(comfy: Comfy, drawing: Drawing) -> None
 
 
 @pytest.mark.usefixtures("service")
-def test_a_picture_of_a_job_goes_into_a_load_image_node(comfy: Comfy, drawing: Drawing) -> None:
+def test_an_image_of_a_job_goes_into_a_load_image_node(comfy: Comfy, drawing: Drawing) -> None:
     comfy.run(drawing(image_size="960x1280"))
     job = jobs(comfy)[0]
     with Image.open(io.BytesIO(comfy.get(job["pictures"][0]["thumbnail"]).content)) as small:
@@ -231,10 +231,10 @@ def tells_balance(service: Simulator, heard: Heard) -> bool:
 
 
 @pytest.mark.parametrize("flags", [{}, {"supports_preview_metadata": True}])
-def test_the_page_hears_of_its_job_its_balance_and_sees_its_pictures(
+def test_the_page_hears_of_its_job_its_balance_and_sees_its_images(
     comfy: Comfy, service: Simulator, drawing: Drawing, flags: Json
 ) -> None:
-    """An old page and a new one are sent pictures in ways of their own."""
+    """An old page and a new one are sent images in ways of their own."""
     service.latency = 0.5
     prompt = drawing(batch_size=2, image_size="960x1280")
     after_it = partial(tells_balance, service)  # the balance after another run may come before

@@ -24,7 +24,7 @@ IN_THE_MIDST = 1.2
 
 
 def under_way(service: Simulator, since: int) -> list[Record]:
-    """Give the requests for pictures, from a place in the list, that wait for an answer."""
+    """Return the requests for images, from a place in the list, that wait for an answer."""
     return [record for record in service.generations[since:] if record.status is None]
 
 
@@ -127,7 +127,7 @@ def test_the_bar_of_the_node_moves_to_its_end(comfy: Comfy, drawing: Drawing) ->
 
 
 def chatting(**inputs: Any) -> Json:
-    """Give a prompt of one Chat node that ends in a text; never the same twice."""
+    """Return a prompt of one Chat node that ends in a text; never the same twice."""
     values = {"model": "Qwen/Qwen2.5-7B-Instruct", "prompt": "Tell me of kites", **inputs}
     return {
         "1": {"class_type": "SiliconFlowChat", "inputs": {"seed": seed(), **values}},
@@ -179,7 +179,7 @@ def test_packed_speech_is_decoded_with_what_comfyui_brings(
     assert ended.status == "success", ended.entry["status"]
 
 
-def test_every_item_of_a_list_is_asked_for_at_the_same_time(
+def test_every_item_of_a_list_is_requested_at_the_same_time(
     comfy: Comfy, service: Simulator
 ) -> None:
     service.latency = 2.0

@@ -24,7 +24,7 @@ def used(
     convert: Callable[[Json], Json],
     drawing: Callable[..., Json],
 ) -> Comfy:
-    """Give a ComfyUI in which a picture was saved, and three requests were refused."""
+    """Return a ComfyUI in which an image was saved, and three requests were refused."""
     workflow = load("Text to image")
     assert comfy.run(convert(workflow), workflow).status == "success"
     for status in (400, 401, 403):
@@ -39,7 +39,7 @@ def test_no_file_holds_the_key(used: Comfy, service: Simulator) -> None:
     assert [file for file in files if service.key.encode() in file.read_bytes()] == []
 
 
-def test_a_saved_picture_holds_its_workflow(used: Comfy) -> None:
+def test_a_saved_image_holds_its_workflow(used: Comfy) -> None:
     """Otherwise the search above could not find anything."""
     saved = [file for file in used.files() if file.suffix == ".png" and "output" in file.parts]
     assert any(b"SiliconFlowTextToImage" in file.read_bytes() for file in saved)

@@ -93,7 +93,7 @@ def test_every_kind_of_wav_is_read(data: bytes, kind: int, bits: int) -> None:
     assert torch.allclose(found.waveform, torch.tensor([[0.0, 1.0, -1.0]]), atol=0.01)
 
 
-def test_channels_are_told_apart() -> None:
+def test_channels_are_distinguished() -> None:
     found = audio.decode(wav(struct.pack("<4h", 1, 2, 3, 4), channels=2), "wav", 0)
     assert (found.waveform * 32768).round().tolist() == [[1, 3], [2, 4]]
 
@@ -104,19 +104,19 @@ def test_a_wav_whose_length_was_not_known_when_it_began_is_read(size: int) -> No
     assert audio.decode(wav(data, size=size), "wav", 0).waveform.shape == (1, 3)
 
 
-def test_pcm_has_the_rate_that_was_asked_for() -> None:
+def test_pcm_has_the_rate_that_was_requested() -> None:
     found = audio.decode(struct.pack("<3h", 0, 16384, -16384), "pcm", 24000)
     assert (found.rate, found.waveform.tolist()) == (24000, [[0.0, 0.5, -0.5]])
 
 
 @pytest.mark.parametrize("asked", ["wav", "mp3", "opus", "pcm"])
-def test_a_wav_is_read_whatever_was_asked_for(asked: str) -> None:
+def test_a_wav_is_read_whatever_was_requested(asked: str) -> None:
     assert audio.decode(audio.to_wav(Sound(tone(), 8000)), asked, 0).rate == 8000
 
 
 @pytest.mark.parametrize("asked", ["wav", "mp3", "opus", "pcm"])
 @pytest.mark.parametrize("kind", ["mp3", "ogg"])
-def test_compressed_sound_is_decoded_as_what_it_is_whatever_was_asked_for(
+def test_compressed_sound_is_decoded_as_what_it_is_whatever_was_requested(
     asked: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = sound.mp3([440.0] * 20, 44100) if kind == "mp3" else sound.opus(1.0, "Hello")

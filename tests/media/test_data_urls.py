@@ -40,7 +40,7 @@ def opened(sent: Encoded) -> Image.Image:
         ("lossy", "png", "JPEG"),
     ],
 )
-def test_the_format_of_a_drawing_is_the_one_that_was_asked_for(
+def test_the_format_of_a_drawing_is_the_one_that_was_requested(
     upload_format: UploadFormat, preferred: Preferred, written: str
 ) -> None:
     original = drawing()

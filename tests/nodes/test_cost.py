@@ -25,7 +25,7 @@ SMALL = {"image_size": "custom", "width": 96, "height": 64}
 
 
 def peak_of(work: Callable[[], object]) -> int:
-    """Give the bytes that numpy and Python hold at most while `work` is done."""
+    """Return the bytes that numpy and Python hold at most while `work` is done."""
     tracemalloc.start()
     try:
         kept = work()

@@ -85,7 +85,7 @@ def instead(status: int, body: bytes | str = b"", *, made: bool = False, **heade
     return breaker
 
 
-# When the simulator has made the picture, and charged
+# When the simulator has made the image, and charged
 
 
 def cut(place: float, *, reset: bool = False) -> Breaker:
@@ -155,7 +155,7 @@ def raw(write: Callable[[Reply], bytes], *, hold: bool = False) -> Breaker:
 
 
 def paid(breaker: Breaker) -> Breaker:
-    """Let the simulator make and charge the picture first."""
+    """Let the simulator make and charge the image first."""
 
     def with_charge(exchange: Exchange) -> None:
         exchange.answer()
@@ -232,7 +232,7 @@ def with_text(old: str, new: str) -> Change:
 
 
 def with_entry(entry: Mapping[str, Any] | Callable[[str], Any]) -> Change:
-    """Put another picture into the list: a value, or one made from the right URL."""
+    """Put another image into the list: a value, or one made from the right URL."""
 
     def change(reply: Reply) -> Reply:
         url = json.loads(reply.body)["images"][0]["url"]
@@ -242,7 +242,7 @@ def with_entry(entry: Mapping[str, Any] | Callable[[str], Any]) -> Change:
 
 
 def with_url(url: str) -> Change:
-    """Put another URL in place of the picture's; `{url}` and `{port}` stand for the right ones."""
+    """Put another URL in place of the image's; `{url}` and `{port}` stand for the right ones."""
 
     def named(right: str) -> dict[str, str]:
         port = right.split("/")[2].rpartition(":")[2]
@@ -252,7 +252,7 @@ def with_url(url: str) -> Change:
 
 
 def twice(reply: Reply) -> Reply:
-    """Name the same picture twice."""
+    """Name the same image twice."""
     return with_json(images=json.loads(reply.body)["images"] * 2)(reply)
 
 
@@ -273,7 +273,7 @@ def packed_as(name: str, packed: bytes) -> Change:
 
 
 def bomb(size: int) -> bytes:
-    """Give gzip that becomes `size` zeros."""
+    """Return gzip that becomes `size` zeros."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     piece = bytes(1 << 20)
     packed = [packer.compress(piece) for _ in range(size >> 20)]
@@ -336,7 +336,7 @@ def redirect(location: str, *, status: int = 302) -> Breaker:
 
 
 def turn_once(status: int) -> Breaker:
-    """Send to the same picture under another name, which is there."""
+    """Send to the same image under another name, which is there."""
 
     def breaker(exchange: Exchange) -> None:
         if "?" in exchange.path:

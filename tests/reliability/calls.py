@@ -1,4 +1,4 @@
-"""The faults of the other endpoints: those of the pictures that have no download, and their own.
+"""The faults of the other endpoints: those of the images that have no download, and their own.
 
 What a fault of the connection, a refusal or a broken exchange means is the same for all; what
 makes an answer unreadable differs, and a stream that breaks has said something already.
@@ -208,7 +208,7 @@ UNDECIDED = "reset when accepted"
 
 
 def of_node(node: str) -> list[Fault]:
-    """Give the faults that strike a node of another endpoint."""
+    """Return the faults that strike a node of another endpoint."""
     found = _of_streams() if node == CHAT else _of_files(node)
     known = [fault for fault in found if fault.name != UNDECIDED]
     return [fault for fault in known if node != CHAT or fault.name not in SKIPPED]

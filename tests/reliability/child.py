@@ -25,7 +25,7 @@ PACK = "comfyui_siliconflow."
 
 
 def main() -> None:
-    """Follow the orders. Pictures come one after the other, so that "the first" is one."""
+    """Follow the orders. Images come one after the other, so that "the first" is one."""
     collect.PARALLEL_DOWNLOADS = 1
     orders = json.loads(sys.stdin.readline())
     if orders.get("hold"):

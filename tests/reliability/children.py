@@ -37,7 +37,7 @@ class Child:
         self._write("go")
 
     def tell(self) -> None:
-        """Give it a sign."""
+        """Return it a sign."""
         self._write("now")
 
     def expect(self, text: str) -> None:

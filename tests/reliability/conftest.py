@@ -25,7 +25,7 @@ def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture
 def bench(shared_bench: Bench, tmp_path: Path) -> Bench:
-    """Give the bench, with nothing broken."""
+    """Return the bench, with nothing broken."""
     shared_bench.server.mend()
     shared_bench.directory = tmp_path
     return shared_bench

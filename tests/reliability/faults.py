@@ -48,7 +48,7 @@ NOTHING = Again("nothing is sent: what was paid has no usable URL")
 
 @dataclass(frozen=True)
 class Fault:
-    """One way to break. `kind` is the error that the user sees; `None`: the pictures come."""
+    """One way to break. `kind` is the error that the user sees; `None`: the images come."""
 
     name: str
     where: Where
@@ -68,7 +68,7 @@ class Fault:
 
     @property
     def delivered(self) -> bool:
-        """Whether the pictures come at once."""
+        """Whether the images come at once."""
         return self.kind is None
 
 
@@ -490,7 +490,7 @@ def _downloads_failed() -> list[Fault]:
 
 
 def _bad_pictures() -> list[Fault]:
-    """Files that are no pictures, or dangerous ones."""
+    """Files that are no images, or dangerous ones."""
     svg = '<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>'
     text = b.chunk(b"zTXt", b"a\x00\x00" + zlib.compress(bytes(80 << 20), 9))
     files: dict[str, bytes | str] = {
@@ -580,7 +580,7 @@ FAULTS = _all()
 
 
 def common() -> list[Fault]:
-    """Give the faults that need not be read: of connections and refusals, one of each kind."""
+    """Return the faults that need not be read: of connections and refusals, one of each kind."""
     by_shape = [fault for fault in _statuses_by_shape() if fault.name.endswith(", object")]
     limits = [
         fault for fault in _limits() if "60 MB" not in fault.name and "million" not in fault.name
@@ -589,5 +589,5 @@ def common() -> list[Fault]:
 
 
 def exchanges() -> list[Fault]:
-    """Give the faults of an exchange, whatever its answer is."""
+    """Return the faults of an exchange, whatever its answer is."""
     return [*_answers_lost(), *_answers_odd()]

@@ -43,7 +43,7 @@ ENOUGH = {"paid, closed within the headers", "paid, the body drips", "gzip in pa
 
 
 def of_free_node(node: str) -> list[Fault]:
-    """Give the faults that strike a node whose calls cost nothing."""
+    """Return the faults that strike a node whose calls cost nothing."""
     bad = errors.BadAnswer
     own = [
         *[
@@ -96,7 +96,7 @@ def problems(outcome: Outcome) -> list[str]:
 
 
 def _allowed(outcome: Outcome) -> set[type]:
-    """Give the errors that are right; of no error, `NoneType`."""
+    """Return the errors that are right; of no error, `NoneType`."""
     fault, nothing = outcome.fault, type(None)
     found: set[type] = {fault.kind or nothing}
     if _is(fault.kind, errors.ConnectionLost):
@@ -113,7 +113,7 @@ def _is(kind: Kind, wanted: type[errors.RequestError]) -> bool:
 
 
 def _is_gone(outcome: Outcome) -> bool:
-    """Tell whether the service says that there is no such voice any more, as is right then."""
+    """Return whether the service says that there is no such voice any more, as is right then."""
     return outcome.node == DELETE and isinstance(outcome.second.error, errors.BadRequest)
 
 
@@ -122,5 +122,5 @@ def _errors(outcome: Outcome) -> list[BaseException]:
 
 
 def _charges(error: BaseException) -> bool:
-    """Tell whether an error says, in words or otherwise, that something may have been paid."""
+    """Return whether an error says, in words or otherwise, that something may have been paid."""
     return getattr(error, "charged", False) is not False or TOLD in str(error)

@@ -1,6 +1,6 @@
 """Runs every trial and the soak, and writes `docs/reliability.md`.
 
-python -m comfyui_siliconflow.tests.reliability.report [--pictures 2000] [--seed 1]
+python -m comfyui_siliconflow.tests.reliability.report [--images 2000] [--seed 1]
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class Reply:
         return {"Content-Length": str(len(self.body))}
 
     def having(self, **headers: str) -> Reply:
-        """Give the same answer with more headers; `_` in a name stands for `-`."""
+        """Return the same answer with more headers; `_` in a name stands for `-`."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return replace(self, headers={**self.headers, **named})
 
@@ -113,7 +113,7 @@ class Exchange:
             wanted -= len(data)
 
     def answer(self, *, closing: bool = True) -> Reply:
-        """Give the simulator's answer; whatever it charges is charged now."""
+        """Return the simulator's answer; whatever it charges is charged now."""
         if self.reply is None:
             self.read()
             self.reply = self.server.forward(self.head, self.body)
@@ -176,7 +176,7 @@ class FaultServer:
 
     @property
     def origin(self) -> str:
-        """What the pictures' URLs begin with."""
+        """What the images' URLs begin with."""
         plain = f"127.0.0.1:{self.port}"
         return {
             "plain": f"http://{plain}",
@@ -185,7 +185,7 @@ class FaultServer:
         }[self.transport]
 
     def environment(self) -> dict[str, str]:
-        """Give the variables with which the pack talks to this server."""
+        """Return the variables with which the pack talks to this server."""
         through = {"HTTPS_PROXY": f"http://127.0.0.1:{self.port}"}
         return {
             "SILICONFLOW_API_KEY": self.simulator.key,
@@ -232,11 +232,11 @@ class FaultServer:
 
     @property
     def posts(self) -> int:
-        """How many requests for pictures came."""
+        """How many requests for images came."""
         return sum(head.startswith(b"POST ") for head in self.heads)
 
     def stray_keys(self) -> list[str]:
-        """Give the requests that carried the key to anything but the API."""
+        """Return the requests that carried the key to anything but the API."""
         key = self.simulator.key.encode()
         return [
             head.split(b"\r\n")[0].decode("latin-1")

@@ -1,6 +1,6 @@
-"""Many pictures through many nodes at once, a fifth of all requests meeting a fault.
+"""Many images through many nodes at once, a fifth of all requests meeting a fault.
 
-    python -m comfyui_siliconflow.tests.reliability.soak [--pictures 2000] [--seed 1]
+    python -m comfyui_siliconflow.tests.reliability.soak [--images 2000] [--seed 1]
 
 What failed is queued again until all are there. The simulator and the fault server live in a
 process of their own, so that threads, files and memory measured here are those of the pack.
@@ -54,7 +54,7 @@ HEAVY = ("million", "100 MB", "gibibyte", "60 MB", "without end", "in each other
 
 
 def usable() -> list[Fault]:
-    """Give the faults that strike one request and leave a way to its picture."""
+    """Return the faults that strike one request and leave a way to its image."""
     return [
         fault
         for fault in FAULTS
@@ -120,7 +120,7 @@ class Sample:
 
 @dataclass
 class Tally:
-    """What happened to all of the pictures."""
+    """What happened to all of the images."""
 
     pictures: int
     got: int = 0
@@ -142,7 +142,7 @@ def measure(pictures: int) -> Sample:
 
 
 async def soak(pictures: int) -> Tally:
-    """Get all the pictures, some nodes at a time; a tenth of them warms up."""
+    """Get all the images, some nodes at a time; a tenth of them warms up."""
     tally, warm = Tally(pictures), pictures // 10
     ends = (0, warm, (warm + pictures) // 2, pictures)
     for begin, end in pairwise(ends):
@@ -159,7 +159,7 @@ async def _worker(left: Iterator[int], tally: Tally) -> None:
 
 
 async def _obtain(prompt: str, tally: Tally) -> None:
-    """Queue one picture until it is there."""
+    """Queue one image until it is there."""
     for _ in range(MOST_QUEUES):
         tally.queued += 1
         if await _queued(prompt, tally):

@@ -114,7 +114,7 @@ def test_two_processes_that_ask_the_same_at_once_pay_once(bench: Bench, child: S
 
 @pytest.mark.skipif(sys.platform == "win32", reason="only Unix can limit the size of files")
 @pytest.mark.parametrize("most_file_bytes", [0, 10_000, 40_000])
-def test_on_a_full_disk_the_pictures_reach_the_graph_with_a_note(
+def test_on_a_full_disk_the_images_reach_the_graph_with_a_note(
     bench: Bench, child: Start, most_file_bytes: int
 ) -> None:
     process = child(node=DRAW, inputs=PAIR, most_file_bytes=most_file_bytes)

@@ -22,7 +22,7 @@ FULL = bool(os.environ.get("FULL_MATRIX"))
 
 
 def trials(table: Mapping[str, Sequence[Fault]]) -> list[Any]:
-    """Give node and fault of each trial."""
+    """Return node and fault of each trial."""
     return [
         pytest.param(node, fault, id=f"{node.removeprefix('SiliconFlow')}-{fault.name}")
         for turn, (node, faults) in enumerate(table.items())
@@ -48,7 +48,7 @@ def test_a_fault_ends_as_the_table_says(
 
 @pytest.fixture
 def voice(bench: Bench) -> str:
-    """Give a voice that the account has."""
+    """Return a voice that the account has."""
     return new_voice(bench)
 
 
@@ -66,7 +66,7 @@ def test_a_fault_of_what_costs_nothing_is_an_error_that_speaks_of_no_charge_or_n
 
 
 @pytest.mark.parametrize("node", FREE_CALLS)
-def test_the_report_tells_of_what_costs_nothing(bench: Bench, node: str) -> None:
+def test_the_report_reports_what_costs_nothing(bench: Bench, node: str) -> None:
     fault = of_free_node(node)[0]
     outcome = report.tried(bench, fault, node)
     row = f"| {fault.name} | {node.removeprefix('SiliconFlow')} | NotConnected | the answer |"

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("data")
 
 @dataclass(frozen=True)
 class Cancel:
-    """Where a request stands when its node is cancelled, and where its pictures are then from."""
+    """Where a request stands when its node is cancelled, and where its images are then from."""
 
     name: str
     where: Where
@@ -53,7 +53,7 @@ CANCELS = (
 
 
 @pytest.mark.parametrize("cancel", CANCELS, ids=lambda cancel: cancel.name)
-def test_a_cancelled_node_returns_at_once_and_its_picture_is_free_later(
+def test_a_cancelled_node_returns_at_once_and_its_image_is_free_later(
     bench: Bench, cancel: Cancel
 ) -> None:
     before = bench.paid
@@ -108,7 +108,7 @@ def test_a_connection_that_died_while_it_was_kept_is_not_noticed(bench: Bench) -
 
 
 @pytest.mark.parametrize("status", [400, 500])
-def test_of_five_pictures_only_the_missing_one_is_asked_again(bench: Bench, status: int) -> None:
+def test_of_five_images_only_the_missing_one_is_sent_again(bench: Bench, status: int) -> None:
     bench.server.break_next(breakers.instead(status, '"no"'), "send", 1)
     first = bench.run(DRAW, batch_size=5)
     assert isinstance(first.error, errors.PartialFailure)
@@ -134,7 +134,7 @@ def test_what_a_refusal_kept_from_being_sent_is_sent_the_next_time(
     assert (second.pictures, second.requests) == (5, 5 - first.charged)
 
 
-def test_of_a_lost_answer_within_the_hour_only_the_download_is_done_and_later_it_is_told(
+def test_of_a_lost_answer_within_the_hour_only_the_download_is_done_and_later_it_is_reported(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.server.break_next(breakers.instead(404), "picture", 1)
@@ -149,7 +149,7 @@ def test_of_a_lost_answer_within_the_hour_only_the_download_is_done_and_later_it
 
 @pytest.fixture
 def limited(bench: Bench, data: Path, limit_clock: LimitClock) -> Iterator[Bench]:
-    """Serve two pictures a minute, on a clock that waits for nobody."""
+    """Serve two images a minute, on a clock that waits for nobody."""
     del bench
     write_settings(data, longest_wait=600.0)
     with Simulator(ipm=2, clock=limit_clock, balance="1000") as simulator:
@@ -160,7 +160,7 @@ def limited(bench: Bench, data: Path, limit_clock: LimitClock) -> Iterator[Bench
         server.close()
 
 
-def test_ten_pictures_at_two_a_minute_come_in_five_windows_with_one_refusal(limited: Bench) -> None:
+def test_ten_images_at_two_a_minute_come_in_five_windows_with_one_refusal(limited: Bench) -> None:
     run = limited.run(DRAW, batch_size=10)
     good = [record for record in limited.simulator.generations if record.status == 200]
     assert (run.error, run.pictures, run.charged, run.requests) == (None, 10, 10, 11)
@@ -254,7 +254,7 @@ def _no_folder_for_pictures(data: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_fill_with_rubbish, _overwrite_pages, _remove])
-def test_a_damaged_ledger_keeps_no_picture_from_the_graph(
+def test_a_damaged_ledger_keeps_no_image_from_the_graph(
     bench: Bench, data: Path, monkeypatch: pytest.MonkeyPatch, damage: Any
 ) -> None:
     assert bench.run(DRAW, prompt="before").pictures == 1
@@ -267,21 +267,23 @@ def test_a_damaged_ledger_keeps_no_picture_from_the_graph(
 
 
 def _new_ledger(_settings: Any) -> Any:
-    """Open the ledger anew, as another process would."""
+    """Open the ledger again, as another process would."""
     from comfyui_siliconflow.comfyui import host  # noqa: PLC0415
     from comfyui_siliconflow.storage.ledger import Ledger  # noqa: PLC0415
 
     return Ledger(host.data_directory())
 
 
-def test_a_folder_that_cannot_hold_pictures_is_told(bench: Bench, data: Path) -> None:
+def test_a_folder_that_cannot_hold_images_is_reported(bench: Bench, data: Path) -> None:
     _no_folder_for_pictures(data)
     run = bench.run(DRAW)
     assert (run.error, run.pictures) == (None, 1)
     assert "ledger cannot be used" in run.notes
 
 
-def test_a_locked_ledger_is_told(bench: Bench, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_ledger_is_reported(
+    bench: Bench, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(f"{PACK}.storage.database._LOCK_SECONDS", 0.1)
     assert bench.run(DRAW, prompt="before").pictures == 1
     monkeypatch.setattr(f"{PACK}.engine.run.ledger_for", _new_ledger)
@@ -293,7 +295,7 @@ def test_a_locked_ledger_is_told(bench: Bench, data: Path, monkeypatch: pytest.M
     assert "ledger cannot be used" in run.notes
 
 
-def test_a_picture_that_rotted_on_disk_is_fetched_again(bench: Bench, data: Path) -> None:
+def test_an_image_that_rotted_on_disk_is_fetched_again(bench: Bench, data: Path) -> None:
     assert bench.run(DRAW).charged == 1
     [file] = [item for item in (data / LEDGER / "pictures").rglob("*") if item.is_file()]
     file.write_bytes(file.read_bytes()[:100])

@@ -55,7 +55,7 @@ bodies = st.one_of(
 @example("<" * 100_000)
 @example('{"message": "' + "A" * 100_000 + '"}')
 @example('{"code": ' + "9" * 5000 + "}")
-def test_any_error_body_becomes_a_short_message_without_pictures(body: str) -> None:
+def test_any_error_body_becomes_a_short_message_without_images(body: str) -> None:
     code, message = error_parsing.parse_error_body(body)
     assert code is None or isinstance(code, int)
     assert len(message) <= LONGEST
@@ -82,7 +82,7 @@ def test_any_answer_that_is_no_success_becomes_one_bounded_error(
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"RIFF", b"GIF89a"]))
-def test_any_bytes_are_a_picture_or_a_media_error(content: bytes, start: bytes) -> None:
+def test_any_bytes_are_an_image_or_a_media_error(content: bytes, start: bytes) -> None:
     with contextlib.suppress(MediaError):
         assert decode(start + content).ndim == 4
 

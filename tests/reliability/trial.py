@@ -90,7 +90,7 @@ class Run:
 
     @property
     def origins(self) -> set[str]:
-        """Where the pictures came from."""
+        """Where the images came from."""
         return {entry["origin"] for entry in self.info.get("requests", [])}
 
     @property
@@ -123,7 +123,7 @@ class Outcome:
 
     @property
     def lost(self) -> bool:
-        """Whether a picture that could be had was not."""
+        """Whether an image that could be had was not."""
         could_be_had = self.fault.again.origin != "" and self.node not in FREE_CALLS
         return could_be_had and not self.second.pictures
 
@@ -191,7 +191,7 @@ class Bench:
 
     @property
     def paid(self) -> int:
-        """How many pictures and other answers were charged so far, and voices made."""
+        """How many images and other answers were charged so far, and voices made."""
         charged = sum(max(1, charge.pictures) for charge in self.simulator.charges)
         return charged + len(self.simulator.voices)
 
@@ -266,7 +266,7 @@ def _denies(run: Run) -> bool:
 
 
 def told(error: BaseException | None) -> str:
-    """Give all that an error could show: text, repr, traceback, and the errors behind it."""
+    """Return all that an error could show: text, repr, traceback, and the errors behind it."""
     texts: list[str] = []
     while error is not None:
         texts += [str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)]
@@ -276,7 +276,7 @@ def told(error: BaseException | None) -> str:
 
 
 def of_the_pack(error: BaseException | None) -> bool:
-    """Tell whether an error is one that the pack raises on purpose."""
+    """Return whether an error is one that the pack raises on purpose."""
     return isinstance(error, SiliconFlowError)
 
 
@@ -307,7 +307,7 @@ class _Longest:
     """Dice that always fall on the longest wait."""
 
     def uniform(self, _low: float, high: float) -> float:
-        """Give the upper end."""
+        """Return the upper end."""
         return high
 
 
@@ -318,7 +318,7 @@ def _addresses(host: str) -> list[str]:
 
 
 def _given(node: str) -> dict[str, Any]:
-    """Give the picture or the recording that a node needs."""
+    """Return the image or the recording that a node needs."""
     dice = torch.Generator().manual_seed(1)
     if node in {"SiliconFlowImageToImage", "SiliconFlowImageEdit"}:
         return {"image": torch.randint(0, 256, (1, 48, 64, 3), generator=dice).float() / 255}
@@ -338,7 +338,7 @@ def _reset_peak() -> None:
 
 
 def _peak_mib() -> float:
-    """Give the most memory since the last reset."""
+    """Return the most memory since the last reset."""
     status = Path("/proc/self/status")
     if not status.exists():
         return 0.0

@@ -298,7 +298,7 @@ def test_a_key_is_tested_by_today_s_service_too(page: Page, today: Simulator) ->
     assert {record.path for record in today.requests} == {"/v1/models"}
 
 
-def test_a_retired_balance_is_null_with_the_reason_and_asked_for_once(
+def test_a_retired_balance_is_null_with_the_reason_and_requested_once(
     page: Page,
     today: Simulator,
     monkeypatch: pytest.MonkeyPatch,
@@ -317,7 +317,7 @@ def test_a_retired_balance_is_null_with_the_reason_and_asked_for_once(
     ]
 
 
-def test_a_retired_balance_is_asked_for_again_for_another_key_and_after_a_day(
+def test_a_retired_balance_is_requested_again_for_another_key_and_after_a_day(
     page: Page, today: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SILICONFLOW_API_KEY")

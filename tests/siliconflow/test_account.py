@@ -19,7 +19,7 @@ def test_the_balance_is_read_without_rounding() -> None:
     assert account.status == "normal"
 
 
-def test_a_wrong_key_is_told_as_such(simulator: Simulator) -> None:
+def test_a_wrong_key_is_reported_as_such(simulator: Simulator) -> None:
     with pytest.raises(InvalidKey):
         user_info(Client("sk-wrong", simulator.base_url))
 
@@ -30,14 +30,14 @@ def test_an_answer_without_an_account_is_an_error(serve: Any, answer: Any, body:
         user_info(Client("sk", serve(answer(body=body)).address))
 
 
-def test_what_the_service_says_in_place_of_an_account_is_told(serve: Any, answer: Any) -> None:
+def test_what_the_service_says_in_place_of_an_account_is_reported(serve: Any, answer: Any) -> None:
     body = b'{"code": 50505, "message": "Model service overloaded.", "data": null}'
     with pytest.raises(BadAnswer, match="SiliconFlow says: Model service overloaded") as caught:
         user_info(Client("sk", serve(answer(body=body)).address))
     assert caught.value.failure.code == 50505
 
 
-def test_a_state_that_is_not_told_is_empty(serve: Any, answer: Any) -> None:
+def test_a_state_that_is_not_given_is_empty(serve: Any, answer: Any) -> None:
     body = b'{"code": 20000, "message": "OK", "data": {"totalBalance": "1", "status": null}}'
     assert user_info(Client("sk", serve(answer(body=body)).address)).status == ""
 
@@ -50,7 +50,7 @@ def test_a_state_that_is_not_told_is_empty(serve: Any, answer: Any) -> None:
         ({"balance": "0.88", "totalBalance": None}, "0.88"),
     ],
 )
-def test_a_total_that_is_not_told_is_the_sum_of_its_parts(
+def test_a_total_that_is_not_given_is_the_sum_of_its_parts(
     serve: Any, answer: Any, amounts: dict[str, Any], total: str
 ) -> None:
     body = json.dumps({"data": amounts}).encode()

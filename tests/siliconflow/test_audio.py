@@ -24,7 +24,7 @@ Connect = Callable[..., tuple[Client, Any]]
 
 @pytest.fixture
 def connect(serve: Any, answer: Any) -> Connect:
-    """Give a client of a server that answers with one body."""
+    """Return a client of a server that answers with one body."""
 
     def make(body: bytes, media_type: str = "application/json") -> tuple[Client, Any]:
         headers = f"Content-Type: {media_type}\r\nx-siliconcloud-trace-id: t-1\r\n"
@@ -34,7 +34,7 @@ def connect(serve: Any, answer: Any) -> Connect:
     return make
 
 
-def test_speech_is_the_file_that_came(connect: Connect) -> None:
+def test_speech_is_the_file_that_arrived(connect: Connect) -> None:
     client, server = connect(b"RIFF\x24\x00", "application/octet-stream")
     found = speech.create_speech(client, BODY)
     assert (found.content, found.trace_id) == (b"RIFF\x24\x00", "t-1")

@@ -79,7 +79,7 @@ def test_a_language_model_says_whether_it_sees_and_what_a_request_may_hold() -> 
     assert find("Qwen/Qwen2.5-7B-Instruct", "cn").limits == {"stop": 4}
 
 
-def test_a_chat_model_says_whether_it_thinks_and_can_be_told_not_to() -> None:
+def test_a_chat_model_says_whether_it_thinks_and_can_be_set_not_to() -> None:
     find = catalogue.load().find
     assert find("Qwen/Qwen3-8B", "cn").thinking == "on"
     assert find("deepseek-ai/DeepSeek-R1", "cn").thinking == "always"
@@ -176,7 +176,7 @@ def test_required_fields_are_sent_with_their_defaults() -> None:
     }
 
 
-def test_a_field_that_the_model_does_not_take_is_not_sent_but_told() -> None:
+def test_a_field_that_the_model_does_not_take_is_not_sent_but_reported() -> None:
     schnell = catalogue.load().find("black-forest-labs/FLUX.1-schnell", "cn")
     values: dict[str, Value] = {"num_inference_steps": 30, "negative_prompt": "blur"}
     assert schnell.arguments(values) == {"image_size": "1024x1024"}

@@ -177,7 +177,7 @@ def test_an_answer_beyond_the_limit_is_not_read_to_its_end(
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_a_compressed_answer_is_read_though_nobody_asked_for_it(
+def test_a_compressed_answer_is_read_though_nobody_requested_it(
     serve: Any, answer: Any, encoding: str
 ) -> None:
     plain = b'{"ok":1}'

@@ -100,7 +100,9 @@ def test_a_refused_download_is_no_complete_one_in_the_log(
     assert "refused" in caplog.text
 
 
-def test_what_ended_a_download_is_told_in_the_language_of_the_user(serve: Any, fetch: Any) -> None:
+def test_what_ended_a_download_is_reported_in_the_language_of_the_user(
+    serve: Any, fetch: Any
+) -> None:
     with pytest.raises(DownloadFailed) as failed:
         fetch(serve(*[part(7)] * 4).address)
     assert "服务器发来的不是所请求的部分" in failed.value.text.in_language("zh")
@@ -115,7 +117,7 @@ def test_a_server_without_ranges_is_read_from_the_start_again(
 
 
 @pytest.mark.parametrize("headers", ["", 'ETag: W/"weak"\r\n'])
-def test_without_a_sure_tag_the_rest_is_not_asked_for(
+def test_without_a_sure_tag_the_rest_is_not_requested(
     serve: Any, answer: Any, fetch: Any, headers: str
 ) -> None:
     server = serve(answer(body=FILE[:9], length=len(FILE), headers=headers), answer(body=FILE))
@@ -124,7 +126,7 @@ def test_without_a_sure_tag_the_rest_is_not_asked_for(
 
 
 @pytest.mark.parametrize("wrong", [part(40_000), part(50_000, total=5)])
-def test_another_part_than_was_asked_for_is_never_put_behind_the_first(
+def test_another_part_than_was_requested_is_never_put_behind_the_first(
     serve: Any, answer: Any, fetch: Any, wrong: Any
 ) -> None:
     cut = answer(body=FILE[:50_000], length=len(FILE), headers='ETag: "v1"\r\n')
@@ -140,7 +142,7 @@ def test_a_passing_failure_is_tried_again(serve: Any, answer: Any, fetch: Any, s
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_a_lasting_failure_is_told_at_once(
+def test_a_lasting_failure_is_reported_at_once(
     serve: Any, answer: Any, fetch: Any, status: int
 ) -> None:
     server = serve(answer(status))
@@ -206,7 +208,7 @@ def test_a_length_of_thousands_of_digits_is_no_length(serve: Any, fetch: Any) ->
     assert fetch(f"{server.address}/a") == FILE
 
 
-def test_a_compressed_file_is_refused_for_it_was_not_asked_for(
+def test_a_compressed_file_is_refused_for_it_was_not_requested(
     serve: Any, answer: Any, fetch: Any
 ) -> None:
     server = serve(answer(body=FILE, headers="Content-Encoding: gzip\r\n"))

@@ -94,11 +94,11 @@ def test_what_today_s_service_says_of_the_account_call_is_that_it_is_retired(
 @contextmanager
 def served(certificate: Path) -> Iterator[tuple[str, list[str]]]:
     """Serve HTTPS with this certificate: its address, and the paths that were asked for."""
-    asked: list[str] = []
+    paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            paths.append(self.path)
             self.send_response(410)
             self.end_headers()
 
@@ -115,7 +115,7 @@ def served(certificate: Path) -> Iterator[tuple[str, list[str]]]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"https://127.0.0.1:{server.server_port}/v1", asked
+        yield f"https://127.0.0.1:{server.server_port}/v1", paths
     finally:
         server.shutdown()
         server.server_close()
@@ -141,10 +141,10 @@ def test_a_certificate_that_is_not_trusted_is_named_with_its_host_and_nothing_is
     """One that nobody signed, and one that is trusted but belongs to another host."""
     if trusted == "untrusted":
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATES / "untrusted.pem"))
-    with served(CERTIFICATES / f"{trusted}.pem") as (address, asked):
+    with served(CERTIFICATES / f"{trusted}.pem") as (address, paths):
         with pytest.raises(errors.CertificateFailed) as caught:
             call(Client("sk-x", address))
-        assert asked == []
+        assert paths == []
     assert caught.value.charged is False
     assert f"the certificate of 127.0.0.1 is not trusted ({reason}" in str(caught.value)
     for word in ("Nothing was sent", "date and time", "company proxy", "REQUESTS_CA_BUNDLE"):
@@ -157,7 +157,7 @@ def test_a_certificate_of_the_named_bundle_is_trusted(
     """The advice helps: the company's certificate in the file of `REQUESTS_CA_BUNDLE`."""
     bundle = shutil.copy(CERTIFICATES / "trusted.pem", tmp_path / "company.pem")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
-    with served(CERTIFICATES / "trusted.pem") as (address, asked):
+    with served(CERTIFICATES / "trusted.pem") as (address, paths):
         with pytest.raises(errors.RetiredCall):
             user_info(Client("sk-x", address))
-        assert asked == ["/v1/user/info"]
+        assert paths == ["/v1/user/info"]

@@ -210,5 +210,5 @@ def test_an_input_is_named_by_its_label_and_its_name_where_they_differ() -> None
         ([], None),
     ],
 )
-def test_what_is_said_in_place_of_a_result_is_told_apart(answer: object, told: object) -> None:
+def test_what_is_said_in_place_of_a_result_is_distinguished(answer: object, told: object) -> None:
     assert error_in_success(answer) == told

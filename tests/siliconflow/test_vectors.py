@@ -18,13 +18,13 @@ class Told:
 
     def __init__(self, data: Any) -> None:
         self.data = data
-        self.asked: Any = None
+        self.received: Any = None
 
     def post(self, _path: str, _body: Any) -> JsonResponse:
         return JsonResponse(self.data, "t-1", 1.0)
 
     def get(self, path: str, params: Any) -> JsonResponse:
-        self.asked = (path, params)
+        self.received = (path, params)
         return JsonResponse(self.data, "t-1", 1.0)
 
 
@@ -98,10 +98,10 @@ def test_ranks_of_other_texts_are_an_error(results: Any) -> None:
         rank({"results": results})
 
 
-def test_models_are_asked_for_by_what_is_set() -> None:
+def test_models_are_requested_by_what_is_set() -> None:
     client: Any = Told({"data": [{"id": "a"}, {"id": "b"}, {"id": "a"}, {"id": 5}, None]})
     assert models.list_models(client, "", "chat") == ("a", "b")
-    assert client.asked == ("models", {"sub_type": "chat"})
+    assert client.received == ("models", {"sub_type": "chat"})
 
 
 def test_an_answer_without_models_is_an_error() -> None:

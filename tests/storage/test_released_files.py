@@ -126,7 +126,7 @@ def test_a_damaged_file_is_downloaded_again_and_the_other_is_here(ledger: Ledger
 
 
 @pytest.mark.parametrize("prompt", ["sent", "unknown"])
-def test_a_request_of_unknown_outcome_is_told(ledger: Ledger, prompt: str) -> None:
+def test_a_request_of_unknown_outcome_is_reported(ledger: Ledger, prompt: str) -> None:
     entry = claim(ledger, prompt)
     assert (entry.state, entry.lost_request) == ("new", LostRequest(BEGINNING, ""))
 

@@ -171,7 +171,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         save(tmp_path / "data", {}, {"site": "com"})
 
 
-def test_a_missing_key_is_told_in_every_language(tmp_path: Path) -> None:
+def test_a_missing_key_is_reported_in_every_language(tmp_path: Path) -> None:
     with pytest.raises(MissingKey) as caught:
         load(tmp_path, {}).require_key(tmp_path)
     for wording in caught.value.text:

@@ -41,7 +41,7 @@ def test_a_prompt_becomes_a_text_with_its_usage(simulator: Simulator, outputs_of
     assert len(simulator.charges) == 1
 
 
-def test_what_the_user_set_is_sent_and_a_stream_asked_for(
+def test_what_the_user_set_is_sent_and_a_stream_requested(
     simulator: Simulator, outputs_of: Run
 ) -> None:
     outputs_of(
@@ -76,7 +76,7 @@ def test_what_the_user_set_is_sent_and_a_stream_asked_for(
     }
 
 
-def test_every_frame_of_every_picture_is_shown_in_order(
+def test_every_frame_of_every_image_is_shown_in_order(
     simulator: Simulator, outputs_of: Run, picture: Draw
 ) -> None:
     first, second = picture(frames=2), picture(height=32)
@@ -103,7 +103,7 @@ def test_the_size_and_format_of_uploads_are_as_the_settings_say(
 
 
 @pytest.mark.parametrize("name", ["image", "image3"])
-def test_no_picture_is_dropped_for_a_model_that_sees_none(
+def test_no_image_is_dropped_for_a_model_that_sees_none(
     simulator: Simulator, outputs_of: Run, picture: Draw, name: str
 ) -> None:
     with pytest.raises(errors.InvalidInput, match="does not accept images") as caught:
@@ -112,7 +112,7 @@ def test_no_picture_is_dropped_for_a_model_that_sees_none(
     assert simulator.requests == []
 
 
-def test_a_model_that_the_catalogue_lacks_is_shown_the_pictures(
+def test_a_model_that_the_catalogue_lacks_is_shown_the_images(
     simulator: Simulator, outputs_of: Run, picture: Draw
 ) -> None:
     simulator.fail(400, on="chat")
@@ -165,7 +165,7 @@ def test_an_answer_may_be_as_long_as_the_context_of_the_model(
 
 
 @pytest.mark.usefixtures("simulator")
-def test_a_conversation_with_pictures_reads_without_their_data(
+def test_a_conversation_with_images_reads_without_their_data(
     outputs_of: Run, picture: Draw
 ) -> None:
     found = outputs_of(CHAT, **{**ASKED, "model": SEER}, image=picture())
@@ -323,7 +323,7 @@ def test_a_rate_limit_is_waited_out(
     assert [record.status for record in simulator.requests] == [429, 200]
 
 
-def test_a_bound_on_pictures_does_not_stop_a_chat_but_one_on_the_balance_does(
+def test_a_bound_on_images_does_not_stop_a_chat_but_one_on_the_balance_does(
     simulator: Simulator, outputs_of: Run, write_settings: Any
 ) -> None:
     write_settings(most_pictures=1, balance_floor=1.0)
@@ -385,7 +385,7 @@ def test_an_answer_that_should_be_json_and_is_not_goes_no_further(
     ],
 )
 @pytest.mark.usefixtures("simulator")
-def test_which_list_becomes_texts_is_told(
+def test_which_list_becomes_texts_is_reported(
     outputs_of: Run, monkeypatch: pytest.MonkeyPatch, answer: str, note: str
 ) -> None:
     said = chat.Completion(answer, "", "stop", {}, "t-1", 1.0)

@@ -48,7 +48,7 @@ SAMPLES: dict[str, Any] = {"string": "blurred", "boolean": True}
 
 @pytest.fixture(scope="module")
 def services() -> Iterator[dict[tuple[str, bool], Simulator]]:
-    """Give the simulators by site, and by whether they serve retired models."""
+    """Return the simulators by site, and by whether they serve retired models."""
     with (
         Simulator(site="cn", as_of=NOW, balance="1000") as cn,
         Simulator(site="com", as_of=NOW, balance="1000") as com,
@@ -75,13 +75,13 @@ def on_site(
 
 
 def inputs_of(model: Model, task: str) -> dict[str, Any]:
-    """Give the node's inputs with every default, and a picture where the task needs one."""
+    """Return the node's inputs with every default, and an image where the task needs one."""
     inputs: dict[str, Any] = {"model": model.id, "prompt": "a cat", "seed": 1}
     return inputs if task == "text-to-image" else {**inputs, "image": torch.rand(1, 32, 48, 3)}
 
 
 @pytest.mark.parametrize(("model", "task"), ROADS)
-def test_makes_a_picture_with_every_default(
+def test_makes_an_image_with_every_default(
     on_site: Any, run_node: Any, model: Model, task: str
 ) -> None:
     simulator = on_site(model)
@@ -94,7 +94,7 @@ def test_makes_a_picture_with_every_default(
 
 @pytest.mark.parametrize(("model", "task"), ROADS)
 @pytest.mark.parametrize("end", ["minimum", "maximum"])
-def test_makes_a_picture_with_every_field_set(
+def test_makes_an_image_with_every_field_set(
     on_site: Any, run_node: Any, model: Model, task: str, end: str
 ) -> None:
     simulator = on_site(model)
@@ -194,7 +194,7 @@ def _any_field() -> dict[str, Any]:
 
 
 def _around(field: Field, end: str) -> tuple[Any, Any]:
-    """Give the end of a range and the next value beyond it."""
+    """Return the end of a range and the next value beyond it."""
     at_end = getattr(field, end)
     step = (field.step or 1) if field.type == "integer" else 0.01
     return at_end, at_end - step if end == "minimum" else at_end + step
@@ -206,7 +206,7 @@ def _required(model: Model) -> dict[str, Any]:
 
 
 def _raw(model: Model) -> dict[str, Any]:
-    """Give the rest of a request: model, prompt and every picture."""
+    """Return the rest of a request: model, prompt and every image."""
     picture = encode(torch.rand(16, 16, 3), "png").url.decode()
     return {"model": model.id, "prompt": "x", **dict.fromkeys(model.images, picture)}
 

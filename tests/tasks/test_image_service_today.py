@@ -102,7 +102,7 @@ def test_all_images_of_a_batch_size_in_extra_body_are_used(
     assert len(international.generations) == 1
 
 
-def test_fewer_images_than_a_batch_size_in_extra_body_asked_for_are_used_and_noted(
+def test_fewer_images_than_a_batch_size_in_extra_body_requested_are_used_and_noted(
     use: Callable[[Simulator], None], run_node: Run
 ) -> None:
     with Simulator(site="cn", as_of="today", removed_fields="ignore") as simulator:

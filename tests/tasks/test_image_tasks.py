@@ -42,7 +42,7 @@ def bodies(plan: Plan) -> list[Any]:
     return [request.body for request in plan.requests]
 
 
-def test_one_picture_of_a_model_with_all_defaults() -> None:
+def test_one_image_of_a_model_with_all_defaults() -> None:
     assert bodies(draw(seed=42)) == [
         {
             "model": KOLORS,
@@ -94,7 +94,7 @@ def test_a_native_batch_above_the_limit_goes_in_chunks_with_seeds_of_their_own()
     assert [body["seed"] for body in asked] == [42, 46, 50]
 
 
-def test_a_model_without_batches_is_asked_once_a_picture_with_the_next_seed() -> None:
+def test_a_model_without_batches_is_requested_once_an_image_with_the_next_seed() -> None:
     asked = bodies(draw(model=QWEN, native=True, batch_size=3, seed=9999999998))
     assert [body["seed"] for body in asked] == [9999999998, 9999999999, 0]
     assert all("batch_size" not in body for body in asked)
@@ -109,7 +109,7 @@ def test_a_batch_of_frames_is_sent_frame_by_frame_with_the_same_seed() -> None:
     ]
 
 
-def test_without_a_chosen_size_the_one_closest_to_the_picture_is_asked_for() -> None:
+def test_without_a_chosen_size_the_one_closest_to_the_image_is_requested() -> None:
     assert bodies(redraw(frames(height=200, width=100)))[0]["image_size"] == "720x1440"
 
 
@@ -123,12 +123,12 @@ def test_width_and_height_count_only_for_a_custom_size() -> None:
     assert body["image_size"] == "960x1280"
 
 
-def test_up_to_three_pictures_go_where_the_model_takes_them() -> None:
+def test_up_to_three_images_go_where_the_model_takes_them() -> None:
     plan = edit(frames(), frames(), frames())
     assert list(plan.images) == ["image", "image2", "image3"]
 
 
-def test_a_gap_between_the_pictures_is_closed() -> None:
+def test_a_gap_between_the_images_is_closed() -> None:
     plan = edit(frames(), None, frames(height=9), prompt="@image3 on @image1")
     assert {name: image.shape[1] for name, image in plan.images.items()} == {
         "image": 8,
@@ -137,7 +137,7 @@ def test_a_gap_between_the_pictures_is_closed() -> None:
     assert bodies(plan)[0]["prompt"] == "Picture 2 on Picture 1"
 
 
-def test_a_picture_goes_in_under_the_model_s_own_name_for_it() -> None:
+def test_an_image_goes_in_under_the_model_s_own_name_for_it() -> None:
     kontext = edit(frames(), model="black-forest-labs/FLUX.1-Kontext-pro")
     assert list(kontext.images) == ["input_image"]
 
@@ -181,7 +181,7 @@ def test_a_batch_size_of_extra_body_is_what_each_request_makes(native: bool) -> 
     ]
 
 
-def test_what_the_model_does_not_take_is_told() -> None:
+def test_what_the_model_does_not_take_is_reported() -> None:
     plan = draw(model="black-forest-labs/FLUX.1-schnell", negative_prompt="blur", guidance_scale=3)
     assert plan.not_sent == ["guidance_scale", "negative_prompt"]
 
@@ -254,7 +254,7 @@ def test_a_model_of_widths_and_heights_names_the_side(size: str, width: int, wor
         ({"image": frames(), "image2": frames(), "model": EDIT}, "image2", "accepts 1 image"),
     ],
 )
-def test_a_missing_surplus_or_unfit_picture_is_named(
+def test_a_missing_surplus_or_unfit_image_is_named(
     pictures: dict[str, Any], name: str, words: str
 ) -> None:
     with pytest.raises(InvalidInput, match=words) as caught:
@@ -263,5 +263,5 @@ def test_a_missing_surplus_or_unfit_picture_is_named(
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_second_picture_of_one_frame_or_as_many_as_the_first_is_taken(count: int) -> None:
+def test_a_second_image_of_one_frame_or_as_many_as_the_first_is_taken(count: int) -> None:
     assert len(edit(frames(3), frames(count)).requests) == 3

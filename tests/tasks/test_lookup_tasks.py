@@ -21,7 +21,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "FIRST", 0.001)
 
 
-def test_the_balance_is_a_number_and_every_amount_is_told_exactly(
+def test_the_balance_is_a_number_and_every_amount_is_reported_exactly(
     simulator: Simulator, outputs_of: Run
 ) -> None:
     simulator.balance = "88.10"
@@ -32,7 +32,9 @@ def test_the_balance_is_a_number_and_every_amount_is_told_exactly(
 
 
 @pytest.mark.usefixtures("today")
-def test_a_retired_account_call_is_told_in_the_status_and_is_no_failure(outputs_of: Run) -> None:
+def test_a_retired_account_call_is_reported_in_the_status_and_is_no_failure(
+    outputs_of: Run,
+) -> None:
     found = outputs_of("SiliconFlowAccount")
     assert found["balance"] == 0.0
     assert "SiliconFlow has retired the call" in found["status"]
@@ -52,7 +54,7 @@ def test_models_are_listed_by_type_and_sub_type(simulator: Simulator, outputs_of
 @pytest.mark.parametrize(
     "node_id", ["SiliconFlowAccount", "SiliconFlowModels", "SiliconFlowVoices"]
 )
-def test_what_costs_nothing_is_asked_anew_each_time(
+def test_what_costs_nothing_is_requested_again_each_time(
     simulator: Simulator, outputs_of: Run, node_id: str
 ) -> None:
     """The page changes `refresh` at each run, so that ComfyUI's own cache does not answer."""
@@ -72,7 +74,7 @@ def test_a_wrong_key_is_an_error(outputs_of: Run, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_what_costs_nothing_is_asked_againuntil_it_answers(
+def test_what_costs_nothing_is_sent_again_until_it_answers(
     simulator: Simulator, outputs_of: Run, status: int
 ) -> None:
     simulator.fail(status, times=2, on="info")
@@ -106,7 +108,7 @@ def test_an_error_of_what_costs_nothing_speaks_of_no_charge(
     assert caught.value.charged is False
 
 
-def test_a_cancelled_lookup_is_not_asked_for_again(simulator: Simulator) -> None:
+def test_a_cancelled_lookup_is_not_requested_again(simulator: Simulator) -> None:
     """Nobody waits for it any more: the wait before the next request ends at once."""
     simulator.fail(503, times=99, on="info", headers={"Retry-After": "0.5"})
 

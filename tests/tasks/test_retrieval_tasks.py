@@ -88,7 +88,7 @@ def test_of_many_texts_only_the_new_part_is_paid(simulator: Simulator, outputs_o
         ("netease-youdao/bce-embedding-base_v1", "word " * 500 + "猫" * 208),
     ],
 )
-def test_a_text_that_is_surely_too_long_is_told_before_anything_is_paid(
+def test_a_text_that_is_surely_too_long_is_reported_before_anything_is_paid(
     simulator: Simulator, outputs_of: Run, model: str, text: str
 ) -> None:
     texts = [*(f"text {number}" for number in range(40)), text]

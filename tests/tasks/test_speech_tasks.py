@@ -109,7 +109,7 @@ def test_a_long_instruction_goes_with_a_text_of_one_piece(
     assert [record.body["input"] for record in simulator.requests] == [text]
 
 
-def test_pcm_is_asked_for_at_a_rate_or_not_at_all(simulator: Simulator, outputs_of: Run) -> None:
+def test_pcm_is_requested_at_a_rate_or_not_at_all(simulator: Simulator, outputs_of: Run) -> None:
     with pytest.raises(errors.InvalidInput, match="Choose wav"):
         outputs_of(SPEAK, model=FISH, input="Hello", response_format="pcm")
     assert simulator.requests == []
@@ -186,7 +186,7 @@ def test_a_sound_that_was_cut_off_is_an_error_and_its_siblings_are_kept(
 
 
 @pytest.mark.usefixtures("simulator")
-def test_pieces_that_came_at_several_rates_are_joined(
+def test_pieces_at_several_rates_are_joined(
     outputs_of: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, calls = sound.wav, itertools.count()

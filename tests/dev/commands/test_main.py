@@ -57,7 +57,7 @@ def test_check_says_whose_key_it_is_and_what_is_left(
     assert simulator.key not in output
 
 
-def test_check_tests_a_key_where_the_service_tells_no_balance(
+def test_check_tests_a_key_where_the_service_says_no_balance(
     today: Simulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check"]) == 0

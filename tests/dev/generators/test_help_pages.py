@@ -133,7 +133,7 @@ def test_no_word_widens_a_table_beyond_the_column(name: str) -> None:
             assert [w for w in words if w.isascii() and len(w) > LONGEST_WORD] == []
 
 
-def test_every_task_of_a_node_is_told_of_and_no_other() -> None:
+def test_every_task_of_a_node_is_listed_and_no_other() -> None:
     assert set(TASKS) == {node.task for node in NODE_CLASS_MAPPINGS.values()}
 
 

@@ -33,8 +33,8 @@ class Clock:
         return self.now
 
 
-def ask(simulator: Simulator, body: Any = None, **changes: Any) -> requests.Response:
-    """Ask for pictures: a good Kolors request, or another one, with some fields changed."""
+def generate(simulator: Simulator, body: Any = None, **changes: Any) -> requests.Response:
+    """Ask for images: a good Kolors request, or another one, with some fields changed."""
     content = {**(KOLORS if body is None else body), **changes}
     headers = {"Authorization": f"Bearer {simulator.key}"}
     url = f"{simulator.base_url}/images/generations"
@@ -74,9 +74,9 @@ def open_first(response: requests.Response) -> Image.Image:
     return Image.open(io.BytesIO(content))
 
 
-@pytest.fixture(name="ask")
+@pytest.fixture(name="generate")
 def ask_fixture() -> Post:
-    return ask
+    return generate
 
 
 @pytest.fixture(name="post")

@@ -10,34 +10,36 @@ from comfyui_siliconflow.dev.simulator import Simulator, images
 from comfyui_siliconflow.tests.conftest import Held
 from comfyui_siliconflow.tests.waiting import until
 
-Ask = Callable[..., requests.Response]
+Generate = Callable[..., requests.Response]
 
 
-def test_each_picture_lowers_the_balance_by_its_price(simulator: Simulator, ask: Ask) -> None:
-    ask(simulator, batch_size=3)
+def test_each_image_lowers_the_balance_by_its_price(
+    simulator: Simulator, generate: Generate
+) -> None:
+    generate(simulator, batch_size=3)
     assert simulator.balance == Decimal("99.70")
 
 
-def test_a_charge_names_its_request(simulator: Simulator, ask: Ask) -> None:
-    answer = ask(simulator, batch_size=2)
+def test_a_charge_names_its_request(simulator: Simulator, generate: Generate) -> None:
+    answer = generate(simulator, batch_size=2)
     trace_id = answer.headers["x-siliconcloud-trace-id"]
     assert simulator.charges == [(trace_id, "Kwai-Kolors/Kolors", 2, Decimal("0.20"))]
 
 
-def test_the_record_of_a_request_tells_what_it_made_and_cost(
-    simulator: Simulator, ask: Ask
+def test_the_record_of_a_request_says_what_it_made_and_cost(
+    simulator: Simulator, generate: Generate
 ) -> None:
-    ask(simulator, batch_size=2)
+    generate(simulator, batch_size=2)
     record = simulator.requests[-1]
     assert (record.pictures, record.charged, record.delivered) == (2, Decimal("0.20"), True)
 
 
-def test_a_refused_request_costs_nothing(simulator: Simulator, ask: Ask) -> None:
-    ask(simulator, seed=-1)
+def test_a_refused_request_costs_nothing(simulator: Simulator, generate: Generate) -> None:
+    generate(simulator, seed=-1)
     assert (simulator.charges, simulator.balance) == ([], Decimal("100.00"))
 
 
-def test_pictures_are_charged_though_the_client_hung_up(simulator: Simulator, held: Held) -> None:
+def test_images_are_charged_though_the_client_hung_up(simulator: Simulator, held: Held) -> None:
     url = f"{simulator.base_url}/images/generations"
     headers = {"Authorization": f"Bearer {simulator.key}"}
     body = {"model": "Qwen/Qwen-Image", "prompt": "x", "image_size": "320x240"}
@@ -63,108 +65,114 @@ def test_a_request_under_way_is_listed_and_not_charged_yet(simulator: Simulator)
     assert simulator.charges == []
 
 
-def test_too_little_money_is_forbidden_in_a_bare_string(simulator: Simulator, ask: Ask) -> None:
+def test_too_little_money_is_forbidden_in_a_bare_string(
+    simulator: Simulator, generate: Generate
+) -> None:
     simulator.balance = "0.19"
-    answer = ask(simulator, batch_size=2)
+    answer = generate(simulator, batch_size=2)
     assert (answer.status_code, answer.text) == (403, '"Forbidden"')
 
 
-def test_the_last_money_can_be_spent(simulator: Simulator, ask: Ask) -> None:
+def test_the_last_money_can_be_spent(simulator: Simulator, generate: Generate) -> None:
     simulator.balance = "0.30"
-    assert [ask(simulator, batch_size=count).status_code for count in (2, 1, 1)] == [200, 200, 403]
+    assert [generate(simulator, batch_size=count).status_code for count in (2, 1, 1)] == [
+        200,
+        200,
+        403,
+    ]
     assert simulator.balance == 0
 
 
 def test_money_set_aside_for_one_request_is_not_lent_to_another(
-    simulator: Simulator, ask: Ask, together: Any
+    simulator: Simulator, generate: Generate, together: Any
 ) -> None:
     simulator.balance, simulator.latency = "0.10", 0.3
-    answers = together(lambda: ask(simulator), 2)
+    answers = together(lambda: generate(simulator), 2)
     assert sorted(answer.status_code for answer in answers) == [200, 403]
 
 
-def test_a_picture_that_could_not_be_drawn_is_a_500_and_costs_nothing(
-    simulator: Simulator, ask: Ask, monkeypatch: pytest.MonkeyPatch
+def test_an_image_that_could_not_be_drawn_is_a_500_and_costs_nothing(
+    simulator: Simulator, generate: Generate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulator.balance = "0.10"
     with monkeypatch.context() as broken:
         broken.setattr(images, "draw", lambda *_: 1 / 0)
-        answer = ask(simulator)
+        answer = generate(simulator)
     assert (answer.status_code, "x-siliconcloud-trace-id" in answer.headers) == (500, True)
-    assert ask(simulator).status_code == 200
+    assert generate(simulator).status_code == 200
 
 
-def test_the_price_can_change(simulator: Simulator, ask: Ask) -> None:
+def test_the_price_can_change(simulator: Simulator, generate: Generate) -> None:
     simulator.price = "0.0035"
-    ask(simulator)
+    generate(simulator)
     assert simulator.balance == Decimal("99.9965")
 
 
 def test_user_info_shows_the_balance_in_the_documented_shape(
-    simulator: Simulator, ask: Ask, get: Ask
+    simulator: Simulator, generate: Generate, get: Generate
 ) -> None:
-    ask(simulator)
+    generate(simulator)
     info = get(simulator, "/user/info").json()
     assert (info["code"], info["message"], info["status"]) == (20000, "OK", True)
     money = {name: info["data"][name] for name in ("balance", "chargeBalance", "totalBalance")}
     assert money == {"balance": "0.00", "chargeBalance": "99.90", "totalBalance": "99.90"}
 
 
-def test_the_picture_above_the_limit_is_refused_with_the_code_for_images(
-    simulator: Simulator, ask: Ask
+def test_the_image_above_the_limit_is_refused_with_the_code_for_images(
+    simulator: Simulator, generate: Generate
 ) -> None:
     simulator.ipm = 2
-    answers = [ask(simulator) for _ in range(3)]
+    answers = [generate(simulator) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     error = answers[2].json()
     assert (error["code"], error["message"][-18:]) == (50604, "IPM limit reached.")
 
 
-def test_a_rate_limited_request_costs_nothing(simulator: Simulator, ask: Ask) -> None:
+def test_a_rate_limited_request_costs_nothing(simulator: Simulator, generate: Generate) -> None:
     simulator.ipm = 0
-    ask(simulator)
+    generate(simulator)
     assert simulator.charges == []
     assert simulator.requests[-1].charged == 0
 
 
-def test_a_batch_counts_every_picture(simulator: Simulator, ask: Ask) -> None:
+def test_a_batch_counts_every_image(simulator: Simulator, generate: Generate) -> None:
     simulator.ipm = 4
-    assert [ask(simulator, batch_size=3).status_code for _ in range(2)] == [200, 429]
-    assert ask(simulator, batch_size=1).status_code == 200
+    assert [generate(simulator, batch_size=3).status_code for _ in range(2)] == [200, 429]
+    assert generate(simulator, batch_size=1).status_code == 200
 
 
-def test_the_window_slides(simulator: Simulator, clock: Any, ask: Ask) -> None:
+def test_the_window_slides(simulator: Simulator, clock: Any, generate: Generate) -> None:
     simulator.ipm = 2
     statuses = []
     for seconds in (0, 30, 29.9, 0.1, 29.9, 0.1):
         clock.now += seconds
-        statuses.append(ask(simulator).status_code)
+        statuses.append(generate(simulator).status_code)
     assert statuses == [200, 200, 429, 200, 429, 200]
 
 
-def test_a_limit_is_counted_for_each_model_alone(simulator: Simulator, ask: Ask) -> None:
+def test_a_limit_is_counted_for_each_model_alone(simulator: Simulator, generate: Generate) -> None:
     simulator.ipm = 1
     other = {"model": "Qwen/Qwen-Image", "prompt": "x", "image_size": "320x240"}
-    assert [ask(simulator).status_code, ask(simulator, other).status_code] == [200, 200]
+    assert [generate(simulator).status_code, generate(simulator, other).status_code] == [200, 200]
 
 
-def test_a_limit_can_be_set_for_one_model(simulator: Simulator, ask: Ask) -> None:
+def test_a_limit_can_be_set_for_one_model(simulator: Simulator, generate: Generate) -> None:
     simulator.ipm = {"Kwai-Kolors/Kolors": 0}
     other = {"model": "Qwen/Qwen-Image", "prompt": "x", "image_size": "320x240"}
-    assert [ask(simulator).status_code, ask(simulator, other).status_code] == [429, 200]
+    assert [generate(simulator).status_code, generate(simulator, other).status_code] == [429, 200]
 
 
-def test_a_star_stands_for_every_other_model(simulator: Simulator, ask: Ask) -> None:
+def test_a_star_stands_for_every_other_model(simulator: Simulator, generate: Generate) -> None:
     simulator.ipm = {"Kwai-Kolors/Kolors": 5, "*": 0}
     other = {"model": "Qwen/Qwen-Image", "prompt": "x", "image_size": "320x240"}
-    assert [ask(simulator).status_code, ask(simulator, other).status_code] == [200, 429]
+    assert [generate(simulator).status_code, generate(simulator, other).status_code] == [200, 429]
 
 
 def test_requests_sent_together_do_not_slip_past_the_limit(
-    simulator: Simulator, ask: Ask, together: Any
+    simulator: Simulator, generate: Generate, together: Any
 ) -> None:
     simulator.ipm, simulator.latency = 2, 0.2
-    answers = together(lambda: ask(simulator), 6)
+    answers = together(lambda: generate(simulator), 6)
     assert sorted(answer.status_code for answer in answers) == [200, 200, 429, 429, 429, 429]
 
 
@@ -183,12 +191,12 @@ def test_waiting_requests_do_not_hold_each_other_up(simulator: Simulator, togeth
     assert [record.status for record in simulator.requests] == [None] * 16
 
 
-def test_latency_can_be_set_for_one_model(simulator: Simulator, ask: Ask) -> None:
+def test_latency_can_be_set_for_one_model(simulator: Simulator, generate: Generate) -> None:
     simulator.latency = {"Kwai-Kolors/Kolors": 0.3}
-    assert ask(simulator).json()["timings"]["inference"] >= 0.3
+    assert generate(simulator).json()["timings"]["inference"] >= 0.3
 
 
-def test_a_call_for_no_picture_has_a_price_of_its_own(simulator: Simulator, chat: Ask) -> None:
+def test_a_call_for_no_image_has_a_price_of_its_own(simulator: Simulator, chat: Generate) -> None:
     chat(simulator, "x")
     assert simulator.charges[0][1:] == ("Qwen/Qwen2.5-7B-Instruct", 0, Decimal("0.001"))
     simulator.call_price = "0.5"
@@ -196,18 +204,20 @@ def test_a_call_for_no_picture_has_a_price_of_its_own(simulator: Simulator, chat
     assert simulator.balance == Decimal("99.499")
 
 
-def test_the_record_of_a_call_tells_its_tokens(simulator: Simulator, chat: Ask) -> None:
+def test_the_record_of_a_call_says_its_tokens(simulator: Simulator, chat: Generate) -> None:
     answer = chat(simulator, "x").json()
     assert simulator.requests[-1].tokens == answer["usage"]["total_tokens"]
 
 
-def test_a_call_without_money_is_forbidden(simulator: Simulator, chat: Ask) -> None:
+def test_a_call_without_money_is_forbidden(simulator: Simulator, chat: Generate) -> None:
     simulator.balance = "0"
     answer = chat(simulator, "x")
     assert (answer.status_code, answer.text) == (403, '"Forbidden"')
 
 
-def test_requests_are_counted_by_the_minute(simulator: Simulator, clock: Any, chat: Ask) -> None:
+def test_requests_are_counted_by_the_minute(
+    simulator: Simulator, clock: Any, chat: Generate
+) -> None:
     simulator.rpm = 2
     answers = [chat(simulator, "x") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
@@ -217,7 +227,7 @@ def test_requests_are_counted_by_the_minute(simulator: Simulator, clock: Any, ch
     assert chat(simulator, "x").status_code == 200
 
 
-def test_tokens_are_counted_by_the_minute(simulator: Simulator, chat: Ask) -> None:
+def test_tokens_are_counted_by_the_minute(simulator: Simulator, chat: Generate) -> None:
     used = chat(simulator, "x").json()["usage"]["total_tokens"]
     simulator.tpm = 2 * used
     answers = [chat(simulator, "x") for _ in range(2)]
@@ -225,14 +235,16 @@ def test_tokens_are_counted_by_the_minute(simulator: Simulator, chat: Ask) -> No
     assert answers[1].json()["message"].endswith("TPM limit reached.")
 
 
-def test_a_request_refused_for_its_tokens_does_not_count(simulator: Simulator, chat: Ask) -> None:
+def test_a_request_refused_for_its_tokens_does_not_count(
+    simulator: Simulator, chat: Generate
+) -> None:
     simulator.rpm, simulator.tpm = 1, 0
     assert chat(simulator, "x").status_code == 429
     simulator.tpm = None
     assert chat(simulator, "x").status_code == 200
 
 
-def test_a_limit_can_be_set_for_one_kind_of_model(simulator: Simulator, chat: Ask) -> None:
+def test_a_limit_can_be_set_for_one_kind_of_model(simulator: Simulator, chat: Generate) -> None:
     simulator.rpm = {"embedding": 0, "chat": 1}
     assert [chat(simulator, "x").status_code for _ in range(2)] == [200, 429]
     body = {"model": "BAAI/bge-m3", "input": "x"}
@@ -241,14 +253,14 @@ def test_a_limit_can_be_set_for_one_kind_of_model(simulator: Simulator, chat: As
     assert requests.post(url, json=body, headers=headers, timeout=20).status_code == 429
 
 
-def test_pictures_and_other_requests_are_counted_apart(
-    simulator: Simulator, ask: Ask, chat: Ask
+def test_images_and_other_requests_are_counted_apart(
+    simulator: Simulator, generate: Generate, chat: Generate
 ) -> None:
     simulator.ipm, simulator.rpm = 1, 1
-    assert [ask(simulator).status_code, chat(simulator, "x").status_code] == [200, 200]
+    assert [generate(simulator).status_code, chat(simulator, "x").status_code] == [200, 200]
 
 
-def test_a_stream_is_charged_though_the_client_left(simulator: Simulator, post: Ask) -> None:
+def test_a_stream_is_charged_though_the_client_left(simulator: Simulator, post: Generate) -> None:
     simulator.latency = 5
     body = {"model": "Qwen/Qwen3-8B", "messages": [{"role": "user", "content": "x"}]}
     with post(simulator, "/chat/completions", {**body, "stream": True}, stream=True) as answer:

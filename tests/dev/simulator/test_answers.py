@@ -10,42 +10,46 @@ import requests
 from comfyui_siliconflow.dev.simulator import Simulator
 from PIL import Image
 
-Ask = Callable[..., requests.Response]
+Generate = Callable[..., requests.Response]
 
 
 def fetch(answer: requests.Response, index: int = 0) -> requests.Response:
     return requests.get(answer.json()["images"][index]["url"], timeout=20)
 
 
-def test_the_answer_has_the_documented_shape(simulator: Simulator, ask: Ask) -> None:
-    answer = ask(simulator).json()
+def test_the_answer_has_the_documented_shape(simulator: Simulator, generate: Generate) -> None:
+    answer = generate(simulator).json()
     assert set(answer) == {"images", "timings", "seed"}
     assert [set(image) for image in answer["images"]] == [{"url"}]
     assert set(answer["timings"]) == {"inference"}
 
 
 @pytest.mark.parametrize("seed", [0, 42, 9_999_999_999])
-def test_a_given_seed_comes_back(simulator: Simulator, ask: Ask, seed: int) -> None:
-    assert ask(simulator, seed=seed).json()["seed"] == seed
+def test_a_given_seed_comes_back(simulator: Simulator, generate: Generate, seed: int) -> None:
+    assert generate(simulator, seed=seed).json()["seed"] == seed
 
 
-def test_without_a_seed_each_request_gets_one_of_its_own(simulator: Simulator, ask: Ask) -> None:
-    seeds = {ask(simulator).json()["seed"] for _ in range(4)}
+def test_without_a_seed_each_request_gets_one_of_its_own(
+    simulator: Simulator, generate: Generate
+) -> None:
+    seeds = {generate(simulator).json()["seed"] for _ in range(4)}
     assert len(seeds) == 4
     assert all(0 <= seed <= 9_999_999_999 for seed in seeds)
 
 
-def test_a_batch_is_as_many_different_pictures(simulator: Simulator, ask: Ask) -> None:
-    answer = ask(simulator, batch_size=4, seed=1)
+def test_a_batch_is_as_many_different_images(simulator: Simulator, generate: Generate) -> None:
+    answer = generate(simulator, batch_size=4, seed=1)
     assert len({fetch(answer, index).content for index in range(4)}) == 4
 
 
-def test_a_picture_needs_no_key(simulator: Simulator, ask: Ask) -> None:
-    assert fetch(ask(simulator)).status_code == 200
+def test_an_image_needs_no_key(simulator: Simulator, generate: Generate) -> None:
+    assert fetch(generate(simulator)).status_code == 200
 
 
-def test_a_picture_is_a_png_of_the_size_that_was_asked(simulator: Simulator, ask: Ask) -> None:
-    content = fetch(ask(simulator, image_size="720x480"))
+def test_an_image_is_a_png_of_the_size_that_was_requested(
+    simulator: Simulator, generate: Generate
+) -> None:
+    content = fetch(generate(simulator, image_size="720x480"))
     picture = Image.open(io.BytesIO(content.content))
     assert (content.headers["Content-Type"], picture.format, picture.size) == (
         "image/png",
@@ -55,52 +59,54 @@ def test_a_picture_is_a_png_of_the_size_that_was_asked(simulator: Simulator, ask
 
 
 @pytest.mark.parametrize(("asked", "kind"), [("png", "PNG"), ("jpeg", "JPEG")])
-def test_the_output_format_is_as_asked(
-    sites: dict[str, Simulator], ask: Ask, asked: str, kind: str
+def test_the_output_format_is_as_requested(
+    sites: dict[str, Simulator], generate: Generate, asked: str, kind: str
 ) -> None:
     body = {"model": "black-forest-labs/FLUX.2-pro", "prompt": "x", "output_format": asked}
-    answer = fetch(ask(sites["com"], body))
+    answer = fetch(generate(sites["com"], body))
     assert (answer.headers["Content-Type"], Image.open(io.BytesIO(answer.content)).format) == (
         f"image/{asked}",
         kind,
     )
 
 
-def test_a_url_is_valid_for_an_hour(simulator: Simulator, clock: Any, ask: Ask) -> None:
-    answer = ask(simulator)
+def test_a_url_is_valid_for_an_hour(simulator: Simulator, clock: Any, generate: Generate) -> None:
+    answer = generate(simulator)
     clock.now += 3599
     assert fetch(answer).status_code == 200
     clock.now += 1
     assert fetch(answer).status_code == 403
 
 
-def test_a_picture_long_expired_is_forgotten(simulator: Simulator, clock: Any, ask: Ask) -> None:
-    answer = ask(simulator)
+def test_an_image_long_expired_is_forgotten(
+    simulator: Simulator, clock: Any, generate: Generate
+) -> None:
+    answer = generate(simulator)
     clock.now += 3 * 3600
-    ask(simulator)
+    generate(simulator)
     assert fetch(answer).status_code == 404
 
 
-def test_a_picture_can_be_given_as_base64(simulator: Simulator, ask: Ask) -> None:
+def test_an_image_can_be_given_as_base64(simulator: Simulator, generate: Generate) -> None:
     simulator.answer = "b64_json"
-    (image,) = ask(simulator).json()["images"]
+    (image,) = generate(simulator).json()["images"]
     assert set(image) == {"b64_json"}
     assert Image.open(io.BytesIO(base64.b64decode(image["b64_json"]))).size == (320, 240)
 
 
-def test_a_picture_can_be_given_as_a_data_url(simulator: Simulator, ask: Ask) -> None:
+def test_an_image_can_be_given_as_a_data_url(simulator: Simulator, generate: Generate) -> None:
     simulator.answer = "data_url"
-    head, data = ask(simulator).json()["images"][0]["url"].split(",")
+    head, data = generate(simulator).json()["images"][0]["url"].split(",")
     assert head == "data:image/png;base64"
     assert Image.open(io.BytesIO(base64.b64decode(data))).size == (320, 240)
 
 
 @pytest.mark.parametrize("lists", [("images",), ("data",), ("images", "data"), ()])
-def test_the_pictures_can_be_listed_under_other_names(
-    simulator: Simulator, ask: Ask, lists: tuple[str, ...]
+def test_the_images_can_be_listed_under_other_names(
+    simulator: Simulator, generate: Generate, lists: tuple[str, ...]
 ) -> None:
     simulator.answer_lists = lists
-    answer = ask(simulator).json()
+    answer = generate(simulator).json()
     assert set(answer) == {*lists, "timings", "seed"}
     assert len({str(answer[name]) for name in lists}) == min(1, len(lists))
 

@@ -9,7 +9,7 @@ import requests
 from comfyui_siliconflow.dev.simulator import Simulator, sound
 from comfyui_siliconflow.dev.simulator.responses import PLACES
 
-Ask = Callable[..., requests.Response]
+Generate = Callable[..., requests.Response]
 Call = Callable[..., requests.Response]
 
 CHAT = {"model": "Qwen/Qwen3-8B", "messages": [{"role": "user", "content": "Tell me 你好"}]}
@@ -154,14 +154,14 @@ def test_a_gateway_may_time_out_over_work_that_was_done(simulator: Simulator, pl
     assert len(simulator.charges) == 1
 
 
-def test_a_picture_can_be_cut_off(simulator: Simulator) -> None:
+def test_an_image_can_be_cut_off(simulator: Simulator) -> None:
     simulator.fail(broken="cut", on="pictures")
     url = call(simulator, "generations").json()["images"][0]["url"]
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         requests.get(url, timeout=20)
 
 
-def test_a_deletion_can_fail(simulator: Simulator, post: Ask) -> None:
+def test_a_deletion_can_fail(simulator: Simulator, post: Generate) -> None:
     uri = call(simulator, "voice_upload").json()["uri"]
     simulator.fail(503, on="voice_deletion")
     answers = [post(simulator, "/audio/voice/deletions", {"uri": uri}) for _ in range(2)]

@@ -8,7 +8,7 @@ import pytest
 import requests
 from comfyui_siliconflow.dev.simulator import Simulator
 
-Ask = Callable[..., requests.Response]
+Generate = Callable[..., requests.Response]
 TRACE = "x-siliconcloud-trace-id"
 
 
@@ -81,8 +81,10 @@ def test_a_body_that_is_not_a_json_object_is_refused(simulator: Simulator, conte
 
 
 @pytest.mark.parametrize("model", [None, 5, ["Kwai-Kolors/Kolors"]])
-def test_a_model_that_is_not_a_text_is_refused(simulator: Simulator, ask: Ask, model: Any) -> None:
-    assert ask(simulator, model=model).json()["code"] == 20015
+def test_a_model_that_is_not_a_text_is_refused(
+    simulator: Simulator, generate: Generate, model: Any
+) -> None:
+    assert generate(simulator, model=model).json()["code"] == 20015
 
 
 @pytest.mark.parametrize(
@@ -105,10 +107,15 @@ def test_any_other_path_is_a_404_in_plain_text(
 
 
 def test_every_answer_carries_a_trace_id_of_its_own(
-    simulator: Simulator, ask: Ask, get: Ask
+    simulator: Simulator, generate: Generate, get: Generate
 ) -> None:
-    good = ask(simulator)
-    answers = [good, ask(simulator, seed=-1), get(simulator, "/models"), get(simulator, "/nowhere")]
+    good = generate(simulator)
+    answers = [
+        good,
+        generate(simulator, seed=-1),
+        get(simulator, "/models"),
+        get(simulator, "/nowhere"),
+    ]
     answers.append(requests.get(good.json()["images"][0]["url"], timeout=20))
     answers.append(requests.get(simulator.origin + "/pictures/none", timeout=20))
     answers.append(requests.get(simulator.base_url + "/models", timeout=20))
@@ -116,14 +123,16 @@ def test_every_answer_carries_a_trace_id_of_its_own(
 
 
 def test_the_record_of_a_request_bears_the_trace_id_of_its_answer(
-    simulator: Simulator, ask: Ask
+    simulator: Simulator, generate: Generate
 ) -> None:
-    answer = ask(simulator)
+    answer = generate(simulator)
     assert simulator.requests[-1].trace_id == answer.headers[TRACE]
 
 
-def test_a_record_tells_the_whole_request(simulator: Simulator, ask: Ask, kolors: Any) -> None:
-    ask(simulator, seed=7)
+def test_a_record_says_the_whole_request(
+    simulator: Simulator, generate: Generate, kolors: Any
+) -> None:
+    generate(simulator, seed=7)
     record = simulator.requests[-1]
     assert (record.method, record.path) == ("POST", "/v1/images/generations")
     assert (record.model, record.status, record.body) == (
@@ -133,18 +142,18 @@ def test_a_record_tells_the_whole_request(simulator: Simulator, ask: Ask, kolors
     )
 
 
-def test_a_record_tells_why_a_request_was_refused(simulator: Simulator, ask: Ask) -> None:
-    ask(simulator, seed=-1)
+def test_a_record_says_why_a_request_was_refused(simulator: Simulator, generate: Generate) -> None:
+    generate(simulator, seed=-1)
     record = simulator.requests[-1]
     assert (record.status, record.pictures, "seed" in record.refusal) == (400, 0, True)
 
 
-def test_a_record_tells_whether_the_key_went_along(simulator: Simulator, ask: Ask) -> None:
-    requests.get(ask(simulator).json()["images"][0]["url"], timeout=20)
+def test_a_record_says_whether_the_key_went_along(simulator: Simulator, generate: Generate) -> None:
+    requests.get(generate(simulator).json()["images"][0]["url"], timeout=20)
     assert [record.with_key for record in simulator.requests] == [True, False]
 
 
-def test_the_models_can_be_listed_by_task(sites: dict[str, Simulator], get: Ask) -> None:
+def test_the_models_can_be_listed_by_task(sites: dict[str, Simulator], get: Generate) -> None:
     listed = get(sites["cn"], "/models", type="image", sub_type="image-to-image").json()
     assert listed["object"] == "list"
     assert {entry["id"] for entry in listed["data"]} == {
@@ -156,7 +165,9 @@ def test_the_models_can_be_listed_by_task(sites: dict[str, Simulator], get: Ask)
     }
 
 
-def test_a_listed_model_has_the_documented_shape(sites: dict[str, Simulator], get: Ask) -> None:
+def test_a_listed_model_has_the_documented_shape(
+    sites: dict[str, Simulator], get: Generate
+) -> None:
     first = get(sites["cn"], "/models", sub_type="text-to-image").json()["data"][0]
     expected = {"id": "Kwai-Kolors/Kolors", "object": "model", "created": 0, "owned_by": ""}
     assert first == expected
@@ -176,7 +187,7 @@ def test_a_listed_model_has_the_documented_shape(sites: dict[str, Simulator], ge
     ],
 )
 def test_every_kind_of_model_can_be_listed(
-    sites: dict[str, Simulator], get: Ask, query: dict[str, str], one_of_them: str
+    sites: dict[str, Simulator], get: Generate, query: dict[str, str], one_of_them: str
 ) -> None:
     listed = [entry["id"] for entry in get(sites["cn"], "/models", **query).json()["data"]]
     assert one_of_them in listed
@@ -187,20 +198,20 @@ def test_every_kind_of_model_can_be_listed(
     "query", [{"type": "video"}, {"type": "text", "sub_type": "speech-to-text"}]
 )
 def test_a_filter_without_models_lists_none(
-    sites: dict[str, Simulator], get: Ask, query: dict[str, str]
+    sites: dict[str, Simulator], get: Generate, query: dict[str, str]
 ) -> None:
     assert get(sites["cn"], "/models", **query).json()["data"] == []
 
 
 @pytest.mark.parametrize("query", [{"type": "picture"}, {"sub_type": "edit"}])
 def test_an_unknown_filter_is_refused(
-    sites: dict[str, Simulator], get: Ask, query: dict[str, str]
+    sites: dict[str, Simulator], get: Generate, query: dict[str, str]
 ) -> None:
     assert get(sites["cn"], "/models", **query).status_code == 400
 
 
-def test_a_request_of_absurd_size_is_refused(simulator: Simulator, ask: Ask) -> None:
-    assert ask(simulator, prompt="x" * (65 * 1024 * 1024)).status_code == 413
+def test_a_request_of_absurd_size_is_refused(simulator: Simulator, generate: Generate) -> None:
+    assert generate(simulator, prompt="x" * (65 * 1024 * 1024)).status_code == 413
 
 
 def test_a_site_must_be_one_that_exists() -> None:

@@ -10,7 +10,7 @@ import requests
 from comfyui_siliconflow.dev.simulator import Simulator
 from numpy.typing import NDArray
 
-Ask = Callable[..., requests.Response]
+Generate = Callable[..., requests.Response]
 
 M3 = "BAAI/bge-m3"
 LARGE = "BAAI/bge-large-en-v1.5"

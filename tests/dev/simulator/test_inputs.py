@@ -1,4 +1,4 @@
-"""The pictures that a request sends: whole, and what they say they are."""
+"""The images that a request sends: whole, and what they say they are."""
 
 import base64
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import requests
 from comfyui_siliconflow.dev.simulator import Simulator
 from PIL import Image, ImageDraw
 
-Ask = Callable[..., requests.Response]
+Generate = Callable[..., requests.Response]
 
 
 def a_picture() -> Image.Image:
@@ -20,29 +20,29 @@ def a_picture() -> Image.Image:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
 def test_a_data_url_of_a_common_format_is_taken(
-    simulator: Simulator, ask: Ask, encode: Any, to_data_url: Any, kind: str
+    simulator: Simulator, generate: Generate, encode: Any, to_data_url: Any, kind: str
 ) -> None:
     data_url = to_data_url(encode(a_picture(), kind), f"image/{kind.lower()}")
-    assert ask(simulator, image=data_url).status_code == 200
+    assert generate(simulator, image=data_url).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_a_picture_cut_short_is_refused(  # noqa: PLR0917 - two of them are the case
-    simulator: Simulator, ask: Ask, encode: Any, to_data_url: Any, kind: str, share: float
+def test_an_image_cut_short_is_refused(  # noqa: PLR0917 - two of them are the case
+    simulator: Simulator, generate: Generate, encode: Any, to_data_url: Any, kind: str, share: float
 ) -> None:
     content = encode(a_picture(), kind)
     data_url = to_data_url(content[: int(len(content) * share)], f"image/{kind.lower()}")
-    answer = ask(simulator, image=data_url)
+    answer = generate(simulator, image=data_url)
     assert (answer.status_code, answer.json()["code"]) == (400, 20015)
     assert "image" in answer.json()["message"]
 
 
 @pytest.mark.parametrize("declared", ["image/jpeg", "image/webp", "image/jpg", "image/x"])
-def test_a_picture_declared_as_another_format_is_refused(
-    simulator: Simulator, ask: Ask, encode: Any, to_data_url: Any, declared: str
+def test_an_image_declared_as_another_format_is_refused(
+    simulator: Simulator, generate: Generate, encode: Any, to_data_url: Any, declared: str
 ) -> None:
-    answer = ask(simulator, image=to_data_url(encode(a_picture()), declared))
+    answer = generate(simulator, image=to_data_url(encode(a_picture()), declared))
     assert answer.status_code == 400
     assert f"declared as {declared}, but the data is image/png" in answer.json()["message"]
 
@@ -58,61 +58,65 @@ def test_a_picture_declared_as_another_format_is_refused(
         "data:image/png,aGVsbG8=",
     ],
 )
-def test_a_data_url_without_a_picture_is_refused(
-    simulator: Simulator, ask: Ask, value: str
+def test_a_data_url_without_an_image_is_refused(
+    simulator: Simulator, generate: Generate, value: str
 ) -> None:
-    assert ask(simulator, image=value).status_code == 400
+    assert generate(simulator, image=value).status_code == 400
 
 
 def test_base64_with_characters_of_its_own_is_refused(
-    simulator: Simulator, ask: Ask, encode: Any
+    simulator: Simulator, generate: Generate, encode: Any
 ) -> None:
     data = base64.b64encode(encode(a_picture())).decode()
-    answer = ask(simulator, image=f"data:image/png;base64,{data[:40]}-_{data[40:]}")
+    answer = generate(simulator, image=f"data:image/png;base64,{data[:40]}-_{data[40:]}")
     assert "not base64" in answer.json()["message"]
 
 
 def test_a_space_after_the_comma_is_fine_as_in_the_documents(
-    simulator: Simulator, ask: Ask, encode: Any
+    simulator: Simulator, generate: Generate, encode: Any
 ) -> None:
     data = base64.b64encode(encode(a_picture())).decode()
-    assert ask(simulator, image=f"data:image/png;base64, {data}").status_code == 200
+    assert generate(simulator, image=f"data:image/png;base64, {data}").status_code == 200
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16"])
-def test_a_picture_of_any_mode_is_taken(
-    simulator: Simulator, ask: Ask, encode: Any, to_data_url: Any, mode: str
+def test_an_image_of_any_mode_is_taken(
+    simulator: Simulator, generate: Generate, encode: Any, to_data_url: Any, mode: str
 ) -> None:
     picture = a_picture().convert("L") if mode == "I;16" else a_picture()
-    assert ask(simulator, image=to_data_url(encode(picture.convert(mode)))).status_code == 200
+    assert generate(simulator, image=to_data_url(encode(picture.convert(mode)))).status_code == 200
 
 
-def test_a_link_is_taken_but_not_followed(simulator: Simulator, ask: Ask) -> None:
-    answer = ask(simulator, image="https://nowhere.invalid/photo.png")
+def test_a_link_is_taken_but_not_followed(simulator: Simulator, generate: Generate) -> None:
+    answer = generate(simulator, image="https://nowhere.invalid/photo.png")
     assert answer.status_code == 200
 
 
-def test_a_link_to_a_picture_made_here_is_opened(
-    simulator: Simulator, ask: Ask, open_first: Any
+def test_a_link_to_an_image_made_here_is_opened(
+    simulator: Simulator, generate: Generate, open_first: Any
 ) -> None:
-    first = ask(simulator, image_size="640x512")
+    first = generate(simulator, image_size="640x512")
     body = {"model": "Qwen/Qwen-Image-Edit", "prompt": "at night"}
-    answer = ask(simulator, body, image=first.json()["images"][0]["url"])
+    answer = generate(simulator, body, image=first.json()["images"][0]["url"])
     assert open_first(answer).size == (640, 512)
 
 
-def test_a_link_to_a_picture_that_is_gone_is_refused(simulator: Simulator, ask: Ask) -> None:
-    answer = ask(simulator, image=f"{simulator.origin}/pictures/none.png")
+def test_a_link_to_an_image_that_is_gone_is_refused(
+    simulator: Simulator, generate: Generate
+) -> None:
+    answer = generate(simulator, image=f"{simulator.origin}/pictures/none.png")
     assert answer.status_code == 400
 
 
-def test_a_picture_of_several_megabytes_is_taken(
-    simulator: Simulator, ask: Ask, encode: Any, to_data_url: Any
+def test_an_image_of_several_megabytes_is_taken(
+    simulator: Simulator, generate: Generate, encode: Any, to_data_url: Any
 ) -> None:
     content = encode(Image.effect_noise((2048, 2048), 90).convert("RGB"), compress_level=0)
     assert len(content) > 12_000_000
-    assert ask(simulator, image=to_data_url(content)).status_code == 200
+    assert generate(simulator, image=to_data_url(content)).status_code == 200
 
 
-def test_a_refusal_does_not_repeat_the_whole_picture(simulator: Simulator, ask: Ask) -> None:
-    assert len(ask(simulator, image="x" * 1_000_000).content) < 500
+def test_a_refusal_does_not_repeat_the_whole_image(
+    simulator: Simulator, generate: Generate
+) -> None:
+    assert len(generate(simulator, image="x" * 1_000_000).content) < 500

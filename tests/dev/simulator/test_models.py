@@ -10,7 +10,7 @@ import requests
 from comfyui_siliconflow.dev.simulator import Simulator
 from PIL import Image
 
-Ask = Callable[..., requests.Response]
+Generate = Callable[..., requests.Response]
 Request = dict[str, Any]
 
 
@@ -287,45 +287,47 @@ def _fields_not_taken() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("site", "model"), MODELS)
 def test_a_model_is_content_with_the_fields_it_requires(
-    sites: dict[str, Simulator], ask: Ask, site: str, model: str
+    sites: dict[str, Simulator], generate: Generate, site: str, model: str
 ) -> None:
-    answer = ask(sites[site], _least(site, model))
+    answer = generate(sites[site], _least(site, model))
     assert (answer.status_code, answer.text[:20]) == (200, '{"images": [{"url": ')
 
 
 @pytest.mark.parametrize(("site", "model"), MODELS)
 def test_a_model_takes_every_field_of_its_own(
-    sites: dict[str, Simulator], ask: Ask, site: str, model: str
+    sites: dict[str, Simulator], generate: Generate, site: str, model: str
 ) -> None:
-    answer = ask(sites[site], _least(site, model), seed=9_999_999_999, **MODELS[site, model][1])
+    answer = generate(
+        sites[site], _least(site, model), seed=9_999_999_999, **MODELS[site, model][1]
+    )
     assert answer.status_code == 200, answer.text
 
 
 @pytest.mark.parametrize(("site", "model", "field", "value"), list(_wrong_values()))
 def test_a_wrong_value_is_refused_by_name(  # noqa: PLR0917 - four of them are the case
-    sites: dict[str, Simulator], ask: Ask, site: str, model: str, field: str, value: Any
+    sites: dict[str, Simulator], generate: Generate, site: str, model: str, field: str, value: Any
 ) -> None:
-    answer = ask(sites[site], _least(site, model), **{field: value})
+    answer = generate(sites[site], _least(site, model), **{field: value})
     assert (answer.status_code, answer.json()["code"]) == (400, 20015)
     assert field in answer.json()["message"]
 
 
 @pytest.mark.parametrize(("site", "model", "field"), list(_missing_fields()))
 def test_a_missing_field_is_refused_by_name(
-    sites: dict[str, Simulator], ask: Ask, site: str, model: str, field: str
+    sites: dict[str, Simulator], generate: Generate, site: str, model: str, field: str
 ) -> None:
     body = _least(site, model)
     del body[field]
-    answer = ask(sites[site], body)
+    answer = generate(sites[site], body)
     assert (answer.status_code, answer.json()["code"]) == (400, 20015)
     assert repr(field) in answer.json()["message"]
 
 
 @pytest.mark.parametrize(("site", "model", "field"), list(_fields_not_taken()))
 def test_a_field_that_a_model_does_not_take_is_refused_by_name(
-    sites: dict[str, Simulator], ask: Ask, site: str, model: str, field: str
+    sites: dict[str, Simulator], generate: Generate, site: str, model: str, field: str
 ) -> None:
-    answer = ask(sites[site], _least(site, model), **{field: EVERY_FIELD[field]})
+    answer = generate(sites[site], _least(site, model), **{field: EVERY_FIELD[field]})
     assert (answer.status_code, answer.json()["code"]) == (400, 20015)
     assert repr(field) in answer.json()["message"]
 
@@ -348,12 +350,12 @@ def test_a_field_that_a_model_does_not_take_is_refused_by_name(
     ],
 )
 def test_every_listed_size_is_taken(
-    sites: dict[str, Simulator], ask: Ask, site: str, model: str, sizes: list[str]
+    sites: dict[str, Simulator], generate: Generate, site: str, model: str, sizes: list[str]
 ) -> None:
     body = _least(site, model)
-    assert [ask(sites[site], body, image_size=size).status_code for size in sizes] == [200] * len(
-        sizes
-    )
+    assert [generate(sites[site], body, image_size=size).status_code for size in sizes] == [
+        200
+    ] * len(sizes)
 
 
 @pytest.mark.parametrize(
@@ -365,38 +367,38 @@ def test_every_listed_size_is_taken(
     ],
 )
 def test_too_many_pixels_are_refused_in_the_words_of_the_service(
-    sites: dict[str, Simulator], ask: Ask, site: str, model: str
+    sites: dict[str, Simulator], generate: Generate, site: str, model: str
 ) -> None:
-    answer = ask(sites[site], _least(site, model), image_size="2048x1152")
+    answer = generate(sites[site], _least(site, model), image_size="2048x1152")
     assert answer.status_code == 400
     assert answer.json()["message"] == "width * height should not exceed 2073600"
 
 
 @pytest.mark.parametrize("ratio", ["21:9", "9:21", "1:1", "3:2"])
 def test_kontext_takes_aspect_ratios_up_to_its_limits(
-    sites: dict[str, Simulator], ask: Ask, ratio: str
+    sites: dict[str, Simulator], generate: Generate, ratio: str
 ) -> None:
     body = _least("com", "black-forest-labs/FLUX.1-Kontext-pro")
-    assert ask(sites["com"], body, aspect_ratio=ratio).status_code == 200
+    assert generate(sites["com"], body, aspect_ratio=ratio).status_code == 200
 
 
-def test_width_without_height_is_refused(sites: dict[str, Simulator], ask: Ask) -> None:
-    answer = ask(sites["com"], _least("com", "black-forest-labs/FLUX-1.1-pro"), width=512)
+def test_width_without_height_is_refused(sites: dict[str, Simulator], generate: Generate) -> None:
+    answer = generate(sites["com"], _least("com", "black-forest-labs/FLUX-1.1-pro"), width=512)
     assert answer.status_code == 400
 
 
 def test_ultra_takes_a_size_or_an_aspect_ratio_but_not_both(
-    sites: dict[str, Simulator], ask: Ask
+    sites: dict[str, Simulator], generate: Generate
 ) -> None:
     body = _least("com", "black-forest-labs/FLUX-1.1-pro-Ultra")
-    assert ask(sites["com"], body, aspect_ratio="4:3").status_code == 200
-    answer = ask(sites["com"], body, aspect_ratio="4:3", image_size="1024x768")
+    assert generate(sites["com"], body, aspect_ratio="4:3").status_code == 200
+    answer = generate(sites["com"], body, aspect_ratio="4:3", image_size="1024x768")
     assert (answer.status_code, "image_size" in answer.json()["message"]) == (400, True)
 
 
 @pytest.mark.parametrize("site", ["cn", "com"])
 def test_a_site_lists_exactly_its_own_image_models(
-    sites: dict[str, Simulator], get: Ask, site: str
+    sites: dict[str, Simulator], get: Generate, site: str
 ) -> None:
     listed = {entry["id"] for entry in get(sites[site], "/models", type="image").json()["data"]}
     assert listed == {model for at, model in MODELS if at == site}
@@ -411,24 +413,28 @@ def test_a_site_lists_exactly_its_own_image_models(
     ],
 )
 def test_a_model_of_the_other_site_or_of_none_does_not_exist(
-    sites: dict[str, Simulator], ask: Ask, site: str, model: str
+    sites: dict[str, Simulator], generate: Generate, site: str, model: str
 ) -> None:
-    answer = ask(sites[site], {"model": model, "prompt": "a lighthouse"})
+    answer = generate(sites[site], {"model": model, "prompt": "a lighthouse"})
     assert (answer.status_code, answer.json()["code"]) == (400, 20012)
 
 
-def test_a_model_added_since_takes_any_field(simulator: Simulator, ask: Ask, get: Ask) -> None:
+def test_a_model_added_since_takes_any_field(
+    simulator: Simulator, generate: Generate, get: Generate
+) -> None:
     simulator.add_model("new/model", {"type": "object"})
-    answer = ask(
+    answer = generate(
         simulator, {"model": "new/model", "prompt": "x", "surprise": [1], "image": PICTURE}
     )
     assert answer.status_code == 200
     assert "new/model" in {entry["id"] for entry in get(simulator, "/models").json()["data"]}
 
 
-def test_a_model_added_since_keeps_the_rules_of_its_schema(simulator: Simulator, ask: Ask) -> None:
+def test_a_model_added_since_keeps_the_rules_of_its_schema(
+    simulator: Simulator, generate: Generate
+) -> None:
     simulator.add_model("new/model", {"properties": {"seed": {"$ref": "#/$defs/seed"}}})
-    assert ask(simulator, {"model": "new/model", "seed": -1}).status_code == 400
+    assert generate(simulator, {"model": "new/model", "seed": -1}).status_code == 400
 
 
 def test_a_broken_schema_is_refused_when_it_is_added(simulator: Simulator) -> None:

@@ -1,4 +1,4 @@
-"""The pictures show what was asked."""
+"""The images show what was asked."""
 
 import io
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from comfyui_siliconflow.dev.simulator import Simulator, drawing
 from comfyui_siliconflow.dev.simulator.drawing import Picture
 from PIL import Image
 
-Ask = Callable[..., requests.Response]
+Generate = Callable[..., requests.Response]
 
 
 def draw(**changes: Any) -> Image.Image:
@@ -20,20 +20,20 @@ def draw(**changes: Any) -> Image.Image:
 
 
 def difference(first: Image.Image, second: Image.Image) -> float:
-    """Return by how much two pictures differ: 0 the same, 255 black against white."""
+    """Return by how much two images differ: 0 the same, 255 black against white."""
     return float(np.abs(np.asarray(first, float) - np.asarray(second, float)).mean())
 
 
 def share_of(picture: Image.Image, color: tuple[int, int, int]) -> float:
-    """Return how much of a picture is about this color."""
+    """Return how much of an image is about this color."""
     apart = np.abs(np.asarray(picture.convert("RGB"), int) - color).max(axis=2)
     return float((apart < 40).mean())
 
 
 def test_the_same_request_with_the_same_seed_gives_the_same_bytes(
-    simulator: Simulator, ask: Ask
+    simulator: Simulator, generate: Generate
 ) -> None:
-    urls = [ask(simulator, seed=5).json()["images"][0]["url"] for _ in range(2)]
+    urls = [generate(simulator, seed=5).json()["images"][0]["url"] for _ in range(2)]
     first, second = (requests.get(url, timeout=20).content for url in urls)
     assert first == second
 
@@ -44,7 +44,7 @@ def test_another_seed_prompt_or_place_in_the_batch_looks_different(change: dict[
 
 
 @pytest.mark.parametrize("change", [{"model": "m/y"}, {"details": ("steps 20",)}])
-def test_the_caption_tells_the_model_and_the_other_fields(change: dict[str, Any]) -> None:
+def test_the_caption_says_the_model_and_the_other_fields(change: dict[str, Any]) -> None:
     assert difference(draw(), draw(**change)) > 0
 
 
@@ -62,34 +62,34 @@ def test_any_prompt_can_be_written(prompt: str) -> None:
     assert draw(prompt=prompt).size == (320, 240)
 
 
-def test_a_sent_picture_is_seen_large_in_the_result(
-    simulator: Simulator, ask: Ask, open_first: Any, red_square: str
+def test_a_sent_image_is_seen_large_in_the_result(
+    simulator: Simulator, generate: Generate, open_first: Any, red_square: str
 ) -> None:
-    without = open_first(ask(simulator, image_size="640x640", seed=1))
-    result = open_first(ask(simulator, image_size="640x640", seed=1, image=red_square))
+    without = open_first(generate(simulator, image_size="640x640", seed=1))
+    result = open_first(generate(simulator, image_size="640x640", seed=1, image=red_square))
     assert share_of(without, (255, 0, 0)) < 0.01
     assert share_of(result, (255, 0, 0)) > 0.25
 
 
-def test_each_of_three_sent_pictures_is_seen_in_the_result(
-    simulator: Simulator, ask: Ask, open_first: Any, encode: Any, to_data_url: Any
+def test_each_of_three_sent_images_is_seen_in_the_result(
+    simulator: Simulator, generate: Generate, open_first: Any, encode: Any, to_data_url: Any
 ) -> None:
     colors = {"image": (255, 0, 0), "image2": (0, 255, 0), "image3": (0, 0, 255)}
     body = {"model": "Qwen/Qwen-Image-Edit-2509", "prompt": "join them"}
     for field, color in colors.items():
         body[field] = to_data_url(encode(Image.new("RGB", (512, 512), color)))
-    result = open_first(ask(simulator, body))
+    result = open_first(generate(simulator, body))
     assert all(share_of(result, color) > 0.04 for color in colors.values())
 
 
-def test_a_sent_picture_is_shown_upright(
-    simulator: Simulator, ask: Ask, open_first: Any, encode: Any, to_data_url: Any
+def test_a_sent_image_is_shown_upright(
+    simulator: Simulator, generate: Generate, open_first: Any, encode: Any, to_data_url: Any
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     sideways = encode(Image.new("RGB", (600, 300), (255, 0, 0)), "JPEG", exif=exif)
     body = {"model": "Qwen/Qwen-Image-Edit", "prompt": "x"}
-    result = open_first(ask(simulator, body, image=to_data_url(sideways, "image/jpeg")))
+    result = open_first(generate(simulator, body, image=to_data_url(sideways, "image/jpeg")))
     assert result.size == (300, 600)
 
 
@@ -103,9 +103,9 @@ def test_a_sent_picture_is_shown_upright(
         ((3000, 10), (2048, 7)),
     ],
 )
-def test_an_edit_has_the_size_of_the_first_picture_within_reason(  # noqa: PLR0917 - two are the case
+def test_an_edit_has_the_size_of_the_first_image_within_reason(  # noqa: PLR0917 - two are the case
     simulator: Simulator,
-    ask: Ask,
+    generate: Generate,
     open_first: Any,
     encode: Any,
     to_data_url: Any,
@@ -113,7 +113,7 @@ def test_an_edit_has_the_size_of_the_first_picture_within_reason(  # noqa: PLR09
     made: tuple[int, int],
 ) -> None:
     body = {"model": "Qwen/Qwen-Image-Edit", "prompt": "x"}
-    answer = ask(simulator, body, image=to_data_url(encode(Image.new("RGB", sent))))
+    answer = generate(simulator, body, image=to_data_url(encode(Image.new("RGB", sent))))
     assert open_first(answer).size == made
 
 
@@ -127,10 +127,15 @@ def test_an_edit_has_the_size_of_the_first_picture_within_reason(  # noqa: PLR09
         ("black-forest-labs/FLUX-1.1-pro-Ultra", {}, (1024, 1024)),
     ],
 )
-def test_a_picture_has_the_size_that_the_fields_ask_for(  # noqa: PLR0917 - three are the case
-    sites: dict[str, Simulator], ask: Ask, open_first: Any, model: str, fields: Any, size: Any
+def test_an_image_has_the_size_that_the_fields_ask_for(  # noqa: PLR0917 - three are the case
+    sites: dict[str, Simulator],
+    generate: Generate,
+    open_first: Any,
+    model: str,
+    fields: Any,
+    size: Any,
 ) -> None:
-    answer = ask(sites["com"], {"model": model, "prompt": "x", **fields})
+    answer = generate(sites["com"], {"model": model, "prompt": "x", **fields})
     assert open_first(answer).size == size
 
 
@@ -165,7 +170,7 @@ def test_chinese_is_written_where_a_font_can_show_it() -> None:
     assert font.getmask("月").getbbox() != font.getmask("光").getbbox()
 
 
-def test_pictures_can_be_drawn_on_a_system_without_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_can_be_drawn_on_a_system_without_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawing, "find_font", lambda _: None)
     drawing.font_for.cache_clear()
     try:

@@ -9,7 +9,7 @@ import requests
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.dev.simulator.models import Day, Models, Usage
 
-Ask = Callable[..., requests.Response]
+Generate = Callable[..., requests.Response]
 
 # Three in the morning in Beijing, and noon.
 NIGHT, NOON = (
@@ -88,27 +88,27 @@ def test_a_free_model_that_hears_costs_nothing() -> None:
     assert cost("FunAudioLLM/SenseVoiceSmall", output_tokens=500) == 0
 
 
-def test_speech_is_charged_by_the_byte(today: Simulator, post: Ask) -> None:
+def test_speech_is_charged_by_the_byte(today: Simulator, post: Generate) -> None:
     model, text = "FunAudioLLM/CosyVoice2-0.5B", "灯塔 A"
     post(today, "/audio/speech", {"model": model, "input": text, "voice": f"{model}:anna"})
     assert today.charges[0].amount == Decimal("0.0004")
 
 
-def test_a_conversation_is_charged_by_its_usage(today: Simulator, chat: Ask) -> None:
+def test_a_conversation_is_charged_by_its_usage(today: Simulator, chat: Generate) -> None:
     usage = chat(today, "Hello", model="Qwen/Qwen3-32B").json()["usage"]
     amount = Decimal(usage["prompt_tokens"]) + 4 * Decimal(usage["completion_tokens"])
     assert today.charges[0].amount == amount / 1_000_000 > 0
     assert today.balance == 100 - today.charges[0].amount
 
 
-def test_vectors_are_charged_by_their_tokens(today: Simulator, post: Ask) -> None:
+def test_vectors_are_charged_by_their_tokens(today: Simulator, post: Generate) -> None:
     body = {"model": "Qwen/Qwen3-Embedding-8B", "input": ["one", "two"]}
     used = post(today, "/embeddings", body).json()["usage"]["total_tokens"]
     assert today.charges[0].amount == used * Decimal("0.28") / 1_000_000 > 0
 
 
-def test_the_state_tells_what_was_charged(today: Simulator, ask: Ask) -> None:
-    ask(today, {"model": "Qwen/Qwen-Image", "prompt": "x", "image_size": "320x240"})
+def test_the_state_says_what_was_charged(today: Simulator, generate: Generate) -> None:
+    generate(today, {"model": "Qwen/Qwen-Image", "prompt": "x", "image_size": "320x240"})
     state = requests.get(f"{today.origin}/_simulator/state", timeout=20).json()
     (charge,), (record,) = state["charges"], state["requests"]
     assert Decimal(charge["amount"]) == Decimal(record["charged"]) == Decimal("0.3")
@@ -116,22 +116,24 @@ def test_the_state_tells_what_was_charged(today: Simulator, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("as_of", ["today", "ever"])
-def test_a_price_that_is_given_is_that_of_every_image(as_of: str, ask: Ask) -> None:
+def test_a_price_that_is_given_is_that_of_every_image(as_of: str, generate: Generate) -> None:
     with Simulator(as_of=as_of, price="0.5") as simulator:
-        ask(simulator, {"model": "Qwen/Qwen-Image", "prompt": "x", "image_size": "320x240"})
+        generate(simulator, {"model": "Qwen/Qwen-Image", "prompt": "x", "image_size": "320x240"})
         assert simulator.charges[0].amount == Decimal("0.5")
 
 
-def test_a_price_can_be_given_back_to_the_list(today: Simulator, ask: Ask) -> None:
+def test_a_price_can_be_given_back_to_the_list(today: Simulator, generate: Generate) -> None:
     body: dict[str, Any] = {"model": "Qwen/Qwen-Image", "prompt": "x", "image_size": "320x240"}
     for price in ("2", None):
         url = f"{today.origin}/_simulator/state"
         assert requests.post(url, json={"price": price}, timeout=20).status_code == 200
-        ask(today, body)
+        generate(today, body)
     assert [charge.amount for charge in today.charges] == [Decimal(2), Decimal("0.3")]
 
 
-def test_the_last_of_the_money_can_be_spent_to_the_last_digit(today: Simulator, chat: Ask) -> None:
+def test_the_last_of_the_money_can_be_spent_to_the_last_digit(
+    today: Simulator, chat: Generate
+) -> None:
     chat(today, "Hello", model="Qwen/Qwen3-32B")
     amount = today.charges[0].amount
     today.balance = amount

@@ -41,7 +41,7 @@ def test_top_n_limits_the_list(simulator: Simulator, top_n: int, count: int) -> 
     assert len(rerank(simulator, top_n=top_n).json()["results"]) == count
 
 
-def test_documents_come_back_when_asked(simulator: Simulator) -> None:
+def test_documents_come_back_when_requested(simulator: Simulator) -> None:
     results = rerank(simulator, return_documents=True).json()["results"]
     assert results[0]["document"] == {"text": DOCUMENTS[1]}
 

@@ -11,7 +11,7 @@ import requests
 from comfyui_siliconflow.dev.simulator import Simulator, sound
 from numpy.typing import NDArray
 
-Ask = Callable[..., requests.Response]
+Generate = Callable[..., requests.Response]
 Samples = NDArray[np.float64]
 
 COSY = "FunAudioLLM/CosyVoice2-0.5B"
@@ -68,7 +68,7 @@ def test_speech_comes_in_chunks(simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 24000, 32000, 44100])
-def test_the_sample_rate_is_as_asked(simulator: Simulator, rate: int) -> None:
+def test_the_sample_rate_is_as_requested(simulator: Simulator, rate: int) -> None:
     assert samples_of(speak(simulator, sample_rate=rate).content)[1] == rate
 
 
@@ -244,13 +244,13 @@ def test_a_file_of_more_than_50_megabytes_is_refused(simulator: Simulator) -> No
     assert transcribe(simulator, content).status_code == 413
 
 
-def test_a_file_must_be_a_file(simulator: Simulator, post: Ask) -> None:
+def test_a_file_must_be_a_file(simulator: Simulator, post: Generate) -> None:
     form = {"model": (None, SENSE), "file": (None, "speech.wav")}
     answer = post(simulator, "/audio/transcriptions", files=form)
     assert (answer.status_code, "file" in answer.json()["message"]) == (400, True)
 
 
-def test_a_file_must_come_in_a_form(simulator: Simulator, post: Ask) -> None:
+def test_a_file_must_come_in_a_form(simulator: Simulator, post: Generate) -> None:
     answer = post(simulator, "/audio/transcriptions", {"model": SENSE, "file": "speech.wav"})
     assert (answer.status_code, "multipart" in answer.json()["message"]) == (400, True)
 

@@ -10,7 +10,7 @@ from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.dev.simulator.models import read_table
 from comfyui_siliconflow.dev.simulator.responses import BROKEN, PLACES
 
-Ask = Callable[..., requests.Response]
+Generate = Callable[..., requests.Response]
 
 
 def change(simulator: Simulator, **changes: Any) -> requests.Response:
@@ -21,8 +21,8 @@ def read(simulator: Simulator) -> Any:
     return requests.get(f"{simulator.origin}/_simulator/state", timeout=20).json()
 
 
-def test_the_state_shows_balance_and_charges(simulator: Simulator, ask: Ask) -> None:
-    trace_id = ask(simulator).headers["x-siliconcloud-trace-id"]
+def test_the_state_shows_balance_and_charges(simulator: Simulator, generate: Generate) -> None:
+    trace_id = generate(simulator).headers["x-siliconcloud-trace-id"]
     state = read(simulator)
     assert state["balance"] == "99.90"
     assert state["charges"] == [
@@ -30,20 +30,20 @@ def test_the_state_shows_balance_and_charges(simulator: Simulator, ask: Ask) -> 
     ]
 
 
-def test_the_state_shows_the_requests_with_pictures_described(
-    simulator: Simulator, ask: Ask, red_square: str
+def test_the_state_shows_the_requests_with_images_described(
+    simulator: Simulator, generate: Generate, red_square: str
 ) -> None:
-    ask(simulator, image=red_square)
+    generate(simulator, image=red_square)
     (record,) = read(simulator)["requests"]
     assert (record["status"], record["pictures"], record["charged"]) == (200, 1, "0.10")
     assert record["body"]["prompt"] == "a lighthouse"
     assert record["body"]["image"].startswith("<PNG 320x320, ")
 
 
-def test_the_body_in_memory_keeps_its_pictures_whole(
-    simulator: Simulator, ask: Ask, red_square: str
+def test_the_body_in_memory_keeps_its_images_whole(
+    simulator: Simulator, generate: Generate, red_square: str
 ) -> None:
-    ask(simulator, image=red_square)
+    generate(simulator, image=red_square)
     read(simulator)
     assert simulator.requests[0].body["image"] == red_square
 
@@ -78,21 +78,21 @@ def test_money_can_be_changed(simulator: Simulator, value: Any) -> None:
     assert (simulator.balance, simulator.price) == (Decimal("7.25"), Decimal("7.25"))
 
 
-def test_a_broken_answer_can_be_asked(simulator: Simulator, ask: Ask) -> None:
+def test_a_broken_answer_can_be_requested(simulator: Simulator, generate: Generate) -> None:
     change(simulator, fail={"broken": "short"})
-    assert not ask(simulator).text.endswith("}")
+    assert not generate(simulator).text.endswith("}")
     assert len(simulator.charges) == 1
 
 
-def test_a_model_of_another_kind_can_be_added(simulator: Simulator, chat: Ask) -> None:
+def test_a_model_of_another_kind_can_be_added(simulator: Simulator, chat: Generate) -> None:
     entry = {"schema": {"type": "object"}, "tasks": ["chat"], "traits": {"thinking": "always"}}
     change(simulator, add_model={"new/thinker": entry})
     message = chat(simulator, "x", model="new/thinker").json()["choices"][0]["message"]
     assert "reasoning_content" in message
 
 
-def test_the_state_describes_a_picture_within_a_conversation(
-    simulator: Simulator, chat: Ask, red_square: str
+def test_the_state_describes_an_image_within_a_conversation(
+    simulator: Simulator, chat: Generate, red_square: str
 ) -> None:
     content = [{"type": "image_url", "image_url": {"url": red_square}}]
     chat(simulator, content, model="Qwen/Qwen3-VL-32B-Instruct")
@@ -101,26 +101,26 @@ def test_the_state_describes_a_picture_within_a_conversation(
     assert shown.startswith("<PNG 320x320, ")
 
 
-def test_the_lists_of_an_answer_can_be_changed(simulator: Simulator, ask: Ask) -> None:
+def test_the_lists_of_an_answer_can_be_changed(simulator: Simulator, generate: Generate) -> None:
     change(simulator, answer_lists=["data"])
-    assert "images" not in ask(simulator).json()
+    assert "images" not in generate(simulator).json()
 
 
-def test_one_fault_can_be_asked(simulator: Simulator, ask: Ask) -> None:
+def test_one_fault_can_be_requested(simulator: Simulator, generate: Generate) -> None:
     change(simulator, fail={"status": 429, "limit": "IPD", "headers": {"Retry-After": "1"}})
-    answer = ask(simulator)
+    answer = generate(simulator)
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
 
 
-def test_several_faults_can_be_asked(simulator: Simulator, ask: Ask) -> None:
+def test_several_faults_can_be_requested(simulator: Simulator, generate: Generate) -> None:
     change(simulator, fail=[{"status": 503, "times": 2}, {"status": 504, "made": True}])
     assert read(simulator)["faults_waiting"] == 3
-    assert [ask(simulator).status_code for _ in range(4)] == [503, 503, 504, 200]
+    assert [generate(simulator).status_code for _ in range(4)] == [503, 503, 504, 200]
 
 
-def test_a_model_can_be_added(simulator: Simulator, ask: Ask) -> None:
+def test_a_model_can_be_added(simulator: Simulator, generate: Generate) -> None:
     change(simulator, add_model={"new/model": {"type": "object"}})
-    assert ask(simulator, {"model": "new/model", "prompt": "x", "novel": 1}).status_code == 200
+    assert generate(simulator, {"model": "new/model", "prompt": "x", "novel": 1}).status_code == 200
 
 
 @pytest.mark.parametrize(

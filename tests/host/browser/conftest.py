@@ -59,13 +59,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(params=LOOKS, scope="module")
 def look(request: pytest.FixtureRequest) -> str:
-    """Give each look of ComfyUI's page in turn: the classic canvas and Nodes 2.0."""
+    """Return each look of ComfyUI's page in turn: the classic canvas and Nodes 2.0."""
     return str(request.param)
 
 
 @pytest.fixture
 def language() -> str:
-    """Give the page's language; a test that is about languages parametrises it."""
+    """Return the page's language; a test that is about languages parametrises it."""
     return "en"
 
 
@@ -109,7 +109,7 @@ def keyless(
 
 @pytest.fixture
 def page(open_page: Callable[..., Page], look: str, language: str) -> Page:
-    """Give an open page with an empty canvas."""
+    """Return an open page with an empty canvas."""
     return open_page(look, language)
 
 
@@ -126,7 +126,7 @@ def last_page(browser: Browser) -> Iterator[list[Page]]:  # noqa: ARG001 - close
 def reused_page(
     comfy: Comfy, browser: Browser, last_page: list[Page], look: str, language: str
 ) -> Iterator[Page]:
-    """Give the page of the last test with an empty canvas; to open one takes seconds.
+    """Return the page of the last test with an empty canvas; to open one takes seconds.
 
     For tests that leave nothing open and no setting changed.
     """
@@ -143,7 +143,7 @@ def reused_page(
 
 @pytest.fixture
 def shots() -> Path:
-    """Give the folder for pictures of the page: SHOTS, else one that is soon forgotten."""
+    """Return the folder for images of the page: SHOTS, else one that is soon forgotten."""
     folder = Path(os.environ.get("SHOTS", "/tmp/comfyui-siliconflow-shots"))  # noqa: S108
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -111,7 +111,7 @@ class Page:
     # The page itself
 
     def open(self) -> None:
-        """Load the page, anew if it is open already, and close what greets a visitor."""
+        """Load the page, again if it is open already, and close what greets a visitor."""
         self.page.goto(self.address, wait_until="domcontentloaded")
         self.page.wait_for_function(READY, timeout=READY_MS)
         self.settle(4)
@@ -130,7 +130,7 @@ class Page:
         return self.page.evaluate(code, argument)
 
     def settle(self, times: int = 1) -> None:
-        """Give the page the time to draw."""
+        """Return the page the time to draw."""
         self.page.wait_for_timeout(SETTLE_MS * times)
 
     def wait_for(self, code: str, argument: Any = None, seconds: float = 15) -> None:
@@ -138,14 +138,14 @@ class Page:
         self.page.wait_for_function(code, arg=argument, timeout=seconds * 1000)
 
     def shot(self, file: Path, node: int | None = None) -> Path:
-        """Take a picture of the page, or of one node."""
+        """Take an image of the page, or of one node."""
         self.page.mouse.move(SIZE["width"] // 2, SIZE["height"] - 3)
         self.settle()
         self.page.screenshot(path=file, clip=self._clip(node) if node else None)
         return file
 
     def dialogs(self) -> list[str]:
-        """Give what the open dialogs say."""
+        """Return what the open dialogs say."""
         found: list[str] = self.js(
             """() => [...document.querySelectorAll('[role=dialog], .p-dialog, .comfy-modal')]
             .filter(d => d.getBoundingClientRect().width > 0
@@ -155,7 +155,7 @@ class Page:
         return found
 
     def toasts(self) -> list[str]:
-        """Give what the toasts say."""
+        """Return what the toasts say."""
         found: list[str] = self.js(
             "() => [...document.querySelectorAll('.p-toast-message')].map(e => e.innerText)"
         )
@@ -189,12 +189,12 @@ class Page:
         self.settle(3)
 
     def saved(self) -> Json:
-        """Give the workflow as the page would save it."""
+        """Return the workflow as the page would save it."""
         found: Json = json.loads(self.js("() => JSON.stringify(app.graph.serialize())"))
         return found
 
     def exported(self) -> Json:
-        """Give the API form of the graph: what "Export (API)" writes and a run sends."""
+        """Return the API form of the graph: what "Export (API)" writes and a run sends."""
         found: Json = self.js("async () => (await app.graphToPrompt()).output")
         return found
 
@@ -241,7 +241,7 @@ class Page:
         self.js("() => { app.extensionManager.workflow.activeWorkflow.changeTracker.checkState() }")
 
     def ids(self, node_type: str = "") -> list[int]:
-        """Give the ids of all nodes, or of those of one type."""
+        """Return the ids of all nodes, or of those of one type."""
         found: list[int] = self.js(
             f"type => {NODES}.filter(n => !type || n.type === type).map(n => Number(n.id))",
             node_type,
@@ -300,14 +300,14 @@ class Page:
     # One node
 
     def values(self, node: int) -> Json:
-        """Give the values of all widgets of a node, hidden ones as well, by name."""
+        """Return the values of all widgets of a node, hidden ones as well, by name."""
         found: Json = self.js(
             f"id => Object.fromEntries({NODE}.widgets.map(w => [w.name, w.value]))", node
         )
         return found
 
     def options(self, node: int, widget: str) -> Json:
-        """Give what ComfyUI holds of one widget: choices, minimum, maximum, steps."""
+        """Return what ComfyUI holds of one widget: choices, minimum, maximum, steps."""
         found: Json = self.js(
             f"""([id, name]) => {{
                 const o = {NODE}.widgets.find(w => w.name === name).options;
@@ -324,7 +324,7 @@ class Page:
         return found
 
     def slots(self, node: int) -> list[str]:
-        """Give what stands at the inputs of a node that are no widgets."""
+        """Return what stands at the inputs of a node that are no widgets."""
         if self.look == "nodes2":
             found = self.element(node).locator(".lg-slot--input:not(.lg-slot--dot-only)")
             return [text.strip() for text in found.all_inner_texts() if text.strip()]
@@ -336,7 +336,7 @@ class Page:
         return named
 
     def badges(self, node: int) -> list[str]:
-        """Give what the badges of a node say."""
+        """Return what the badges of a node say."""
         if self.look == "nodes2":
             return [line.strip() for line in self.element(node).inner_text().split("\n")]
         found: list[str] = self.js(
@@ -345,7 +345,7 @@ class Page:
         return found
 
     def size(self, node: int) -> tuple[float, float]:
-        """Give width and height as ComfyUI holds them."""
+        """Return width and height as ComfyUI holds them."""
         width, height = self.js(f"id => [...{NODE}.size]", node)
         return width, height
 
@@ -363,12 +363,12 @@ class Page:
         self.settle(2)
 
     def box(self, node: int) -> tuple[float, float, float, float]:
-        """Give left, top, right and bottom of a node as drawn, in pixels of the window."""
+        """Return left, top, right and bottom of a node as drawn, in pixels of the window."""
         left, top, right, bottom = self.js(BOX, node)
         return left, top, right, bottom
 
     def element(self, node: int) -> Locator:
-        """Give a node's element; only Nodes 2.0 has one."""
+        """Return a node's element; only Nodes 2.0 has one."""
         return self.page.locator(f'[data-node-id="{node}"]').first
 
     # Runs

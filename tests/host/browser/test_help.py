@@ -46,7 +46,7 @@ def test_help_is_english_in_a_language_that_it_lacks(open_page: Open) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_every_page_of_help_fits_its_column_and_shows_its_picture(
+def test_every_page_of_help_fits_its_column_and_shows_its_image(
     page: Page, language: str, shots: Path
 ) -> None:
     for node_type in NODES:
@@ -66,7 +66,7 @@ def test_every_page_of_help_fits_its_column_and_shows_its_picture(
 
 
 def test_help_is_served_from_whatever_the_folder_is_called(open_page: Open, comfy: Comfy) -> None:
-    """The page asks for the picture where ComfyUI serves the folder, not at a name we wrote."""
+    """The page asks for the image where ComfyUI serves the folder, not at a name we wrote."""
     page = open_page()
     open_help(page, NODES[0])
     source = page.js(f"() => document.querySelector('{HELP} img').getAttribute('src')")

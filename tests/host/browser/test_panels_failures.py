@@ -49,7 +49,9 @@ def test_a_failure_is_shown_in_full_and_once(page: Page, node: int, service: Sim
 
 
 @pytest.mark.parametrize("field", ["prompt", "model"])
-def test_what_is_refused_when_it_is_queued_is_told_once(page: Page, node: int, field: str) -> None:
+def test_what_is_refused_when_it_is_queued_is_reported_once(
+    page: Page, node: int, field: str
+) -> None:
     """ComfyUI's answer has it for each input that the node checks itself."""
     page.change(node, field, "" if field == "prompt" else "Gone/Model")
     with page.page.expect_response(lambda r: r.url.split("?")[0].endswith("/prompt")) as info:
@@ -84,7 +86,7 @@ def test_what_is_refused_when_it_is_queued_is_read_at_once(page: Page, node: int
 
 @pytest.mark.parametrize("language", ["zh"])
 @pytest.mark.parametrize("look", ["classic"])
-def test_a_refusal_is_told_in_chinese(page: Page, node: int) -> None:
+def test_a_refusal_is_reported_in_chinese(page: Page, node: int) -> None:
     page.change(node, "prompt", "")
     queue_refused(page)
     card = page.page.locator(CARD)
@@ -133,7 +135,7 @@ def test_the_trace_id_is_copied(page: Page, service: Simulator) -> None:
 @pytest.mark.parametrize("language", ["zh"])
 @pytest.mark.parametrize("look", ["classic"])
 @pytest.mark.usefixtures("node")
-def test_it_is_told_in_chinese(page: Page, service: Simulator) -> None:
+def test_it_is_reported_in_chinese(page: Page, service: Simulator) -> None:
     service.fail(400)
     page.run()
     said = page.page.locator(CARD).inner_text()

@@ -1,4 +1,4 @@
-"""A node that is queued without a key: from the dialog to the finished picture."""
+"""A node that is queued without a key: from the dialog to the finished image."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def without_a_key(keyless: Comfy) -> None:
 
 
 @pytest.mark.parametrize(("look", "language"), [("classic", "zh"), ("nodes2", "en")])
-def test_the_dialog_leads_to_a_finished_picture(
+def test_the_dialog_leads_to_a_finished_image(
     open_page: Callable[..., Page],
     keyless: Comfy,
     running_service: Simulator,
@@ -66,7 +66,7 @@ def test_the_dialog_leads_to_a_finished_picture(
     assert dialog.count() == 0
 
 
-def test_a_wrong_key_is_told_and_not_stored(
+def test_a_wrong_key_is_reported_and_not_stored(
     open_page: Callable[..., Page], keyless: Comfy, running_service: Simulator
 ) -> None:
     page = open_page(on=keyless)

@@ -24,7 +24,7 @@ STATES = {
 
 @pytest.fixture
 def prompt() -> str:
-    """Give a prompt that nobody has paid for."""
+    """Return a prompt that nobody has paid for."""
     return f"A kite {secrets.token_hex(4)}"
 
 
@@ -128,7 +128,7 @@ def test_a_wait_for_the_limit_is_counted_down_and_can_be_cancelled(
     assert "Cancelled" in card(page, prompt, "cancelled").inner_text()
 
 
-def test_a_picture_is_put_on_the_canvas_and_loads(page: Page, prompt: str, look: str) -> None:
+def test_an_image_is_put_on_the_canvas_and_loads(page: Page, prompt: str, look: str) -> None:
     draw(page, prompt)
     assert page.run().status == "success"
     page.clear()
@@ -146,7 +146,7 @@ def test_a_picture_is_put_on_the_canvas_and_loads(page: Page, prompt: str, look:
 
 
 @pytest.mark.parametrize("look", ["classic"])
-def test_the_workflow_that_made_a_picture_opens_again(page: Page, prompt: str) -> None:
+def test_the_workflow_that_made_an_image_opens_again(page: Page, prompt: str) -> None:
     draw(page, prompt)
     assert page.run().status == "success"
     page.clear()
@@ -199,7 +199,7 @@ def test_the_balance_is_shown_after_a_run_and_can_be_turned_off(
 
 
 def has_room_in_the_top_bar(page: Page) -> bool:
-    """Tell whether this frontend has buttons of extensions there: 0.8.0's (1.35) has not."""
+    """Return whether this frontend has buttons of extensions there: 0.8.0's (1.35) has not."""
     version = str(page.js("() => window.__COMFYUI_FRONTEND_VERSION__"))
     return tuple(map(int, version.split(".")[:2])) >= (1, 49)
 

@@ -99,7 +99,7 @@ def test_a_key_is_tried_stored_and_deleted(
     assert "api_key" not in stored(keyless)
 
 
-def test_a_wrong_key_is_told_from_a_right_one(
+def test_a_wrong_key_is_distinguished_from_a_right_one(
     open_page: Callable[..., Page], keyless: Comfy
 ) -> None:
     page = open_page(on=keyless)
@@ -179,7 +179,7 @@ def test_the_key_is_in_nothing_that_page_and_server_hold(
 
 
 def body_of(answer: Response) -> str:
-    """Give what a route answered; pictures and what the page left unread have no text."""
+    """Return what a route answered; images and what the page left unread have no text."""
     try:
         return str(answer.text())
     except Exception:  # noqa: BLE001 - Playwright raises its own base class for all of these
@@ -204,7 +204,7 @@ def test_a_setting_is_stored_by_the_pack_and_not_by_comfyui(
 
 
 @pytest.mark.parametrize("typed", ["0", "-1", "many", "", "0x10", "1,000"])
-def test_a_number_that_cannot_be_used_is_told_and_put_back(
+def test_a_number_that_cannot_be_used_is_reported_and_put_back(
     open_page: Callable[..., Page], keyless: Comfy, typed: str
 ) -> None:
     before = keyless.get("/siliconflow/settings").json()["values"]["max_parallel"]
@@ -218,7 +218,7 @@ def test_a_number_that_cannot_be_used_is_told_and_put_back(
     assert stored(keyless) == {}
 
 
-def test_the_bounds_of_a_number_are_told_before_the_server_refuses_it(
+def test_the_bounds_of_a_number_are_reported_before_the_server_refuses_it(
     open_page: Callable[..., Page], keyless: Comfy
 ) -> None:
     known = keyless.get("/siliconflow/settings").json()
@@ -283,7 +283,7 @@ def money(service: Simulator) -> str:
 
 
 @pytest.mark.parametrize("look", ["classic"])
-def test_panels_that_were_closed_are_told_nothing_any_more(
+def test_panels_that_were_closed_get_nothing_any_more(
     open_page: Callable[..., Page], keyless: Comfy, look: str
 ) -> None:
     page = open_page(look, on=keyless)

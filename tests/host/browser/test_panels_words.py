@@ -1,4 +1,4 @@
-"""Jobs that bring words and speech, and no pictures: on the list, and when they fail."""
+"""Jobs that bring words and speech, and no images: on the list, and when they fail."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def card(page: Page, words: str, state: str) -> Locator:
 
 @pytest.mark.parametrize("node_type", NODES)
 @pytest.mark.parametrize("look", ["classic"])
-def test_what_is_no_picture_is_not_offered_to_the_canvas(page: Page, node_type: str) -> None:
+def test_what_is_no_image_is_not_offered_to_the_canvas(page: Page, node_type: str) -> None:
     words = f"Say it {secrets.token_hex(4)}"
     ask(page, node_type, words)
     assert page.run().status == "success"
@@ -52,7 +52,7 @@ def test_what_is_no_picture_is_not_offered_to_the_canvas(page: Page, node_type: 
 
 @pytest.mark.parametrize("node_type", NODES)
 @pytest.mark.parametrize("look", ["classic"])
-def test_a_failure_is_told_as_one_of_a_picture_is(
+def test_a_failure_is_reported_as_one_of_an_image_is(
     page: Page, node_type: str, service: Simulator
 ) -> None:
     ask(page, node_type, f"Say it {secrets.token_hex(4)}")

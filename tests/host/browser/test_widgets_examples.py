@@ -29,7 +29,7 @@ Load = Callable[[str], Json]
 
 @pytest.fixture
 def page(reused_page: Page) -> Iterator[Page]:
-    """Give a page that folds advanced widgets away, as it does for everybody."""
+    """Return a page that folds advanced widgets away, as it does for everybody."""
     setting = "Comfy.Node.AlwaysShowAdvancedWidgets"
     reused_page.setting(setting, False)
     yield reused_page
@@ -87,7 +87,7 @@ PICTURES_SEEN = """ids => ids.every(id => {
 
 
 def lying_on_another(page: Page) -> list[Any]:
-    """Give the pairs of nodes that overlap as drawn, with their boxes."""
+    """Return the pairs of nodes that overlap as drawn, with their boxes."""
     boxes = {node: page.box(node) for node in page.ids()}
     return [
         (one, other, boxes[one], boxes[other])
@@ -97,26 +97,26 @@ def lying_on_another(page: Page) -> list[Any]:
 
 
 def are_apart(one: Box, other: Box) -> bool:
-    """Tell whether two boxes at most touch."""
+    """Return whether two boxes at most touch."""
     (left, top, right, bottom), (left2, top2, right2, bottom2) = one, other
     beside = right <= left2 + TOUCHING or right2 <= left + TOUCHING
     return beside or bottom <= top2 + TOUCHING or bottom2 <= top + TOUCHING
 
 
 def crossing(page: Page) -> list[Any]:
-    """Give the pairs of links that cross."""
+    """Return the pairs of links that cross."""
     return [pair for pair in combinations(page.js(LINES), 2) if crosses(*pair[0], *pair[1])]
 
 
 def hidden(page: Page) -> list[Any]:
-    """Give the links that run behind a node, each with the box of that node."""
+    """Return the links that run behind a node, each with the box of that node."""
     lines: list[tuple[Point, Point]] = page.js(LINES)
     boxes = page.js(BOXES)
     return [(line, box) for line in lines for box in boxes if runs_behind(*line, box)]
 
 
 def runs_behind(start: Point, end: Point, box: tuple[str, float, float, float, float]) -> bool:
-    """Tell whether the curve that ComfyUI draws between two points goes through a node's box."""
+    """Return whether the curve that ComfyUI draws between two points goes through a node's box."""
     _, left, top, right, bottom = box
     (x1, y1), (x2, y2) = start, end
     reach = math.hypot(x2 - x1, y2 - y1) / 4
@@ -130,7 +130,7 @@ def runs_behind(start: Point, end: Point, box: tuple[str, float, float, float, f
 
 
 def crosses(a: Point, b: Point, c: Point, d: Point) -> bool:
-    """Tell whether two lines cross; lines that share an end do not."""
+    """Return whether two lines cross; lines that share an end do not."""
 
     def side(p: Point, q: Point, r: Point) -> float:
         return (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
@@ -142,7 +142,7 @@ def crosses(a: Point, b: Point, c: Point, d: Point) -> bool:
 def test_an_example_runs_from_the_page(
     page: Page, load: Load, service: Simulator, shots: Path, name: str
 ) -> None:
-    """And there is room for what it shows then: a node grows for its picture."""
+    """And there is room for what it shows then: a node grows for its image."""
     service.latency = 0.0
     page.load(load(name), name)
     page.fit()
@@ -158,15 +158,13 @@ def test_an_example_runs_from_the_page(
 
 
 def with_pictures(ended: Ended) -> list[str]:
-    """Name the nodes that a run gave a picture to show."""
+    """Name the nodes that a run gave an image to show."""
     outputs: dict[str, Json] = ended.entry["outputs"]
     return [node for node, shown in outputs.items() if shown.get("images")]
 
 
 @pytest.mark.parametrize("look", ["classic"])
-def test_a_prompt_can_be_read_while_its_picture_is_shown_on_the_node(
-    page: Page, load: Load
-) -> None:
+def test_a_prompt_can_be_read_while_its_image_is_shown_on_the_node(page: Page, load: Load) -> None:
     page.load(load(ONE_NODE), ONE_NODE)
     (node,) = page.ids(DRAW)
     page.fit()
@@ -182,14 +180,14 @@ def test_a_prompt_can_be_read_while_its_picture_is_shown_on_the_node(
     assert given >= needed > 0, "all lines of it"
 
 
-def test_the_examples_are_among_the_templates_with_their_pictures(page: Page, shots: Path) -> None:
+def test_the_examples_are_among_the_templates_with_their_images(page: Page, shots: Path) -> None:
     page.command("Comfy.BrowseTemplates")
     dialog = page.page.locator("[role=dialog]").first
     dialog.get_by_text("comfyui_siliconflow").first.click()
     dialog.get_by_text(NAMES[-1], exact=True).first.wait_for()
     said, drawn = dialog.inner_text(), set()
     assert [name for name in NAMES if name not in said] == []
-    for name in NAMES:  # a picture is drawn as long as it is in sight
+    for name in NAMES:  # an image is drawn as long as it is in sight
         dialog.get_by_text(name, exact=True).first.scroll_into_view_if_needed()
         page.settle(2)
         drawn |= set(page.js(DRAWN))
@@ -201,7 +199,7 @@ def test_the_examples_are_among_the_templates_with_their_pictures(page: Page, sh
     assert page.dialogs() == []
 
 
-def test_a_picture_dragged_onto_the_page_brings_back_the_workflow_that_made_it(
+def test_an_image_dragged_onto_the_page_brings_back_the_workflow_that_made_it(
     page: Page, load: Load
 ) -> None:
     page.load(load(ONE_NODE), ONE_NODE)

@@ -42,7 +42,7 @@ def page(reused_page: Page) -> Page:
 
 @pytest.fixture
 def node(page: Page) -> int:
-    """Give a node on which a person has worked: typed, and chosen a model that takes less."""
+    """Return a node on which a person has worked: typed, and chosen a model that takes less."""
     added = page.add(DRAW)
     type_into(page, added)
     return added
@@ -81,7 +81,7 @@ def test_to_load_a_workflow_does_not_change_it(page: Page, node: int) -> None:
     assert page.ids() == [node]
 
 
-def test_a_page_opened_anew_has_every_value(open_page: Callable[..., Page], look: str) -> None:
+def test_a_page_opened_again_has_every_value(open_page: Callable[..., Page], look: str) -> None:
     first = open_page(look)
     node = first.add(DRAW)
     type_into(first, node)

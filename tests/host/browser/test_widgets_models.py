@@ -138,7 +138,7 @@ def test_the_node_takes_the_room_that_its_widgets_need(page: Page) -> None:
     assert page.size(node)[1] == pytest.approx(small, abs=60)
 
 
-def test_how_closely_to_look_is_asked_of_models_that_see(page: Page) -> None:
+def test_how_closely_to_look_is_requested_of_models_that_see(page: Page) -> None:
     node = page.add("SiliconFlowChat")
     page.fit()
     for model, sees in (("Qwen/Qwen2.5-7B-Instruct", False), (SEER, True), (BLIND, False)):
@@ -149,7 +149,7 @@ def test_how_closely_to_look_is_asked_of_models_that_see(page: Page) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_a_picture_that_the_model_does_not_take_is_marked_as_unused(
+def test_an_image_that_the_model_does_not_take_is_marked_as_unused(
     page: Page, language: str
 ) -> None:
     unused = ["image2 (not supported by this model)", "image3 (not supported by this model)"]
@@ -214,7 +214,7 @@ def test_a_saved_model_that_is_in_no_list_says_so(page: Page, said: str) -> None
     assert page.exported()[str(node)]["inputs"]["model"] == "gone/model"
 
 
-def test_putting_the_definitions_anew_keeps_the_models_sizes(page: Page) -> None:
+def test_putting_the_definitions_again_keeps_the_models_sizes(page: Page) -> None:
     """Pressing R: ComfyUI then puts back every choice that the node declares."""
     node = page.add(DRAW)
     page.change(node, "model", FLUX)

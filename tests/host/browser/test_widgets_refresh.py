@@ -58,7 +58,7 @@ def beginning(tmp_path_factory: pytest.TempPathFactory, account: Simulator) -> I
 def page(
     open_page: Callable[..., Page], beginning: Comfy, account: Simulator, look: str, language: str
 ) -> Page:
-    """Give a page of a ComfyUI that has never asked for the list."""
+    """Return a page of a ComfyUI that has never asked for the list."""
     (beginning.folder / "user" / "__siliconflow" / "models.json").unlink(missing_ok=True)
     before = len(account.requests)
     opened = open_page(look, language, on=beginning)
