@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import os
+import socket
 import struct
 import threading
 import zlib
@@ -26,8 +27,17 @@ Change = Callable[[Reply], Reply]
 
 
 def close(*, reset: bool) -> Breaker:
-    """Accept the connection, and close it at once."""
-    return lambda exchange: exchange.hang_up(reset=reset)
+    """Accept the connection, and close it at once; reset it when the client has begun to send.
+
+    A reset before that may end the connecting itself, and then nothing was sent.
+    """
+
+    def breaker(exchange: Exchange) -> None:
+        if reset:
+            exchange.connection.recv(1, socket.MSG_PEEK)
+        exchange.hang_up(reset=reset)
+
+    return breaker
 
 
 def say(data: bytes) -> Breaker:
