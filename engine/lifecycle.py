@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from functools import partial
 
@@ -63,7 +64,7 @@ class SingleFlight:
     def share(self, name: str, job: Job, work: Callable[[], Result]) -> Result:
         """Do `work`, or wait for the job that does it already and follow its growing text.
 
-        All of them get the result, or the exception that `work` raises.
+        All of them get the result, or an exception of their own like the one that `work` raises.
         """
         own: Future[Result] = Future()
         while True:
@@ -76,7 +77,10 @@ class SingleFlight:
             job.join(growing)
             # The run that is joined may be cancelled before it sent anything: then this one does.
             with suppress(RunEnded):
-                result = replace(future.result(), origin="joined")
+                try:
+                    result = replace(future.result(), origin="joined")
+                except SiliconFlowError as error:
+                    raise copy(error) from error
                 if job.show:
                     for item in result.items:
                         job.show(item)
@@ -84,7 +88,7 @@ class SingleFlight:
         try:
             own.set_result(work())
         except BaseException as error:  # whoever waits must not wait for ever
-            own.set_exception(error)
+            own.set_exception(copy(error) if isinstance(error, SiliconFlowError) else error)
             raise
         finally:
             with self._lock:

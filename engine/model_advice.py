@@ -22,9 +22,8 @@ def add_advice(error: SiliconFlowError, model: Model, task: str, site: Site) -> 
         advice = _other_site(model, task, site)
     else:
         return
-    if advice[0][0] not in error.text[0]:  # requests that are shared share their error
-        for sentence in advice:
-            error.add(sentence)
+    for sentence in advice:
+        error.add(sentence)
 
 
 def _other_site(model: Model, task: str, site: Site) -> list[Text]:

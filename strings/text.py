@@ -77,6 +77,12 @@ class SiliconFlowError(Exception):
         """Return the message as the user reads it."""
         return str(self.text)
 
+    def __copy__(self) -> SiliconFlowError:
+        """Return the same error for another run, which adds lines of its own."""
+        error = type(self).__new__(type(self), *self.args)
+        error.__dict__.update(self.__dict__)
+        return error
+
     def add(self, line: Text) -> None:
         """Append one more line to the message."""
         self.text = join("\n", (self.text, line))

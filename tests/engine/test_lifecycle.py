@@ -103,9 +103,9 @@ def test_reuse_can_be_turned_off(simulator: Simulator, run_node: Run, write_sett
     assert pictures_paid(simulator) == 2
 
 
-def test_identical_nodes_of_one_graph_share_one_request(
-    simulator: Simulator, held: Held, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def run_three(held: Held, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Any]]:
+    """Run a node three times at once, and return what they gave or raised."""
     join, joined = Job.join, threading.Semaphore(0)
 
     def counted(job: Job, growing: GrowingText) -> None:
@@ -118,13 +118,32 @@ def test_identical_nodes_of_one_graph_share_one_request(
         for _ in range(2):
             await asyncio.to_thread(joined.acquire, timeout=LONGEST)
         held.release()
-        return await asyncio.gather(*nodes)
+        return await asyncio.gather(*nodes, return_exceptions=True)
 
     monkeypatch.setattr(Job, "join", counted)
-    outputs = asyncio.run(graph())
+    return lambda: asyncio.run(graph())
+
+
+def test_identical_nodes_of_one_graph_share_one_request(
+    simulator: Simulator, run_three: Callable[[], list[Any]]
+) -> None:
+    outputs = run_three()
     assert pictures_paid(simulator) == 1
     assert all(torch.equal(images, outputs[0][0]) for images, _, _ in outputs)
     assert sum('"origin": "joined"' in info for _, _, info in outputs) == 2
+
+
+def test_identical_nodes_that_fail_each_say_so_once(
+    simulator: Simulator, run_three: Callable[[], list[Any]]
+) -> None:
+    simulator.fail(status=500, made=True)
+    failures = run_three()
+    assert len(simulator.generations) == 1
+    for error in failures:
+        assert isinstance(error, errors.ServerError)
+        lines = str(error).splitlines()
+        assert len(set(lines)) == len(lines)
+        assert sum("seed" in line for line in lines) == 1
 
 
 def test_the_node_says_that_nothing_was_paid(simulator: Simulator, run_node: Run) -> None:
