@@ -173,7 +173,8 @@ class RequestLifecycle:
             self.uploads.release(job.request.frame)
         traces = [result.metadata.trace_id for result in job.results]
         failure = job.error.failure if isinstance(job.error, RequestError) else None
-        outcome = type(job.error).__name__ if job.error else ", ".join(_origins(job)) or "cancelled"
+        origins = ", ".join(dict.fromkeys(result.origin for result in job.results))
+        outcome = type(job.error).__name__ if job.error else origins or "cancelled"
         trace_id = failure.trace_id if failure else ", ".join(filter(None, traces))
         logger.info(
             "%s %s: %s after %.1f s, trace ID %s",
@@ -335,10 +336,6 @@ class RequestLifecycle:
         digests = self.uploads.digests(request.frame) if self.uploads else {}
         content = {**request.body, **digests, **self._plan.headers}
         return fingerprint(self._account, self._endpoint.path, content)
-
-
-def _origins(job: Job) -> list[str]:
-    return list(dict.fromkeys(result.origin for result in job.results))
 
 
 def _may_be_paid(error: BaseException) -> bool:
