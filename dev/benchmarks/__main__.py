@@ -28,7 +28,7 @@ TOPICS: dict[str, Callable[[], list[Row]]] = {
 
 
 def main(names: list[str]) -> int:
-    """Measure, print, and write if everything was asked for; 1 if a target was missed."""
+    """Measure, print, and write if everything was requested; 1 if a target was missed."""
     _keep_to_two_cores()
     rows = [row for name in names or TOPICS for row in _measured(name)]
     if not names:

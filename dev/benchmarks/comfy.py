@@ -74,6 +74,6 @@ def _info(comfy: Comfy) -> Row:
         f"{max(0.0, total - empty):.1f} ms a call",
         f"at most {INFO_MS} ms",
         total - empty <= INFO_MS,
-        f"{len(ask)} nodes asked one by one over HTTP take {total:.1f} ms; as many requests for"
+        f"{len(ask)} nodes requested one by one over HTTP take {total:.1f} ms; as many requests for"
         f" nothing, which are taken off, {empty:.1f} ms",
     )

@@ -36,8 +36,8 @@ def rows() -> list[Row]:
         ),
         Row(
             "memory while they are decoded",
-            f"{used:.2f} pictures",
-            "at most the batch (4) and one picture",
+            f"{used:.2f} images",
+            "at most the batch (4) and one image",
             used <= 5,
         ),
     ]

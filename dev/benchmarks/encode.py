@@ -23,7 +23,7 @@ THREE_TIMES = 1.6
 
 
 def rows() -> list[Row]:
-    """Measure each format on each kind of picture, and three pictures against one."""
+    """Measure each format on each kind of image, and three images against one."""
     photograph, jpeg, drawing = pictures.photograph(), pictures.from_jpeg(), pictures.drawing()
     lossless, png = (LOSSLESS_TIMES, LOSSLESS_BYTES), (PNG_TIMES, PNG_BYTES)
     return [
@@ -62,7 +62,7 @@ def _row(
 
 
 def _three(frame: torch.Tensor) -> Row:
-    """Time the three pictures of an edit against one, each a frame of its own."""
+    """Time the three images of an edit against one, each a frame of its own."""
     one, three = ([frame + 0.001 * at for at in range(count)] for count in (1, 3))
     found = in_turns(
         {
@@ -76,13 +76,13 @@ def _three(frame: torch.Tensor) -> Row:
     alone, ratio = (found["three"].best / found[way].best for way in ("one", "one core"))
     zlib_alone = found["zlib three"].best / found["zlib"].best
     return Row(
-        "encode the three pictures of an edit",
+        "encode the three images of an edit",
         f"{ratio:.2f}x the time of one on one core, {alone:.2f}x that of one on all",
         f"at most {THREE_TIMES}x on two cores",
         ratio <= THREE_TIMES,
         f"three {found['three']}; one {found['one']}, for its halves are encoded side by side;"
         f" one on one core {found['one core']}; the limit: zlib alone takes {zlib_alone:.2f}x as"
-        " long for three such pictures, in a thread each, as for one",
+        " long for three such images, in a thread each, as for one",
     )
 
 
@@ -103,7 +103,7 @@ def _on_one_core(frames: list[torch.Tensor]) -> None:
 
 
 def _edit(frames: list[torch.Tensor]) -> dict[str, bytes]:
-    """Encode the pictures of an edit as the node does."""
+    """Encode the images of an edit as the node does."""
     inputs = {"model": "Qwen/Qwen-Image-Edit-2509", "prompt": "x"}
     names = ("image", "image2", "image3")
     images = {name: frame[None] for name, frame in zip(names, frames, strict=False)}

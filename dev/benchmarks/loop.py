@@ -1,4 +1,4 @@
-"""How long ComfyUI's event loop stands still while pictures are encoded and decoded."""
+"""How long ComfyUI's event loop stands still while images are encoded and decoded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rows() -> list[Row]:
     worst = sorted(ours)[ROUNDS // 2]
     return [
         Row(
-            "longest stall of the event loop while 8 pictures are encoded and decoded",
+            "longest stall of the event loop while 8 images are encoded and decoded",
             f"{worst * 1e3:.0f} ms",
             f"at most {STALL_MS} ms",
             worst * 1e3 <= STALL_MS,

@@ -76,7 +76,7 @@ _WORK: dict[str, Callable[[], Callable[[], object]]] = {"decode": _decode, "larg
 def _measure(what: str) -> int:
     """Do the work once, and give the bytes that the process grew by at most."""
     work = _WORK[what]()
-    # 5: the highest resident size is counted anew from here (Linux, proc_pid_clear_refs).
+    # 5: the highest resident size is counted again from here (Linux, proc_pid_clear_refs).
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _status("VmRSS")
     kept = work()

@@ -23,7 +23,7 @@ _SEEDS = itertools.count(1)
 
 
 def rows() -> list[Row]:
-    """Measure one picture without latency, and sixteen with a second of it."""
+    """Measure one image without latency, and sixteen with a second of it."""
     return [_one(), _sixteen()]
 
 
@@ -41,7 +41,7 @@ def _one() -> Row:
         ours - bare for ours, bare in zip(found["ours"].each, found["bare"].each, strict=True)
     )
     return Row(
-        "one picture of 1024x1024 at zero latency",
+        "one image of 1024x1024 at zero latency",
         f"{median(added) * 1e3:.0f} ms over bare requests and Pillow",
         f"at most {ADDED_MS} ms more",
         median(added) * 1e3 <= ADDED_MS,
@@ -50,7 +50,7 @@ def _one() -> Row:
 
 
 def _bare(session: requests.Session) -> None:
-    """Ask for a picture, fetch it and decode it, with nothing checked, recorded or kept."""
+    """Ask for an image, fetch it and decode it, with nothing checked, recorded or kept."""
     answer = session.post(
         f"{os.environ['SILICONFLOW_BASE_URL']}/images/generations",
         json={"model": MODEL, "prompt": "x", "seed": next(_SEEDS), "image_size": "1024x1024"},
@@ -65,7 +65,7 @@ def _sixteen() -> Row:
     with serving('{"latency": 1}'):
         taken = seconds(lambda: draw(batch_size=16))
     return Row(
-        "16 pictures of a model without batch_size, 1 s each, default settings",
+        "16 images of a model without batch_size, 1 s each, default settings",
         f"{taken:.2f} s",
         f"at most {SIXTEEN_SECONDS} s (one after the other: 16 s)",
         taken <= SIXTEEN_SECONDS,

@@ -1,4 +1,4 @@
-"""Ten pictures under a rate limit: the windows used and the refusals, with minutes of 4 seconds."""
+"""Ten images under a rate limit: the windows used and the refusals, with minutes of 4 seconds."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _FULL_REQUESTS = (
     " the lower end is kept to, for each further try would be refused or not"
 )
 MODELS = {
-    "Qwen/Qwen-Image": "one picture a request",
-    "Kwai-Kolors/Kolors": "up to four pictures a request",
+    "Qwen/Qwen-Image": "one image a request",
+    "Kwai-Kolors/Kolors": "up to four images a request",
 }
 
 
@@ -35,7 +35,7 @@ def _case(model: str, limit: int) -> Row:
     least = math.ceil(PICTURES / limit)
     detail = _FULL_REQUESTS if windows > least else ""
     return Row(
-        f"{PICTURES} pictures at {limit} per minute, {MODELS[model]}",
+        f"{PICTURES} images at {limit} per minute, {MODELS[model]}",
         f"{windows} windows, {refused} refused",
         f"{least} windows, at most 1 refused",
         windows <= least and refused <= 1,

@@ -1,4 +1,4 @@
-"""Pictures to measure with: like a photograph, and a flat drawing. The same on every machine."""
+"""Images to measure with: like a photograph, and a flat drawing. The same on every machine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _scene(noise: np.ndarray, frequency: np.ndarray) -> np.ndarray:
 
 @cache
 def from_jpeg(side: int = 1024) -> torch.Tensor:
-    """Return the photograph as it comes out of a JPEG file, as most loaded pictures do."""
+    """Return the photograph as it comes out of a JPEG file, as most loaded images do."""
     file = io.BytesIO()
     pixels = photograph(side).mul(255).round().byte().numpy()
     Image.fromarray(pixels).save(file, "JPEG", quality=85)

@@ -24,14 +24,14 @@ What the pack adds to the service's own time. Written by
 `python -m comfyui_siliconflow.dev.benchmarks`, which anyone can run
 (`python -m pip install -e ".[dev,bench]"` first; `COMFYUI_PATH` and `COMFYUI_PYTHON` name the
 ComfyUI of the last rows). Every ratio is of ways that were timed in turns in the same run, each by
-its best round: whatever else the machine does is unfair to none. The rivals' way is written anew
+its best round: whatever else the machine does is unfair to none. The rivals' way is written
 from its description in `dev/benchmarks/rivals.py`. Memory is the process's own highest resident
 size, with the allocator told to give freed blocks back at once (`MALLOC_MMAP_THRESHOLD_`). Windows
 and refusals are counted with minutes of four seconds, on a simulator that refuses at once.
 
 {machine}
 
-![Encoding, decoding and sending a picture of 1024x1024](images/benchmarks.png)
+![Encoding, decoding and sending an image of 1024x1024](images/benchmarks.png)
 
 | what | measured | target | met |
 |---|---|---|---|
@@ -43,8 +43,8 @@ and refusals are counted with minutes of four seconds, on a simulator that refus
   PNG can leave out, take more on one core than the target leaves for everything (both are in the
   details). Shared between both cores they come to the figure above; what remains is choosing the
   method, the checksum and handing the work over.
-- Three pictures of an edit: one picture is encoded on both cores already, so there is no idle core
-  to gain. Against one picture on one core they come close to what zlib alone reaches on this
+- Three images of an edit: one image is encoded on both cores already, so there is no idle core
+  to gain. Against one image on one core they come close to what zlib alone reaches on this
   machine, which is in the details too.
 - Batches of four at 3, 5, 6 and 7 a minute: a refused batch tells that the limit lies between what
   had passed and three more. Which it is can only be learned by risking a second refusal, and the

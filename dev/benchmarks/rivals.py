@@ -1,4 +1,4 @@
-"""What other packs do, written anew from its description: Pillow's PNG, float copies, in turn."""
+"""What other packs do, written from its description alone: Pillow's PNG, float copies, in turn."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ MBITS = (10, 100)
 
 @dataclass(frozen=True)
 class Way:
-    """One way to send a picture: seconds to encode it, bytes, seconds in all at each speed."""
+    """One way to send an image: seconds to encode it, bytes, seconds in all at each speed."""
 
     name: str
     encode: float

@@ -205,8 +205,8 @@ def with_length(length: int | str) -> Change:
     """Name a wrong length; a number is added to the right one."""
 
     def change(reply: Reply) -> Reply:
-        told = length if isinstance(length, str) else str(len(reply.body) + length)
-        return reply.having(Content_Length=told)
+        stated = length if isinstance(length, str) else str(len(reply.body) + length)
+        return reply.having(Content_Length=stated)
 
     return change
 
@@ -267,7 +267,7 @@ def twice(reply: Reply) -> Reply:
 
 
 def gzipped(reply: Reply) -> Reply:
-    """Pack the body, which nobody asked for."""
+    """Pack the body, which nobody requested."""
     return replace(reply.having(Content_Encoding="gzip"), body=gzip.compress(reply.body))
 
 
@@ -321,21 +321,21 @@ def with_ranges(place: float, *, tag: str = TAG, other: str = TAG) -> Breaker:
 
 
 def wrong_range(span: str) -> Breaker:
-    """Cut a file, and continue it with another part than was asked for."""
+    """Cut a file, and continue it with another part than was requested."""
 
     def breaker(exchange: Exchange) -> None:
         body = exchange.answer().body
         if exchange.wanted_range is None:
             exchange.send(Reply(200, {"ETag": TAG}, body).head + body[: len(body) // 2])
         else:
-            told = span.format(begins=exchange.wanted_range, size=len(body))
-            exchange.send(Reply(206, {**CLOSING, "Content-Range": told}, body[:100]).raw)
+            stated = span.format(begins=exchange.wanted_range, size=len(body))
+            exchange.send(Reply(206, {**CLOSING, "Content-Range": stated}, body[:100]).raw)
 
     return breaker
 
 
 def redirect(location: str, *, status: int = 302) -> Breaker:
-    """Send to another URL; `{path}` stands for the one that was asked for."""
+    """Send to another URL; `{path}` stands for the one that was requested."""
 
     def breaker(exchange: Exchange) -> None:
         exchange.read()

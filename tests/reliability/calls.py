@@ -16,7 +16,7 @@ from comfyui_siliconflow.tests.reliability import breakers as b
 from comfyui_siliconflow.tests.reliability.faults import (
     FREE,
     KEY,
-    TOLD,
+    UNSURE,
     Fault,
     common,
     exchanges,
@@ -171,8 +171,8 @@ def _of_streams() -> list[Fault]:
 def _ending(reason: str) -> Breaker:
     """End after four events, for a reason that no model has."""
     last = json.dumps({"choices": [{"delta": {}, "finish_reason": reason}]})
-    told = [f"data: {last}", "data: [DONE]", ""]
-    return b.changed(_events(lambda events: [*events[:4], *told]))
+    ended = [f"data: {last}", "data: [DONE]", ""]
+    return b.changed(_events(lambda events: [*events[:4], *ended]))
 
 
 def _key_in_pieces() -> Breaker:
@@ -200,7 +200,7 @@ def _as_stream(fault: Fault) -> Fault:
     if fault.name not in STREAMED:
         return fault
     kind = STREAMED[fault.name]
-    return replace(fault, kind=kind, again=FREE if kind is None else TOLD)
+    return replace(fault, kind=kind, again=FREE if kind is None else UNSURE)
 
 
 UNDECIDED = "reset when accepted"

@@ -46,7 +46,7 @@ class Child:
         assert said == text, f"the child said {said!r}"
 
     def result(self) -> dict[str, Any]:
-        """Wait for what came of its run."""
+        """Wait for the outcome of its run."""
         result: dict[str, Any] = json.loads(self._line())
         return result
 

@@ -34,15 +34,15 @@ class Again:
     requests: int = 0
     charged: int = 0
     origin: str = ""
-    """The origin that the info names; empty: no picture comes."""
-    told: bool = False
+    """The origin that the info names; empty: no image comes."""
+    has_warning: bool = False
     """Whether the info says that the first request may have been charged as well."""
 
 
 FREE = Again("free, from disk", origin="reused")
 FETCHED = Again("free, only downloaded", origin="downloaded")
 PAID = Again("paid now", 1, 1, "paid")
-TOLD = Again("paid now, with a note about the first", 1, 1, "paid", told=True)
+UNSURE = Again("paid now, with a note about the first", 1, 1, "paid", has_warning=True)
 NOTHING = Again("nothing is sent: what was paid has no usable URL")
 
 
@@ -64,7 +64,7 @@ class Fault:
     note: str = ""
     """What the notes of a run that succeeds say."""
     inputs: Mapping[str, Any] = field(default_factory=dict)
-    """What the node is asked for besides."""
+    """What the node is requested besides."""
 
     @property
     def delivered(self) -> bool:
@@ -100,7 +100,7 @@ def _free(name: str, breaker: Breaker | None, kind: Kind, **more: Any) -> Fault:
 
 def unsure(name: str, breaker: Breaker, kind: Kind, charged: int = 1, **more: Any) -> Fault:
     """Name what may have been paid, as far as the client can know."""
-    return Fault(name, more.pop("where", "send"), breaker, kind, charged, TOLD, **more)
+    return Fault(name, more.pop("where", "send"), breaker, kind, charged, UNSURE, **more)
 
 
 def _connecting() -> list[Fault]:
@@ -222,7 +222,7 @@ def _statuses_by_shape() -> list[Fault]:
 
 def _statuses_paid() -> list[Fault]:
     return [
-        unsure(f"{status} although the picture was made", _shaped(status, "HTML", made=True), kind)
+        unsure(f"{status} although the image was made", _shaped(status, "HTML", made=True), kind)
         for status, kind in DOUBTFUL.items()
     ]
 
@@ -304,7 +304,7 @@ def _answers_odd() -> list[Fault]:
         ok("a closing HTTP/1.0 without a length", b.raw(lambda r: old + r.body)),
         ok("chunks", b.raw(b.chunked)),
         ok("100 Continue before the answer", b.raw(lambda r: b"HTTP/1.1 100 Go\r\n\r\n" + r.raw)),
-        ok("gzip that nobody asked for", b.changed(b.gzipped)),
+        ok("gzip that nobody requested", b.changed(b.gzipped)),
         ok("a second answer behind the first", b.raw(lambda r: r.raw + Reply(500).raw)),
         unsure("103 Early Hints before the answer", b.raw(lambda r: early + r.raw), bad),
         unsure("chunks without an end", b.raw(lambda r: b.chunked(r, end=b"")), lost),
@@ -323,7 +323,7 @@ def _answers_odd() -> list[Fault]:
                 lost),
         unsure("200 headers", b.changed(b.with_headers(**many)), lost),
         *[
-            unsure(f"{status} with the picture", b.changed(b.with_status(status)), bad)
+            unsure(f"{status} with the image", b.changed(b.with_status(status)), bad)
             for status in (201, 202, 206)
         ],
         unsure("204", b.instead(204, made=True), bad),
@@ -353,8 +353,8 @@ UNREADABLE: dict[str, str] = {
     "base64 that is none": '{"images": [{"b64_json": "*** no base64 ***"}]}',
     "base64 of half a character": '{"images": [{"b64_json": "\\ud800"}]}',
     "a data URL that is none": '{"images": [{"url": "data:image/png;base64,%%%"}]}',
-    "65 pictures": json.dumps({"images": [{"url": "https://x/y"}] * 65}),
-    "a million pictures": '{"images": [' + ",".join(['{"url":"x"}'] * 1_000_000) + "]}",
+    "65 images": json.dumps({"images": [{"url": "https://x/y"}] * 65}),
+    "a million images": '{"images": [' + ",".join(['{"url":"x"}'] * 1_000_000) + "]}",
     "a million keys": json.dumps({f"k{number}": 0 for number in range(1_000_000)}),
     "100,000 lists in each other": "[" * 100_000 + "]" * 100_000,
     "99,000 objects in each other": '{"a":' * 99_000 + "1" + "}" * 99_000,
@@ -370,7 +370,7 @@ def _answers_unreadable() -> list[Fault]:
     def timed(seconds: float) -> b.Change:
         return b.with_json(timings={"inference": seconds})
 
-    no_picture = b.with_entry({"b64_json": b.base64_of(b"<html>no picture</html>")})
+    no_picture = b.with_entry({"b64_json": b.base64_of(b"<html>no image</html>")})
     return [
         *[unsure(f"200, {name}", b.changed(b.with_body(body)), bad)
           for name, body in UNREADABLE.items()],
@@ -378,7 +378,7 @@ def _answers_unreadable() -> list[Fault]:
         unsure("200, a gibibyte of zeros in gzip",
                 b.changed(b.packed_as("gzip", packed)), bad),
         unsure("200, base64 of a page", b.changed(no_picture), bad),
-        ok("200, the picture twice", b.changed(b.twice), pictures=2,
+        ok("200, the image twice", b.changed(b.twice), pictures=2,
            note="returned 2 images instead of 1"),
         ok("200, the seed a string", b.changed(b.with_json(seed="7"))),
         ok("200, the seed null", b.changed(b.with_json(seed=None))),
@@ -405,7 +405,7 @@ def _echoes() -> list[Fault]:
         unsure("echo: packing", b.changed(b.with_headers(Content_Encoding=KEY)), bad),
         unsure("echo: chunk size", b.raw(lambda r: b.chunked(r, end=f"{KEY}\r\n".encode())), lost),
         unsure("echo: trace id of a 500", b.instead(500, "no", **trace), errors.ServerError, 0),
-        ok("echo: trace id of the picture", b.changed(b.with_headers(**trace))),
+        ok("echo: trace id of the image", b.changed(b.with_headers(**trace))),
         _free("echo: 401", b.instead(401, f'"Invalid token {KEY}"'), errors.InvalidKey),
         _free("echo: 400, escaped", b.instead(400, f'{{"message": "{escaped}"}}'),
               errors.BadRequest),
@@ -463,16 +463,16 @@ def _downloads_failed() -> list[Fault]:
         _failed("401 without end", b.instead(401, "no"), never),
         _failed("404 without end", b.instead(404, "no"), never),
         _failed("403, the URL has expired", b.instead(403, "This URL has expired"), never),
-        _failed("206 that nobody asked for", b.changed(b.with_status(206))),
+        _failed("206 that nobody requested", b.changed(b.with_status(206))),
         _failed("204", b.instead(204), never),
         _failed("cut without end", b.cut(0.5)),
-        _failed("another range than asked for", b.wrong_range("bytes 0-99/{size}")),
+        _failed("another range than requested", b.wrong_range("bytes 0-99/{size}")),
         _failed("a range of another file", b.wrong_range("bytes {begins}-9/77")),
         _failed("a range that is none", b.wrong_range("all of it")),
         _failed("a length too short", b.changed(b.with_length("100")), errors.BadPicture),
         _failed("silent without end", b.stop(0.5), **soon),
         _failed("drips", b.drip(head=False), **at_once),
-        _failed("packed, which nobody asked for", b.changed(b.gzipped), never),
+        _failed("packed, which nobody requested", b.changed(b.gzipped), never),
         _failed("a file without end", b.endless(head, 8 << 20), never, **small),
         _failed("a length of a tebibyte", b.changed(b.with_length(str(1 << 40))), never),
         _failed("redirects without end", b.redirect("{path}"), never),

@@ -14,7 +14,13 @@ from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.tests.reliability import breakers as b
 from comfyui_siliconflow.tests.reliability.calls import FORMS, UNDECIDED, Kind
 from comfyui_siliconflow.tests.reliability.faults import KEY, Fault, common, exchanges, unsure
-from comfyui_siliconflow.tests.reliability.trial import MOST_MIB, TOLD, Bench, Outcome, of_the_pack
+from comfyui_siliconflow.tests.reliability.trial import (
+    MOST_MIB,
+    WARNING,
+    Bench,
+    Outcome,
+    of_the_pack,
+)
 
 ACCOUNT = "SiliconFlowAccount"
 DELETE = "SiliconFlowDeleteVoice"
@@ -71,7 +77,7 @@ def new_voice(bench: Bench) -> str:
 
 
 def try_out_free(bench: Bench, fault: Fault, node: str) -> Outcome:
-    """Run a node that costs nothing into a fault, and compare what came of it."""
+    """Run a node that costs nothing into a fault, and compare what it brought."""
     inputs = {"uri": new_voice(bench)} if node == DELETE else {}
     outcome = bench.try_out(fault, node, **inputs)
     outcome.problems = problems(outcome)
@@ -79,7 +85,7 @@ def try_out_free(bench: Bench, fault: Fault, node: str) -> Outcome:
 
 
 def problems(outcome: Outcome) -> list[str]:
-    """Compare what came of a free call with what may come of it."""
+    """Compare the outcome of a free call with what may come of it."""
     first, second = outcome.first, outcome.second
     kinds = {type(first.error), type(second.error)} - {type(None)}
     said = str(first.error)
@@ -126,4 +132,4 @@ def _errors(outcome: Outcome) -> list[BaseException]:
 
 def _charges(error: BaseException) -> bool:
     """Return whether an error says, in words or otherwise, that something may have been paid."""
-    return getattr(error, "charged", False) is not False or TOLD in str(error)
+    return getattr(error, "charged", False) is not False or WARNING in str(error)

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.reliability.calls import of_node
-from comfyui_siliconflow.tests.reliability.faults import FAULTS, KEY, TOLD, Fault
+from comfyui_siliconflow.tests.reliability.faults import FAULTS, KEY, UNSURE, Fault
 from comfyui_siliconflow.tests.reliability.free import DELETE, of_free_node, try_out_free
 from comfyui_siliconflow.tests.reliability.server import FaultServer
 from comfyui_siliconflow.tests.reliability.test_crashes import CRASHES
@@ -62,11 +62,11 @@ and damaged ledgers.
 
 How the words are meant:
 
-- **Lost**: the service made a picture and told a usable URL, or sent the picture, text, sound or
+- **Lost**: the service made an image and gave a usable URL, or sent the image, text, sound or
   numbers themselves, and neither the run nor the next queue of the same brought it.
 - **Paid twice**: a charge that the pack could have avoided. It sent a request again by itself
   although the first may have been charged; or it sent one although the ledger held the answer; or
-  the user queued again without having been told that the first may have been charged.
+  the user queued again without having been warned that the first may have been charged.
 - **Fate unknown, queued again**: the answer never reached this machine in a readable form, so
   nobody can know here whether it was charged; the error said that it may have been, the user queued
   again, and the notes of that run say so once more. These are listed by themselves.
@@ -93,18 +93,18 @@ a trial added was {peak} MiB (allowed: {most}).
 SOAK = """\
 ## Soak
 
-{pictures} pictures through 16 nodes at once; every request and every download meets a fault with a
+{pictures} images through 16 nodes at once; every request and every download meets a fault with a
 probability of 20 % ({kinds} kinds struck, {faults} of {requests} requests); what failed is queued
 again until all are there. The same command without the trials:
 `python -m comfyui_siliconflow.tests.reliability.soak --pictures {pictures} --seed {seed}`.
 
-| pictures | came | lost | paid twice | hung | leaked | other errors | fate unknown, queued again |
+| images | arrived | lost | paid twice | hung | leaked | other errors | fate unknown, queued again |
 |---|---|---|---|---|---|---|---|
 | {pictures} | {got} | {lost} | {paid_twice} | {hung} | {leaked} | {raw} | {warned} |
 
 {queued} queues in {seconds} s. What the process of the nodes used when no request was under way:
 
-| after pictures | memory (RSS) | threads | open files |
+| after images | memory (RSS) | threads | open files |
 |---|---|---|---|
 {samples}
 
@@ -193,7 +193,7 @@ def table_of_calls(outcomes: Sequence[Outcome]) -> str:
 
 def table_of_free(outcomes: Sequence[Outcome]) -> str:
     """Write one line for each fault of the calls that cost nothing and each way it ends."""
-    columns = "| fault | nodes | what the user sees | asked again |"
+    columns = "| fault | nodes | what the user sees | requested again |"
     return _grouped(outcomes, FREE_CALLS, "The calls that cost nothing", columns, _free_cells)
 
 
@@ -257,7 +257,7 @@ def _story(outcome: Outcome) -> str:
     if outcome.problems:
         return "NOT AS EXPECTED"
     again = outcome.fault.again
-    if again is TOLD and not outcome.first.charged:
+    if again is UNSURE and not outcome.first.charged:
         return "paid now, with a note (the first was not charged, which nobody can know)"
     return again.story
 

@@ -94,7 +94,7 @@ class Exchange:
 
     @property
     def path(self) -> str:
-        """The path that is asked for."""
+        """The path that is requested."""
         return self.head.split(b" ", 2)[1].decode("latin-1")
 
     @property
@@ -245,7 +245,7 @@ class FaultServer:
         ]
 
     def quiet(self, seconds: float = 10.0) -> bool:
-        """Wait until no request is under way; tells whether that came."""
+        """Wait until no request is under way; returns whether it did."""
         return until(lambda: not self._under_way, seconds)
 
     # Listening
@@ -395,7 +395,7 @@ class FaultServer:
 
 
 def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait until something is so; tells whether it came to be in time."""
+    """Wait until something is so; returns whether it was in time."""
     for _ in range(int(seconds / 0.005)):
         if condition():
             return True

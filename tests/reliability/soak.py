@@ -35,9 +35,9 @@ from comfyui_siliconflow.tests.reliability.faults import FAULTS, KEY, Fault
 from comfyui_siliconflow.tests.reliability.server import Breaker, FaultServer, Where
 from comfyui_siliconflow.tests.reliability.trial import (
     NODES,
-    TOLD,
+    WARNING,
     environment,
-    told,
+    wording,
     write_settings,
 )
 from comfyui_siliconflow.tests.waiting import pack_threads
@@ -126,7 +126,7 @@ class Tally:
     got: int = 0
     queued: int = 0
     unsure: Counter[str] = field(default_factory=Counter)
-    """By prompt: how often the user was told that the request may have been charged."""
+    """By prompt: how often the user was warned that the request may have been charged."""
     raw_errors: Counter[str] = field(default_factory=Counter)
     leaked: int = 0
     hung: int = 0
@@ -155,7 +155,7 @@ async def soak(pictures: int) -> Tally:
 
 async def _worker(left: Iterator[int], tally: Tally) -> None:
     for number in left:
-        await _obtain(f"picture {number}", tally)
+        await _obtain(f"image {number}", tally)
 
 
 async def _obtain(prompt: str, tally: Tally) -> None:
@@ -183,11 +183,11 @@ async def _queued(prompt: str, tally: Tally) -> bool:
 
 
 def _judge(error: Exception, prompt: str, tally: Tally) -> None:
-    tally.leaked += KEY in told(error)
+    tally.leaked += KEY in wording(error)
     if not isinstance(error, SiliconFlowError):
         tally.raw_errors[type(error).__name__] += 1
     if isinstance(error, RequestError) and error.charged is None:
-        tally.unsure[prompt] += TOLD in str(error)
+        tally.unsure[prompt] += WARNING in str(error)
 
 
 async def _calm() -> None:

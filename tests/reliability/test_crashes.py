@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 from comfyui_siliconflow.tests.reliability import breakers
 from comfyui_siliconflow.tests.reliability.children import Child
-from comfyui_siliconflow.tests.reliability.faults import FETCHED, FREE, PAID, TOLD, Again
+from comfyui_siliconflow.tests.reliability.faults import FETCHED, FREE, PAID, UNSURE, Again
 from comfyui_siliconflow.tests.reliability.server import Breaker, Where
-from comfyui_siliconflow.tests.reliability.trial import NODES, Bench
-from comfyui_siliconflow.tests.reliability.trial import TOLD as NOTE
+from comfyui_siliconflow.tests.reliability.trial import NODES, WARNING, Bench
 from comfyui_siliconflow.tests.waiting import until
 
 Start = Callable[..., Child]
@@ -37,17 +36,17 @@ class Crash:
 
 CRASHES = (
     Crash("before anything is recorded", 0, PAID, (f"{LEDGER}.claim", "before", 1)),
-    Crash("recorded, before it is sent", 0, TOLD,
+    Crash("recorded, before it is sent", 0, UNSURE,
           ("siliconflow.resources.images.generate", "before", 1)),
-    Crash("sent, and nobody acted", 0, TOLD, holds=("send", breakers.silent_unpaid)),
-    Crash("sent and paid, before the answer", 2, TOLD,
+    Crash("sent, and nobody acted", 0, UNSURE, holds=("send", breakers.silent_unpaid)),
+    Crash("sent and paid, before the answer", 2, UNSURE,
           holds=("send", breakers.stop(0, head=False))),
-    Crash("within the answer", 2, TOLD, holds=("send", breakers.stop(0.5))),
-    Crash("before the answer is recorded", 2, TOLD, (f"{LEDGER}.mark_answered", "before", 1)),
+    Crash("within the answer", 2, UNSURE, holds=("send", breakers.stop(0.5))),
+    Crash("before the answer is recorded", 2, UNSURE, (f"{LEDGER}.mark_answered", "before", 1)),
     Crash("when the answer is recorded", 2, FETCHED, (f"{LEDGER}.mark_answered", "after", 1)),
     Crash("within the first download", 2, FETCHED, holds=("picture", breakers.stop(0.5))),
-    Crash("before a picture is safe on disk", 2, FETCHED, ("os.fsync", "before", 1)),
-    Crash("before a picture on disk is recorded", 2, FETCHED,
+    Crash("before an image is safe on disk", 2, FETCHED, ("os.fsync", "before", 1)),
+    Crash("before an image on disk is recorded", 2, FETCHED,
           ("storage.atomic_files.write", "after", 1)),
     Crash("when the first of two is stored", 2, FETCHED, (f"{LEDGER}.store_file", "after", 1)),
     Crash("when both are stored, before that is recorded", 2, FREE,
@@ -67,7 +66,7 @@ def test_what_a_killed_process_paid_is_not_lost_and_not_paid_again(
     run = bench.run(DRAW, **PAIR)
     assert (run.error, run.pictures, run.origins) == (None, 2, {crash.again.origin})
     assert (run.requests, run.charged) == (crash.again.requests, 2 * crash.again.charged)
-    assert (NOTE in run.notes) is crash.again.told
+    assert (WARNING in run.notes) is crash.again.has_warning
     assert bench.run(DRAW, **PAIR).origins == {"reused"}
     assert data.exists()
 
@@ -109,7 +108,9 @@ def test_two_processes_that_ask_the_same_at_once_pay_once(bench: Bench, child: S
     assert bench.paid - before == 2
     assert bench.server.posts == 1
     origins = [result["info"]["requests"][0]["origin"] for result in results]
-    assert sorted(origins) == ["paid", "reused"]
+    assert origins.count("paid") == 1
+    # The other one may look between the answer and its files: it downloads them too, for nothing.
+    assert {*origins} - {"paid"} <= {"reused", "downloaded"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="only Unix can limit the size of files")

@@ -20,7 +20,7 @@ from comfyui_siliconflow.tests.reliability.server import Breaker, FaultServer, W
 from comfyui_siliconflow.tests.reliability.trial import (
     NODES,
     PACK,
-    TOLD,
+    WARNING,
     Bench,
     environment,
     write_settings,
@@ -141,7 +141,7 @@ def test_of_a_lost_answer_within_the_hour_only_the_download_is_done_and_later_it
     assert isinstance(bench.run(DRAW).error, errors.DownloadFailed)
     monkeypatch.setattr(f"{PACK}.storage.ledger.URL_SECONDS", 0)
     run = bench.run(DRAW)
-    assert (run.pictures, run.charged, TOLD in run.notes) == (1, 1, True)
+    assert (run.pictures, run.charged, WARNING in run.notes) == (1, 1, True)
 
 
 # Rate limits

@@ -28,7 +28,7 @@ LONGEST = 25.0
 MOST_MIB = 600
 MINUTE = 0.4
 """Seconds that a minute of rate limits lasts in a trial."""
-TOLD = "may have been charged"
+WARNING = "may have been charged"
 SETTINGS = {
     "connect_timeout": 0.5,
     "read_timeout": 5.0,
@@ -66,7 +66,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "documents": ["a dog\na cat"],
     },
 }
-"""The nodes of the other endpoints, whose one result counts as a picture does."""
+"""The nodes of the other endpoints, whose one result counts as an image does."""
 FREE_CALLS: dict[str, dict[str, Any]] = {
     "SiliconFlowAccount": {},
     "SiliconFlowModels": {"type": "image"},
@@ -101,12 +101,12 @@ class Run:
     @property
     def seen(self) -> str:
         """What the user saw, in a word."""
-        return type(self.error).__name__ if self.error else "the picture"
+        return type(self.error).__name__ if self.error else "the image"
 
 
 @dataclass
 class Outcome:
-    """What came of a trial, and what was wrong with it."""
+    """The outcome of a trial, and what was wrong with it."""
 
     fault: Fault
     node: str
@@ -136,7 +136,7 @@ class Outcome:
     def paid_twice(self) -> bool:
         """Whether a charge could have been avoided: see the head of the report."""
         charged = getattr(self.first.error, "charged", False)
-        warned = charged is not False and TOLD in self.second.notes
+        warned = charged is not False and WARNING in self.second.notes
         return self.first.charged > 1 or (self.paid_again and not warned)
 
 
@@ -186,7 +186,7 @@ class Bench:
         return run
 
     def settled(self) -> bool:
-        """Wait until the pack works at nothing any more; tells whether that came."""
+        """Wait until the pack works at nothing any more; returns whether it did."""
         return until(lambda: not pack_threads(), LONGEST)
 
     @property
@@ -217,7 +217,7 @@ class Bench:
         return run
 
     def _leaks(self, first: Run, second: Run, data: Path) -> list[str]:
-        texts = {"error": told(first.error), "second error": told(second.error)}
+        texts = {"error": wording(first.error), "second error": wording(second.error)}
         texts["info"] = json.dumps([first.info, second.info])
         files = {str(file): file.read_bytes() for file in data.rglob("*") if file.is_file()}
         found = [name for name, text in texts.items() if KEY in text]
@@ -247,7 +247,7 @@ def problems(outcome: Outcome) -> list[str]:
         ("requests of the second", second.requests, fault.again.requests),
         ("charged by the second", second.charged, fault.again.charged),
         ("origin of the second", second.origins, {fault.again.origin} - {""}),
-        ("second told", TOLD in second.notes, fault.again.told),
+        ("second warned", WARNING in second.notes, fault.again.has_warning),
         ("note", fault.note in first.notes, True),
         ("says unpaid although paid", _denies(first), False),
         ("lost", outcome.lost, False),
@@ -265,7 +265,7 @@ def _denies(run: Run) -> bool:
     return run.charged > 0 and getattr(run.error, "charged", None) is False
 
 
-def told(error: BaseException | None) -> str:
+def wording(error: BaseException | None) -> str:
     """Return all that an error could show: text, repr, traceback, and the errors behind it."""
     texts: list[str] = []
     while error is not None:
