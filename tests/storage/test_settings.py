@@ -17,6 +17,7 @@ from comfyui_siliconflow.storage.settings import (
     load,
     save,
 )
+from comfyui_siliconflow.strings.text import LANGUAGES
 
 
 def test_the_defaults_are_the_china_site_and_its_timeouts(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_a_key_that_a_header_cannot_carry_is_refused_without_showing_it(
         ({"max_parallel": 2.5}, "max_parallel must be of type int"),
         ({"max_parallel": True}, "max_parallel must be of type int"),
         ({"site": "moon"}, "site must be one of cn, com"),
-        ({"language": "fr"}, "language must be one of en, zh"),
+        ({"language": "xx"}, f"language must be one of {', '.join(LANGUAGES)}"),
         ({"apikey": "x"}, "apikey is not a setting"),
     ],
 )
