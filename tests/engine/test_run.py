@@ -16,6 +16,7 @@ from comfyui_siliconflow.media.image_files import decode, tensor_to_pil, to_batc
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import catalogue, errors
 from comfyui_siliconflow.siliconflow.client import Client
+from comfyui_siliconflow.storage.job_history import JobHistory
 from comfyui_siliconflow.storage.settings import MissingKey
 from comfyui_siliconflow.strings.text import Text
 from comfyui_siliconflow.tests.conftest import Held
@@ -400,6 +401,35 @@ def test_the_node_says_seconds_while_it_waits_and_what_arrived(held: Held) -> No
     assert re.fullmatch(r"2 images, 96×64, seed 42, [\d.]+ s", told[-1])
     assert bars[0][1] == 6
     assert bars[-1] == (1, 1)
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_mistake_of_ours_is_shown_as_one_and_not_as_a_cancel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts: list[str] = []
+
+    class Shown:
+        def text(self, text: Text) -> None:
+            texts.append(str(text))
+
+        def value(self, done: int, total: int) -> None:
+            """Show no bar."""
+
+        def image(self, _image: Image.Image) -> None:
+            """Show no image."""
+
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    async def graph() -> None:
+        host.report_to(Shown())
+        await execute()
+
+    monkeypatch.setattr(JobHistory, "end", fail)
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(graph())
+    assert "node pack itself (ZeroDivisionError)" in texts[-1]
 
 
 @pytest.mark.usefixtures("simulator")

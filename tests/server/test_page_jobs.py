@@ -322,6 +322,19 @@ def test_a_ledger_that_fails_stops_neither_the_run_nor_the_list_of_the_next(
     assert [job["state"] for job in listed(page)] == ["done"]
 
 
+@pytest.mark.usefixtures("simulator")
+def test_a_job_whose_end_cannot_be_written_does_not_stay_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("not an error of the database")
+
+    monkeypatch.setattr(JobHistory, "end", fail)
+    with pytest.raises(RuntimeError):
+        draw()
+    wait_for(lambda: not progress.jobs_under_way())
+
+
 def test_saved_results_are_counted_and_cleared(
     page: Page, simulator: Simulator, tmp_path: Path
 ) -> None:
