@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ..media.media_error import MediaError
 from ..siliconflow.client import Client
+from ..siliconflow.errors import BadResult
 from ..storage.ledger import ResponseMetadata
 from ..strings.text import Text, text
 
@@ -69,7 +70,7 @@ class ResultKind:
     pixels that the settings allow. `save` turns an item that came without a file into one.
     """
 
-    name: Literal["image", "text", "audio", "vectors", "video"]
+    name: Literal["image", "text", "audio", "vectors", "ranking", "voice", "video"]
     load: Callable[[bytes, int], Any]
     save: Callable[[Any], bytes] = bytes
     allowed_a_minute: int = REQUESTS_A_MINUTE
@@ -78,6 +79,8 @@ class ResultKind:
     """Whether the limit on images in progress counts its items."""
     has_previews: bool = False
     """Whether its items are shown, small, on the node and in the job list."""
+    bad_file: type[BadResult] = BadResult
+    """Raised for a file that `load` cannot decode."""
 
 
 def _never_submitted(_client: Client, ticket: Ticket) -> ApiResult | None:
@@ -112,7 +115,9 @@ class Endpoint:
         return text(f"item.{self.words}.some")
 
 
-def json_kind(name: Literal["text", "vectors"], item_type: Callable[..., Any]) -> ResultKind:
+def json_kind(
+    name: Literal["text", "vectors", "ranking", "voice"], item_type: Callable[..., Any]
+) -> ResultKind:
     """Return the kind of an item that is a dataclass of plain values; it is saved as JSON."""
 
     def load(content: bytes, _max_pixels: int) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..media.media_error import MediaError, TooManyPixels
 from ..siliconflow.client import Client
-from ..siliconflow.errors import BadAnswer, BadPicture, BadResult, Failure, RequestError
+from ..siliconflow.errors import BadAnswer, BadResult, Failure, RequestError
 from ..storage.ledger import Ledger, LedgerEntry, ResponseMetadata
 from ..strings.text import text
 from .endpoint import ApiResult, FileContent, RemoteFile
@@ -34,8 +34,6 @@ class Receiver:
         self._client, self._ledger, self._endpoint = client, ledger, plan.endpoint
         self._model = plan.model.id
         self._max_pixels = int(max_megapixels * 1_000_000)
-        is_image = plan.endpoint.kind.name == "image"
-        self._bad_result: type[BadResult] = BadPicture if is_image else BadResult
 
     def receive(self, job: Job, entry: LedgerEntry | None, result: ApiResult) -> list[Any]:
         """Record a result, then get its items; a file inside the response is saved before that.
@@ -110,7 +108,7 @@ class Receiver:
             message = text(
                 "run.saved_file_unreadable", item=self._endpoint.item_name, reason=str(error)
             )
-            raise self._bad_result(
+            raise self._endpoint.kind.bad_file(
                 Failure(message, model=self._model, trace_id=entry.metadata.trace_id)
             ) from None
         try:
@@ -135,6 +133,6 @@ class Receiver:
                 return self._endpoint.kind.load(content, self._max_pixels)
         except MediaError as error:
             message = text("run.bad_item", item=self._endpoint.item_name, reason=error.text)
-            raise (error_class or self._bad_result)(
+            raise (error_class or self._endpoint.kind.bad_file)(
                 Failure(message, model=self._model, trace_id=metadata.trace_id)
             ) from error

@@ -26,7 +26,7 @@ from ..media.image_files import decode, to_batch
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import AUTO, Model, Value, chosen_model, extra_body, require_text
 from ..siliconflow.client import Client
-from ..siliconflow.errors import InvalidInput
+from ..siliconflow.errors import BadPicture, InvalidInput
 from ..siliconflow.resources import images as images_api
 from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
@@ -217,6 +217,7 @@ IMAGES = Endpoint(
         allowed_a_minute=IMAGES_A_MINUTE,
         counts_as_images=True,
         has_previews=True,
+        bad_file=BadPicture,
     ),
     _generate,
     "image",

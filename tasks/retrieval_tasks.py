@@ -199,4 +199,4 @@ def _rerank(client: Client, request: ApiRequest, _on_text: OnText) -> ApiResult:
 
 
 _EMBEDDINGS = Endpoint(embeddings.PATH, json_kind("vectors", Embeddings), _embed, "vectors")
-_RERANK = Endpoint(rerank.PATH, json_kind("text", Ranking), _rerank, "ranking")
+_RERANK = Endpoint(rerank.PATH, json_kind("ranking", Ranking), _rerank, "ranking")

@@ -278,5 +278,5 @@ _TRANSCRIPTION = Endpoint(
     audio_api.TRANSCRIPTIONS_PATH, json_kind("text", Transcription), _transcribe, "transcription"
 )
 _UPLOAD = Endpoint(
-    audio_api.UPLOAD_PATH, json_kind("text", UploadedVoice), _upload, "voice", is_gone=_was_deleted
+    audio_api.UPLOAD_PATH, json_kind("voice", UploadedVoice), _upload, "voice", is_gone=_was_deleted
 )
