@@ -20,6 +20,26 @@ from .page_http import OtherSite
 
 VARIABLE = "SILICONFLOW_HOSTS"
 """Host names, separated by commas, by which a proxy on this machine calls ComfyUI; `*`: any."""
+TUNNELS = (
+    "trycloudflare.com",
+    "ngrok.io",
+    "ngrok.app",
+    "ngrok.dev",
+    "ngrok-free.app",
+    "ngrok-free.dev",
+    "googleusercontent.com",
+    "colab.dev",
+    "ts.net",
+    "gradio.live",
+    "loca.lt",
+    "lhr.life",
+    "serveo.net",
+    "devtunnels.ms",
+    "app.github.dev",
+    "proxy.runpod.net",
+)
+"""Domains of tunnels (as of 2026-11). Their operators resolve every name below them to their own
+servers, so nobody can point one at this machine."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -55,7 +75,8 @@ def _is_own_name(name: str) -> bool:
     with contextlib.suppress(ValueError):
         return bool(ipaddress.ip_address(name))
     own = {"localhost", socket.gethostname().lower()}
-    return name in own or name.endswith(".localhost") or _is_listed(name)
+    below = (".localhost", *(f".{domain}" for domain in TUNNELS))
+    return name in own or name.endswith(below) or _is_listed(name)
 
 
 def _is_listed(name: str) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from comfyui_siliconflow.server import page_catalogue as catalogue
 from comfyui_siliconflow.server import routes
-from comfyui_siliconflow.server.origin import check_host
+from comfyui_siliconflow.server.origin import TUNNELS, check_host
 from comfyui_siliconflow.server.page_http import OtherSite
 from comfyui_siliconflow.tests.server.conftest import Page
 
@@ -85,6 +85,15 @@ def test_a_name_of_the_operator_s_proxy_is_answered(
     monkeypatch.setenv("SILICONFLOW_HOSTS", names)
     answer = page.ask("GET", "/settings", headers={"Host": "comfy.example"})
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("tunnel", TUNNELS)
+def test_a_name_below_a_tunnel_s_domain_is_answered(page: Page, tunnel: str) -> None:
+    own = f"calm-sea-12.{tunnel}"
+    headers = {"Host": own, "Origin": f"https://{own}"}
+    assert page.ask("POST", "/settings", json={}, headers=headers).status_code == 200
+    for other in (tunnel, f"calm-sea{tunnel}", f"{own}.evil.example"):
+        assert page.ask("GET", "/settings", headers={"Host": other}).status_code == 403
 
 
 def test_on_another_address_than_loopback_every_name_is_answered() -> None:
