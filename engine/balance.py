@@ -89,9 +89,9 @@ class Balances:
             waiting = self._waiting.setdefault(client, [])
             waiting.append(caller)
         if len(waiting) == 1:
-            start_thread(self._tell, client, settings)
+            start_thread(self._publish, client, settings)
 
-    def _tell(self, client: Client, settings: Settings) -> None:
+    def _publish(self, client: Client, settings: Settings) -> None:
         last = self._last.get(client)
         if last:
             time.sleep(max(0.0, last.at + PAUSE_SECONDS - time.monotonic()))

@@ -30,7 +30,7 @@ def _other_site(model: Model, task: str, site: Site) -> list[Text]:
     name = text(f"page.site.{model.site}")
     advice = text("run.other_site", model=model.id, its=model.site, here=site, name=name)
     living = _living(model, task, site)[:1]
-    return [advice, *(text("run.other_model", here=site, model=known) for known in living)]
+    return [advice, *(text("run.other_model", here=site, model=other) for other in living)]
 
 
 def _retired(model: Model, task: str, site: Site) -> list[Text]:
@@ -43,7 +43,7 @@ def _retired(model: Model, task: str, site: Site) -> list[Text]:
 def _living(model: Model, task: str, site: Site) -> list[str]:
     """Return the ids of the site's models for a task; of those that see, if this one does."""
     return [
-        known.id
-        for known in catalogue.load().of_task(task)
-        if known.site == site and not known.is_retired and (known.sees or not model.sees)
+        other.id
+        for other in catalogue.load().of_task(task)
+        if other.site == site and not other.is_retired and (other.sees or not model.sees)
     ]

@@ -47,7 +47,7 @@ class RunProgress:
         self._display = display
         self._model_name = ""
         self._jobs: Sequence[Job] = ()
-        self._asked = 0
+        self._requested = 0
         self._started_at = time.monotonic()
         self._shown: tuple[int, int, int] | None = None
         self._previews: deque[Image.Image] = deque(maxlen=MAX_PREVIEWS)
@@ -56,7 +56,7 @@ class RunProgress:
         """Show from now on how far these jobs are."""
         self._model_name = model_name
         self._jobs = jobs
-        self._asked = sum(job.request.count for job in jobs)
+        self._requested = sum(job.request.count for job in jobs)
 
     @property
     def seconds(self) -> float:
@@ -76,7 +76,7 @@ class RunProgress:
         if state != self._shown:
             self._shown = state
             self._display.text(self._state(state[0]))
-            self._display.value(done, STAGES * self._asked)
+            self._display.value(done, STAGES * self._requested)
         self._show_previews()
 
     def add_preview(self, image: DecodedImage) -> None:
@@ -112,8 +112,8 @@ class RunProgress:
 
     def _state(self, seconds: int) -> Text:
         head = f"SiliconFlow · {self._model_name}"
-        if self._asked > 1:
-            head += f" · {sum(len(job.items) for job in self._jobs)}/{self._asked}"
+        if self._requested > 1:
+            head += f" · {sum(len(job.items) for job in self._jobs)}/{self._requested}"
         growing = [f":\n{end_of(job.growing.text)}" for job in self._jobs if job.growing.text]
         spent = text("run.seconds", seconds=seconds)
         return join("", (f"{head} · ", spent, self._waits_for(), *growing))
@@ -229,7 +229,7 @@ class JobRecorder:
             has_workflow = self._history.begin(records, self._caller.workflow) is not None
             _register([replace(record, has_workflow=has_workflow) for record in records], jobs)
 
-    def tell_changes(self, jobs: Sequence[Job]) -> None:
+    def publish(self, jobs: Sequence[Job]) -> None:
         """Send the page every job whose state has changed since it was last sent."""
         for job in jobs:
             with _LOCK:

@@ -22,7 +22,7 @@ class DamagedFile(Exception):
     """A saved file cannot be decoded any more; the ledger knows by now."""
 
 
-_KEPT_BACK = (RequestError, DamagedFile)
+_ITEM_ERRORS = (RequestError, DamagedFile)
 """Errors of one item that are raised once every other item is saved."""
 
 
@@ -52,7 +52,7 @@ class Receiver:
         job.record(self._ledger.mark_answered, entry, metadata, urls)
         get = partial(self._get, job, entry, metadata, count)
         work = [partial(get, place, item) for place, item in enumerate(result.items)]
-        return self._finish(job, entry, run_all(work, PARALLEL_DOWNLOADS, _KEPT_BACK))
+        return self._finish(job, entry, run_all(work, PARALLEL_DOWNLOADS, _ITEM_ERRORS))
 
     def load(self, job: Job, entry: LedgerEntry) -> list[Any]:
         """Get the items that the ledger knows: read what is saved, download the rest.
@@ -66,7 +66,7 @@ class Receiver:
             else partial(get, file.index, RemoteFile(str(file.url)))
             for file in entry.files
         ]
-        return self._finish(job, entry, run_all(work, PARALLEL_DOWNLOADS, _KEPT_BACK))
+        return self._finish(job, entry, run_all(work, PARALLEL_DOWNLOADS, _ITEM_ERRORS))
 
     def _finish(self, job: Job, entry: LedgerEntry | None, items: list[Any]) -> list[Any]:
         for item in items:

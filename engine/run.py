@@ -33,14 +33,17 @@ from .spending import SpendingGuard
 from .threads import in_thread
 
 T = TypeVar("T")
-POLL_SECONDS = 0.2
+TICK_SECONDS = 0.2
+"""Between two looks at the progress, and for a cancel."""
+Inputs = Mapping[str, Any]
+"""What a node was given, by name of the input."""
 _GUARD = SpendingGuard()
 logger = logging.getLogger("siliconflow")
 
 
 async def run(
     task: str,
-    inputs: Mapping[str, Any],
+    inputs: Inputs,
     caller: Caller,
     prepare: Callable[[Settings], Plan],
     finish: Callable[[Results], tuple[Text, T]],
@@ -187,8 +190,8 @@ class _Run:
             while pending:
                 host.raise_if_cancelled()
                 self._progress.show()
-                self._recorder.tell_changes(self._jobs)
-                _, pending = await asyncio.wait(pending, timeout=POLL_SECONDS)
+                self._recorder.publish(self._jobs)
+                _, pending = await asyncio.wait(pending, timeout=TICK_SECONDS)
         finally:
             for task in tasks:
                 task.cancel()
@@ -214,7 +217,7 @@ async def _cancellable(work: Callable[[], T]) -> T:
     try:
         while not task.done():
             host.raise_if_cancelled()
-            await asyncio.wait({task}, timeout=POLL_SECONDS)
+            await asyncio.wait({task}, timeout=TICK_SECONDS)
     finally:
         task.cancel()
     return task.result()
@@ -237,9 +240,9 @@ def _raise_failures(jobs: Sequence[Job], endpoint: Endpoint) -> None:
             unsent=_unsent(jobs),
             first=errors[0].text,
         )
-        asked = sum(job.request.count for job in jobs)
+        requested = sum(job.request.count for job in jobs)
         names = endpoint.item_names
-        what = text("run.failed_what", failed=asked - items, asked=asked, items=names)
+        what = text("run.failed_what", failed=requested - items, requested=requested, items=names)
         error = PartialFailure(message, [*errors], what)
     for note in dict.fromkeys(note for job in jobs for note in job.notes):
         error.add(note)

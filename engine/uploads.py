@@ -146,10 +146,10 @@ class Uploads:
         image_input = self._plan.images[wire][frame]
         pixels = image_input.shape[0] * image_input.shape[1]
         most = min(self._max_pixels or pixels, pixels) // share if share > 1 else self._max_pixels
-        known = self._uploads.get(place)
+        earlier = self._uploads.get(place)
         with CPU:
             image = encode(image_input, self._plan.model.upload, upload_format, most)
-            digest = known.digest if known else hashlib.sha256(image.url).hexdigest()
+            digest = earlier.digest if earlier else hashlib.sha256(image.url).hexdigest()
         self._uploads[place] = Upload(
             digest, image.format, len(image.url), image.width, image.height, image.scaled_from
         )

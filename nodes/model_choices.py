@@ -42,13 +42,13 @@ def model_ids(task: str) -> list[str]:
 
 def offered_models(task: str, site: Site, account: ModelList | None) -> list[Model]:
     """Return the models of a task as `site` has them, in the order in which they are offered."""
-    known = catalogue.load()
-    ids = dict.fromkeys(model.id for model in known.of_task(task))
-    listed = {model.id for model in known.models}
+    models = catalogue.load()
+    ids = dict.fromkeys(model.id for model in models.of_task(task))
+    listed = {model.id for model in models.models}
     in_account = account.kinds.get(KINDS.get(task, ""), ()) if account else ()
     new = [catalogue.unlisted(model_id) for model_id in in_account if model_id not in listed]
-    models = [*(known.find(model_id, site) for model_id in ids), *new]
-    return sorted(models, key=lambda model: (model.is_retired, model.site not in {site, None}))
+    offered = [*(models.find(model_id, site) for model_id in ids), *new]
+    return sorted(offered, key=lambda model: (model.is_retired, model.site not in {site, None}))
 
 
 def site_and_account() -> tuple[Site, ModelList | None]:

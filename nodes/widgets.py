@@ -127,9 +127,9 @@ def _boolean(_task: str, name: str) -> tuple[Any, dict[str, Any]]:
 
 def _choice(task: str, name: str) -> tuple[Any, dict[str, Any]]:
     """Return the choices of all models. The first is the default: "not set" where that exists."""
-    known = catalogue.load()
-    fields = _fields(task, name) or [known.inputs[name]]
-    unset = [AUTO] if name in known.unset else []
+    models = catalogue.load()
+    fields = _fields(task, name) or [models.inputs[name]]
+    unset = [AUTO] if name in models.unset else []
     choices = list(
         dict.fromkeys([*unset, *(choice for field in fields for choice in field.choices)])
     )
@@ -168,8 +168,8 @@ _WIDGETS: dict[str, Callable[[str, str], tuple[Any, dict[str, Any]]]] = {
 
 
 def _default(name: str) -> Any:
-    known = catalogue.load()
-    return known.unset.get(name, known.inputs[name].default)
+    models = catalogue.load()
+    return models.unset.get(name, models.inputs[name].default)
 
 
 def _range(task: str, name: str) -> tuple[float, float]:

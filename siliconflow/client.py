@@ -63,7 +63,7 @@ _CONNECTION_ERRORS = (
     ValueError,
 )
 _TIMEOUTS = (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError)
-_LOG = logging.getLogger("siliconflow")
+logger = logging.getLogger("siliconflow")
 
 
 @dataclass(frozen=True)
@@ -183,9 +183,9 @@ class Client:
         while `take` reads.
         """
 
-        def read(response: requests.Response, facts: Failure, started: float) -> float:
+        def read(response: requests.Response, failure: Failure, started: float) -> float:
             chunks = iter_body(response, MAX_RESPONSE_BYTES)
-            take(StreamResponse(chunks, _media_type(response), facts.trace_id))
+            take(StreamResponse(chunks, _media_type(response), failure.trace_id))
             return time.monotonic() - started
 
         request = replace(_json_request(path, body), timeouts=STREAM_TIMEOUTS)
@@ -236,7 +236,7 @@ class Client:
             failure, outcome = request_error.failure, _outcome(request_error)
             raise request_error from None
         finally:
-            _LOG.debug(
+            logger.debug(
                 "%s %s for %s: %s, %.2f s, trace ID %s",
                 request.method,
                 request.path,
@@ -247,11 +247,11 @@ class Client:
             )
 
     def _error_of(
-        self, error: Exception, request: _Request, facts: Failure, *, late: bool
+        self, error: Exception, request: _Request, failure: Failure, *, late: bool
     ) -> RequestError:
         """Return the error of an exchange that failed, without the key."""
         if isinstance(error, BadBody):
-            error = BadAnswer(replace(facts, message=error.text))
+            error = BadAnswer(replace(failure, message=error.text))
         if isinstance(error, RequestError):
             # A connection that was cut within the headers looks like an empty response.
             error_class = ReadTimeout if late else type(error)
@@ -278,26 +278,28 @@ class Client:
         )
 
     def _read_json(
-        self, response: requests.Response, facts: Failure, started: float
+        self, response: requests.Response, failure: Failure, started: float
     ) -> JsonResponse:
         body = read_body(response, MAX_RESPONSE_BYTES, self._timeout[1])
         content = body.decode("utf-8", "replace")
-        data = _parse_json(content, facts)
+        data = _parse_json(content, failure)
         plain = json.dumps(data, ensure_ascii=False) if "\\u" in content else content
         if self._key and self._key in plain:
-            raise _bad(facts, text("response.contains_key"))
+            raise _bad(failure, text("response.contains_key"))
         if isinstance(data, dict) and ERROR_FIELDS & data.keys():
-            _raise_error_in_success(data, facts)
-        return JsonResponse(data, facts.trace_id, time.monotonic() - started, facts.model)
+            _raise_error_in_success(data, failure)
+        return JsonResponse(data, failure.trace_id, time.monotonic() - started, failure.model)
 
     def _read_file(
-        self, response: requests.Response, facts: Failure, started: float
+        self, response: requests.Response, failure: Failure, started: float
     ) -> FileResponse:
         content = read_body(response, MAX_RESPONSE_BYTES, self._timeout[1])
         if self._key and self._key.encode() in content:
-            raise _bad(facts, text("response.contains_key"))
+            raise _bad(failure, text("response.contains_key"))
         seconds = time.monotonic() - started
-        return FileResponse(content, _media_type(response), facts.trace_id, seconds, facts.model)
+        return FileResponse(
+            content, _media_type(response), failure.trace_id, seconds, failure.model
+        )
 
     def _trace_id(self, response: requests.Response) -> str:
         return self.conceal(trace_id_of(response.headers))
@@ -336,37 +338,37 @@ def _media_type(response: requests.Response) -> str:
     return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def _raise_error(response: requests.Response, facts: Failure, seconds: float) -> None:
+def _raise_error(response: requests.Response, failure: Failure, seconds: float) -> None:
     """Raise the error of a response that is not a 200."""
-    status = facts.status or 0
+    status = failure.status or 0
     try:
         body = read_start(response, MAX_ERROR_BYTES, seconds).decode("utf-8", "replace")
     except BadBody as error:
         # The status still tells the cause; of the headers only the trace ID is known to be sane.
-        trace = {TRACE_HEADER: facts.trace_id}
-        raise error_from_response(status, trace, str(error.text), facts.model) from None
-    raise error_from_response(status, response.headers, body, facts.model)
+        trace = {TRACE_HEADER: failure.trace_id}
+        raise error_from_response(status, trace, str(error.text), failure.model) from None
+    raise error_from_response(status, response.headers, body, failure.model)
 
 
-def _raise_error_in_success(data: Mapping[str, Any], facts: Failure) -> None:
+def _raise_error_in_success(data: Mapping[str, Any], failure: Failure) -> None:
     """Raise what the service says in a 200 in place of a result."""
     if error := error_in_success(data):
         code, message = error
-        raise BadAnswer(replace(facts, code=code, message=text("response.says", message=message)))
+        raise BadAnswer(replace(failure, code=code, message=text("response.says", message=message)))
 
 
-def _parse_json(content: str, facts: Failure) -> Any:
+def _parse_json(content: str, failure: Failure) -> Any:
     parts = sum(map(content.count, "{[")) + content.count(",") // _NUMBERS_PER_PART
     if parts > MAX_JSON_PARTS:
-        raise _bad(facts, text("response.too_many_parts"))
+        raise _bad(failure, text("response.too_many_parts"))
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
-        raise _bad(facts, clean(content[:200]) or text("response.empty")) from None
+        raise _bad(failure, clean(content[:200]) or text("response.empty")) from None
 
 
-def _bad(facts: Failure, message: str | Text) -> BadAnswer:
-    return BadAnswer(replace(facts, message=message))
+def _bad(failure: Failure, message: str | Text) -> BadAnswer:
+    return BadAnswer(replace(failure, message=message))
 
 
 def _outcome(error: RequestError) -> str:

@@ -282,11 +282,11 @@ def _labelled(name: str) -> Text:
 
 
 def _message(what: Text, advice: Text, failure: Failure) -> Text:
-    facts = {"what": what, "status": failure.status, "code": failure.code}
+    codes = {"what": what, "status": failure.status, "code": failure.code}
     if failure.code is not None and failure.status is not None:
-        what = text("error.status_and_code", **facts)
+        what = text("error.status_and_code", **codes)
     elif failure.status is not None:
-        what = text("error.status", **facts)
+        what = text("error.status", **codes)
     if failure.message:
         what = text("error.message", what=what, message=failure.message)
     lines = [what, advice]

@@ -26,7 +26,7 @@ _MIGRATION_SECONDS = 60.0
 """How long to wait for another process that creates or migrates the file."""
 _LOCK_PAUSE = 0.02
 _DAMAGE = ("malformed", "not a database")
-_LOGGER = logging.getLogger("siliconflow")
+logger = logging.getLogger("siliconflow")
 
 
 class LedgerError(SiliconFlowError):
@@ -193,7 +193,7 @@ class Database:
             self._connection.close()
             self._connection = None
         aside = self._file.with_name(f"{self._name}.damaged-{int(self.clock())}.sqlite3")
-        _LOGGER.warning("%s is damaged: renamed to %s", self._file, aside.name)
+        logger.warning("%s is damaged: renamed to %s", self._file, aside.name)
         with contextlib.suppress(FileNotFoundError):
             self._file.replace(aside)
         for suffix in ("-wal", "-shm"):

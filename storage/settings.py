@@ -236,7 +236,10 @@ def _normalized_base_url(base_url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host name or address is this machine."""
+    """Return whether a host name or address is this machine.
+
+    Downloads have their own copy: `storage` and `siliconflow` do not import each other.
+    """
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -15,7 +15,7 @@ from ..comfyui.host import Caller
 from ..engine.endpoint import ApiRequest, ApiResult, Endpoint, OnText, json_kind
 from ..engine.job import Plan, Results, plan_of_bodies
 from ..engine.progress import start_of
-from ..engine.run import run
+from ..engine.run import Inputs, run
 from ..engine.threads import CPU
 from ..engine.uploads import scaled_note
 from ..media.data_urls import Encoded, encode
@@ -30,7 +30,6 @@ from ..storage.settings import Settings
 from ..strings.text import Text, text
 from .image_inputs import require_image
 
-Inputs = Mapping[str, Any]
 TASK = "chat"
 IMAGE_INPUTS = ("image", "image2", "image3", "image4")
 FIELDS = ("max_tokens", "temperature", "top_p", "top_k", "frequency_penalty", "seed")
@@ -80,7 +79,7 @@ def plan_chat(inputs: Inputs, settings: Settings) -> Plan:
     earlier = _earlier(inputs)
     name = next(iter(images), "conversation" if earlier.has_images else "")
     if name and model.listed and not model.images:
-        other = next(known.id for known in catalogue.load().of_task(TASK) if known.sees)
+        other = next(item.id for item in catalogue.load().of_task(TASK) if item.sees)
         raise InvalidInput(name, text("task.sees_no_images", model=model.id, other=other))
     extra = extra_body(inputs, _RESERVED)
     encoded = _encode(model, images, settings)
@@ -211,8 +210,8 @@ def _earlier(inputs: Inputs) -> Conversation:
     system = str(inputs.get("system_prompt", "")).strip()
     if not system:
         return earlier
-    others = (message for message in earlier.messages if message["role"] != "system")
-    return Conversation(({"role": "system", "content": system}, *others))
+    without_system = (message for message in earlier.messages if message["role"] != "system")
+    return Conversation(({"role": "system", "content": system}, *without_system))
 
 
 def _question(inputs: Inputs, images: Sequence[Encoded]) -> Message:

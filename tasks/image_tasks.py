@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import torch
 
@@ -21,7 +20,7 @@ from ..engine.endpoint import (
     ResultKind,
 )
 from ..engine.job import Plan, PlannedRequest, Results, next_seed
-from ..engine.run import run
+from ..engine.run import Inputs, run
 from ..media.image_files import decode, to_batch
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import AUTO, Model, Value, chosen_model, extra_body, require_text
@@ -33,7 +32,6 @@ from ..storage.settings import Settings
 from ..strings.text import Text, text
 from .image_inputs import require_image
 
-Inputs = Mapping[str, Any]
 RESERVED = frozenset({"model", "prompt", "seed", "image", "image2", "image3"})
 _REFERENCE = re.compile(r"@image(\d+)", re.IGNORECASE)
 _SIZE_INPUTS = ("image_size", "width", "height")
@@ -104,7 +102,7 @@ def image_outputs(results: Results) -> tuple[Text, tuple[torch.Tensor, int, str]
     jobs, images = results.jobs, results.items
     seeds = [seed for job in jobs for seed in job.seeds]
     frames = [job.request.frame for job in jobs for _ in job.items]
-    pictures = [
+    sizes = [
         {"seed": seed, "width": image.shape[1], "height": image.shape[0], "frame": frame}
         for seed, image, frame in zip(seeds, images, frames, strict=True)
     ]
@@ -120,7 +118,7 @@ def image_outputs(results: Results) -> tuple[Text, tuple[torch.Tensor, int, str]
         job.drop_items()
     batch, resized = to_batch(images)
     info = results.info(
-        pictures=pictures,
+        pictures=sizes,
         uploads=list(results.uploads),
         resized=[vars(entry) for entry in resized],
         visible_watermark=not results.plan.headers,
@@ -149,17 +147,17 @@ def _with_references(prompt: str, images: Images, model: Model) -> str:
 
 def _set_fields(model: Model, inputs: Inputs, images: Images) -> dict[str, Value]:
     """Return the fields that the user set, with the size as the model takes it."""
-    known = catalogue.load()
+    declared = catalogue.load()
     chosen = str(inputs.get("image_size", AUTO))
     if chosen == AUTO and images and inputs.get("aspect_ratio", AUTO) == AUTO:
         height, width = images["image"].shape[1:3]
         chosen = model.closest_size(width, height)
-    sides = (int(inputs.get(name, known.inputs[name].default)) for name in ("width", "height"))
+    sides = (int(inputs.get(name, declared.inputs[name].default)) for name in ("width", "height"))
     size = model.size_arguments(chosen, *sides)
-    others = {
-        name: inputs[name] for name in known.inputs if name in inputs and name not in _OWN_FIELDS
+    values = {
+        name: inputs[name] for name in declared.inputs if name in inputs and name not in _OWN_FIELDS
     }
-    return {**size, **known.only_set(others)}
+    return {**size, **declared.only_set(values)}
 
 
 def _arguments(model: Model, values: Mapping[str, Value]) -> dict[str, Value]:
@@ -177,14 +175,14 @@ def _split_batch(
     `extra_body` adds to each request. The seed of a request is the first one's plus the number of
     images before it.
     """
-    known = catalogue.load().inputs
+    declared = catalogue.load().inputs
     total, first = (
-        int(known[name].check(inputs.get(name, known[name].default)))
+        int(declared[name].check(inputs.get(name, declared[name].default)))
         for name in ("batch_size", "seed")
     )
     most = (model.max_images_per_request or total) if settings.native_batch else 1
     if own is not None:
-        most = int(known["batch_size"].check(own))
+        most = int(declared["batch_size"].check(own))
         total *= most
     native = settings.native_batch and own is None
     parts: list[tuple[int, int, dict[str, Value]]] = []

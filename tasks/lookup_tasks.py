@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 from functools import partial
-from typing import Any
 
 from ..comfyui import host
 from ..comfyui.host import Caller
 from ..engine.job import as_json
-from ..engine.run import look_up
+from ..engine.run import Inputs, look_up
 from ..siliconflow.client import Client
 from ..siliconflow.errors import RetiredCall
 from ..siliconflow.resources import audio
@@ -18,7 +16,6 @@ from ..siliconflow.resources.account import Account, user_info
 from ..siliconflow.resources.models import list_models
 from ..strings.text import Text, text
 
-Inputs = Mapping[str, Any]
 ALL = "all"
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
 from ..comfyui.host import Caller
+from ..engine.run import Inputs
 from . import chat_tasks, image_tasks, lookup_tasks, retrieval_tasks, speech_tasks
 
-Task = Callable[[Mapping[str, Any], Caller], Awaitable[Any]]
+Task = Callable[[Inputs, Caller], Awaitable[Any]]
 IMAGES = ("image", "image2", "image3")
 
 TASKS: dict[str, Task] = {

@@ -12,7 +12,7 @@ import torch
 from ..comfyui.host import Caller
 from ..engine.endpoint import ApiRequest, ApiResult, Endpoint, OnText, json_kind
 from ..engine.job import Plan, Results, plan_of_bodies
-from ..engine.run import run
+from ..engine.run import Inputs, run
 from ..siliconflow.catalogue import Model, chosen_model, extra_body, require_text, set_values
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput
@@ -24,7 +24,6 @@ from ..storage.settings import Settings
 from ..strings.text import Text, text
 from . import similarity
 
-Inputs = Mapping[str, Any]
 MAX_TEXTS = 32
 """How many texts one request holds where the catalogue does not know."""
 _LONGEST_TOKEN = 16
@@ -173,9 +172,10 @@ def rerank_outputs(results: Results) -> tuple[Text, RankOutputs]:
     [ranked] = results.items
     body: Mapping[str, Any] = results.plan.requests[0].body
     texts: Sequence[str] = body["documents"]
-    asked = min(len(texts), int(body.get("top_n", len(texts))))
-    if len(ranked.indices) < asked:
-        results.note(text("task.fewer_ranked", count=len(ranked.indices), asked=asked))
+    requested = min(len(texts), int(body.get("top_n", len(texts))))
+    if len(ranked.indices) < requested:
+        count = len(ranked.indices)
+        results.note(text("task.fewer_ranked", count=count, requested=requested))
     in_order = [texts[index] for index in ranked.indices]
     scores, indices = list(ranked.scores), list(ranked.indices)
     info = results.info(

@@ -23,8 +23,8 @@ def closest(similarities: torch.Tensor) -> list[dict[str, Any]]:
     """Name, for each text, the other one that is most like it."""
     if len(similarities) < 2:
         return []
-    others = similarities.clone().fill_diagonal_(-2)
-    scores, places = others.max(dim=1)
+    without_self = similarities.clone().fill_diagonal_(-2)
+    scores, places = without_self.max(dim=1)
     return [
         {"text": at, "closest": int(place), "similarity": round(float(score), 4)}
         for at, (place, score) in enumerate(zip(places, scores, strict=True))

@@ -19,7 +19,7 @@ from ..engine.endpoint import (
 )
 from ..engine.job import Plan, Results, plan_of_bodies
 from ..engine.progress import start_of
-from ..engine.run import run
+from ..engine.run import Inputs, run
 from ..media import audio_files, mp3
 from ..media.audio_files import Sound
 from ..media.media_error import MediaError
@@ -34,7 +34,6 @@ from ..storage.settings import Settings
 from ..strings.text import Text, text
 from .sentences import pieces
 
-Inputs = Mapping[str, Any]
 PIECE = 1000
 """Characters of one request for speech. The API takes 128,000, which it would speak for hours:
 the answer would be paid, and then end in a timeout."""

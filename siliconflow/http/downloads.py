@@ -29,7 +29,7 @@ WAITS = (0.5, 1.0, 2.0)
 """Seconds to wait after each failed attempt before the next one."""
 _MAX_LENGTH_DIGITS = 15
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d*/(\d+|\*)")
-_LOG = logging.getLogger("siliconflow")
+logger = logging.getLogger("siliconflow")
 
 
 class IncompleteDownload(Exception):
@@ -74,7 +74,7 @@ class Downloader:
     private: bool
     max_bytes: int
 
-    def download(self, url: str, into: BinaryIO, facts: Failure) -> None:
+    def download(self, url: str, into: BinaryIO, failure: Failure) -> None:
         """Write the whole file into an empty, seekable one. `facts` names model and trace ID.
 
         Raises `DownloadFailed` after the last attempt, or `ResultRefused` for what no further
@@ -84,9 +84,9 @@ class Downloader:
         for wait in (*WAITS, None):
             started, outcome = time.monotonic(), "refused"
             try:
-                self._transfer(url, partial, facts)
+                self._transfer(url, partial, failure)
             except PrivateAddress:
-                raise refused(facts, "response.not_public") from None
+                raise refused(failure, "response.not_public") from None
             except _CONNECTION_ERRORS as error:
                 outcome = type(error).__name__
                 if wait is None:
@@ -95,27 +95,27 @@ class Downloader:
                         if isinstance(error, IncompleteDownload)
                         else Text(reason_of(error))
                     )
-                    raise DownloadFailed(replace(facts, message=reason)) from None
+                    raise DownloadFailed(replace(failure, message=reason)) from None
                 time.sleep(wait)
             else:
                 outcome = "complete"
                 return
             finally:
-                _LOG.debug(
+                logger.debug(
                     "download for %s: %s, %d bytes, %.2f s, trace ID %s",
-                    facts.model or "-",
+                    failure.model or "-",
                     outcome,
                     partial.size,
                     time.monotonic() - started,
-                    facts.trace_id or "-",
+                    failure.trace_id or "-",
                 )
 
-    def _transfer(self, url: str, partial: _Partial, facts: Failure) -> None:
+    def _transfer(self, url: str, partial: _Partial, failure: Failure) -> None:
         """Continue a download where it broke."""
         deadline = Deadline(sum(self.timeout))
-        with deadline, self._open(url, partial, facts) as response:
-            self._check_response(response, partial, facts)
-            self._write(response, partial, facts)
+        with deadline, self._open(url, partial, failure) as response:
+            self._check_response(response, partial, failure)
+            self._write(response, partial, failure)
         if deadline.is_over:
             raise IncompleteDownload(text("response.too_slow"))
         if partial.total is not None and partial.size != partial.total:
@@ -123,10 +123,10 @@ class Downloader:
                 text("response.incomplete", size=partial.size, total=partial.total)
             )
 
-    def _open(self, url: str, partial: _Partial, facts: Failure) -> requests.Response:
+    def _open(self, url: str, partial: _Partial, failure: Failure) -> requests.Response:
         """Return the response, after redirects whose every address was checked."""
         for _ in range(MAX_REDIRECTS + 1):
-            check_url(url, facts, private=self.private)
+            check_url(url, failure, private=self.private)
             response = self.session.get(
                 url,
                 headers=_headers(partial),
@@ -140,11 +140,11 @@ class Downloader:
             try:
                 url = urljoin(url, response.headers["Location"])
             except ValueError:
-                raise refused(facts, "response.bad_redirect") from None
-        raise refused(facts, "response.too_many_redirects")
+                raise refused(failure, "response.bad_redirect") from None
+        raise refused(failure, "response.too_many_redirects")
 
     def _check_response(
-        self, response: requests.Response, partial: _Partial, facts: Failure
+        self, response: requests.Response, partial: _Partial, failure: Failure
     ) -> None:
         """Decide whether a response continues where the last one broke, or starts the file."""
         status = response.status_code
@@ -153,29 +153,29 @@ class Downloader:
         if status in {408, 416, 429} or status >= 500:
             raise IncompleteDownload(Text(f"HTTP {status}"))
         if status not in {200, 206}:
-            raise ResultRefused(replace(facts, message=Text(f"HTTP {status}")))
+            raise ResultRefused(replace(failure, message=Text(f"HTTP {status}")))
         if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise refused(facts, "response.compressed")
+            raise refused(failure, "response.compressed")
         if status == 200:
             _start(response, partial)
         elif not _continues(response, partial):
             partial.restart()
             raise IncompleteDownload(text("response.other_part"))
         if partial.total is not None and partial.total > self.max_bytes:
-            raise self._too_large(facts)
+            raise self._too_large(failure)
 
-    def _write(self, response: requests.Response, partial: _Partial, facts: Failure) -> None:
+    def _write(self, response: requests.Response, partial: _Partial, failure: Failure) -> None:
         for chunk in iter_raw(response):
             partial.file.write(chunk)
             partial.size += len(chunk)
             if partial.size > self.max_bytes:
-                raise self._too_large(facts)
+                raise self._too_large(failure)
 
-    def _too_large(self, facts: Failure) -> ResultRefused:
-        return refused(facts, "response.too_large", mib=self.max_bytes >> 20)
+    def _too_large(self, failure: Failure) -> ResultRefused:
+        return refused(failure, "response.too_large", mib=self.max_bytes >> 20)
 
 
-def check_url(url: str, facts: Failure, *, private: bool) -> None:
+def check_url(url: str, failure: Failure, *, private: bool) -> None:
     """Raise `ResultRefused` unless `url` is https on a public address.
 
     With `private`, http on this machine and private addresses are accepted too.
@@ -184,16 +184,16 @@ def check_url(url: str, facts: Failure, *, private: bool) -> None:
         parts = urlsplit(url)
         host = parts.hostname or ""
     except ValueError:
-        raise refused(facts, "response.bad_url") from None
+        raise refused(failure, "response.bad_url") from None
     if parts.scheme != "https" and not (private and parts.scheme == "http" and is_loopback(host)):
-        raise refused(facts, "response.not_https")
+        raise refused(failure, "response.not_https")
     if not host or parts.username or not (private or is_public(host)):
-        raise refused(facts, "response.not_public")
+        raise refused(failure, "response.not_public")
 
 
-def refused(facts: Failure, key: str, **values: object) -> ResultRefused:
+def refused(failure: Failure, key: str, **values: object) -> ResultRefused:
     """Return the error of a result that will not be accepted, with the reason of this key."""
-    return ResultRefused(replace(facts, message=text(key, **values)))
+    return ResultRefused(replace(failure, message=text(key, **values)))
 
 
 def _headers(partial: _Partial) -> Mapping[str, str]:

@@ -243,7 +243,7 @@ class Shown:
 def test_the_text_grows_on_every_node_that_waits_for_it(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch, nodes: int
 ) -> None:
-    monkeypatch.setattr("comfyui_siliconflow.engine.run.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("comfyui_siliconflow.engine.run.TICK_SECONDS", 0.01)
     monkeypatch.setattr(chat, "ON_TEXT_SECONDS", 0)
     simulator.fail(broken="stall", on="chat", after=4)
     shown = [Shown() for _ in range(nodes)]

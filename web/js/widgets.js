@@ -53,6 +53,7 @@ app.registerExtension({
     states.set(node, state);
     watchNode(node, state);
     addBadge(node, state);
+    translatePlaceholders(node);
     keepSize(node, () => {
       keepReadable(node);
       show(node);
@@ -124,6 +125,17 @@ function watchNode(node, state) {
 function keepReadable(node) {
   const text = widgetsOf(node).find((widget) => widget.element?.tagName === "TEXTAREA");
   if (text?.options) text.options.getMinHeight ??= () => (isVue() ? undefined : READABLE_HEIGHT);
+}
+
+/**
+ * ComfyUI writes the name of an input into its empty text box, and translates only the label beside it.
+ * @param {Comfy.Node} node
+ */
+function translatePlaceholders(node) {
+  for (const { name, element } of widgetsOf(node)) {
+    const label = node.inputs?.find((input) => input.name === name)?.localized_name;
+    if (label && element instanceof HTMLTextAreaElement) element.placeholder = label;
+  }
 }
 
 /**
