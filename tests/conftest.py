@@ -221,7 +221,7 @@ def outputs_of() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def picture() -> Callable[..., torch.Tensor]:
+def make_image() -> Callable[..., torch.Tensor]:
     """Draw an IMAGE of 8-bit values, different in every frame and pixel."""
 
     def draw(frames: int = 1, height: int = 48, width: int = 64, channels: int = 3) -> torch.Tensor:

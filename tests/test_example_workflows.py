@@ -297,22 +297,22 @@ def test_the_note_explains_it_in_both_languages(workflow: Json) -> None:
     english, _, chinese = (part for part in re.split(r"(## [^\x00-\x7f]+\n)", text))
     assert "charged" in english
     assert "扣费" in chinese
-    for told, settings in ((english, "Settings > SiliconFlow"), (chinese, "设置 > SiliconFlow")):
-        assert told.count("SILICONFLOW_API_KEY") == 1
-        assert 0 < told.find(settings) < told.find("SILICONFLOW_API_KEY")
+    for note, settings in ((english, "Settings > SiliconFlow"), (chinese, "设置 > SiliconFlow")):
+        assert note.count("SILICONFLOW_API_KEY") == 1
+        assert 0 < note.find(settings) < note.find("SILICONFLOW_API_KEY")
 
 
 def test_the_thumbnail_is_a_small_image(file: Path) -> None:
     thumbnail = file.with_suffix(".jpg")
     assert thumbnail.stat().st_size < LARGEST_THUMBNAIL
-    with Image.open(thumbnail) as picture:
-        picture.load()
-        assert picture.format == "JPEG"
-        assert max(picture.size) <= WIDEST_THUMBNAIL
+    with Image.open(thumbnail) as image:
+        image.load()
+        assert image.format == "JPEG"
+        assert max(image.size) <= WIDEST_THUMBNAIL
 
 
 def test_every_thumbnail_belongs_to_an_example() -> None:
-    assert {picture.stem for picture in FOLDER.glob("*.jpg")} == NAMES
+    assert {image.stem for image in FOLDER.glob("*.jpg")} == NAMES
 
 
 def test_every_node_of_ours_gives_what_it_should(

@@ -58,22 +58,22 @@ def _four(comfy: Comfy) -> Row:
 def _graph(seeds: list[int]) -> dict[str, Any]:
     graph: dict[str, Any] = {}
     for seed in seeds:
-        asked = {"model": MODEL, "prompt": "x", "seed": seed, **SIZE}
-        graph[f"{seed}0"] = {"class_type": "SiliconFlowTextToImage", "inputs": asked}
+        inputs = {"model": MODEL, "prompt": "x", "seed": seed, **SIZE}
+        graph[f"{seed}0"] = {"class_type": "SiliconFlowTextToImage", "inputs": inputs}
         shown = {"images": [f"{seed}0", 0]}
         graph[f"{seed}1"] = {"class_type": "PreviewImage", "inputs": shown}
     return graph
 
 
 def _info(comfy: Comfy) -> Row:
-    ask = {name: partial(comfy.get, f"/object_info/{name}") for name in NODE_CLASS_MAPPINGS}
-    total = sum(times.best for times in in_turns(ask).values()) * 1e3
-    empty = in_turns({"": partial(comfy.get, "/object_info/none")})[""].best * 1e3 * len(ask)
+    lookups = {name: partial(comfy.get, f"/object_info/{name}") for name in NODE_CLASS_MAPPINGS}
+    total = sum(times.best for times in in_turns(lookups).values()) * 1e3
+    empty = in_turns({"": partial(comfy.get, "/object_info/none")})[""].best * 1e3 * len(lookups)
     return Row(
         "/object_info for all our nodes",
         f"{max(0.0, total - empty):.1f} ms a call",
         f"at most {INFO_MS} ms",
         total - empty <= INFO_MS,
-        f"{len(ask)} nodes requested one by one over HTTP take {total:.1f} ms; as many requests for"
+        f"{len(lookups)} nodes one by one over HTTP take {total:.1f} ms; as many requests for"
         f" nothing, which are taken off, {empty:.1f} ms",
     )

@@ -9,7 +9,7 @@ from .decoding import bare, four, ours
 from .measure import Row, in_turns
 
 TIMES = 1.5
-PICTURE_BYTES = 1024 * 1024 * 3 * 4
+IMAGE_BYTES = 1024 * 1024 * 3 * 4
 
 
 def rows() -> list[Row]:
@@ -23,7 +23,7 @@ def rows() -> list[Row]:
         }
     )
     against = {name: found[name].best / found["ours"].best for name in ("rivals", "bare")}
-    used = memory.peak_of("decode") / PICTURE_BYTES
+    used = memory.peak_of("decode") / IMAGE_BYTES
     return [
         Row(
             "decode 4 PNGs of 1024x1024 into one batch",

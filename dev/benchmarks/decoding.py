@@ -11,7 +11,7 @@ from comfyui_siliconflow.engine.threads import CPU
 from comfyui_siliconflow.media.image_files import DecodedImage, decode, tensor_to_pil, to_batch
 from PIL import Image
 
-from . import pictures
+from . import sample_images
 
 
 def four() -> list[bytes]:
@@ -19,7 +19,7 @@ def four() -> list[bytes]:
     files = []
     for turn in range(4):
         file = io.BytesIO()
-        tensor_to_pil(pictures.photograph().rot90(turn)).save(file, "PNG")
+        tensor_to_pil(sample_images.photograph().rot90(turn)).save(file, "PNG")
         files.append(file.getvalue())
     return files
 

@@ -14,7 +14,7 @@ from comfyui_siliconflow.media.image_files import tensor_to_pixels
 from comfyui_siliconflow.storage.settings import Settings
 from comfyui_siliconflow.tasks.image_tasks import plan_images
 
-from . import pictures, rivals
+from . import rivals, sample_images
 from .measure import Row, in_turns
 
 LOSSLESS_TIMES, LOSSLESS_BYTES = 6, 1.1
@@ -24,7 +24,11 @@ THREE_TIMES = 1.6
 
 def rows() -> list[Row]:
     """Measure each format on each kind of image, and three images against one."""
-    photograph, jpeg, drawing = pictures.photograph(), pictures.from_jpeg(), pictures.drawing()
+    photograph, jpeg, drawing = (
+        sample_images.photograph(),
+        sample_images.from_jpeg(),
+        sample_images.drawing(),
+    )
     lossless, png = (LOSSLESS_TIMES, LOSSLESS_BYTES), (PNG_TIMES, PNG_BYTES)
     return [
         _row("photograph, lossless", photograph, "webp", *lossless),

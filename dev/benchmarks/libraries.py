@@ -14,7 +14,7 @@ from comfyui_siliconflow.media import png
 from comfyui_siliconflow.media.image_files import decode, tensor_to_pixels
 from PIL import Image
 
-from . import pictures
+from . import sample_images
 from .decoding import four
 from .measure import in_turns
 
@@ -38,7 +38,7 @@ environment."""
 
 def text() -> str:
     """Measure what is installed, and describe it."""
-    pixels = tensor_to_pixels(pictures.photograph())
+    pixels = tensor_to_pixels(sample_images.photograph())
     encoders, decoders = _encoders(pixels), _decoders(four()[0])
     encoding, decoding = in_turns(encoders, 5), in_turns(decoders, 5)
     size = len(encoders["Pillow"]())

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 
-from . import pictures, rivals
+from . import rivals, sample_images
 from .measure import Row
 from .service import serving
 
@@ -21,7 +21,7 @@ ROUNDS = 5
 
 def rows() -> list[Row]:
     """Run eight frames through image to image; the rivals' encoding stands beside it."""
-    frames = torch.stack([pictures.photograph() * (1 - at / 100) for at in range(8)])
+    frames = torch.stack([sample_images.photograph() * (1 - at / 100) for at in range(8)])
     with serving():
         asyncio.run(_worst(_ours(frames[:1], 0)))
         ours = [asyncio.run(_worst(_ours(frames, seed))) for seed in range(1, ROUNDS + 1)]

@@ -14,7 +14,7 @@ from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 
 from .decoding import four, ours
 from .measure import Row
-from .pictures import photograph
+from .sample_images import photograph
 from .service import serving
 
 FRAME_BYTES = 4096 * 4096 * 3 * 4
@@ -63,8 +63,8 @@ def _large() -> Callable[[], object]:
     node = NODE_CLASS_MAPPINGS["SiliconFlowImageToImage"]()
 
     def run(images: torch.Tensor, seed: int) -> object:
-        asked = {"model": "Kwai-Kolors/Kolors", "prompt": "x", "seed": seed}
-        return asyncio.run(node.execute(image=images, **asked))
+        inputs = {"model": "Kwai-Kolors/Kolors", "prompt": "x", "seed": seed}
+        return asyncio.run(node.execute(image=images, **inputs))
 
     run(photograph(64)[None], 1)
     return lambda: run(batch, 2)
@@ -79,9 +79,9 @@ def _measure(what: str) -> int:
     # 5: the highest resident size is counted again from here (Linux, proc_pid_clear_refs).
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _status("VmRSS")
-    kept = work()
+    result = work()
     peak = _status("VmHWM")
-    del kept
+    del result
     return peak - before
 
 

@@ -27,10 +27,10 @@ def rows() -> list[Row]:
     return [_one(), _sixteen()]
 
 
-def draw(**asked: Any) -> Any:
+def draw(**inputs: Any) -> Any:
     """Run text to image, with a seed that was not used before."""
     node = NODE_CLASS_MAPPINGS["SiliconFlowTextToImage"]()
-    values = {"model": MODEL, "prompt": "x", "seed": next(_SEEDS), **SIZE, **asked}
+    values = {"model": MODEL, "prompt": "x", "seed": next(_SEEDS), **SIZE, **inputs}
     return asyncio.run(node.execute(**values))
 
 
@@ -50,7 +50,7 @@ def _one() -> Row:
 
 
 def _bare(session: requests.Session) -> None:
-    """Ask for an image, fetch it and decode it, with nothing checked, recorded or kept."""
+    """Request an image, fetch it and decode it, with nothing checked, recorded or kept."""
     answer = session.post(
         f"{os.environ['SILICONFLOW_BASE_URL']}/images/generations",
         json={"model": MODEL, "prompt": "x", "seed": next(_SEEDS), "image_size": "1024x1024"},

@@ -12,7 +12,7 @@ from comfyui_siliconflow.engine import rate_limit as pacing
 from . import node, service
 from .measure import Row
 
-PICTURES = 10
+IMAGES = 10
 MINUTE = 4.0
 LIMITS = range(2, 8)
 _FULL_REQUESTS = (
@@ -32,10 +32,10 @@ def rows() -> list[Row]:
 
 def _case(model: str, limit: int) -> Row:
     windows, refused = _run(model, limit)
-    least = math.ceil(PICTURES / limit)
+    least = math.ceil(IMAGES / limit)
     detail = _FULL_REQUESTS if windows > least else ""
     return Row(
-        f"{PICTURES} images at {limit} per minute, {MODELS[model]}",
+        f"{IMAGES} images at {limit} per minute, {MODELS[model]}",
         f"{windows} windows, {refused} refused",
         f"{least} windows, at most 1 refused",
         windows <= least and refused <= 1,
@@ -57,7 +57,7 @@ def _run(model: str, limit: int) -> tuple[int, int]:
             Simulator(ipm=limit, key=f"sk-{limit}", clock=_clock) as simulator,
         ):
             service.use(simulator.base_url, simulator.key, folder)
-            node.draw(model=model, batch_size=PICTURES)
+            node.draw(model=model, batch_size=IMAGES)
             records = simulator.generations
     finally:
         pacing.WINDOW = real

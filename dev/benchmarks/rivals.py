@@ -23,6 +23,6 @@ def batch(files: Sequence[bytes]) -> torch.Tensor:
     """Decode one after the other into float frames, then stack them."""
     frames = []
     for file in files:
-        picture = Image.open(io.BytesIO(file)).convert("RGB")
-        frames.append(torch.from_numpy(np.array(picture).astype(np.float32) / 255.0).unsqueeze(0))
+        image = Image.open(io.BytesIO(file)).convert("RGB")
+        frames.append(torch.from_numpy(np.array(image).astype(np.float32) / 255.0).unsqueeze(0))
     return torch.cat(frames)

@@ -8,7 +8,7 @@ from functools import partial
 
 from comfyui_siliconflow.media.data_urls import encode
 
-from . import pictures, rivals
+from . import rivals, sample_images
 from .measure import in_turns
 
 MBITS = (10, 100)
@@ -26,7 +26,7 @@ class Way:
 
 def table() -> list[Way]:
     """Measure every way with the same photograph."""
-    photograph, jpeg = pictures.photograph(), pictures.from_jpeg()
+    photograph, jpeg = sample_images.photograph(), sample_images.from_jpeg()
     ways: dict[str, Callable[[], str | bytes]] = {
         "lossless": lambda: encode(photograph, "webp").url,
         "lossless (was a JPEG)": lambda: encode(jpeg, "webp").url,

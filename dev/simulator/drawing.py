@@ -1,4 +1,4 @@
-"""Draws the images, so that a person sees what was asked: landscape, sent images, caption, mark."""
+"""Draws the images, so that a person sees the request: landscape, sent images, caption, mark."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Drawing:
     """Everything that one image is drawn from."""
 
     model: str
@@ -56,22 +56,22 @@ class Picture:
     marked: bool = False
 
 
-def draw(picture: Picture) -> bytes:
-    """Draw an image and encode it: the same picture gives the same bytes."""
-    size = (max(SMALLEST, picture.size[0]), max(SMALLEST, picture.size[1]))
-    key = f"{picture.seed}/{picture.index}/{picture.model}/{picture.prompt}"
+def draw(drawing: Drawing) -> bytes:
+    """Draw an image and encode it: the same drawing gives the same bytes."""
+    size = (max(SMALLEST, drawing.size[0]), max(SMALLEST, drawing.size[1]))
+    key = f"{drawing.seed}/{drawing.index}/{drawing.model}/{drawing.prompt}"
     canvas = draw_landscape(*size, key)
-    top = _draw_caption(canvas, picture)
-    if picture.sent:
-        _hang_all(canvas, picture.sent, top)
-    if picture.marked:
+    top = _draw_caption(canvas, drawing)
+    if drawing.sent:
+        _hang_all(canvas, drawing.sent, top)
+    if drawing.marked:
         _draw_mark(canvas)
-    if size != picture.size:
-        canvas = canvas.resize(picture.size, Image.Resampling.LANCZOS)
+    if size != drawing.size:
+        canvas = canvas.resize(drawing.size, Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     # PNG lightly packed, because speed counts more than size here.
-    how = {"quality": JPEG_QUALITY} if picture.format == "JPEG" else {"compress_level": 1}
-    canvas.save(buffer, picture.format, **how)
+    how = {"quality": JPEG_QUALITY} if drawing.format == "JPEG" else {"compress_level": 1}
+    canvas.save(buffer, drawing.format, **how)
     return buffer.getvalue()
 
 
@@ -87,15 +87,15 @@ def _draw_mark(canvas: Image.Image) -> None:
     pen.text(middle, text, fill=PAPER, font=font, anchor="mm")
 
 
-def _draw_caption(canvas: Image.Image, picture: Picture) -> int:
-    """Write what was asked at the foot of the canvas, and return where the caption starts."""
+def _draw_caption(canvas: Image.Image, drawing: Drawing) -> int:
+    """Write the request at the foot of the canvas, and return where the caption starts."""
     unit = max(9, round(min(canvas.size) / 46))
     margin = round(unit * 1.5)
-    number = [f"{picture.index + 1} of {picture.count}"] if picture.count > 1 else []
-    size = f"{picture.size[0]}x{picture.size[1]}"
-    facts = [picture.model, size, f"seed {picture.seed}", *number, *picture.details]
+    number = [f"{drawing.index + 1} of {drawing.count}"] if drawing.count > 1 else []
+    size = f"{drawing.size[0]}x{drawing.size[1]}"
+    facts = [drawing.model, size, f"seed {drawing.seed}", *number, *drawing.details]
     paragraphs = (
-        (legible(picture.prompt), round(unit * 1.3), PAPER, PROMPT_LINES),
+        (legible(drawing.prompt), round(unit * 1.3), PAPER, PROMPT_LINES),
         (legible(" · ".join(facts)), round(unit * 0.9), FAINT, 4),
         ("made by the local simulator", round(unit * 0.75), DIM, 1),
     )

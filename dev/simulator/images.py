@@ -1,4 +1,4 @@
-"""`POST /images/generations`: what is asked, what is sent along, and the URLs of the results."""
+"""`POST /images/generations`: the request, the images sent with it, and the URLs of the results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from .drawing import Picture, Sent, Size, draw, upright
+from .drawing import Drawing, Sent, Size, draw, upright
 from .models import Call, Model, Result, Usage, read_table
 from .responses import Refused, Reply, bad_parameter, json_reply
 from .schemas import read_ratio, read_size
@@ -53,7 +53,7 @@ def read_image(state: State, field: str, value: str) -> Sent:
         # Down to its last row.
         image.load()
     except (*UNREADABLE, Image.DecompressionBombError) as error:
-        text = f"{field}: the data is not a whole picture ({error})"
+        text = f"{field}: the data is not a whole image ({error})"
         raise Refused(bad_parameter(re.sub(r"<.*>", "it", text))) from None
     real = Image.MIME.get(image.format or "", "unknown")
     if match and real != match[1].lower():
@@ -72,14 +72,14 @@ def without_removed_fields(state: State, body: dict[str, Any]) -> dict[str, Any]
 
 
 def answer(call: Call) -> Result:
-    """Draw the images that are asked for."""
-    state, pictures = call.state, _pictures(call)
+    """Draw the requested images."""
+    state, drawings = call.state, _drawings(call)
     drawn: list[bytes] = []
 
     def reply(took: float) -> Reply:
         names = (f"{call.trace_id}-{index}" for index in range(len(drawn)))
-        shown = [_show(state, pictures[0], *each) for each in zip(names, drawn, strict=True)]
-        seed = pictures[0].seed
+        shown = [_show(state, drawings[0], *each) for each in zip(names, drawn, strict=True)]
+        seed = drawings[0].seed
         content: dict[str, Any] = dict.fromkeys(state.answer_lists, shown)
         content |= {"timings": {"inference": round(took, 3)}, "seed": seed}
         if state.reported:
@@ -87,10 +87,10 @@ def answer(call: Call) -> Result:
             content |= {"created": int(state.clock()), **({"shared_id": "0"} if seed % 2 else {})}
         return json_reply(content)
 
-    return Result(reply, Usage(images=len(pictures)), lambda: drawn.extend(map(draw, pictures)))
+    return Result(reply, Usage(images=len(drawings)), lambda: drawn.extend(map(draw, drawings)))
 
 
-def _pictures(call: Call) -> list[Picture]:
+def _drawings(call: Call) -> list[Drawing]:
     """Return what is to be drawn, image by image."""
     body, model = call.body, call.model
     names = call.state.models.images_in(model, body)
@@ -104,8 +104,8 @@ def _pictures(call: Call) -> list[Picture]:
     marked = call.state.day.has("visible-mark") and call.headers.get(WATERMARK_HEADER) != "0"
     seed, size = _whole(body.get("seed"), secrets.randbelow(SEEDS)), size_of(model, body, sent)
     kind = "JPEG" if body.get("output_format") == "jpeg" else "PNG"
-    asked = model.name, str(body.get("prompt", "")), size, seed
-    return [Picture(*asked, at, count, sent, details, kind, marked) for at in range(count)]
+    given = model.name, str(body.get("prompt", "")), size, seed
+    return [Drawing(*given, at, count, sent, details, kind, marked) for at in range(count)]
 
 
 def _whole(value: object, otherwise: int) -> int:
@@ -113,13 +113,13 @@ def _whole(value: object, otherwise: int) -> int:
 
 
 def size_of(model: Model, body: Mapping[str, Any], sent: tuple[Sent, ...]) -> Size:
-    """Return the size of the result: as asked, else the first image's, else the model's own."""
+    """Return the size of the result: as requested, else the first image's, else the model's own."""
     sides = _whole(body.get("width"), 0), _whole(body.get("height"), 0)
-    asked = read_size(body.get("image_size")) or (sides if min(sides) > 0 else None)
+    requested = read_size(body.get("image_size")) or (sides if min(sides) > 0 else None)
     ratio = read_ratio(body.get("aspect_ratio"))
     first = next((each.image for each in sent if each.image), None)
-    if asked:
-        return asked
+    if requested:
+        return requested
     if ratio:
         # About a megapixel, in multiples of 16.
         scale = (MEGAPIXEL / (ratio.numerator * ratio.denominator)) ** 0.5
@@ -133,11 +133,11 @@ def size_of(model: Model, body: Mapping[str, Any], sent: tuple[Sent, ...]) -> Si
     return usual or DEFAULT_SIZE
 
 
-def _show(state: State, picture: Picture, name: str, content: bytes) -> dict[str, str]:
+def _show(state: State, drawing: Drawing, name: str, content: bytes) -> dict[str, str]:
     """Return one result, in the way that the settings ask for."""
-    media_type = f"image/{picture.format.lower()}"
+    media_type = f"image/{drawing.format.lower()}"
     if state.answer == "url":
-        name = f"{name}.{picture.format.lower()}"
+        name = f"{name}.{drawing.format.lower()}"
         return {"url": state.publish(name, content, media_type)}
     data = base64.b64encode(content).decode()
     if state.answer == "b64_json":

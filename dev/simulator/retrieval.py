@@ -65,7 +65,7 @@ def rerank(call: Call) -> Result:
             words = f"{call.model.name} does not support parameter `{name}`."
             raise Refused(bad_parameter(words))
     documents, usage = _read(call, "documents", body["documents"])
-    (query,), asked = _read(call, "query", [body["query"]])
+    (query,), query_usage = _read(call, "query", [body["query"]])
     scores = [_score(body, query, document) for document in documents]
     order = sorted(range(len(documents)), key=lambda index: (-scores[index], index))
     listed = []
@@ -76,8 +76,8 @@ def rerank(call: Call) -> Result:
             shown["document"] = {"text": sent} if isinstance(sent, str) else sent
         listed.append(shown)
     usage = Usage(
-        input_tokens=usage.input_tokens + asked.input_tokens * len(documents),
-        image_tokens=usage.image_tokens + asked.image_tokens * len(documents),
+        input_tokens=usage.input_tokens + query_usage.input_tokens * len(documents),
+        image_tokens=usage.image_tokens + query_usage.image_tokens * len(documents),
     )
     used = {"input_tokens": usage.tokens, "output_tokens": 0}
     content = {"id": call.trace_id, "results": listed, "tokens": used}

@@ -48,7 +48,7 @@ def read_ratio(value: object) -> Fraction | None:
     return Fraction(int(match[1]), int(match[2])) if match else None
 
 
-def _picture(_: object, __: bool, value: object, ___: Schema) -> Errors:
+def _image(_: object, __: bool, value: object, ___: Schema) -> Errors:
     if isinstance(value, str) and not IMAGE.fullmatch(value):
         yield ValidationError(f"{value!r} is neither an http(s) URL nor a base64 data URL")
 
@@ -85,7 +85,7 @@ def _is_whole_number(_: TypeChecker, value: object) -> bool:
 _Validator: type[Validator] = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
     {
-        "picture": _picture,
+        "picture": _image,
         "upload": _upload,
         "size": _size,
         "ratioBetween": _ratio_between,

@@ -257,7 +257,7 @@ class Service:
         return await responses.send(request, reply, fault, RECORD.get().trace_id)
 
     async def read_state(self, _: web.Request) -> web.Response:
-        """Show what was asked, answered and charged."""
+        """Show what was requested, answered and charged."""
         return web.json_response(await self._in_pool(self.state.describe))
 
     async def change_state(self, request: web.Request) -> web.Response:

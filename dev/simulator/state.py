@@ -1,4 +1,4 @@
-"""What one simulator knows: its account and rate limits, its settings, and what was asked so far.
+"""What one simulator knows: its account and rate limits, its settings, and the requests so far.
 
 A simulator is such a state that is served over HTTP; `change` and `describe` are what
 `/_simulator/state` does with it, by the rules of `data/state.json`.
@@ -205,8 +205,8 @@ class State:
         """Return the URL of an image, good for an hour; forget images whose hour is long over."""
         now = self.clock()
         with self._lock:
-            kept = {each: entry for each, entry in self._images.items() if now <= entry[0] + HOUR}
-            self._images = {**kept, name: (now + HOUR, Response(200, content, media_type))}
+            recent = {each: entry for each, entry in self._images.items() if now <= entry[0] + HOUR}
+            self._images = {**recent, name: (now + HOUR, Response(200, content, media_type))}
         return f"{self.origin}/pictures/{name}"
 
     def published(self, name: str) -> Response:

@@ -28,7 +28,7 @@ Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]
 DRAW = "SiliconFlowTextToImage"
 KOLORS = "Kwai-Kolors/Kolors"
 QWEN = "Qwen/Qwen-Image"
-ASKED = {
+INPUTS = {
     "model": QWEN,
     "prompt": "a cat",
     "seed": 1,
@@ -51,19 +51,19 @@ class Shown:
         assert 0 <= done <= total
 
     def image(self, _image: Image.Image) -> None:
-        raise AssertionError("nobody asked for pictures")
+        raise AssertionError("no image was requested")
 
 
-async def cancelled(node_id: str, asked: dict[str, Any], happened: Callable[[], object]) -> None:
+async def cancelled(node_id: str, values: dict[str, Any], happened: Callable[[], object]) -> None:
     """Run a node, and cancel it when something has happened: it must not wait for its requests."""
-    node = asyncio.create_task(NODE_CLASS_MAPPINGS[node_id]().execute(**asked))
+    node = asyncio.create_task(NODE_CLASS_MAPPINGS[node_id]().execute(**values))
     await asyncio.to_thread(happened)
     node.cancel()
     with pytest.raises(asyncio.CancelledError):
         await node
 
 
-def pictures_paid(simulator: Simulator) -> int:
+def images_paid(simulator: Simulator) -> int:
     return sum(charge.pictures for charge in simulator.charges)
 
 
@@ -87,20 +87,20 @@ def limited(use: Callable[[Simulator], None], limit_clock: LimitClock, write_set
 
 
 def test_the_same_request_is_free_the_second_time(simulator: Simulator, run_node: Run) -> None:
-    first, _, info = run_node(DRAW, **ASKED)
-    second, seed, again = run_node(DRAW, **ASKED)
+    first, _, info = run_node(DRAW, **INPUTS)
+    second, seed, again = run_node(DRAW, **INPUTS)
     assert torch.equal(first, second)
     assert (info["requests"][0]["origin"], again["requests"][0]["origin"]) == ("paid", "reused")
     assert again["requests"][0]["trace_id"] == info["requests"][0]["trace_id"]
-    assert (seed, pictures_paid(simulator)) == (1, 1)
+    assert (seed, images_paid(simulator)) == (1, 1)
     assert len(simulator.generations) == 1
 
 
 def test_reuse_can_be_turned_off(simulator: Simulator, run_node: Run, write_settings: Any) -> None:
     write_settings(reuse=False)
-    run_node(DRAW, **ASKED)
-    run_node(DRAW, **ASKED)
-    assert pictures_paid(simulator) == 2
+    run_node(DRAW, **INPUTS)
+    run_node(DRAW, **INPUTS)
+    assert images_paid(simulator) == 2
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def run_three(held: Held, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[
         joined.release()
 
     async def graph() -> list[Any]:
-        runs = (NODE_CLASS_MAPPINGS[DRAW]().execute(**ASKED) for _ in range(3))
+        runs = (NODE_CLASS_MAPPINGS[DRAW]().execute(**INPUTS) for _ in range(3))
         nodes = [asyncio.create_task(run) for run in runs]
         for _ in range(2):
             await asyncio.to_thread(joined.acquire, timeout=LONGEST)
@@ -128,7 +128,7 @@ def test_identical_nodes_of_one_graph_share_one_request(
     simulator: Simulator, run_three: Callable[[], list[Any]]
 ) -> None:
     outputs = run_three()
-    assert pictures_paid(simulator) == 1
+    assert images_paid(simulator) == 1
     assert all(torch.equal(images, outputs[0][0]) for images, _, _ in outputs)
     assert sum('"origin": "joined"' in info for _, _, info in outputs) == 2
 
@@ -147,26 +147,26 @@ def test_identical_nodes_that_fail_each_say_so_once(
 
 
 def test_the_node_says_that_nothing_was_paid(simulator: Simulator, run_node: Run) -> None:
-    run_node(DRAW, **ASKED)
+    run_node(DRAW, **INPUTS)
     shown = Shown()
 
     async def again() -> None:
         host.report_to(shown)
-        await NODE_CLASS_MAPPINGS[DRAW]().execute(**ASKED)
+        await NODE_CLASS_MAPPINGS[DRAW]().execute(**INPUTS)
 
     asyncio.run(again())
     assert shown.texts[-1].endswith("reused, free")
-    assert pictures_paid(simulator) == 1
+    assert images_paid(simulator) == 1
 
 
 def test_a_cancelled_request_is_free_when_it_is_queued_again(
     simulator: Simulator, run_node: Run, held: Held
 ) -> None:
-    asyncio.run(cancelled(DRAW, ASKED, lambda: held.wait_for(1)))
+    asyncio.run(cancelled(DRAW, INPUTS, lambda: held.wait_for(1)))
     held.release()
-    _, _, info = run_node(DRAW, **ASKED)
+    _, _, info = run_node(DRAW, **INPUTS)
     assert info["requests"][0]["origin"] in {"joined", "reused"}
-    assert pictures_paid(simulator) == 1
+    assert images_paid(simulator) == 1
 
 
 def test_a_request_that_had_not_left_when_its_node_was_cancelled_never_does(
@@ -174,15 +174,15 @@ def test_a_request_that_had_not_left_when_its_node_was_cancelled_never_does(
 ) -> None:
     """Two leave, which is sure to be allowed; the third is refused, and the others wait."""
     simulator.ipm = 2
-    asked = {**ASKED, "batch_size": 6}
+    values = {**INPUTS, "batch_size": 6}
 
     def is_refused() -> bool:
         statuses = [record.status for record in simulator.generations]
         return statuses.count(429) == 1 and statuses.count(200) == 2
 
-    asyncio.run(cancelled(DRAW, asked, lambda: until(is_refused)))
+    asyncio.run(cancelled(DRAW, values, lambda: until(is_refused)))
     until(lambda: not pack_threads())
-    assert pictures_paid(simulator) == 2
+    assert images_paid(simulator) == 2
     assert len(simulator.generations) == 3
 
 
@@ -192,10 +192,10 @@ def test_what_cannot_have_been_paid_is_sent_again(
     simulator: Simulator, run_node: Run, status: int
 ) -> None:
     simulator.fail(status, times=2)
-    images, _, _ = run_node(DRAW, **ASKED)
+    images, _, _ = run_node(DRAW, **INPUTS)
     assert images.shape[0] == 1
     assert len(simulator.generations) == 3
-    assert pictures_paid(simulator) == 1
+    assert images_paid(simulator) == 1
 
 
 @pytest.mark.usefixtures("quick")
@@ -204,7 +204,7 @@ def test_an_overloaded_model_is_an_error_after_five_tries(
 ) -> None:
     simulator.fail(503, times=99)
     with pytest.raises(errors.Overloaded):
-        run_node(DRAW, **ASKED)
+        run_node(DRAW, **INPUTS)
     assert len(simulator.generations) == 5
 
 
@@ -214,9 +214,9 @@ def test_what_may_have_been_paid_is_sent_again_only_by_the_user_and_reported(
 ) -> None:
     simulator.fail(status, made=True)
     with pytest.raises(errors.RequestError, match="may have been charged"):
-        run_node(DRAW, **ASKED)
+        run_node(DRAW, **INPUTS)
     assert len(simulator.generations) == 1
-    _, _, info = run_node(DRAW, **ASKED)
+    _, _, info = run_node(DRAW, **INPUTS)
     assert "may have been charged as well" in info["notes"][0]
 
 
@@ -226,10 +226,10 @@ def test_a_lost_download_is_only_downloaded_the_next_time(
     monkeypatch.setattr("comfyui_siliconflow.siliconflow.http.downloads.WAITS", ())
     simulator.fail(503, on="pictures")
     with pytest.raises(errors.DownloadFailed):
-        run_node(DRAW, **ASKED)
-    _, _, info = run_node(DRAW, **ASKED)
+        run_node(DRAW, **INPUTS)
+    _, _, info = run_node(DRAW, **INPUTS)
     assert info["requests"][0]["origin"] == "downloaded"
-    assert pictures_paid(simulator) == 1
+    assert images_paid(simulator) == 1
 
 
 def test_of_a_partial_failure_only_the_missing_image_is_sent_again(
@@ -237,19 +237,19 @@ def test_of_a_partial_failure_only_the_missing_image_is_sent_again(
 ) -> None:
     simulator.fail(500)
     with pytest.raises(errors.PartialFailure, match="1 of 5 requests failed") as caught:
-        run_node(DRAW, **{**ASKED, "batch_size": 5})
+        run_node(DRAW, **{**INPUTS, "batch_size": 5})
     assert isinstance(caught.value.causes[0], errors.ServerError)
-    images, _, info = run_node(DRAW, **{**ASKED, "batch_size": 5})
+    images, _, info = run_node(DRAW, **{**INPUTS, "batch_size": 5})
     assert images.shape[0] == 5
     assert [item["origin"] for item in info["requests"]].count("paid") == 1
-    assert pictures_paid(simulator) == 5
+    assert images_paid(simulator) == 5
 
 
 @pytest.mark.parametrize("model", [QWEN, KOLORS])
 def test_ten_images_at_two_a_minute_all_arrive_in_five_windows(
     limited: Simulator, run_node: Run, model: str
 ) -> None:
-    images, _, _ = run_node(DRAW, **{**ASKED, "model": model, "batch_size": 10})
+    images, _, _ = run_node(DRAW, **{**INPUTS, "model": model, "batch_size": 10})
     assert images.shape[0] == 10
     good = [record for record in limited.generations if record.status == 200]
     assert len(limited.generations) - len(good) == 1
@@ -261,11 +261,11 @@ def test_ten_images_at_two_a_minute_all_arrive_in_five_windows(
 
 @pytest.mark.usefixtures("limited")
 def test_a_batch_that_the_limit_never_lets_pass_goes_in_smaller_requests(run_node: Run) -> None:
-    images, _, info = run_node(DRAW, **{**ASKED, "model": KOLORS, "batch_size": 4})
+    images, _, info = run_node(DRAW, **{**INPUTS, "model": KOLORS, "batch_size": 4})
     assert images.shape[0] == 4
     assert [item["came"] for item in info["requests"]] == [2, 2]
     assert [entry["seed"] for entry in info["pictures"]] == [1, 1, 3, 3]
-    _, _, info = run_node(DRAW, **{**ASKED, "model": KOLORS, "batch_size": 4})
+    _, _, info = run_node(DRAW, **{**INPUTS, "model": KOLORS, "batch_size": 4})
     assert [item["origin"] for item in info["requests"]] == ["reused", "reused"]
 
 
@@ -277,7 +277,7 @@ def test_the_node_counts_down_while_a_limit_is_waited_out(
 
     async def graph() -> None:
         host.report_to(shown)
-        await NODE_CLASS_MAPPINGS[DRAW]().execute(**{**ASKED, "batch_size": 3})
+        await NODE_CLASS_MAPPINGS[DRAW]().execute(**{**INPUTS, "batch_size": 3})
 
     with Simulator(ipm=2, clock=lambda: time.time() * 20) as simulator:
         use(simulator)
@@ -296,8 +296,8 @@ def test_a_wait_beyond_the_longest_is_an_error_and_what_arrived_is_saved(
     write_settings(longest_wait=2)
     simulator.ipm = 2
     with pytest.raises(errors.PartialFailure, match="Longest wait for a rate limit"):
-        run_node(DRAW, **{**ASKED, "batch_size": 3})
-    assert pictures_paid(simulator) == 2
+        run_node(DRAW, **{**INPUTS, "batch_size": 3})
+    assert images_paid(simulator) == 2
 
 
 def test_a_refusal_for_which_no_time_is_left_says_so() -> None:
@@ -327,7 +327,7 @@ def test_what_waiting_cannot_mend_fails_at_once(
 ) -> None:
     simulator.fail(**fault)
     with pytest.raises(kind):
-        run_node(DRAW, **ASKED)
+        run_node(DRAW, **INPUTS)
     assert len(simulator.generations) == 1
 
 
@@ -345,7 +345,7 @@ def test_a_service_that_cannot_be_reached_is_tried_again(
     late = Simulator(port=port)
     threading.Timer(0.3, late.start).start()
     try:
-        images, _, _ = run_node(DRAW, **ASKED)
+        images, _, _ = run_node(DRAW, **INPUTS)
     finally:
         late.stop()
     assert images.shape[0] == 1
@@ -356,7 +356,7 @@ def test_the_guard_stops_a_run_of_too_many_images(
 ) -> None:
     write_settings(most_pictures=3)
     with pytest.raises(errors.GuardStopped, match="this run makes 4"):
-        run_node(DRAW, **{**ASKED, "batch_size": 4})
+        run_node(DRAW, **{**INPUTS, "batch_size": 4})
     assert simulator.requests == []
 
 
@@ -364,15 +364,15 @@ def test_the_guard_counts_what_is_under_way_and_not_what_is_paid_already(
     simulator: Simulator, run_node: Run, hold: Callable[[], Held], write_settings: Any
 ) -> None:
     write_settings(most_pictures=3)
-    run_node(DRAW, **{**ASKED, "batch_size": 3})
-    run_node(DRAW, **{**ASKED, "batch_size": 5})
-    assert pictures_paid(simulator) == 5
+    run_node(DRAW, **{**INPUTS, "batch_size": 3})
+    run_node(DRAW, **{**INPUTS, "batch_size": 5})
+    assert images_paid(simulator) == 5
 
     held = hold()
 
     async def graph() -> list[Any]:
         nodes = (
-            NODE_CLASS_MAPPINGS[DRAW]().execute(**{**ASKED, "seed": s, "batch_size": 2})
+            NODE_CLASS_MAPPINGS[DRAW]().execute(**{**INPUTS, "seed": s, "batch_size": 2})
             for s in (50, 60)
         )
         tasks = [asyncio.create_task(node) for node in nodes]
@@ -389,10 +389,10 @@ def test_the_guard_keeps_a_floor_of_the_balance(
 ) -> None:
     simulator.balance = "1.00"
     write_settings(balance_floor=0.5, picture_price=0.1)
-    run_node(DRAW, **{**ASKED, "batch_size": 5})
+    run_node(DRAW, **{**INPUTS, "batch_size": 5})
     with pytest.raises(errors.GuardStopped, match=r"0\.40? would be left after 1 image"):
-        run_node(DRAW, **{**ASKED, "seed": 99})
-    assert pictures_paid(simulator) == 5
+        run_node(DRAW, **{**INPUTS, "seed": 99})
+    assert images_paid(simulator) == 5
 
 
 def test_a_floor_stops_nothing_once_the_service_says_no_balance(
@@ -400,12 +400,12 @@ def test_a_floor_stops_nothing_once_the_service_says_no_balance(
 ) -> None:
     write_settings(balance_floor=1e6)
     for seed in (1, 2):
-        _, _, info = run_node(DRAW, **{**ASKED, "seed": seed})
+        _, _, info = run_node(DRAW, **{**INPUTS, "seed": seed})
         [note] = info["notes"]
         assert "minimum balance (balance_floor) has no effect" in note
-    assert pictures_paid(today) == 2
-    asked = [record.path for record in today.requests]
-    assert asked.count("/v1/user/info") == 1
+    assert images_paid(today) == 2
+    values = [record.path for record in today.requests]
+    assert values.count("/v1/user/info") == 1
 
 
 def test_a_floor_that_cannot_be_checked_stops_the_run(
@@ -414,7 +414,7 @@ def test_a_floor_that_cannot_be_checked_stops_the_run(
     write_settings(balance_floor=0.5)
     simulator.fail(500, on="info")
     with pytest.raises(errors.ServerError):
-        run_node(DRAW, **ASKED)
+        run_node(DRAW, **INPUTS)
     assert simulator.generations == []
 
 
@@ -422,10 +422,10 @@ def test_without_a_ledger_the_image_still_reaches_the_graph_with_a_note(
     simulator: Simulator, run_node: Run, tmp_path: Any
 ) -> None:
     (tmp_path / "data" / "siliconflow-ledger" / "ledger.sqlite3").mkdir(parents=True)
-    images, _, info = run_node(DRAW, **ASKED)
+    images, _, info = run_node(DRAW, **INPUTS)
     assert images.shape[0] == 1
     assert "The ledger cannot be used" in info["notes"][0]
-    assert pictures_paid(simulator) == 1
+    assert images_paid(simulator) == 1
 
 
 def test_a_data_folder_that_cannot_be_made_costs_no_image(
@@ -433,47 +433,47 @@ def test_a_data_folder_that_cannot_be_made_costs_no_image(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("SILICONFLOW_DATA_DIR", str(tmp_path / "file" / "below"))
-    images, _, info = run_node(DRAW, **ASKED)
+    images, _, info = run_node(DRAW, **INPUTS)
     assert images.shape[0] == 1
     assert "The ledger cannot be used" in info["notes"][0]
-    assert pictures_paid(simulator) == 1
+    assert images_paid(simulator) == 1
 
 
 def test_a_damaged_stored_image_is_downloaded_again(
     simulator: Simulator, run_node: Run, tmp_path: Any
 ) -> None:
-    first, _, _ = run_node(DRAW, **ASKED)
+    first, _, _ = run_node(DRAW, **INPUTS)
     [file] = (tmp_path / "data").rglob("*.png")
     file.write_bytes(file.read_bytes()[:100])
-    second, _, info = run_node(DRAW, **ASKED)
+    second, _, info = run_node(DRAW, **INPUTS)
     assert torch.equal(first, second)
     assert info["requests"][0]["origin"] == "downloaded"
-    assert pictures_paid(simulator) == 1
+    assert images_paid(simulator) == 1
 
 
 def test_a_batch_that_went_in_parts_is_found_in_its_parts_after_a_restart(
     limited: Simulator, run_node: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = {**ASKED, "model": KOLORS, "batch_size": 4}
-    run_node(DRAW, **asked)
+    values = {**INPUTS, "model": KOLORS, "batch_size": 4}
+    run_node(DRAW, **values)
     monkeypatch.setattr("comfyui_siliconflow.engine.sending._LIMITERS", {})
     limited.ipm = None
-    _, _, info = run_node(DRAW, **asked)
+    _, _, info = run_node(DRAW, **values)
     assert [item["origin"] for item in info["requests"]] == ["reused", "reused"]
-    assert pictures_paid(limited) == 4
+    assert images_paid(limited) == 4
 
 
 def test_the_guard_counts_what_a_cancelled_node_left_under_way(
     simulator: Simulator, run_node: Run, held: Held, write_settings: Any
 ) -> None:
     write_settings(most_pictures=2)
-    asyncio.run(cancelled(DRAW, {**ASKED, "batch_size": 2}, lambda: held.wait_for(2)))
+    asyncio.run(cancelled(DRAW, {**INPUTS, "batch_size": 2}, lambda: held.wait_for(2)))
     with pytest.raises(errors.GuardStopped):
-        run_node(DRAW, **{**ASKED, "seed": 50})
+        run_node(DRAW, **{**INPUTS, "seed": 50})
     held.release()
     until(lambda: not pack_threads())
-    run_node(DRAW, **{**ASKED, "seed": 50})
-    assert pictures_paid(simulator) == 3
+    run_node(DRAW, **{**INPUTS, "seed": 50})
+    assert images_paid(simulator) == 3
 
 
 def test_a_node_cancelled_while_its_images_are_encoded_pays_for_none(
@@ -487,8 +487,8 @@ def test_a_node_cancelled_while_its_images_are_encoded_pays_for_none(
         return encode(*given)
 
     monkeypatch.setattr(upload, "encode", slowly)
-    asked = {"model": KOLORS, "prompt": "x", "image": torch.rand(4, 32, 32, 3)}
-    asyncio.run(cancelled("SiliconFlowImageToImage", asked, lambda: encoding.wait(LONGEST)))
+    values = {"model": KOLORS, "prompt": "x", "image": torch.rand(4, 32, 32, 3)}
+    asyncio.run(cancelled("SiliconFlowImageToImage", values, lambda: encoding.wait(LONGEST)))
     go_on.set()
     until(lambda: not pack_threads())
     assert simulator.generations == []
@@ -497,5 +497,5 @@ def test_a_node_cancelled_while_its_images_are_encoded_pays_for_none(
 def test_the_requests_for_a_frame_are_sent_in_their_order(
     simulator: Simulator, run_node: Run
 ) -> None:
-    run_node(DRAW, **{**ASKED, "model": KOLORS, "batch_size": 10})
+    run_node(DRAW, **{**INPUTS, "model": KOLORS, "batch_size": 10})
     assert [record.body["batch_size"] for record in simulator.generations] == [4, 4, 2]

@@ -82,9 +82,9 @@ def broken_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def draw(outputs_of: Run, **inputs: Any) -> None:
     """Run the node; what it raises is not looked at."""
-    asked = {"model": KOLORS, "prompt": PROMPT, "seed": 1, **SMALL, **inputs}
+    values = {"model": KOLORS, "prompt": PROMPT, "seed": 1, **SMALL, **inputs}
     with contextlib.suppress(SiliconFlowError):
-        outputs_of(DRAW, **asked)
+        outputs_of(DRAW, **values)
 
 
 def edit(outputs_of: Run, image: torch.Tensor) -> None:
@@ -96,10 +96,10 @@ def chat(outputs_of: Run) -> None:
 
 
 def test_each_request_has_one_line_with_model_seconds_outcome_and_trace_id(
-    simulator: Simulator, lines: Lines, outputs_of: Run, picture: Callable[..., torch.Tensor]
+    simulator: Simulator, lines: Lines, outputs_of: Run, make_image: Callable[..., torch.Tensor]
 ) -> None:
     draw(outputs_of)
-    edit(outputs_of, picture())
+    edit(outputs_of, make_image())
     chat(outputs_of)
     simulator.fail(400)
     draw(outputs_of, seed=2)
@@ -150,12 +150,12 @@ def test_a_mistake_of_ours_in_one_of_several_requests_is_logged_with_its_traceba
 
 @pytest.mark.usefixtures("broken_once")
 def test_no_key_no_word_of_a_prompt_and_no_base64_is_ever_logged(
-    simulator: Simulator, lines: Lines, outputs_of: Run, picture: Callable[..., torch.Tensor]
+    simulator: Simulator, lines: Lines, outputs_of: Run, make_image: Callable[..., torch.Tensor]
 ) -> None:
     simulator.fail(503)
     draw(outputs_of, model=QWEN, batch_size=3)
     simulator.answer = "b64_json"
-    edit(outputs_of, picture())
+    edit(outputs_of, make_image())
     chat(outputs_of)
     simulator.fail(400, body={"code": 20015, "message": f"{simulator.key}: {PROMPT}, {png()}"})
     draw(outputs_of, seed=2)

@@ -32,7 +32,7 @@ class Service:
         self.passed: deque[tuple[float, int]] = deque()
         self.refused: list[float] = []
 
-    def ask(self, now: float, weight: int) -> bool:
+    def accepts(self, now: float, weight: int) -> bool:
         while self.passed and self.passed[0][0] + WINDOW <= now:
             self.passed.popleft()
         good = sum(item for _, item in self.passed) + weight <= self.limit
@@ -43,13 +43,13 @@ class Service:
         return good
 
 
-def run(service: Service, pace: RateSchedule, pictures: int, now: float = 0.0) -> list[float]:
-    """Ask for images as fast as the pace allows; give when each was let through."""
+def run(service: Service, pace: RateSchedule, images: int, now: float = 0.0) -> list[float]:
+    """Request images as fast as the pace allows; return when each was let through."""
     times: list[float] = []
-    while len(times) < pictures:
+    while len(times) < images:
         now += pace.delay(now)
         note = pace.sent(now)
-        if service.ask(now, 1):
+        if service.accepts(now, 1):
             pace.passed(note)
             times.append(now)
         else:
@@ -64,15 +64,15 @@ def test_ten_images_at_two_a_minute_take_five_windows_and_one_refusal() -> None:
     assert len(service.refused) == 1
 
 
-@given(limit=st.integers(1, 30), pictures=st.integers(1, 100))
+@given(limit=st.integers(1, 30), images=st.integers(1, 100))
 @settings(deadline=None)
 def test_any_number_arrives_in_the_least_number_of_windows_after_one_refusal(
-    limit: int, pictures: int
+    limit: int, images: int
 ) -> None:
     service = Service(limit)
-    times = run(service, RateSchedule(), pictures)
+    times = run(service, RateSchedule(), images)
     assert times == sorted(times)
-    least = (pictures - 1) // limit
+    least = (images - 1) // limit
     assert times[-1] <= least * 61 + 0.1 * (limit + 2)
     assert len(service.refused) <= 1 + times[-1] // FORGET
 
@@ -250,16 +250,16 @@ def test_whoever_gives_up_waiting_leaves_the_queue(now: list[float]) -> None:
     gate = limited_to_one()
     with pytest.raises(KeyboardInterrupt):
         gate.enter(1, _give_up)
-    told: list[float] = []
+    waits: list[float] = []
 
     def note_and_give_up(left: float) -> None:
-        told.append(left)
+        waits.append(left)
         raise KeyboardInterrupt
 
     now[0] = 5.0
     with pytest.raises(KeyboardInterrupt):
         gate.enter(1, note_and_give_up)
-    assert told == [WINDOW + 1 - 5]
+    assert waits == [WINDOW + 1 - 5]
 
 
 def _ignore(_left: float) -> None:

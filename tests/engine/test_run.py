@@ -79,9 +79,9 @@ def test_six_images_come_of_any_model(
 
 
 def test_every_frame_of_a_batch_is_sent_as_it_is(
-    simulator: Simulator, run_node: Run, picture: Draw
+    simulator: Simulator, run_node: Run, make_image: Draw
 ) -> None:
-    frames = picture(frames=3)
+    frames = make_image(frames=3)
     images, _, _ = run_node(REDRAW, model=KOLORS, prompt="x", image=frames, **SMALL)
     sent = [read(record.body["image"]) for record in simulator.generations]
     assert images.shape[0] == 3
@@ -90,8 +90,8 @@ def test_every_frame_of_a_batch_is_sent_as_it_is(
 
 
 @pytest.mark.usefixtures("simulator")
-def test_results_stand_in_the_order_of_the_frames(run_node: Run, picture: Draw) -> None:
-    frames = picture(frames=3)
+def test_results_stand_in_the_order_of_the_frames(run_node: Run, make_image: Draw) -> None:
+    frames = make_image(frames=3)
     whole, _, info = run_node(REDRAW, model=KOLORS, prompt="x", image=frames, seed=1, **SMALL)
     for at in range(3):
         alone, _, _ = run_node(
@@ -102,22 +102,22 @@ def test_results_stand_in_the_order_of_the_frames(run_node: Run, picture: Draw) 
 
 
 def test_three_images_go_in_under_their_names(
-    simulator: Simulator, run_node: Run, picture: Draw
+    simulator: Simulator, run_node: Run, make_image: Draw
 ) -> None:
-    pictures = [picture(height=side) for side in (32, 48, 64)]
+    images = [make_image(height=side) for side in (32, 48, 64)]
     run_node(
         EDIT,
         model=MULTI_EDIT,
         prompt="@image3 on @image1",
-        **dict(zip(("image", "image2", "image3"), pictures, strict=True)),
+        **dict(zip(("image", "image2", "image3"), images, strict=True)),
     )
     body = simulator.generations[0].body
-    for name, original in zip(("image", "image2", "image3"), pictures, strict=True):
+    for name, original in zip(("image", "image2", "image3"), images, strict=True):
         assert torch.equal(read(body[name]), original)
 
 
 def test_one_second_image_serves_every_frame_and_is_encoded_once(
-    simulator: Simulator, run_node: Run, picture: Draw, monkeypatch: pytest.MonkeyPatch
+    simulator: Simulator, run_node: Run, make_image: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[torch.Tensor] = []
 
@@ -126,7 +126,9 @@ def test_one_second_image_serves_every_frame_and_is_encoded_once(
         return encode(frame, *how)
 
     monkeypatch.setattr(upload, "encode", counted)
-    run_node(EDIT, model=MULTI_EDIT, prompt="x", image=picture(frames=3), image2=picture(height=32))
+    run_node(
+        EDIT, model=MULTI_EDIT, prompt="x", image=make_image(frames=3), image2=make_image(height=32)
+    )
     assert len(encoded) == 4
     assert len({record.body["image2"] for record in simulator.generations}) == 1
     assert len({record.body["image"] for record in simulator.generations}) == 3
@@ -375,30 +377,30 @@ def test_when_another_node_fails_the_run_ends_at_once(simulator: Simulator, held
 
 @pytest.mark.usefixtures("simulator")
 def test_the_node_says_seconds_while_it_waits_and_what_arrived(held: Held) -> None:
-    told: list[str] = []
+    lines: list[str] = []
     bars: list[tuple[int, int]] = []
 
     class Shown:
         def text(self, text: Text) -> None:
-            told.append(str(text))
+            lines.append(str(text))
 
         def value(self, done: int, total: int) -> None:
             bars.append((done, total))
 
         def image(self, _image: Image.Image) -> None:
-            raise AssertionError("nobody asked for pictures")
+            raise AssertionError("no image was requested")
 
     async def graph() -> None:
         host.report_to(Shown())
         node = asyncio.create_task(execute(batch_size=2, seed=42))
         later = re.compile(r"SiliconFlow · Kolors · 0/2 · [1-9]\d* s")
-        await asyncio.to_thread(until, lambda: any(map(later.fullmatch, list(told))))
+        await asyncio.to_thread(until, lambda: any(map(later.fullmatch, list(lines))))
         held.release()
         await node
 
     asyncio.run(graph())
-    assert told[0] == "SiliconFlow · Kolors · 0/2 · 0 s"
-    assert re.fullmatch(r"2 images, 96×64, seed 42, [\d.]+ s", told[-1])
+    assert lines[0] == "SiliconFlow · Kolors · 0/2 · 0 s"
+    assert re.fullmatch(r"2 images, 96×64, seed 42, [\d.]+ s", lines[-1])
     assert bars[0][1] == 6
     assert bars[-1] == (1, 1)
 

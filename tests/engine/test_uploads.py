@@ -24,9 +24,9 @@ SMALL = {"image_size": "custom", "width": 96, "height": 64}
 
 
 def edit(frames: int = 1) -> Plan:
-    pictures = {name: torch.rand(frames, 32, 48, 3) for name in ("image", "image2", "image3")}
-    inputs = {"model": MULTI_EDIT, "prompt": "x", "batch_size": 2, **pictures}
-    return plan_images("image-edit", tuple(pictures), inputs, Settings())
+    images = {name: torch.rand(frames, 32, 48, 3) for name in ("image", "image2", "image3")}
+    inputs = {"model": MULTI_EDIT, "prompt": "x", "batch_size": 2, **images}
+    return plan_images("image-edit", tuple(images), inputs, Settings())
 
 
 @pytest.fixture
@@ -82,10 +82,10 @@ def test_other_images_have_other_digests() -> None:
 
 
 def test_a_large_image_is_scaled_and_the_node_says_so(
-    simulator: Simulator, run_node: Run, picture: Draw, write_settings: Callable[..., Path]
+    simulator: Simulator, run_node: Run, make_image: Draw, write_settings: Callable[..., Path]
 ) -> None:
     write_settings(upload_side=32)
-    _, _, info = run_node(REDRAW, model=KOLORS, prompt="x", image=picture(height=64), **SMALL)
+    _, _, info = run_node(REDRAW, model=KOLORS, prompt="x", image=make_image(height=64), **SMALL)
     (sent,) = info["uploads"]
     assert (sent["input"], sent["frame"], sent["format"]) == ("image", 0, "png")
     assert sent["width"] * sent["height"] <= 32 * 32
@@ -99,20 +99,20 @@ def test_a_large_image_is_scaled_and_the_node_says_so(
 def test_the_setting_decides_the_format(
     simulator: Simulator,
     run_node: Run,
-    picture: Draw,
+    make_image: Draw,
     write_settings: Callable[..., Path],
     setting_and_format: tuple[str, str],
 ) -> None:
     upload_format, kind = setting_and_format
     write_settings(upload_format=upload_format)
-    run_node(EDIT, model=MULTI_EDIT, prompt="x", image=picture())
+    run_node(EDIT, model=MULTI_EDIT, prompt="x", image=make_image())
     assert simulator.generations[0].body["image"].startswith(f"data:image/{kind};base64,")
 
 
 def test_a_reused_result_says_what_was_encoded_for_it_as_well(
-    simulator: Simulator, run_node: Run, picture: Draw
+    simulator: Simulator, run_node: Run, make_image: Draw
 ) -> None:
-    inputs = {"model": KOLORS, "prompt": "x", "image": picture(), **SMALL}
+    inputs = {"model": KOLORS, "prompt": "x", "image": make_image(), **SMALL}
     first, second = (run_node(REDRAW, **inputs)[2]["uploads"] for _ in range(2))
     assert first == second
     assert len(simulator.generations) == 1
@@ -120,10 +120,10 @@ def test_a_reused_result_says_what_was_encoded_for_it_as_well(
 
 @pytest.mark.parametrize(("refusals", "size"), [(1, (64, 48)), (2, (32, 24))])
 def test_images_that_are_too_large_are_sent_smaller_with_a_note_and_paid_once(
-    today: Simulator, run_node: Run, picture: Draw, refusals: int, size: tuple[int, int]
+    today: Simulator, run_node: Run, make_image: Draw, refusals: int, size: tuple[int, int]
 ) -> None:
     """Lossy at first, then with half the sides."""
-    inputs = {"model": MULTI_EDIT, "prompt": "x", "seed": 1, "image": picture()}
+    inputs = {"model": MULTI_EDIT, "prompt": "x", "seed": 1, "image": make_image()}
     today.fail(body="large-413", times=refusals)
     images, _, info = run_node(EDIT, **inputs)
     assert images.shape[0] == 1
@@ -142,9 +142,9 @@ def test_images_that_are_too_large_are_sent_smaller_with_a_note_and_paid_once(
 
 
 def test_images_that_stay_too_large_are_an_error_that_names_the_settings(
-    today: Simulator, run_node: Run, picture: Draw
+    today: Simulator, run_node: Run, make_image: Draw
 ) -> None:
-    inputs = {"model": MULTI_EDIT, "prompt": "x", "seed": 1, "image": picture()}
+    inputs = {"model": MULTI_EDIT, "prompt": "x", "seed": 1, "image": make_image()}
     today.fail(body="large-413", times=3)
     with pytest.raises(UploadTooLarge, match="Maximum upload size") as caught:
         run_node(EDIT, **inputs)
@@ -156,9 +156,9 @@ def test_images_that_stay_too_large_are_an_error_that_names_the_settings(
 
 
 def test_each_image_of_a_batch_is_paid_once_when_the_upload_was_too_large(
-    today: Simulator, run_node: Run, picture: Draw
+    today: Simulator, run_node: Run, make_image: Draw
 ) -> None:
-    inputs = {"model": MULTI_EDIT, "prompt": "x", "seed": 1, "image": picture(), "batch_size": 2}
+    inputs = {"model": MULTI_EDIT, "prompt": "x", "seed": 1, "image": make_image(), "batch_size": 2}
     today.fail(body="large-413", times=2)
     images, _, _ = run_node(EDIT, **inputs)
     assert images.shape[0] == 2

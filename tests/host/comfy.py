@@ -30,7 +30,7 @@ REQUEST_SECONDS = 20.0
 STOP_SECONDS = 10.0
 PORTS = (20_000, 32_000)
 PREVIEW_MESSAGES = {1: 8, 4: None}
-"""Where a picture begins, by how it is sent; `None`: after a description as long as it says."""
+"""Where an image begins, by how it is sent; `None`: after a description as long as it says."""
 TEXT_MESSAGE = 3
 FINAL_MESSAGES = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 
@@ -43,7 +43,7 @@ class ComfyFailure(Exception):
 
 @dataclass(frozen=True)
 class Ended:
-    """A prompt that came to its end, as /history tells it."""
+    """A prompt that came to its end, as /history has it."""
 
     prompt_id: str
     entry: Json
@@ -153,19 +153,19 @@ class Comfy:
 
     @cached_property
     def object_info(self) -> Json:
-        """Every node, as the page is told of it."""
+        """Every node, as the page gets it."""
         found: Json = self.get("/object_info").json()
         return found
 
     def get(self, path: str) -> requests.Response:
-        """Ask for a page."""
+        """Request a page."""
         return self._http.get(self.address + path, timeout=REQUEST_SECONDS)
 
     def post(self, path: str, content: Json) -> requests.Response:
         """Send JSON."""
         return self._http.post(self.address + path, json=content, timeout=REQUEST_SECONDS)
 
-    def ask(self, method: str, path: str, **options: Any) -> requests.Response:
+    def request(self, method: str, path: str, **options: Any) -> requests.Response:
         """Send any request."""
         return self._http.request(method, self.address + path, timeout=REQUEST_SECONDS, **options)
 

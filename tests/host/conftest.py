@@ -40,7 +40,7 @@ def running_service() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="session")
-def asked_at_start() -> list[str]:
+def paths_at_start() -> list[str]:
     """Return the paths that the pack had asked for by the time that ComfyUI was up."""
     return []
 
@@ -49,7 +49,7 @@ def asked_at_start() -> list[str]:
 def comfy(
     tmp_path_factory: pytest.TempPathFactory,
     running_service: Simulator,
-    asked_at_start: list[str],
+    paths_at_start: list[str],
 ) -> Iterator[Comfy]:
     """Start ComfyUI with the pack, once."""
     checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
@@ -60,7 +60,7 @@ def comfy(
     }
     try:
         comfy.start(service)
-        asked_at_start += [record.path for record in running_service.requests]
+        paths_at_start += [record.path for record in running_service.requests]
         yield comfy
     finally:
         comfy.stop()

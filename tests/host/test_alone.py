@@ -49,11 +49,11 @@ def speak(comfy: Comfy, service: Simulator) -> Callable[[str], Path]:
     """Put a recording of the service's own voice, which says this, into ComfyUI's input folder."""
 
     def spoken(text: str) -> Path:
-        asked = {"model": COSY, "input": text, "voice": f"{COSY}:anna", "response_format": "wav"}
+        values = {"model": COSY, "input": text, "voice": f"{COSY}:anna", "response_format": "wav"}
         headers = {"Authorization": f"Bearer {service.key}"}
         url = f"{service.base_url}/audio/speech"
         file = comfy.folder / "input" / f"{secrets.token_hex(6)}.wav"
-        file.write_bytes(requests.post(url, json=asked, headers=headers, timeout=10).content)
+        file.write_bytes(requests.post(url, json=values, headers=headers, timeout=10).content)
         return file
 
     return spoken
@@ -78,7 +78,7 @@ def uris(service: Simulator) -> set[str]:
 
 
 def sent(service: Simulator) -> Json:
-    """Return what was asked for last; the balance, which is asked for after a run, has no body."""
+    """Return the last request with a body; the balance, requested after a run, has none."""
     return next(record.body for record in reversed(service.requests) if record.body)
 
 
@@ -88,10 +88,10 @@ def named() -> str:
 
 
 def test_chat_answers_in_words_and_reports_them(service: Simulator, outputs: Outputs) -> None:
-    asked = f"Tell me of kite {named()}"
+    prompt = f"Tell me of kite {named()}"
     model = "Qwen/Qwen2.5-7B-Instruct"
-    [[text], [info]] = outputs("Chat", (0, 4), model=model, prompt=asked, seed=7)
-    assert asked in text
+    [[text], [info]] = outputs("Chat", (0, 4), model=model, prompt=prompt, seed=7)
+    assert prompt in text
     assert json.loads(info)["model"] == sent(service)["model"] == model
 
 
@@ -176,8 +176,8 @@ def test_embeddings_tell_how_alike_texts_are(outputs: Outputs) -> None:
 
 @pytest.mark.usefixtures("service")
 def test_rerank_puts_the_text_that_answers_first(outputs: Outputs) -> None:
-    asked = {"model": "BAAI/bge-reranker-v2-m3", "query": "a dog", "documents": CAPTIONS}
-    [best], texts, scores, indices = outputs("Rerank", (0, 1, 2, 3), **asked)
+    values = {"model": "BAAI/bge-reranker-v2-m3", "query": "a dog", "documents": CAPTIONS}
+    [best], texts, scores, indices = outputs("Rerank", (0, 1, 2, 3), **values)
     assert best == texts[0] == "a dog in the rain"
     assert [CAPTIONS.splitlines()[int(index)] for index in indices] == texts
     assert [float(score) for score in scores] == sorted(map(float, scores), reverse=True)
@@ -192,8 +192,8 @@ def test_account_gives_the_balance_as_a_number(service: Simulator, outputs: Outp
 
 @pytest.mark.usefixtures("service")
 def test_models_lists_those_of_a_kind(outputs: Outputs) -> None:
-    asked = {"type": "audio", "sub_type": "all", "refresh": secrets.randbelow(10**9)}
-    [models, [text]] = outputs("Models", (0, 1), **asked)
+    values = {"type": "audio", "sub_type": "all", "refresh": secrets.randbelow(10**9)}
+    [models, [text]] = outputs("Models", (0, 1), **values)
     assert "FunAudioLLM/SenseVoiceSmall" in models
     assert "Kwai-Kolors/Kolors" not in models
     assert text.splitlines() == models
@@ -241,9 +241,12 @@ def test_a_model_that_is_in_no_list_is_refused_before_anything_runs(
     comfy: Comfy, service: Simulator, node: str, inputs: Json
 ) -> None:
     before = len(service.requests)
-    asked = {"class_type": f"SiliconFlow{node}", "inputs": {"model": "Gone/Model", **inputs}}
+    node_of_prompt = {
+        "class_type": f"SiliconFlow{node}",
+        "inputs": {"model": "Gone/Model", **inputs},
+    }
     shown = {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}
-    answer = comfy.post("/prompt", {"prompt": {"1": asked, "2": shown}})
+    answer = comfy.post("/prompt", {"prompt": {"1": node_of_prompt, "2": shown}})
     assert answer.status_code == 400
     (first, *_) = answer.json()["node_errors"]["1"]["errors"]
     assert '"Gone/Model" is not in the list' in first["details"]

@@ -30,7 +30,7 @@ SIZES: dict[str, list[Size]] = {
     "Pick the best caption and draw it": [SQUARE],
     "Storyboard": [SQUARE] * 4,
 }
-"""The sizes of the pictures that each example saves or previews."""
+"""The sizes of the images that each example saves or previews."""
 
 CHARGED = {
     "Text to image": 1,
@@ -54,13 +54,13 @@ OTHER_CALLS = {
     "Pick the best caption and draw it": 1,
     "Storyboard": 1,
 }
-"""How many requests that make no picture an example pays."""
+"""How many requests that make no image an example pays."""
 
 
 def size_of(file: Path) -> Size:
-    with Image.open(file) as picture:
-        picture.load()
-        return picture.size
+    with Image.open(file) as image:
+        image.load()
+        return image.size
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -26,8 +26,8 @@ def test_every_input_and_output_has_a_tooltip(comfy: Comfy, node_id: str) -> Non
 
 
 @pytest.mark.usefixtures("comfy")
-def test_loading_the_pack_asks_the_network_for_nothing(asked_at_start: list[str]) -> None:
-    assert asked_at_start == []
+def test_loading_the_pack_asks_the_network_for_nothing(paths_at_start: list[str]) -> None:
+    assert paths_at_start == []
 
 
 def test_the_examples_are_offered_as_templates(comfy: Comfy) -> None:

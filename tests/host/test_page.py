@@ -67,17 +67,17 @@ def open_to_all(start: Callable[..., Comfy], running_service: Simulator) -> Comf
     return start("--listen", "0.0.0.0", **known)  # noqa: S104
 
 
-def ask(comfy: Comfy, method: str, path: str, body: Json | None = None) -> Json:
+def call_route(comfy: Comfy, method: str, path: str, body: Json | None = None) -> Json:
     """Return the answer of a route that must not fail."""
     sent = {} if method == "GET" else {"json": body or {}}
-    answer = comfy.ask(method, PREFIX + path, **sent)
+    answer = comfy.request(method, PREFIX + path, **sent)
     assert answer.status_code == 200, answer.text
     found: Json = answer.json()
     return found
 
 
 def jobs(comfy: Comfy) -> list[Json]:
-    found: list[Json] = ask(comfy, "GET", "/jobs")["jobs"]
+    found: list[Json] = call_route(comfy, "GET", "/jobs")["jobs"]
     return found
 
 
@@ -100,22 +100,22 @@ def test_a_change_from_another_site_as_a_form_or_too_long_is_refused(
     comfy: Comfy, method: str, path: str
 ) -> None:
     url, own = PREFIX + path, {"Content-Type": "application/json"}
-    other = comfy.ask(method, url, json={}, headers={"Origin": "http://evil.example"})
+    other = comfy.request(method, url, json={}, headers={"Origin": "http://evil.example"})
     assert other.status_code == 403
-    port = comfy.ask(method, url, json={}, headers={"Origin": "http://127.0.0.1:1"})
+    port = comfy.request(method, url, json={}, headers={"Origin": "http://127.0.0.1:1"})
     assert port.status_code == 403
-    form = comfy.ask(method, url, data=b"{}", headers={"Content-Type": "text/plain"})
+    form = comfy.request(method, url, data=b"{}", headers={"Content-Type": "text/plain"})
     assert form.status_code == 415
-    assert comfy.ask(method, url, data=b" " * 16385, headers=own).status_code == 413
+    assert comfy.request(method, url, data=b" " * 16385, headers=own).status_code == 413
 
 
 def test_no_route_gives_the_key_away(comfy: Comfy, service: Simulator, drawing: Drawing) -> None:
     service.fail(401)
     comfy.run(drawing())
     texts = [comfy.get(PREFIX + path).text for path in READ]
-    texts += [comfy.ask("POST", f"{PREFIX}/key/test", json={}).text]
+    texts += [comfy.request("POST", f"{PREFIX}/key/test", json={}).text]
     assert [text for text in texts if service.key in text] == []
-    assert ask(comfy, "GET", "/settings")["key"] == {
+    assert call_route(comfy, "GET", "/settings")["key"] == {
         "is_set": True,
         "last4": service.key[-4:],
         "source": "environment",
@@ -195,15 +195,15 @@ def test_an_image_of_a_job_goes_into_a_load_image_node(comfy: Comfy, drawing: Dr
     job = jobs(comfy)[0]
     with Image.open(io.BytesIO(comfy.get(job["pictures"][0]["thumbnail"]).content)) as small:
         assert small.size == (192, 256)
-    loaded = ask(comfy, "POST", f"/jobs/{job['id']}/0/load")
+    loaded = call_route(comfy, "POST", f"/jobs/{job['id']}/0/load")
     name = f"{loaded['subfolder']}/{loaded['name']}"
     prompt = {
         "1": {"class_type": "LoadImage", "inputs": {"image": name}},
         "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
     }
     [file] = comfy.run(prompt).files
-    with Image.open(file) as picture:
-        assert picture.size == (960, 1280)
+    with Image.open(file) as image:
+        assert image.size == (960, 1280)
 
 
 # Events
@@ -238,8 +238,8 @@ def test_the_page_hears_of_its_job_its_balance_and_sees_its_images(
     assert states == ["waiting", "running", "done"]
     assert len(heard.previews) == 2
     for content in heard.previews:
-        with Image.open(io.BytesIO(content)) as picture:
-            assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (384, 512))
+        with Image.open(io.BytesIO(content)) as image:
+            assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (384, 512))
 
 
 def test_the_page_hears_why_its_node_failed(
@@ -261,9 +261,9 @@ def test_a_key_is_set_used_and_deleted_from_the_page_and_is_nowhere(
 ) -> None:
     heard = keyless.listen(drawing())
     assert [failure["kind"] for failure in heard.data("siliconflow.failed")] == ["MissingKey"]
-    tested = ask(keyless, "POST", "/key/test", {"key": service.key})
+    tested = call_route(keyless, "POST", "/key/test", {"key": service.key})
     assert tested["models"] > 0
-    assert ask(keyless, "POST", "/key", {"key": service.key})["key"]["source"] == "file"
+    assert call_route(keyless, "POST", "/key", {"key": service.key})["key"]["source"] == "file"
     assert keyless.run(drawing()).status == "success"
     settings = keyless.folder / "user" / "__siliconflow" / "settings.json"
     holding = [file for file in keyless.files() if service.key.encode() in file.read_bytes()]
@@ -275,7 +275,7 @@ def test_a_key_is_set_used_and_deleted_from_the_page_and_is_nowhere(
         assert service.key not in keyless.get(PREFIX + path).text
     for path in ("/userdata?dir=..", "/userdata/..%2F__siliconflow%2Fsettings.json"):
         assert service.key not in keyless.get(path).text
-    assert ask(keyless, "DELETE", "/key")["key"]["is_set"] is False
+    assert call_route(keyless, "DELETE", "/key")["key"]["is_set"] is False
     assert service.key not in settings.read_text()
     assert keyless.run(drawing()).status == "error"
 
@@ -283,14 +283,14 @@ def test_a_key_is_set_used_and_deleted_from_the_page_and_is_nowhere(
 def test_every_open_page_hears_that_the_settings_changed(
     keyless: Comfy, service: Simulator, drawing: Drawing
 ) -> None:
-    timer = threading.Timer(0.5, ask, (keyless, "POST", "/settings", {"max_parallel": 4}))
-    ask(keyless, "POST", "/key", {"key": service.key})
+    timer = threading.Timer(0.5, call_route, (keyless, "POST", "/settings", {"max_parallel": 4}))
+    call_route(keyless, "POST", "/key", {"key": service.key})
     service.latency = 2.0
     timer.start()
     heard = keyless.listen(drawing(), until={"siliconflow.settings"})
     timer.join()
     assert heard.data("siliconflow.settings") == [{}]
-    assert ask(keyless, "GET", "/settings")["values"]["max_parallel"] == 4
+    assert call_route(keyless, "GET", "/settings")["values"]["max_parallel"] == 4
 
 
 def test_models_of_the_account_appear_once_the_list_was_refreshed(
@@ -298,10 +298,10 @@ def test_models_of_the_account_appear_once_the_list_was_refreshed(
 ) -> None:
     name = f"Someone/New-{secrets.token_hex(4)}"
     service.add_model(name, {"type": "object"})
-    ask(keyless, "POST", "/key", {"key": service.key})
+    call_route(keyless, "POST", "/key", {"key": service.key})
     refused = keyless.post("/prompt", {"prompt": drawing(model=name)})
     assert refused.status_code == 400
-    answer = ask(keyless, "POST", "/models/refresh")
+    answer = call_route(keyless, "POST", "/models/refresh")
     models = {model["id"]: model for model in answer["nodes"]["SiliconFlowTextToImage"]["models"]}
     assert models[name]["mark"] == "new"
     info = keyless.get("/object_info/SiliconFlowTextToImage").json()["SiliconFlowTextToImage"]
@@ -316,15 +316,15 @@ def test_with_several_users_only_what_is_nobody_s_is_answered(
     shared: Comfy, service: Simulator, drawing: Drawing
 ) -> None:
     shared.run(drawing())
-    assert ask(shared, "GET", "/settings")["read_only"] is True
-    assert ask(shared, "GET", "/catalogue")["nodes"]
-    assert ask(shared, "GET", "/balance")["balance"] == str(service.balance)
+    assert call_route(shared, "GET", "/settings")["read_only"] is True
+    assert call_route(shared, "GET", "/catalogue")["nodes"]
+    assert call_route(shared, "GET", "/balance")["balance"] == str(service.balance)
     for method, path in (
         *(("GET", "/jobs"), ("GET", "/stored"), ("DELETE", "/stored")),
         *(("POST", "/settings"), ("POST", "/key"), ("DELETE", "/key")),
     ):
         sent = {} if method == "GET" else {"json": {"key": "sk-x"} if path == "/key" else {}}
-        answer = shared.ask(method, PREFIX + path, **sent)
+        answer = shared.request(method, PREFIX + path, **sent)
         assert (answer.status_code, answer.json()["error"]["kind"]) == (403, "SharedServer")
 
 
@@ -335,12 +335,12 @@ def test_an_open_server_answers_its_own_page_and_refuses_another_s(
     own = {"Host": name, "Origin": f"http://{name}"}
     other = {"Host": name, "Origin": "http://evil.example"}
     url = f"{PREFIX}/settings"
-    assert open_to_all.ask("POST", url, json={"reuse": True}, headers=own).status_code == 200
-    assert open_to_all.ask("POST", url, json={"reuse": True}, headers=other).status_code == 403
-    moved = open_to_all.ask("POST", url, json={"base_url": "https://evil.example"}, headers=own)
+    assert open_to_all.request("POST", url, json={"reuse": True}, headers=own).status_code == 200
+    assert open_to_all.request("POST", url, json={"reuse": True}, headers=other).status_code == 403
+    moved = open_to_all.request("POST", url, json={"base_url": "https://evil.example"}, headers=own)
     assert moved.json()["error"]["kind"] == "InvalidSettings"
     rebound = {"Host": f"evil.example:{open_to_all.port}"}
-    assert open_to_all.ask("GET", url, headers=rebound).status_code == 403
-    text = open_to_all.ask("GET", url, headers=own).text
+    assert open_to_all.request("GET", url, headers=rebound).status_code == 403
+    text = open_to_all.request("GET", url, headers=own).text
     assert service.key not in text
     assert json.loads(text)["key"]["last4"] == service.key[-4:]

@@ -109,15 +109,15 @@ def test_pcm_has_the_rate_that_was_requested() -> None:
     assert (found.rate, found.waveform.tolist()) == (24000, [[0.0, 0.5, -0.5]])
 
 
-@pytest.mark.parametrize("asked", ["wav", "mp3", "opus", "pcm"])
-def test_a_wav_is_read_whatever_was_requested(asked: str) -> None:
-    assert audio.decode(audio.to_wav(Sound(tone(), 8000)), asked, 0).rate == 8000
+@pytest.mark.parametrize("wanted", ["wav", "mp3", "opus", "pcm"])
+def test_a_wav_is_read_whatever_was_requested(wanted: str) -> None:
+    assert audio.decode(audio.to_wav(Sound(tone(), 8000)), wanted, 0).rate == 8000
 
 
-@pytest.mark.parametrize("asked", ["wav", "mp3", "opus", "pcm"])
+@pytest.mark.parametrize("wanted", ["wav", "mp3", "opus", "pcm"])
 @pytest.mark.parametrize("kind", ["mp3", "ogg"])
 def test_compressed_sound_is_decoded_as_what_it_is_whatever_was_requested(
-    asked: str, kind: str, monkeypatch: pytest.MonkeyPatch
+    wanted: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = sound.mp3([440.0] * 20, 44100) if kind == "mp3" else sound.opus(1.0, "Hello")
     opened: list[str] = []
@@ -129,7 +129,7 @@ def test_compressed_sound_is_decoded_as_what_it_is_whatever_was_requested(
     monkeypatch.setattr(audio, "_decode_with_av", decoded)
     monkeypatch.setattr(audio, "has_decoder", lambda _kind: True)
     monkeypatch.setitem(sys.modules, "av", _Decoder)
-    audio.decode(content, asked, 24000)
+    audio.decode(content, wanted, 24000)
     assert opened == [kind]
 
 

@@ -23,10 +23,10 @@ def drawing() -> torch.Tensor:
 def opened(sent: Encoded) -> Image.Image:
     found = re.fullmatch(r"data:image/(\w+);base64,(.*)", sent.url.decode())
     assert found
-    picture = Image.open(io.BytesIO(base64.b64decode(found[2])))
-    assert [found[1].upper(), sent.format.upper()] == [picture.format] * 2
-    assert (sent.width, sent.height) == picture.size
-    return picture
+    image = Image.open(io.BytesIO(base64.b64decode(found[2])))
+    assert [found[1].upper(), sent.format.upper()] == [image.format] * 2
+    assert (sent.width, sent.height) == image.size
+    return image
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_the_format_of_a_drawing_is_the_one_that_was_requested(
     assert is_same is (upload_format != "lossy")
 
 
-def test_a_photograph_is_no_lossless_webp_for_png_is_as_small_and_faster(picture: Draw) -> None:
-    assert opened(encode(picture()[0], "webp")).format == "PNG"
-    assert opened(encode(picture()[0], "webp", "lossy")).format == "WEBP"
+def test_a_photograph_is_no_lossless_webp_for_png_is_as_small_and_faster(make_image: Draw) -> None:
+    assert opened(encode(make_image()[0], "webp")).format == "PNG"
+    assert opened(encode(make_image()[0], "webp", "lossy")).format == "WEBP"
 
 
 def test_a_lossy_file_is_smaller_and_close() -> None:
@@ -65,8 +65,8 @@ def test_a_lossy_file_is_smaller_and_close() -> None:
         assert difference.mean() < 0.02
 
 
-def test_alpha_is_never_dropped_for_a_lossy_file(picture: Draw) -> None:
-    see_through = picture(channels=4)[0]
+def test_alpha_is_never_dropped_for_a_lossy_file(make_image: Draw) -> None:
+    see_through = make_image(channels=4)[0]
     assert opened(encode(see_through, "webp", "lossy")).mode == "RGBA"
     found = opened(encode(see_through, "png", "lossy"))
     assert (found.format, found.mode) == ("PNG", "RGBA")
@@ -81,9 +81,9 @@ def test_an_image_too_wide_for_webp_is_sent_as_png(upload_format: UploadFormat) 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_an_image_of_too_many_pixels_is_scaled_down_in_its_own_shape(
-    picture: Draw, channels: int
+    make_image: Draw, channels: int
 ) -> None:
-    found = encode(picture(height=60, width=90, channels=channels)[0], "png", max_pixels=24 * 24)
+    found = encode(make_image(height=60, width=90, channels=channels)[0], "png", max_pixels=24 * 24)
     assert (found.width, found.height) == (29, 19)
     assert found.scaled_from == (90, 60)
     assert opened(found).getbands() == {1: ("L",), 3: tuple("RGB"), 4: tuple("RGBA")}[channels]
@@ -98,8 +98,8 @@ def test_scaling_keeps_what_the_image_shows() -> None:
 
 
 @pytest.mark.parametrize("max_pixels", [0, 64 * 64])
-def test_an_image_within_the_bound_is_sent_as_it_is(picture: Draw, max_pixels: int) -> None:
-    original = picture(height=64, width=64)[0]
+def test_an_image_within_the_bound_is_sent_as_it_is(make_image: Draw, max_pixels: int) -> None:
+    original = make_image(height=64, width=64)[0]
     found = encode(original, "png", max_pixels=max_pixels)
     assert found.scaled_from is None
     assert np.array_equal(np.asarray(opened(found)), original.mul(255).round().byte().numpy())

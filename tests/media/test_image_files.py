@@ -37,30 +37,30 @@ def read(content: bytes) -> torch.Tensor:
     return to_batch([decode(content)])[0]
 
 
-def as_pictures(frames: Iterable[torch.Tensor]) -> list[DecodedImage]:
+def as_images(frames: Iterable[torch.Tensor]) -> list[DecodedImage]:
     return [*map(images.tensor_to_pixels, frames)]
 
 
-def saved(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
 @pytest.mark.parametrize("upload", ["webp", "png"])
 @pytest.mark.parametrize("channels", [3, 4])
 def test_an_8_bit_image_survives_bit_for_bit(
-    picture: Draw, upload: encode.Preferred, channels: int
+    make_image: Draw, upload: encode.Preferred, channels: int
 ) -> None:
-    original = picture(channels=channels)
+    original = make_image(channels=channels)
     assert torch.equal(there_and_back(original[0], upload), original)
 
 
 @pytest.mark.parametrize("upload", ["webp", "png"])
 def test_a_grey_image_comes_back_with_three_equal_channels(
-    picture: Draw, upload: encode.Preferred
+    make_image: Draw, upload: encode.Preferred
 ) -> None:
-    original = picture(channels=1)
+    original = make_image(channels=1)
     assert torch.equal(there_and_back(original[0], upload), original.expand(-1, -1, -1, 3))
 
 
@@ -93,14 +93,14 @@ def test_every_float_type_is_taken(dtype: torch.dtype) -> None:
     assert np.asarray(tensor_to_pil(white)).min() == 255
 
 
-def test_a_view_that_is_not_contiguous_is_taken(picture: Draw) -> None:
-    flipped = picture().transpose(1, 2)[0]
+def test_a_view_that_is_not_contiguous_is_taken(make_image: Draw) -> None:
+    flipped = make_image().transpose(1, 2)[0]
     assert not flipped.is_contiguous()
     assert torch.equal(there_and_back(flipped, "png")[0], flipped)
 
 
-def test_the_input_tensor_is_left_as_it_is(picture: Draw) -> None:
-    original = picture() * 3 - 1
+def test_the_input_tensor_is_left_as_it_is(make_image: Draw) -> None:
+    original = make_image() * 3 - 1
     before = original.clone()
     encode.encode(original[0])
     assert torch.equal(original, before)
@@ -228,9 +228,9 @@ def test_a_file_cut_short_is_refused_unless_every_pixel_is_there(kind: str) -> N
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
 def test_a_damaged_file_is_decoded_or_refused_but_never_anything_else(
-    kind: str, picture: Draw
+    kind: str, make_image: Draw
 ) -> None:
-    whole = saved(tensor_to_pil(picture(height=32, width=32)[0]), kind)
+    whole = saved(tensor_to_pil(make_image(height=32, width=32)[0]), kind)
     dice = random.Random(kind)
     for _ in range(300):
         damaged = bytearray(whole)
@@ -260,9 +260,9 @@ def test_an_image_of_one_by_a_billion_pixels_is_refused_by_its_header() -> None:
         decode(b"\x89PNG\r\n\x1a\n" + head + rest)
 
 
-def test_images_of_one_size_become_a_batch_as_they_are(picture: Draw) -> None:
-    frames = picture(frames=3)
-    batch, resized = to_batch(as_pictures(frames))
+def test_images_of_one_size_become_a_batch_as_they_are(make_image: Draw) -> None:
+    frames = make_image(frames=3)
+    batch, resized = to_batch(as_images(frames))
     assert torch.equal(batch, frames)
     assert resized == []
 
@@ -277,8 +277,8 @@ def test_another_size_is_cut_around_its_centre_and_scaled_to_the_first() -> None
     assert resized == [Resized(index=1, width=16, height=8)]
 
 
-def test_an_image_without_alpha_is_opaque_beside_one_with_alpha(picture: Draw) -> None:
-    batch, _ = to_batch(as_pictures([picture(channels=4)[0], picture(channels=3)[0]]))
+def test_an_image_without_alpha_is_opaque_beside_one_with_alpha(make_image: Draw) -> None:
+    batch, _ = to_batch(as_images([make_image(channels=4)[0], make_image(channels=3)[0]]))
     assert batch.shape[-1] == 4
     assert batch[1, ..., 3].min() == 1
 

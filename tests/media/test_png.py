@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw
 
 
 def read(file: bytes) -> png.Pixels:
-    with Image.open(io.BytesIO(file)) as picture:
-        pixels = np.asarray(picture)
+    with Image.open(io.BytesIO(file)) as image:
+        pixels = np.asarray(image)
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
@@ -23,12 +23,12 @@ def noise(height: int, width: int, channels: int) -> png.Pixels:
 
 
 def drawing() -> png.Pixels:
-    picture = Image.new("RGB", (400, 300), "white")
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (400, 300), "white")
+    draw = ImageDraw.Draw(image)
     for at in range(20):
         draw.ellipse((at * 9, at * 5, at * 9 + 90, at * 5 + 70), (at * 12, 99, 200), "black", 2)
         draw.text((9, at * 15), "A flat drawing, with words" * 3, "black")
-    return np.asarray(picture)
+    return np.asarray(image)
 
 
 def photograph() -> png.Pixels:

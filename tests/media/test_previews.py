@@ -14,8 +14,8 @@ from PIL import Image
 @pytest.mark.parametrize(("height", "width"), [(1024, 512), (64, 48), (3000, 5000), (1, 2000)])
 def test_a_preview_is_rgb_and_fits_into_its_square(channels: int, height: int, width: int) -> None:
     """ComfyUI ends its own process for a preview with transparency."""
-    picture = np.random.default_rng(1).integers(0, 256, (height, width, channels), np.uint8)
-    made = to_preview(picture, 512)
+    image = np.random.default_rng(1).integers(0, 256, (height, width, channels), np.uint8)
+    made = to_preview(image, 512)
     assert made.mode == "RGB"
     assert max(made.size) == min(512, max(height, width))
 

@@ -28,9 +28,9 @@ def peak_of(work: Callable[[], object]) -> int:
     """Return the bytes that numpy and Python hold at most while `work` is done."""
     tracemalloc.start()
     try:
-        kept = work()
+        result = work()
         peak = tracemalloc.get_traced_memory()[1]
-        del kept
+        del result
     finally:
         tracemalloc.stop()
     return peak
@@ -45,8 +45,8 @@ def test_no_more_requests_are_under_way_than_the_settings_allow(
     most: int,
 ) -> None:
     write_settings(max_parallel=most)
-    asked = {"model": "Qwen/Qwen-Image", "prompt": "x", "batch_size": 6, **SMALL}
-    node = threading.Thread(target=run_node, args=("SiliconFlowTextToImage",), kwargs=asked)
+    values = {"model": "Qwen/Qwen-Image", "prompt": "x", "batch_size": 6, **SMALL}
+    node = threading.Thread(target=run_node, args=("SiliconFlowTextToImage",), kwargs=values)
     node.start()
     held.wait_for(most)
     held.release()
@@ -55,10 +55,10 @@ def test_no_more_requests_are_under_way_than_the_settings_allow(
 
 
 def test_a_batch_takes_its_own_memory_and_little_more() -> None:
-    pictures: list[DecodedImage] = [np.zeros((256, 256, 3), np.uint8) for _ in range(8)]
+    images: list[DecodedImage] = [np.zeros((256, 256, 3), np.uint8) for _ in range(8)]
     batch = 8 * 256 * 256 * 3 * 4
-    assert peak_of(lambda: to_batch(pictures)) < 1.1 * batch
-    assert pictures == []
+    assert peak_of(lambda: to_batch(images)) < 1.1 * batch
+    assert images == []
 
 
 def test_a_frame_is_converted_in_strips() -> None:

@@ -89,8 +89,8 @@ def instead(status: int, body: bytes | str = b"", *, made: bool = False, **heade
     def breaker(exchange: Exchange) -> None:
         exchange.read()
         trace = dict(exchange.answer().headers) if made else {}
-        kept = {name: value for name, value in trace.items() if name.startswith("x-")}
-        exchange.send(Reply(status, {**CLOSING, **kept}, content).having(**headers).raw)
+        trace_headers = {name: value for name, value in trace.items() if name.startswith("x-")}
+        exchange.send(Reply(status, {**CLOSING, **trace_headers}, content).having(**headers).raw)
 
     return breaker
 

@@ -1,7 +1,7 @@
 """A process that runs one node: started, held and killed by the tests.
 
-It is told what to do by one line of JSON; it says `ready` when all is loaded, waits for a line,
-and says what came as JSON. `hold` names a function, whether to stop before or after it, and at
+It does what one line of JSON says; it says `ready` when all is loaded, waits for a line,
+and writes the outcome as JSON. `hold` names a function, whether to stop before or after it, and at
 which call: there it says `held` and stands still. `leave` ends the main program as soon as a
 request is under way. `most_file_bytes` makes every larger file fail as on a full disk.
 """
@@ -49,8 +49,8 @@ async def _run(orders: dict[str, Any]) -> dict[str, Any]:
     try:
         images, _, info = await NODE_CLASS_MAPPINGS[orders["node"]]().execute(**orders["inputs"])
     except SiliconFlowError as error:
-        return {"pictures": 0, "error": f"{type(error).__name__}: {error}"}
-    return {"pictures": len(images), "info": json.loads(info)}
+        return {"images": 0, "error": f"{type(error).__name__}: {error}"}
+    return {"images": len(images), "info": json.loads(info)}
 
 
 async def _leave(orders: dict[str, Any]) -> None:

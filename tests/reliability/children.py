@@ -36,7 +36,7 @@ class Child:
         self.expect("ready")
         self._write("go")
 
-    def tell(self) -> None:
+    def send(self) -> None:
         """Return it a sign."""
         self._write("now")
 

@@ -60,7 +60,7 @@ class Fault:
     transport: Transport = "plain"
     settings: Mapping[str, Any] = field(default_factory=dict)
     before: Callable[[FaultServer], None] | None = None
-    pictures: int = 1
+    images: int = 1
     note: str = ""
     """What the notes of a run that succeeds say."""
     inputs: Mapping[str, Any] = field(default_factory=dict)
@@ -83,7 +83,7 @@ def _all() -> list[Fault]:
         *_echoes(),
         *_downloads_mended(),
         *_downloads_failed(),
-        *_bad_pictures(),
+        *_bad_images(),
         *_bad_addresses(),
     ]
 
@@ -370,15 +370,15 @@ def _answers_unreadable() -> list[Fault]:
     def timed(seconds: float) -> b.Change:
         return b.with_json(timings={"inference": seconds})
 
-    no_picture = b.with_entry({"b64_json": b.base64_of(b"<html>no image</html>")})
+    no_image = b.with_entry({"b64_json": b.base64_of(b"<html>no image</html>")})
     return [
         *[unsure(f"200, {name}", b.changed(b.with_body(body)), bad)
           for name, body in UNREADABLE.items()],
         unsure("200, 100 MB", b.paid(b.endless(head, 100_000_000)), bad),
         unsure("200, a gibibyte of zeros in gzip",
                 b.changed(b.packed_as("gzip", packed)), bad),
-        unsure("200, base64 of a page", b.changed(no_picture), bad),
-        ok("200, the image twice", b.changed(b.twice), pictures=2,
+        unsure("200, base64 of a page", b.changed(no_image), bad),
+        ok("200, the image twice", b.changed(b.twice), images=2,
            note="returned 2 images instead of 1"),
         ok("200, the seed a string", b.changed(b.with_json(seed="7"))),
         ok("200, the seed null", b.changed(b.with_json(seed=None))),
@@ -416,8 +416,8 @@ def _echoes() -> list[Fault]:
 
 def _downloads_mended() -> list[Fault]:
     """Broken downloads that the user does not even notice."""
-    once: dict[str, Any] = {"where": "picture", "times": 1}
-    always: dict[str, Any] = {"where": "picture"}
+    once: dict[str, Any] = {"where": "download", "times": 1}
+    always: dict[str, Any] = {"where": "download"}
     soon: dict[str, Any] = {"settings": {"read_timeout": 0.7}}
     return [
         *[ok(f"download: {status} once", b.instead(status, "no"), **once)
@@ -439,7 +439,7 @@ def _downloads_mended() -> list[Fault]:
         ok("download: a length too long, once", b.changed(b.with_length(10)), **once),
         ok("download: chunks", b.raw(b.chunked), **always),
         ok("download: no length", b.raw(lambda r: b"HTTP/1.0 200 OK\r\n\r\n" + r.body), **always),
-        ok("download: a type that is no picture's",
+        ok("download: a type that is no image's",
             b.changed(b.with_headers(**{"Content-Type": "text/html"})), **always),
         *[ok(f"download: {status} to where it is", b.turn_once(status), **always)
           for status in (301, 302, 303, 307, 308)],
@@ -449,7 +449,7 @@ def _downloads_mended() -> list[Fault]:
 def _failed(name: str, breaker: Breaker, kind: Kind = errors.DownloadFailed, **more: Any) -> Fault:
     """Name a download that fails as long as it is broken."""
     again = more.pop("again", FETCHED)
-    return Fault(f"download: {name}", "picture", breaker, kind, 1, again, **more)
+    return Fault(f"download: {name}", "download", breaker, kind, 1, again, **more)
 
 
 def _downloads_failed() -> list[Fault]:
@@ -489,7 +489,7 @@ def _downloads_failed() -> list[Fault]:
     ]  # fmt: skip
 
 
-def _bad_pictures() -> list[Fault]:
+def _bad_images() -> list[Fault]:
     """Files that are no images, or dangerous ones."""
     svg = '<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>'
     text = b.chunk(b"zTXt", b"a\x00\x00" + zlib.compress(bytes(80 << 20), 9))

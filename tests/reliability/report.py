@@ -93,14 +93,14 @@ a trial added was {peak} MiB (allowed: {most}).
 SOAK = """\
 ## Soak
 
-{pictures} images through 16 nodes at once; every request and every download meets a fault with a
+{images} images through 16 nodes at once; every request and every download meets a fault with a
 probability of 20 % ({kinds} kinds struck, {faults} of {requests} requests); what failed is queued
 again until all are there. The same command without the trials:
-`python -m comfyui_siliconflow.tests.reliability.soak --pictures {pictures} --seed {seed}`.
+`python -m comfyui_siliconflow.tests.reliability.soak --images {images} --seed {seed}`.
 
 | images | arrived | lost | paid twice | hung | leaked | other errors | fate unknown, queued again |
 |---|---|---|---|---|---|---|---|
-| {pictures} | {got} | {lost} | {paid_twice} | {hung} | {leaked} | {raw} | {warned} |
+| {images} | {got} | {lost} | {paid_twice} | {hung} | {leaked} | {raw} | {warned} |
 
 {queued} queues in {seconds} s. What the process of the nodes used when no request was under way:
 
@@ -141,10 +141,10 @@ def tried(bench: Bench, fault: Fault, node: str) -> Outcome:
     return outcome
 
 
-def soak(pictures: int, seed: int) -> dict[str, Any]:
+def soak(images: int, seed: int) -> dict[str, Any]:
     """Soak in a process of its own; memory that the allocator merely keeps would hide a leak."""
-    asked = ["--pictures", str(pictures), "--seed", str(seed)]
-    command = [sys.executable, "-W", "ignore", "-m", SOAK_MODULE, *asked]
+    arguments = ["--images", str(images), "--seed", str(seed)]
+    command = [sys.executable, "-W", "ignore", "-m", SOAK_MODULE, *arguments]
     one_arena = {**os.environ, "MALLOC_ARENA_MAX": "1"}
     ran = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=one_arena)
     found: dict[str, Any] = json.loads(ran.stdout)
@@ -234,7 +234,7 @@ def _cells(outcome: Outcome) -> tuple[str, ...]:
         _name(outcome),
         first.seen,
         str(first.charged),
-        "yes" if first.pictures else "no",
+        "yes" if first.images else "no",
         _story(outcome),
     )
 
@@ -265,7 +265,7 @@ def _story(outcome: Outcome) -> str:
 def soaked(seed: int, found: dict[str, Any]) -> str:
     """Write the figures of the soak."""
     samples = "\n".join(
-        f"| {item['pictures']} | {item['mib']} MiB | {item['threads']} | {item['files']} |"
+        f"| {item['images']} | {item['mib']} MiB | {item['threads']} | {item['files']} |"
         for item in found["samples"]
     )
     others = sum(found["raw_errors"].values())
@@ -288,15 +288,15 @@ def head() -> str:
 def main() -> int:
     """Write the document; 1 if anything is not as expected."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
-    outcomes, found = trials(), soak(chosen.pictures, chosen.seed)
+    outcomes, found = trials(), soak(chosen.images, chosen.seed)
     tables = [table(outcomes), table_of_calls(outcomes), table_of_free(outcomes)]
     parts = [head(), totals(outcomes), soaked(chosen.seed, found), *tables]
     FILE.write_text("".join(parts), encoding="utf-8")
     good = not any(item.problems for item in outcomes)
-    return 0 if good and found["got"] == chosen.pictures and not found["paid_twice"] else 1
+    return 0 if good and found["got"] == chosen.images and not found["paid_twice"] else 1
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ PAID = frozenset(
 )
 """The addresses whose answers are charged, or make something that is there to stay."""
 
-Where = Literal["connect", "send", "picture", "info"]
+Where = Literal["connect", "send", "download", "info"]
 Transport = Literal["plain", "tls", "public"]
 
 
@@ -228,11 +228,11 @@ class FaultServer:
                     return item.breaker
         return None
 
-    # What came
+    # What arrived
 
     @property
     def posts(self) -> int:
-        """How many requests for images came."""
+        """How many requests for images arrived."""
         return sum(head.startswith(b"POST ") for head in self.heads)
 
     def stray_keys(self) -> list[str]:
@@ -377,12 +377,12 @@ class FaultServer:
         pairs = (line.partition(": ")[::2] for line in lines if line)
         headers = {name: value for name, value in pairs if name.lower() not in _ONLY_HERE}
         headers.pop("Range", None)
-        status, given, content = self._ask(method, path, body, headers)
-        kept = {name: value for name, value in given.items() if name.lower() not in _ONLY_HERE}
+        status, given, content = self._forward(method, path, body, headers)
+        passed_on = {name: value for name, value in given.items() if name.lower() not in _ONLY_HERE}
         here = content.replace(self.simulator.origin.encode(), self.origin.encode())
-        return Reply(status, kept, here)
+        return Reply(status, passed_on, here)
 
-    def _ask(
+    def _forward(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, dict[str, str], bytes]:
         link = http.client.HTTPConnection("127.0.0.1", self.simulator.port, timeout=30)
@@ -406,7 +406,7 @@ def until(condition: Callable[[], bool], seconds: float) -> bool:
 def _where(path: str) -> Where:
     if path.removeprefix("/v1/") in PAID:
         return "send"
-    return "picture" if path.startswith("/pictures/") else "info"
+    return "download" if path.startswith("/pictures/") else "info"
 
 
 def _context(file: Path) -> ssl.SSLContext:

@@ -59,7 +59,7 @@ def usable() -> list[Fault]:
         fault
         for fault in FAULTS
         if fault.breaker
-        and fault.where in {"send", "picture"}
+        and fault.where in {"send", "download"}
         and fault.transport == "plain"
         and fault.again.origin
         and not any(word in fault.name for word in HEAVY)
@@ -75,7 +75,7 @@ class Dice:
         self._lock = threading.Lock()
         self._faults = {
             where: [fault for fault in usable() if fault.where == where]
-            for where in ("send", "picture")
+            for where in ("send", "download")
         }
         self.struck: Counter[str] = Counter()
         self.seen = 0
@@ -112,7 +112,7 @@ def serve(pipe: Connection, seed: int) -> None:
 class Sample:
     """What the process uses at one moment, in MiB, threads and open files."""
 
-    pictures: int
+    images: int
     mib: float
     threads: int
     files: int
@@ -122,7 +122,7 @@ class Sample:
 class Tally:
     """What happened to all of the images."""
 
-    pictures: int
+    images: int
     got: int = 0
     queued: int = 0
     unsure: Counter[str] = field(default_factory=Counter)
@@ -133,18 +133,18 @@ class Tally:
     samples: list[Sample] = field(default_factory=list)
 
 
-def measure(pictures: int) -> Sample:
+def measure(images: int) -> Sample:
     """Look at this process, as Linux shows it."""
     fields = Path("/proc/self/statm").read_text(encoding="ascii").split()
     mib = int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
     files = len(list(Path("/proc/self/fd").iterdir()))
-    return Sample(pictures, round(mib, 1), threading.active_count(), files)
+    return Sample(images, round(mib, 1), threading.active_count(), files)
 
 
-async def soak(pictures: int) -> Tally:
+async def soak(images: int) -> Tally:
     """Get all the images, some nodes at a time; a tenth of them warms up."""
-    tally, warm = Tally(pictures), pictures // 10
-    ends = (0, warm, (warm + pictures) // 2, pictures)
+    tally, warm = Tally(images), images // 10
+    ends = (0, warm, (warm + images) // 2, images)
     for begin, end in pairwise(ends):
         left = iter(range(begin, end))
         await asyncio.gather(*(_worker(left, tally) for _ in range(NODES_AT_ONCE)))
@@ -210,20 +210,20 @@ def _service(seed: int) -> Iterator[Connection]:
         process.kill()
 
 
-def figures(pictures: int, seed: int) -> dict[str, Any]:
+def figures(images: int, seed: int) -> dict[str, Any]:
     """Soak, and give the figures."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, _service(seed) as pipe:
         write_settings(Path(folder), read_timeout=3.0, longest_wait=30.0)
         with environment({**pipe.recv(), "SILICONFLOW_DATA_DIR": folder}, MINUTE):
-            tally = asyncio.run(soak(pictures))
+            tally = asyncio.run(soak(images))
         pipe.send("done")
         paid, seen, struck, kinds = pipe.recv()
         leaks = sum(KEY.encode() in file.read_bytes() for file in _files(Path(folder)))
     return {
-        "pictures": pictures,
+        "images": images,
         "got": tally.got,
-        "lost": pictures - tally.got,
+        "lost": images - tally.got,
         "paid_twice": _paid_twice(paid, tally),
         "paid_again_after_a_warning": sum(paid.values()) - len(paid) - _paid_twice(paid, tally),
         "hung": tally.hung,
@@ -250,10 +250,10 @@ def _files(folder: Path) -> Iterator[Path]:
 def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
-    json.dump(figures(chosen.pictures, chosen.seed), sys.stdout, indent=2)
+    json.dump(figures(chosen.images, chosen.seed), sys.stdout, indent=2)
     sys.stdout.write("\n")
 
 

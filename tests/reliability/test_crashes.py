@@ -44,7 +44,7 @@ CRASHES = (
     Crash("within the answer", 2, UNSURE, holds=("send", breakers.stop(0.5))),
     Crash("before the answer is recorded", 2, UNSURE, (f"{LEDGER}.mark_answered", "before", 1)),
     Crash("when the answer is recorded", 2, FETCHED, (f"{LEDGER}.mark_answered", "after", 1)),
-    Crash("within the first download", 2, FETCHED, holds=("picture", breakers.stop(0.5))),
+    Crash("within the first download", 2, FETCHED, holds=("download", breakers.stop(0.5))),
     Crash("before an image is safe on disk", 2, FETCHED, ("os.fsync", "before", 1)),
     Crash("before an image on disk is recorded", 2, FETCHED,
           ("storage.atomic_files.write", "after", 1)),
@@ -64,7 +64,7 @@ def test_what_a_killed_process_paid_is_not_lost_and_not_paid_again(
     _die(bench, child, crash)
     assert bench.paid - before == crash.charged
     run = bench.run(DRAW, **PAIR)
-    assert (run.error, run.pictures, run.origins) == (None, 2, {crash.again.origin})
+    assert (run.error, run.images, run.origins) == (None, 2, {crash.again.origin})
     assert (run.requests, run.charged) == (crash.again.requests, 2 * crash.again.charged)
     assert (WARNING in run.notes) is crash.again.has_warning
     assert bench.run(DRAW, **PAIR).origins == {"reused"}
@@ -91,7 +91,7 @@ def test_a_process_that_ends_does_not_wait_for_its_request(bench: Bench, child: 
     process = child(node=DRAW, inputs=PAIR, leave=True)
     process.go()
     assert bench.server.holding.wait(30)
-    process.tell()
+    process.send()
     process.expect("leaving")
     until(lambda: process.ended)
     assert not bench.server.quiet(0.0)  # its request is still held
@@ -104,7 +104,7 @@ def test_two_processes_that_ask_the_same_at_once_pay_once(bench: Bench, child: S
         process.go()
     results = [process.result() for process in both]
     bench.simulator.latency = 0.0
-    assert [result["pictures"] for result in results] == [2, 2]
+    assert [result["images"] for result in results] == [2, 2]
     assert bench.paid - before == 2
     assert bench.server.posts == 1
     origins = [result["info"]["requests"][0]["origin"] for result in results]
@@ -121,6 +121,6 @@ def test_on_a_full_disk_the_images_reach_the_graph_with_a_note(
     process = child(node=DRAW, inputs=PAIR, most_file_bytes=most_file_bytes)
     process.go()
     result = process.result()
-    assert result["pictures"] == 2, result
+    assert result["images"] == 2, result
     assert any("ledger cannot be used" in note for note in result["info"]["notes"])
     assert bench.server.posts == 1

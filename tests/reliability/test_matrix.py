@@ -31,12 +31,12 @@ def trials(table: Mapping[str, Sequence[Fault]]) -> list[Any]:
     ]
 
 
-PICTURES = trials(dict.fromkeys(NODES, FAULTS))
+IMAGES = trials(dict.fromkeys(NODES, FAULTS))
 WORDS_AND_SOUND = trials({node: of_node(node) for node in CALLS})
 WITHOUT_COST = trials({node: of_free_node(node) for node in FREE_CALLS})
 
 
-@pytest.mark.parametrize(("node", "fault"), [*PICTURES, *WORDS_AND_SOUND])
+@pytest.mark.parametrize(("node", "fault"), [*IMAGES, *WORDS_AND_SOUND])
 def test_a_fault_ends_as_the_table_says(
     bench: Bench, fault: Fault, node: str, caplog: pytest.LogCaptureFixture
 ) -> None:

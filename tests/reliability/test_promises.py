@@ -48,7 +48,7 @@ class Cancel:
 CANCELS = (
     Cancel("while the service works", "send", breakers.drip(head=True)),
     Cancel("within the answer", "send", breakers.drip(head=False)),
-    Cancel("within the download", "picture", breakers.drip(head=False)),
+    Cancel("within the download", "download", breakers.drip(head=False)),
 )
 
 
@@ -62,7 +62,7 @@ def test_a_cancelled_node_returns_at_once_and_its_image_is_free_later(
     bench.server.mend()  # what was broken till now kept the request from its end
     assert bench.settled()
     run = bench.run(DRAW)
-    assert (run.pictures, run.origins, run.requests) == (1, {"reused"}, 0)
+    assert (run.images, run.origins, run.requests) == (1, {"reused"}, 0)
     assert bench.paid - before == 1
 
 
@@ -100,7 +100,7 @@ def test_eight_nodes_that_ask_the_same_at_once_pay_once(bench: Bench) -> None:
 def test_a_connection_that_died_while_it_was_kept_is_not_noticed(bench: Bench) -> None:
     for prompt in ("one", "two", "three"):
         run = bench.run(DRAW, prompt=prompt)
-        assert (run.pictures, run.requests, run.charged) == (1, 1, 1)
+        assert (run.images, run.requests, run.charged) == (1, 1, 1)
         bench.server.drop_idle()
 
 
@@ -114,7 +114,7 @@ def test_of_five_images_only_the_missing_one_is_sent_again(bench: Bench, status:
     assert isinstance(first.error, errors.PartialFailure)
     assert (first.requests, first.charged) == (5, 4)
     second = bench.run(DRAW, batch_size=5)
-    assert (second.pictures, second.requests, second.charged) == (5, 1, 1)
+    assert (second.images, second.requests, second.charged) == (5, 1, 1)
     assert second.origins == {"reused", "paid"}
 
 
@@ -131,17 +131,17 @@ def test_what_a_refusal_kept_from_being_sent_is_sent_the_next_time(
     second = bench.run(DRAW, batch_size=5)
     assert isinstance(first.error, errors.PartialFailure)
     assert first.charged + second.charged == 5
-    assert (second.pictures, second.requests) == (5, 5 - first.charged)
+    assert (second.images, second.requests) == (5, 5 - first.charged)
 
 
 def test_of_a_lost_answer_within_the_hour_only_the_download_is_done_and_later_it_is_reported(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.server.break_next(breakers.instead(404), "picture", 1)
+    bench.server.break_next(breakers.instead(404), "download", 1)
     assert isinstance(bench.run(DRAW).error, errors.DownloadFailed)
     monkeypatch.setattr(f"{PACK}.storage.ledger.URL_SECONDS", 0)
     run = bench.run(DRAW)
-    assert (run.pictures, run.charged, WARNING in run.notes) == (1, 1, True)
+    assert (run.images, run.charged, WARNING in run.notes) == (1, 1, True)
 
 
 # Rate limits
@@ -163,18 +163,18 @@ def limited(bench: Bench, data: Path, limit_clock: LimitClock) -> Iterator[Bench
 def test_ten_images_at_two_a_minute_come_in_five_windows_with_one_refusal(limited: Bench) -> None:
     run = limited.run(DRAW, batch_size=10)
     good = [record for record in limited.simulator.generations if record.status == 200]
-    assert (run.error, run.pictures, run.charged, run.requests) == (None, 10, 10, 11)
+    assert (run.error, run.images, run.charged, run.requests) == (None, 10, 10, 11)
     windows = [(record.time - good[0].time) // 60 for record in good]
     assert windows == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
 
 
 def test_a_batch_beyond_the_limit_comes_in_smaller_requests(limited: Bench) -> None:
     run = limited.run(DRAW, model=KOLORS, batch_size=4)
-    asked = [(record.status, record.body["batch_size"]) for record in limited.simulator.generations]
-    assert (run.error, run.pictures, run.charged) == (None, 4, 4)
-    assert [size for status, size in asked if status == 200] == [2, 2]
+    sizes = [(record.status, record.body["batch_size"]) for record in limited.simulator.generations]
+    assert (run.error, run.images, run.charged) == (None, 4, 4)
+    assert [size for status, size in sizes if status == 200] == [2, 2]
     again = limited.run(DRAW, model=KOLORS, batch_size=4)
-    assert (again.pictures, again.charged) == (4, 0)
+    assert (again.images, again.charged) == (4, 0)
 
 
 @pytest.mark.parametrize("limit", ["IPD", "RPD"])
@@ -226,7 +226,7 @@ def test_a_bound_that_was_kept_leaves_nothing_reserved(bench: Bench, data: Path)
     write_settings(data, most_pictures=5)
     bench.server.break_next(breakers.instead(400, '"no"'), "send", 5)
     assert bench.run(DRAW, batch_size=5).error
-    assert bench.run(DRAW, batch_size=5).pictures == 5
+    assert bench.run(DRAW, batch_size=5).images == 5
 
 
 # Ledgers that fail
@@ -248,7 +248,7 @@ def _remove(data: Path) -> None:
         file.unlink()
 
 
-def _no_folder_for_pictures(data: Path) -> None:
+def _no_folder_for_images(data: Path) -> None:
     (data / LEDGER).mkdir()
     (data / LEDGER / "pictures").write_text("in the way")
 
@@ -257,13 +257,13 @@ def _no_folder_for_pictures(data: Path) -> None:
 def test_a_damaged_ledger_keeps_no_image_from_the_graph(
     bench: Bench, data: Path, monkeypatch: pytest.MonkeyPatch, damage: Any
 ) -> None:
-    assert bench.run(DRAW, prompt="before").pictures == 1
+    assert bench.run(DRAW, prompt="before").images == 1
     damage(data)
     monkeypatch.setattr(f"{PACK}.engine.run.ledger_for", _new_ledger)
     run = bench.run(DRAW)
-    assert (run.error, run.pictures, run.charged) == (None, 1, 1)
+    assert (run.error, run.images, run.charged) == (None, 1, 1)
     again = bench.run(DRAW)
-    assert (again.pictures, again.charged) == (1, 0)
+    assert (again.images, again.charged) == (1, 0)
 
 
 def _new_ledger(_settings: Any) -> Any:
@@ -275,9 +275,9 @@ def _new_ledger(_settings: Any) -> Any:
 
 
 def test_a_folder_that_cannot_hold_images_is_reported(bench: Bench, data: Path) -> None:
-    _no_folder_for_pictures(data)
+    _no_folder_for_images(data)
     run = bench.run(DRAW)
-    assert (run.error, run.pictures) == (None, 1)
+    assert (run.error, run.images) == (None, 1)
     assert "ledger cannot be used" in run.notes
 
 
@@ -285,13 +285,13 @@ def test_a_locked_ledger_is_reported(
     bench: Bench, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(f"{PACK}.storage.database._LOCK_SECONDS", 0.1)
-    assert bench.run(DRAW, prompt="before").pictures == 1
+    assert bench.run(DRAW, prompt="before").images == 1
     monkeypatch.setattr(f"{PACK}.engine.run.ledger_for", _new_ledger)
     other = sqlite3.connect(data / LEDGER / "ledger.sqlite3")
     other.execute("BEGIN EXCLUSIVE")
     run = bench.run(DRAW)
     other.close()
-    assert (run.error, run.pictures) == (None, 1)
+    assert (run.error, run.images) == (None, 1)
     assert "ledger cannot be used" in run.notes
 
 
@@ -300,4 +300,4 @@ def test_an_image_that_rotted_on_disk_is_fetched_again(bench: Bench, data: Path)
     [file] = [item for item in (data / LEDGER / "pictures").rglob("*") if item.is_file()]
     file.write_bytes(file.read_bytes()[:100])
     run = bench.run(DRAW)
-    assert (run.pictures, run.charged, run.origins) == (1, 0, {"downloaded"})
+    assert (run.images, run.charged, run.origins) == (1, 0, {"downloaded"})

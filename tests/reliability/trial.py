@@ -81,7 +81,7 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 class Run:
     """What one queueing of a node brought."""
 
-    pictures: int = 0
+    images: int = 0
     requests: int = 0
     charged: int = 0
     seconds: float = 0.0
@@ -90,12 +90,12 @@ class Run:
 
     @property
     def origins(self) -> set[str]:
-        """Where the images came from."""
+        """The origins of the images."""
         return {entry["origin"] for entry in self.info.get("requests", [])}
 
     @property
     def notes(self) -> str:
-        """What the user was told besides."""
+        """The notes that the user saw."""
         return "\n".join(self.info.get("notes", []))
 
     @property
@@ -125,7 +125,7 @@ class Outcome:
     def lost(self) -> bool:
         """Whether an image that could be had was not."""
         could_be_had = self.fault.again.origin != "" and self.node not in FREE_CALLS
-        return could_be_had and not self.second.pictures
+        return could_be_had and not self.second.images
 
     @property
     def paid_again(self) -> bool:
@@ -176,7 +176,7 @@ class Bench:
         run = Run()
         try:
             found = asyncio.run(self._execute(node, inputs))
-            run.pictures = len(found.get("images", [None]))
+            run.images = len(found.get("images", [None]))
             run.info = json.loads(found.get("info", "{}"), parse_constant=_no_json)
         except Exception as error:  # noqa: BLE001 - what it is, is judged later
             run.error = error
@@ -238,12 +238,12 @@ def write_settings(data: Path, **values: Any) -> None:
 
 
 def problems(outcome: Outcome) -> list[str]:
-    """Compare what came with what the table says."""
+    """Compare the outcome with the table."""
     fault, first, second = outcome.fault, outcome.first, outcome.second
     facts: list[tuple[str, object, object]] = [
         ("sees", type(first.error), fault.kind or type(None)),
         ("charged", first.charged, fault.charged),
-        ("pictures", first.pictures, fault.pictures if fault.delivered else 0),
+        ("images", first.images, fault.images if fault.delivered else 0),
         ("requests of the second", second.requests, fault.again.requests),
         ("charged by the second", second.charged, fault.again.charged),
         ("origin of the second", second.origins, {fault.again.origin} - {""}),

@@ -1,4 +1,4 @@
-"""The pack's routes on a server of their own, on loopback: what ComfyUI's page would ask."""
+"""The pack's routes on a server of their own, on loopback: what ComfyUI's page would send."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def wait_for(condition: Callable[[], Any]) -> Any:
         if value:
             return value
         time.sleep(0.02)
-    raise AssertionError("it never came")
+    raise AssertionError("it never happened")
 
 
 class Page:
@@ -41,26 +41,26 @@ class Page:
         self._http = requests.Session()
         self._http.trust_env = False
 
-    def ask(self, method: str, path: str, **options: Any) -> requests.Response:
+    def request(self, method: str, path: str, **options: Any) -> requests.Response:
         """Send a request; JSON bodies are given as `json`, all else as `data` and `headers`."""
         url = path if path.startswith("http") else f"{self.origin}/siliconflow{path}"
         return self._http.request(method, url, timeout=20, **options)
 
     def get(self, path: str) -> Any:
         """Return the response to a GET that must not fail."""
-        return self._good(self.ask("GET", path))
+        return self._good(self.request("GET", path))
 
     def post(self, path: str, body: Json | None = None) -> Any:
         """Return the response to a POST that must not fail."""
-        return self._good(self.ask("POST", path, json=body or {}))
+        return self._good(self.request("POST", path, json=body or {}))
 
     def delete(self, path: str) -> Any:
         """Return the response to a DELETE that must not fail."""
-        return self._good(self.ask("DELETE", path, json={}))
+        return self._good(self.request("DELETE", path, json={}))
 
     def refused(self, method: str, path: str, body: Json | None = None) -> tuple[int, Json]:
         """Return the status and the error of a request that must fail."""
-        answer = self.ask(method, path, **({} if method == "GET" else {"json": body or {}}))
+        answer = self.request(method, path, **({} if method == "GET" else {"json": body or {}}))
         assert answer.status_code >= 400, answer.text
         return answer.status_code, answer.json()["error"]
 

@@ -210,8 +210,8 @@ def test_runs_that_end_together_are_followed_by_one_balance_request_after_the_la
         lambda: data_of(sent, "balance") and data_of(sent, "balance")[-1]["balance"] == "99.40"
     )
     until(lambda: not pack_threads())
-    asked = [record for record in simulator.requests if record.path == "/v1/user/info"]
-    assert len(asked) < 5
+    lookups = [record for record in simulator.requests if record.path == "/v1/user/info"]
+    assert len(lookups) < 5
 
 
 def test_the_balance_is_not_fetched_when_it_is_not_shown(

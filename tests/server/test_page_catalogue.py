@@ -177,11 +177,11 @@ def test_a_refreshed_list_is_saved_and_read_without_the_service(
     page: Page, account: Simulator
 ) -> None:
     page.post("/models/refresh")
-    asked = len(account.requests)
+    requests_before = len(account.requests)
     answer = page.get("/catalogue")
     assert models(answer)[NEW]["mark"] == "new"
     assert answer["refreshed_at"] > 0
-    assert len(account.requests) == asked
+    assert len(account.requests) == requests_before
 
 
 @pytest.mark.usefixtures("account")

@@ -230,11 +230,11 @@ def test_a_job_that_ends_while_the_list_is_read_is_listed_as_ended(
 def test_an_image_is_shown_small(page: Page) -> None:
     draw(image_size="1024x1024")
     [job] = listed(page)
-    answer = page.ask("GET", job["pictures"][0]["thumbnail"].removeprefix("/siliconflow"))
+    answer = page.request("GET", job["pictures"][0]["thumbnail"].removeprefix("/siliconflow"))
     assert answer.headers["Content-Type"] == "image/jpeg"
     assert "immutable" in answer.headers["Cache-Control"]
-    with Image.open(io.BytesIO(answer.content)) as picture:
-        assert (picture.size, picture.format, picture.mode) == ((256, 256), "JPEG", "RGB")
+    with Image.open(io.BytesIO(answer.content)) as image:
+        assert (image.size, image.format, image.mode) == ((256, 256), "JPEG", "RGB")
 
 
 @pytest.mark.usefixtures("simulator")

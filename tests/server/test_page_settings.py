@@ -38,9 +38,9 @@ def test_the_page_gets_every_setting_that_it_may_change(page: Page) -> None:
 
 
 def test_a_new_setting_is_the_page_s_unless_the_operator_alone_may_set_it() -> None:
-    kept = {"api_key", "base_url", "connect_timeout", "read_timeout"}
-    kept |= {"most_picture_mib", "most_megapixels"}
-    assert {item.name for item in fields(Settings)} - set(PAGE_SETTINGS) == kept
+    operator_only = {"api_key", "base_url", "connect_timeout", "read_timeout"}
+    operator_only |= {"most_picture_mib", "most_megapixels"}
+    assert {item.name for item in fields(Settings)} - set(PAGE_SETTINGS) == operator_only
 
 
 @pytest.mark.parametrize(("value", "used"), [("zh", "zh"), ("fr", "en")])
@@ -125,11 +125,11 @@ NUMBERS = [name for name in PAGE_SETTINGS if name in BOUNDS]
 @pytest.mark.parametrize("at", [0, 1], ids=["least", "most"])
 @pytest.mark.parametrize("name", NUMBERS)
 def test_no_number_that_the_page_may_set_breaks_a_run(
-    page: Page, run_node: Any, picture: Any, name: str, at: int
+    page: Page, run_node: Any, make_image: Any, name: str, at: int
 ) -> None:
     bounds = page.get("/settings")["bounds"]
     page.post("/settings", {name: bounds[name][at]})
-    edit = {"model": "Qwen/Qwen-Image-Edit", "prompt": "blue", "image": picture()}
+    edit = {"model": "Qwen/Qwen-Image-Edit", "prompt": "blue", "image": make_image()}
     with contextlib.suppress(GuardStopped):  # a limit that is kept breaks nothing
         assert run_node("SiliconFlowImageEdit", **edit)[0].ndim == 4
     assert len(page.get("/jobs")["jobs"]) == 1
@@ -190,7 +190,7 @@ def test_a_key_is_set_used_and_deleted_and_never_sent(
     found = page.post("/key", {"key": f' "{KEY}"\n'})
     assert found["key"] == {"is_set": True, "last4": "ghij", "source": "file"}
     assert json.loads(file.read_text())["api_key"] == KEY
-    for text in (page.ask("GET", "/settings").text, str(found), str(sent)):
+    for text in (page.request("GET", "/settings").text, str(found), str(sent)):
         assert KEY not in text
         assert KEY[:-4] not in text
     assert page.delete("/key")["key"] == {"is_set": False, "last4": "", "source": ""}
@@ -308,8 +308,10 @@ def test_a_retired_balance_is_null_with_the_reason_and_requested_once(
     monkeypatch.setattr(balance, "BALANCES", balance.Balances())
     monkeypatch.setattr(page_settings, "BALANCES", balance.BALANCES)
     monkeypatch.setattr(balance, "FRESH_SECONDS", 0.0)
-    told = [page.get("/balance") for _ in range(3)]
-    assert [(answer["balance"], answer["reason"]) for answer in told] == [(None, "RetiredCall")] * 3
+    balances = [page.get("/balance") for _ in range(3)]
+    assert [(answer["balance"], answer["reason"]) for answer in balances] == [
+        (None, "RetiredCall")
+    ] * 3
     assert page.get("/settings")["balance"]["balance"] is None
     assert len(today.requests) == 1
     assert [entry.message for entry in caplog.records if entry.levelname == "INFO"] == [

@@ -25,7 +25,7 @@ CHANGING = [
 @pytest.mark.parametrize(("method", "path"), CHANGING)
 def test_a_change_is_sent_as_json_and_as_nothing_else(page: Page, method: str, path: str) -> None:
     for content_type in ("text/plain", "application/x-www-form-urlencoded", None):
-        answer = page.ask(method, path, data=b"{}", headers={"Content-Type": content_type})
+        answer = page.request(method, path, data=b"{}", headers={"Content-Type": content_type})
         assert answer.status_code == 415
         assert answer.json()["error"]["kind"] == "NotJson"
 
@@ -38,13 +38,15 @@ def test_a_change_is_sent_as_json_and_as_nothing_else(page: Page, method: str, p
 def test_a_change_from_another_origin_is_refused(
     page: Page, method: str, path: str, origin: str
 ) -> None:
-    answer = page.ask(method, path, json={}, headers={"Origin": origin})
+    answer = page.request(method, path, json={}, headers={"Origin": origin})
     assert answer.status_code == 403
     assert answer.json()["error"]["kind"] == "OtherSite"
 
 
 def test_a_change_from_the_same_origin_is_made(page: Page) -> None:
-    answer = page.ask("POST", "/settings", json={"site": "com"}, headers={"Origin": page.origin})
+    answer = page.request(
+        "POST", "/settings", json={"site": "com"}, headers={"Origin": page.origin}
+    )
     assert answer.json()["values"]["site"] == "com"
 
 
@@ -65,7 +67,7 @@ def test_a_name_that_another_site_may_have_is_refused_on_this_machine(
     host = host and f"{host}:{page.port}"
     body: dict[str, Any] = {} if method == "GET" else {"json": {}}
     headers = {"Host": host, "Origin": f"http://{host}"}
-    answer = page.ask(method, path, headers=headers, **body)
+    answer = page.request(method, path, headers=headers, **body)
     assert answer.status_code == 403
     assert answer.json()["error"]["kind"] == "OtherSite"
     assert "SILICONFLOW_HOSTS" in answer.text or not host
@@ -75,7 +77,7 @@ def test_a_name_that_another_site_may_have_is_refused_on_this_machine(
 def test_a_name_that_no_other_site_has_is_answered(page: Page, host: str) -> None:
     own = f"{host}:{page.port}"
     headers = {"Host": own, "Origin": f"http://{own}"}
-    assert page.ask("POST", "/settings", json={}, headers=headers).status_code == 200
+    assert page.request("POST", "/settings", json={}, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("names", ["comfy.example", "other.example, Comfy.Example", "*"])
@@ -83,7 +85,7 @@ def test_a_name_of_the_operator_s_proxy_is_answered(
     page: Page, monkeypatch: pytest.MonkeyPatch, names: str
 ) -> None:
     monkeypatch.setenv("SILICONFLOW_HOSTS", names)
-    answer = page.ask("GET", "/settings", headers={"Host": "comfy.example"})
+    answer = page.request("GET", "/settings", headers={"Host": "comfy.example"})
     assert answer.status_code == 200
 
 
@@ -110,32 +112,32 @@ def test_a_proxy_may_leave_out_the_usual_port(
 ) -> None:
     monkeypatch.setenv("SILICONFLOW_HOSTS", "comfy.example")
     headers = {"Origin": "https://comfy.example", "Host": host}
-    assert page.ask("POST", "/settings", json={}, headers=headers).status_code == 200
+    assert page.request("POST", "/settings", json={}, headers=headers).status_code == 200
 
 
 def test_a_proxy_whose_name_is_listed_may_leave_its_port_out(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     headers = {"Host": "comfy.example", "Origin": "https://comfy.example:8443"}
-    assert page.ask("POST", "/settings", json={}, headers=headers).status_code == 403
+    assert page.request("POST", "/settings", json={}, headers=headers).status_code == 403
     monkeypatch.setenv("SILICONFLOW_HOSTS", "comfy.example")
-    assert page.ask("POST", "/settings", json={}, headers=headers).status_code == 200
+    assert page.request("POST", "/settings", json={}, headers=headers).status_code == 200
     other = {**headers, "Origin": "https://other.example:8443"}
-    assert page.ask("POST", "/settings", json={}, headers=other).status_code == 403
+    assert page.request("POST", "/settings", json={}, headers=other).status_code == 403
 
 
 @pytest.mark.parametrize(
     "origin", ["http://127.0.0.1", "https://127.0.0.1", "http://127.0.0.1:0", "app://127.0.0.1"]
 )
 def test_a_page_of_another_port_of_this_machine_changes_nothing(page: Page, origin: str) -> None:
-    answer = page.ask("POST", "/settings", json={"site": "com"}, headers={"Origin": origin})
+    answer = page.request("POST", "/settings", json={"site": "com"}, headers={"Origin": origin})
     assert answer.json()["error"]["kind"] == "OtherSite"
     assert page.get("/settings")["values"]["site"] == "cn"
 
 
 @pytest.mark.parametrize(("method", "path"), CHANGING)
 def test_a_body_beyond_16_kib_is_refused(page: Page, method: str, path: str) -> None:
-    answer = page.ask(method, path, json={"key": "x" * 16384})
+    answer = page.request(method, path, json={"key": "x" * 16384})
     assert answer.status_code == 413
     assert answer.json()["error"]["kind"] == "TooLarge"
 
@@ -157,7 +159,7 @@ def test_a_body_without_an_end_is_read_to_16_kib_only(page: Page) -> None:
 @pytest.mark.parametrize("body", [b"[]", b"{", b"null", b'"x"', b"\xff", b"[" * 9000])
 def test_a_body_that_is_no_json_object_is_refused(page: Page, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
-    answer = page.ask("POST", "/settings", data=body, headers=headers)
+    answer = page.request("POST", "/settings", data=body, headers=headers)
     assert answer.status_code == 400
     assert answer.json()["error"]["en"] == "The body must be a JSON object."
     assert answer.json()["error"]["zh"] == "请求内容必须是 JSON 对象。"
@@ -184,7 +186,9 @@ def test_the_server_answers_others_while_a_route_waits_for_the_service(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
         monkeypatch.setenv("SILICONFLOW_BASE_URL", url)
-        waiting = threading.Thread(target=page.ask, args=("POST", "/key/test"), kwargs={"json": {}})
+        waiting = threading.Thread(
+            target=page.request, args=("POST", "/key/test"), kwargs={"json": {}}
+        )
         waiting.start()
         connection, _ = silent.accept()
         with connection:
@@ -203,4 +207,4 @@ def test_a_second_copy_of_the_pack_leaves_the_routes_to_the_first() -> None:
 
 
 def test_no_response_is_cached(page: Page) -> None:
-    assert page.ask("GET", "/settings").headers["Cache-Control"] == "no-store"
+    assert page.request("GET", "/settings").headers["Cache-Control"] == "no-store"

@@ -35,13 +35,13 @@ def hang_up(connection: socket.socket, _request: bytes) -> None:
 @pytest.mark.parametrize("body", [{}, {"prompt": 'a "猫"', "seed": 3}])
 @pytest.mark.parametrize("names", [(), ("image",), ("image", "image2")])
 def test_images_stand_in_the_json_as_they_are(body: Any, names: tuple[str, ...]) -> None:
-    pictures = {name: b"data:image/png;base64,AAAA" + name.encode() for name in names}
-    parts = json_parts(body, pictures)
+    images = {name: b"data:image/png;base64,AAAA" + name.encode() for name in names}
+    parts = json_parts(body, images)
     assert json.loads(b"".join(parts)) == {
         **body,
-        **{name: url.decode() for name, url in pictures.items()},
+        **{name: url.decode() for name, url in images.items()},
     }
-    assert all(any(part is url for part in parts) for url in pictures.values())
+    assert all(any(part is url for part in parts) for url in images.values())
 
 
 def test_a_call_carries_key_json_and_the_name_of_the_pack(serve: Any, answer: Any) -> None:

@@ -198,7 +198,7 @@ def test_an_input_is_named_by_its_label_and_its_name_where_they_differ() -> None
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         ({"code": 50505, "message": "Overloaded.", "data": None}, (50505, "Overloaded.")),
         ({"message": "TPM limit reached.", "data": ""}, (None, "TPM limit reached.")),
@@ -210,5 +210,7 @@ def test_an_input_is_named_by_its_label_and_its_name_where_they_differ() -> None
         ([], None),
     ],
 )
-def test_what_is_said_in_place_of_a_result_is_distinguished(answer: object, told: object) -> None:
-    assert error_in_success(answer) == told
+def test_what_is_said_in_place_of_a_result_is_distinguished(
+    answer: object, message: object
+) -> None:
+    assert error_in_success(answer) == message

@@ -13,8 +13,8 @@ TEXTS = {"model": "m", "input": ["a", "b"]}
 QUERY = {"model": "m", "query": "q", "documents": ["a", "b", "c"]}
 
 
-class Told:
-    """A client whose answer is known; keeps what it was asked."""
+class FixedClient:
+    """A client with a fixed response; it records its requests."""
 
     def __init__(self, data: Any) -> None:
         self.data = data
@@ -37,12 +37,12 @@ def item(index: Any, embedding: Any) -> dict[str, Any]:
 
 
 def embed(data: Any) -> embeddings.Embeddings:
-    client: Any = Told(data)
+    client: Any = FixedClient(data)
     return embeddings.embed(client, TEXTS)
 
 
 def rank(data: Any) -> rerank.Ranking:
-    client: Any = Told(data)
+    client: Any = FixedClient(data)
     return rerank.rerank(client, QUERY)
 
 
@@ -99,12 +99,12 @@ def test_ranks_of_other_texts_are_an_error(results: Any) -> None:
 
 
 def test_models_are_requested_by_what_is_set() -> None:
-    client: Any = Told({"data": [{"id": "a"}, {"id": "b"}, {"id": "a"}, {"id": 5}, None]})
+    client: Any = FixedClient({"data": [{"id": "a"}, {"id": "b"}, {"id": "a"}, {"id": 5}, None]})
     assert models.list_models(client, "", "chat") == ("a", "b")
     assert client.received == ("models", {"sub_type": "chat"})
 
 
 def test_an_answer_without_models_is_an_error() -> None:
-    client: Any = Told({"data": None})
+    client: Any = FixedClient({"data": None})
     with pytest.raises(BadAnswer, match="it contains no list of models"):
         models.list_models(client)

@@ -29,11 +29,11 @@ Draw = Callable[..., torch.Tensor]
 CHAT = "SiliconFlowChat"
 WRITER = "Qwen/Qwen2.5-7B-Instruct"
 SEER = "Qwen/Qwen3-VL-32B-Instruct"
-ASKED = {"model": WRITER, "prompt": "Tell me of cats", "seed": 7}
+INPUTS = {"model": WRITER, "prompt": "Tell me of cats", "seed": 7}
 
 
 def test_a_prompt_becomes_a_text_with_its_usage(simulator: Simulator, outputs_of: Run) -> None:
-    found = outputs_of(CHAT, **ASKED)
+    found = outputs_of(CHAT, **INPUTS)
     assert "Tell me of cats" in found["text"]
     assert found["info"]["finish_reason"] == "stop"
     assert found["info"]["usage"]["total_tokens"] > 0
@@ -46,7 +46,7 @@ def test_what_the_user_set_is_sent_and_a_stream_requested(
 ) -> None:
     outputs_of(
         CHAT,
-        **ASKED,
+        **INPUTS,
         system_prompt="Be short",
         max_tokens=640,
         temperature=0.2,
@@ -77,25 +77,25 @@ def test_what_the_user_set_is_sent_and_a_stream_requested(
 
 
 def test_every_frame_of_every_image_is_shown_in_order(
-    simulator: Simulator, outputs_of: Run, picture: Draw
+    simulator: Simulator, outputs_of: Run, make_image: Draw
 ) -> None:
-    first, second = picture(frames=2), picture(height=32)
-    inputs = {**ASKED, "model": SEER, "detail": "low"}
+    first, second = make_image(frames=2), make_image(height=32)
+    inputs = {**INPUTS, "model": SEER, "detail": "low"}
     outputs_of(CHAT, **inputs, image=first, image4=second)
     [message] = simulator.requests[0].body["messages"]
-    *pictures, words = message["content"]
+    *images, words = message["content"]
     assert words == {"type": "text", "text": "Tell me of cats"}
-    assert [part["image_url"]["detail"] for part in pictures] == ["low"] * 3
-    shown = [decode(file_of(part["image_url"]["url"])) for part in pictures]
+    assert [part["image_url"]["detail"] for part in images] == ["low"] * 3
+    shown = [decode(file_of(part["image_url"]["url"])) for part in images]
     for sent, original in zip(shown, (*first, *second), strict=True):
         assert torch.equal(to_batch([sent])[0][0], original)
 
 
 def test_the_size_and_format_of_uploads_are_as_the_settings_say(
-    simulator: Simulator, outputs_of: Run, picture: Draw, write_settings: Any
+    simulator: Simulator, outputs_of: Run, make_image: Draw, write_settings: Any
 ) -> None:
     write_settings(upload_format="lossy", upload_side=32)
-    found = outputs_of(CHAT, **{**ASKED, "model": SEER}, image=picture(height=64, width=64))
+    found = outputs_of(CHAT, **{**INPUTS, "model": SEER}, image=make_image(height=64, width=64))
     part, _ = simulator.requests[0].body["messages"][0]["content"]
     assert part["image_url"]["url"].startswith("data:image/jpeg")
     assert decode(file_of(part["image_url"]["url"])).shape[:2] == (32, 32)
@@ -104,26 +104,26 @@ def test_the_size_and_format_of_uploads_are_as_the_settings_say(
 
 @pytest.mark.parametrize("name", ["image", "image3"])
 def test_no_image_is_dropped_for_a_model_that_sees_none(
-    simulator: Simulator, outputs_of: Run, picture: Draw, name: str
+    simulator: Simulator, outputs_of: Run, make_image: Draw, name: str
 ) -> None:
     with pytest.raises(errors.InvalidInput, match="does not accept images") as caught:
-        outputs_of(CHAT, **ASKED, **{name: picture()})
+        outputs_of(CHAT, **INPUTS, **{name: make_image()})
     assert caught.value.name == name
     assert simulator.requests == []
 
 
 def test_a_model_that_the_catalogue_lacks_is_shown_the_images(
-    simulator: Simulator, outputs_of: Run, picture: Draw
+    simulator: Simulator, outputs_of: Run, make_image: Draw
 ) -> None:
     simulator.fail(400, on="chat")
     with pytest.raises(errors.RequestError):
-        outputs_of(CHAT, **ASKED, custom_model="vendor/new", image=picture())
+        outputs_of(CHAT, **INPUTS, custom_model="vendor/new", image=make_image())
     assert simulator.requests[0].body["model"] == "vendor/new"
     assert len(simulator.requests[0].body["messages"][0]["content"]) == 2
 
 
 def test_a_conversation_goes_on(simulator: Simulator, outputs_of: Run) -> None:
-    first = outputs_of(CHAT, **ASKED)
+    first = outputs_of(CHAT, **INPUTS)
     second = outputs_of(CHAT, model=WRITER, prompt="And dogs?", conversation=first["conversation"])
     assert [message["role"] for message in simulator.requests[1].body["messages"]] == [
         "user",
@@ -137,8 +137,8 @@ def test_a_conversation_goes_on(simulator: Simulator, outputs_of: Run) -> None:
 def test_a_new_system_prompt_takes_the_place_of_the_old_one(
     simulator: Simulator, outputs_of: Run
 ) -> None:
-    first = outputs_of(CHAT, **ASKED, system_prompt="Be short")
-    outputs_of(CHAT, **ASKED, system_prompt="Be long", conversation=first["conversation"])
+    first = outputs_of(CHAT, **INPUTS, system_prompt="Be short")
+    outputs_of(CHAT, **INPUTS, system_prompt="Be long", conversation=first["conversation"])
     messages = simulator.requests[1].body["messages"]
     assert [item["content"] for item in messages if item["role"] == "system"] == ["Be long"]
 
@@ -149,7 +149,7 @@ def test_a_conversation_of_more_than_ten_messages_is_sent(
     said = tuple({"role": "user", "content": "x"} for _ in range(40))
     with Simulator(as_of="today") as simulator:
         use(simulator)
-        assert outputs_of(CHAT, **ASKED, conversation=Conversation(said))["text"]
+        assert outputs_of(CHAT, **INPUTS, conversation=Conversation(said))["text"]
         assert len(simulator.requests[0].body["messages"]) == 41
 
 
@@ -158,22 +158,22 @@ def test_an_answer_may_be_as_long_as_the_context_of_the_model(
 ) -> None:
     with Simulator(as_of="today") as simulator:
         use(simulator)
-        assert outputs_of(CHAT, **ASKED, max_tokens=32768)["text"]
+        assert outputs_of(CHAT, **INPUTS, max_tokens=32768)["text"]
         with pytest.raises(errors.InvalidInput, match="32769 is outside 1-32768"):
-            outputs_of(CHAT, **ASKED, max_tokens=32769)
+            outputs_of(CHAT, **INPUTS, max_tokens=32769)
         assert len(simulator.requests) == 1
 
 
 @pytest.mark.usefixtures("simulator")
 def test_a_conversation_with_images_reads_without_their_data(
-    outputs_of: Run, picture: Draw
+    outputs_of: Run, make_image: Draw
 ) -> None:
-    found = outputs_of(CHAT, **{**ASKED, "model": SEER}, image=picture())
+    found = outputs_of(CHAT, **{**INPUTS, "model": SEER}, image=make_image())
     said = found["conversation"]
     assert str(said).startswith("user: [image] Tell me of cats\n\nassistant: ")
     assert "base64" not in str(said) + repr(said) + str(found["info"])
     with pytest.raises(errors.InvalidInput, match="does not accept images"):
-        outputs_of(CHAT, **ASKED, conversation=said)
+        outputs_of(CHAT, **INPUTS, conversation=said)
 
 
 @pytest.mark.parametrize(
@@ -192,25 +192,25 @@ def test_nothing_is_sent_when_an_input_is_wrong(
     simulator: Simulator, outputs_of: Run, inputs: dict[str, Any], name: str
 ) -> None:
     with pytest.raises(errors.InvalidInput) as caught:
-        outputs_of(CHAT, **{**ASKED, **inputs})
+        outputs_of(CHAT, **{**INPUTS, **inputs})
     assert caught.value.name == name
     assert simulator.requests == []
 
 
 def test_an_answer_that_is_cut_off_is_noted(simulator: Simulator, outputs_of: Run) -> None:
-    found = outputs_of(CHAT, **ASKED, max_tokens=3)
+    found = outputs_of(CHAT, **INPUTS, max_tokens=3)
     assert found["info"]["finish_reason"] == "length"
     assert found["info"]["notes"] == ["The answer reached max_tokens (3) and was cut off."]
     assert len(simulator.charges) == 1
 
 
 def test_the_same_question_is_free_the_second_time(simulator: Simulator, outputs_of: Run) -> None:
-    first, second = outputs_of(CHAT, **ASKED), outputs_of(CHAT, **ASKED)
+    first, second = outputs_of(CHAT, **INPUTS), outputs_of(CHAT, **INPUTS)
     assert first["text"] == second["text"]
     assert str(first["conversation"]) == str(second["conversation"])
     assert second["info"]["requests"][0]["origin"] == "reused"
     assert len(simulator.charges) == 1
-    outputs_of(CHAT, **{**ASKED, "seed": 8})
+    outputs_of(CHAT, **{**INPUTS, "seed": 8})
     assert len(simulator.charges) == 2
 
 
@@ -218,10 +218,10 @@ class Shown:
     """Keeps what a node shows."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.lines: list[str] = []
 
     def text(self, text: Text) -> None:
-        self.told.append(str(text))
+        self.lines.append(str(text))
 
     def value(self, done: int, total: int) -> None:
         assert done <= total
@@ -232,11 +232,11 @@ class Shown:
     def grown(self) -> Iterator[bool]:
         """Tell of each line whether it is a text that grows."""
         start = re.compile(r"SiliconFlow · Qwen2.5-7B-Instruct · \d+ s:\n")
-        return (start.match(line) is not None for line in self.told)
+        return (start.match(line) is not None for line in self.lines)
 
     async def of_a_node(self) -> None:
         host.report_to(self)
-        await NODE_CLASS_MAPPINGS[CHAT]().execute(**ASKED)
+        await NODE_CLASS_MAPPINGS[CHAT]().execute(**INPUTS)
 
 
 @pytest.mark.parametrize("nodes", [1, 2])
@@ -267,7 +267,7 @@ def test_a_cancelled_answer_goes_on_and_is_kept(
     simulator: Simulator, held: Held, outputs_of: Run
 ) -> None:
     async def cancelled() -> None:
-        node = asyncio.create_task(NODE_CLASS_MAPPINGS[CHAT]().execute(**ASKED))
+        node = asyncio.create_task(NODE_CLASS_MAPPINGS[CHAT]().execute(**INPUTS))
         await asyncio.to_thread(held.wait_for, 1)
         node.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -277,7 +277,7 @@ def test_a_cancelled_answer_goes_on_and_is_kept(
     assert simulator.requests[0].status is None
     held.release()
     until(lambda: not pack_threads())
-    assert outputs_of(CHAT, **ASKED)["info"]["requests"][0]["origin"] in {"reused", "joined"}
+    assert outputs_of(CHAT, **INPUTS)["info"]["requests"][0]["origin"] in {"reused", "joined"}
     assert len(simulator.charges) == 1
 
 
@@ -287,8 +287,8 @@ def test_a_broken_stream_is_an_error_that_keeps_the_text_so_far(
 ) -> None:
     simulator.fail(broken=broken, on="chat", after=4)
     with pytest.raises(errors.BrokenStream, match=r"characters arrived: This"):
-        outputs_of(CHAT, **ASKED)
-    again = outputs_of(CHAT, **ASKED)
+        outputs_of(CHAT, **INPUTS)
+    again = outputs_of(CHAT, **INPUTS)
     assert "may have been charged" in again["info"]["notes"][0]
     assert len(simulator.charges) == 2
 
@@ -298,7 +298,7 @@ def test_an_answer_that_was_ended_for_another_reason_says_so(
 ) -> None:
     ended = chat.Completion("Half of it", "", "content_filter", {}, "t-1", 1.0)
     monkeypatch.setattr(chat, "complete", lambda *_: ended)
-    found = outputs_of(CHAT, **ASKED)
+    found = outputs_of(CHAT, **INPUTS)
     assert found["info"]["notes"] == ["The answer ended with: content_filter."]
     assert simulator.requests == []
 
@@ -308,9 +308,9 @@ def test_an_odd_stream_that_is_whole_is_read(
     simulator: Simulator, outputs_of: Run, broken: Any, write_settings: Any
 ) -> None:
     write_settings(reuse=False)
-    plain = outputs_of(CHAT, **ASKED)["text"]
+    plain = outputs_of(CHAT, **INPUTS)["text"]
     simulator.fail(broken=broken, on="chat")
-    assert outputs_of(CHAT, **ASKED)["text"] == plain
+    assert outputs_of(CHAT, **INPUTS)["text"] == plain
 
 
 def test_a_rate_limit_is_waited_out(
@@ -319,7 +319,7 @@ def test_a_rate_limit_is_waited_out(
     monkeypatch.setattr("comfyui_siliconflow.engine.rate_limit.WINDOW", 0.5)
     monkeypatch.setattr("comfyui_siliconflow.engine.sending._LIMITERS", {})
     simulator.fail(429, limit="TPM", on="chat")
-    assert outputs_of(CHAT, **ASKED)["text"]
+    assert outputs_of(CHAT, **INPUTS)["text"]
     assert [record.status for record in simulator.requests] == [429, 200]
 
 
@@ -328,10 +328,10 @@ def test_a_bound_on_images_does_not_stop_a_chat_but_one_on_the_balance_does(
 ) -> None:
     write_settings(most_pictures=1, balance_floor=1.0)
     for seed in range(3):
-        outputs_of(CHAT, **{**ASKED, "seed": seed})
+        outputs_of(CHAT, **{**INPUTS, "seed": seed})
     simulator.balance = "0.50"
     with pytest.raises(errors.GuardStopped):
-        outputs_of(CHAT, **{**ASKED, "seed": 9})
+        outputs_of(CHAT, **{**INPUTS, "seed": 9})
 
 
 def test_an_answer_of_thoughts_alone_is_an_error(
@@ -340,7 +340,7 @@ def test_an_answer_of_thoughts_alone_is_an_error(
     thought = chat.Completion("", "Let me see", "length", {}, "t-1", 1.0)
     monkeypatch.setattr(chat, "complete", lambda *_: thought)
     with pytest.raises(errors.Unusable, match=r"raise max_tokens .* The reasoning: Let me see"):
-        outputs_of(CHAT, **ASKED, max_tokens=9)
+        outputs_of(CHAT, **INPUTS, max_tokens=9)
     assert simulator.requests == []
 
 
@@ -372,7 +372,7 @@ def test_an_answer_that_should_be_json_and_is_not_goes_no_further(
     simulator: Simulator, outputs_of: Run
 ) -> None:
     with pytest.raises(errors.Unusable, match="not the JSON you asked for") as caught:
-        outputs_of(CHAT, **ASKED, response_format="json_object", max_tokens=5)
+        outputs_of(CHAT, **INPUTS, response_format="json_object", max_tokens=5)
     assert "The answer: " in str(caught.value)
     assert len(simulator.charges) == 1
 
@@ -390,8 +390,8 @@ def test_which_list_becomes_texts_is_reported(
 ) -> None:
     said = chat.Completion(answer, "", "stop", {}, "t-1", 1.0)
     monkeypatch.setattr(chat, "complete", lambda *_: said)
-    [told] = outputs_of(CHAT, **ASKED)["info"]["notes"]
-    assert note in told
+    [note_text] = outputs_of(CHAT, **INPUTS)["info"]["notes"]
+    assert note in note_text
 
 
 def test_a_schema_goes_in_extra_body_and_json_is_then_expected(
@@ -399,16 +399,16 @@ def test_a_schema_goes_in_extra_body_and_json_is_then_expected(
 ) -> None:
     schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
     extra = json.dumps({"response_format": schema})
-    outputs_of(CHAT, **ASKED, extra_body=extra)
+    outputs_of(CHAT, **INPUTS, extra_body=extra)
     assert simulator.requests[0].body["response_format"] == schema
     said = chat.Completion("no JSON", "", "stop", {}, "t-1", 1.0)
     monkeypatch.setattr(chat, "complete", lambda *_: said)
     with pytest.raises(errors.Unusable, match="not the JSON"):
-        outputs_of(CHAT, **{**ASKED, "seed": 8}, extra_body=extra)
+        outputs_of(CHAT, **{**INPUTS, "seed": 8}, extra_body=extra)
 
 
 def test_what_cannot_be_used_is_not_given_again(simulator: Simulator, outputs_of: Run) -> None:
     for _ in range(2):
         with pytest.raises(errors.Unusable, match="Running again costs again"):
-            outputs_of(CHAT, **ASKED, response_format="json_object", max_tokens=5)
+            outputs_of(CHAT, **INPUTS, response_format="json_object", max_tokens=5)
     assert len(simulator.charges) == 2

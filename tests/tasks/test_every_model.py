@@ -207,8 +207,8 @@ def _required(model: Model) -> dict[str, Any]:
 
 def _raw(model: Model) -> dict[str, Any]:
     """Return the rest of a request: model, prompt and every image."""
-    picture = encode(torch.rand(16, 16, 3), "png").url.decode()
-    return {"model": model.id, "prompt": "x", **dict.fromkeys(model.images, picture)}
+    image = encode(torch.rand(16, 16, 3), "png").url.decode()
+    return {"model": model.id, "prompt": "x", **dict.fromkeys(model.images, image)}
 
 
 def _post(simulator: Simulator, body: dict[str, Any]) -> requests.Response:

@@ -69,7 +69,7 @@ def test_native_batches_send_every_field_that_the_older_documents_require() -> N
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "inputs",
     [
         {},
         {"site": "com", "model": QWEN},
@@ -77,8 +77,8 @@ def test_native_batches_send_every_field_that_the_older_documents_require() -> N
     ],
     ids=["cn", "com", "unlisted"],
 )
-def test_a_batch_is_a_request_an_image_with_seeds_of_their_own(asked: dict[str, Any]) -> None:
-    sent = bodies(draw(batch_size=3, seed=42, **asked))
+def test_a_batch_is_a_request_an_image_with_seeds_of_their_own(inputs: dict[str, Any]) -> None:
+    sent = bodies(draw(batch_size=3, seed=42, **inputs))
     assert [body["seed"] for body in sent] == [42, 43, 44]
     assert not [body for body in sent if "batch_size" in body]
 
@@ -89,20 +89,20 @@ def test_a_native_batch_goes_in_one_request_where_the_model_takes_it() -> None:
 
 
 def test_a_native_batch_above_the_limit_goes_in_chunks_with_seeds_of_their_own() -> None:
-    asked = bodies(draw(native=True, batch_size=10, seed=42))
-    assert [body["batch_size"] for body in asked] == [4, 4, 2]
-    assert [body["seed"] for body in asked] == [42, 46, 50]
+    inputs = bodies(draw(native=True, batch_size=10, seed=42))
+    assert [body["batch_size"] for body in inputs] == [4, 4, 2]
+    assert [body["seed"] for body in inputs] == [42, 46, 50]
 
 
 def test_a_model_without_batches_is_requested_once_an_image_with_the_next_seed() -> None:
-    asked = bodies(draw(model=QWEN, native=True, batch_size=3, seed=9999999998))
-    assert [body["seed"] for body in asked] == [9999999998, 9999999999, 0]
-    assert all("batch_size" not in body for body in asked)
+    inputs = bodies(draw(model=QWEN, native=True, batch_size=3, seed=9999999998))
+    assert [body["seed"] for body in inputs] == [9999999998, 9999999999, 0]
+    assert all("batch_size" not in body for body in inputs)
 
 
 def test_a_batch_of_frames_is_sent_frame_by_frame_with_the_same_seed() -> None:
     plan = redraw(frames(3), native=True, batch_size=2, seed=5)
-    assert [(ask.frame, ask.count, ask.seed) for ask in plan.requests] == [
+    assert [(request.frame, request.count, request.seed) for request in plan.requests] == [
         (0, 2, 5),
         (1, 2, 5),
         (2, 2, 5),
@@ -175,7 +175,9 @@ def test_extra_body_is_merged_into_every_request() -> None:
 @pytest.mark.parametrize("native", [False, True])
 def test_a_batch_size_of_extra_body_is_what_each_request_makes(native: bool) -> None:
     plan = draw(native=native, batch_size=2, seed=5, extra_body='{"batch_size": 3}')
-    assert [(ask.count, ask.seed, ask.body["batch_size"]) for ask in plan.requests] == [
+    assert [
+        (request.count, request.seed, request.body["batch_size"]) for request in plan.requests
+    ] == [
         (3, 5, 3),
         (3, 8, 3),
     ]
@@ -241,7 +243,7 @@ def test_a_model_of_widths_and_heights_names_the_side(size: str, width: int, wor
 
 
 @pytest.mark.parametrize(
-    ("pictures", "name", "words"),
+    ("images", "name", "words"),
     [
         ({}, "image", "connect an image"),
         ({"image2": frames()}, "image", "connect an image"),
@@ -255,10 +257,10 @@ def test_a_model_of_widths_and_heights_names_the_side(size: str, width: int, wor
     ],
 )
 def test_a_missing_surplus_or_unfit_image_is_named(
-    pictures: dict[str, Any], name: str, words: str
+    images: dict[str, Any], name: str, words: str
 ) -> None:
     with pytest.raises(InvalidInput, match=words) as caught:
-        edit(**pictures)
+        edit(**images)
     assert caught.value.name == name
 
 

@@ -123,9 +123,9 @@ def test_pcm_is_requested_at_a_rate_or_not_at_all(simulator: Simulator, outputs_
 def test_a_model_without_speed_is_not_sent_one_and_info_says_so(
     simulator: Simulator, outputs_of: Run
 ) -> None:
-    told = outputs_of(SPEAK, model=FISH, input="Hello", speed=1.0, gain=3.0, sample_rate="8000")
+    outputs = outputs_of(SPEAK, model=FISH, input="Hello", speed=1.0, gain=3.0, sample_rate="8000")
     assert set(simulator.requests[0].body) == {"model", "input", "voice", "response_format"}
-    assert told["info"]["not_sent"] == ["gain", "sample_rate"]
+    assert outputs["info"]["not_sent"] == ["gain", "sample_rate"]
 
 
 def test_a_model_that_the_catalogue_lacks_is_sent_what_was_set_and_no_more(

@@ -186,10 +186,10 @@ def test_shared_prose_is_used(name: str) -> None:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_prose_shows_the_facts_and_what_can_go_wrong(name: str) -> None:
-    asked = placeholders(name)
-    assert {"inputs", "outputs", "key", "trace"} <= set(asked)
-    assert ("models" in asked) == bool(catalogue.load().of_task(name))
-    assert {"lookup-errors", "errors", "image-errors"} & set(asked)
+    named = placeholders(name)
+    assert {"inputs", "outputs", "key", "trace"} <= set(named)
+    assert ("models" in named) == bool(catalogue.load().of_task(name))
+    assert {"lookup-errors", "errors", "image-errors"} & set(named)
 
 
 def test_the_folder_holds_prose_alone() -> None:

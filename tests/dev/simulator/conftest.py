@@ -1,4 +1,4 @@
-"""A simulator of each site, and the ways to ask it."""
+"""A simulator of each site, and the ways to send it requests."""
 
 import base64
 import io
@@ -34,7 +34,7 @@ class Clock:
 
 
 def generate(simulator: Simulator, body: Any = None, **changes: Any) -> requests.Response:
-    """Ask for images: a good Kolors request, or another one, with some fields changed."""
+    """Request images: a good Kolors request, or another one, with some fields changed."""
     content = {**(KOLORS if body is None else body), **changes}
     headers = {"Authorization": f"Bearer {simulator.key}"}
     url = f"{simulator.base_url}/images/generations"
@@ -59,9 +59,9 @@ def get(simulator: Simulator, path: str, **params: str) -> requests.Response:
     return requests.get(simulator.base_url + path, headers=headers, params=params, timeout=20)
 
 
-def encode(picture: Image.Image, kind: str = "PNG", **how: Any) -> bytes:
+def encode(image: Image.Image, kind: str = "PNG", **how: Any) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **how)
+    image.save(buffer, kind, **how)
     return buffer.getvalue()
 
 
@@ -75,7 +75,7 @@ def open_first(response: requests.Response) -> Image.Image:
 
 
 @pytest.fixture(name="generate")
-def ask_fixture() -> Post:
+def generate_fixture() -> Post:
     return generate
 
 

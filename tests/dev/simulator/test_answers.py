@@ -50,22 +50,22 @@ def test_an_image_is_a_png_of_the_size_that_was_requested(
     simulator: Simulator, generate: Generate
 ) -> None:
     content = fetch(generate(simulator, image_size="720x480"))
-    picture = Image.open(io.BytesIO(content.content))
-    assert (content.headers["Content-Type"], picture.format, picture.size) == (
+    image = Image.open(io.BytesIO(content.content))
+    assert (content.headers["Content-Type"], image.format, image.size) == (
         "image/png",
         "PNG",
         (720, 480),
     )
 
 
-@pytest.mark.parametrize(("asked", "kind"), [("png", "PNG"), ("jpeg", "JPEG")])
+@pytest.mark.parametrize(("output_format", "kind"), [("png", "PNG"), ("jpeg", "JPEG")])
 def test_the_output_format_is_as_requested(
-    sites: dict[str, Simulator], generate: Generate, asked: str, kind: str
+    sites: dict[str, Simulator], generate: Generate, output_format: str, kind: str
 ) -> None:
-    body = {"model": "black-forest-labs/FLUX.2-pro", "prompt": "x", "output_format": asked}
+    body = {"model": "black-forest-labs/FLUX.2-pro", "prompt": "x", "output_format": output_format}
     answer = fetch(generate(sites["com"], body))
     assert (answer.headers["Content-Type"], Image.open(io.BytesIO(answer.content)).format) == (
-        f"image/{asked}",
+        f"image/{output_format}",
         kind,
     )
 

@@ -22,7 +22,7 @@ def said(answer: requests.Response) -> str:
     return text
 
 
-def picture_part(url: str, **how: str) -> dict[str, Any]:
+def image_part(url: str, **how: str) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url, **how}}
 
 
@@ -200,13 +200,13 @@ def test_an_answer_ends_before_a_stop_sequence(
 def test_an_image_is_seen_with_its_size(
     simulator: Simulator, chat: Generate, red_square: str
 ) -> None:
-    content = [text_part("Describe this"), picture_part(red_square)]
+    content = [text_part("Describe this"), image_part(red_square)]
     answer = said(chat(simulator, content, model=VISION))
     assert all(word in answer for word in ("Image 1: 320x320, mostly red", "Describe this"))
 
 
 def test_several_images_are_seen(simulator: Simulator, chat: Generate, red_square: str) -> None:
-    content = [picture_part(red_square), text_part("Compare"), picture_part(red_square)]
+    content = [image_part(red_square), text_part("Compare"), image_part(red_square)]
     assert "Image 2: 320x320" in said(chat(simulator, content, model=VISION))
 
 
@@ -214,13 +214,13 @@ def test_an_image_made_here_can_be_sent_by_its_url(
     simulator: Simulator, generate: Generate, chat: Generate
 ) -> None:
     url = generate(simulator).json()["images"][0]["url"]
-    answer = said(chat(simulator, [picture_part(url)], model=VISION))
+    answer = said(chat(simulator, [image_part(url)], model=VISION))
     assert "Image 1: 320x240" in answer
 
 
 def test_an_image_elsewhere_is_not_opened(simulator: Simulator, chat: Generate) -> None:
     url = "https://example.com/fox.png"
-    assert url in said(chat(simulator, [picture_part(url)], model=VISION))
+    assert url in said(chat(simulator, [image_part(url)], model=VISION))
 
 
 def test_low_detail_uses_fewer_tokens(
@@ -228,7 +228,7 @@ def test_low_detail_uses_fewer_tokens(
 ) -> None:
     large = to_data_url(encode(Image.new("RGB", (900, 900))))
     low, high = (
-        chat(simulator, [picture_part(large, detail=detail)], model=VISION).json()["usage"]
+        chat(simulator, [image_part(large, detail=detail)], model=VISION).json()["usage"]
         for detail in ("low", "high")
     )
     assert low["prompt_tokens"] < high["prompt_tokens"]
@@ -237,13 +237,13 @@ def test_low_detail_uses_fewer_tokens(
 def test_a_model_that_only_reads_refuses_images(
     simulator: Simulator, chat: Generate, red_square: str
 ) -> None:
-    answer = chat(simulator, [picture_part(red_square)])
+    answer = chat(simulator, [image_part(red_square)])
     assert (answer.status_code, answer.json()["code"]) == (400, 20041)
 
 
 def test_a_broken_image_is_refused(simulator: Simulator, chat: Generate) -> None:
-    answer = chat(simulator, [picture_part("data:image/png;base64,AAAA")], model=VISION)
-    assert (answer.status_code, "picture" in answer.json()["message"]) == (400, True)
+    answer = chat(simulator, [image_part("data:image/png;base64,AAAA")], model=VISION)
+    assert (answer.status_code, "whole image" in answer.json()["message"]) == (400, True)
 
 
 # What is refused
@@ -260,8 +260,8 @@ def test_a_broken_image_is_refused(simulator: Simulator, chat: Generate) -> None
         ("messages", [{"role": "user", "content": []}]),
         ("messages", [{"role": "user", "content": [{"type": "text"}]}]),
         ("messages", [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]),
-        ("messages", [{"role": "user", "content": [picture_part("C:/fox.png")]}]),
-        ("messages", [{"role": "user", "content": [picture_part("https://a/b", detail="ultra")]}]),
+        ("messages", [{"role": "user", "content": [image_part("C:/fox.png")]}]),
+        ("messages", [{"role": "user", "content": [image_part("https://a/b", detail="ultra")]}]),
         ("max_tokens", 0),
         ("max_tokens", 4097),
         ("max_tokens", 1.5),
@@ -331,7 +331,7 @@ def test_a_chat_model_makes_no_images(simulator: Simulator, generate: Generate) 
 
 def test_a_chat_model_can_be_added(simulator: Simulator, chat: Generate, red_square: str) -> None:
     simulator.add_model("new/eye", {"type": "object"}, ("chat",), {"vision": True})
-    assert "320x320" in said(chat(simulator, [picture_part(red_square)], model="new/eye"))
+    assert "320x320" in said(chat(simulator, [image_part(red_square)], model="new/eye"))
 
 
 # JSON

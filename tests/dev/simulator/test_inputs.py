@@ -12,17 +12,17 @@ from PIL import Image, ImageDraw
 Generate = Callable[..., requests.Response]
 
 
-def a_picture() -> Image.Image:
-    picture = Image.effect_mandelbrot((120, 80), (-2, -1, 1, 1), 60).convert("RGB")
-    ImageDraw.Draw(picture).ellipse((20, 10, 90, 60), fill=(240, 60, 20))
-    return picture
+def an_image() -> Image.Image:
+    image = Image.effect_mandelbrot((120, 80), (-2, -1, 1, 1), 60).convert("RGB")
+    ImageDraw.Draw(image).ellipse((20, 10, 90, 60), fill=(240, 60, 20))
+    return image
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
 def test_a_data_url_of_a_common_format_is_taken(
     simulator: Simulator, generate: Generate, encode: Any, to_data_url: Any, kind: str
 ) -> None:
-    data_url = to_data_url(encode(a_picture(), kind), f"image/{kind.lower()}")
+    data_url = to_data_url(encode(an_image(), kind), f"image/{kind.lower()}")
     assert generate(simulator, image=data_url).status_code == 200
 
 
@@ -31,7 +31,7 @@ def test_a_data_url_of_a_common_format_is_taken(
 def test_an_image_cut_short_is_refused(  # noqa: PLR0917 - two of them are the case
     simulator: Simulator, generate: Generate, encode: Any, to_data_url: Any, kind: str, share: float
 ) -> None:
-    content = encode(a_picture(), kind)
+    content = encode(an_image(), kind)
     data_url = to_data_url(content[: int(len(content) * share)], f"image/{kind.lower()}")
     answer = generate(simulator, image=data_url)
     assert (answer.status_code, answer.json()["code"]) == (400, 20015)
@@ -42,7 +42,7 @@ def test_an_image_cut_short_is_refused(  # noqa: PLR0917 - two of them are the c
 def test_an_image_declared_as_another_format_is_refused(
     simulator: Simulator, generate: Generate, encode: Any, to_data_url: Any, declared: str
 ) -> None:
-    answer = generate(simulator, image=to_data_url(encode(a_picture()), declared))
+    answer = generate(simulator, image=to_data_url(encode(an_image()), declared))
     assert answer.status_code == 400
     assert f"declared as {declared}, but the data is image/png" in answer.json()["message"]
 
@@ -67,7 +67,7 @@ def test_a_data_url_without_an_image_is_refused(
 def test_base64_with_characters_of_its_own_is_refused(
     simulator: Simulator, generate: Generate, encode: Any
 ) -> None:
-    data = base64.b64encode(encode(a_picture())).decode()
+    data = base64.b64encode(encode(an_image())).decode()
     answer = generate(simulator, image=f"data:image/png;base64,{data[:40]}-_{data[40:]}")
     assert "not base64" in answer.json()["message"]
 
@@ -75,7 +75,7 @@ def test_base64_with_characters_of_its_own_is_refused(
 def test_a_space_after_the_comma_is_fine_as_in_the_documents(
     simulator: Simulator, generate: Generate, encode: Any
 ) -> None:
-    data = base64.b64encode(encode(a_picture())).decode()
+    data = base64.b64encode(encode(an_image())).decode()
     assert generate(simulator, image=f"data:image/png;base64, {data}").status_code == 200
 
 
@@ -83,8 +83,8 @@ def test_a_space_after_the_comma_is_fine_as_in_the_documents(
 def test_an_image_of_any_mode_is_taken(
     simulator: Simulator, generate: Generate, encode: Any, to_data_url: Any, mode: str
 ) -> None:
-    picture = a_picture().convert("L") if mode == "I;16" else a_picture()
-    assert generate(simulator, image=to_data_url(encode(picture.convert(mode)))).status_code == 200
+    image = an_image().convert("L") if mode == "I;16" else an_image()
+    assert generate(simulator, image=to_data_url(encode(image.convert(mode)))).status_code == 200
 
 
 def test_a_link_is_taken_but_not_followed(simulator: Simulator, generate: Generate) -> None:

@@ -20,7 +20,7 @@ def _tiny() -> str:
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-PICTURE = _tiny()
+IMAGE = _tiny()
 KOLORS_SIZES = ["1024x1024", "960x1280", "768x1024", "720x1440", "720x1280"]
 SD_SIZES = ["1024x1024", "512x1024", "768x512", "768x1024", "1024x576", "576x1024"]
 SD2_SIZES = ["512x512", *SD_SIZES[1:]]
@@ -46,23 +46,23 @@ KONTEXT = {
 
 # Per site and model: the fields it must be given, and those it may be given besides.
 MODELS: dict[tuple[str, str], tuple[Request, Request]] = {
-    ("cn", "Kwai-Kolors/Kolors"): (SIX, {"negative_prompt": "fog", "image": PICTURE}),
+    ("cn", "Kwai-Kolors/Kolors"): (SIX, {"negative_prompt": "fog", "image": IMAGE}),
     ("cn", "Qwen/Qwen-Image"): (
         {"image_size": "320x240"},
         {"negative_prompt": "", "num_inference_steps": 50, "cfg": 4.0},
     ),
     ("cn", "Qwen/Qwen-Image-Edit"): (
-        {"image": PICTURE},
+        {"image": IMAGE},
         {"negative_prompt": "fog", "num_inference_steps": 50, "cfg": 4},
     ),
     ("cn", "Qwen/Qwen-Image-Edit-2509"): (
-        {"image": PICTURE},
+        {"image": IMAGE},
         {
             "negative_prompt": "fog",
             "num_inference_steps": 20,
             "guidance_scale": 4,
-            "image2": PICTURE,
-            "image3": PICTURE,
+            "image2": IMAGE,
+            "image3": IMAGE,
         },
     ),
     ("cn", "black-forest-labs/FLUX.1-schnell"): ({"image_size": "768x512"}, {}),
@@ -75,11 +75,11 @@ MODELS: dict[tuple[str, str], tuple[Request, Request]] = {
     ("cn", "stabilityai/stable-diffusion-3-medium"): (SIX, {"negative_prompt": "fog"}),
     ("cn", "stabilityai/stable-diffusion-xl-base-1.0"): (
         SIX,
-        {"negative_prompt": "fog", "image": PICTURE},
+        {"negative_prompt": "fog", "image": IMAGE},
     ),
     ("cn", "stabilityai/stable-diffusion-2-1"): (
         FIXED,
-        {"negative_prompt": "fog", "image": PICTURE},
+        {"negative_prompt": "fog", "image": IMAGE},
     ),
     ("cn", "Tongyi-MAI/Z-Image"): (
         {},
@@ -106,7 +106,7 @@ MODELS: dict[tuple[str, str], tuple[Request, Request]] = {
         },
     ),
     ("com", "Qwen/Qwen-Image-Edit"): (
-        {"image": PICTURE},
+        {"image": IMAGE},
         {
             "negative_prompt": "fog",
             "num_inference_steps": 50,
@@ -119,10 +119,10 @@ MODELS: dict[tuple[str, str], tuple[Request, Request]] = {
         {},
         {"image_size": "512x512", "negative_prompt": "fog"},
     ),
-    ("com", "black-forest-labs/FLUX.1-Kontext-max"): ({"input_image": PICTURE}, KONTEXT),
-    ("com", "black-forest-labs/FLUX.1-Kontext-pro"): ({"input_image": PICTURE}, KONTEXT),
+    ("com", "black-forest-labs/FLUX.1-Kontext-max"): ({"input_image": IMAGE}, KONTEXT),
+    ("com", "black-forest-labs/FLUX.1-Kontext-pro"): ({"input_image": IMAGE}, KONTEXT),
     ("com", "black-forest-labs/FLUX.1-Kontext-dev"): (
-        {"image": PICTURE},
+        {"image": IMAGE},
         {"prompt_enhancement": False},
     ),
     ("com", "black-forest-labs/FLUX-1.1-pro"): (
@@ -130,7 +130,7 @@ MODELS: dict[tuple[str, str], tuple[Request, Request]] = {
         {
             "width": 256,
             "height": 288,
-            "image_prompt": PICTURE,
+            "image_prompt": IMAGE,
             "prompt_upsampling": True,
             "safety_tolerance": 6,
             "output_format": "png",
@@ -142,7 +142,7 @@ MODELS: dict[tuple[str, str], tuple[Request, Request]] = {
             "image_size": "320x240",
             "batch_size": 2,
             "raw": True,
-            "image_prompt": PICTURE,
+            "image_prompt": IMAGE,
             "image_prompt_strength": 0.5,
             "safety_tolerance": 6,
             "output_format": "png",
@@ -162,7 +162,7 @@ NOT_TEXT = [5, None, ["a"]]
 NOT_WHOLE = ["1", 1.5, 2.0, True, None]
 NOT_NUMBER = ["1", True, None]
 NOT_FLAG = ["true", 1, None]
-NOT_PICTURE = [
+NOT_IMAGE = [
     5,
     None,
     "",
@@ -201,7 +201,7 @@ WRONG: dict[str, list[Any]] = {
     "image_prompt_strength": [*NOT_NUMBER, -0.1, 1.1],
     "width": [*NOT_WHOLE, 224, 1472, 300],
     "height": [*NOT_WHOLE, 224, 1472, 300],
-    **dict.fromkeys(["image", "image2", "image3", "input_image", "image_prompt"], NOT_PICTURE),
+    **dict.fromkeys(["image", "image2", "image3", "input_image", "image_prompt"], NOT_IMAGE),
 }
 # What some models refuse beyond that.
 OWN_WRONG: list[tuple[str, str, list[Any]]] = [
@@ -232,11 +232,11 @@ EVERY_FIELD: Request = {
     "num_inference_steps": 20,
     "guidance_scale": 4,
     "cfg": 4,
-    "image": PICTURE,
-    "image2": PICTURE,
-    "image3": PICTURE,
-    "input_image": PICTURE,
-    "image_prompt": PICTURE,
+    "image": IMAGE,
+    "image2": IMAGE,
+    "image3": IMAGE,
+    "input_image": IMAGE,
+    "image_prompt": IMAGE,
     "image_prompt_strength": 0.5,
     "aspect_ratio": "16:9",
     "output_format": "png",
@@ -424,7 +424,7 @@ def test_a_model_added_since_takes_any_field(
 ) -> None:
     simulator.add_model("new/model", {"type": "object"})
     answer = generate(
-        simulator, {"model": "new/model", "prompt": "x", "surprise": [1], "image": PICTURE}
+        simulator, {"model": "new/model", "prompt": "x", "surprise": [1], "image": IMAGE}
     )
     assert answer.status_code == 200
     assert "new/model" in {entry["id"] for entry in get(simulator, "/models").json()["data"]}

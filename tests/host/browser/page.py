@@ -86,7 +86,7 @@ class Page:
         self.console: list[str] = []
         look_of = {"Comfy.VueNodes.Enabled": look == "nodes2", "Comfy.Locale": language}
         who = {"Comfy-User": user} if user else {}
-        comfy.ask("POST", "/settings", json={**SETTINGS, **look_of}, headers=who)
+        comfy.request("POST", "/settings", json={**SETTINGS, **look_of}, headers=who)
         self._context = browser.new_context(
             viewport={"width": SIZE["width"], "height": SIZE["height"]},
             color_scheme="dark",
@@ -213,7 +213,7 @@ class Page:
         return found
 
     def add_by_search(self, words: str) -> int:
-        """Double-click the canvas, search, press Enter; give the id of the node that came."""
+        """Double-click the canvas, search, press Enter; return the id of the new node."""
         before = set(self.ids())
         middle = SIZE["width"] // 2, SIZE["height"] // 2
         field = self.page.locator("input:focus")

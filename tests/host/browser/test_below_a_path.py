@@ -58,17 +58,19 @@ class Proxy:
         url = URL(self._target + request.raw_path.removeprefix(PATH), encoded=True)
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._forward_socket(request, url)
-        asked = self._session.request(
+        forwarded = self._session.request(
             request.method,
             url,
             headers=request.headers,
             data=await request.read(),
             allow_redirects=False,
         )
-        async with asked as answer:
-            kept = [(k, v) for k, v in answer.headers.items() if k.lower() not in OF_CONNECTION]
+        async with forwarded as answer:
+            headers = [(k, v) for k, v in answer.headers.items() if k.lower() not in OF_CONNECTION]
             return web.Response(
-                status=answer.status, headers=CIMultiDict(kept), body=await answer.read()
+                status=answer.status,
+                headers=CIMultiDict(headers),
+                body=await answer.read(),
             )
 
     async def _forward_socket(self, request: web.Request, url: URL) -> web.WebSocketResponse:

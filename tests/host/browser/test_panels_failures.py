@@ -29,7 +29,7 @@ COVERING = """() => [...document.querySelectorAll('.sf-failure')].map(card => {
 @pytest.fixture
 def node(page: Page) -> int:
     """Put a node on the canvas whose request nobody has paid before, and whose seed stays."""
-    prompt = f"A picture that will not come {secrets.token_hex(4)}"
+    prompt = f"An image that will not come {secrets.token_hex(4)}"
     return draw(page, prompt, control_after_generate="fixed")
 
 
@@ -59,8 +59,8 @@ def test_what_is_refused_when_it_is_queued_is_reported_once(
     assert info.value.status == 400
     assert len(info.value.json()["node_errors"][str(node)]["errors"]) == 3
     page.wait_for("() => Object.keys(app.lastNodeErrors ?? {}).length > 0")
-    told = page.js("id => app.lastNodeErrors[id].errors.map(e => e.extra_info.input_name)", node)
-    assert told == [field]
+    marked = page.js("id => app.lastNodeErrors[id].errors.map(e => e.extra_info.input_name)", node)
+    assert marked == [field]
 
 
 def queue_refused(page: Page) -> None:
@@ -79,7 +79,7 @@ def test_what_is_refused_when_it_is_queued_is_read_at_once(page: Page, node: int
     assert "Check this input" in said
     assert said.count("prompt: must not be empty") == 1
     assert "Not charged" in said
-    page.change(node, "prompt", "A picture that will come")
+    page.change(node, "prompt", "An image that will come")
     assert page.run().status == "success"
     assert page.page.locator(CARD).count() == 0
 
@@ -101,7 +101,7 @@ def test_a_refusal_outlasts_the_run_of_what_was_not_refused(page: Page, node: in
     assert refused != node
     assert page.run().status == "success"
     assert "prompt: must not be empty" in page.page.locator(CARD).inner_text()
-    page.change(refused, "prompt", "Another picture that will come")
+    page.change(refused, "prompt", "Another image that will come")
     assert page.run().status == "success"
     assert page.page.locator(CARD).count() == 0
 
@@ -208,7 +208,7 @@ def test_the_cards_wait_below_a_dialog_of_comfyui_s(page: Page) -> None:
 @pytest.mark.parametrize("look", ["classic"])
 def test_many_failures_do_not_pile_up(page: Page, service: Simulator) -> None:
     for at in range(6):
-        draw(page, f"A picture {at} that will not come, {service.base_url}")
+        draw(page, f"An image {at} that will not come, {service.base_url}")
     service.fail(400, times=6)
     assert page.run().status == "error"
     page.page.locator(CARD).first.wait_for()

@@ -45,7 +45,7 @@ def test_the_dialog_leads_to_a_finished_image(
 ) -> None:
     words, before = WORDS[language], len(running_service.generations)
     page = open_page(look, language, on=keyless)
-    draw(page, f"A first picture, {look}")
+    draw(page, f"A first image, {look}")
     assert page.run().status == "error"
     dialog = page.page.locator("dialog.sf-dialog")
     dialog.get_by_role("heading", name=words["title"]).wait_for()

@@ -75,9 +75,9 @@ def test_a_job_is_followed_from_its_beginning_to_its_end(
     assert running.locator(".sf-job-state").inner_text() != first, "the seconds stand still"
     done = card(page, prompt, "done")
     assert words["done"] in done.inner_text()
-    picture = done.locator("img")
-    picture.wait_for()
-    assert picture.evaluate("async image => { await image.decode(); return image.naturalWidth }")
+    image = done.locator("img")
+    image.wait_for()
+    assert image.evaluate("async image => { await image.decode(); return image.naturalWidth }")
 
     # What this model does not take changes ComfyUI's own cache key, but not the request.
     page.change(node, "cfg", 3.0)

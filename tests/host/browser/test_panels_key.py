@@ -29,7 +29,7 @@ WORDS = {
         "delete": "Delete",
         "in_use": "In use: …",
         "refused": "does not accept this key",
-        "kept": "current key stays in use",
+        "unchanged": "current key stays in use",
     },
     "zh": {
         "save": "保存",
@@ -37,7 +37,7 @@ WORDS = {
         "delete": "删除",
         "in_use": "正在使用：…",
         "refused": "不接受这个密钥",
-        "kept": "仍使用原来的密钥",
+        "unchanged": "仍使用原来的密钥",
     },
 }
 PAGES = ("/settings", "/history", "/queue", "/object_info", "/system_stats", "/internal/logs/raw")
@@ -119,9 +119,9 @@ def test_a_wrong_key_does_not_replace_a_right_one(
     save_key(page, running_service.key, language)
     field(page, "key").fill("sk-of-somebody-else")
     press(page, "key", words["save"])
-    told = row(page, "key").locator(".sf-is-problem", has_text=words["refused"])
-    told.wait_for()
-    assert words["kept"] in told.inner_text()
+    message = row(page, "key").locator(".sf-is-problem", has_text=words["refused"])
+    message.wait_for()
+    assert words["unchanged"] in message.inner_text()
     assert stored(keyless)["api_key"] == running_service.key
     assert field(page, "key").input_value() == "sk-of-somebody-else", "to be mended, not typed anew"
     forgive_refusals(page)
@@ -136,11 +136,11 @@ def test_a_key_is_saved_untested_while_the_service_is_out_of_reach(
     running_service.fail(503, times=50, on="info")
     try:
         press(page, "key", "Save")
-        told = row(page, "key").locator(".sf-is-warning", has_text="not tested")
-        told.wait_for(timeout=60_000)
+        message = row(page, "key").locator(".sf-is-warning", has_text="not tested")
+        message.wait_for(timeout=60_000)
     finally:
         running_service.clear_failures()
-    assert told.inner_text().startswith("Saved, but not tested: ")
+    assert message.inner_text().startswith("Saved, but not tested: ")
     assert stored(keyless) == {"api_key": running_service.key}
     forgive_refusals(page)
 
@@ -265,9 +265,9 @@ def test_the_balance_follows_the_key_and_a_page_that_opens_asks_nobody(
     press(page, "key", "Test")
     shown.get_by_text(money(running_service)).wait_for()
 
-    asked = len(running_service.requests)
+    requests_before = len(running_service.requests)
     page.open()
-    assert len(running_service.requests) == asked
+    assert len(running_service.requests) == requests_before
     assert page.js(KNOWN_BALANCE) == money(running_service)
 
 
@@ -287,13 +287,13 @@ def test_panels_that_were_closed_get_nothing_any_more(
     open_page: Callable[..., Page], keyless: Comfy, look: str
 ) -> None:
     page = open_page(look, on=keyless)
-    counts = [told_after_opening(page) for _ in range(10)]
+    counts = [message_after_opening(page) for _ in range(10)]
     assert counts[-1] == counts[0] < 5, counts
 
 
-def told_after_opening(page: Page) -> int:
+def message_after_opening(page: Page) -> int:
     open_and_close_panels(page)
-    return told_elements(page)
+    return message_elements(page)
 
 
 def open_and_close_panels(page: Page) -> None:
@@ -306,7 +306,7 @@ def open_and_close_panels(page: Page) -> None:
     page.page.locator(".sf-jobs").wait_for(state="detached")
 
 
-def told_elements(page: Page) -> int:
+def message_elements(page: Page) -> int:
     """Count what the panels' scripts hold of the page."""
     count: int = page.js(
         """async () => {

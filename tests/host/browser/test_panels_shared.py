@@ -44,7 +44,7 @@ def test_the_list_of_jobs_says_why_it_is_empty_whatever_happens(
     page.js(CHANGED)
     page.settle()
     assert explained.count() == 1
-    draw(page, "A picture on a shared server")
+    draw(page, "An image on a shared server")
     assert page.run().status == "success"
     page.settle()
     assert explained.count() == 1

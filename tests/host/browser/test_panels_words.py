@@ -17,11 +17,11 @@ NODES = {
     "SiliconFlowChat": ("prompt", "PreviewAny", "source"),
     "SiliconFlowTextToSpeech": ("input", "PreviewAudio", "audio"),
 }
-"""By node: which widget says what is asked, which node shows what comes, and at which input."""
+"""By node: which widget says the request, which node shows the result, and at which input."""
 ENDPOINTS: dict[str, Place] = {"SiliconFlowChat": "chat", "SiliconFlowTextToSpeech": "speech"}
 
 
-def ask(page: Page, node_type: str, words: str) -> None:
+def add_node(page: Page, node_type: str, words: str) -> None:
     """Put a node on the canvas that says these words."""
     widget, shows, name = NODES[node_type]
     node, preview = page.add(node_type), page.add(shows, (900, 200))
@@ -41,13 +41,13 @@ def card(page: Page, words: str, state: str) -> Locator:
 @pytest.mark.parametrize("look", ["classic"])
 def test_what_is_no_image_is_not_offered_to_the_canvas(page: Page, node_type: str) -> None:
     words = f"Say it {secrets.token_hex(4)}"
-    ask(page, node_type, words)
+    add_node(page, node_type, words)
     assert page.run().status == "success"
     done = card(page, words, "done")
     assert done.locator("img").count() == 0
     assert done.get_by_role("button", name="Add to canvas").count() == 0
     assert done.get_by_role("button", name="Open workflow").count() == 1
-    assert done.locator(".sf-thumb .pi-image").count() == 0, "the sign of a picture that is gone"
+    assert done.locator(".sf-thumb .pi-image").count() == 0, "the sign of an image that is gone"
 
 
 @pytest.mark.parametrize("node_type", NODES)
@@ -55,19 +55,19 @@ def test_what_is_no_image_is_not_offered_to_the_canvas(page: Page, node_type: st
 def test_a_failure_is_reported_as_one_of_an_image_is(
     page: Page, node_type: str, service: Simulator
 ) -> None:
-    ask(page, node_type, f"Say it {secrets.token_hex(4)}")
+    add_node(page, node_type, f"Say it {secrets.token_hex(4)}")
     service.fail(400, on=ENDPOINTS[node_type])
     assert page.run().status == "error"
-    told = page.page.locator(".sf-failure")
-    told.wait_for()
-    assert "Not charged" in told.inner_text()
-    assert "image" not in told.inner_text()
+    failure = page.page.locator(".sf-failure")
+    failure.wait_for()
+    assert "Not charged" in failure.inner_text()
+    assert "image" not in failure.inner_text()
 
 
 @pytest.mark.parametrize("look", ["classic"])
 def test_an_answer_of_several_lines_has_room_on_the_node(page: Page) -> None:
     """The classic canvas gives what a node says two lines; the facts are the first of them."""
-    ask(
+    add_node(
         page,
         "SiliconFlowChat",
         f"A long story {'of a fox in the snow ' * 20}{secrets.token_hex(4)}",

@@ -78,7 +78,7 @@ BOXES = """() => app.graph._nodes.map(n =>
      n.pos[0] + n.size[0], n.pos[1] + n.size[1]])"""
 
 
-PICTURES_SEEN = """ids => ids.every(id => {
+IMAGES_SEEN = """ids => ids.every(id => {
     const element = document.querySelector(`[data-node-id="${id}"]`);
     const drawn = element ? [...element.querySelectorAll('img')]
         : app.graph.getNodeById(id).imgs ?? [];
@@ -149,7 +149,7 @@ def test_an_example_runs_from_the_page(
     ended = page.run()
     assert ended.status == "success", ended.entry["status"]
     assert ended.entry["outputs"]
-    page.wait_for(PICTURES_SEEN, with_pictures(ended))
+    page.wait_for(IMAGES_SEEN, with_images(ended))
     page.fit()
     page.shot(shots / f"example-ran-{page.look}-{name.replace(' ', '-').lower()}.png")
     assert lying_on_another(page) == []
@@ -157,7 +157,7 @@ def test_an_example_runs_from_the_page(
     assert hidden(page) == []
 
 
-def with_pictures(ended: Ended) -> list[str]:
+def with_images(ended: Ended) -> list[str]:
     """Name the nodes that a run gave an image to show."""
     outputs: dict[str, Json] = ended.entry["outputs"]
     return [node for node, shown in outputs.items() if shown.get("images")]
@@ -208,9 +208,9 @@ def test_an_image_dragged_onto_the_page_brings_back_the_workflow_that_made_it(
     page.change(node, "cfg", 7.5)
     page.change(node, "prompt", f"A kite at {time.time()}")
     values, seen, sent = page.values(node), page.visible(node), page.exported()
-    (picture,) = page.run().files
+    (image,) = page.run().files
     page.clear()
-    page.drop(picture)
+    page.drop(image)
     (again,) = page.ids(DRAW)
     assert page.values(again) == values
     assert page.visible(again) == seen

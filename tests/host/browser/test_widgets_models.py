@@ -15,7 +15,7 @@ DRAW, CHANGE, EDIT = "SiliconFlowTextToImage", "SiliconFlowImageToImage", "Silic
 KOLORS, QWEN = "Kwai-Kolors/Kolors", "Qwen/Qwen-Image"
 FLUX, DEV = "black-forest-labs/FLUX.1-schnell", "black-forest-labs/FLUX.1-dev"
 PRO = "black-forest-labs/FLUX-1.1-pro"
-ONE_PICTURE, THREE_PICTURES = "Qwen/Qwen-Image-Edit", "Qwen/Qwen-Image-Edit-2509"
+ONE_IMAGE, THREE_IMAGES = "Qwen/Qwen-Image-Edit", "Qwen/Qwen-Image-Edit-2509"
 SEER, BLIND = "Qwen/Qwen3-VL-32B-Instruct", "deepseek-ai/DeepSeek-V2.5"
 ALWAYS = {"model", "prompt", "seed", "batch_size", "custom_model", "extra_body"}
 COMPANION = "control_after_generate"
@@ -109,8 +109,8 @@ def test_what_was_typed_comes_back_with_the_model(page: Page) -> None:
     page.change(node, "num_inference_steps", 60)
     page.change(node, "cfg", 4.5)
     page.choose(node, "model", DEV)
-    kept = page.values(node)
-    assert (kept["image_size"], kept["num_inference_steps"], kept["cfg"]) == (AUTO, 30, 4.5)
+    values = page.values(node)
+    assert (values["image_size"], values["num_inference_steps"], values["cfg"]) == (AUTO, 30, 4.5)
     page.choose(node, "model", QWEN)
     back = page.values(node)
     assert (back["image_size"], back["num_inference_steps"], back["cfg"]) == ("1664x928", 60, 4.5)
@@ -159,10 +159,10 @@ def test_an_image_that_the_model_does_not_take_is_marked_as_unused(
     page.link(source, 0, node, "image2")
     before = page.slots(node)
     page.fit()
-    page.choose(node, "model", ONE_PICTURE)
+    page.choose(node, "model", ONE_IMAGE)
     assert page.slots(node) == [before[0], *unused]
     assert page.exported()[str(node)]["inputs"]["image2"] == [str(source), 0]
-    page.choose(node, "model", THREE_PICTURES)
+    page.choose(node, "model", THREE_IMAGES)
     assert page.slots(node) == before
 
 

@@ -44,8 +44,8 @@ def from_jpeg(side: int = 1024) -> torch.Tensor:
 @cache
 def drawing(side: int = 1024) -> torch.Tensor:
     """Return a frame `[H,W,3]` of flat shapes, outlines and small writing."""
-    picture = Image.new("RGB", (side, side), (245, 241, 230))
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (side, side), (245, 241, 230))
+    pen = ImageDraw.Draw(image)
     for at in range(40):
         corner = at * side // 60
         box = (corner, side - 2 * corner // 3 - 160, corner + side // 5, side - 2 * corner // 3)
@@ -54,4 +54,4 @@ def drawing(side: int = 1024) -> torch.Tensor:
         pen.text(
             (side // 2, line), "A flat drawing, with rather small writing on it. " * 2, "black"
         )
-    return torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)
+    return torch.from_numpy(np.asarray(image).astype(np.float32) / 255)

@@ -1,4 +1,4 @@
-"""The images show what was asked."""
+"""The images show what was requested."""
 
 import io
 from collections.abc import Callable
@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import requests
 from comfyui_siliconflow.dev.simulator import Simulator, drawing
-from comfyui_siliconflow.dev.simulator.drawing import Picture
+from comfyui_siliconflow.dev.simulator.drawing import Drawing
 from PIL import Image
 
 Generate = Callable[..., requests.Response]
 
 
 def draw(**changes: Any) -> Image.Image:
-    picture = {"model": "m/x", "prompt": "a lighthouse", "size": (320, 240), "seed": 1}
-    return Image.open(io.BytesIO(drawing.draw(Picture(**{**picture, **changes}))))
+    image = {"model": "m/x", "prompt": "a lighthouse", "size": (320, 240), "seed": 1}
+    return Image.open(io.BytesIO(drawing.draw(Drawing(**{**image, **changes}))))
 
 
 def difference(first: Image.Image, second: Image.Image) -> float:
@@ -24,9 +24,9 @@ def difference(first: Image.Image, second: Image.Image) -> float:
     return float(np.abs(np.asarray(first, float) - np.asarray(second, float)).mean())
 
 
-def share_of(picture: Image.Image, color: tuple[int, int, int]) -> float:
+def share_of(image: Image.Image, color: tuple[int, int, int]) -> float:
     """Return how much of an image is about this color."""
-    apart = np.abs(np.asarray(picture.convert("RGB"), int) - color).max(axis=2)
+    apart = np.abs(np.asarray(image.convert("RGB"), int) - color).max(axis=2)
     return float((apart < 40).mean())
 
 
