@@ -65,7 +65,8 @@ def prose(name: str, language: Language) -> str:
 def _page(node_id: str, node: Any, language: Language) -> str:
     page = Page(node, language)
     title = page.render(text(f"node.{page.task}.name"))
-    image = f"![{title}]({node_id}/{language}.png)"
+    has_image = (ROOT / node_id / f"{language}.png").is_file()
+    image = f"![{title}]({node_id}/{language if has_image else DEFAULT}.png)"
     head = f"{_HEAD}{page.render(description(page.task))}\n\n{image}"
     return f"{head}\n\n{_fill(prose(page.task, language), page)}"
 

@@ -162,7 +162,7 @@ def test_results_of_other_sizes_are_fitted_to_the_first_and_info_says_so(
 def test_a_refused_model_of_the_other_site_says_so_and_how_to_switch(run_node: Run) -> None:
     with pytest.raises(errors.ModelNotFound) as caught:
         run_node(DRAW, model=PRO, prompt="a cat")
-    english, chinese = caught.value.text
+    english, chinese = map(caught.value.text.in_language, ("en", "zh"))
     assert f"{PRO} is a model of siliconflow.com; your site is siliconflow.cn" in english
     assert "choose International in Settings > SiliconFlow > Site" in english
     assert "选择“国际站”" in chinese
@@ -179,7 +179,7 @@ def test_a_refused_retired_model_says_since_when_and_what_to_take_instead(
         use(service)
         with pytest.raises(errors.ModelNotFound) as caught:
             run_node(DRAW, model="stabilityai/stable-diffusion-3-medium", prompt="a cat")
-        english, chinese = caught.value.text
+        english, chinese = map(caught.value.text.in_language, ("en", "zh"))
         assert "stabilityai/stable-diffusion-3-medium was retired on 2025-02-27." in english
         assert "已于 2025-02-27 下线" in chinese
         suggested = re.search(r"one of these instead: ([^\n]+)\.", english)
@@ -195,7 +195,7 @@ def test_a_retired_model_that_sees_is_replaced_by_ones_that_see(
         use(service)
         with pytest.raises(errors.ModelNotFound) as caught:
             outputs_of("SiliconFlowChat", model="Qwen/Qwen2-VL-72B-Instruct", prompt="What is it?")
-    english, _ = caught.value.text
+    english = caught.value.text.in_language("en")
     assert "is no longer offered; it was gone by 2026-07-21" in english
     suggested = re.search(r"one of these instead: ([^\n]+)\.", english)
     assert suggested

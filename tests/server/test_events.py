@@ -82,7 +82,8 @@ def test_of_several_failures_the_worst_charge_is_sent(
     [failure] = data_of(sent, "failed")
     assert (failure["kind"], failure["charged"]) == ("PartialFailure", charged)
     assert failure["trace_id"]
-    assert failure["title"] == {"en": "1 of 2 images failed", "zh": "图片：2 个中有 1 个失败"}
+    assert failure["title"]["en"] == "1 of 2 images failed"
+    assert failure["title"]["zh"] == "图片：2 个中有 1 个失败"
 
 
 SEVERAL: dict[str, tuple[Place, Json, str]] = {

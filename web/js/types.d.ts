@@ -14,7 +14,7 @@ export type TextKey = keyof (typeof TEXTS)["en"];
 
 /** The body of a 4xx or 5xx response. */
 export interface ErrorBody {
-  error?: { kind: string; message: string; en: string; zh: string; trace_id: string };
+  error?: LocalizedText & { kind: string; message: string; trace_id: string };
 }
 
 // Settings
