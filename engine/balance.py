@@ -61,7 +61,7 @@ class Balances:
                 self._retired = {client: time.monotonic()}
                 was_logged, self._is_retirement_logged = self._is_retirement_logged, True
             if not was_logged:
-                logger.info("SiliconFlow no longer tells the balance: it is not shown")
+                logger.info("SiliconFlow no longer reports the balance: it is not shown")
             return None
 
     def now(self, client: Client, settings: Settings) -> dict[str, Any]:

@@ -92,7 +92,9 @@ def validate(
 
     `texts` are the inputs, by name, that must not be empty. An input that another node provides
     is `None` here, and is checked when the node runs. ComfyUI itself checks none of the inputs
-    that `VALIDATE_INPUTS` names.
+    that `VALIDATE_INPUTS` names, and repeats its answer under each of them (`validate_inputs` of
+    its execution.py): so the answer begins with the name of its own input, by which the page
+    removes the repeats.
     """
     use_language(host.language(""))
     try:

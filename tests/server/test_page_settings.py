@@ -315,7 +315,7 @@ def test_a_retired_balance_is_null_with_the_reason_and_requested_once(
     assert page.get("/settings")["balance"]["balance"] is None
     assert len(today.requests) == 1
     assert [entry.message for entry in caplog.records if entry.levelname == "INFO"] == [
-        "SiliconFlow no longer tells the balance: it is not shown"
+        "SiliconFlow no longer reports the balance: it is not shown"
     ]
 
 

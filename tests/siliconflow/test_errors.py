@@ -109,7 +109,7 @@ def test_a_message_is_chinese_when_that_is_the_language_in_use() -> None:
     error = error_from_response(401, {TRACE_HEADER: "t-1"}, '"Invalid token"', "vendor/model")
     use_language("zh")
     assert str(error).startswith("SiliconFlow 不接受这个 API 密钥（HTTP 401）：Invalid token\n")
-    assert str(error).endswith("模型：vendor/model\nTrace ID：t-1")
+    assert str(error).endswith("模型：vendor/model\n追踪 ID：t-1")
 
 
 def test_an_image_that_the_api_echoes_is_not_in_the_message() -> None:

@@ -19,7 +19,7 @@ QUOTED = re.compile(r'"([a-z_]+\.[A-Za-z_.]+)"')
 TEMPLATE = re.compile(r"`([a-z_]+\.)\$\{")
 PLACEHOLDER = re.compile(r"\{\w+\}")
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-SAME_IN_BOTH = re.compile(r"HTTP|Trace ID|token")
+SAME_IN_BOTH = re.compile(r"HTTP|token")
 """What Chinese users of the service say as English ones do."""
 
 

@@ -96,7 +96,7 @@ def test_an_instruction_goes_with_every_piece(simulator: Simulator, outputs_of: 
 def test_a_long_instruction_which_every_piece_would_pay_for_is_refused(
     simulator: Simulator, outputs_of: Run
 ) -> None:
-    with pytest.raises(errors.InvalidInput, match="charged with every part"):
+    with pytest.raises(errors.InvalidInput, match="charged again with every part"):
         outputs_of(SPEAK, model=COSY, input="Be glad. " * 40 + "<|endofprompt|>" + "Hello. " * 99)
     assert simulator.requests == []
 

@@ -75,7 +75,7 @@ test("what the card shows elsewhere is not shown twice: title, model and trace i
   const message = "Refused (HTTP 400): bad size\nCorrect it.\nModel: m\nTrace ID: t1";
   assert.deepEqual(messageLines(message, "Refused", failure("BadRequest")), ["HTTP 400: bad size", "Correct it."]);
   assert.deepEqual(
-    messageLines("请求被拒绝（HTTP 400）：尺寸\n模型：m\nTrace ID：t1", "请求被拒绝", failure("BadRequest")),
+    messageLines("请求被拒绝（HTTP 400）：尺寸\n模型：m\n追踪 ID：t1", "请求被拒绝", failure("BadRequest")),
     ["HTTP 400：尺寸"],
   );
   assert.deepEqual(messageLines("Refused\nCorrect it.", "Refused", failure("BadRequest")), ["Correct it."]);
