@@ -185,8 +185,8 @@ def write_settings(tmp_path: Path) -> Callable[..., Path]:
     def write(**values: Any) -> Path:
         file = tmp_path / "data" / "settings.json"
         file.parent.mkdir(exist_ok=True)
-        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        file.write_text(json.dumps({**known, **values}), encoding="utf-8")
+        settings = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        file.write_text(json.dumps({**settings, **values}), encoding="utf-8")
         return file
 
     return write

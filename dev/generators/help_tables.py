@@ -161,9 +161,9 @@ def _accepted(page: Page, model: Model) -> Iterator[str]:
 
 def _differing(page: Page, model: Model) -> list[Field]:
     """Return the model's fields whose range is not the widget's, in the order of the inputs."""
-    known = catalogue.load().inputs
+    declared = catalogue.load().inputs
     fields = [model.fields[name] for name in page.inputs if name in model.fields and name != _SIZE]
-    return [field for field in fields if not _has_range_of(field, known[field.name])]
+    return [field for field in fields if not _has_range_of(field, declared[field.name])]
 
 
 def _has_range_of(field: Field, own: Field) -> bool:

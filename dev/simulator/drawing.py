@@ -93,10 +93,10 @@ def _draw_caption(canvas: Image.Image, drawing: Drawing) -> int:
     margin = round(unit * 1.5)
     number = [f"{drawing.index + 1} of {drawing.count}"] if drawing.count > 1 else []
     size = f"{drawing.size[0]}x{drawing.size[1]}"
-    facts = [drawing.model, size, f"seed {drawing.seed}", *number, *drawing.details]
+    words = [drawing.model, size, f"seed {drawing.seed}", *number, *drawing.details]
     paragraphs = (
         (legible(drawing.prompt), round(unit * 1.3), PAPER, PROMPT_LINES),
-        (legible(" · ".join(facts)), round(unit * 0.9), FAINT, 4),
+        (legible(" · ".join(words)), round(unit * 0.9), FAINT, 4),
         ("made by the local simulator", round(unit * 0.75), DIM, 1),
     )
     rows = [

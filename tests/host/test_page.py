@@ -63,8 +63,8 @@ def shared(start: Callable[..., Comfy], running_service: Simulator) -> Comfy:
 @pytest.fixture(scope="module")
 def open_to_all(start: Callable[..., Comfy], running_service: Simulator) -> Comfy:
     """Return a ComfyUI that listens on every address; the last --listen counts."""
-    known = {"SILICONFLOW_API_KEY": running_service.key, "SILICONFLOW_HOSTS": "comfy.example"}
-    return start("--listen", "0.0.0.0", **known)  # noqa: S104
+    environment = {"SILICONFLOW_API_KEY": running_service.key, "SILICONFLOW_HOSTS": "comfy.example"}
+    return start("--listen", "0.0.0.0", **environment)  # noqa: S104
 
 
 def call_route(comfy: Comfy, method: str, path: str, body: Json | None = None) -> Json:

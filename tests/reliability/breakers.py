@@ -306,8 +306,8 @@ def with_ranges(place: float, *, tag: str = TAG, other: str = TAG) -> Breaker:
 
     def breaker(exchange: Exchange) -> None:
         body, begins = exchange.answer().body, exchange.wanted_range
-        known = exchange.head.lower().find(f"if-range: {other}".encode()) >= 0
-        if begins is None or not known:
+        is_same_file = exchange.head.lower().find(f"if-range: {other}".encode()) >= 0
+        if begins is None or not is_same_file:
             end = int(len(body) * place) if begins is None else len(body)
             reply = Reply(200, {**CLOSING, "ETag": tag if begins is None else other}, body)
             exchange.send(reply.head + body[:end])

@@ -240,7 +240,7 @@ def write_settings(data: Path, **values: Any) -> None:
 def problems(outcome: Outcome) -> list[str]:
     """Compare the outcome with the table."""
     fault, first, second = outcome.fault, outcome.first, outcome.second
-    facts: list[tuple[str, object, object]] = [
+    checks: list[tuple[str, object, object]] = [
         ("sees", type(first.error), fault.kind or type(None)),
         ("charged", first.charged, fault.charged),
         ("images", first.images, fault.images if fault.delivered else 0),
@@ -257,7 +257,7 @@ def problems(outcome: Outcome) -> list[str]:
         ("memory in bounds", outcome.peak_mib < MOST_MIB, True),
         ("length of the message", len(str(first.error)) < 2000, True),
     ]
-    wrong = [f"{name}: {was!r}, not {wanted!r}" for name, was, wanted in facts if was != wanted]
+    wrong = [f"{name}: {was!r}, not {wanted!r}" for name, was, wanted in checks if was != wanted]
     return wrong + ([f"first: {first.error!r}", f"second: {second.error!r}"] if wrong else [])
 
 

@@ -89,11 +89,11 @@ def test_the_site_s_own_models_come_first_then_new_ones_the_other_site_s_and_ret
 
 @pytest.mark.parametrize("node_id", WITH_MODELS)
 def test_a_retired_model_can_be_run_and_stands_behind_every_living_one(node_id: str) -> None:
-    known = catalogue.load()
+    all_models = catalogue.load()
     node = NODE_CLASS_MAPPINGS[node_id]
-    found = [known.find(model_id, "cn").is_retired for model_id in combo(node_id)]
+    found = [all_models.find(model_id, "cn").is_retired for model_id in combo(node_id)]
     assert found == sorted(found)
-    retired = [model.id for model in known.of_task(node.task) if model.is_retired]
+    retired = [model.id for model in all_models.of_task(node.task) if model.is_retired]
     assert set(retired) <= set(combo(node_id))
 
 
@@ -166,8 +166,8 @@ def test_a_model_is_missing_in_a_list_of_its_kind_alone(
     page.post("/models/refresh")
     file = tmp_path / "data" / "models.json"
     [account] = json.loads(file.read_text())["accounts"]
-    known = {"refreshed_at": 1, "kinds": kinds}
-    file.write_text(json.dumps({"accounts": {account: known}}))
+    saved = {"refreshed_at": 1, "kinds": kinds}
+    file.write_text(json.dumps({"accounts": {account: saved}}))
     answer = page.get("/catalogue")
     assert marks(answer, "SiliconFlowTextToSpeech") == {mark, "retired"}
     assert marks(answer, DRAW) == {None, "retired"}

@@ -233,9 +233,9 @@ def test_values_that_mean_not_set_are_left_out() -> None:
 
 
 def test_no_value_that_means_not_set_is_one_that_a_model_takes() -> None:
-    known = catalogue.load()
-    for model in known.models:
+    all_models = catalogue.load()
+    for model in all_models.models:
         for name, field in model.fields.items():
-            unset = known.unset.get(name)
+            unset = all_models.unset.get(name)
             if field.minimum is not None and isinstance(unset, int | float):
                 assert unset < field.minimum, (model.id, name)

@@ -51,8 +51,8 @@ def open_jobs(ledger: Ledger, clock: Clock) -> Iterator[Callable[[], JobHistory]
 
     def make() -> JobHistory:
         folder = ledger.database.folder
-        known = {"max_age": 30 * DAY, "clock": clock}
-        opened.append(JobHistory(folder, ledger.files_folder, ledger.file_names_of, **known))  # type: ignore[arg-type]
+        values = {"max_age": 30 * DAY, "clock": clock}
+        opened.append(JobHistory(folder, ledger.files_folder, ledger.file_names_of, **values))  # type: ignore[arg-type]
         return opened[-1]
 
     yield make
@@ -70,8 +70,8 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "siliconflow-ledger" / "history.sqlite3"
 
 
-def job(name: str = "1", at: float = BEGINNING, **known: object) -> JobRecord:
-    values = {"model": "m", "prompt": "p", "task": "t", "node_type": "n", "node_id": "7", **known}
+def job(name: str = "1", at: float = BEGINNING, **changes: object) -> JobRecord:
+    values = {"model": "m", "prompt": "p", "task": "t", "node_type": "n", "node_id": "7", **changes}
     return JobRecord(id=name, began_at=at, **values)  # type: ignore[arg-type]
 
 

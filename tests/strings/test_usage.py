@@ -90,13 +90,13 @@ def wordings(entry: Entry) -> list[str]:
 
 
 def test_every_key_is_used() -> None:
-    known, made = literals(), patterns()
-    assert known
+    literal_keys, made = literals(), patterns()
+    assert literal_keys
     assert made
     unused = [
         key
         for key in KEYS
-        if not (used_by_scripts(key) if key.startswith(PAGE) else key in known)
+        if not (used_by_scripts(key) if key.startswith(PAGE) else key in literal_keys)
         and not any(pattern.fullmatch(key) for pattern in made)
     ]
     assert sorted(unused) == []

@@ -380,7 +380,7 @@ def test_an_answer_that_should_be_json_and_is_not_goes_no_further(
 @pytest.mark.parametrize(
     ("answer", "note"),
     [
-        ('{"tags": ["x"], "scenes": ["a cat"]}', "contains 2 lists; texts is the one that begins: a"),
+        ('{"tags": ["x"], "scenes": ["a cat"]}', "contains 2 lists; texts is the one that begins:"),
         ('{"scenes": []}', "The list in the answer is empty."),
     ],
 )

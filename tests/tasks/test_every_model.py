@@ -170,9 +170,9 @@ def test_the_service_refuses_a_field_that_the_catalogue_does_not_list(
     on_site: Any, model: Model
 ) -> None:
     simulator = on_site(model)
-    known = {*model.images, *(field.wire for field in model.fields.values())}
+    fields = {*model.images, *(field.wire for field in model.fields.values())}
     for name, value in _any_field().items():
-        if name not in known:
+        if name not in fields:
             body = {**_required(model), **_raw(model), name: value}
             assert _post(simulator, body).status_code == 400, name
 

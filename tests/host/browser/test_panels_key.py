@@ -221,8 +221,8 @@ def test_a_number_that_cannot_be_used_is_reported_and_put_back(
 def test_the_bounds_of_a_number_are_reported_before_the_server_refuses_it(
     open_page: Callable[..., Page], keyless: Comfy
 ) -> None:
-    known = keyless.get("/siliconflow/settings").json()
-    least, most = known["bounds"]["ledger_days"]
+    settings = keyless.get("/siliconflow/settings").json()
+    least, most = settings["bounds"]["ledger_days"]
     page = open_page(on=keyless)
     open_settings(page)
     refused: list[str] = []
@@ -232,7 +232,7 @@ def test_the_bounds_of_a_number_are_reported_before_the_server_refuses_it(
         number.fill(typed)
         number.press("Enter")
         row(page, "ledger_days").get_by_text(f"Must be between {least} and {most}").wait_for()
-        assert number.input_value() == str(known["values"]["ledger_days"]).removesuffix(".0")
+        assert number.input_value() == str(settings["values"]["ledger_days"]).removesuffix(".0")
     assert "POST" not in refused
 
 

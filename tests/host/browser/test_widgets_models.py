@@ -32,9 +32,9 @@ def names_of(node_type: str) -> list[str]:
 
 
 def models_of(node_type: str) -> list[Model]:
-    known = catalogue.load()
-    listed = known.of_task(NODE_CLASS_MAPPINGS[node_type].task)
-    return [known.find(model_id, "cn") for model_id in dict.fromkeys(m.id for m in listed)]
+    all_models = catalogue.load()
+    listed = all_models.of_task(NODE_CLASS_MAPPINGS[node_type].task)
+    return [all_models.find(model_id, "cn") for model_id in dict.fromkeys(m.id for m in listed)]
 
 
 def expected(node_type: str, model: Model) -> list[str]:
