@@ -93,9 +93,9 @@ def test_a_name_of_the_operator_s_proxy_is_answered(
 def test_a_name_below_a_tunnel_s_domain_is_answered(page: Page, tunnel: str) -> None:
     own = f"calm-sea-12.{tunnel}"
     headers = {"Host": own, "Origin": f"https://{own}"}
-    assert page.ask("POST", "/settings", json={}, headers=headers).status_code == 200
+    assert page.request("POST", "/settings", json={}, headers=headers).status_code == 200
     for other in (tunnel, f"calm-sea{tunnel}", f"{own}.evil.example"):
-        assert page.ask("GET", "/settings", headers={"Host": other}).status_code == 403
+        assert page.request("GET", "/settings", headers={"Host": other}).status_code == 403
 
 
 def test_on_another_address_than_loopback_every_name_is_answered() -> None:
