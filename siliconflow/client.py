@@ -194,7 +194,7 @@ class Client:
     def download(self, url: str, model: str = "", trace_id: str = "") -> bytes:
         """Return a result's file. Raises what `download_to` raises."""
         file = io.BytesIO()
-        self.download_to(url, file, model, trace_id)
+        self._downloader.download(url, file, Failure(model=model, trace_id=trace_id))
         return file.getvalue()
 
     def download_to(self, url: str, file: BinaryIO, model: str = "", trace_id: str = "") -> None:
@@ -202,8 +202,11 @@ class Client:
 
         Raises `DownloadFailed`, or `ResultRefused` where trying again would not help.
         """
-        loader = Downloader(self._anonymous, self._timeout, self._is_private, self.max_file_bytes)
-        loader.download(url, file, Failure(model=model, trace_id=trace_id))
+        self._downloader.download(url, file, Failure(model=model, trace_id=trace_id))
+
+    @property
+    def _downloader(self) -> Downloader:
+        return Downloader(self._anonymous, self._timeout, self._is_private, self.max_file_bytes)
 
     def conceal(self, message: str) -> str:
         """Return a text of the service without the key."""
