@@ -8,7 +8,6 @@ was resampled or encoded since is recognised by its length and its tone.
 from __future__ import annotations
 
 import base64
-import binascii
 import secrets
 import zlib
 from typing import Any, NamedTuple
@@ -24,7 +23,7 @@ DEFAULT_FORMAT, DEFAULT_RATE = "mp3", 44100
 RATES = {"opus": 48000}
 SECONDS_A_CHARACTER, SHORTEST, LONGEST_SPEECH = 0.06, 0.6, 60.0
 VOLUME, LOWEST, RANGE, PIECE = 0.25, 220, 1200, 16 * 1024
-LARGEST_FILE, LONGEST_FILE = 50 * 1024 * 1024, 3600
+LARGEST_FILE, LONGEST_FILE, LONGEST_SAMPLE = 50 * 1024 * 1024, 3600, 30
 SILENCE, LISTENED = 1e-4, 20
 SOURCES = ("audio", "file")
 
@@ -82,7 +81,7 @@ def _voice(call: Call) -> str:
         raise Refused(bad_parameter("references: more than this model speaks with"))
     for number, reference in enumerate(references):
         if reference["audio"].startswith("data:"):
-            _check_sound(f"references.{number}.audio", reference["audio"])
+            _check_sound(f"references.{number}.audio", reference["audio"], LONGEST_SAMPLE)
     model, _, name = voice.rpartition(":")
     known = model == call.model.name and name in call.model.traits.get("voices", [])
     uploaded = call.state.uploaded.get(voice, {})
@@ -108,10 +107,7 @@ def transcribe(content: bytes, spoken: list[Spoken]) -> str:
     text = sound.spoken_text(content)
     if kind != "wav":
         return f"({kind}, {len(content)} bytes)" if text is None else text
-    try:
-        recording = sound.read_wav(content)
-    except ValueError as error:
-        raise Refused(bad_parameter(f"file: {error}")) from None
+    recording = sound.read_wav(content)
     if recording.seconds > LONGEST_FILE:
         raise Refused(bad_parameter(f"file: longer than {LONGEST_FILE} seconds"))
     wave = recording.samples.mean(axis=0)[: LISTENED * recording.rate]
@@ -143,15 +139,17 @@ def upload_voice(call: Call) -> Result:
     return Result(lambda _: json_reply({"uri": uri}), work=keep)
 
 
-def _check_sound(name: str, value: str | Upload) -> None:
-    """Raise Refused for a file, or a data URL, that no player would take for sound."""
+def _check_sound(name: str, value: str | Upload, longest: int = 0) -> None:
+    """Raise Refused for a file, or a data URL, that is no sound or not shorter than it may be."""
     try:
         coded = isinstance(value, str) and base64.b64decode(value.partition(",")[2], validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise Refused(bad_parameter(f"{name}: the data is not base64")) from None
-    content = value.content if isinstance(value, Upload) else coded
-    if not sound.kind_of(content or b""):
+    content = value.content if isinstance(value, Upload) else coded or b""
+    if not (kind := sound.kind_of(content)):
         raise Refused(bad_parameter(f"{name}: the data is not a sound file"))
+    if longest and kind == "wav" and sound.read_wav(content, name).seconds >= longest:
+        raise Refused(bad_parameter(f"{name}: must be shorter than {longest} seconds"))
 
 
 def list_voices(call: Call) -> Result:

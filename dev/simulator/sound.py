@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .responses import Refused, bad_parameter
+
 Samples = NDArray[np.float64]
 
 FULL_SCALE, PCM = 32767, 1
@@ -156,17 +158,17 @@ def spoken_text(content: bytes) -> str | None:
     return found[1].decode(errors="replace") if found else None
 
 
-def read_wav(content: bytes) -> Recording:
-    """Return what a WAV file of whole numbers holds; ValueError for any other."""
+def read_wav(content: bytes, name: str = "file") -> Recording:
+    """Return what a WAV file of whole numbers holds; raise Refused for any other."""
     try:
         with wave.open(io.BytesIO(content)) as file:
             channels, width, rate = file.getnchannels(), file.getsampwidth(), file.getframerate()
             data = file.readframes(len(content))
     except (wave.Error, EOFError) as error:
-        raise ValueError(f"a WAV file that cannot be read: {error}") from None
+        raise Refused(bad_parameter(f"{name}: a WAV that cannot be read: {error}")) from None
     block = channels * width
     if width not in NUMBERS or not block or not rate:
-        raise ValueError("a WAV file of a kind that cannot be read")
+        raise Refused(bad_parameter(f"{name}: a WAV of a kind that cannot be read"))
     data = data[: len(data) // block * block]
     if width == 3:
         # The upper three bytes of four.

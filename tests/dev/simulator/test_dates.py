@@ -436,7 +436,7 @@ def test_a_video_can_be_shown(today: Simulator, chat: Generate) -> None:
 def test_two_speakers_have_a_reference_each(
     today: Simulator, post: Generate, count: int, status: int
 ) -> None:
-    reference = {"audio": "data:audio/wav;base64,UklGRgAAAABXQVZF", "text": "Hello"}
+    reference = {"audio": "https://example.com/a.wav", "text": "Hello"}
     body = {
         "model": "fnlp/MOSS-TTSD-v0.5",
         "input": "[S1]Hello[S2]Good evening",

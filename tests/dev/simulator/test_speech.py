@@ -1,5 +1,6 @@
 """`POST /audio/speech` and `POST /audio/transcriptions`: text becomes sound and text again."""
 
+import base64
 import io
 import wave
 from collections.abc import Callable
@@ -41,6 +42,12 @@ def samples_of(content: bytes) -> tuple[Samples, int]:
     with wave.open(io.BytesIO(content)) as file:
         data = np.frombuffer(file.readframes(file.getnframes()), "<i2")
         return data / 32768, file.getframerate()
+
+
+def sample(seconds: float, rate: int = 8000) -> dict[str, str]:
+    """Return a reference: a recording as a data URL, and its words."""
+    content = sound.wav(bytes(2 * round(seconds * rate)), rate)
+    return {"audio": f"data:audio/wav;base64,{base64.b64encode(content).decode()}", "text": "Hello"}
 
 
 def resample(samples: Samples, rate: int, to: int) -> Samples:
@@ -104,9 +111,20 @@ def test_voices_sound_different(simulator: Simulator) -> None:
 
 
 def test_a_reference_stands_in_for_a_voice(simulator: Simulator) -> None:
-    audio = "data:audio/wav;base64,UklGRgAAAABXQVZF"
-    references = [{"audio": audio, "text": "Hello"}]
-    assert speak(simulator, voice=None, references=references).status_code == 200
+    assert speak(simulator, voice=None, references=[sample(1)]).status_code == 200
+
+
+def test_a_reference_is_shorter_than_30_seconds(simulator: Simulator) -> None:
+    for seconds, status in ((29.9, 200), (30, 400)):
+        answer = speak(simulator, voice="", references=[sample(seconds)])
+        assert (answer.status_code, "shorter" in answer.text) == (status, status == 400)
+
+
+def test_another_reference_is_another_voice(simulator: Simulator) -> None:
+    one, other = (
+        speak(simulator, voice="", references=[sample(seconds)]).content for seconds in (1, 2)
+    )
+    assert one != other
 
 
 @pytest.mark.parametrize(("kind", "rate"), [("mp3", 44100), ("mp3", 32000), ("opus", 48000)])
@@ -148,6 +166,17 @@ def test_mp3_is_the_default(simulator: Simulator) -> None:
         {"voice": f"{COSY}:bob"},
         {"voice": "speech:mine:simulator:0000"},
         {"references": [{"audio": "https://a/b.mp3", "text": "x"}]},
+        {"voice": "", "references": [{"audio": "https://a/b.mp3", "text": ""}]},
+        {"voice": "", "references": [{"audio": "https://a/b.mp3"}]},
+        {"voice": "", "references": [{"audio": "https://a/b.mp3", "text": "x", "name": "me"}]},
+        {
+            "voice": "",
+            "references": [{"audio": "data:audio/wav;base64,UklGRgAAAABXQVZF", "text": "x"}],
+        },
+        {"voice": "", "references": [sample(1), sample(1)]},
+        {"voice": "", "references": []},
+        {"voice": ""},
+        {"max_tokens": 2048},
         {"response_format": "flac"},
         {"sample_rate": 48000},
         {"sample_rate": 22050},
