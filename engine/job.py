@@ -50,10 +50,11 @@ class PlannedRequest:
 
     @property
     def summary(self) -> str:
-        """The first words of the body, for the job list."""
+        """The first words of the body, for the job list: never an image."""
         words = (self.body.get(name) for name in ("prompt", "input", "query", "text"))
         first = next(filter(None, words), None) or self.label or _last_message(self.body)
-        return str(first[0] if isinstance(first, list) else first)
+        first = first[0] if isinstance(first, list) else first
+        return str(first.get("text", "[image]") if isinstance(first, Mapping) else first)
 
     def split(self) -> tuple[PlannedRequest, PlannedRequest]:
         """Return two requests that together ask for the same images."""

@@ -69,9 +69,9 @@ def to_sounds(audio: object) -> list[Sound]:
     return [Sound(item, rate) for item in waveform]
 
 
-def for_speech(sound: Sound) -> Sound:
-    """Return a recording as speech models hear it: one channel, at most `SPEECH_RATE`."""
-    rate = min(sound.rate, SPEECH_RATE)
+def for_speech(sound: Sound, max_rate: int = SPEECH_RATE) -> Sound:
+    """Return a recording as speech models hear it: one channel, at most `max_rate` Hz."""
+    rate = min(sound.rate, max_rate)
     return Sound(resample(_mono(sound.waveform).unsqueeze(0), sound.rate, rate), rate)
 
 

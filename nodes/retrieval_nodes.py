@@ -1,4 +1,4 @@
-"""Embeddings and rerank. Both take lists of texts."""
+"""Embeddings and rerank. Both take lists of texts, and images."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from .base import ModelNode
 
 
 class SiliconFlowEmbeddings(ModelNode):
-    """`POST /embeddings`, one request for every 32 texts."""
+    """`POST /embeddings`, one request for every 32 texts or images."""
 
     task = "embedding"
     required = ("model", "input")
-    optional = ("texts", "custom_model", "extra_body")
+    optional = ("texts", "custom_model", "extra_body", "dimensions", "image")
     outputs = ("embeddings", "similarity", "info", "table", "scores")
     CATEGORY = "SiliconFlow/Text"
     RETURN_TYPES = ("EMBEDDINGS", "SIMILARITY", "STRING", "STRING", "FLOAT")
@@ -31,6 +31,8 @@ class SiliconFlowRerank(ModelNode):
         "overlap_tokens",
         "custom_model",
         "extra_body",
+        "instruction",
+        "image",
     )
     outputs = ("best", "texts", "scores", "indices", "info")
     CATEGORY = "SiliconFlow/Text"

@@ -19,11 +19,28 @@ class SiliconFlowTextToSpeech(Node):
         "gain",
         "custom_model",
         "extra_body",
+        "max_tokens",
+        "reference_audio",
+        "reference_text",
+        "reference_audio2",
+        "reference_text2",
     )
     outputs = ("audio", "info")
     CATEGORY = "SiliconFlow/Audio"
     RETURN_TYPES = ("AUDIO", "STRING")
-    SEARCH_ALIASES = ("text to speech", "TTS", "voice", "CosyVoice", "语音合成", "配音", "朗读")
+    SEARCH_ALIASES = (
+        "text to speech",
+        "TTS",
+        "voice",
+        "CosyVoice",
+        "MOSS",
+        "dialogue",
+        "voice cloning",
+        "语音合成",
+        "配音",
+        "朗读",
+        "对话",
+    )
 
     @classmethod
     def VALIDATE_INPUTS(  # noqa: N802 - ComfyUI's name

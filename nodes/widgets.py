@@ -20,7 +20,7 @@ IMAGE_INPUTS = ("image", "image2", "image3", "image4")
 CONVERSATION = "SILICONFLOW_CONVERSATION"
 SOCKETS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: ("IMAGE", {}) for name in IMAGE_INPUTS},
-    "audio": ("AUDIO", {}),
+    **{name: ("AUDIO", {}) for name in ("audio", "reference_audio", "reference_audio2")},
     "conversation": (CONVERSATION, {}),
     "texts": ("STRING", {"forceInput": True}),
 }
@@ -45,6 +45,8 @@ ADVANCED = frozenset(
         "stop",
         "max_chunks_per_doc",
         "overlap_tokens",
+        "dimensions",
+        "instruction",
         "custom_model",
         "extra_body",
     }

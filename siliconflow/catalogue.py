@@ -108,6 +108,8 @@ def _integer(field: Field, value: Value) -> Value:
         raise field.invalid("not_whole", value=value)
     if field.step and int(number) % field.step:
         raise field.invalid("not_a_multiple", value=value, step=field.step)
+    if field.choices:
+        _choice(field, str(int(number)))
     return int(number)
 
 

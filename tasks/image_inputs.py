@@ -6,7 +6,10 @@ import torch
 
 from ..media.image_files import check_image
 from ..media.media_error import MediaError
+from ..siliconflow import catalogue
+from ..siliconflow.catalogue import Model
 from ..siliconflow.errors import InvalidInput
+from ..strings.text import text
 
 
 def require_image(name: str, image: torch.Tensor) -> None:
@@ -15,3 +18,10 @@ def require_image(name: str, image: torch.Tensor) -> None:
         check_image(image)
     except MediaError as error:
         raise InvalidInput(name, error.text) from None
+
+
+def require_sight(name: str, model: Model, task: str) -> None:
+    """Raise `InvalidInput` for an input with images if a listed model accepts none."""
+    if model.listed and not model.sees:
+        other = next(known.id for known in catalogue.load().of_task(task) if known.sees)
+        raise InvalidInput(name, text("task.sees_no_images", model=model.id, other=other))

@@ -1,10 +1,11 @@
-"""Embeddings and Rerank: lists of texts to requests, vectors and scores to outputs."""
+"""Embeddings and Rerank: texts and images to requests, vectors and scores to outputs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import count as count_from
 from typing import Any
 
 import torch
@@ -13,6 +14,9 @@ from ..comfyui.host import Caller
 from ..engine.endpoint import ApiRequest, ApiResult, Endpoint, OnText, json_kind
 from ..engine.job import Plan, Results, plan_of_bodies
 from ..engine.run import Inputs, run
+from ..engine.threads import CPU
+from ..media.data_urls import UploadFormat, encode
+from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model, chosen_model, extra_body, require_text, set_values
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput
@@ -23,14 +27,21 @@ from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
 from ..strings.text import Text, text
 from . import similarity
+from .image_inputs import require_image, require_sight
 
+Item = str | dict[str, str]
+"""A text, or beside images `{"text": text}` and `{"image": data URL}`."""
 MAX_TEXTS = 32
-"""How many texts one request holds where the catalogue does not know."""
+"""How many texts and images one request holds where the catalogue does not know."""
+MAX_PIXELS = 1 << 20
+"""Pixels of an image where the catalogue does not know: enough to tell what it shows."""
+MAX_IMAGE_BYTES = 4_000_000
+"""Bytes of images in one request of several: some gateways let no more pass (service-2026)."""
 _LONGEST_TOKEN = 16
 """Characters of the longest token there is."""
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]+")
 TEXT_LISTS = ("input", "documents")
-FIELDS = ("top_n", "max_chunks_per_doc", "overlap_tokens")
+FIELDS = ("top_n", "max_chunks_per_doc", "overlap_tokens", "instruction")
 _RESERVED = frozenset({"model", "input", "query", "documents", "return_documents"})
 EmbeddingOutputs = tuple[torch.Tensor, torch.Tensor, str, str, list[float]]
 RankOutputs = tuple[str, list[str], list[float], list[int], str]
@@ -50,7 +61,7 @@ async def rerank_texts(inputs: Inputs, caller: Caller) -> RankOutputs:
 
 
 def unpack_lists(inputs: Inputs) -> dict[str, Any]:
-    """Take a node's inputs out of the lists that ComfyUI gives them in, but for the texts.
+    """Take a node's inputs out of the lists that ComfyUI gives them in, but for texts and images.
 
     A list of several that is connected to the widget of texts counts as texts too; one of a single
     text looks like what was typed, and is split into lines as that is. To any other input a list
@@ -58,10 +69,12 @@ def unpack_lists(inputs: Inputs) -> dict[str, Any]:
     """
     lists = {name: value for name, value in inputs.items() if value != []}
     texts = [str(item) for item in lists.pop("texts", []) if item is not None]
+    images = [item for item in lists.pop("image", []) if item is not None]
     for name in TEXT_LISTS:
         if isinstance(lists.get(name), list) and len(lists[name]) > 1:
             texts += [str(item) for item in lists.pop(name)]
-    return {**{name: _single(name, value) for name, value in lists.items()}, "texts": texts}
+    single = {name: _single(name, value) for name, value in lists.items()}
+    return {**single, "texts": texts, "image": images}
 
 
 def _single(name: str, value: Any) -> Any:
@@ -73,13 +86,16 @@ def _single(name: str, value: Any) -> Any:
 
 
 def texts_of(inputs: Inputs, name: str) -> list[str]:
-    """Return the texts of a list that is connected, and those of the widget, one a line."""
+    """Return the texts of a list that is connected, and those of the widget, one a line.
+
+    Raises `InvalidInput` for an empty text, and if there is none and no image either.
+    """
     listed = [str(item) for item in inputs.get("texts") or [] if item is not None]
     typed = [line.strip() for line in str(inputs.get(name, "")).splitlines() if line.strip()]
     for number, item in enumerate(listed, 1):
         if not item.strip():
             raise InvalidInput("texts", text("task.empty_text", number=number))
-    if not listed and not typed:
+    if not listed and not typed and not inputs.get("image"):
         raise InvalidInput(name, text("task.no_text"))
     return [*listed, *typed]
 
@@ -114,21 +130,72 @@ def plan_embeddings(inputs: Inputs, settings: Settings) -> Plan:
     """Check the inputs of Embeddings, and split many texts into requests."""
     model = chosen_model("embedding", inputs, settings.site)
     texts = texts_of(inputs, "input")
+    values = set_values(inputs, ("dimensions",))
+    if model.not_sent(values):
+        models = catalogue.load().of_task("embedding")
+        others = ", ".join(other.id for other in models if "dimensions" in other.fields)
+        reason = text("task.no_dimensions", model=model.id, others=others)
+        raise InvalidInput("dimensions", reason)
     extra = extra_body(inputs, _RESERVED | {"encoding_format"})
     check_tokens(model, texts, "input")
-    head = {"model": model.id, "encoding_format": "float", **extra}
-    size = model.limits.get("texts", MAX_TEXTS)
-    bodies = [
-        {**head, "input": texts[start : start + size]} for start in range(0, len(texts), size)
-    ]
-    return plan_of_bodies(model, bodies, _EMBEDDINGS)
+    head = {"model": model.id, "encoding_format": "float", **model.arguments(values), **extra}
+    items, notes = _items("embedding", model, texts, inputs, settings)
+    parts = _parts(items, model.limits.get("texts", MAX_TEXTS))
+    bodies = [{**head, "input": part} for part in parts]
+    return plan_of_bodies(model, bodies, _EMBEDDINGS, notes=notes)
+
+
+def _items(
+    task: str, model: Model, texts: Sequence[str], inputs: Inputs, settings: Settings
+) -> tuple[list[Item], list[Text]]:
+    """Return the texts and then the frames of the images as a request holds them, and notes."""
+    images = inputs.get("image") or ()
+    if not images:
+        return [*texts], []
+    require_sight("image", model, task)
+    for image in images:
+        require_image("image", image)
+    frames = [frame for image in images for frame in image]
+    limit = model.limits.get("images", len(frames))
+    if len(frames) > limit:
+        raise InvalidInput("image", text("task.too_many_ranked", n=len(frames), limit=limit))
+    most = min(filter(None, (settings.upload_side**2, model.limits.get("pixels", MAX_PIXELS))))
+    upload_format: UploadFormat = "png" if settings.upload_format == "png" else "lossy"
+    with CPU:
+        encoded = [encode(frame, model.upload, upload_format, most) for frame in frames]
+    scaled = [image for image in encoded if image.scaled_from]
+    notes = [text("task.images_scaled", n=len(scaled), pixels=most)] if scaled else []
+    pixels = ({"image": image.url.decode()} for image in encoded)
+    return [*({"text": item} for item in texts), *pixels], notes
+
+
+def _parts(items: Sequence[Item], most: int) -> Iterator[list[Item]]:
+    """Yield the items in parts of at most `most`, with at most `MAX_IMAGE_BYTES` of images."""
+    part: list[Item] = []
+    size = 0
+    for item in items:
+        added = len(item.get("image", "")) if isinstance(item, dict) else 0
+        if len(part) == most or (part and size + added > MAX_IMAGE_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += added
+    yield part
+
+
+def _names(items: Sequence[Item]) -> list[str]:
+    """Return what stands for each item in the outputs: its text, or `image 1`, `image 2`, ..."""
+    numbers = count_from(1)
+    texts = (item if isinstance(item, str) else item.get("text") for item in items)
+    return [item or f"image {next(numbers)}" for item in texts]
 
 
 def embedding_outputs(results: Results) -> tuple[Text, EmbeddingOutputs]:
     """Return the line that the node shows, and its outputs.
 
-    They are all vectors `[N,D]` float32, the similarity `[N,N]` of each two texts, info (JSON), and
-    for nodes that know no tensors the similarities as CSV, and those to the first text as numbers.
+    They are all vectors `[N,D]` float32, those of the images behind those of the texts, the
+    similarity `[N,N]` of each two, info (JSON), and for nodes that know no tensors the similarities
+    as CSV, and those to the first as numbers.
     """
     vectors = [vector for embedded in results.items for vector in embedded.vectors]
     if len({len(vector) for vector in vectors}) != 1:
@@ -137,19 +204,21 @@ def embedding_outputs(results: Results) -> tuple[Text, EmbeddingOutputs]:
     cosines = similarity.cosines(tensor)
     count, dimensions = tensor.shape
     tokens = sum(embedded.tokens for embedded in results.items)
+    items = [item for request in results.plan.requests for item in request.body["input"]]
+    images = sum(isinstance(item, dict) and "image" in item for item in items)
     info = results.info(
-        texts=count,
+        texts=count - images,
+        **({"images": images} if images else {}),
         dimensions=dimensions,
         tokens=tokens,
         closest=similarity.closest(cosines),
     )
-    texts = [item for request in results.plan.requests for item in request.body["input"]]
     line = text(
         "run.vectors_done",
         size=f"{count}×{dimensions}",
         tokens=text("run.tokens", n=tokens) if tokens else "",
     )
-    table = similarity.table(texts, cosines)
+    table = similarity.table(_names(items), cosines)
     return line, (tensor, cosines, info, table, cosines[0].tolist())
 
 
@@ -160,18 +229,23 @@ def plan_rerank(inputs: Inputs, settings: Settings) -> Plan:
     require_text(query, "query")
     texts = texts_of(inputs, "documents")
     values = set_values(inputs, FIELDS)
+    extra = extra_body(inputs, _RESERVED)
+    items, notes = _items("rerank", model, texts, inputs, settings)
     if "top_n" in values:
-        values["top_n"] = min(int(values["top_n"]), len(texts))
-    head = {"model": model.id, "query": query, "documents": texts, "return_documents": False}
-    body = {**head, **model.arguments(values), **extra_body(inputs, _RESERVED)}
-    return plan_of_bodies(model, [body], _RERANK, model.not_sent(values))
+        values["top_n"] = min(int(values["top_n"]), len(items))
+    head = {"model": model.id, "query": query, "documents": items, "return_documents": False}
+    body = {**head, **model.arguments(values), **extra}
+    return plan_of_bodies(model, [body], _RERANK, model.not_sent(values), notes)
 
 
 def rerank_outputs(results: Results) -> tuple[Text, RankOutputs]:
-    """Return the line that the node shows, and the texts, best first, with scores and places."""
+    """Return the line that the node shows, and the texts, best first, with scores and places.
+
+    An image is `image 1`, counted from 1; its place is that behind all texts.
+    """
     [ranked] = results.items
     body: Mapping[str, Any] = results.plan.requests[0].body
-    texts: Sequence[str] = body["documents"]
+    texts = _names(body["documents"])
     requested = min(len(texts), int(body.get("top_n", len(texts))))
     if len(ranked.indices) < requested:
         count = len(ranked.indices)

@@ -23,6 +23,9 @@ _LEAST = 0.5
 """A better place counts if it fills so much of a piece; else a worse one fills more."""
 _BEYOND = 64
 """Characters behind a piece that are looked at: `3.` may go on with a digit, `。` with a quote."""
+SPEAKER = re.compile(r"\[S[12]\]")
+"""The mark before what one of the two speakers of a dialogue says."""
+_TURNS = re.compile(rf"(?={SPEAKER.pattern})")
 
 
 def pieces(text: str, most: int) -> list[str]:
@@ -36,6 +39,24 @@ def pieces(text: str, most: int) -> list[str]:
         parts.append(text[:at])
         text = text[at:]
     return [piece for piece in (*parts, text) if piece.strip()]
+
+
+def turns(text: str, most: int) -> list[str]:
+    """Cut a dialogue, `[S1]Hello.[S2]Hi.`, into pieces of at most `most` characters.
+
+    Each begins with the mark of its speaker, but for what stands before the first mark. A turn that
+    is too long is cut as any text is, and its mark repeated.
+    """
+    packed = [""]
+    for turn in _TURNS.split(text):
+        speaker = SPEAKER.match(turn)
+        mark = speaker[0] if speaker else ""
+        said = pieces(turn[len(mark) :], most - len(mark)) or [""]
+        for part in (mark + piece for piece in said):
+            if len(packed[-1]) + len(part) > most:
+                packed.append("")
+            packed[-1] += part
+    return [piece for piece in packed if SPEAKER.sub("", piece).strip()]
 
 
 def _cut(text: str, most: int) -> int:

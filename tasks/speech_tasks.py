@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -23,6 +24,7 @@ from ..engine.run import Inputs, run
 from ..media import audio_files, mp3
 from ..media.audio_files import Sound
 from ..media.media_error import MediaError
+from ..siliconflow import catalogue
 from ..siliconflow.catalogue import AUTO, Model, chosen_model, extra_body, require_text, set_values
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput, RequestError
@@ -32,7 +34,7 @@ from ..siliconflow.resources.audio import Transcription, UploadedVoice
 from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
 from ..strings.text import Text, text
-from .sentences import pieces
+from .sentences import SPEAKER, pieces, turns
 
 PIECE = 1000
 """Characters of one request for speech. The API takes 128,000, which it would speak for hours:
@@ -46,8 +48,18 @@ MAX_FILE_BYTES = 50_000_000 - 1000
 """Seconds and bytes of a recording that the API transcribes, less what a file has around it. The
 documents name no limit for the recording of a voice: no larger file goes up for that either."""
 FIELDS = ("response_format", "sample_rate", "speed", "gain")
-_NEUTRAL = {"speed": 1, "gain": 0}
-_RESERVED = frozenset({"model", "input", "voice", "response_format", "sample_rate", "stream"})
+REFERENCES = {"reference_audio": "reference_text", "reference_audio2": "reference_text2"}
+"""The inputs of a voice to clone: a recording, and what is said in it. A model takes as many as it
+has fields for their texts."""
+REFERENCE_RATE = 24_000
+"""Hz of a recording that a voice is cloned from, the rate of the models themselves: two of 30 s are
+less than the 4 MB that some gateways let pass (service-2026: "4 MB a request")."""
+REFERENCE_SECONDS = 30
+"""What a recording must be shorter than where the catalogue does not know."""
+_NEUTRAL = {"speed": 1, "gain": 0, "max_tokens": 2048}
+_RESERVED = frozenset(
+    {"model", "input", "voice", "references", "response_format", "sample_rate", "stream"}
+)
 
 
 async def text_to_speech(inputs: Inputs, caller: Caller) -> tuple[dict[str, Any], str]:
@@ -79,17 +91,20 @@ def plan_speech(inputs: Inputs, settings: Settings) -> Plan:
         values.setdefault("sample_rate", PCM_RATE)
     if "sample_rate" in values:
         values["sample_rate"] = int(values["sample_rate"])
-    voice = str(inputs.get("custom_voice", "")).strip()
-    changed = _without_neutral(values)
+    # The service's own number of tokens is not sent: such a request was always made without.
+    max_tokens = _without_neutral(set_values(inputs, ("max_tokens",)))
+    changed = {**_without_neutral(values), **max_tokens}
     body = {
         "model": model.id,
-        "voice": voice or f"{model.id}:{inputs.get('voice', 'alex')}",
-        **model.arguments(values if model.listed else changed),
+        **model.arguments({**values, **max_tokens} if model.listed else changed),
         **extra_body(inputs, _RESERVED),
     }
-    bodies = [{**body, "input": piece} for piece in _pieces(words, model)]
+    said = _pieces(words, model)
+    body |= _voice(inputs, model)
+    bodies = [{**body, "input": piece} for piece in said]
     rate = int(body.get("sample_rate", PCM_RATE))
-    return plan_of_bodies(model, bodies, _speech(file_format, rate), model.not_sent(changed))
+    unsent = model.not_sent({**changed, **set_values(inputs, REFERENCES.values())})
+    return plan_of_bodies(model, bodies, _speech(file_format, rate), unsent)
 
 
 def speech_outputs(results: Results) -> tuple[Text, tuple[dict[str, Any], str]]:
@@ -143,10 +158,7 @@ def plan_voice(inputs: Inputs, settings: Settings) -> Plan:
     names = ("customName", "text")
     for name in names:
         require_text(str(inputs.get(name, "")), name)
-    sounds = _sounds(inputs)
-    if len(sounds) > 1:
-        raise InvalidInput("audio", text("task.several_recordings", n=len(sounds)))
-    [sound] = sounds
+    sound = _one_sound(inputs, "audio")
     limit = MAX_FILE_BYTES // (2 * sound.rate)  # it goes up as it is
     if sound.seconds > limit:
         raise InvalidInput(
@@ -178,7 +190,11 @@ def _check_format(model: Model, file_format: str, rate: str) -> None:
         raise InvalidInput(
             "sample_rate",
             text(
-                "task.other_rate", format=file_format, rates=", ".join(map(str, rates)), rate=rate
+                "task.other_rate",
+                format=file_format,
+                rates=", ".join(map(str, rates)),
+                rate=rate,
+                nearest=min(rates, key=lambda other: abs(other - int(rate))),
             ),
         )
     # PCM does not say its rate, so the model must be one that can be asked for one.
@@ -195,11 +211,64 @@ def _without_neutral(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _voice(inputs: Inputs, model: Model) -> dict[str, Any]:
+    """Return who speaks: recordings to clone, the user's own voice, or one of the model's."""
+    own = str(inputs.get("custom_voice", "")).strip()
+    references = _references(inputs, model)
+    if references and own:
+        raise InvalidInput("custom_voice", text("task.voice_and_reference"))
+    if references:
+        return {"voice": "", "references": references}
+    return {"voice": own or f"{model.id}:{inputs.get('voice', 'alex')}"}
+
+
+def _references(inputs: Inputs, model: Model) -> list[dict[str, str]]:
+    """Return the recordings to clone and their texts, as `references` of a request.
+
+    What a model cannot use is refused, for it would speak in another voice, and be paid for that.
+    """
+    references: list[dict[str, str]] = []
+    for number, (name, text_name) in enumerate(REFERENCES.items(), 1):
+        words, is_taken = str(inputs.get(text_name, "")).strip(), text_name in model.fields
+        if inputs.get(name) is None:
+            if words and (is_taken or not model.listed):
+                raise InvalidInput(name, text("task.reference_missing", text=text_name))
+            continue
+        if model.listed and not is_taken:
+            raise InvalidInput(name, _other_models("task.not_cloned", model, text_name))
+        if model.listed and not words:
+            raise InvalidInput(text_name, text("task.reference_text", audio=name))
+        if len(references) < number - 1:
+            raise InvalidInput(next(iter(REFERENCES)), text("task.first_reference", audio=name))
+        sound = _one_sound(inputs, name)
+        limit = model.limits.get("reference_seconds", REFERENCE_SECONDS)
+        if sound.seconds >= limit:
+            seconds = f"{sound.seconds:.1f}"
+            raise InvalidInput(name, text("task.long_reference", seconds=seconds, limit=limit))
+        wav = audio_files.to_wav(audio_files.for_speech(sound, REFERENCE_RATE))
+        url = f"data:audio/wav;base64,{base64.b64encode(wav).decode()}"
+        references.append({"audio": url, **({"text": words} if words else {})})
+    return references
+
+
+def _other_models(key: str, model: Model, field: str) -> Text:
+    """Return a message that a model cannot do what those with a field can."""
+    others = (
+        other.id
+        for other in catalogue.load().of_task("text-to-speech")
+        if field in other.fields and not other.is_retired
+    )
+    return text(key, model=model.id, others=", ".join(others))
+
+
 def _pieces(words: str, model: Model) -> list[str]:
     """Cut a text into what one request speaks, each with the instruction that it begins with."""
+    speakers = set(SPEAKER.findall(words))
+    if model.listed and len(speakers) > model.limits.get("speakers", 1):
+        raise InvalidInput("input", _other_models("task.one_speaker", model, "reference_text2"))
     instruction, mark, rest = words.partition(INSTRUCTION_END)
     head, rest = (instruction + mark, rest) if mark else ("", words)
-    require_text(rest, "input")
+    require_text(SPEAKER.sub("", rest), "input")
     size = min(PIECE, model.limits.get("characters", PIECE)) - len(head)
     if len(rest) <= size:
         return [words]
@@ -207,14 +276,23 @@ def _pieces(words: str, model: Model) -> list[str]:
         raise InvalidInput(
             "input", text("task.long_instruction", n=len(head), limit=MAX_INSTRUCTION)
         )
-    return [head + piece for piece in pieces(rest, size)]
+    cut = turns if speakers else pieces
+    return [head + piece for piece in cut(rest, size)]
 
 
-def _sounds(inputs: Inputs) -> list[Sound]:
+def _sounds(inputs: Inputs, name: str = "audio") -> list[Sound]:
     try:
-        return audio_files.to_sounds(inputs.get("audio"))
+        return audio_files.to_sounds(inputs.get(name))
     except MediaError as error:
-        raise InvalidInput("audio", error.text) from None
+        raise InvalidInput(name, error.text) from None
+
+
+def _one_sound(inputs: Inputs, name: str) -> Sound:
+    """Return the recording that a voice is made from. Raises `InvalidInput` if there are more."""
+    sounds = _sounds(inputs, name)
+    if len(sounds) > 1:
+        raise InvalidInput(name, text("task.several_recordings", n=len(sounds)))
+    return sounds[0]
 
 
 def _max_wav_seconds(sound: Sound) -> float:

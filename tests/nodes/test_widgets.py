@@ -21,6 +21,8 @@ from comfyui_siliconflow.siliconflow import catalogue
 
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
 PAINTERS = [node for node in NODE_CLASS_MAPPINGS.values() if issubclass(node, ImageNode)]
+LATER = {"max_tokens", "reference_text", "reference_text2"}
+"""Widgets that a node got after its release, and that are no less common for that."""
 FREE = {"account", "models", "voices", "delete-voice"}
 NODES = [pytest.param(node, id=name) for name, node in NODE_CLASS_MAPPINGS.items()]
 
@@ -57,6 +59,25 @@ def test_nodes_are_what_saved_workflows_expect() -> None:
             json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
     assert found == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+
+
+RELEASED = {
+    "SiliconFlowTextToSpeech": "model input voice custom_voice response_format sample_rate speed "
+    "gain custom_model extra_body",
+    "SiliconFlowEmbeddings": "model input custom_model extra_body",
+    "SiliconFlowRerank": "model query documents top_n max_chunks_per_doc overlap_tokens "
+    "custom_model extra_body",
+}
+"""The widgets of a node when it was released, whose values a saved workflow has in this order."""
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_widgets_that_came_later_stand_behind_those_of_saved_workflows(name: str) -> None:
+    groups = shown(NODE_CLASS_MAPPINGS[name]).values()
+    widgets = [key for group in groups for key in group if key not in SOCKETS]
+    released = RELEASED[name].split()
+    assert widgets[: len(released)] == released
+    assert len(widgets) > len(released)
 
 
 def test_every_node_has_a_display_name() -> None:
@@ -102,6 +123,7 @@ def test_what_is_rarely_touched_is_advanced_and_stands_last(node: type[Node]) ->
         (options.get("advanced", False), name)
         for group in shown(node).values()
         for name, (_, options) in group.items()
+        if name not in SOCKETS and (name not in LATER or node.task == "chat")
     ]
     assert [advanced for advanced, _ in marks] == sorted(advanced for advanced, _ in marks)
     assert {name for advanced, name in marks if advanced} <= ADVANCED
@@ -122,7 +144,9 @@ def test_every_widget_can_hold_what_any_of_its_models_takes(node: type[Node]) ->
     for model in catalogue.load().of_task(node.task):
         for name in set(model.fields) & set(widgets):
             field, (kind, options) = model.fields[name], widgets[name]
-            if field.choices:
+            if kind == "INT" and field.choices:
+                assert all(options["min"] <= int(each) <= options["max"] for each in field.choices)
+            elif field.choices:
                 assert set(field.choices) <= set(kind)
             elif field.minimum is not None and name not in {"width", "height", "batch_size"}:
                 assert options["min"] <= field.minimum

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { adapt, afterChange, fits, modelOf, noticeOf, ruleOf, unusedImages } from "../../web/js/logic/widgets.js";
+import { adapt, afterChange, fits, modelOf, noticeOf, ruleOf, unusedInputs } from "../../web/js/logic/widgets.js";
 import { catalogue, chat, draw, edit, modelOfId } from "./catalogue.mjs";
 
 const KOLORS = "Kwai-Kolors/Kolors";
@@ -75,6 +75,24 @@ test("the detail of images is a choice for models that see them, and each choice
   }
 });
 
+test("a recording is not used by a model that has no field for its text", () => {
+  const node = { pictures: [], inputs: ["reference_audio", "reference_text", "reference_audio2", "reference_text2"] };
+  const one = { images: [], fields: { reference_text: {} } };
+  assert.deepEqual(unusedInputs(node, one), ["reference_audio2"]);
+  assert.deepEqual(unusedInputs(node, { images: [], fields: {} }), ["reference_audio", "reference_audio2"]);
+  assert.deepEqual(unusedInputs(node, null), []);
+});
+
+test("the choices of a number are numbers, and one that a model lacks gives way to not set", () => {
+  const inputs = { dimensions: { unset: 0 } };
+  const model = { fields: { dimensions: { type: "integer", choices: ["64", "128"] } } };
+  const rule = ruleOf({ inputs }, model, "dimensions", {});
+  assert.deepEqual(rule, { shown: true, choices: [0, 64, 128] });
+  assert.ok(fits(rule, 128) && !fits(rule, 256));
+  const { values } = adapt({ inputs }, { inputs: ["dimensions"] }, model, { dimensions: 256 }, {});
+  assert.equal(values.dimensions, 0);
+});
+
 test("a range holds the model's numbers and the one that means not set", () => {
   assert.deepEqual(rule(DEV, "num_inference_steps"), { shown: true, minimum: 0, maximum: 30 });
   assert.deepEqual(rule(KOLORS, "guidance_scale"), { shown: true, minimum: -1, maximum: 20 });
@@ -113,10 +131,10 @@ test("a notice says what is odd about a model, and nothing otherwise", () => {
 });
 
 test("image inputs beyond those of a model are unused", () => {
-  const places = (id) => unusedImages(edit, modelOfId(id, edit));
+  const places = (id) => unusedInputs(edit, modelOfId(id, edit));
   assert.deepEqual(places("Qwen/Qwen-Image-Edit-2509"), []);
   assert.deepEqual(places("Qwen/Qwen-Image-Edit"), ["image2", "image3"]);
-  assert.deepEqual(unusedImages(edit, null), []);
+  assert.deepEqual(unusedInputs(edit, null), []);
 });
 
 test("a size that the new model does not make gives way to auto and comes back", () => {

@@ -9,7 +9,7 @@
 
 import { app } from "../../../scripts/app.js";
 import * as catalogue from "./catalogue.js";
-import { adapt, afterChange, modelOf, noticeOf, ruleOf, unusedImages } from "./logic/widgets.js";
+import { adapt, afterChange, modelOf, noticeOf, ruleOf, unusedInputs } from "./logic/widgets.js";
 import { isVue, t } from "./page.js";
 
 /** In the node's properties, so that it is saved, copied and undone with the node. */
@@ -215,7 +215,7 @@ function show(node) {
   for (const [widget, declared] of state.declared) {
     if (entry.inputs.includes(widget.name)) apply(widget, ruleFor(widget.name), declared);
   }
-  labelImages(node, state, new Set(unusedImages(entry, model)));
+  labelUnused(node, state, new Set(unusedInputs(entry, model)));
   const text = noticeText(noticeOf(known.catalogue, entry, values, linked), entry, values);
   if (state.badge.text !== text) state.badge = makeBadge(text);
   redraw(node);
@@ -252,12 +252,12 @@ function limitsOf({ choices, minimum, maximum, step }) {
 }
 
 /**
- * Says at an image input that the model does not use it. What is connected stays connected.
+ * Says at an input from another node that the model does not use it. What is connected stays connected.
  * @param {Comfy.Node} node
  * @param {State} state
  * @param {Set<string>} unused
  */
-function labelImages(node, { labels }, unused) {
+function labelUnused(node, { labels }, unused) {
   node.inputs.forEach((input, at) => {
     if (input.widget || !labels.has(input.name)) return;
     const plain = labels.get(input.name);

@@ -65,12 +65,15 @@ export function noticeOf(catalogue, node, values, linked) {
 }
 
 /**
- * The image inputs that a model does not use.
+ * The inputs from other nodes that a model does not use: images, and recordings for whose text it has no field.
  * @param {NodeEntry} node
  * @param {Model | null} model
  */
-export function unusedImages(node, model) {
-  return model ? node.pictures.slice(model.images.length) : [];
+export function unusedInputs(node, model) {
+  if (!model) return [];
+  const recordings = node.inputs.filter((name) => name.startsWith("reference_audio"));
+  const unused = recordings.filter((name) => !(name.replace("audio", "text") in model.fields));
+  return [...node.pictures.slice(model.images.length), ...unused];
 }
 
 /**
@@ -128,7 +131,10 @@ function hasSides(model) {
  */
 function limitsOf(field, unset) {
   const none = unset === undefined ? [] : [unset];
-  if (field.choices?.length) return { choices: [...new Set([...none, ...field.choices])] };
+  if (field.choices?.length) {
+    const choices = field.type === "integer" ? field.choices.map(Number) : field.choices; // in a widget of numbers
+    return { choices: [...new Set([...none, ...choices])] };
+  }
   if (!isNumber(field.minimum) || !isNumber(field.maximum)) return {};
   const minimum = isNumber(unset) ? Math.min(unset, field.minimum) : field.minimum;
   return { minimum, maximum: field.maximum, ...(field.step ? { step: field.step } : {}) };
