@@ -149,7 +149,8 @@ def _kind(page: Page, name: str, kind: Any, options: Mapping[str, Any]) -> str:
 def _accepted(page: Page, model: Model) -> Iterator[str]:
     """Yield, one line each, the images, sizes and other fields that a model accepts."""
     images = [name for name in IMAGE_INPUTS if name in page.inputs]
-    if model.images and len(images) > 1:
+    models = catalogue.load().of_task(page.task)
+    if model.images and len({len(other.images[: len(images)]) for other in models}) > 1:
         names = images[: len(model.images)]
         yield page.text("help.images", names=page.join(map(_code, names)))
     if _SIZE in model.fields and _SIZE in page.inputs:

@@ -157,6 +157,13 @@ def test_what_the_user_set_is_sent(simulator: Simulator, outputs_of: Run) -> Non
     assert (body["top_n"], body["max_chunks_per_doc"], body["overlap_tokens"]) == (2, 8, 0)
 
 
+def test_a_document_longer_than_the_context_is_ranked_in_chunks(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    found = outputs_of(RANK, model=RANKER, query="cat", texts=["word " * 9000 + "cat", "dog"])
+    assert (found["indices"][0], len(simulator.charges)) == (0, 1)
+
+
 def test_more_than_there_are_means_all(simulator: Simulator, outputs_of: Run) -> None:
     found = outputs_of(RANK, model=RANKER, query="a", documents=CAPTIONS, top_n=99)
     assert len(found["texts"]) == simulator.requests[0].body["top_n"] == 3
