@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from .comfyui import host
-from .server.connection_check import check
+from .server.connection_check import check, check_contract
 from .strings.text import SiliconFlowError, Text, text, use_language
 
 PROGRAM = "python -m comfyui_siliconflow"
@@ -50,11 +50,17 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run, program=f"{PROGRAM} {name}")
         return command
 
-    add_command("check", text("cli.check"), lambda _args, _rest: check())
+    options = add_command("check", text("cli.check"), _check)
+    options.add_argument("--contract", action="store_true", help=str(text("cli.check.contract")))
+    options.add_argument("--paid", action="store_true", help=str(text("cli.check.paid")))
     # The Registry does not ship dev/.
     if find_spec(f"{__package__}.dev"):
         import_module(".dev.commands", __package__).add_to(add_command)
     return parser
+
+
+def _check(args: argparse.Namespace, _rest: list[str]) -> int:
+    return check_contract(paid=args.paid) if args.contract or args.paid else check()
 
 
 if __name__ == "__main__":
