@@ -315,9 +315,15 @@ def test_every_thumbnail_belongs_to_an_example() -> None:
     assert {image.stem for image in FOLDER.glob("*.jpg")} == NAMES
 
 
+@pytest.mark.parametrize("service", ["today", "simulator"])
 def test_every_node_of_ours_gives_what_it_should(
-    workflow: Json, simulator: Simulator, outputs_of: Callable[..., Json]
+    request: pytest.FixtureRequest,
+    workflow: Json,
+    service: str,
+    outputs_of: Callable[..., Json],
 ) -> None:
+    """On an account of today, with the settings as they come, and by the older documents."""
+    simulator: Simulator = request.getfixturevalue(service)
     for node in own_nodes(workflow):
         found = outputs_of(node["type"], **arguments(workflow, node))
         if "images" in found:

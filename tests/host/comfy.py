@@ -102,10 +102,10 @@ class Comfy:
         self.forget_settings()
 
     def forget_settings(self) -> None:
-        """Begin without a key, and with the batches that the simulator's older service wants."""
+        """Begin without a key, and with the settings of a new account."""
         file = self.folder / "user" / "__siliconflow" / "settings.json"
         file.parent.mkdir(exist_ok=True)
-        file.write_text('{"native_batch": true}', encoding="utf-8")
+        file.write_text("{}", encoding="utf-8")
 
     def start(self, variables: Mapping[str, str]) -> None:
         """Start it with these environment variables, and wait until it answers."""

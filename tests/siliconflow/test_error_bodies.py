@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.dev.simulator.responses import BODIES
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import Client
 from comfyui_siliconflow.siliconflow.resources.account import user_info
@@ -31,31 +32,54 @@ MET: dict[str, tuple[type[errors.RequestError], bool | None, str]] = {
     "token-401": (errors.InvalidKey, False, "Invalid token"),
     "key-401": (errors.InvalidKey, False, "Api key is invalid"),
     "key-object-401": (errors.InvalidKey, False, "Api key is invalid"),
-    "balance-402": (errors.InsufficientBalance, False, "free models are refused too"),
-    "balance-403": (errors.InsufficientBalance, False, "free models are refused too"),
+    "balance-402": (errors.InsufficientBalance, False, "balance is insufficient"),
+    "balance-403": (errors.InsufficientBalance, False, "balance is insufficient"),
     "disabled-403": (errors.ModelDisabled, False, "Model disabled."),
-    "forbidden-403": (errors.Forbidden, False, "real-name verification"),
+    "forbidden-403": (errors.Forbidden, False, "Forbidden"),
     "page-404": (errors.WrongAddress, False, "404 page not found"),
     "not-found-404": (errors.WrongAddress, False, "Not Found"),
-    "gone-410": (errors.RetiredCall, False, "neither your key nor your settings are the cause"),
-    "large-413": (errors.UploadTooLarge, False, "Maximum upload size"),
+    "gone-410": (errors.RetiredCall, False, "Gone"),
+    "large-413": (errors.UploadTooLarge, False, "413 Request Entity Too Large"),
     "tpm-429": (errors.RateLimited, False, "TPM limit reached."),
     "rpm-429": (errors.RateLimited, False, "RPM limit reached."),
     "ipm-429": (errors.RateLimited, False, "IPM limit reached."),
     "rpd-429": (errors.DailyLimit, False, "without real name verification"),
     "plain-429": (errors.RateLimited, False, "TPM limit reached."),
     "busy-429": (errors.RateLimited, False, "System is really busy."),
-    "text-500": (errors.ServerError, None, "may have been charged"),
-    "unknown-500": (errors.ServerError, None, "may have been charged"),
+    "text-500": (errors.ServerError, None, "unknown error"),
+    "unknown-500": (errors.ServerError, None, "Request failed: Unknown error"),
     "overloaded-503": (errors.Overloaded, False, "Model service overloaded."),
     "busy-503": (errors.Overloaded, False, "System is too busy now."),
     "really-busy-503": (errors.Overloaded, False, "System is really busy."),
     "text-504": (errors.GatewayTimeout, None, "Gateway Timeout"),
     "html-504": (errors.GatewayTimeout, None, "504 Gateway Time-out"),
 }
-"""By the simulator's name of a body: the error, whether it was charged, words of its message."""
+"""By the simulator's name of a body: the error, whether it was charged, what the service says."""
+ADVICE: dict[type[errors.RequestError], str] = {
+    errors.BadRequest: "Change what the message says, then run again. Nothing was charged.",
+    errors.ModelNotFound: "Nothing was charged. Choose another model, or check that your key is for",
+    errors.UploadTooLarge: 'Nothing was charged. For images, lower "Maximum upload size"',
+    errors.InvalidKey: "Nothing was charged. Check the key in ComfyUI's Settings > SiliconFlow",
+    errors.InsufficientBalance: "Nothing was charged. Top up on SiliconFlow's account page. With a"
+    " balance of 0 or less, free models are refused too.",
+    errors.ModelDisabled: "Nothing was charged. Choose another model.",
+    errors.Forbidden: "Nothing was charged. On the China site (siliconflow.cn) an account needs"
+    " real-name verification",
+    errors.WrongAddress: "Nothing was charged. Check SILICONFLOW_BASE_URL",
+    errors.RetiredCall: "Nothing was charged, and neither your key nor your settings are the cause.",
+    errors.RateLimited: "Nothing was charged. Wait a minute, then run again.",
+    errors.DailyLimit: "Nothing was charged. Run again tomorrow, or choose another model.",
+    errors.Overloaded: "Nothing was charged. Run again in a minute.",
+    errors.ServerError: "You may have been charged. Check your balance before running again",
+    errors.GatewayTimeout: "You may have been charged. Check your balance before running again",
+}
+"""What the user reads beneath what happened: whether it was charged, and what to do."""
 Serve = Callable[..., Server]
 Answer = Callable[..., Script]
+
+
+def test_every_body_that_was_met_is_in_the_table() -> None:
+    assert set(MET) == set(BODIES)
 
 
 @pytest.mark.parametrize("name", list(MET))
@@ -66,7 +90,9 @@ def test_a_body_becomes_the_error_of_its_cause(today: Simulator, name: str) -> N
         generate(Client(today.key, today.base_url), BODY)
     assert type(caught.value) is kind
     assert caught.value.charged is charged
-    assert words in str(caught.value)
+    happened, advice, *_ = str(caught.value).splitlines()
+    assert words in happened
+    assert advice.startswith(ADVICE[kind])
 
 
 @pytest.mark.parametrize("status", [400, 402, 403, 429, 500])
