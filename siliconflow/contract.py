@@ -18,7 +18,7 @@ from typing import Any, Literal
 from ..strings.text import Text, text
 from . import catalogue
 from .catalogue import Model, Site
-from .client import Client, StreamResponse
+from .client import Client, JsonResponse, StreamResponse
 from .errors import (
     ConnectionLost,
     InsufficientBalance,
@@ -28,7 +28,7 @@ from .errors import (
     RequestError,
     ServerError,
 )
-from .http.bodies import File
+from .http.bodies import TRACE_HEADER, File
 from .http.server_sent_events import iter_events
 from .resources.chat import DONE
 
@@ -53,9 +53,9 @@ class Row:
     """One expectation.
 
     `expect` holds the `status` and, where they matter, `code`, `words` of which the message has
-    one, the `shape` of the JSON (see `_lack`), `all_living` (every living model of the site is in
-    the list) and `tasks` (whatever is in the list is a living model of one of them). With
-    `silence`, so many seconds of it go along as a file.
+    one, `trace_id` (the answer has one), the `shape` of the JSON (see `_lack`), `all_living` (every
+    living model of the site is in the list) and `tasks` (whatever is in the list is a living model
+    of one of them). With `silence`, so many seconds of it go along as a file.
     """
 
     method: Literal["GET", "POST"]
@@ -94,6 +94,7 @@ class Answer:
     code: int | None = None
     message: str = ""
     data: Any = None
+    trace_id: str = ""
 
 
 def rows(site: Site, *, paid: bool = False) -> Iterator[Row]:
@@ -121,13 +122,15 @@ def ask(client: Client, row: Row) -> Answer:
     network that failed, a rate limit, an overloaded service, a key that is refused.
     """
     try:
-        return Answer(200, data=_send(client, row))
+        response = _send(client, row)
+        return Answer(200, data=response.data, trace_id=response.trace_id)
     except RequestError as error:
         failure = error.failure
         is_expected = failure.status == row.expect["status"]
         if failure.status is None or (isinstance(error, _SAYS_NOTHING) and not is_expected):
             raise
-        return Answer(failure.status, failure.code, str(failure.message))
+        message = str(failure.message)
+        return Answer(failure.status, failure.code, message, trace_id=failure.trace_id)
 
 
 def differences(row: Row, answer: Answer, site: Site) -> list[Text]:
@@ -146,34 +149,39 @@ def differences(row: Row, answer: Answer, site: Site) -> list[Text]:
     if lack := _lack(answer.data, expect["shape"]) if "shape" in expect else "":
         shape = json.dumps(expect["shape"])
         return [text("contract.shape", place=lack, shape=shape)]
+    if expect.get("trace_id") and not answer.trace_id:
+        return [text("contract.trace_id", header=TRACE_HEADER)]
     return [*_missing_models(row, answer, site), *_other_models(row, answer, site)]
 
 
-def _send(client: Client, row: Row) -> Any:
+def _send(client: Client, row: Row) -> JsonResponse:
     if row.cost == WRONG_KEY:
         client = Client(_NOBODY_S_KEY, client.base_url)
     if row.method == "GET":
-        return client.get(row.path, row.query).data
+        return client.get(row.path, row.query)
     if row.silence:
-        return client.post_form(row.path, {**row.body, "file": _silence(row.silence)}).data
+        return client.post_form(row.path, {**row.body, "file": _silence(row.silence)})
     if row.body.get("stream"):
         return _first_and_last(client, row)
-    return client.post(row.path, row.body).data
+    return client.post(row.path, row.body)
 
 
-def _first_and_last(client: Client, row: Row) -> Any:
-    """Return the first and the last event of a stream; `None` if the answer is no stream."""
+def _first_and_last(client: Client, row: Row) -> JsonResponse:
+    """Return the first and the last event of a stream; no JSON if the answer is no stream."""
     events: list[str] = []
+    trace_ids: list[str] = []
 
     def take(stream: StreamResponse) -> None:
+        trace_ids.append(stream.trace_id)
         events.extend(iter_events(stream.chunks, DONE))
 
-    client.post_for_stream(row.path, row.body, take)
+    seconds = client.post_for_stream(row.path, row.body, take)
     try:
         chunks = [json.loads(event) for event in events if event.strip() != DONE]
-        return {"first": chunks[0], "last": chunks[-1]}
+        ends = {"first": chunks[0], "last": chunks[-1]}
     except (ValueError, IndexError):
-        return None
+        ends = None
+    return JsonResponse(ends, trace_ids[0], seconds)
 
 
 def _silence(seconds: int) -> File:

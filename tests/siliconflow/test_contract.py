@@ -18,7 +18,7 @@ DATA = json.loads((ROOT / "siliconflow" / "contract.json").read_text(encoding="u
 ROWS = [Row(**row) for row in DATA["rows"]]
 IDS = [f"{row.cost} {row.request}" for row in ROWS]
 TODAY = date(2026, 11, 1)
-LONGEST_FREE = 100
+LONGEST_FREE = 200
 
 
 @pytest.mark.parametrize("row", ROWS, ids=IDS)
@@ -139,3 +139,9 @@ def test_the_first_place_that_is_not_of_the_shape_is_named(data: Any, place: str
 def test_status_code_and_words_of_a_refusal_are_compared(answer: Answer, same: bool) -> None:
     refusal = row(status=400, code=20015, words=["field required", "missing"])
     assert (contract.differences(refusal, answer, "cn") == []) is same
+
+
+@pytest.mark.parametrize(("trace_id", "differing"), [("ti_1", 0), ("", 1)])
+def test_an_answer_without_a_trace_id_differs(trace_id: str, differing: int) -> None:
+    found = contract.differences(row(trace_id=True), Answer(200, trace_id=trace_id), "cn")
+    assert len(found) == differing

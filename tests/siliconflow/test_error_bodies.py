@@ -57,7 +57,7 @@ MET: dict[str, tuple[type[errors.RequestError], bool | None, str]] = {
 """By the simulator's name of a body: the error, whether it was charged, what the service says."""
 ADVICE: dict[type[errors.RequestError], str] = {
     errors.BadRequest: "Change what the message says, then run again. Nothing was charged.",
-    errors.ModelNotFound: "Nothing was charged. Choose another model, or check that your key is for",
+    errors.ModelNotFound: "Nothing was charged. Choose another model, or check that your key",
     errors.UploadTooLarge: 'Nothing was charged. For images, lower "Maximum upload size"',
     errors.InvalidKey: "Nothing was charged. Check the key in ComfyUI's Settings > SiliconFlow",
     errors.InsufficientBalance: "Nothing was charged. Top up on SiliconFlow's account page. With a"
@@ -66,7 +66,7 @@ ADVICE: dict[type[errors.RequestError], str] = {
     errors.Forbidden: "Nothing was charged. On the China site (siliconflow.cn) an account needs"
     " real-name verification",
     errors.WrongAddress: "Nothing was charged. Check SILICONFLOW_BASE_URL",
-    errors.RetiredCall: "Nothing was charged, and neither your key nor your settings are the cause.",
+    errors.RetiredCall: "Nothing was charged, and neither your key nor your settings are",
     errors.RateLimited: "Nothing was charged. Wait a minute, then run again.",
     errors.DailyLimit: "Nothing was charged. Run again tomorrow, or choose another model.",
     errors.Overloaded: "Nothing was charged. Run again in a minute.",

@@ -1,8 +1,8 @@
 """Every node with every model of the catalogue, with its defaults, on a day that had the model.
 
 Living models are asked of the service as it is today, with the settings of a new account. Those of
-the older documents are asked of it as it was then, with the batches that it wanted; models that came
-and went in between, on the last day on which they were there.
+the older documents are asked of it as it was then, with the batches that it wanted; models that
+came and went in between, on the last day on which they were there.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def defaults(node_id: str) -> dict[str, Any]:
 
 
 def inputs_of(trial: Trial) -> dict[str, Any]:
-    """Return the inputs of a trial: defaults, what must be given, an image for a model that sees."""
+    """Return the inputs: the defaults, what must be given, an image for a model that sees."""
     node = NODE_CLASS_MAPPINGS[trial.node]
     inputs = {**defaults(trial.node), "model": trial.model.id}
     inputs |= {name: GIVEN[name] for name in node.required if name in GIVEN}
