@@ -101,11 +101,11 @@ class Comfy:
         shutil.copy(checkout / "input" / "example.png", folder / "input")
         self.forget_settings()
 
-    def forget_settings(self) -> None:
-        """Begin without a key, and with the settings of a new account."""
+    def forget_settings(self, *, native_batch: bool = True) -> None:
+        """Begin without a key, and with the batches that the simulator's older service wants."""
         file = self.folder / "user" / "__siliconflow" / "settings.json"
         file.parent.mkdir(exist_ok=True)
-        file.write_text("{}", encoding="utf-8")
+        file.write_text(json.dumps({"native_batch": native_batch}), encoding="utf-8")
 
     def start(self, variables: Mapping[str, str]) -> None:
         """Start it with these environment variables, and wait until it answers."""

@@ -34,9 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def running_service() -> Iterator[Simulator]:
-    """Serve the China site of today for a key that is in no other place."""
-    key = f"sk-{secrets.token_hex(20)}"
-    with Simulator(site="cn", as_of="today", key=key, balance="10000") as started:
+    """Serve the China site for a key that is in no other place."""
+    with Simulator(site="cn", key=f"sk-{secrets.token_hex(20)}", balance="10000") as started:
         yield started
 
 

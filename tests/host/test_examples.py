@@ -1,8 +1,9 @@
-"""Every example workflow runs in ComfyUI, to its images."""
+"""Every example workflow runs in ComfyUI, to its images, on the service and settings of today."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,32 @@ OTHER_CALLS = {
     "Storyboard": 1,
 }
 """How many requests that make no image an example pays."""
+
+
+@pytest.fixture(scope="module")
+def running_service() -> Iterator[Simulator]:
+    """Serve the China site as it is now."""
+    with Simulator(site="cn", as_of="today", balance="10000") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def comfy(
+    tmp_path_factory: pytest.TempPathFactory, running_service: Simulator
+) -> Iterator[Comfy]:
+    """Start a ComfyUI with the settings of a new account."""
+    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
+    comfy = Comfy(checkout, python, tmp_path_factory.mktemp("comfyui"))
+    comfy.forget_settings(native_batch=False)
+    variables = {
+        "SILICONFLOW_API_KEY": running_service.key,
+        "SILICONFLOW_BASE_URL": running_service.base_url,
+    }
+    try:
+        comfy.start(variables)
+        yield comfy
+    finally:
+        comfy.stop()
 
 
 def size_of(file: Path) -> Size:
