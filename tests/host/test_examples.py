@@ -66,9 +66,7 @@ def running_service() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="module")
-def comfy(
-    tmp_path_factory: pytest.TempPathFactory, running_service: Simulator
-) -> Iterator[Comfy]:
+def comfy(tmp_path_factory: pytest.TempPathFactory, running_service: Simulator) -> Iterator[Comfy]:
     """Start a ComfyUI with the settings of a new account."""
     checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
     comfy = Comfy(checkout, python, tmp_path_factory.mktemp("comfyui"))
