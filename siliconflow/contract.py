@@ -21,7 +21,7 @@ from .catalogue import Model, Site
 from .client import Client, JsonResponse, StreamResponse
 from .errors import (
     ConnectionLost,
-    InsufficientBalance,
+    Forbidden,
     InvalidKey,
     Overloaded,
     RateLimited,
@@ -39,7 +39,7 @@ _RATE = 16000
 _TYPES: dict[str, type | tuple[type, ...]] = {"text": str, "number": (int, float)}
 _SAYS_NOTHING = (
     ConnectionLost,
-    InsufficientBalance,
+    Forbidden,
     InvalidKey,
     Overloaded,
     RateLimited,
@@ -119,7 +119,7 @@ def ask(client: Client, row: Row) -> Answer:
     """Send the request of a row, once.
 
     Raises a `RequestError` where no answer came, or one that tells nothing of the contract: a
-    network that failed, a rate limit, an overloaded service, a key that is refused.
+    network that failed, a rate limit, an overloaded service, an account that may not ask.
     """
     try:
         response = _send(client, row)

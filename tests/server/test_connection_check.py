@@ -13,6 +13,7 @@ from comfyui_siliconflow.siliconflow.catalogue import Site
 
 Output = pytest.CaptureFixture[str]
 CONTRACT = ["check", "--contract"]
+NO_ANSWERS = ("ipm-429", "busy-503", "text-500", "forbidden-403")
 
 
 @pytest.fixture
@@ -88,8 +89,8 @@ def test_what_an_account_tells_of_its_owner_is_not_printed(old_service: tuple[in
     assert "simulator" not in old_service[1]
 
 
-@pytest.mark.parametrize("failure", [{"status": 0}, {"body": "ipm-429"}, {"body": "text-500"}])
-def test_what_a_network_or_a_busy_service_kept_from_an_answer_is_no_difference(
+@pytest.mark.parametrize("failure", [{"status": 0}, *({"body": name} for name in NO_ANSWERS)])
+def test_what_the_network_the_moment_or_the_account_kept_from_an_answer_is_no_difference(
     serve: Callable[..., Simulator], capsys: Output, failure: dict[str, Any]
 ) -> None:
     serve().fail(**failure, on="rerank", times=9)
