@@ -68,11 +68,27 @@ class PlannedRequest:
 
 
 @dataclass(frozen=True)
+class ImageLimits:
+    """What bounds the images of a request for a model that only looks at them; 0: nothing does.
+
+    An image has from `least_pixels` to `pixels`, and sides that are multiples of `step` if it is
+    scaled. All images of a request have `request_bytes` as data URLs.
+    """
+
+    pixels: int = 0
+    least_pixels: int = 0
+    step: int = 1
+    request_bytes: int = 0
+
+
+@dataclass(frozen=True)
 class Plan:
     """One run of a node: its requests, and what goes with them.
 
-    `images` holds, by wire name, the IMAGE that is sent there, `input_names` the input it is from.
-    `headers` go with each request, and are part of what makes it the same as another.
+    `images` holds, by wire name, the IMAGE that is sent there, `input_names` the input it is from,
+    and `first_frames` the number of its first frame in that input, where that is not 0. With
+    `image_limits` images are sent lossy. `headers` go with each request, and are part of what makes
+    it the same as another.
     """
 
     model: Model
@@ -80,6 +96,8 @@ class Plan:
     endpoint: Endpoint
     images: Mapping[str, torch.Tensor] = field(default_factory=dict)
     input_names: Mapping[str, str] = field(default_factory=dict)
+    first_frames: Mapping[str, int] = field(default_factory=dict)
+    image_limits: ImageLimits | None = None
     not_sent: Sequence[str] = ()
     notes: Sequence[Text] = ()
     headers: Mapping[str, str] = field(default_factory=dict)

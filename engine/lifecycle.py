@@ -280,24 +280,28 @@ class RequestLifecycle:
     def _send_fitting(
         self, job: Job, request: PlannedRequest, entry: LedgerEntry | None
     ) -> ApiResult | Ticket:
-        """Send the request; images that a gateway refuses for their size are sent again, smaller.
+        """Send the request; images that are too large for it, or for a gateway, are sent smaller.
 
         A 413 comes from before the service, which has made and charged nothing then.
         """
-        uploads, frame, refusals = self.uploads, request.frame, 0
+        uploads, frame, steps = self.uploads, request.frame, 0
+        too_large: UploadTooLarge | None = None
         urls = uploads.urls(frame) if uploads else {}
         while True:
             api_request = ApiRequest(request.body, urls, self._plan.headers)
             try:
+                if uploads:
+                    uploads.check_bytes(urls)
                 result = self._sender.send(job, entry, request.count, api_request)
-            except UploadTooLarge:
-                refusals += 1
-                urls = uploads.smaller_urls(frame, refusals) if uploads else {}
+            except UploadTooLarge as error:
+                too_large, steps = error, steps + 1
+                urls = uploads.smaller_urls(frame, steps) if uploads else {}
                 if not urls:
                     raise
             else:
-                for note in uploads.smaller_notes(frame) if uploads and refusals else ():
-                    job.note(note)
+                if uploads and too_large:
+                    for note in uploads.smaller_notes(frame, too_large):
+                        job.note(note)
                 return result
 
     def _wait_for(self, job: Job, entry: LedgerEntry | None, ticket: Ticket) -> ApiResult:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..media.data_urls import Encoded, UploadFormat, encode
+from ..media.data_urls import Encoded, Grid, UploadFormat, encode
+from ..siliconflow.errors import Failure, UploadTooLarge
 from ..storage.settings import Settings
 from ..strings.text import Text, text
-from .job import Plan
+from .job import ImageLimits, Plan
 from .threads import CPU, run_all, settle
 
 _Place = tuple[str, int]
@@ -42,11 +44,16 @@ class Uploads:
     def __init__(self, plan: Plan, settings: Settings) -> None:
         """Encode nothing yet."""
         self._plan = plan
-        self._format = settings.upload_format
-        self._max_pixels = settings.upload_side**2
+        self._limits = plan.image_limits or ImageLimits()
+        is_lossy = plan.image_limits and settings.upload_format == "lossless"
+        self._format: UploadFormat = "lossy" if is_lossy else settings.upload_format
+        bounds = [bound for bound in (settings.upload_side**2, self._limits.pixels) if bound]
+        self._max_pixels = min(bounds, default=0)
+        self._is_bound_by_model = self._max_pixels != settings.upload_side**2
         self._lock = threading.Lock()
         self._encoded: dict[_Place, Future[Encoded]] = {}
         self._uploads: dict[_Place, Upload] = {}
+        self._too_large: set[_Place] = set()
         self._requests_left = Counter(
             place for request in plan.requests for place in self._places(request.frame)
         )
@@ -61,6 +68,13 @@ class Uploads:
             if isinstance(image, Encoded)
         }
 
+    def check_bytes(self, urls: Mapping[str, bytes]) -> None:
+        """Raise `UploadTooLarge` if data URLs have more bytes than one request should."""
+        size, most = sum(map(len, urls.values())), self._limits.request_bytes
+        if most and size > most:
+            message = text("run.images_too_large", size=_megabytes(size), most=_megabytes(most))
+            raise UploadTooLarge(Failure(message, model=self._plan.model.id))
+
     def smaller_urls(self, frame: int, step: int) -> dict[str, bytes]:
         """Return the data URLs after `step` refusals for their size; none after the last step.
 
@@ -71,13 +85,16 @@ class Uploads:
         if step > len(shares):
             return {}
         places = self._places(frame)
+        self._too_large.update(places)
         return {place[0]: self._encode(place, "lossy", shares[step - 1]).url for place in places}
 
-    def smaller_notes(self, frame: int) -> list[Text]:
-        """Return a note for each image of this frame that is sent smaller than the settings say."""
+    def smaller_notes(self, frame: int, error: UploadTooLarge) -> list[Text]:
+        """Return a note for each image of this frame that is sent smaller because of an error."""
+        key = "run.sent_smaller" if error.failure.status else "run.fitted"
         return [
             text(
-                "run.sent_smaller",
+                key,
+                most=_megabytes(self._limits.request_bytes),
                 input=self._plan.input_names[place[0]],
                 format=self._uploads[place].format.upper(),
                 sent=f"{self._uploads[place].width}×{self._uploads[place].height}",
@@ -111,20 +128,35 @@ class Uploads:
         return [
             {
                 "input": self._plan.input_names[wire],
-                "frame": frame,
+                "frame": self._plan.first_frames.get(wire, 0) + frame,
                 **{name: value for name, value in vars(upload).items() if name != "digest"},
             }
-            for (wire, frame), upload in sorted(self._uploads.items())
+            for wire, images in self._plan.images.items()
+            for frame in range(images.shape[0])
+            if (upload := self._uploads.get((wire, frame)))
         ]
 
     def notes(self, frame: int) -> list[Text]:
-        """Return a note for each image of this frame that was scaled before it was sent."""
-        uploads = [(wire, self._uploads.get((wire, at))) for wire, at in self._places(frame)]
+        """Return a note for each image of this frame that was scaled before it was sent.
+
+        Those that were too large have notes of their own: see `smaller_notes`.
+        """
+        places = [place for place in self._places(frame) if place not in self._too_large]
         return [
-            scaled_note(self._plan.input_names[wire], upload)
-            for wire, upload in uploads
-            if upload and upload.scaled_from
+            self._scaled_note(self._plan.input_names[place[0]], upload, *upload.scaled_from)
+            for place in places
+            if (upload := self._uploads.get(place)) and upload.scaled_from
         ]
+
+    def _scaled_note(self, name: str, upload: Upload, width: int, height: int) -> Text:
+        is_for_model = self._is_bound_by_model or upload.width * upload.height > width * height
+        return text(
+            "run.scaled_for_model" if is_for_model else "run.scaled",
+            input=name,
+            own=f"{width}×{height}",
+            sent=f"{upload.width}×{upload.height}",
+            model=self._plan.model.id,
+        )
 
     def _places(self, frame: int) -> list[_Place]:
         """Return the images of a frame: an input of a single frame goes with every frame."""
@@ -147,8 +179,9 @@ class Uploads:
         pixels = image_input.shape[0] * image_input.shape[1]
         most = min(self._max_pixels or pixels, pixels) // share if share > 1 else self._max_pixels
         earlier = self._uploads.get(place)
+        grid = Grid(self._limits.least_pixels, self._limits.step)
         with CPU:
-            image = encode(image_input, self._plan.model.upload, upload_format, most)
+            image = encode(image_input, self._plan.model.upload, upload_format, most, grid)
             digest = earlier.digest if earlier else hashlib.sha256(image.url).hexdigest()
         self._uploads[place] = Upload(
             digest, image.format, len(image.url), image.width, image.height, image.scaled_from
@@ -156,12 +189,5 @@ class Uploads:
         return image
 
 
-def scaled_note(name: str, image: Encoded | Upload) -> Text:
-    """Return the note that an image was scaled before it was sent."""
-    width, height = image.scaled_from or (0, 0)
-    return text(
-        "run.scaled",
-        input=name,
-        own=f"{width}×{height}",
-        sent=f"{image.width}×{image.height}",
-    )
+def _megabytes(count: int) -> str:
+    return f"{count / 1_000_000:.0f}"

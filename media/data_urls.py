@@ -8,7 +8,7 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -41,6 +41,13 @@ class Encoded:
     scaled_from: tuple[int, int] | None = None
 
 
+class Grid(NamedTuple):
+    """What a model makes of an image: so many pixels at least, and sides of multiples of `step`."""
+
+    least_pixels: int = 0
+    step: int = 1
+
+
 @dataclass(frozen=True)
 class _Encoder:
     """Writes one format, for the images that it suits."""
@@ -71,6 +78,7 @@ def encode(
     preferred: Preferred = "webp",
     upload_format: UploadFormat = "lossless",
     max_pixels: int = 0,
+    grid: Grid = Grid(),  # noqa: B008 - a constant
 ) -> Encoded:
     """Return one frame `[H,W,C]` as a `data:image/...;base64,` URL.
 
@@ -78,10 +86,11 @@ def encode(
     lossless file, for PNG, or for a lossy file: WebP where the model prefers it, else PNG and JPEG.
     Where a lossless WebP would hardly be smaller, PNG is written, which is faster. So is it where
     the format cannot hold the image: alpha, or a side beyond WebP's 16383 pixels. An image of more
-    than `max_pixels` (0: no limit) is scaled down to that many, with Lanczos.
+    than `max_pixels` (0: no limit) is scaled down to that many, with Lanczos, and one of fewer than
+    the grid's least up; sides that are scaled lie on the grid.
     """
     own_size = frame.shape[1], frame.shape[0]
-    size = _size_within(own_size, max_pixels)
+    size = _size_within(own_size, max_pixels, grid)
     pixels = tensor_to_pixels(frame) if size == own_size else _scaled(frame, size)
     encoder = _ENCODERS[upload_format][preferred]
     if not encoder.suits(pixels):
@@ -91,19 +100,23 @@ def encode(
     return Encoded(url, encoder.format, *size, scaled_from=None if size == own_size else own_size)
 
 
-def _size_within(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
-    width, height = size
+def _size_within(size: tuple[int, int], max_pixels: int, grid: Grid) -> tuple[int, int]:
+    (width, height), (least_pixels, step) = size, grid
+    if width * height < least_pixels:
+        scale = math.sqrt(least_pixels / (width * height)) / step
+        return math.ceil(width * scale) * step, math.ceil(height * scale) * step
     if not max_pixels or width * height <= max_pixels:
         return size
     new_width = max(1, math.isqrt(max_pixels * width // height))
-    return min(new_width, max_pixels), max(1, min(height, max_pixels // new_width))
+    new_size = min(new_width, max_pixels), max(1, min(height, max_pixels // new_width))
+    return max(step, new_size[0] // step * step), max(step, new_size[1] // step * step)
 
 
 def _scaled(frame: torch.Tensor, size: tuple[int, int]) -> Pixels:
-    """Scale down, one image at a time: Pillow holds it at its own size meanwhile."""
+    """Scale one image at a time: Pillow holds it at its own size meanwhile."""
     with _SCALING:
-        smaller = tensor_to_pil(frame).resize(size, Image.Resampling.LANCZOS)
-    return np.asarray(smaller).reshape(size[1], size[0], frame.shape[2])
+        scaled = tensor_to_pil(frame).resize(size, Image.Resampling.LANCZOS)
+    return np.asarray(scaled).reshape(size[1], size[0], frame.shape[2])
 
 
 def _with_pillow(kind: str, **options: Any) -> Callable[[Pixels], bytes]:

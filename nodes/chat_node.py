@@ -29,6 +29,12 @@ class SiliconFlowChat(PromptNode):
         "stop",
         "custom_model",
         "extra_body",
+        "enable_thinking",
+        "thinking_budget",
+        "reasoning_effort",
+        "min_p",
+        "json_schema",
+        "max_images",
     )
     outputs = ("text", "texts", "reasoning", "conversation", "info")
     CATEGORY = "SiliconFlow/Text"

@@ -26,7 +26,16 @@ SOCKETS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Inputs without a widget: only another node provides them."""
 MULTILINE = frozenset(
-    {"prompt", "negative_prompt", "system_prompt", "input", "documents", "text", "stop"}
+    {
+        "prompt",
+        "negative_prompt",
+        "system_prompt",
+        "input",
+        "documents",
+        "text",
+        "stop",
+        "json_schema",
+    }
 )
 FIXED_SEED = frozenset({"chat"})
 """Tasks whose seed does not change after a run: every new answer is charged."""
@@ -43,6 +52,12 @@ ADVANCED = frozenset(
         "top_k",
         "frequency_penalty",
         "stop",
+        "enable_thinking",
+        "thinking_budget",
+        "reasoning_effort",
+        "min_p",
+        "json_schema",
+        "max_images",
         "max_chunks_per_doc",
         "overlap_tokens",
         "dimensions",
@@ -52,12 +67,13 @@ ADVANCED = frozenset(
     }
 )
 _IMAGE_TASKS = frozenset({"text-to-image", "image-to-image", "image-edit"})
-_SAME_FOR_ALL = frozenset({"seed", "batch_size", "width", "height", "max_tokens"})
+_SAME_FOR_ALL = frozenset({"seed", "batch_size", "width", "height", "max_tokens", "max_images"})
 """Inputs whose range is the widget's own, whatever the model."""
 _STEPS = {
     "image_prompt_strength": 0.05,
     "temperature": 0.05,
     "top_p": 0.05,
+    "min_p": 0.05,
     "speed": 0.05,
     "gain": 0.5,
 }
@@ -163,6 +179,7 @@ _WIDGETS: dict[str, Callable[[str, str], tuple[Any, dict[str, Any]]]] = {
     "boolean": _boolean,
     "choice": _choice,
     "whole_choice": _choice,
+    "on_off": _choice,
     "size": _size,
     "integer": _integer,
     "number": _number,
@@ -171,7 +188,8 @@ _WIDGETS: dict[str, Callable[[str, str], tuple[Any, dict[str, Any]]]] = {
 
 def _default(name: str) -> Any:
     models = catalogue.load()
-    return models.unset.get(name, models.inputs[name].default)
+    default = models.inputs[name].default
+    return models.unset.get(name) if default is None else default
 
 
 def _range(task: str, name: str) -> tuple[float, float]:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -28,7 +29,6 @@ AUTO = "auto"
 CUSTOM = "custom"
 MEGAPIXEL = 1024 * 1024
 _FILE = Path(__file__).with_name("catalogue.json")
-_UNLISTED_IMAGES = ("image", "image2", "image3", "image4")
 _FITTING_GRID = 8
 """The sides of a size that is suggested in place of a larger one are multiples of this."""
 _SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})", re.IGNORECASE)
@@ -136,6 +136,10 @@ def _integer_choice(field: Field, value: Value) -> Value:
     return int(str(_choice(field, str(value))))
 
 
+def _on_off(field: Field, value: Value) -> Value:
+    return _choice(field, value) == "on"
+
+
 def _size(field: Field, value: Value) -> Value:
     size = parse_size(str(value))
     if size is None:
@@ -173,6 +177,7 @@ _CHECKS: dict[str, Callable[[Field, Value], Value]] = {
     "boolean": _boolean,
     "choice": _choice,
     "whole_choice": _integer_choice,
+    "on_off": _on_off,
     "size": _size,
 }
 
@@ -301,7 +306,9 @@ class Model:
         is_replaced = any(
             other.excludes == field.name and other.name in values for other in self.fields.values()
         )
-        return field.default if field.required and not is_replaced else None
+        if not field.required or is_replaced or field.default is None:
+            return None
+        return field.check(field.default)
 
     def _check_exclusions(self, values: Mapping[str, Value]) -> None:
         for field in self.fields.values():
@@ -315,12 +322,14 @@ class Catalogue:
     """All models of both sites, retired ones last.
 
     `inputs` describes a node's inputs whatever the model: type, widget range and default. `unset`
-    holds, by input, the value that means "not set".
+    holds, by input, the value that means "not set", `unlisted` what is assumed of a model that is
+    not in the catalogue.
     """
 
     models: tuple[Model, ...]
     inputs: Mapping[str, Field]
     unset: Mapping[str, Value]
+    unlisted: Model
 
     def of_task(self, task: str) -> list[Model]:
         """Return the models of a task, of both sites, in the order in which they are offered."""
@@ -359,20 +368,29 @@ def extra_body(inputs: Mapping[str, Any], reserved: AbstractSet[str]) -> dict[st
 
     Raises `InvalidInput` for what is no JSON object, or sets a field that the node sets itself.
     """
-    written = str(inputs.get("extra_body", ""))
-    if not written.strip():
-        return {}
-    try:
-        extra = json.loads(written, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        reason = str(error).split(":", maxsplit=1)[0]
-        raise InvalidInput("extra_body", text("invalid.not_json", reason=reason)) from None
-    if not isinstance(extra, dict):
-        raise InvalidInput("extra_body", text("invalid.not_an_object"))
+    extra = json_object(inputs, "extra_body") or {}
     taken = ", ".join(sorted(reserved & set(extra)))
     if taken:
         raise InvalidInput("extra_body", text("invalid.reserved_fields", names=taken))
     return extra
+
+
+def json_object(inputs: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """Return the JSON object of an input, `None` for a blank one.
+
+    Raises `InvalidInput` for what is no JSON object.
+    """
+    written = str(inputs.get(name, ""))
+    if not written.strip():
+        return None
+    try:
+        value = json.loads(written, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        reason = str(error).split(":", maxsplit=1)[0]
+        raise InvalidInput(name, text("invalid.not_json", reason=reason)) from None
+    if not isinstance(value, dict):
+        raise InvalidInput(name, text("invalid.not_an_object"))
+    return value
 
 
 def _refuse_constant(name: str) -> Any:
@@ -381,7 +399,7 @@ def _refuse_constant(name: str) -> Any:
 
 def unlisted(model_id: str) -> Model:
     """Return a model that is not in the catalogue."""
-    return Model(model_id, model_id, {}, images=_UNLISTED_IMAGES, listed=False)
+    return dataclasses.replace(load().unlisted, id=model_id, name=model_id)
 
 
 @cache
@@ -392,9 +410,10 @@ def load() -> Catalogue:
     unset = {name: entry.pop("unset") for name, entry in entries.items() if "unset" in entry}
     inputs = {name: parse_field(name, entry) for name, entry in entries.items()}
     entries = [*data["models"], *_of_families(data["families"])]
-    read = (_model(entry, inputs) for entry in entries)
+    read = (_model(_with_traits(entry, data["traits"]), inputs) for entry in entries)
     models = sorted(read, key=lambda model: model.is_retired)
-    return Catalogue(tuple(models), inputs, unset)
+    nothing = {"id": "", "name": "", "tasks": (), "fields": {}, "listed": False}
+    return Catalogue(tuple(models), inputs, unset, _model({**nothing, **data["unlisted"]}, inputs))
 
 
 def _of_families(families: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -409,6 +428,26 @@ def _of_families(families: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, An
             if "price" in own:
                 entry["price"] = {**common["price"], **own["price"]}
             yield entry
+
+
+def _with_traits(
+    entry: Mapping[str, Any], traits: Sequence[Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """Return an entry with the fields and limits of each trait that it has.
+
+    A trait names the values that an entry must have; `*` in a value stands for any characters.
+    """
+    for trait in traits:
+        if all(_has_one_of(entry.get(name), values) for name, values in trait["where"].items()):
+            more = {name: trait[name] for name in ("fields", "limits") if name in trait}
+            merged = {name: {**entry.get(name, {}), **values} for name, values in more.items()}
+            entry = {**entry, **merged}
+    return entry
+
+
+def _has_one_of(own: Any, patterns: Sequence[str]) -> bool:
+    values = own if isinstance(own, list) else [own]
+    return any(fnmatchcase(str(value), pattern) for value in values for pattern in patterns)
 
 
 def _model(entry: Mapping[str, Any], inputs: Mapping[str, Field]) -> Model:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -13,14 +14,19 @@ import torch
 
 from ..comfyui.host import Caller
 from ..engine.endpoint import ApiRequest, ApiResult, Endpoint, OnText, json_kind
-from ..engine.job import Plan, Results, plan_of_bodies
+from ..engine.job import ImageLimits, Plan, PlannedRequest, Results
 from ..engine.progress import start_of
 from ..engine.run import Inputs, run
-from ..engine.threads import CPU
-from ..engine.uploads import scaled_note
-from ..media.data_urls import Encoded, encode
 from ..siliconflow import catalogue
-from ..siliconflow.catalogue import Model, chosen_model, extra_body, require_text, set_values
+from ..siliconflow.catalogue import (
+    Model,
+    Value,
+    chosen_model,
+    extra_body,
+    json_object,
+    require_text,
+    set_values,
+)
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput
 from ..siliconflow.resources import chat as chat_api
@@ -32,12 +38,25 @@ from .image_inputs import require_image
 
 TASK = "chat"
 IMAGE_INPUTS = ("image", "image2", "image3", "image4")
-FIELDS = ("max_tokens", "temperature", "top_p", "top_k", "frequency_penalty", "seed")
+THINKING = "enable_thinking"
+FIELDS = (
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "frequency_penalty",
+    "seed",
+    THINKING,
+    "thinking_budget",
+    "reasoning_effort",
+    "min_p",
+)
 JSON_FORMATS = frozenset({"json_object", "json_schema"})
 _READABLE = ("prompt", "text", "description")
 """The fields of an object that are meant to be read, where it has several."""
 _RESERVED = frozenset({"model", "messages", "stream", "seed", "stop", "n"})
-_USUAL_REASONS = frozenset({"", "stop", "eos", "length"})
+_COMPLETE = frozenset({"", "stop", "eos"})
+_USUAL_REASONS = _COMPLETE | {"length"}
 _FENCE = re.compile(r"^```\w*\n(.*?)\n?```[ \t]*$", re.DOTALL | re.MULTILINE)
 _ESCAPES = {"\\n": "\n", "\\t": "\t"}
 Message = Mapping[str, Any]
@@ -46,9 +65,13 @@ Outputs = tuple[str, list[str], str, "Conversation", str]
 
 @dataclass(frozen=True)
 class Conversation:
-    """The messages so far. As text it is readable, and shows no image's data."""
+    """The messages so far. As text it is readable, and shows no image's data.
+
+    `images` holds, by the name that stands in a message for its URL, each image `[1,H,W,C]`.
+    """
 
     messages: tuple[Message, ...] = field(default=(), repr=False)
+    images: Mapping[str, torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def __str__(self) -> str:
         """Return who said what."""
@@ -56,14 +79,20 @@ class Conversation:
             f"{item['role']}: {_words_of(item['content'])}" for item in self.messages
         )
 
-    @property
-    def has_images(self) -> bool:
-        """Whether a message holds an image."""
-        return any(not isinstance(message["content"], str) for message in self.messages)
+    def followed_by(
+        self, message: Message, images: Mapping[str, torch.Tensor] | None = None
+    ) -> Conversation:
+        """Return the conversation with one more message, and its images, at its end."""
+        return Conversation((*self.messages, message), {**self.images, **(images or {})})
 
-    def followed_by(self, *messages: Message) -> Conversation:
-        """Return the conversation with more messages at its end."""
-        return Conversation((*self.messages, *messages))
+
+@dataclass(frozen=True)
+class _Frame:
+    """An image `[1,H,W,C]` of the question: its input, and its number there."""
+
+    input: str
+    number: int
+    image: torch.Tensor
 
 
 async def chat(inputs: Inputs, caller: Caller) -> Outputs:
@@ -77,23 +106,45 @@ def plan_chat(inputs: Inputs, settings: Settings) -> Plan:
     images = {name: inputs[name] for name in IMAGE_INPUTS if inputs.get(name) is not None}
     require_text(str(inputs.get("prompt", "")), "prompt")
     earlier = _earlier(inputs)
-    name = next(iter(images), "conversation" if earlier.has_images else "")
+    name = next(iter(images), "conversation" if earlier.images else "")
     if name and model.listed and not model.images:
         other = next(item.id for item in catalogue.load().of_task(TASK) if item.sees)
         raise InvalidInput(name, text("task.sees_no_images", model=model.id, other=other))
-    extra = extra_body(inputs, _RESERVED)
-    encoded = _encode(model, images, settings)
-    conversation = earlier.followed_by(_question(inputs, list(encoded.values())))
+    values, notes = set_values(inputs, FIELDS), []
+    not_sent = model.not_sent(values)
+    if not_sent:
+        notes.append(text("task.fields_not_sent", model=model.id, names=", ".join(not_sent)))
+    names = (f"image {place}" for place in itertools.count(len(earlier.images) + 1))
+    frames = dict(zip(names, _frames(images, _max_images(inputs), notes), strict=False))
+    conversation = earlier.followed_by(
+        _question(str(inputs["prompt"]), frames, str(inputs.get("detail", "auto"))),
+        {name: frame.image for name, frame in frames.items()},
+    )
+    response_format = _response_format(inputs)
     body = {
         "model": model.id,
         "messages": list(conversation.messages),
-        **model.arguments(set_values(inputs, FIELDS)),
+        **_arguments(model, values),
         **_stop(model, str(inputs.get("stop", ""))),
-        **_response_format(str(inputs.get("response_format", "text"))),
-        **extra,
+        **response_format,
+        **extra_body(inputs, _RESERVED | response_format.keys()),
     }
-    notes = [scaled_note(name, image) for (name, _), image in encoded.items() if image.scaled_from]
-    return plan_of_bodies(model, [body], ENDPOINT, notes=notes)
+    # `null` in extra_body takes a field out.
+    body = {name: value for name, value in body.items() if value is not None}
+    return Plan(
+        model,
+        (PlannedRequest(0, 1, int(body.get("seed", 0)), body),),
+        ENDPOINT,
+        images=conversation.images,
+        input_names={
+            **dict.fromkeys(earlier.images, "conversation"),
+            **{name: frame.input for name, frame in frames.items()},
+        },
+        first_frames={name: frame.number for name, frame in frames.items()},
+        image_limits=_image_limits(model, conversation),
+        not_sent=not_sent,
+        notes=notes,
+    )
 
 
 def chat_outputs(results: Results) -> tuple[Text, Outputs]:
@@ -101,12 +152,16 @@ def chat_outputs(results: Results) -> tuple[Text, Outputs]:
 
     Raises `Unusable` for an answer without a text, and for one that is not the JSON asked for.
     """
-    [completion] = results.items
     body = results.plan.requests[0].body
-    _check_answer(results, completion, body)
+    completion = _checked(results, results.items[0], body)
     answer = {"role": "assistant", "content": completion.text}
-    conversation = Conversation(tuple(body["messages"])).followed_by(answer)
-    info = results.info(finish_reason=completion.finish_reason, usage=completion.usage)
+    asked = Conversation(tuple(body["messages"]), results.plan.images)
+    conversation = asked.followed_by(answer)
+    info = results.info(
+        finish_reason=completion.finish_reason,
+        usage=completion.usage,
+        uploads=list(results.uploads),
+    )
     tokens = completion.usage.get("total_tokens", 0)
     line = text(
         "run.chat_done",
@@ -167,13 +222,20 @@ def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _check_answer(results: Results, completion: Completion, body: Mapping[str, Any]) -> None:
-    """Note what is doubtful of an answer. Raises `Unusable` for what no node could use."""
-    max_tokens = body.get("max_tokens", "")
+def _checked(results: Results, completion: Completion, body: Mapping[str, Any]) -> Completion:
+    """Return an answer, with a note of what is doubtful.
+
+    Raises `Unusable` for what no node could use.
+    """
+    max_tokens = _max_tokens(body)
     if completion.finish_reason == "length":
         results.note(text("task.answer_cut_off", max_tokens=max_tokens))
     if not completion.text.strip():
-        raise results.unusable(text("task.only_reasoning", reasoning=completion.reasoning))
+        if body.get(THINKING) is not False or completion.finish_reason not in _COMPLETE:
+            raise results.unusable(_only_reasoning(completion, body))
+        # Seen in the wild (service-2026): the whole answer came as reasoning with thinking off.
+        results.note(text("task.answer_as_reasoning"))
+        completion = replace(completion, text=completion.reasoning, reasoning="")
     if completion.finish_reason not in _USUAL_REASONS:
         results.note(text("task.ended_by", reason=completion.finish_reason))
     try:
@@ -184,19 +246,45 @@ def _check_answer(results: Results, completion: Completion, body: Mapping[str, A
             raise results.unusable(
                 text("task.answer_not_json", max_tokens=max_tokens, answer=completion.text)
             ) from None
-        return
+        return completion
     if len(lists) > 1:
         first = parts_of(completion.text)[0][:60]
         results.note(text("task.several_lists", n=len(lists), first=first))
     elif lists == [[]]:
         results.note(text("task.empty_list"))
+    return completion
+
+
+def _only_reasoning(completion: Completion, body: Mapping[str, Any]) -> Text:
+    key = (
+        "task.reasoning_cut_off" if completion.finish_reason == "length" else "task.only_reasoning"
+    )
+    return text(key, max_tokens=_max_tokens(body), reasoning=completion.reasoning)
+
+
+def _max_tokens(body: Mapping[str, Any]) -> Any:
+    return body.get("max_tokens") or text("task.own_max_tokens")
 
 
 def _complete(client: Client, request: ApiRequest, on_text: OnText) -> ApiResult:
-    completion = chat_api.complete(client, request.body, on_text)
+    messages = [_with_urls(message, request.data_urls) for message in request.body["messages"]]
+    completion = chat_api.complete(client, {**request.body, "messages": messages}, on_text)
     return ApiResult(
         [completion], ResponseMetadata(completion.trace_id, seconds=completion.seconds)
     )
+
+
+def _with_urls(message: Message, data_urls: Mapping[str, bytes]) -> Message:
+    """Return a message with its images in place of their names."""
+    if isinstance(message["content"], str):
+        return message
+    parts = [
+        {**part, "image_url": {**image, "url": data_urls[image["url"]].decode()}}
+        if (image := part.get("image_url"))
+        else part
+        for part in message["content"]
+    ]
+    return {**message, "content": parts}
 
 
 ENDPOINT = Endpoint(chat_api.PATH, json_kind("text", Completion), _complete, "answer")
@@ -211,35 +299,67 @@ def _earlier(inputs: Inputs) -> Conversation:
     if not system:
         return earlier
     without_system = (message for message in earlier.messages if message["role"] != "system")
-    return Conversation(({"role": "system", "content": system}, *without_system))
+    return Conversation(({"role": "system", "content": system}, *without_system), earlier.images)
 
 
-def _question(inputs: Inputs, images: Sequence[Encoded]) -> Message:
-    prompt, detail = str(inputs["prompt"]), str(inputs.get("detail", "auto"))
-    parts = [
-        {"type": "image_url", "image_url": {"url": image.url.decode(), "detail": detail}}
-        for image in images
-    ]
+def _frames(
+    images: Mapping[str, torch.Tensor], max_images: int, notes: list[Text]
+) -> Iterator[_Frame]:
+    """Yield the frames of each input, in order: of a longer batch so many, evenly spaced."""
+    for name, batch in images.items():
+        require_image(name, batch)
+        count = batch.shape[0]
+        kept = min(count, max_images or count)
+        numbers = [place * (count - 1) // max(kept - 1, 1) for place in range(kept)]
+        if kept < count:
+            notes.append(text("task.frames_taken", input=name, n=kept, of=count))
+        # A copy where frames are left out: the conversation does not hold the whole batch.
+        image = batch[numbers] if kept < count else batch
+        yield from (_Frame(name, at, image[i : i + 1]) for i, at in enumerate(numbers))
+
+
+def _max_images(inputs: Inputs) -> int:
+    field = catalogue.load().inputs["max_images"]
+    return int(field.check(inputs.get(field.name, field.default)))
+
+
+def _image_limits(model: Model, conversation: Conversation) -> ImageLimits:
+    """Return what bounds the images: less where the model is to look at none of them closely."""
+    limits = model.limits
+    contents = [message["content"] for message in conversation.messages]
+    parts = [part for content in contents if not isinstance(content, str) for part in content]
+    is_low = all(part["image_url"]["detail"] == "low" for part in parts if "image_url" in part)
+    pixels = limits.get("image_pixels", 0)
+    return ImageLimits(
+        limits.get("image_pixels_low", pixels) if is_low else pixels,
+        limits.get("image_pixels_least", 0),
+        limits.get("image_step", 1),
+        limits.get("request_bytes", 0),
+    )
+
+
+def _question(prompt: str, images: Iterable[str], detail: str) -> Message:
+    """Return a message with the images of these names."""
+    parts = [{"type": "image_url", "image_url": {"url": name, "detail": detail}} for name in images]
     return {
         "role": "user",
         "content": [*parts, {"type": "text", "text": prompt}] if parts else prompt,
     }
 
 
-def _encode(
-    model: Model, images: Mapping[str, torch.Tensor], settings: Settings
-) -> dict[tuple[str, int], Encoded]:
-    """Encode every frame, by input and number, in their order."""
-    for name, image in images.items():
-        require_image(name, image)
-    with CPU:
-        return {
-            (name, place): encode(
-                frame, model.upload, settings.upload_format, settings.upload_side**2
-            )
-            for name, image in images.items()
-            for place, frame in enumerate(image)
-        }
+def _arguments(model: Model, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the fields that are sent; whoever sets how long the model thinks wants it to think."""
+    values = dict(values)
+    if THINKING in values and not model.listed:
+        values[THINKING] = catalogue.load().inputs[THINKING].check(values[THINKING])
+    if values.keys() & {"thinking_budget", "reasoning_effort"} & model.fields.keys():
+        values.setdefault(THINKING, "on")
+    sent = model.arguments(values)
+    budget, max_tokens = (int(sent.get(name, 0)) for name in ("thinking_budget", "max_tokens"))
+    if budget >= max_tokens > 0:
+        reason = text("task.budget_too_large", budget=budget, max_tokens=max_tokens)
+        raise InvalidInput("thinking_budget", reason)
+    return sent
 
 
 def _stop(model: Model, lines: str) -> dict[str, list[str]]:
@@ -257,8 +377,15 @@ def _unescape(line: str) -> str:
     return line
 
 
-def _response_format(chosen: str) -> dict[str, Any]:
-    return {} if chosen == "text" else {"response_format": {"type": chosen}}
+def _response_format(inputs: Inputs) -> dict[str, Any]:
+    """Return the format of the answer; a schema decides it, alone or as the API wraps it."""
+    schema = json_object(inputs, "json_schema")
+    if schema is None:
+        chosen = str(inputs.get("response_format", "text"))
+        return {} if chosen == "text" else {"response_format": {"type": chosen}}
+    if not isinstance(schema.get("schema"), dict):
+        schema = {"name": "answer", "schema": schema}
+    return {"response_format": {"type": "json_schema", "json_schema": schema}}
 
 
 def _words_of(content: str | Sequence[Mapping[str, Any]]) -> str:

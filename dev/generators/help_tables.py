@@ -168,7 +168,8 @@ def _differing(page: Page, model: Model) -> list[Field]:
 
 
 def _has_range_of(field: Field, own: Field) -> bool:
-    return own.minimum is not None and (field.minimum, field.maximum) == (own.minimum, own.maximum)
+    least = {field.minimum, catalogue.load().unset.get(field.name)}
+    return own.minimum in least - {None} and own.maximum == field.maximum
 
 
 def _sizes(page: Page, field: Field) -> Iterator[str]:

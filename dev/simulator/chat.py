@@ -63,12 +63,17 @@ def answer(call: Call) -> Result:
 
 
 def _check_thinking(call: Call) -> None:
-    """Raise Refused for parameters of thinking that the model does not have."""
+    """Raise Refused for newer parameters that the model does not have."""
     if not call.state.day.has("thinking-parameters") or "source" not in call.model.traits:
         return
     traits, effort = call.model.traits, call.body.get("reasoning_effort")
-    both, known = traits.get("thinking") == "optional", effort in traits.get("effort", [])
-    for name, taken in (("enable_thinking", both), ("reasoning_effort", known)):
+    takes = {
+        "enable_thinking": traits.get("thinking") == "optional",
+        "thinking_budget": "thinking" in traits,
+        "reasoning_effort": effort in traits.get("effort", []),
+        "min_p": "Qwen/Qwen3" in call.model.name,
+    }
+    for name, taken in takes.items():
         if name in call.body and not taken:
             words = f"{call.model.name} does not support parameter `{name}`."
             raise Refused(bad_parameter(f"Value error, {words}"))

@@ -111,7 +111,9 @@ class _Reader:
             reason = text("response.aborted", reason=self.finish_reason)
             raise self.incomplete(self._bad(reason, None))
         if not answer.strip() and not reasoning:
-            raise self._bad(text("response.no_text"), None)
+            is_cut = self.finish_reason == "length"
+            key = "response.no_text_cut_off" if is_cut else "response.no_text"
+            raise self._bad(text(key), None)
         usage, trace_id = self.usage, self.trace_id
         return Completion(answer, reasoning, self.finish_reason, usage, trace_id, seconds)
 

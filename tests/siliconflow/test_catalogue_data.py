@@ -65,8 +65,33 @@ COMMON = {
 NEEDED = ["source", "site", "tasks", "fields"]
 SCHEMA = {
     "type": "object",
-    "required": ["inputs", "models", "families"],
+    "required": ["inputs", "models", "families", "traits", "unlisted"],
     "properties": {
+        "traits": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "source": COMMON["source"],
+                    "where": {
+                        "type": "object",
+                        "minProperties": 1,
+                        "propertyNames": {"enum": ["id", "tasks", "images", "thinking"]},
+                        "additionalProperties": {**TEXTS, "minItems": 1},
+                    },
+                    "fields": COMMON["fields"],
+                    "limits": COMMON["limits"],
+                },
+                "required": ["source", "where"],
+                "additionalProperties": False,
+            },
+        },
+        "unlisted": {
+            "type": "object",
+            "properties": {"images": TEXTS, "limits": COMMON["limits"]},
+            "additionalProperties": False,
+        },
         "models": {
             "type": "array",
             "minItems": 1,
@@ -126,6 +151,19 @@ def test_every_date_is_one_and_no_model_is_retired_before_it_is_published() -> N
         assert [date.fromisoformat(day) for day in days] == sorted(map(date.fromisoformat, days))
         assert all(day <= TODAY for day in days), model.id
         assert not (model.retired and model.retired_by), model.id
+
+
+def test_every_trait_gives_something_to_some_model() -> None:
+    for trait in DATA["traits"]:
+        given = {*trait.get("fields", {}), *trait.get("limits", {})}
+        assert [model for model in MODELS if given <= {*model.fields, *model.limits}], trait
+
+
+def test_a_trait_gives_nothing_to_a_model_of_another_kind() -> None:
+    own = {"enable_thinking", "thinking_budget", "reasoning_effort", "min_p", "image_pixels"}
+    for model in MODELS:
+        if "chat" not in model.tasks:
+            assert not own & {*model.fields, *model.limits}, model.id
 
 
 def test_every_price_names_its_currency_its_day_and_at_least_one_amount() -> None:

@@ -77,9 +77,10 @@ def test_what_the_user_set_is_sent_and_a_stream_requested(
 
 
 def test_every_frame_of_every_image_is_shown_in_order(
-    simulator: Simulator, outputs_of: Run, make_image: Draw
+    simulator: Simulator, outputs_of: Run, make_image: Draw, write_settings: Any
 ) -> None:
-    first, second = make_image(frames=2), make_image(height=32)
+    write_settings(upload_format="png")
+    first, second = make_image(frames=2, height=56), make_image(height=60)
     inputs = {**INPUTS, "model": SEER, "detail": "low"}
     outputs_of(CHAT, **inputs, image=first, image4=second)
     [message] = simulator.requests[0].body["messages"]
@@ -94,12 +95,12 @@ def test_every_frame_of_every_image_is_shown_in_order(
 def test_the_size_and_format_of_uploads_are_as_the_settings_say(
     simulator: Simulator, outputs_of: Run, make_image: Draw, write_settings: Any
 ) -> None:
-    write_settings(upload_format="lossy", upload_side=32)
-    found = outputs_of(CHAT, **{**INPUTS, "model": SEER}, image=make_image(height=64, width=64))
+    write_settings(upload_format="lossy", upload_side=56)
+    found = outputs_of(CHAT, **{**INPUTS, "model": SEER}, image=make_image(height=96, width=96))
     part, _ = simulator.requests[0].body["messages"][0]["content"]
     assert part["image_url"]["url"].startswith("data:image/jpeg")
-    assert decode(file_of(part["image_url"]["url"])).shape[:2] == (32, 32)
-    assert "64×64 was scaled to 32×32" in found["info"]["notes"][0]
+    assert decode(file_of(part["image_url"]["url"])).shape[:2] == (56, 56)
+    assert "96×96 was scaled to 56×56 before upload (Settings" in found["info"]["notes"][0]
 
 
 @pytest.mark.parametrize("name", ["image", "image3"])
@@ -339,7 +340,7 @@ def test_an_answer_of_thoughts_alone_is_an_error(
 ) -> None:
     thought = chat.Completion("", "Let me see", "length", {}, "t-1", 1.0)
     monkeypatch.setattr(chat, "complete", lambda *_: thought)
-    with pytest.raises(errors.Unusable, match=r"raise max_tokens .* The reasoning: Let me see"):
+    with pytest.raises(errors.Unusable, match=r"Raise max_tokens, .* The reasoning: Let me see"):
         outputs_of(CHAT, **INPUTS, max_tokens=9)
     assert simulator.requests == []
 
