@@ -1,12 +1,15 @@
-"""What is said beside a refusal of a model that is retired, or the other site's."""
+"""What is said beside a refusal: of a model that is retired, or the other site's, or of a field."""
 
 from __future__ import annotations
 
+import re
+
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model, Site
-from ..siliconflow.errors import InvalidKey, ModelNotFound
+from ..siliconflow.errors import BadRequest, InvalidKey, ModelNotFound
 from ..strings.text import SiliconFlowError, Text, text
 
+_REFUSED = re.compile(r"does not support parameter `(\w+)`")
 SUGGESTED = 3
 """How many models are named in place of a retired one."""
 
@@ -14,12 +17,17 @@ SUGGESTED = 3
 def add_advice(error: SiliconFlowError, model: Model, task: str, site: Site) -> None:
     """Add to a refusal which site has the model, or since when it is retired, and what to use.
 
+    To a refusal of a field by a chat model that was believed to have it: how to leave it out.
+
     Nothing is refused beforehand: a site may have got the model since the catalogue was written.
     """
     if isinstance(error, ModelNotFound) and model.is_retired:
         advice = _retired(model, task, site)
     elif isinstance(error, ModelNotFound | InvalidKey) and model.site not in {None, site}:
         advice = _other_site(model, task, site)
+    elif task == "chat" and isinstance(error, BadRequest):
+        named = _REFUSED.search(str(error.failure.message))
+        advice = [text("run.leave_out", field=named[1])] if named else []
     else:
         return
     for sentence in advice:

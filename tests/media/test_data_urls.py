@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from comfyui_siliconflow.media.data_urls import Encoded, Preferred, UploadFormat, encode
+from comfyui_siliconflow.media.data_urls import Encoded, Grid, Preferred, UploadFormat, encode
 from PIL import Image
 
 Draw = Callable[..., torch.Tensor]
@@ -103,3 +103,22 @@ def test_an_image_within_the_bound_is_sent_as_it_is(make_image: Draw, max_pixels
     found = encode(original, "png", max_pixels=max_pixels)
     assert found.scaled_from is None
     assert np.array_equal(np.asarray(opened(found)), original.mul(255).round().byte().numpy())
+
+
+@pytest.mark.parametrize(
+    ("size", "max_pixels", "expected"),
+    [
+        ((300, 200), 0, (300, 200)),
+        ((300, 200), 30_000, (196, 140)),
+        ((20, 40), 0, (56, 84)),
+        ((1, 1), 0, (56, 56)),
+    ],
+)
+def test_an_image_that_is_scaled_lies_on_the_grid_of_its_model(
+    size: tuple[int, int], max_pixels: int, expected: tuple[int, int]
+) -> None:
+    width, height = size
+    grid = Grid(least_pixels=3136, step=28)
+    found = encode(torch.zeros(height, width, 3), "png", "lossy", max_pixels, grid)
+    assert opened(found).size == (found.width, found.height) == expected
+    assert (found.scaled_from is None) == (size == expected)

@@ -134,6 +134,15 @@ def test_null_in_extra_body_takes_a_field_out(today: Simulator, outputs_of: Run)
     assert found["reasoning"]
 
 
+def test_a_model_that_refuses_to_be_told_says_how_to_leave_that_out(
+    today: Simulator, outputs_of: Run
+) -> None:
+    today.fail(body="thinking-400", on="chat")
+    with pytest.raises(errors.BadRequest, match=r'put \{"enable_thinking": null\} into extra_body'):
+        outputs_of(CHAT, **ASKED)
+    assert today.charges == []
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_the_answer_follows_a_json_schema(today: Simulator, outputs_of: Run, wrapped: bool) -> None:
     written = {"name": "story", "strict": True, "schema": SCHEMA} if wrapped else SCHEMA
