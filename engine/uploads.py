@@ -18,6 +18,8 @@ from ..strings.text import Text, text
 from .job import ImageLimits, Plan
 from .threads import CPU, run_all, settle
 
+ENCODED_TOGETHER = 8
+"""How many images of a request have a thread at a time; `CPU` decides how many really run."""
 _Place = tuple[str, int]
 """The wire name of an input image, and its frame."""
 
@@ -61,7 +63,8 @@ class Uploads:
     def urls(self, frame: int) -> dict[str, bytes]:
         """Return the data URLs of the images that go with input frame `frame`, by wire name."""
         places = self._places(frame)
-        encoded = run_all([partial(self._encode_once, place) for place in places], len(places))
+        work = [partial(self._encode_once, place) for place in places]
+        encoded = run_all(work, ENCODED_TOGETHER)
         return {
             wire: image.url
             for (wire, _), image in zip(places, encoded, strict=True)

@@ -187,6 +187,16 @@ def test_an_answer_that_came_as_reasoning_with_thinking_on_is_an_error(
         outputs_of(CHAT, **ASKED, enable_thinking="on")
 
 
+def test_reasoning_that_is_cut_off_is_no_answer_even_with_thinking_off(
+    today: Simulator, outputs_of: Run
+) -> None:
+    message = {"content": "", "reasoning_content": "Let me see"}
+    choice = {"index": 0, "finish_reason": "length", "message": message}
+    today.fail(200, body={"choices": [choice]}, kind="json", on="chat")
+    with pytest.raises(errors.Unusable, match=r"max_tokens \(2048\) on reasoning"):
+        outputs_of(CHAT, **ASKED, max_tokens=2048)
+
+
 def test_an_answer_without_even_reasoning_says_what_to_raise(
     today: Simulator, outputs_of: Run
 ) -> None:
