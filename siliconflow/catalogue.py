@@ -207,7 +207,7 @@ class Model:
     `images` are the wire names of its image inputs, in the order of the node's inputs; of a
     language model they are empty if it accepts no images. `upload` is the lossless format in which
     images are sent, `reference` how a prompt refers to one of them, with its number. `limits`
-    holds the maxima of one request by name, `rates` the sample rates in Hz by audio format.
+    holds the bounds of one request by name, `rates` the sample rates in Hz by audio format.
     `context` is in tokens. `thinking` says what a chat model does unless told otherwise, `always`
     that it cannot be told; `None` that it is not known to think.
 

@@ -21,6 +21,7 @@ from .responses import Refused, Reply, bad_parameter, event_reply, json_reply
 MAX_TOKENS, BUDGET = 512, 4096
 IMAGE_UNSEEN = 256
 LISTED = 3
+NEWER = ("enable_thinking", "thinking_budget", "reasoning_effort", "min_p")
 WAYS = ("anyOf", "oneOf", "allOf")
 BRACKET = re.compile(r"[\[{]")
 JSON_WORD = re.compile(r"\bjson\b", re.IGNORECASE)
@@ -66,15 +67,11 @@ def _check_thinking(call: Call) -> None:
     """Raise Refused for newer parameters that the model does not have."""
     if not call.state.day.has("thinking-parameters") or "source" not in call.model.traits:
         return
-    traits, effort = call.model.traits, call.body.get("reasoning_effort")
-    takes = {
-        "enable_thinking": traits.get("thinking") == "optional",
-        "thinking_budget": "thinking" in traits,
-        "reasoning_effort": effort in traits.get("effort", []),
-        "min_p": "Qwen/Qwen3" in call.model.name,
-    }
-    for name, taken in takes.items():
-        if name in call.body and not taken:
+    thinks, efforts = (call.model.traits.get(name) for name in ("thinking", "effort"))
+    known = call.body.get("reasoning_effort") in (efforts or [])
+    taken = thinks == "optional", thinks, known, "Qwen/Qwen3" in call.model.name
+    for name, is_taken in zip(NEWER, taken, strict=True):
+        if name in call.body and not is_taken:
             words = f"{call.model.name} does not support parameter `{name}`."
             raise Refused(bad_parameter(f"Value error, {words}"))
 

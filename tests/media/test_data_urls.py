@@ -119,6 +119,6 @@ def test_an_image_that_is_scaled_lies_on_the_grid_of_its_model(
 ) -> None:
     width, height = size
     grid = Grid(least_pixels=3136, step=28)
-    found = encode(torch.zeros(height, width, 3), "png", "lossy", max_pixels, grid)
-    assert opened(found).size == (found.width, found.height) == expected
-    assert (found.scaled_from is None) == (size == expected)
+    encoded = encode(torch.zeros(height, width, 3), "png", "lossy", max_pixels, grid)
+    assert opened(encoded).size == (encoded.width, encoded.height) == expected
+    assert (encoded.scaled_from is None) == (size == expected)

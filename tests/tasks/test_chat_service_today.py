@@ -43,9 +43,9 @@ def sides_of(simulator: Simulator) -> list[tuple[int, int]]:
 def test_the_model_of_a_new_node_answers_with_text_alone(today: Simulator, outputs_of: Run) -> None:
     """It thinks unless it is told not to, which could use up max_tokens."""
     assert catalogue.load().of_task("chat")[0].id == DEFAULT
-    found = outputs_of(CHAT, **ASKED, max_tokens=2048, enable_thinking="auto")
-    assert found["text"]
-    assert found["reasoning"] == ""
+    outputs = outputs_of(CHAT, **ASKED, max_tokens=2048, enable_thinking="auto")
+    assert outputs["text"]
+    assert outputs["reasoning"] == ""
     assert today.requests[0].body["enable_thinking"] is False
 
 
@@ -72,12 +72,12 @@ def test_the_model_of_a_new_node_answers_with_text_alone(today: Simulator, outpu
 def test_how_a_model_thinks_is_sent_where_it_can_be_told(
     today: Simulator, outputs_of: Run, inputs: dict[str, Any], sent: dict[str, Any]
 ) -> None:
-    found = outputs_of(CHAT, **{**ASKED, **inputs})
+    outputs = outputs_of(CHAT, **{**ASKED, **inputs})
     fields = {"enable_thinking", "thinking_budget", "reasoning_effort", "min_p"}
     body = today.requests[0].body
     assert {name: body[name] for name in fields & set(body)} == sent
     if "enable_thinking" in sent:
-        assert bool(found["reasoning"]) == sent["enable_thinking"]
+        assert bool(outputs["reasoning"]) == sent["enable_thinking"]
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_max_tokens_of_zero_is_left_to_the_service(today: Simulator, outputs_of:
 
 
 def test_null_in_extra_body_takes_a_field_out(today: Simulator, outputs_of: Run) -> None:
-    found = outputs_of(CHAT, **ASKED, extra_body='{"enable_thinking": null}')
+    outputs = outputs_of(CHAT, **ASKED, extra_body='{"enable_thinking": null}')
     assert "enable_thinking" not in today.requests[0].body
-    assert found["reasoning"]
+    assert outputs["reasoning"]
 
 
 def test_a_model_that_refuses_to_be_told_says_how_to_leave_that_out(
@@ -146,10 +146,10 @@ def test_a_model_that_refuses_to_be_told_says_how_to_leave_that_out(
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_the_answer_follows_a_json_schema(today: Simulator, outputs_of: Run, wrapped: bool) -> None:
     written = {"name": "story", "strict": True, "schema": SCHEMA} if wrapped else SCHEMA
-    found = outputs_of(
+    outputs = outputs_of(
         CHAT, **ASKED, json_schema=json.dumps(written), response_format="json_object"
     )
-    assert set(json.loads(found["text"])) == {"scenes", "n"}
+    assert set(json.loads(outputs["text"])) == {"scenes", "n"}
     assert today.requests[0].body["response_format"] == {
         "type": "json_schema",
         "json_schema": written if wrapped else {"name": "answer", "schema": SCHEMA},
@@ -172,11 +172,11 @@ def test_an_answer_that_came_as_reasoning_with_thinking_off_is_used_and_noted(
     today: Simulator, outputs_of: Run
 ) -> None:
     today.fail(body="misfiled-200", on="chat")
-    found = outputs_of(CHAT, **ASKED)
-    assert (found["text"], found["reasoning"]) == ("A red square.", "")
-    [note] = found["info"]["notes"]
+    outputs = outputs_of(CHAT, **ASKED)
+    assert (outputs["text"], outputs["reasoning"]) == ("A red square.", "")
+    [note] = outputs["info"]["notes"]
     assert "returned the whole answer as reasoning although thinking was off" in note
-    assert found["conversation"].messages[-1]["content"] == "A red square."
+    assert outputs["conversation"].messages[-1]["content"] == "A red square."
 
 
 def test_an_answer_that_came_as_reasoning_with_thinking_on_is_an_error(
@@ -210,15 +210,15 @@ def test_an_image_larger_than_the_model_can_use_is_scaled_and_sent_lossy(
     today: Simulator, outputs_of: Run, write_settings: Any
 ) -> None:
     write_settings(upload_side=0)
-    found = outputs_of(CHAT, **ASKED, image=torch.zeros(1, 3000, 5000, 3))
+    outputs = outputs_of(CHAT, **ASKED, image=torch.zeros(1, 3000, 5000, 3))
     [(width, height)] = sides_of(today)
     assert 0.97 * 12_845_056 < width * height <= 12_845_056
     assert (width % 28, height % 28) == (0, 0)
     assert abs(width / height - 5 / 3) < 0.02
-    [upload] = found["info"]["uploads"]
+    [upload] = outputs["info"]["uploads"]
     assert (upload["input"], upload["frame"], upload["format"]) == ("image", 0, "jpeg")
     assert upload["scaled_from"] == [5000, 3000]
-    [note] = found["info"]["notes"]
+    [note] = outputs["info"]["notes"]
     assert f"5000×3000 was scaled to {width}×{height}" in note
     assert f"the size that {DEFAULT} works with" in note
 
@@ -248,13 +248,13 @@ def test_of_a_long_batch_evenly_spaced_frames_are_sent_and_listed(
     today: Simulator, outputs_of: Run
 ) -> None:
     video = torch.arange(81).reshape(-1, 1, 1, 1).expand(-1, 56, 56, 3) / 80
-    found = outputs_of(CHAT, **ASKED, image=video, image2=video[:2], max_images=5)
+    outputs = outputs_of(CHAT, **ASKED, image=video, image2=video[:2], max_images=5)
     expected = [0, 20, 40, 60, 80, 0, 1]
     shown = [round(float(frame.float().mean()) / 255 * 80) for frame in images_of(today)]
     assert shown == expected
-    frames = [(upload["input"], upload["frame"]) for upload in found["info"]["uploads"]]
+    frames = [(upload["input"], upload["frame"]) for upload in outputs["info"]["uploads"]]
     assert frames == [("image", at) for at in expected[:5]] + [("image2", 0), ("image2", 1)]
-    assert found["info"]["notes"] == [
+    assert outputs["info"]["notes"] == [
         "image: 5 of 81 frames were sent, evenly spaced (max_images)."
     ]
 
@@ -269,74 +269,73 @@ def test_a_batch_is_bounded_unless_the_user_asks_for_every_frame(
 
 def few_bytes(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """Let the images of a request have only so many bytes."""
-    known = catalogue.load()
-    limits = known.find(DEFAULT, "cn").limits
+    limits = catalogue.load().find(DEFAULT, "cn").limits
     monkeypatch.setitem(limits, "request_bytes", count)
 
 
 def test_images_of_too_many_bytes_are_sent_smaller_before_anything_is_sent(
-    today: Simulator, outputs_of: Run, picture: Draw, monkeypatch: pytest.MonkeyPatch
+    today: Simulator, outputs_of: Run, make_image: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few_bytes(monkeypatch, 100_000)
-    found = outputs_of(CHAT, **ASKED, image=picture(2, 224, 224))
+    outputs = outputs_of(CHAT, **ASKED, image=make_image(2, 224, 224))
     [request] = today.requests
     assert sides_of(today) == [(112, 112), (112, 112)]
     assert len(json.dumps(request.body)) < 101_000
-    assert "all images of a request may have 0 MB together" in found["info"]["notes"][0]
+    assert "all images of a request may have 0 MB together" in outputs["info"]["notes"][0]
 
 
 def test_images_that_stay_too_large_are_refused_before_anything_is_sent(
-    today: Simulator, outputs_of: Run, picture: Draw, monkeypatch: pytest.MonkeyPatch
+    today: Simulator, outputs_of: Run, make_image: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few_bytes(monkeypatch, 100)
     with pytest.raises(errors.UploadTooLarge, match="Lower max_images") as caught:
-        outputs_of(CHAT, **ASKED, image=picture())
+        outputs_of(CHAT, **ASKED, image=make_image())
     assert caught.value.charged is False
     assert today.requests == []
 
 
 def test_no_request_has_hundreds_of_megabytes() -> None:
     """Of any model that is shown images, one that the catalogue lacks among them."""
-    known = catalogue.load()
-    sighted = [model for model in known.of_task("chat") if model.sees]
+    models = catalogue.load()
+    sighted = [model for model in models.of_task("chat") if model.sees]
     assert len(sighted) > 20
-    limits = [model.limits["request_bytes"] for model in [*sighted, known.unlisted]]
+    limits = [model.limits["request_bytes"] for model in [*sighted, models.unlisted]]
     assert max(limits) <= 20_000_000
 
 
 @pytest.mark.parametrize(("refusals", "size"), [(1, (112, 112)), (2, (56, 56))])
 def test_images_that_a_gateway_refuses_are_sent_smaller_with_a_note_and_paid_once(
-    today: Simulator, outputs_of: Run, picture: Draw, refusals: int, size: tuple[int, int]
+    today: Simulator, outputs_of: Run, make_image: Draw, refusals: int, size: tuple[int, int]
 ) -> None:
     today.fail(body="large-413", on="chat", times=refusals)
-    inputs = {**ASKED, "image": picture(1, 224, 224)}
-    found = outputs_of(CHAT, **inputs)
+    inputs = {**ASKED, "image": make_image(1, 224, 224)}
+    outputs = outputs_of(CHAT, **inputs)
     assert [record.status for record in today.requests] == [413] * refusals + [200]
     assert sides_of(today) == [size]
-    [note] = found["info"]["notes"]
+    [note] = outputs["info"]["notes"]
     assert "charges nothing for that, so it was sent again as JPEG" in note
     assert len(today.charges) == 1
     assert outputs_of(CHAT, **inputs)["info"]["requests"][0]["origin"] == "reused"
 
 
 def test_images_that_a_gateway_refuses_thrice_are_an_error_that_names_the_settings(
-    today: Simulator, outputs_of: Run, picture: Draw
+    today: Simulator, outputs_of: Run, make_image: Draw
 ) -> None:
     today.fail(body="large-413", on="chat", times=3)
     with pytest.raises(errors.UploadTooLarge, match="Maximum upload size") as caught:
-        outputs_of(CHAT, **ASKED, image=picture(1, 224, 224))
+        outputs_of(CHAT, **ASKED, image=make_image(1, 224, 224))
     assert caught.value.charged is False
     assert len(today.requests) == 3
     assert today.charges == []
 
 
 def test_a_conversation_shows_its_images_again_and_smaller_if_they_are_refused(
-    today: Simulator, outputs_of: Run, picture: Draw
+    today: Simulator, outputs_of: Run, make_image: Draw
 ) -> None:
-    first = outputs_of(CHAT, **ASKED, image=picture(1, 224, 224))
+    first = outputs_of(CHAT, **ASKED, image=make_image(1, 224, 224))
     today.fail(body="large-413", on="chat")
     second = outputs_of(
-        CHAT, **ASKED, conversation=first["conversation"], image=picture(1, 448, 224)
+        CHAT, **ASKED, conversation=first["conversation"], image=make_image(1, 448, 224)
     )
     assert sides_of(today) == [(112, 112), (112, 224)]
     assert [upload["input"] for upload in second["info"]["uploads"]] == ["conversation", "image"]

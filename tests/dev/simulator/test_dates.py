@@ -354,6 +354,15 @@ def test_a_model_without_both_ways_refuses_enable_thinking(
     assert answer.json()["message"].endswith("does not support parameter `enable_thinking`.")
 
 
+@pytest.mark.parametrize(("model", "field"), [(WRITER, "thinking_budget"), (ALWAYS, "min_p")])
+def test_a_newer_field_is_refused_by_a_model_without_it(
+    today: Simulator, chat: Generate, model: str, field: str
+) -> None:
+    for name, status in ((model, 400), (THINKER, 200)):
+        answer = chat(today, "x", model=name, **{field: {"thinking_budget": 128}.get(field, 0.1)})
+        assert answer.status_code == status
+
+
 @pytest.mark.parametrize("thinks", [True, False])
 def test_a_model_with_both_ways_thinks_as_set(
     today: Simulator, chat: Generate, thinks: bool
