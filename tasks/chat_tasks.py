@@ -329,11 +329,11 @@ def _image_limits(model: Model, conversation: Conversation) -> ImageLimits:
     contents = [message["content"] for message in conversation.messages]
     parts = [part for content in contents if not isinstance(content, str) for part in content]
     is_low = all(part["image_url"]["detail"] == "low" for part in parts if "image_url" in part)
-    pixels = limits.get("image_pixels", 0)
+    pixels = limits.get("pixels", 0)
     return ImageLimits(
-        limits.get("image_pixels_low", pixels) if is_low else pixels,
-        limits.get("image_pixels_least", 0),
-        limits.get("image_step", 1),
+        limits.get("pixels_low", pixels) if is_low else pixels,
+        limits.get("pixels_least", 0),
+        limits.get("side_step", 1),
         limits.get("request_bytes", 0),
     )
 

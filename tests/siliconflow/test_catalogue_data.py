@@ -160,7 +160,7 @@ def test_every_trait_gives_something_to_some_model() -> None:
 
 
 def test_a_trait_gives_nothing_to_a_model_of_another_kind() -> None:
-    own = {"enable_thinking", "thinking_budget", "reasoning_effort", "min_p", "image_pixels"}
+    own = {"enable_thinking", "thinking_budget", "reasoning_effort", "min_p", "pixels_low"}
     for model in MODELS:
         if "chat" not in model.tasks:
             assert not own & {*model.fields, *model.limits}, model.id
