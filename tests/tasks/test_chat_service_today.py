@@ -40,6 +40,13 @@ def sides_of(simulator: Simulator) -> list[tuple[int, int]]:
     return [(image.shape[1], image.shape[0]) for image in images_of(simulator)]
 
 
+def answer_with(simulator: Simulator, reasoning: str, finish_reason: str) -> None:
+    """Let the next answer be without content."""
+    message = {"role": "assistant", "content": "", "reasoning_content": reasoning}
+    choice = {"index": 0, "finish_reason": finish_reason, "message": message}
+    simulator.fail(200, body={"choices": [choice]}, kind="json", on="chat")
+
+
 def test_the_model_of_a_new_node_answers_with_text_alone(today: Simulator, outputs_of: Run) -> None:
     """It thinks unless it is told not to, which could use up max_tokens."""
     assert catalogue.load().of_task("chat")[0].id == DEFAULT
@@ -171,7 +178,7 @@ def test_an_answer_that_is_all_reasoning_says_what_to_raise_and_that_it_was_char
 def test_an_answer_that_came_as_reasoning_with_thinking_off_is_used_and_noted(
     today: Simulator, outputs_of: Run
 ) -> None:
-    today.fail(body="misfiled-200", on="chat")
+    answer_with(today, "A red square.", "stop")
     outputs = outputs_of(CHAT, **ASKED)
     assert (outputs["text"], outputs["reasoning"]) == ("A red square.", "")
     [note] = outputs["info"]["notes"]
@@ -182,7 +189,7 @@ def test_an_answer_that_came_as_reasoning_with_thinking_off_is_used_and_noted(
 def test_an_answer_that_came_as_reasoning_with_thinking_on_is_an_error(
     today: Simulator, outputs_of: Run
 ) -> None:
-    today.fail(body="misfiled-200", on="chat")
+    answer_with(today, "A red square.", "stop")
     with pytest.raises(errors.Unusable, match="wrote reasoning and no answer"):
         outputs_of(CHAT, **ASKED, enable_thinking="on")
 
@@ -190,9 +197,7 @@ def test_an_answer_that_came_as_reasoning_with_thinking_on_is_an_error(
 def test_reasoning_that_is_cut_off_is_no_answer_even_with_thinking_off(
     today: Simulator, outputs_of: Run
 ) -> None:
-    message = {"content": "", "reasoning_content": "Let me see"}
-    choice = {"index": 0, "finish_reason": "length", "message": message}
-    today.fail(200, body={"choices": [choice]}, kind="json", on="chat")
+    answer_with(today, "Let me see", "length")
     with pytest.raises(errors.Unusable, match=r"max_tokens \(2048\) on reasoning"):
         outputs_of(CHAT, **ASKED, max_tokens=2048)
 
@@ -200,8 +205,7 @@ def test_reasoning_that_is_cut_off_is_no_answer_even_with_thinking_off(
 def test_an_answer_without_even_reasoning_says_what_to_raise(
     today: Simulator, outputs_of: Run
 ) -> None:
-    choice = {"index": 0, "finish_reason": "length", "message": {"content": ""}}
-    today.fail(200, body={"choices": [choice]}, kind="json", on="chat")
+    answer_with(today, "", "length")
     with pytest.raises(errors.BadAnswer, match="no text, and ended at max_tokens: raise max_tok"):
         outputs_of(CHAT, **ASKED)
 
