@@ -1,7 +1,6 @@
-"""Every chat model of the catalogue, through its node, against the simulator's own reading.
+"""Every living chat model of the catalogue, through its node, against the service as it is today.
 
-Living models are asked of the service as it is now, retired ones of that of the older documents.
-The simulator refuses what a model does not take and any value out of range.
+The simulator refuses what a model does not take and any value out of range, by its own reading.
 """
 
 from __future__ import annotations
@@ -17,35 +16,29 @@ from comfyui_siliconflow.siliconflow.catalogue import Field, Model
 
 CHAT = "SiliconFlowChat"
 Run = Callable[..., dict[str, Any]]
-ALL = catalogue.load().of_task("chat")
-LIVING = [model for model in ALL if not model.is_retired]
+LIVING = [model for model in catalogue.load().of_task("chat") if not model.is_retired]
 OWN = {"detail", "response_format", "max_images"}
 """Fields that the node works out itself."""
 
 
 @pytest.fixture(scope="module")
-def services() -> Iterator[dict[bool, Simulator]]:
-    """Return the simulators, by whether they serve retired models."""
-    with (
-        Simulator(as_of="today", balance="1000") as now,
-        Simulator(as_of="ever", balance="1000") as old,
-    ):
-        yield {False: now, True: old}
+def service() -> Iterator[Simulator]:
+    with Simulator(as_of="today", balance="1000") as simulator:
+        yield simulator
 
 
 @pytest.fixture
 def ask(
-    services: dict[bool, Simulator], use: Callable[[Simulator], None], outputs_of: Run
+    service: Simulator, use: Callable[[Simulator], None], outputs_of: Run
 ) -> Callable[..., tuple[dict[str, Any], dict[str, Any]]]:
     """Ask a model, and return the outputs and the request."""
+    use(service)
 
     def chat(model: Model, **inputs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        simulator = services[model.is_retired]
-        use(simulator)
         image = {"image": torch.rand(1, 56, 56, 3)} if model.sees else {}
         prompt = f"What do you see? {sorted(inputs)}"
         outputs = outputs_of(CHAT, model=model.id, prompt=prompt, **image, **inputs)
-        return outputs, simulator.requests[-1].body
+        return outputs, service.requests[-1].body
 
     return chat
 
@@ -56,7 +49,7 @@ def test_the_catalogue_has_chat_models_that_live_and_see_and_think() -> None:
     assert {model.thinking for model in LIVING} == {None, "off", "on", "always"}
 
 
-@pytest.mark.parametrize("model", ALL, ids=lambda model: model.id)
+@pytest.mark.parametrize("model", LIVING, ids=lambda model: model.id)
 def test_answers_with_every_default(ask: Any, model: Model) -> None:
     outputs, body = ask(model)
     assert "What do you see?" in outputs["text"]
