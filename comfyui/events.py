@@ -17,6 +17,7 @@ from .host import Caller
 
 SETTINGS = "siliconflow.settings"
 STORED = "siliconflow.stored"
+MODELS = "siliconflow.models"
 JOBS = "siliconflow.jobs"
 BALANCE = "siliconflow.balance"
 FAILED = "siliconflow.failed"
@@ -25,6 +26,11 @@ FAILED = "siliconflow.failed"
 def send_settings_changed() -> None:
     """Send to every page that the settings or the key have changed."""
     host.send(SETTINGS, {})
+
+
+def send_models_refreshed() -> None:
+    """Send to every page that an account's list of models was fetched."""
+    host.send(MODELS, {})
 
 
 def send_saved_results_cleared() -> None:

@@ -1,7 +1,7 @@
 """Compares what an account has with the catalogue: `python -m ...dev.catalogue_check FILE`.
 
 FILE is a saved answer of `GET /models`. What the catalogue lacks is printed, and written as JSON
-entries for `catalogue.json`: each like the model of `catalogue_families.json` whose pattern its id
+entries for `catalogue.json`: each like the model of `model_families.json` whose pattern its id
 matches. What is a model's own (price, context, dates) is left out, to be read from its page.
 """
 
@@ -11,14 +11,12 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Site
 
-PATTERNS = Path(__file__).with_name("catalogue_families.json")
 CATALOGUE = Path(catalogue.__file__).with_name("catalogue.json")
 OF_ONE_MODEL = ("id", "name", "published", "retired", "retired_by", "price", "context", "thinking")
 
@@ -68,12 +66,10 @@ def entries_of(ids: Iterable[str], site: Site) -> list[Entry]:
 
     An id that matches no pattern is in none of them.
     """
-    patterns = json.loads(PATTERNS.read_text(encoding="utf-8"))
     by_likeness: dict[str, list[str]] = {}
     for model_id in ids:
-        like = next((p["like"] for p in patterns if fnmatchcase(model_id, p["pattern"])), None)
-        if like:
-            by_likeness.setdefault(like, []).append(model_id)
+        if guess := catalogue.load().guess(model_id, site):
+            by_likeness.setdefault(guess.guessed_from, []).append(model_id)
     return [_family(like, model_ids, site) for like, model_ids in by_likeness.items()]
 
 

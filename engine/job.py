@@ -88,7 +88,8 @@ class Plan:
     `images` holds, by wire name, the IMAGE that is sent there, `input_names` the input it is from,
     and `first_frames` the number of its first frame in that input, where that is not 0. With
     `image_limits` images are sent lossy. `headers` go with each request, and are part of what makes
-    it the same as another.
+    it the same as another. `once` holds, by a name that is stored, what an account is told with its
+    first new result, and never again.
     """
 
     model: Model
@@ -101,6 +102,7 @@ class Plan:
     not_sent: Sequence[str] = ()
     notes: Sequence[Text] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    once: Mapping[str, Text] = field(default_factory=dict)
 
 
 def plan_of_bodies(

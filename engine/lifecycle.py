@@ -173,7 +173,10 @@ class RequestLifecycle:
             self.uploads.release(job.request.frame)
         traces = [result.metadata.trace_id for result in job.results]
         failure = job.error.failure if isinstance(job.error, RequestError) else None
-        origins = ", ".join(dict.fromkeys(result.origin for result in job.results))
+        paid = "free" if self._plan.model.is_free else "charged"
+        origins = ", ".join(
+            dict.fromkeys(paid if r.origin == "paid" else r.origin for r in job.results)
+        )
         outcome = type(job.error).__name__ if job.error else origins or "cancelled"
         trace_id = failure.trace_id if failure else ", ".join(filter(None, traces))
         logger.info(

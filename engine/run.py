@@ -11,6 +11,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -18,14 +19,16 @@ from typing import Any, TypeVar
 from ..comfyui import events, host
 from ..comfyui.host import Caller
 from ..siliconflow.client import Client
-from ..siliconflow.errors import PartialFailure, Unusable
+from ..siliconflow.errors import PartialFailure, RequestError, Unusable
+from ..siliconflow.model_advice import add_advice
+from ..storage.atomic_files import create
 from ..storage.settings import Settings
 from ..strings.text import SiliconFlowError, Text, text
 from .balance import BALANCES
 from .endpoint import Endpoint
 from .job import Job, Plan, Results
 from .lifecycle import RequestLifecycle
-from .model_advice import add_advice
+from .model_refresh import A_DAY, refresh_if_due
 from .progress import JobRecorder, RunProgress
 from .retry import retry_free_call
 from .services import client_for, current_settings, job_history_for, ledger_for
@@ -139,19 +142,34 @@ class _Run:
             if held := [job for job in self._jobs if job.reserved and not job.is_started]:
                 _GUARD.release(held)
             self._recorder.close(self._jobs)
-            if self._settings.show_balance and host.prompt_server():
-                BALANCES.after_run(self._client, self._settings, self._caller)
+            if host.prompt_server():
+                if self._settings.show_balance:
+                    BALANCES.after_run(self._client, self._settings, self._caller)
+                if any(_was_answered(job) for job in self._jobs):
+                    refresh_if_due(self._client, self._settings, A_DAY)
 
     def finish(self, finish: Callable[[Results], tuple[Text, T]]) -> tuple[Text, T]:
         """Return the line to show and the outputs; raise why jobs failed, if any did."""
         _raise_failures(self._jobs, self._plan.endpoint)
         uploads = self._lifecycle.uploads
         described = uploads.describe() if uploads else ()
+        self._tell_once()
         try:
             return finish(Results(self._plan, self._jobs, self._progress.seconds, described))
         except Unusable:
             self._lifecycle.discard(self._jobs)
             raise
+
+    def _tell_once(self) -> None:
+        """Note what this account was never told; what cannot be stored is told rather than not."""
+        if all(result.origin == "reused" for job in self._jobs for result in job.results):
+            return
+        for name, note in self._plan.once.items():
+            told = host.data_directory() / "told" / f"{name}.{self._settings.account}"
+            with suppress(OSError):
+                if not create(told):
+                    continue
+            self._jobs[0].note(note)
 
     def _reserve(self) -> None:
         """Record the jobs, and stop them all if they would break a limit of the settings."""
@@ -209,6 +227,12 @@ class _Run:
             if job.reserved:
                 _GUARD.release([job])
             self._recorder.end(job)
+
+
+def _was_answered(job: Job) -> bool:
+    """Return whether the service answered a request of this job, if only with an error."""
+    refused = isinstance(job.error, RequestError) and job.error.failure.status is not None
+    return refused or any(result.origin == "paid" for result in job.results)
 
 
 async def _cancellable(work: Callable[[], T]) -> T:

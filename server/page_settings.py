@@ -9,6 +9,7 @@ from typing import Any
 
 from ..comfyui import events, host
 from ..engine.balance import BALANCES, CURRENCIES
+from ..engine.model_refresh import A_MINUTE, refresh_if_due
 from ..engine.services import client_for, current_settings
 from ..siliconflow.client import Client
 from ..siliconflow.resources.models import list_models
@@ -57,7 +58,10 @@ def set_key(request: PageRequest) -> Json:
     """Save a key, and the site that it belongs to: both, or neither."""
     _check_not_shared()
     _check_not_in_environment("api_key")
-    return _save_key({"api_key": _parse_key(request.body), **_parse_site(request.body)})
+    saved = _save_key({"api_key": _parse_key(request.body), **_parse_site(request.body)})
+    settings = current_settings()
+    refresh_if_due(client_for(settings), settings, A_MINUTE)
+    return saved
 
 
 def delete_key(_request: PageRequest) -> Json:
@@ -94,13 +98,15 @@ def read_balance(_request: PageRequest) -> Json:
 
 
 def _test_body(client: Client, settings: Settings) -> Json:
+    models = list_models(client)
+    refresh_if_due(client, settings, A_MINUTE)
     return {
         "name": "",
         "status": "",
         "balance": None,
         "currency": CURRENCIES[settings.site],
         "site": settings.site,
-        "models": len(list_models(client)),
+        "models": len(models),
     }
 
 

@@ -29,8 +29,14 @@ AUTO = "auto"
 CUSTOM = "custom"
 MEGAPIXEL = 1024 * 1024
 _FILE = Path(__file__).with_name("catalogue.json")
+_FAMILIES = Path(__file__).with_name("model_families.json")
 _FITTING_GRID = 8
 """The sides of a size that is suggested in place of a larger one are multiples of this."""
+_CREDENTIAL_NAME = re.compile(
+    r"(x[-_])?(api|access|secret)[-_ ]?key|(\w+-)?authorization|(\w+[-_]?)?token|password|secret",
+    re.IGNORECASE,
+)
+_CREDENTIAL = re.compile(r"\s*(bearer\s+\S{8}|sk-[A-Za-z0-9_-]{16})", re.IGNORECASE)
 _SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})", re.IGNORECASE)
 
 
@@ -213,7 +219,8 @@ class Model:
 
     `published` and `retired` are ISO dates, where known. Of a model that is gone, nobody knows
     since when, `retired_by` is the day on which it was found gone. A model that is not `listed` is
-    not in the catalogue: what the user set is sent unchecked.
+    not in the catalogue: what the user set is sent unchecked. `guessed_from` is the id of the model
+    whose fields one has that is not in the catalogue either, but resembles it.
     """
 
     id: str
@@ -234,11 +241,18 @@ class Model:
     context: int | None = None
     thinking: Thinking | None = None
     source: str = ""
+    guessed_from: str = ""
 
     @property
     def is_retired(self) -> bool:
         """Whether the service no longer has this model."""
         return bool(self.retired or self.retired_by)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the price list says that this model costs nothing."""
+        amounts = [amount for amount in (self.price or {}).values() if not isinstance(amount, str)]
+        return bool(amounts) and not any(amounts)
 
     @property
     def sees(self) -> bool:
@@ -323,13 +337,15 @@ class Catalogue:
 
     `inputs` describes a node's inputs whatever the model: type, widget range and default. `unset`
     holds, by input, the value that means "not set", `unlisted` what is assumed of a model that is
-    not in the catalogue.
+    not in the catalogue. `families` are patterns of ids, each with the model that whoever matches
+    it is taken to be like; the first that matches counts.
     """
 
     models: tuple[Model, ...]
     inputs: Mapping[str, Field]
     unset: Mapping[str, Value]
     unlisted: Model
+    families: tuple[tuple[str, str], ...]
 
     def of_task(self, task: str) -> list[Model]:
         """Return the models of a task, of both sites, in the order in which they are offered."""
@@ -341,15 +357,43 @@ class Catalogue:
         of_site = [model for model in models if model.site == site]
         return (of_site or models or [unlisted(model_id)])[0]
 
+    def guess(self, model_id: str, site: Site) -> Model | None:
+        """Return a model that is not in the catalogue as the one of its family accepts fields.
+
+        `None` for an id of no family. Only fields and images are guessed, never price or context.
+        """
+        like = next((like for name, like in self.families if fnmatchcase(model_id, name)), None)
+        if like is None:
+            return None
+        known = self.find(like, site)
+        return Model(
+            id=model_id,
+            name=model_id.rpartition("/")[2],
+            fields=known.fields,
+            images=known.images,
+            tasks=known.tasks,
+            upload=known.upload,
+            reference=known.reference,
+            limits=known.limits,
+            rates=known.rates,
+            guessed_from=like,
+        )
+
     def only_set(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """Return the values without those that mean "not set"."""
         return {name: value for name, value in values.items() if value != self.unset.get(name)}
 
 
 def chosen_model(task: str, inputs: Mapping[str, Any], site: Site) -> Model:
-    """Return the model of a node. Raises `InvalidInput` for one that is for another task."""
+    """Return the model of a node. Raises `InvalidInput` for one that is for another task.
+
+    Of a chosen model that the catalogue lacks the fields may be guessed; of `custom_model` never.
+    """
     custom = str(inputs.get("custom_model", "")).strip()
     model = load().find(custom or str(inputs.get("model", "")), site)
+    if not model.listed and not custom:
+        guess = load().guess(model.id, site)
+        model = guess if guess and task in guess.tasks else model
     if model.listed and task not in model.tasks:
         raise InvalidInput(
             "custom_model" if custom else "model",
@@ -366,13 +410,30 @@ def set_values(inputs: Mapping[str, Any], names: Iterable[str]) -> dict[str, Val
 def extra_body(inputs: Mapping[str, Any], reserved: AbstractSet[str]) -> dict[str, Any]:
     """Return the JSON object of `extra_body`, which is merged into a request.
 
-    Raises `InvalidInput` for what is no JSON object, or sets a field that the node sets itself.
+    Raises `InvalidInput` for what is no JSON object, sets a field that the node sets itself, or
+    holds a key: it would be sent as a part of the request, and is saved in every workflow.
     """
     extra = json_object(inputs, "extra_body") or {}
     taken = ", ".join(sorted(reserved & set(extra)))
     if taken:
         raise InvalidInput("extra_body", text("invalid.reserved_fields", names=taken))
+    _check_no_credential(extra)
     return extra
+
+
+def _check_no_credential(extra: Mapping[str, Any]) -> None:
+    """Raise `InvalidInput` for a text, however deep, that looks like a key, or is named so."""
+    left: list[tuple[str, Any]] = [*extra.items()]
+    while left:
+        name, value = left.pop()
+        if isinstance(value, dict):
+            left += value.items()
+        elif isinstance(value, list):
+            left += ((name, item) for item in value)
+        elif isinstance(value, str) and (
+            _CREDENTIAL_NAME.fullmatch(name) or _CREDENTIAL.match(value)
+        ):
+            raise InvalidInput("extra_body", text("invalid.credential", name=name[:40]))
 
 
 def json_object(inputs: Mapping[str, Any], name: str) -> dict[str, Any] | None:
@@ -413,7 +474,10 @@ def load() -> Catalogue:
     read = (_model(_with_traits(entry, data["traits"]), inputs) for entry in entries)
     models = sorted(read, key=lambda model: model.is_retired)
     nothing = {"id": "", "name": "", "tasks": (), "fields": {}, "listed": False}
-    return Catalogue(tuple(models), inputs, unset, _model({**nothing, **data["unlisted"]}, inputs))
+    unlisted = _model({**nothing, **data["unlisted"]}, inputs)
+    families = json.loads(_FAMILIES.read_text(encoding="utf-8"))
+    likeness = tuple((each["pattern"], each["like"]) for each in families)
+    return Catalogue(tuple(models), inputs, unset, unlisted, likeness)
 
 
 def _of_families(families: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

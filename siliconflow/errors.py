@@ -42,6 +42,7 @@ one inherits it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -112,8 +113,14 @@ class RequestError(SiliconFlowError):
 
     def __init__(self, failure: Failure, advice: Text | None = None) -> None:
         """Compose the message: what happened, the API's words, the advice, model and trace ID."""
-        super().__init__(_message(self.what, advice or self.advice, failure))
         self.failure = failure
+        self._advice = advice or self.advice
+        super().__init__(_message(self.what, self._advice, failure))
+
+    def advise(self, sentences: Iterable[Text]) -> None:
+        """Put sentences before the advice: they are about this very request."""
+        advice = join("\n", (*sentences, self._advice))
+        self.text = _message(self.what, advice, self.failure)
 
     def for_free_call(self) -> RequestError:
         """Return the same error for a request that costs nothing: it says nothing of charges."""

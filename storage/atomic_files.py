@@ -34,6 +34,21 @@ def write(file: Path, content: bytes, *, private: bool = False) -> None:
     _sync_folder(file.parent)
 
 
+def create(file: Path) -> bool:
+    """Create an empty file, and its folder; return false if it is there, whoever created it.
+
+    Of several processes one gets true. Raises `OSError` if it cannot be created.
+    """
+    if file.exists():
+        return False
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.open("x").close()
+    except FileExistsError:
+        return False
+    return True
+
+
 def write_json(file: Path, value: Any, *, private: bool = False) -> None:
     """Write a value as indented JSON in UTF-8; raise `OSError` if that fails."""
     content = json.dumps(value, ensure_ascii=False, indent=2) + "\n"

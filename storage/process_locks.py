@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +28,25 @@ else:
 
 
 _ATTEMPTS = 10
+_HELD_SECONDS = 5.0
+"""A file that is held for longer is given up: whoever holds one only writes a small file."""
+
+
+@contextlib.contextmanager
+def exclusive(file: Path) -> Iterator[None]:
+    """Hold a file that one thread of one process holds at a time; raise `OSError` if that fails."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + _HELD_SECONDS
+    with file.open("ab") as opened:
+        while True:
+            try:
+                _lock(opened)
+                break
+            except (BlockingIOError, PermissionError):
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
+        yield
 
 
 class ProcessLock:

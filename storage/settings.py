@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from ..strings.text import LANGUAGES, SiliconFlowError, text
 from . import atomic_files
+from .accounts import account_id
 
 BASE_URLS: Mapping[Literal["cn", "com"], str] = {
     "cn": "https://api.siliconflow.cn/v1",
@@ -114,6 +115,11 @@ class Settings:
             )
         return self.api_key
 
+    @property
+    def account(self) -> str:
+        """The name under which something is saved for this account. It does not hold the key."""
+        return f"{self.site}-{account_id(self.require_key(), self.base_url)}"
+
 
 def load(folder: Path, environ: Mapping[str, str]) -> Settings:
     """Return the settings in effect.
@@ -169,17 +175,17 @@ def save(folder: Path, environ: Mapping[str, str], changes: Mapping[str, Any]) -
         values = {**read(folder), **changes}
         values = {name: value for name, value in values.items() if value is not None}
         settings = validate(values, environ)
-        write_data_file(folder / FILE_NAME, values, private=True)
+        try:
+            atomic_files.write_json(folder / FILE_NAME, values, private=True)
+        except OSError as error:
+            raise unwritable(folder / FILE_NAME, error) from None
     return settings
 
 
-def write_data_file(file: Path, value: Any, *, private: bool = False) -> None:
-    """Write a JSON file of the data folder; raise `InvalidSettings` if that fails."""
-    try:
-        atomic_files.write_json(file, value, private=private)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InvalidSettings(text("settings.unwritable", file=file, reason=reason)) from None
+def unwritable(file: Path, error: OSError) -> InvalidSettings:
+    """Return the error of a file of the data folder that cannot be written."""
+    reason = error.strerror or type(error).__name__
+    return InvalidSettings(text("settings.unwritable", file=file, reason=reason))
 
 
 def _make_private(file: Path) -> None:

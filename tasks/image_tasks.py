@@ -91,6 +91,11 @@ def plan_images(
         input_names=dict(zip(model.images, images, strict=False)),
         not_sent=model.not_sent(values),
         headers={} if settings.visible_watermark else images_api.WITHOUT_VISIBLE_MARK,
+        once=(
+            {"visible_mark": text("run.visible_mark")}
+            if settings.visible_watermark and settings.site == "cn"
+            else {}
+        ),
     )
 
 

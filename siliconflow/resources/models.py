@@ -9,8 +9,7 @@ from ..client import Client, bad_answer
 from ..http.bodies import read_object
 
 PATH = "models"
-IMAGE_SUB_TYPES = ("text-to-image", "image-to-image")
-OTHER_SUB_TYPES = ("chat", "embedding", "reranker", "speech-to-text")
+SUB_TYPES = ("text-to-image", "image-to-image", "chat", "embedding", "reranker", "speech-to-text")
 """The service's own sub types of the models that nodes offer."""
 _MAX_ID = 200
 

@@ -109,9 +109,9 @@ def test_each_request_has_one_line_with_model_seconds_outcome_and_trace_id(
     assert [
         (task, model, outcome, trace) for task, model, outcome, _, trace in lines.requests()
     ] == [
-        ("text-to-image", KOLORS, "paid", traces[0]),
-        ("image-edit", EDITOR, "paid", traces[1]),
-        ("chat", TALKER, "paid", traces[2]),
+        ("text-to-image", KOLORS, "free", traces[0]),
+        ("image-edit", EDITOR, "charged", traces[1]),
+        ("chat", TALKER, "charged", traces[2]),
         ("text-to-image", KOLORS, "BadRequest", traces[3]),
         ("text-to-image", KOLORS, "reused", traces[0]),
     ]
@@ -145,7 +145,7 @@ def test_a_mistake_of_ours_in_one_of_several_requests_is_logged_with_its_traceba
     assert "Traceback (most recent call last)" in text
     assert "decode_or_fail" in text
     outcomes = sorted(outcome for _, _, outcome, _, _ in lines.requests())
-    assert outcomes == ["Unforeseen", "paid", "paid"]
+    assert outcomes == ["Unforeseen", "charged", "charged"]
 
 
 @pytest.mark.usefixtures("broken_once")

@@ -164,7 +164,8 @@ def test_an_empty_prompt_is_refused_when_the_graph_is_queued() -> None:
     for node in nodes:
         assert node.VALIDATE_INPUTS(prompt="a cat") is True
         assert node.VALIDATE_INPUTS(prompt=None) is True
-        assert node.VALIDATE_INPUTS(prompt="  ") == "prompt: must not be empty"
+        refusal = str(node.VALIDATE_INPUTS(prompt="  ")).split("\n")
+        assert refusal == ["prompt: must not be empty", "Nothing was sent. You were not charged."]
 
 
 WITH_MODELS: list[Any] = [node for node in NODE_CLASS_MAPPINGS.values() if "model" in node.required]
@@ -184,4 +185,5 @@ def test_a_model_that_is_in_no_list_is_refused_when_the_graph_is_queued(node: An
 def test_an_empty_prompt_is_refused_in_the_language_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     [node, *_] = PAINTERS
     monkeypatch.setenv("LANG", "zh_CN.UTF-8")
-    assert node.VALIDATE_INPUTS(prompt="") == "提示词（prompt）：不能为空"
+    refusal = str(node.VALIDATE_INPUTS(prompt=""))
+    assert refusal == "提示词（prompt）：不能为空\n请求没有发出，也没有扣费。"

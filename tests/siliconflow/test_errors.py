@@ -193,8 +193,26 @@ def test_an_error_of_a_free_call_says_nothing_of_charges() -> None:
 
 def test_an_input_is_named_by_its_label_and_its_name_where_they_differ() -> None:
     error = errors.InvalidInput("prompt", Text("x"))
-    assert error.text.in_language("en") == "prompt: x"
-    assert error.text.in_language("zh") == "提示词（prompt）：x"
+    assert error.text.in_language("en").split("\n")[0] == "prompt: x"
+    assert error.text.in_language("zh").split("\n")[0] == "提示词（prompt）：x"
+
+
+def test_an_input_that_is_refused_here_says_that_nothing_was_sent_or_charged() -> None:
+    error = errors.InvalidInput("prompt", Text("x"))
+    assert error.text.in_language("en").split("\n")[1:] == [
+        "Nothing was sent. You were not charged."
+    ]
+    assert error.text.in_language("zh").split("\n")[1:] == ["请求没有发出，也没有扣费。"]
+
+
+def test_what_is_known_of_this_very_request_stands_before_the_advice_for_all() -> None:
+    error = error_from_response(400, {}, '{"code": 20012, "message": "no model"}', "a/b")
+    error.advise([Text("first"), Text("second")])
+    error.add(Text("last"))
+    lines = str(error).split("\n")
+    assert lines[1:3] == ["first", "second"]
+    assert lines[3].startswith("Nothing was charged. Choose another model")
+    assert lines[4:] == ["Model: a/b", "last"]
 
 
 @pytest.mark.parametrize(

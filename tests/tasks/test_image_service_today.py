@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,4 +111,71 @@ def test_fewer_images_than_a_batch_size_in_extra_body_requested_are_used_and_not
         use(simulator)
         images, _, info = run_node(DRAW, **KOLORS, extra_body='{"batch_size": 3}')
     assert images.shape[0] == 1
-    assert info["notes"] == ["SiliconFlow returned 1 images instead of 3."]
+    assert info["notes"][0] == "SiliconFlow returned 1 images instead of 3."
+
+
+def told_of_the_mark(info: dict[str, Any]) -> int:
+    return sum("Settings > SiliconFlow > Visible AI mark" in note for note in info["notes"])
+
+
+def test_an_account_of_the_china_site_is_told_of_the_mark_once_with_its_first_image(
+    today: Simulator, run_node: Run
+) -> None:
+    today.fail(400)
+    with pytest.raises(BadRequest) as caught:
+        run_node(DRAW, **KOLORS)
+    assert "Visible AI mark" not in str(caught.value)
+    infos = [run_node(DRAW, **{**KOLORS, "seed": seed})[2] for seed in (1, 2, 1)]
+    assert [told_of_the_mark(info) for info in infos] == [1, 0, 0]
+
+
+def test_another_account_is_told_of_the_mark_too_and_what_is_reused_tells_nothing(
+    today: Simulator, run_node: Run, tmp_path: Path
+) -> None:
+    run_node(DRAW, **KOLORS)
+    [told] = (tmp_path / "data" / "told").iterdir()
+    assert today.key not in told.name
+    told.unlink()
+    assert told_of_the_mark(run_node(DRAW, **KOLORS)[2]) == 0
+    told.with_name("visible_mark.cn-of-another-key").touch()
+    assert told_of_the_mark(run_node(DRAW, **{**KOLORS, "seed": 6})[2]) == 1
+
+
+def test_whoever_turned_the_mark_off_is_not_told_of_it(
+    today: Simulator, run_node: Run, write_settings: Callable[..., object]
+) -> None:
+    write_settings(visible_watermark=False)
+    assert told_of_the_mark(run_node(DRAW, **KOLORS)[2]) == 0
+    assert len(today.generations) == 1
+
+
+@pytest.mark.usefixtures("international")
+def test_the_international_site_is_not_told_of_the_mark(run_node: Run) -> None:
+    assert told_of_the_mark(run_node(DRAW, **QWEN)[2]) == 0
+
+
+def test_two_runs_at_once_tell_of_the_mark_once(today: Simulator, run_node: Run) -> None:
+    infos: list[dict[str, Any]] = []
+    together = threading.Barrier(4)
+
+    def draw(seed: int) -> None:
+        together.wait()
+        infos.append(run_node(DRAW, **{**KOLORS, "seed": seed})[2])
+
+    threads = [threading.Thread(target=draw, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [len(infos), len(today.generations)] == [4, 4]
+    assert sum(map(told_of_the_mark, infos)) == 1
+
+
+def test_a_disk_that_cannot_be_written_costs_no_image_and_hides_no_note(
+    today: Simulator, run_node: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir(exist_ok=True)
+    (tmp_path / "data" / "told").write_text("a file is where the folder should be")
+    infos = [run_node(DRAW, **{**KOLORS, "seed": seed})[2] for seed in (1, 2)]
+    assert [told_of_the_mark(info) for info in infos] == [1, 1]
+    assert len(today.generations) == 2

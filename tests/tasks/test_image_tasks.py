@@ -222,6 +222,10 @@ def test_what_the_model_does_not_take_is_reported() -> None:
             "model, seed: set by the node itself",
         ),
         ({"extra_body": '{"x":' * 20_000}, "extra_body", "is not valid JSON"),
+        ({"extra_body": '{"api_key": "x"}'}, "extra_body", '"api_key" looks like an API key'),
+        ({"extra_body": '{"x": [{"Authorization": "x"}]}'}, "extra_body", "Authorization"),
+        ({"extra_body": '{"user": "sk-abcdefghijklmnop"}'}, "extra_body", '"user" looks like'),
+        ({"extra_body": '{"user": "Bearer abcdefghijkl"}'}, "extra_body", '"user" looks like'),
     ],
 )
 def test_an_input_that_would_be_refused_is_named(

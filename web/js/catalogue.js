@@ -37,8 +37,9 @@ export async function load() {
   }
 }
 
-/** Follows the settings (the other site has other models) and a server that was restarted. */
+/** Follows the settings (the other site has other models), the account's list, and a server that was restarted. */
 export function watch() {
   onEvent("settings", load);
+  onEvent("models", load);
   api.addEventListener("reconnected", load);
 }

@@ -10,6 +10,7 @@ import * as catalogue from "./catalogue.js";
 import { choiceFor, note, numberFor, switchFor } from "./controls.js";
 import { keyErrorText, keyField, unencryptedWarning } from "./key_field.js";
 import { formatBytes, formatMoment } from "./logic/format.js";
+import { MountedElements } from "./logic/mounted.js";
 import { isUntested, modelCounts } from "./logic/settings.js";
 import { sentence } from "./logic/text.js";
 import {
@@ -213,6 +214,12 @@ function storedRow() {
 /** @param {Stored} stored */
 const sizes = ({ pictures, bytes }) => ({ n: pictures, size: formatBytes(bytes) });
 
+/**
+ * The rows that say when the list of models was fetched.
+ * @type {MountedElements<(known: Catalogue) => void>}
+ */
+const modelRows = new MountedElements();
+
 /** When the list of models was fetched, and a button that fetches it now. */
 function modelsRow() {
   const [when, result] = [h("span", { class: "sf-value" }), note()];
@@ -225,16 +232,17 @@ function modelsRow() {
     result.say("hint", t("models.refreshing"));
     const received = await refreshModels();
     catalogue.accept(received);
-    show(received);
     result.say("good", t("models.refreshed", modelCounts(received)));
   };
   show(catalogue.current());
-  return h(
+  const root = h(
     "div",
     { class: "sf-control" },
     h("div", { class: "sf-line" }, when, button(t("models.refresh"), () => reporting(result, refresh))),
     result.element,
   );
+  modelRows.add(root, show);
+  return root;
 }
 
 async function register() {
@@ -246,6 +254,7 @@ app.registerExtension({
   name: "SiliconFlow.Settings",
   setup() {
     follow();
+    catalogue.onChange((known) => modelRows.forEach((show) => show(known)));
     register(); // not awaited: the page would wait for it
   },
 });

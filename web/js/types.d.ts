@@ -68,7 +68,7 @@ export interface Stored {
 // Catalogue
 
 export type InputValue = string | number | boolean;
-export type Mark = "new" | "missing" | "retired";
+export type Mark = "new" | "guessed" | "missing" | "retired";
 
 export interface Catalogue {
   site: Site;
@@ -100,6 +100,7 @@ export interface Model {
   site: Site;
   listed: boolean;
   mark: Mark | null;
+  guessed_from: string;
   images: string[];
   fields: Record<string, Field>;
   /** ISO dates, where known. */
@@ -256,6 +257,7 @@ export interface Events {
   balance: Balance;
   settings: Record<string, never>;
   stored: Record<string, never>;
+  models: Record<string, never>;
 }
 
 // Elements

@@ -9,6 +9,7 @@
 
 import { app } from "../../../scripts/app.js";
 import * as catalogue from "./catalogue.js";
+import { shortModel } from "./logic/format.js";
 import { adapt, afterChange, modelOf, noticeOf, ruleOf, unusedInputs } from "./logic/widgets.js";
 import { isVue, t } from "./page.js";
 
@@ -282,6 +283,7 @@ function noticeText(notice, entry, values) {
   if (notice === "retired") {
     return model?.retired ? t("models.retired_on", { date: model.retired }) : t("models.retired");
   }
+  if (notice === "guessed") return t("models.guessed", { model: shortModel(model?.guessed_from ?? "") });
   if (notice === "elsewhere") return model ? t(`models.elsewhere_${model.site}`) : "";
   return t(`models.${notice}`);
 }

@@ -54,7 +54,7 @@ export function modelCounts(catalogue) {
   }
   /** @param {Mark} mark */
   const count = (mark) => [...marks.values()].filter((each) => each === mark).length;
-  return { n: marks.size, new: count("new"), missing: count("missing") };
+  return { n: marks.size, new: count("new") + count("guessed"), missing: count("missing") };
 }
 
 /**

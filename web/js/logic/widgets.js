@@ -38,14 +38,15 @@ function entryOf(node, values, linked) {
 }
 
 /**
- * The model whose fields are known; null for one that takes whatever is set, or is not known here.
+ * The model whose fields are known; null for one that takes whatever is set, or is not known here. Of a model that
+ * is written by its id, fields are never guessed: all that is set is sent.
  * @param {Pick<NodeEntry, "models">} node
  * @param {Values} values
  * @param {Linked} linked
  */
 export function modelOf(node, values, linked) {
   const entry = entryOf(node, values, linked);
-  return entry?.listed ? entry : null;
+  return entry?.listed && !(entry.guessed_from && isWritten(values)) ? entry : null;
 }
 
 /**
@@ -59,10 +60,13 @@ export function modelOf(node, values, linked) {
 export function noticeOf(catalogue, node, values, linked) {
   if (!node.models.length) return null; // a node that uses no model
   const entry = entryOf(node, values, linked);
+  if (entry?.guessed_from && isWritten(values)) return "new";
   if (entry) return entry.mark ?? (entry.site === catalogue.site ? null : "elsewhere");
-  const isWritten = String(values.custom_model ?? "").trim() !== "";
-  return modelId(values, linked) === null || isWritten ? null : "unlisted";
+  return modelId(values, linked) === null || isWritten(values) ? null : "unlisted";
 }
+
+/** @param {Values} values */
+const isWritten = (values) => String(values.custom_model ?? "").trim() !== "";
 
 /**
  * The inputs from other nodes that a model does not use: images, and recordings for whose text it has no field.

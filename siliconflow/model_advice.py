@@ -1,13 +1,13 @@
-"""What is said beside a refusal: of a model that is retired, or the other site's, or of a field."""
+"""What is said of a refused model, or of a field that it was believed to have."""
 
 from __future__ import annotations
 
 import re
 
-from ..siliconflow import catalogue
-from ..siliconflow.catalogue import Model, Site
-from ..siliconflow.errors import BadRequest, InvalidKey, ModelNotFound
 from ..strings.text import SiliconFlowError, Text, text
+from . import catalogue
+from .catalogue import Model, Site
+from .errors import BadRequest, InvalidKey, ModelNotFound
 
 _REFUSED = re.compile(r"does not support parameter `(\w+)`")
 SUGGESTED = 3
@@ -15,7 +15,7 @@ SUGGESTED = 3
 
 
 def add_advice(error: SiliconFlowError, model: Model, task: str, site: Site) -> None:
-    """Add to a refusal which site has the model, or since when it is retired, and what to use.
+    """Put before a refusal's own advice what the catalogue knows of its model, and what to use.
 
     To a refusal of a field by a chat model that was believed to have it: how to leave it out.
 
@@ -25,13 +25,19 @@ def add_advice(error: SiliconFlowError, model: Model, task: str, site: Site) -> 
         advice = _retired(model, task, site)
     elif isinstance(error, ModelNotFound | InvalidKey) and model.site not in {None, site}:
         advice = _other_site(model, task, site)
-    elif task == "chat" and isinstance(error, BadRequest):
-        named = _REFUSED.search(str(error.failure.message))
-        advice = [text("run.leave_out", field=named[1])] if named else []
+    elif isinstance(error, BadRequest):
+        advice = _of_fields(error, model, task)
     else:
         return
-    for sentence in advice:
-        error.add(sentence)
+    error.advise(advice)
+
+
+def _of_fields(error: BadRequest, model: Model, task: str) -> list[Text]:
+    named = _REFUSED.search(str(error.failure.message)) if task == "chat" else None
+    advice = [text("run.leave_out", field=named[1])] if named else []
+    if model.guessed_from:
+        advice.append(text("run.guessed", model=model.id, like=model.guessed_from))
+    return advice
 
 
 def _other_site(model: Model, task: str, site: Site) -> list[Text]:

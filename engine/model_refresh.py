@@ -1,0 +1,53 @@
+"""Fetches the list of models that an account has, which is free, and stores it for the nodes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from ..comfyui import events, host
+from ..siliconflow.client import Client
+from ..siliconflow.errors import BadAnswer, Failure
+from ..siliconflow.resources.models import SUB_TYPES, list_models, list_speech_models
+from ..storage.model_lists import EVERY, SPEAKING, ModelList, claim_refresh, save_model_list
+from ..storage.settings import Settings
+from ..strings.text import SiliconFlowError, text
+from .threads import start_thread
+
+A_DAY = 86_400.0
+A_MINUTE = 60.0
+"""In seconds, between two refreshes: after runs, and when a key is tested, then saved."""
+logger = logging.getLogger("siliconflow")
+
+
+def refresh(client: Client, settings: Settings, folder: Path) -> ModelList:
+    """Fetch and store the list, and tell every page; return what is stored.
+
+    Raises a `RequestError`, or `InvalidSettings` if it cannot be stored: then the last list stays,
+    as it does if the process dies meanwhile.
+    """
+    every = list_models(client)
+    if not every:
+        raise BadAnswer(Failure(text("server.no_models"), 200))
+    kinds = {EVERY: every, **{kind: list_models(client, "", kind) for kind in SUB_TYPES}}
+    kinds[SPEAKING] = list_speech_models(client, kinds["speech-to-text"])
+    models = save_model_list(folder, settings.account, ModelList(time.time(), kinds))
+    events.send_models_refreshed()
+    return models
+
+
+def refresh_if_due(client: Client, settings: Settings, every: float) -> None:
+    """Refresh the list in a thread, unless this account's was asked for within `every` seconds.
+
+    Nobody waits for it, and nobody is told if it fails: whoever asks for the list sees why.
+    """
+    start_thread(_refresh_if_due, client, settings, every, host.data_directory())
+
+
+def _refresh_if_due(client: Client, settings: Settings, every: float, folder: Path) -> None:
+    try:
+        if claim_refresh(folder, settings.account, every):
+            refresh(client, settings, folder)
+    except SiliconFlowError as error:
+        logger.info("The list of models was not refreshed: %s", type(error).__name__)
