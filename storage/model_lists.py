@@ -17,7 +17,7 @@ from typing import Any
 
 from .atomic_files import write_json
 from .process_locks import exclusive
-from .settings import InvalidSettings, unwritable
+from .settings import unwritable
 
 FILE_NAME = "models.json"
 MAX_ACCOUNTS = 8
