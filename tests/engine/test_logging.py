@@ -111,7 +111,7 @@ def test_each_request_has_one_line_with_model_seconds_outcome_and_trace_id(
     ] == [
         ("text-to-image", KOLORS, "free", traces[0]),
         ("image-edit", EDITOR, "charged", traces[1]),
-        ("chat", TALKER, "charged", traces[2]),
+        ("chat", TALKER, "free", traces[2]),
         ("text-to-image", KOLORS, "BadRequest", traces[3]),
         ("text-to-image", KOLORS, "reused", traces[0]),
     ]

@@ -191,6 +191,25 @@ def test_an_unlisted_model_is_sent_what_the_user_set_as_it_is() -> None:
     assert model.not_sent(values) == []
 
 
+def test_a_model_of_a_family_is_guessed_with_fields_and_without_what_is_a_model_s_own() -> None:
+    known = catalogue.load()
+    guess = known.guess("Qwen/Qwen-Image-Edit-2711", "cn")
+    like = known.find("Qwen/Qwen-Image-Edit-2509", "cn")
+    assert guess
+    assert (guess.fields, guess.images, guess.tasks) == (like.fields, like.images, like.tasks)
+    assert (guess.price, guess.context, guess.published, guess.thinking) == (None,) * 4
+    assert (guess.listed, guess.is_free, guess.guessed_from) == (True, False, like.id)
+    assert known.guess("vendor/new", "cn") is None
+
+
+def test_a_model_is_free_if_every_price_of_the_list_is_0() -> None:
+    known = catalogue.load()
+    free = {model.id for model in known.models if model.is_free}
+    assert {"Kwai-Kolors/Kolors", "Qwen/Qwen3.5-4B", "FunAudioLLM/SenseVoiceSmall"} <= free
+    assert not {"Qwen/Qwen-Image", "FunAudioLLM/CosyVoice2-0.5B", "zai-org/GLM-4.5V"} & free
+    assert not catalogue.unlisted("vendor/new").is_free
+
+
 def test_a_custom_size_goes_where_the_model_takes_sizes() -> None:
     kolors = catalogue.load().find("Kwai-Kolors/Kolors", "cn")
     flux = catalogue.load().find("black-forest-labs/FLUX-1.1-pro", "com")

@@ -1,5 +1,6 @@
 """A file is complete or absent, whatever fails."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,3 +15,19 @@ def test_a_file_is_complete_or_absent(tmp_path: Path, monkeypatch: pytest.Monkey
         files.write(file, b"second")
     assert file.read_bytes() == b"first"
     assert [item.name for item in file.parent.iterdir()] == ["file"]
+
+
+def test_a_file_is_created_by_one_of_many(tmp_path: Path) -> None:
+    results: list[bool] = []
+    together = threading.Barrier(8)
+
+    def create() -> None:
+        together.wait()
+        results.append(files.create(tmp_path / "folder" / "file"))
+
+    threads = [threading.Thread(target=create) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [False] * 7 + [True]

@@ -3,7 +3,9 @@
 import threading
 from pathlib import Path
 
-from comfyui_siliconflow.storage.process_locks import ProcessLock
+import pytest
+from comfyui_siliconflow.storage import process_locks
+from comfyui_siliconflow.storage.process_locks import ProcessLock, exclusive
 
 
 def test_a_lock_is_alive_for_others_until_it_is_released(tmp_path: Path) -> None:
@@ -36,3 +38,32 @@ def test_a_process_that_starts_while_another_sweeps_is_never_taken_for_dead(tmp_
     assert all(watcher.is_alive(lease.token) for lease in leases)
     for lease in (*leases, watcher):
         lease.release()
+
+
+def test_a_file_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    file, inside, most = tmp_path / "folder" / "lock", [0], [0]
+
+    def count() -> None:
+        for _ in range(20):
+            with exclusive(file):
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                inside[0] -= 1
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+
+
+def test_a_file_that_is_never_let_go_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_locks, "_HELD_SECONDS", 0.0)
+    lock = tmp_path / "lock"
+    with exclusive(lock), pytest.raises(BlockingIOError), exclusive(lock):
+        raise AssertionError("it is held twice")
+    with exclusive(lock):
+        pass

@@ -21,7 +21,7 @@ const node = (task, pictures, names) => ({
   models: models
     .filter((model) => model.tasks.includes(task))
     .filter((model, at, all) => all.findIndex(({ id }) => id === model.id) === at)
-    .map((model) => ({ images: [], ...model, listed: true, mark: null })),
+    .map((model) => ({ images: [], ...model, listed: true, mark: null, guessed_from: "" })),
 });
 
 export const catalogue = {

@@ -54,9 +54,10 @@ test("a model that two nodes have counts once", () => {
   const models = [
     { id: "a", mark: null },
     { id: "b", mark: "new" },
+    { id: "d", mark: "guessed" },
   ];
   const catalogue = { nodes: { One: { models }, Two: { models: [...models, { id: "c", mark: "missing" }] } } };
-  assert.deepEqual(modelCounts(catalogue), { n: 3, new: 1, missing: 1 });
+  assert.deepEqual(modelCounts(catalogue), { n: 4, new: 2, missing: 1 });
 });
 
 test("a key is freed of the spaces and quotes that come along when it is copied", () => {

@@ -118,6 +118,16 @@ test("a model that the account's list brought takes everything", () => {
   assert.equal(noticeOf(catalogue, node, { ...FRESH, model: "a/new" }, NONE), "new");
 });
 
+test("a guessed model takes what its family does, and everything once it is written by its id", () => {
+  const found = { ...modelOfId(QWEN), id: "a/new", mark: "guessed", guessed_from: QWEN };
+  const node = { ...draw, models: [...draw.models, found] };
+  const chosen = { ...FRESH, model: "a/new" };
+  assert.equal(modelOf(node, chosen, NONE), found);
+  assert.equal(noticeOf(catalogue, node, chosen, NONE), "guessed");
+  assert.equal(modelOf(node, { ...chosen, custom_model: "a/new" }, NONE), null);
+  assert.equal(noticeOf(catalogue, node, { ...chosen, custom_model: "a/new" }, NONE), "new");
+});
+
 test("a notice says what is odd about a model, and nothing otherwise", () => {
   assert.equal(noticeOf(catalogue, draw, FRESH, NONE), null);
   assert.equal(noticeOf(catalogue, draw, { ...FRESH, model: "gone/model" }, NONE), "unlisted");
