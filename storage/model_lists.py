@@ -75,21 +75,20 @@ def claim_refresh(folder: Path, account: str, every: float) -> bool:
     If so, this is stored first: of several processes one asks, and a crash or a failure is not
     followed by another request at once. Raises `InvalidSettings` if it cannot be stored.
     """
-    now = time.time()
-    if _was_asked(_load(folder / FILE_NAME), account, now - every, now):
+    if _was_asked(_load(folder / FILE_NAME), account, every):
         return False
     with _changing(folder) as content:
-        if _was_asked(content, account, now - every, now):
+        if _was_asked(content, account, every):
             return False
-        asked_at = {**content.asked_at, account: now}
+        asked_at = {**content.asked_at, account: time.time()}
         newest = sorted(asked_at, key=lambda name: asked_at[name])[-MAX_ACCOUNTS:]
         _save(folder, content.lists, {name: asked_at[name] for name in newest})
     return True
 
 
-def _was_asked(content: _Content, account: str, since: float, until: float) -> bool:
-    """Return whether the service was asked in this time; a time to come is of a wrong clock."""
-    return since < content.asked_at.get(account, 0.0) <= until
+def _was_asked(content: _Content, account: str, within: float) -> bool:
+    """Return whether the service was asked so many seconds ago; in the future, a clock was wrong."""
+    return 0 <= time.time() - content.asked_at.get(account, 0.0) < within
 
 
 @contextlib.contextmanager

@@ -258,13 +258,21 @@ def test_a_crash_while_the_list_is_written_leaves_the_last_one(
 
 CHILD = """
 import sys
+import time
 from pathlib import Path
+from comfyui_siliconflow.storage import model_lists
 from comfyui_siliconflow.storage.model_lists import ModelList, claim_refresh, save_model_list
+
+def slowly(*given):
+    time.sleep(0.02)
+    write(*given)
+
+write, model_lists.write_json = model_lists.write_json, slowly
 folder, number = Path(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()
 print(claim_refresh(folder, "shared", 86400))
-for turn in range(20):
+for turn in range(10):
     save_model_list(folder, number, ModelList(float(turn), {"chat": (f"{number}/{turn}",)}))
 """
 
@@ -282,11 +290,15 @@ def test_of_several_processes_one_asks_and_none_loses_the_list_of_another(tmp_pa
     for child in children:
         assert child.stdout
         assert child.stdout.readline() == "ready\n"
-    said = [child.communicate("\n")[0].strip() for child in children]
+    for child in children:
+        assert child.stdin
+        child.stdin.write("\n")
+        child.stdin.flush()
+    said = [child.communicate()[0].strip() for child in children]
     assert sorted(said) == ["False", "False", "True"]
     stored = json.loads((tmp_path / "models.json").read_text())["accounts"]
     assert {name: each["kinds"]["chat"] for name, each in stored.items()} == {
-        str(number): [f"{number}/19"] for number in range(3)
+        str(number): [f"{number}/9"] for number in range(3)
     }
 
 
