@@ -165,9 +165,9 @@ class _Run:
         if all(result.origin == "reused" for job in self._jobs for result in job.results):
             return
         for name, note in self._plan.once.items():
-            told = host.data_directory() / "told" / f"{name}.{self._settings.account}"
+            marker = host.data_directory() / "told" / f"{name}.{self._settings.account}"
             with suppress(OSError):
-                if not create(told):
+                if not create(marker):
                     continue
             self._jobs[0].note(note)
 

@@ -44,13 +44,13 @@ def model_ids(task: str) -> list[str]:
 
 def offered_models(task: str, site: Site, account: ModelList | None) -> list[Model]:
     """Return the models of a task as `site` has them, in the order in which they are offered."""
-    known = catalogue.load()
-    ids = dict.fromkeys(model.id for model in known.of_task(task))
-    models = [known.find(model_id, site) for model_id in ids]
+    models = catalogue.load()
+    ids = dict.fromkeys(model.id for model in models.of_task(task))
+    offered = [models.find(model_id, site) for model_id in ids]
     if account:
-        models += _new_models(task, site, account)
+        offered += _new_models(task, site, account)
     return sorted(
-        models,
+        offered,
         key=lambda model: (
             mark_of(model, task, account) in {"missing", "retired"},
             model.is_retired,

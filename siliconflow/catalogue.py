@@ -365,17 +365,17 @@ class Catalogue:
         like = next((like for name, like in self.families if fnmatchcase(model_id, name)), None)
         if like is None:
             return None
-        known = self.find(like, site)
+        relative = self.find(like, site)
         return Model(
             id=model_id,
             name=model_id.rpartition("/")[2],
-            fields=known.fields,
-            images=known.images,
-            tasks=known.tasks,
-            upload=known.upload,
-            reference=known.reference,
-            limits=known.limits,
-            rates=known.rates,
+            fields=relative.fields,
+            images=relative.images,
+            tasks=relative.tasks,
+            upload=relative.upload,
+            reference=relative.reference,
+            limits=relative.limits,
+            rates=relative.rates,
             guessed_from=like,
         )
 

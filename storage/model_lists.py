@@ -87,7 +87,7 @@ def claim_refresh(folder: Path, account: str, every: float) -> bool:
 
 
 def _was_asked(content: _Content, account: str, within: float) -> bool:
-    """Return whether the service was asked so many seconds ago; in the future, a clock was wrong."""
+    """Return whether the service was asked within so many seconds, and not in the future."""
     return 0 <= time.time() - content.asked_at.get(account, 0.0) < within
 
 

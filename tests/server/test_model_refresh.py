@@ -61,8 +61,8 @@ def model_requests(simulator: Simulator) -> int:
 
 
 def offered(node_id: str = DRAW) -> list[str]:
-    found: list[str] = NODE_CLASS_MAPPINGS[node_id].INPUT_TYPES()["required"]["model"][0]
-    return found
+    ids: list[str] = NODE_CLASS_MAPPINGS[node_id].INPUT_TYPES()["required"]["model"][0]
+    return ids
 
 
 def entry(page: Page, node_id: str, model_id: str) -> dict[str, Any]:
@@ -305,10 +305,10 @@ def test_of_several_processes_one_asks_and_none_loses_the_list_of_another(tmp_pa
 @pytest.mark.usefixtures("account")
 def test_a_new_model_of_a_known_family_has_its_fields_marked_as_guessed(page: Page) -> None:
     page.post("/models/refresh")
-    found, like = entry(page, EDIT, EDITOR), entry(page, EDIT, "Qwen/Qwen-Image-Edit-2509")
-    assert (found["mark"], found["guessed_from"]) == ("guessed", "Qwen/Qwen-Image-Edit-2509")
-    assert (found["fields"], found["images"]) == (like["fields"], like["images"])
-    assert (found["price"], found["published"]) == (None, None), "a price is never guessed"
+    guess, like = entry(page, EDIT, EDITOR), entry(page, EDIT, "Qwen/Qwen-Image-Edit-2509")
+    assert (guess["mark"], guess["guessed_from"]) == ("guessed", "Qwen/Qwen-Image-Edit-2509")
+    assert (guess["fields"], guess["images"]) == (like["fields"], like["images"])
+    assert (guess["price"], guess["published"]) == (None, None), "a price is never guessed"
     assert entry(page, CHAT, TALKER)["guessed_from"] == "Qwen/Qwen3-8B"
 
 
@@ -323,10 +323,10 @@ def test_of_two_tasks_of_its_type_a_new_model_is_offered_for_that_of_its_family(
 
 
 def test_a_new_model_is_sent_the_fields_of_its_family_and_all_by_its_id(
-    page: Page, account: Simulator, run_node: Any, picture: Callable[..., Any]
+    page: Page, account: Simulator, run_node: Any, make_image: Callable[..., Any]
 ) -> None:
     page.post("/models/refresh")
-    inputs = {"prompt": "x", "image": picture(), "seed": 1, "cfg": 3.0, "output_format": "png"}
+    inputs = {"prompt": "x", "image": make_image(), "seed": 1, "cfg": 3.0, "output_format": "png"}
     run_node(EDIT, model=EDITOR, **inputs)
     run_node(EDIT, model=EDITOR, custom_model=EDITOR, **inputs)
     guessed, written = (record.body for record in account.generations)
@@ -335,12 +335,12 @@ def test_a_new_model_is_sent_the_fields_of_its_family_and_all_by_its_id(
 
 
 def test_a_refused_new_model_says_what_its_fields_are_guessed_from(
-    page: Page, account: Simulator, run_node: Any, picture: Callable[..., Any]
+    page: Page, account: Simulator, run_node: Any, make_image: Callable[..., Any]
 ) -> None:
     page.post("/models/refresh")
     account.fail(400)
     with pytest.raises(BadRequest) as caught:
-        run_node(EDIT, model=EDITOR, prompt="x", image=picture())
+        run_node(EDIT, model=EDITOR, prompt="x", image=make_image())
     english, chinese = caught.value.text
     assert "guessed from Qwen/Qwen-Image-Edit-2509" in english
     assert "按 Qwen/Qwen-Image-Edit-2509 推测" in chinese
