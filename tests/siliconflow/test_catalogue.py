@@ -202,6 +202,16 @@ def test_a_model_of_a_family_is_guessed_with_fields_and_without_what_is_a_model_
     assert known.guess("vendor/new", "cn") is None
 
 
+def test_a_new_model_that_only_instructs_is_not_told_whether_to_think() -> None:
+    instruct, thinks = (
+        catalogue.load().guess(f"Qwen/Qwen3-300B{kind}", "cn") for kind in ("-Instruct-2712", "")
+    )
+    assert instruct
+    assert thinks
+    assert "enable_thinking" not in instruct.fields
+    assert "enable_thinking" in thinks.fields
+
+
 def test_a_model_is_free_if_every_price_of_the_list_is_0() -> None:
     known = catalogue.load()
     free = {model.id for model in known.models if model.is_free}
