@@ -3,30 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import time
 import uuid
 from pathlib import Path
 from typing import Any
 
-PART = ".part"
-"""The ending of a file that is being written: `<name>.<32 hex digits>.part`."""
+from . import notices
+
+_UNSUPPORTED = {
+    errno.EINVAL,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+    errno.EBADF,
+    errno.EACCES,
+    errno.EPERM,
+}
+"""How network drives, shared folders of virtual machines and FUSE refuse to sync a folder."""
+_RENAME_PAUSES = (0.05, 0.1, 0.2, 0.4)
+"""Seconds between the tries to rename a file that a virus scanner or OneDrive holds open."""
 
 
-def write(file: Path, content: bytes, *, private: bool = False) -> None:
+def write(
+    file: Path, content: bytes, *, private: bool = False, part_folder: Path | None = None
+) -> None:
     """Write a file, and its folder; raise `OSError` and leave the old file if that fails.
 
-    The content survives a power failure as soon as this returns. Only its owner can read a
-    `private` file, from its first byte on.
+    The content survives a power failure as soon as this returns, where the drive can promise that.
+    Only its owner can read a `private` file, from its first byte on. While it is written it is a
+    file in `part_folder`, which must be on the same drive; by default in the file's own folder.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.{uuid.uuid4().hex}{PART}")
+    folder = part_folder or file.parent
+    for needed in {folder, file.parent}:
+        needed.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{uuid.uuid4().hex[:16]}.part"
     try:
         with open(part, "xb", opener=_open_private if private else None) as opened:
             opened.write(content)
             opened.flush()
             os.fsync(opened.fileno())
-        part.replace(file)
+        rename(part, file)
     except BaseException:
         with contextlib.suppress(OSError):
             part.unlink()
@@ -55,6 +74,18 @@ def write_json(file: Path, value: Any, *, private: bool = False) -> None:
     write(file, content.encode(), private=private)
 
 
+def rename(source: Path, target: Path) -> None:
+    """Rename a file, replacing `target`; one that another program holds is tried for a second."""
+    for pause in _RENAME_PAUSES:
+        try:
+            source.replace(target)
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    source.replace(target)
+
+
 def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
@@ -63,8 +94,13 @@ def _sync_folder(folder: Path) -> None:
     """Make the file's name durable as well, where the system can."""
     if os.name == "nt":
         return
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        notices.tell("disk.no_folder_sync", folder=folder)

@@ -2,12 +2,15 @@
 
 A file is created, filled and migrated in one transaction that sets its version last: a process
 that dies in between leaves nothing half done, and another process waits for the complete file.
-A damaged file is renamed and a new one is created, so that no run stops for it.
+A damaged file is renamed and a new one is created, so that no run stops for it. Where the drive
+has no shared memory, as network drives have not, SQLite's rollback journal takes the place of its
+write-ahead log.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import logging
 import sqlite3
@@ -18,6 +21,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ..strings.text import SiliconFlowError, Text, text
+from . import atomic_files, notices
 from .process_locks import ProcessLock
 
 _LOCK_SECONDS = 5.0
@@ -26,6 +30,9 @@ _MIGRATION_SECONDS = 60.0
 """How long to wait for another process that creates or migrates the file."""
 _LOCK_PAUSE = 0.02
 _DAMAGE = ("malformed", "not a database")
+_NO_SHARED_MEMORY = ("disk I/O error", "locking protocol", "unable to open database file")
+_KEPT_DAMAGED = 2
+"""Damaged files that are kept for whoever wants to look into them; older ones are deleted."""
 logger = logging.getLogger("siliconflow")
 
 
@@ -60,6 +67,7 @@ class Database:
         self._fill = fill
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
         self._process_lock: ProcessLock | None = None
 
     def change(self, *, durable: bool = True) -> AbstractContextManager[sqlite3.Connection]:
@@ -87,6 +95,8 @@ class Database:
             except sqlite3.DatabaseError as error:
                 if _is_damage(error):
                     self._set_aside()
+                elif _lacks_shared_memory(error):
+                    self._disconnect()  # a network drive that was gone needs a new connection
                 raise
 
     def checkpoint(self) -> None:
@@ -103,20 +113,39 @@ class Database:
                 self._process_lock.sweep()
             return self._process_lock
 
+    def delete_damaged(self, keep: int = 0) -> None:
+        """Delete damaged files that were set aside, but for the newest `keep`."""
+        damaged = sorted(self.folder.glob(f"{self._name}.damaged-*"), reverse=True)
+        for file in damaged[keep:]:
+            with contextlib.suppress(OSError):
+                file.unlink()
+
     def close(self) -> None:
         """Close the file and release the process lock; both are opened again on demand."""
         with self._lock:
-            if self._connection:
-                self._connection.close()
+            self._disconnect()
             if self._process_lock:
                 self._process_lock.release()
-            self._connection = self._process_lock = None
+            self._process_lock = None
+
+    def _disconnect(self) -> None:
+        """Close the connection; one to a file that was set aside since is left open for ever.
+
+        On closing it SQLite would delete the write-ahead log of the new file, which has its name.
+        """
+        if self._connection and self._identity == self._identity_now():
+            self._connection.close()
+        elif self._connection:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+        self._connection = None
 
     @property
     def _file(self) -> Path:
         return self.folder / f"{self._name}.sqlite3"
 
     def _open(self) -> sqlite3.Connection:
+        if self._connection and self._identity != self._identity_now():
+            self._disconnect()  # another process has set the file aside, or somebody deleted it
         if self._connection is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -128,11 +157,20 @@ class Database:
                 self._connection = self._connect()
         return self._connection
 
+    def _identity_now(self) -> tuple[int, int] | None:
+        """Return what tells the file from another of the same name; `None` if there is none."""
+        try:
+            status = self._file.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_dev, status.st_ino
+
     def _connect(self) -> sqlite3.Connection:
         """Connect, also while another process creates the file: SQLite does not wait for that."""
-        deadline = time.monotonic() + _LOCK_SECONDS
+        deadline = time.monotonic() + _MIGRATION_SECONDS
         while True:
             try:
+                self._identity = self._identity_now()
                 self._refuse_newer_version()
                 return self._connect_once()
             except sqlite3.OperationalError as error:
@@ -142,10 +180,14 @@ class Database:
 
     def _refuse_newer_version(self) -> None:
         """Raise `LedgerError` for a file of a newer version, without writing a byte to it."""
-        if self._file.exists():
+        if self._identity:
             uri = f"{self._file.absolute().as_uri()}?mode=ro"
             with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_LOCK_SECONDS)) as file:
-                self._version(file)
+                try:
+                    self._version(file)
+                except sqlite3.OperationalError as error:
+                    if not _lacks_shared_memory(error):  # then it is checked further below
+                        raise
 
     def _version(self, connection: sqlite3.Connection) -> int:
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
@@ -157,16 +199,38 @@ class Database:
         return version
 
     def _connect_once(self) -> sqlite3.Connection:
+        try:
+            return self._prepared(has_shared_memory=True)
+        except sqlite3.OperationalError as error:
+            if not _lacks_shared_memory(error):
+                raise
+            connection = self._prepared(has_shared_memory=False)
+        notices.tell("disk.no_shared_memory", folder=self.folder)
+        return connection
+
+    def _prepared(self, *, has_shared_memory: bool) -> sqlite3.Connection:
+        """Return a connection to the file at its newest version.
+
+        Without shared memory the file is locked for this process alone until it has a rollback
+        journal, which it keeps: two processes must not disagree about the journal.
+        """
         connection = sqlite3.connect(
             self._file, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False
         )
+        self._identity = self._identity_now()
         try:
             connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode = WAL")
+            if not has_shared_memory:
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+                connection.execute("PRAGMA journal_mode = TRUNCATE")
+            elif not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+                connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA secure_delete = ON")
             if self._version(connection) < len(self._migrations):
                 self._migrate(connection)
+            connection.execute("PRAGMA locking_mode = NORMAL")
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # lets go of the lock
         except BaseException:
             connection.close()
             raise
@@ -188,16 +252,20 @@ class Database:
             connection.execute("COMMIT")
 
     def _set_aside(self) -> None:
-        """Rename a damaged file, so that the next use creates a new one."""
-        if self._connection:
-            self._connection.close()
-            self._connection = None
+        """Rename a damaged file, so that the next use creates a new one.
+
+        Not if another process has done so since it was opened: then a new one is there already.
+        """
+        self._disconnect()
+        if self._identity != self._identity_now():
+            return
         aside = self._file.with_name(f"{self._name}.damaged-{int(self.clock())}.sqlite3")
         logger.warning("%s is damaged: renamed to %s", self._file, aside.name)
         with contextlib.suppress(FileNotFoundError):
-            self._file.replace(aside)
-        for suffix in ("-wal", "-shm"):
+            atomic_files.rename(self._file, aside)
+        for suffix in ("-wal", "-shm", "-journal"):
             self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
+        self.delete_damaged(_KEPT_DAMAGED)
 
 
 def _configure(connection: sqlite3.Connection, *, durable: bool) -> None:
@@ -239,3 +307,8 @@ def _reason(error: sqlite3.Error | OSError) -> Text:
 def _is_damage(error: sqlite3.Error) -> bool:
     """Return whether a file is damaged, and not just locked, full or refused."""
     return any(words in str(error) for words in _DAMAGE)
+
+
+def _lacks_shared_memory(error: sqlite3.Error) -> bool:
+    """Return whether SQLite failed as it does where a drive cannot share memory or locks."""
+    return any(words in str(error) for words in _NO_SHARED_MEMORY)

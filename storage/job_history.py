@@ -27,6 +27,8 @@ MAX_WORKFLOW_BYTES = 16 << 20
 """A larger workflow has images embedded, and is not stored."""
 MAX_WORKFLOWS_BYTES = 64 << 20
 """All stored workflows together, compressed; the oldest are deleted first."""
+MAX_DELETED = 64
+"""Jobs that one more deletes at most, so that none waits long for the disk."""
 _COMPRESSION_LEVEL = 1
 """A request waits for it, and more effort saves little."""
 _SELECT = (
@@ -116,7 +118,7 @@ class JobHistory:
                 " pictures = ? WHERE id = ?",
                 (*outcome, "\n".join(names), job.id),
             )
-            self._delete(db, self._database.clock() - self.max_age)
+            self._delete(db, self._database.clock() - self.max_age, MAX_DELETED)
         return replace(job, files_here=self._files_here(names))
 
     def since(self, moment: float) -> list[JobRecord]:
@@ -152,10 +154,11 @@ class JobHistory:
         return zlib.decompress(row["content"]) if row else None
 
     def clear(self) -> None:
-        """Delete every job that has ended, with its workflow."""
+        """Delete every job that has ended, with its workflow, and damaged files of the history."""
         with self._database.change() as db:
-            self._delete(db, math.inf)
+            self._delete(db, math.inf, -1)
         self._database.checkpoint()
+        self._database.delete_damaged()
 
     def close(self) -> None:
         """Close the file; it is opened again on demand."""
@@ -195,13 +198,17 @@ class JobHistory:
         path = self._files_folder / name
         return path if path.is_file() else None
 
-    def _delete(self, db: sqlite3.Connection, before: float) -> None:
-        """Delete the jobs that began before a moment, but none that is running."""
-        rows = db.execute("SELECT id, state, owner FROM jobs WHERE began_at < ?", (before,))
+    def _delete(self, db: sqlite3.Connection, before: float, limit: int) -> None:
+        """Delete the oldest jobs that began before a moment, but none that is running.
+
+        A workflow that no job names any more is deleted by a trigger.
+        """
+        rows = db.execute(
+            "SELECT id, state, owner FROM jobs WHERE began_at < ? ORDER BY began_at LIMIT ?",
+            (before, limit),
+        ).fetchall()
         ended = [(row["id"],) for row in rows if not self._is_running(row)]
-        if ended:
-            db.executemany("DELETE FROM jobs WHERE id = ?", ended)
-            _delete_unused_workflows(db)
+        db.executemany("DELETE FROM jobs WHERE id = ?", ended)
 
     def _is_running(self, row: sqlite3.Row) -> bool:
         lock = self._database.process_lock
@@ -250,21 +257,11 @@ def _file_names(row: sqlite3.Row) -> list[str]:
     return str(row["pictures"]).splitlines()
 
 
-def _delete_unused_workflows(db: sqlite3.Connection) -> None:
-    db.execute(
-        "DELETE FROM workflows WHERE hash NOT IN"
-        " (SELECT workflow FROM jobs WHERE workflow IS NOT NULL)"
-    )
-
-
 def _delete_oldest_workflows(db: sqlite3.Connection) -> None:
     """Keep the compressed workflows within their bound, even if jobs still name them."""
-    rows = db.execute(
-        "SELECT hash, LENGTH(content) AS size FROM workflows ORDER BY rowid"
-    ).fetchall()
-    total = sum(row["size"] for row in rows)
-    for row in rows:
-        if total <= MAX_WORKFLOWS_BYTES:
-            break
-        total -= row["size"]
-        db.execute("DELETE FROM workflows WHERE hash = ?", (row["hash"],))
+    oldest = (
+        "DELETE FROM workflows WHERE rowid = (SELECT MIN(rowid) FROM workflows)"
+        " AND (SELECT workflow_bytes FROM totals) > ?"
+    )
+    while db.execute(oldest, (MAX_WORKFLOWS_BYTES,)).rowcount:
+        pass

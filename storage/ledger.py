@@ -12,11 +12,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
 import sqlite3
+import stat
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -29,14 +31,23 @@ from .migrations import LEDGER
 URL_SECONDS = 3600
 """How long a result's URL works (API reference: "A returned URL is valid for ONE HOUR")."""
 _SWEEP_SECONDS = 3600
-"""A partly written file that is younger may be one that another process is writing."""
+"""A partly written or unknown file that is younger may be one that another process is writing."""
 _DAY = 86400
 _FOLDER = "siliconflow-ledger"
+_SUBFOLDERS = tuple(f"{first:02x}" for first in range(256))
+_SHORT_FINGERPRINT, _SHORT_ID = 32, 16
+"""Hex digits of them in a file's name, which has to be short: Windows takes 259 characters a path."""
 _FILE_NAME = re.compile(
-    r"(?P<fingerprint>[0-9a-f]{64})-(?P<id>[0-9a-f]{32})-(?P<index>\d+)of(?P<count>\d+)"
-    r"\.(?:png|jpg|webp|gif|wav|mp3|mp4|webm|json|bin)(?P<part>\.[0-9a-f]{32}\.part)?"
+    r"(?P<fingerprint>[0-9a-f]{32}|[0-9a-f]{64})-(?P<id>[0-9a-f]{16}|[0-9a-f]{32})"
+    r"-(?P<index>\d+)of(?P<count>\d+)\.(?:png|jpg|webp|gif|wav|mp3|mp4|webm|json|bin)"
+    r"(?P<part>\.[0-9a-f]{32}\.part)?"
 )
-"""The names of stored files: they say which request a file belongs to if the database is lost."""
+"""The names of stored files: they say which request a file belongs to if the database is lost.
+
+Version 0.1.0 wrote the whole fingerprint and id, and its partly written files stand among them.
+"""
+_DELETED_AT_ONCE = 64
+"""Requests that one transaction deletes at most: whoever else writes waits for it."""
 _SUFFIXES = (
     (re.compile(rb"\x89PNG"), ".png"),
     (re.compile(rb"\xff\xd8"), ".jpg"),
@@ -148,7 +159,7 @@ class Ledger:
         """
         with self.database.change() as db:
             owner = self.database.process_lock.token
-            row = _latest(db, fingerprint) if reuse else None
+            row = self._latest(db, fingerprint) if reuse else None
             entry = self._entry(db, row) if row else None
             if entry is None:
                 lost_request = _give_up(db, row) if row else None
@@ -165,7 +176,7 @@ class Ledger:
     def is_paid(self, fingerprint: str) -> bool:
         """Return whether a request would cost nothing: it is paid already, or under way."""
         with self.database.change() as db:
-            row = _latest(db, fingerprint)
+            row = self._latest(db, fingerprint)
             return row is not None and self._entry(db, row) is not None
 
     def mark_waiting(self, entry: LedgerEntry) -> None:
@@ -218,10 +229,10 @@ class Ledger:
     def store_file(self, entry: LedgerEntry, index: int, count: int, content: bytes) -> None:
         """Write file `index` (from 0) of `count` to disk, then record it."""
         suffix = next((suffix for start, suffix in _SUFFIXES if start.match(content)), ".bin")
-        fingerprint = entry.fingerprint
-        name = f"{fingerprint[:2]}/{fingerprint}-{entry.id}-{index}of{count}{suffix}"
+        short, short_id = entry.fingerprint[:_SHORT_FINGERPRINT], entry.id[:_SHORT_ID]
+        name = f"{short[:2]}/{short}-{short_id}-{index}of{count}{suffix}"
         with ledger_errors():
-            atomic_files.write(self.files_folder / name, content)
+            atomic_files.write(self.files_folder / name, content, part_folder=self._part_folder)
         with self.database.change() as db:
             _record_file(db, entry.id, index, name, len(content))
 
@@ -238,10 +249,13 @@ class Ledger:
         self._mark(entry.id, "unknown" if may_be_paid else "failed")
 
     def mark_damaged(self, entry: LedgerEntry, index: int) -> None:
-        """Record that a stored file cannot be decoded, so that it counts as missing."""
+        """Record that a stored file cannot be decoded, so that it counts as missing.
+
+        It stays on disk until its request is deleted: the fault may be in what decodes it.
+        """
         with self.database.change() as db:
             db.execute(
-                "UPDATE pictures SET file = NULL, bytes = 0 WHERE request = ? AND place = ?",
+                "UPDATE pictures SET is_damaged = 1 WHERE request = ? AND place = ?",
                 (entry.id, index),
             )
 
@@ -257,23 +271,36 @@ class Ledger:
     def totals(self) -> Totals:
         """Count what is stored, and what is paid and still to be downloaded."""
         with self.database.read() as db:
-            requests = db.execute(
-                "SELECT COUNT(*) FROM requests WHERE state IN ('answered', 'stored')"
-            ).fetchone()[0]
-            files, size = db.execute(
-                "SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM pictures WHERE file IS NOT NULL"
-            ).fetchone()
-        return Totals(requests, files, size)
+            return Totals(*db.execute("SELECT requests, files, bytes FROM totals").fetchone())
 
     def prune(self) -> None:
-        """Delete what is too old, and the oldest of what is too much, but nothing under way."""
+        """Delete what is too old, and the oldest of what is too much, but nothing under way.
+
+        A bounded number at once: this costs each request the same, however much is stored.
+        """
+        oldest_first = f"ORDER BY sent_at LIMIT {_DELETED_AT_ONCE}"
         with self.database.change() as db:
-            self._delete(db, _too_old(db, self._oldest()) + _too_much(db, self.max_bytes))
+            too_old = f"SELECT * FROM requests WHERE sent_at < ? {oldest_first}"
+            self._delete(db, db.execute(too_old, (self._oldest(),)).fetchall())
+            excess = db.execute("SELECT bytes FROM totals").fetchone()[0] - self.max_bytes
+            if excess > 0:
+                with_files = f"SELECT * FROM requests WHERE bytes > 0 {oldest_first}"
+                rows = [row for row in db.execute(with_files) if not self._is_under_way(row)]
+                freed = accumulate((row["bytes"] for row in rows), initial=0)
+                excessive = zip(rows, freed, strict=False)
+                self._delete(db, [row for row, before in excessive if before < excess])
 
     def clear(self) -> None:
-        """Delete every request and its files, but nothing under way or paid and not yet here."""
-        with self.database.change() as db:
-            self._delete(db, db.execute("SELECT * FROM requests").fetchall())
+        """Delete every request and its files, but nothing under way or paid and not yet here.
+
+        Damaged databases and files that no record names, left by older versions, go as well.
+        """
+        last = 0
+        while rows := self._delete_after(last):
+            last = rows[-1]["rowid"]
+        self.sweep()
+        self._delete_unknown_files()
+        self.database.delete_damaged()
 
     def sweep(self) -> None:
         """Delete files that a process left partly written when it died.
@@ -281,11 +308,9 @@ class Ledger:
         A complete file is never deleted here: it is all that is left if the database is lost.
         """
         with self.database.read():  # raises where the ledger is not this version's to tidy
-            oldest = time.time() - _SWEEP_SECONDS
-        for path, _, match in self._files():
-            with contextlib.suppress(OSError):
-                if match["part"] and path.stat().st_mtime < oldest:
-                    path.unlink()
+            parts = list(self._part_folder.glob("*"))
+        for path in parts:
+            self._unlink_old(path)
 
     def close(self) -> None:
         """Close the files; they are opened again on demand."""
@@ -311,15 +336,26 @@ class Ledger:
 
     def _stored_files(self, db: sqlite3.Connection, request_id: str) -> tuple[StoredFile, ...]:
         rows = db.execute(
-            "SELECT place, url, file FROM pictures WHERE request = ? ORDER BY place", (request_id,)
+            "SELECT * FROM pictures WHERE request = ? ORDER BY place", (request_id,)
         )
         return tuple(
-            StoredFile(row["place"], row["url"], self._existing(row["file"])) for row in rows
+            StoredFile(
+                row["place"],
+                row["url"],
+                self._existing(row["file"]) if row["file"] and not row["is_damaged"] else None,
+            )
+            for row in rows
         )
 
-    def _existing(self, name: str | None) -> Path | None:
-        path = self.files_folder / name if name else None
-        return path if path and path.is_file() else None
+    def _existing(self, name: str) -> Path | None:
+        """Return the path of a file; `None` only if it is surely gone, for then it is paid again."""
+        path = self.files_folder / name
+        try:
+            return path if stat.S_ISREG(path.stat().st_mode) else None
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            return path  # whoever reads it says why that fails
 
     def _mark(self, request_id: str, state: str) -> None:
         with self.database.change() as db:
@@ -355,27 +391,78 @@ class Ledger:
             return False
         return True
 
-    def _files(self) -> Iterator[tuple[Path, str, re.Match[str]]]:
-        """Return every file with a name of the ledger: its path, its name below the folder."""
-        for path in list(self.files_folder.glob("??/*")):
-            match = _FILE_NAME.fullmatch(path.name)
-            if match:
-                yield path, f"{path.parent.name}/{path.name}", match
+    def _unlink_old(self, path: Path) -> None:
+        """Delete a file that no process can be writing any more."""
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < time.time() - _SWEEP_SECONDS:
+                path.unlink()
+
+    @property
+    def _part_folder(self) -> Path:
+        return self.files_folder / "parts"
+
+    def _files(self, subfolder: str) -> list[tuple[os.DirEntry[str], re.Match[str]]]:
+        """Return the files of a subfolder with a name of the ledger; raise `OSError`."""
+        try:
+            with os.scandir(self.files_folder / subfolder) as entries:
+                matches = [(entry, _FILE_NAME.fullmatch(entry.name)) for entry in entries]
+        except FileNotFoundError:
+            return []
+        return [(entry, match) for entry, match in matches if match]
+
+    def _delete_after(self, rowid: int) -> list[sqlite3.Row]:
+        """Delete the next requests of the table, and return them; empty at its end."""
+        with self.database.change() as db:
+            rows = db.execute(
+                "SELECT rowid, * FROM requests WHERE rowid > ? ORDER BY rowid LIMIT ?",
+                (rowid, _DELETED_AT_ONCE),
+            ).fetchall()
+            self._delete(db, rows)
+        return rows
+
+    def _delete_unknown_files(self) -> None:
+        """Delete old files that no record names, and partly written ones of version 0.1.0."""
+        with self.database.read() as db:
+            known = {row["file"] for row in db.execute("SELECT file FROM pictures")}
+        for subfolder in _SUBFOLDERS:
+            with contextlib.suppress(OSError):
+                for entry, _ in self._files(subfolder):
+                    if f"{subfolder}/{entry.name}" not in known:
+                        self._unlink_old(Path(entry))
+
+    def _latest(self, db: sqlite3.Connection, fingerprint: str) -> sqlite3.Row | None:
+        """Return the newest record of a request, also from a folder that could not be read."""
+        row = _latest(db, fingerprint)
+        unread = "SELECT 1 FROM unread_folders WHERE name = ?"
+        if row is None and db.execute(unread, (fingerprint[:2],)).fetchone():
+            self._record_folder(db, fingerprint[:2])
+            row = _latest(db, fingerprint)
+        return row
 
     def _rebuild(self, db: sqlite3.Connection) -> None:
         """Record the complete files of a lost database as stored, by their names."""
+        for subfolder in _SUBFOLDERS:
+            self._record_folder(db, subfolder)
+
+    def _record_folder(self, db: sqlite3.Connection, subfolder: str) -> None:
+        """Record the complete files of a subfolder, or that it cannot be read now."""
         now = self._clock()
-        for path, name, match in self._files():
+        try:
+            files = self._files(subfolder)
+        except OSError:
+            db.execute("INSERT OR IGNORE INTO unread_folders VALUES (?)", (subfolder,))
+            return
+        db.execute("DELETE FROM unread_folders WHERE name = ?", (subfolder,))
+        for entry, match in files:
             if match["part"]:
                 continue
-            with contextlib.suppress(FileNotFoundError):
-                size = path.stat().st_size
-                db.execute(
-                    "INSERT OR IGNORE INTO requests (id, fingerprint, model, state, owner, sent_at,"
-                    " answered_at) VALUES (?, ?, '', 'stored', '', ?, ?)",
-                    (match["id"], match["fingerprint"], now, now - URL_SECONDS),
-                )
-                _record_file(db, match["id"], int(match["index"]), name, size)
+            db.execute(
+                "INSERT OR IGNORE INTO requests (id, fingerprint, model, state, owner, sent_at,"
+                " answered_at) VALUES (?, ?, '', 'stored', '', ?, ?)",
+                (match["id"], match["fingerprint"], now, now - URL_SECONDS),
+            )
+            name = f"{subfolder}/{entry.name}"
+            _record_file(db, match["id"], int(match["index"]), name, _size(entry))
 
 
 def fingerprint(account: str, path: str, body: Mapping[str, Any]) -> str:
@@ -395,9 +482,9 @@ def fingerprint(account: str, path: str, body: Mapping[str, Any]) -> str:
 
 def _latest(db: sqlite3.Connection, fingerprint: str) -> sqlite3.Row | None:
     row: sqlite3.Row | None = db.execute(
-        "SELECT * FROM requests WHERE fingerprint = ? AND state <> 'failed'"
+        "SELECT * FROM requests WHERE fingerprint IN (?, ?) AND state <> 'failed'"
         " ORDER BY sent_at DESC, rowid DESC LIMIT 1",
-        (fingerprint,),
+        (fingerprint, fingerprint[:_SHORT_FINGERPRINT]),  # of one that was rebuilt
     ).fetchone()
     return row
 
@@ -413,23 +500,17 @@ def _give_up(db: sqlite3.Connection, row: sqlite3.Row) -> LostRequest | None:
 def _record_file(db: sqlite3.Connection, request_id: str, index: int, name: str, size: int) -> None:
     db.execute(
         "INSERT INTO pictures (request, place, file, bytes) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET file = excluded.file, bytes = excluded.bytes",
+        " ON CONFLICT DO UPDATE SET file = excluded.file, bytes = excluded.bytes, is_damaged = 0",
         (request_id, index, name, size),
     )
 
 
-def _too_old(db: sqlite3.Connection, oldest: float) -> list[sqlite3.Row]:
-    return db.execute("SELECT * FROM requests WHERE sent_at < ?", (oldest,)).fetchall()
-
-
-def _too_much(db: sqlite3.Connection, max_bytes: int) -> list[sqlite3.Row]:
-    """Return the oldest requests that do not fit into `max_bytes`."""
-    rows = db.execute(
-        "SELECT *, (SELECT SUM(bytes) FROM pictures WHERE request = id) AS size"
-        " FROM requests WHERE size > 0 ORDER BY sent_at DESC, rowid DESC"
-    ).fetchall()
-    totals = accumulate(row["size"] for row in rows)
-    return [row for row, total in zip(rows, totals, strict=True) if total > max_bytes]
+def _size(entry: os.DirEntry[str]) -> int:
+    """Return the bytes of a file; 0 if they cannot be told now, for it may be read later."""
+    try:
+        return entry.stat().st_size
+    except OSError:
+        return 0
 
 
 def _file_names(db: sqlite3.Connection, request_id: str) -> list[str]:

@@ -37,8 +37,65 @@ LEDGER: tuple[tuple[str, ...], ...] = (
         """,
     ),
     ("ALTER TABLE requests ADD COLUMN ticket TEXT",),
+    (
+        "ALTER TABLE requests ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE pictures ADD COLUMN is_damaged INTEGER NOT NULL DEFAULT 0",
+        "CREATE TABLE unread_folders (name TEXT PRIMARY KEY)",
+        "CREATE TABLE totals (requests INTEGER, files INTEGER, bytes INTEGER)",
+        """
+        UPDATE requests SET bytes =
+            (SELECT COALESCE(SUM(bytes), 0) FROM pictures WHERE request = requests.id)
+        """,
+        """
+        INSERT INTO totals VALUES (
+            (SELECT COUNT(*) FROM requests WHERE state IN ('answered', 'stored')),
+            (SELECT COUNT(*) FROM pictures WHERE file IS NOT NULL),
+            (SELECT COALESCE(SUM(bytes), 0) FROM pictures)
+        )
+        """,
+        "CREATE INDEX by_time ON requests (sent_at)",
+        "CREATE INDEX with_files_by_time ON requests (sent_at) WHERE bytes > 0",
+        """
+        CREATE TRIGGER count_new_request AFTER INSERT ON requests BEGIN
+            UPDATE totals SET requests = requests + (NEW.state IN ('answered', 'stored'));
+        END
+        """,
+        """
+        CREATE TRIGGER count_request AFTER UPDATE OF state ON requests
+        WHEN (NEW.state IN ('answered', 'stored')) <> (OLD.state IN ('answered', 'stored')) BEGIN
+            UPDATE totals SET requests = requests
+                + (NEW.state IN ('answered', 'stored')) - (OLD.state IN ('answered', 'stored'));
+        END
+        """,
+        """
+        CREATE TRIGGER count_deleted_request AFTER DELETE ON requests BEGIN
+            UPDATE totals SET requests = requests - (OLD.state IN ('answered', 'stored'));
+        END
+        """,
+        """
+        CREATE TRIGGER count_new_file AFTER INSERT ON pictures WHEN NEW.file IS NOT NULL BEGIN
+            UPDATE totals SET files = files + 1, bytes = bytes + NEW.bytes;
+            UPDATE requests SET bytes = bytes + NEW.bytes WHERE id = NEW.request;
+        END
+        """,
+        """
+        CREATE TRIGGER count_file AFTER UPDATE OF file, bytes ON pictures BEGIN
+            UPDATE totals SET bytes = bytes + NEW.bytes - OLD.bytes,
+                files = files + (NEW.file IS NOT NULL) - (OLD.file IS NOT NULL);
+            UPDATE requests SET bytes = bytes + NEW.bytes - OLD.bytes WHERE id = NEW.request;
+        END
+        """,
+        """
+        CREATE TRIGGER count_deleted_file AFTER DELETE ON pictures WHEN OLD.file IS NOT NULL BEGIN
+            UPDATE totals SET files = files - 1, bytes = bytes - OLD.bytes;
+        END
+        """,
+    ),
 )
-"""`state` is waiting, sent, submitted, unknown, failed, answered or stored."""
+"""`requests.state` is waiting, sent, submitted, unknown, failed, answered or stored. `totals` is one
+row that triggers maintain, so that it is right whichever version writes; `requests.bytes` likewise.
+`unread_folders` are those that a rebuild could not list.
+"""
 
 HISTORY: tuple[tuple[str, ...], ...] = (
     (
@@ -66,5 +123,26 @@ HISTORY: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE IF NOT EXISTS workflows (hash TEXT PRIMARY KEY, content BLOB NOT NULL)",
     ),
     ("ALTER TABLE jobs ADD COLUMN reason TEXT",),
+    (
+        "CREATE INDEX by_workflow ON jobs (workflow)",
+        "CREATE TABLE totals (workflow_bytes INTEGER)",
+        "INSERT INTO totals SELECT COALESCE(SUM(LENGTH(content)), 0) FROM workflows",
+        """
+        CREATE TRIGGER count_new_workflow AFTER INSERT ON workflows BEGIN
+            UPDATE totals SET workflow_bytes = workflow_bytes + LENGTH(NEW.content);
+        END
+        """,
+        """
+        CREATE TRIGGER count_deleted_workflow AFTER DELETE ON workflows BEGIN
+            UPDATE totals SET workflow_bytes = workflow_bytes - LENGTH(OLD.content);
+        END
+        """,
+        """
+        CREATE TRIGGER delete_unused_workflow AFTER DELETE ON jobs
+        WHEN NOT EXISTS (SELECT 1 FROM jobs WHERE workflow = OLD.workflow) BEGIN
+            DELETE FROM workflows WHERE hash = OLD.workflow;
+        END
+        """,
+    ),
 )
 """`reason` is JSON, `{language: wording}`; `reason_en` and `reason_zh` are of version 1 alone."""

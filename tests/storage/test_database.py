@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +215,134 @@ def test_a_process_that_comes_during_a_rebuild_waits_for_all_of_it(
     thread.join(30)
     assert states == ["stored"] * 3
     ledger.close()
+
+
+@pytest.fixture
+def twenty(tmp_path: Path) -> dict[str, Path]:
+    """Store twenty results, and lose the database. Return the file of each fingerprint."""
+    files = {}
+    ledger = Ledger(tmp_path)
+    for number in range(20):
+        fingerprint = f"{number % 10:02x}{number:062x}"  # two to a folder
+        entry = ledger.claim(fingerprint, "m")
+        ledger.store_file(entry, 0, 1, b"\x89PNG")
+        ledger.mark_answered(entry, ResponseMetadata(), [None])
+        ledger.mark_stored(entry)
+        files[fingerprint] = ledger.files_folder / ledger.file_names_of(entry.id)[0]
+    ledger.close()
+    (tmp_path / "siliconflow-ledger" / "ledger.sqlite3").write_bytes(b"no database" * 100)
+    return files
+
+
+@pytest.fixture
+def make_unreadable() -> Iterator[Callable[[Path], Callable[[], None]]]:
+    """Put a link to itself in a path's place, which nobody can read, not even root."""
+    if os.name == "nt":
+        pytest.skip("links need rights on Windows")
+
+    def swap(path: Path) -> Callable[[], None]:
+        kept = path.rename(path.with_name(f"{path.name} kept"))
+        path.symlink_to(path)
+
+        def restore() -> None:
+            path.unlink()
+            kept.rename(path)
+
+        return restore
+
+    return swap
+
+
+def states_of(folder: Path, fingerprints: Iterable[str]) -> list[str]:
+    with closing(Ledger(folder)) as ledger:
+        return [ledger.claim(item, "m").state for item in fingerprints]
+
+
+def test_a_killed_rebuild_beside_an_unreadable_file_and_another_process_loses_nothing(
+    tmp_path: Path,
+    twenty: dict[str, Path],
+    make_unreadable: Callable[[Path], Callable[[], None]],
+) -> None:
+    restore = make_unreadable(next(iter(twenty.values())))
+    with rebuild(tmp_path) as killed:
+        with closing(Ledger(tmp_path)) as other:
+            reader = threading.Thread(target=other.totals, daemon=True)
+            reader.start()
+            killed.kill()
+            reader.join(30)
+            assert not reader.is_alive()
+            other.sweep()
+    restore()
+    assert states_of(tmp_path, twenty) == ["stored"] * 20
+
+
+def test_a_file_that_cannot_be_read_now_is_not_paid_again(
+    tmp_path: Path,
+    twenty: dict[str, Path],
+    make_unreadable: Callable[[Path], Callable[[], None]],
+) -> None:
+    fingerprint, file = next(iter(twenty.items()))
+    restore = make_unreadable(file)
+    assert states_of(tmp_path, [fingerprint]) == ["stored"]
+    restore()
+    assert states_of(tmp_path, twenty) == ["stored"] * 20
+
+
+def test_a_folder_that_a_rebuild_could_not_read_is_read_when_it_can_be(
+    tmp_path: Path,
+    twenty: dict[str, Path],
+    make_unreadable: Callable[[Path], Callable[[], None]],
+) -> None:
+    restore = make_unreadable(next(iter(twenty.values())).parent)
+    with closing(Ledger(tmp_path)) as ledger:
+        assert ledger.totals().files == 18
+        restore()
+        assert [ledger.claim(item, "m").state for item in twenty] == ["stored"] * 20
+        assert ledger.totals().files == 20
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows renames no open file")
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_a_process_whose_file_was_set_aside_goes_on_with_the_new_one(
+    tmp_path: Path, is_busy: bool
+) -> None:
+    """It neither takes the new file for the damaged one, nor deletes the new one's log."""
+    first, second = Ledger(tmp_path), Ledger(tmp_path)
+    first.claim("a" * 64, "m")
+    file = tmp_path / "siliconflow-ledger" / "ledger.sqlite3"
+    log = file.with_name(f"{file.name}-wal")
+
+    def set_aside() -> int:
+        file.rename(file.with_name("ledger.damaged-1.sqlite3"))
+        log.unlink()
+        file.with_name(f"{file.name}-shm").unlink()
+        second.claim("b" * 64, "m")
+        return log.stat().st_ino
+
+    if is_busy:
+        with pytest.raises(LedgerError, match="damaged"), first.database.change():
+            written = set_aside()
+            raise sqlite3.DatabaseError("database disk image is malformed")
+    else:
+        written = set_aside()
+    assert first.claim("b" * 64, "m").state == "busy"
+    assert log.stat().st_ino == written
+    first.close()
+    assert log.stat().st_ino == written
+    second.close()
+    assert len(list(file.parent.glob("ledger.damaged-*"))) == 1
+
+
+def test_of_damaged_files_the_newest_two_are_kept(
+    tmp_path: Path, open_database: Callable[..., Database], clock: Clock
+) -> None:
+    for _ in range(4):
+        (tmp_path / "cats.sqlite3").write_bytes(b"no database" * 100)
+        clock.now += 1
+        with closing(open_database(FIRST, clock=clock)) as database:
+            assert rows_of(database) == []
+    kept = sorted(path.name for path in tmp_path.glob("cats.damaged-*"))
+    assert kept == [f"cats.damaged-{int(clock.now) - 1}.sqlite3", f"cats.damaged-{int(clock.now)}.sqlite3"]
 
 
 def test_two_processes_that_rebuild_at_once_both_see_all_of_it(lost: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_job_has_the_files_of_all_its_requests_in_their_order(
     ended = jobs.end(job(state="done"), [first, second])
     assert ended.files_here == (True, True, True)
     names = [str(jobs.file_path("1", at)) for at in range(3)]
-    assert [first in names[0], first in names[1], second in names[2]] == [True, True, True]
+    assert [first[:16] in names[0], first[:16] in names[1], second[:16] in names[2]] == [True] * 3
     assert jobs.file_path("1", 3) is None
 
 

@@ -6,13 +6,22 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from comfyui_siliconflow.storage import atomic_files as files
 from comfyui_siliconflow.storage import database as store
+from comfyui_siliconflow.storage import ledger as ledger_module
 from comfyui_siliconflow.storage.database import LedgerError
-from comfyui_siliconflow.storage.ledger import Ledger, LedgerEntry, LostRequest, ResponseMetadata
+from comfyui_siliconflow.storage.job_history import JobHistory
+from comfyui_siliconflow.storage.ledger import (
+    Ledger,
+    LedgerEntry,
+    LostRequest,
+    ResponseMetadata,
+    Totals,
+)
 from comfyui_siliconflow.tests.storage.conftest import Clock
 
 METADATA = ResponseMetadata("t-1", 42, 1.5, 2.0)
@@ -311,21 +320,97 @@ def test_a_request_under_way_is_not_deleted_however_old_it_is(
 def test_partly_written_files_are_deleted_after_an_hour_and_complete_ones_never(
     open_ledger: Callable[..., Ledger], tmp_path: Path
 ) -> None:
-    folder = tmp_path / LEDGER / "pictures" / "ab"
-    complete = folder / f"{'ab' * 32}-{'c' * 32}-0of1.png"
-    old, young = (
-        complete.with_name(f"{complete.name}.{letter * 32}.part") for letter in ("d", "e")
-    )
+    folder = tmp_path / LEDGER / "pictures"
+    complete = folder / "ab" / f"{'ab' * 16}-{'c' * 16}-0of1.png"
+    old, young = (folder / "parts" / f"{letter * 16}.part" for letter in "de")
     ledger = open_ledger()
     paid(ledger)
-    for file in (complete, old, young, folder / "holiday.jpg"):
+    for file in (complete, old, young):
         files.write(file, PNG)
         if file != young:
             os.utime(file, (0, 0))
     ledger.sweep()
     assert [file.exists() for file in (complete, old, young)] == [True, False, True]
-    assert (folder / "holiday.jpg").exists()
     assert ledger.is_paid(FINGERPRINT)
+
+
+def test_a_file_that_is_being_written_is_among_the_parts(
+    open_ledger: Callable[..., Ledger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = tmp_path / LEDGER / "pictures" / "parts"
+    seen: list[Path] = []
+    monkeypatch.setattr(files, "rename", lambda part, _file: seen.append(part))
+    paid(open_ledger())
+    assert [part.parent for part in seen] == [parts]
+
+
+def test_clearing_deletes_damaged_and_unknown_files_but_nothing_of_anybody_else(
+    open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    ledger = open_ledger()
+    damaged = paid(ledger)
+    ledger.mark_damaged(damaged, 0)
+    folder = tmp_path / LEDGER / "pictures" / "ab"
+    unknown = folder / f"{'ab' * 32}-{'c' * 32}-0of1.png"
+    part = unknown.with_name(f"{unknown.name}.{'d' * 32}.part")
+    young, holiday = folder / f"{'ab' * 16}-{'e' * 16}-0of1.png", folder / "holiday.jpg"
+    aside = [tmp_path / LEDGER / f"{name}.damaged-1.sqlite3" for name in ("ledger", "history")]
+    for file in (unknown, part, young, holiday, *aside):
+        files.write(file, PNG)
+        if file != young:
+            os.utime(file, (0, 0))
+    ledger.clear()
+    assert not list((tmp_path / LEDGER / "pictures" / "aa").iterdir())
+    assert [file.exists() for file in (unknown, part, young, holiday)] == [False, False, True, True]
+    assert [file.exists() for file in aside] == [False, True]
+    history = JobHistory(ledger.database.folder, tmp_path, ledger.file_names_of, max_age=1)
+    with closing(history):
+        history.clear()
+    assert not aside[1].exists()
+
+
+def test_a_damaged_file_counts_until_its_request_is_deleted_for_the_bound(
+    open_ledger: Callable[..., Ledger], tmp_path: Path, clock: Clock
+) -> None:
+    ledger = open_ledger(max_bytes=2 * len(PNG))
+    ledger.mark_damaged(paid(ledger), 0)
+    assert ledger.totals().size == len(PNG)
+    clock.now += 3600
+    for letter in "bc":
+        paid(ledger, letter * 64)
+    assert ledger.totals().size == 2 * len(PNG)
+    assert not list((tmp_path / LEDGER / "pictures" / "aa").iterdir())
+
+
+def test_what_is_too_much_is_deleted_a_bounded_number_at_a_time(
+    open_ledger: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "_DELETED_AT_ONCE", 2)
+    ledger = open_ledger()
+    for number in range(6):
+        paid(ledger, f"{number:064x}")
+    ledger.max_bytes = len(PNG)
+    left = []
+    for _ in range(4):
+        ledger.prune()
+        left.append(ledger.totals().requests)
+    assert left == [4, 2, 1, 1]
+    assert ledger.is_paid(f"{5:064x}")
+
+
+def test_clearing_goes_on_past_what_is_under_way(
+    open_ledger: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "_DELETED_AT_ONCE", 2)
+    ledger = open_ledger()
+    under_way = [claim(ledger, f"{number:064x}") for number in range(3)]
+    for number in range(3, 8):
+        paid(ledger, f"{number:064x}")
+    ledger.clear()
+    assert ledger.totals() == Totals(0, 0, 0)
+    for entry in under_way:
+        ledger.mark_answered(entry, METADATA, ["https://x/1"])
+        assert ledger.is_paid(entry.fingerprint)
 
 
 def test_a_record_whose_file_cannot_be_deleted_stays_for_the_next_time(
