@@ -21,6 +21,7 @@ from ..comfyui.host import Caller
 from ..siliconflow.client import Client
 from ..siliconflow.errors import PartialFailure, RequestError, Unusable
 from ..siliconflow.model_advice import add_advice
+from ..storage import notices
 from ..storage.atomic_files import create
 from ..storage.settings import Settings
 from ..strings.text import SiliconFlowError, Text, text
@@ -150,6 +151,9 @@ class _Run:
 
     def finish(self, finish: Callable[[Results], tuple[Text, T]]) -> tuple[Text, T]:
         """Return the line to show and the outputs; raise why jobs failed, if any did."""
+        with suppress(IndexError):  # also where other runs take them at the same time
+            while True:
+                self._jobs[0].note(notices.PENDING.popleft())
         _raise_failures(self._jobs, self._plan.endpoint)
         uploads = self._lifecycle.uploads
         described = uploads.describe() if uploads else ()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..comfyui import host
 from ..siliconflow.client import Client
+from ..storage import notices
 from ..storage import settings as settings_file
 from ..storage.job_history import JobHistory
 from ..storage.ledger import Ledger
@@ -69,6 +70,7 @@ def _client(
 
 @lru_cache(maxsize=4)
 def _ledger(directory: Path) -> Ledger:
+    notices.tell_about_folder(directory)
     return Ledger(directory)
 
 

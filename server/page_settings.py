@@ -19,8 +19,10 @@ from ..storage.settings import (
     BOUNDS,
     CHOICES,
     ENVIRONMENT,
+    KEY_FILE,
     InvalidSettings,
     Settings,
+    key_variable,
     save,
 )
 from ..strings.text import text
@@ -57,7 +59,7 @@ def change(request: PageRequest) -> Json:
 def set_key(request: PageRequest) -> Json:
     """Save a key, and the site that it belongs to: both, or neither."""
     _check_not_shared()
-    _check_not_in_environment("api_key")
+    _check_key_is_ours()
     saved = _save_key({"api_key": _parse_key(request.body), **_parse_site(request.body)})
     settings = current_settings()
     refresh_if_due(client_for(settings), settings, A_MINUTE)
@@ -67,7 +69,7 @@ def set_key(request: PageRequest) -> Json:
 def delete_key(_request: PageRequest) -> Json:
     """Delete the key from the settings file."""
     _check_not_shared()
-    _check_not_in_environment("api_key")
+    _check_key_is_ours()
     return _save_key({"api_key": None})
 
 
@@ -114,7 +116,8 @@ def _settings_with_key(key: str, body: Mapping[str, Any]) -> Settings:
     values = {**settings_file.read(host.data_directory()), "api_key": key}
     if body.get("site") is not None:
         values["site"] = body["site"]
-    environ = {name: value for name, value in os.environ.items() if name != ENVIRONMENT["api_key"]}
+    ignored = {ENVIRONMENT["api_key"], KEY_FILE}
+    environ = {name: value for name, value in os.environ.items() if name not in ignored}
     return settings_file.validate(values, environ)
 
 
@@ -154,18 +157,14 @@ def _check_names(body: Mapping[str, Any]) -> None:
         raise FixedSetting(text("server.fixed_setting", variable=_fixed()["site"]))
 
 
-def _check_not_in_environment(name: str) -> None:
-    if _is_in_environment(name):
-        raise FixedSetting(text("server.fixed_setting", variable=ENVIRONMENT[name]))
+def _check_key_is_ours() -> None:
+    if variable := key_variable(os.environ):
+        raise FixedSetting(text("server.fixed_setting", variable=variable))
 
 
 def _check_not_shared() -> None:
     if host.is_multi_user():
         raise SharedServer(text("server.shared_settings"))
-
-
-def _is_in_environment(name: str) -> bool:
-    return bool(os.environ.get(ENVIRONMENT[name], "").strip())
 
 
 def _settings_body(settings: Settings) -> Json:
@@ -186,9 +185,10 @@ def _settings_body(settings: Settings) -> Json:
 
 
 def _key_body(key: str) -> Json:
-    source = ("environment" if _is_in_environment("api_key") else "file") if key else ""
+    variable = key_variable(os.environ) or ""
+    source = ("environment" if variable else "file") if key else ""
     last4 = key[-4:] if len(key) >= SHORTEST_KEY_TO_SHOW else ""
-    return {"is_set": bool(key), "last4": last4, "source": source}
+    return {"is_set": bool(key), "last4": last4, "source": source, "variable": variable}
 
 
 def _fixed() -> dict[str, str]:

@@ -10,7 +10,6 @@ write-ahead log.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import logging
 import sqlite3
@@ -129,14 +128,8 @@ class Database:
             self._process_lock = None
 
     def _disconnect(self) -> None:
-        """Close the connection; one to a file that was set aside since is left open for ever.
-
-        On closing it SQLite would delete the write-ahead log of the new file, which has its name.
-        """
-        if self._connection and self._identity == self._identity_now():
+        if self._connection:
             self._connection.close()
-        elif self._connection:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
         self._connection = None
 
     @property

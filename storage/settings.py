@@ -1,7 +1,8 @@
 """The settings: API key, site, timeouts and limits, from `settings.json` and the environment.
 
 Read at each run, so that a changed key needs no restart. The file lies in the data folder:
-`{"api_key": "sk-...", "site": "cn", "read_timeout": 300}`. The environment takes precedence.
+`{"api_key": "sk-...", "site": "cn", "read_timeout": 300}`. The environment takes precedence, and
+in it `SILICONFLOW_API_KEY` over the file that `SILICONFLOW_API_KEY_FILE` names.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
-import stat
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -18,7 +19,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ..strings.text import LANGUAGES, SiliconFlowError, text
-from . import atomic_files
+from . import atomic_files, notices
 from .accounts import account_id
 
 BASE_URLS: Mapping[Literal["cn", "com"], str] = {
@@ -27,6 +28,8 @@ BASE_URLS: Mapping[Literal["cn", "com"], str] = {
 }
 FILE_NAME = "settings.json"
 ENVIRONMENT = {"api_key": "SILICONFLOW_API_KEY", "base_url": "SILICONFLOW_BASE_URL"}
+KEY_FILE = "SILICONFLOW_API_KEY_FILE"
+"""The variable that names a file with nothing but the key, as container platforms mount secrets."""
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "site": ("cn", "com"),
     "upload_format": ("lossless", "lossy", "png"),
@@ -135,9 +138,7 @@ def read(folder: Path) -> dict[str, Any]:
     """Return the values of the settings file unchecked; raise `InvalidSettings` if unreadable."""
     file = folder / FILE_NAME
     try:
-        content = file.read_text(encoding="utf-8-sig")
-        _make_private(file)
-        values = json.loads(content)
+        values = json.loads(file.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
@@ -145,6 +146,7 @@ def read(folder: Path) -> dict[str, Any]:
         raise InvalidSettings(text("settings.unreadable", file=file, reason=reason)) from None
     if not isinstance(values, dict):
         raise InvalidSettings(text("settings.not_an_object", file=file))
+    _make_private(file, has_key=bool(values.get("api_key")))
     return values
 
 
@@ -155,6 +157,8 @@ def validate(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
         for name, variable in ENVIRONMENT.items()
         if environ.get(variable, "").strip()
     }
+    if key_variable(environ) == KEY_FILE:
+        from_environment["api_key"] = _read_key(Path(environ[KEY_FILE].strip()).expanduser())
     values = {**values, **from_environment}
     _check_values(values)
     settings = Settings(**values)
@@ -188,12 +192,41 @@ def unwritable(file: Path, error: OSError) -> InvalidSettings:
     return InvalidSettings(text("settings.unwritable", file=file, reason=reason))
 
 
-def _make_private(file: Path) -> None:
-    """Revoke other users' access to the file: it may hold the key."""
-    mode = stat.S_IMODE(file.stat().st_mode)
-    if mode & 0o077:
-        with contextlib.suppress(PermissionError):
-            file.chmod(0o600)
+def key_variable(environ: Mapping[str, str]) -> str | None:
+    """Return the environment variable that decides the key, or `None`: then the file does."""
+    variables = (ENVIRONMENT["api_key"], KEY_FILE)
+    return next((name for name in variables if environ.get(name, "").strip()), None)
+
+
+def _read_key(file: Path) -> str:
+    """Return the content of a key file; raise `InvalidSettings` if there is none."""
+    try:
+        key = file.read_text(encoding="utf-8-sig").strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise InvalidSettings(text("settings.key_file", file=file, reason=reason)) from None
+    if not key:
+        raise InvalidSettings(text("settings.key_file_empty", file=file))
+    return key
+
+
+def _make_private(file: Path, *, has_key: bool) -> None:
+    """Revoke other users' access to the file; tell the user where it holds a key and that fails."""
+    if os.name == "nt" or not _is_open_to_others(file):
+        return
+    reason = "chmod"  # of a drive that takes it and does nothing
+    try:
+        file.chmod(0o600)
+    except OSError as error:
+        reason = error.strerror or reason
+    if has_key and _is_open_to_others(file):
+        notices.tell("disk.not_private", file=file, reason=reason)
+
+
+def _is_open_to_others(file: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return bool(file.stat().st_mode & 0o077)
+    return False
 
 
 def _check_values(values: Mapping[str, Any]) -> None:

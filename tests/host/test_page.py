@@ -119,6 +119,7 @@ def test_no_route_gives_the_key_away(comfy: Comfy, service: Simulator, drawing: 
         "is_set": True,
         "last4": service.key[-4:],
         "source": "environment",
+        "variable": "SILICONFLOW_API_KEY",
     }
 
 

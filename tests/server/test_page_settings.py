@@ -188,12 +188,17 @@ def test_a_key_is_set_used_and_deleted_and_never_sent(
     page: Page, file: Path, sent: list[Event]
 ) -> None:
     found = page.post("/key", {"key": f' "{KEY}"\n'})
-    assert found["key"] == {"is_set": True, "last4": "ghij", "source": "file"}
+    assert found["key"] == {"is_set": True, "last4": "ghij", "source": "file", "variable": ""}
     assert json.loads(file.read_text())["api_key"] == KEY
     for text in (page.request("GET", "/settings").text, str(found), str(sent)):
         assert KEY not in text
         assert KEY[:-4] not in text
-    assert page.delete("/key")["key"] == {"is_set": False, "last4": "", "source": ""}
+    assert page.delete("/key")["key"] == {
+        "is_set": False,
+        "last4": "",
+        "source": "",
+        "variable": "",
+    }
     assert "api_key" not in json.loads(file.read_text())
 
 
@@ -252,15 +257,20 @@ def test_what_no_key_looks_like_is_refused_without_repeating_it(
     assert not file.exists()
 
 
+@pytest.mark.parametrize("variable", ["SILICONFLOW_API_KEY", "SILICONFLOW_API_KEY_FILE"])
 def test_a_key_of_the_environment_stays(
-    page: Page, file: Path, monkeypatch: pytest.MonkeyPatch
+    page: Page, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    monkeypatch.setenv("SILICONFLOW_API_KEY", KEY)
-    assert page.get("/settings")["key"]["source"] == "environment"
+    key_file = tmp_path / "secret"
+    key_file.write_text(f"{KEY}\n")
+    monkeypatch.delenv("SILICONFLOW_API_KEY", raising=False)
+    monkeypatch.setenv(variable, str(key_file) if variable.endswith("FILE") else KEY)
+    key = page.get("/settings")["key"]
+    assert (key["source"], key["variable"], key["last4"]) == ("environment", variable, KEY[-4:])
     for method, body in (("POST", {"key": "sk-another-key-entirely"}), ("DELETE", {})):
         status, error = page.refused(method, "/key", body)
         assert (status, error["kind"]) == (409, "FixedSetting")
-        assert "SILICONFLOW_API_KEY" in error["zh"]
+        assert variable in error["zh"]
     assert not file.exists()
 
 

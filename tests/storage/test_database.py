@@ -306,7 +306,7 @@ def test_a_folder_that_a_rebuild_could_not_read_is_read_when_it_can_be(
 def test_a_process_whose_file_was_set_aside_goes_on_with_the_new_one(
     tmp_path: Path, is_busy: bool
 ) -> None:
-    """It neither takes the new file for the damaged one, nor deletes the new one's log."""
+    """It does not take the new file for the damaged one, and the new one keeps its log."""
     first, second = Ledger(tmp_path), Ledger(tmp_path)
     first.claim("a" * 64, "m")
     file = tmp_path / "siliconflow-ledger" / "ledger.sqlite3"

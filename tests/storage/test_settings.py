@@ -34,6 +34,44 @@ def test_the_environment_takes_precedence_over_the_file(write_settings: Any) -> 
     assert load(file.parent, environ).base_url == "https://api.siliconflow.com/v1"
 
 
+def test_a_key_file_is_read_at_each_use_and_beats_the_settings(
+    write_settings: Any, tmp_path: Path
+) -> None:
+    folder, secret = write_settings(api_key="from-file").parent, tmp_path / "secret"
+    environ = {"SILICONFLOW_API_KEY_FILE": str(secret)}
+    for key in ("sk-first", "sk-second"):
+        secret.write_text(f"{key}\n")
+        assert load(folder, environ).require_key() == key
+    environ["SILICONFLOW_API_KEY"] = "from-environment"
+    secret.unlink()
+    assert load(folder, environ).require_key() == "from-environment"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "cannot be read"), (b" \n", "empty"), (b"\xff\xfe\x00", "cannot be read")],
+)
+def test_a_key_file_without_a_key_is_an_error_that_names_it(
+    write_settings: Any, tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    folder, secret = write_settings(api_key="from-file").parent, tmp_path / "secret"
+    if content is not None:
+        secret.write_bytes(content)
+    with pytest.raises(InvalidSettings, match=words) as caught:
+        load(folder, {"SILICONFLOW_API_KEY_FILE": str(secret)})
+    for wording in caught.value.text:
+        assert str(secret) in wording
+        assert "SILICONFLOW_API_KEY_FILE" in wording
+
+
+def test_a_key_of_several_lines_in_a_key_file_is_refused_without_showing_it(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("sk-one\nsk-two\n")
+    with pytest.raises(InvalidSettings, match="SILICONFLOW_API_KEY_FILE") as caught:
+        load(tmp_path, {"SILICONFLOW_API_KEY_FILE": str(secret)})
+    assert "sk-one" not in str(caught.value)
+
+
 def test_an_empty_variable_counts_as_absent(write_settings: Any) -> None:
     file = write_settings(api_key="from-file")
     assert load(file.parent, {"SILICONFLOW_API_KEY": " "}).require_key() == "from-file"

@@ -64,7 +64,7 @@ function showForm(dialog, title, known, why) {
  */
 function obstacleText(known) {
   if (known.read_only) return t("first.read_only");
-  return known.key.source === "environment" ? t("key.from_environment", { name: "SILICONFLOW_API_KEY" }) : "";
+  return known.key.source === "environment" ? t("key.from_environment", { name: known.key.variable }) : "";
 }
 
 /**

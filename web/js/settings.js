@@ -164,7 +164,7 @@ function keyState({ key, values, read_only }) {
   if (!key.is_set) content.push(...withElements(t("key.none"), { link: link(KEY_PAGES[values.site]) }));
   else content.push(key.last4 ? t("key.in_use", { last4: key.last4 }) : t("key.in_use_hidden"));
   if (key.source === "environment")
-    content.push(h("br"), t("key.from_environment", { name: "SILICONFLOW_API_KEY" }));
+    content.push(h("br"), t("key.from_environment", { name: key.variable }));
   if (read_only) content.push(h("br"), t("settings.read_only"));
   return content;
 }

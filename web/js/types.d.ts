@@ -26,7 +26,7 @@ export interface Settings {
   values: { site: Site; show_balance: boolean; [name: string]: SettingValue };
   choices: { site: Site[]; [name: string]: string[] };
   bounds: Record<string, Bounds>;
-  key: { is_set: boolean; last4: string; source: "environment" | "file" | "" };
+  key: { is_set: boolean; last4: string; source: "environment" | "file" | ""; variable: string };
   balance: Balance | null;
   base_url: string;
   /** By setting: the variable that decides it. */
