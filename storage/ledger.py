@@ -36,7 +36,7 @@ _DAY = 86400
 _FOLDER = "siliconflow-ledger"
 _SUBFOLDERS = tuple(f"{first:02x}" for first in range(256))
 _SHORT_FINGERPRINT, _SHORT_ID = 32, 16
-"""Hex digits of them in a file's name, which has to be short: Windows takes 259 characters a path."""
+"""Hex digits of them in a file's name: Windows takes 259 characters a path."""
 _FILE_NAME = re.compile(
     r"(?P<fingerprint>[0-9a-f]{32}|[0-9a-f]{64})-(?P<id>[0-9a-f]{16}|[0-9a-f]{32})"
     r"-(?P<index>\d+)of(?P<count>\d+)\.(?:png|jpg|webp|gif|wav|mp3|mp4|webm|json|bin)"
@@ -278,14 +278,19 @@ class Ledger:
 
         A bounded number at once: this costs each request the same, however much is stored.
         """
-        oldest_first = f"ORDER BY sent_at LIMIT {_DELETED_AT_ONCE}"
         with self.database.change() as db:
-            too_old = f"SELECT * FROM requests WHERE sent_at < ? {oldest_first}"
-            self._delete(db, db.execute(too_old, (self._oldest(),)).fetchall())
+            too_old = db.execute(
+                "SELECT * FROM requests WHERE sent_at < ? ORDER BY sent_at LIMIT ?",
+                (self._oldest(), _DELETED_AT_ONCE),
+            )
+            self._delete(db, too_old.fetchall())
             excess = db.execute("SELECT bytes FROM totals").fetchone()[0] - self.max_bytes
             if excess > 0:
-                with_files = f"SELECT * FROM requests WHERE bytes > 0 {oldest_first}"
-                rows = [row for row in db.execute(with_files) if not self._is_under_way(row)]
+                oldest = db.execute(
+                    "SELECT * FROM requests WHERE bytes > 0 ORDER BY sent_at LIMIT ?",
+                    (_DELETED_AT_ONCE,),
+                )
+                rows = [row for row in oldest if not self._is_under_way(row)]
                 freed = accumulate((row["bytes"] for row in rows), initial=0)
                 excessive = zip(rows, freed, strict=False)
                 self._delete(db, [row for row, before in excessive if before < excess])
@@ -335,9 +340,7 @@ class Ledger:
         return replace(entry, state="stored", files=on_disk) if on_disk else None
 
     def _stored_files(self, db: sqlite3.Connection, request_id: str) -> tuple[StoredFile, ...]:
-        rows = db.execute(
-            "SELECT * FROM pictures WHERE request = ? ORDER BY place", (request_id,)
-        )
+        rows = db.execute("SELECT * FROM pictures WHERE request = ? ORDER BY place", (request_id,))
         return tuple(
             StoredFile(
                 row["place"],
@@ -348,7 +351,7 @@ class Ledger:
         )
 
     def _existing(self, name: str) -> Path | None:
-        """Return the path of a file; `None` only if it is surely gone, for then it is paid again."""
+        """Return the path of a file; `None` if it is surely gone, and so paid again."""
         path = self.files_folder / name
         try:
             return path if stat.S_ISREG(path.stat().st_mode) else None

@@ -92,9 +92,10 @@ LEDGER: tuple[tuple[str, ...], ...] = (
         """,
     ),
 )
-"""`requests.state` is waiting, sent, submitted, unknown, failed, answered or stored. `totals` is one
-row that triggers maintain, so that it is right whichever version writes; `requests.bytes` likewise.
-`unread_folders` are those that a rebuild could not list.
+"""`requests.state` is waiting, sent, submitted, unknown, failed, answered or stored.
+
+Triggers maintain `requests.bytes` and the one row of `totals`, so that they are right whichever
+version of the pack writes. `unread_folders` are those that a rebuild could not list.
 """
 
 HISTORY: tuple[tuple[str, ...], ...] = (

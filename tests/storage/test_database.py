@@ -235,7 +235,7 @@ def twenty(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.fixture
-def make_unreadable() -> Iterator[Callable[[Path], Callable[[], None]]]:
+def make_unreadable() -> Callable[[Path], Callable[[], None]]:
     """Put a link to itself in a path's place, which nobody can read, not even root."""
     if os.name == "nt":
         pytest.skip("links need rights on Windows")
@@ -264,14 +264,13 @@ def test_a_killed_rebuild_beside_an_unreadable_file_and_another_process_loses_no
     make_unreadable: Callable[[Path], Callable[[], None]],
 ) -> None:
     restore = make_unreadable(next(iter(twenty.values())))
-    with rebuild(tmp_path) as killed:
-        with closing(Ledger(tmp_path)) as other:
-            reader = threading.Thread(target=other.totals, daemon=True)
-            reader.start()
-            killed.kill()
-            reader.join(30)
-            assert not reader.is_alive()
-            other.sweep()
+    with rebuild(tmp_path) as killed, closing(Ledger(tmp_path)) as other:
+        reader = threading.Thread(target=other.totals, daemon=True)
+        reader.start()
+        killed.kill()
+        reader.join(30)
+        assert not reader.is_alive()
+        other.sweep()
     restore()
     assert states_of(tmp_path, twenty) == ["stored"] * 20
 
@@ -312,19 +311,23 @@ def test_a_process_whose_file_was_set_aside_goes_on_with_the_new_one(
     file = tmp_path / "siliconflow-ledger" / "ledger.sqlite3"
     log = file.with_name(f"{file.name}-wal")
 
-    def set_aside() -> int:
+    def set_aside() -> None:
         file.rename(file.with_name("ledger.damaged-1.sqlite3"))
         log.unlink()
         file.with_name(f"{file.name}-shm").unlink()
         second.claim("b" * 64, "m")
-        return log.stat().st_ino
+
+    def fail() -> None:
+        with first.database.change():
+            set_aside()
+            raise sqlite3.DatabaseError("database disk image is malformed")
 
     if is_busy:
-        with pytest.raises(LedgerError, match="damaged"), first.database.change():
-            written = set_aside()
-            raise sqlite3.DatabaseError("database disk image is malformed")
+        with pytest.raises(LedgerError, match="damaged"):
+            fail()
     else:
-        written = set_aside()
+        set_aside()
+    written = log.stat().st_ino
     assert first.claim("b" * 64, "m").state == "busy"
     assert log.stat().st_ino == written
     first.close()
@@ -342,7 +345,10 @@ def test_of_damaged_files_the_newest_two_are_kept(
         with closing(open_database(FIRST, clock=clock)) as database:
             assert rows_of(database) == []
     kept = sorted(path.name for path in tmp_path.glob("cats.damaged-*"))
-    assert kept == [f"cats.damaged-{int(clock.now) - 1}.sqlite3", f"cats.damaged-{int(clock.now)}.sqlite3"]
+    assert kept == [
+        f"cats.damaged-{int(clock.now) - 1}.sqlite3",
+        f"cats.damaged-{int(clock.now)}.sqlite3",
+    ]
 
 
 def test_two_processes_that_rebuild_at_once_both_see_all_of_it(lost: Path) -> None:

@@ -7,6 +7,7 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -340,3 +341,33 @@ def test_a_reason_that_lacks_a_language_is_read_in_the_default_one(
     rows.close()
     [found] = jobs.since(0)
     assert found.reason == Text("why")
+
+
+def test_a_job_costs_as_many_steps_of_sqlite_however_many_are_stored(
+    jobs: JobHistory, file: Path, clock: Clock
+) -> None:
+    jobs.begin([job("first")], {"nodes": 1})
+    costs = []
+    for stored in (100, 3000):
+        rows = sqlite3.connect(file)
+        rows.executemany(
+            "INSERT INTO workflows VALUES (?, ?)",
+            [(f"{stored} {at}", b"x") for at in range(stored)],
+        )
+        rows.executemany(
+            "INSERT INTO jobs (id, owner, began_at, state, task, node_type, node_id, model, prompt,"
+            " workflow) VALUES (?, '', ?, 'done', '', '', '', '', '', ?)",
+            [(f"{stored} {at}", clock.now + at, f"{stored} {at}") for at in range(stored)],
+        )
+        rows.commit()
+        rows.close()
+        clock.now += 30 * DAY + 5  # six of them are too old now
+        steps: list[None] = []
+        with jobs._database.read() as db:  # noqa: SLF001 - counts what SQLite does
+            db.set_progress_handler(partial(steps.append, None), 10)
+        jobs.begin([job(f"new {stored}")], {"nodes": stored})
+        jobs.end(job(f"new {stored}", state="done"), [])
+        costs.append(len(steps))
+        jobs.clear()
+    assert costs[0] > 10
+    assert costs[1] < 1.5 * costs[0]

@@ -5,8 +5,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from comfyui_siliconflow.storage.ledger import (
     ResponseMetadata,
     Totals,
 )
-from comfyui_siliconflow.tests.storage.conftest import Clock
+from comfyui_siliconflow.tests.storage.conftest import BEGINNING, Clock
 
 METADATA = ResponseMetadata("t-1", 42, 1.5, 2.0)
 PNG = b"\x89PNG the image"
@@ -396,6 +398,44 @@ def test_what_is_too_much_is_deleted_a_bounded_number_at_a_time(
         left.append(ledger.totals().requests)
     assert left == [4, 2, 1, 1]
     assert ledger.is_paid(f"{5:064x}")
+
+
+def test_a_request_costs_as_many_steps_of_sqlite_however_much_is_stored(
+    open_ledger: Callable[..., Ledger],
+) -> None:
+    ledger, costs = open_ledger(max_bytes=1000), []
+    for stored in (100, 5000):
+        add_results(ledger, stored)
+        ledger.max_bytes = ledger.totals().size
+        steps = count_steps(ledger)
+        paid(ledger, f"{stored:064x}")
+        ledger.totals()
+        costs.append(len(steps))
+    assert costs[0] > 100
+    assert costs[1] < 1.2 * costs[0]
+
+
+def add_results(ledger: Ledger, count: int) -> None:
+    """Record results with a file of a byte each, all older than any other."""
+    with ledger.database.change() as db:
+        ids = [uuid.uuid4().hex for _ in range(count)]
+        db.executemany(
+            "INSERT INTO requests (id, fingerprint, model, state, owner, sent_at)"
+            " VALUES (?, ?, '', 'stored', '', ?)",
+            [(id_, id_ * 2, BEGINNING - 1) for id_ in ids],
+        )
+        db.executemany(
+            "INSERT INTO pictures (request, place, file, bytes) VALUES (?, 0, ?, 1)",
+            [(id_, f"{id_[:2]}/{id_}.png") for id_ in ids],
+        )
+
+
+def count_steps(ledger: Ledger) -> list[None]:
+    """Return a list that grows with each ten instructions of SQLite's machine from now on."""
+    steps: list[None] = []
+    with ledger.database.read() as db:
+        db.set_progress_handler(partial(steps.append, None), 10)
+    return steps
 
 
 def test_clearing_goes_on_past_what_is_under_way(

@@ -189,8 +189,16 @@ def test_settings_on_a_read_only_mount_are_read_with_one_warning(
     file.chmod(0o644)
     program = tmp_path / "program.py"
     program.write_text(SETTINGS)
-    mount = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit 77; exec "$2" "$3" "$1"'
-    inside = ["sh", "-c", mount, "sh", str(drive), sys.executable, str(program)]
+    mount = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit 77'
+    inside = [
+        "sh",
+        "-c",
+        f'{mount}; exec "$2" "$3" "$1"',
+        "sh",
+        str(drive),
+        sys.executable,
+        str(program),
+    ]
     unshare = shutil.which("unshare")
     if unshare is None:
         pytest.skip("needs Linux")
