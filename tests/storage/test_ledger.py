@@ -384,6 +384,25 @@ def test_a_damaged_file_counts_until_its_request_is_deleted_for_the_bound(
     assert not list((tmp_path / LEDGER / "pictures" / "aa").iterdir())
 
 
+def test_the_totals_are_those_of_the_files_after_whatever_happens_to_them(
+    open_ledger: Callable[..., Ledger], clock: Clock
+) -> None:
+    ledger = open_ledger()
+    paid(ledger, "b" * 64)
+    entry = paid(ledger)
+    ledger.mark_damaged(entry, 0)
+    ledger.store_file(entry, 0, 1, PNG + b" once more")
+    ledger.mark_answered(claim(ledger, "c" * 64), METADATA, ["https://x/1", "https://x/2"])
+    ledger.mark_failed(claim(ledger, "d" * 64), may_be_paid=True)
+    assert ledger.totals() == Totals(3, 2, 2 * len(PNG) + len(" once more"))
+    assert [file.path for file in claim(ledger).files] != [None]
+    ledger.discard(claim(ledger, "b" * 64).id)
+    assert ledger.totals().requests == 2
+    clock.now += 3600
+    ledger.clear()
+    assert ledger.totals() == Totals(0, 0, 0)
+
+
 def test_what_is_too_much_is_deleted_a_bounded_number_at_a_time(
     open_ledger: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -416,8 +435,13 @@ def test_a_request_costs_as_many_steps_of_sqlite_however_much_is_stored(
 
 
 def add_results(ledger: Ledger, count: int) -> None:
-    """Record results with a file of a byte each, all older than any other."""
+    """Record results with a file of a byte each, and as many older requests that failed."""
     with ledger.database.change() as db:
+        db.executemany(
+            "INSERT INTO requests (id, fingerprint, model, state, owner, sent_at)"
+            " VALUES (?, ?, '', 'failed', '', ?)",
+            [(uuid.uuid4().hex, "f" * 64, BEGINNING - 2) for _ in range(count)],
+        )
         ids = [uuid.uuid4().hex for _ in range(count)]
         db.executemany(
             "INSERT INTO requests (id, fingerprint, model, state, owner, sent_at)"
