@@ -44,6 +44,8 @@ _DECODE_ERRORS = (
     EOFError,
     struct.error,
     zlib.error,
+)
+_PILLOW_LIMIT = (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,  # where warnings are errors
 )
@@ -117,6 +119,8 @@ def decode(content: bytes, max_pixels: int = MAX_PIXELS) -> DecodedImage:
         raise MediaError(_not_an_image(content)) from None
     except MediaError:
         raise
+    except _PILLOW_LIMIT as error:  # which any pack may lower: the file is as whole as it was
+        raise TooManyPixels(text("media.pillow_limit", reason=error)) from None
     except _DECODE_ERRORS as error:
         raise MediaError(text("media.damaged", reason=error)) from None
 
