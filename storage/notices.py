@@ -27,7 +27,7 @@ _SYNCHRONIZED = {
 }
 """What the services call the folders that they synchronize, in lower case."""
 _SECONDS = 3600.0
-_LOGGER = logging.getLogger("siliconflow")
+logger = logging.getLogger("siliconflow")
 _LOCK = threading.Lock()
 _last_told: dict[str, float] = {}
 
@@ -40,7 +40,7 @@ def tell(key: str, **values: object) -> None:
             return
         _last_told[key] = now
     message = text(key, **values)
-    _LOGGER.warning("%s", message)
+    logger.warning("%s", message)
     PENDING.append(message)
 
 

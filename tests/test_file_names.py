@@ -61,12 +61,12 @@ def test_every_file_of_a_full_run_has_a_short_and_portable_name(
     tmp_path: Path,
     opened: list[Path],
     outputs_of: Callable[..., dict[str, Any]],
-    picture: Callable[..., torch.Tensor],
+    make_image: Callable[..., torch.Tensor],
 ) -> None:
     folder = tmp_path / "data"
     kolors = {"model": "Kwai-Kolors/Kolors", "prompt": "x"}
     outputs_of("SiliconFlowTextToImage", **kolors, batch_size=4)
-    outputs_of("SiliconFlowImageToImage", **kolors, image=picture())
+    outputs_of("SiliconFlowImageToImage", **kolors, image=make_image())
     outputs_of("SiliconFlowChat", model="Qwen/Qwen3-8B", prompt="x")
     speech = outputs_of("SiliconFlowTextToSpeech", model="FunAudioLLM/CosyVoice2-0.5B", input="x")
     model = "FunAudioLLM/SenseVoiceSmall"

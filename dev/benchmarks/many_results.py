@@ -37,7 +37,7 @@ def rows() -> list[Row]:
         ]
         for item in saved:
             item.close()
-    return found
+    return measured
 
 
 def _row(what: str, of_sizes: Sequence[tuple[Callable[[], object], Callable[[], object]]]) -> Row:
@@ -47,8 +47,8 @@ def _row(what: str, of_sizes: Sequence[tuple[Callable[[], object], Callable[[], 
         for size, both in zip(SIZES, of_sizes, strict=True)
         for way, work in zip(("ours", "former"), both, strict=True)
     }
-    found = in_turns(ways)
-    ours, former = ([found[f"{way} {size}"] for size in SIZES] for way in ("ours", "former"))
+    times = in_turns(ways)
+    ours, former = ([times[f"{way} {size}"] for size in SIZES] for way in ("ours", "former"))
     growth = ours[-1].best / ours[0].best
     return Row(
         f"{what}: {SIZES[-1]:,} results against {SIZES[0]:,}",
