@@ -30,7 +30,7 @@ def rows() -> list[Row]:
     """Measure a request, a job and the settings page's totals against the former ways."""
     with tempfile.TemporaryDirectory() as folder:
         saved = [_Saved(Path(folder) / str(size), size) for size in SIZES]
-        found = [
+        measured = [
             _row("a request in the ledger, at its bound", [item.requests for item in saved]),
             _row("a job in the history, at its bound", [item.jobs for item in saved]),
             _row("the totals of the settings page", [item.totals for item in saved]),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,32 @@ from comfyui_siliconflow.strings.text import Text
 from comfyui_siliconflow.tests.storage.conftest import BEGINNING, Clock
 
 RELEASED = Path(__file__).parent / "fixtures" / "released"
+MIGRATE = """
+import sqlite3, sys, time
+from pathlib import Path
+from comfyui_siliconflow.storage import database
+from comfyui_siliconflow.storage.migrations import HISTORY, LEDGER
+
+class Connection(sqlite3.Connection):
+    def execute(self, statement, *values):
+        result = super().execute(statement, *values)
+        if "INSERT INTO totals" in statement:
+            print("migrating", flush=True)
+            time.sleep(60)
+        return result
+
+class Module:
+    def __getattr__(self, name):
+        return getattr(sqlite3, name)
+
+    def connect(self, *place, **options):
+        return sqlite3.connect(*place, factory=Connection, **options)
+
+database.sqlite3 = Module()
+steps = {"ledger": LEDGER, "history": HISTORY}[sys.argv[2]]
+with database.Database(Path(sys.argv[1]) / "siliconflow-ledger", sys.argv[2], steps).read():
+    pass
+"""
 MODEL = "Qwen/Qwen-Image"
 URLS = ["https://files.example/1.png", "https://files.example/2.png"]
 
@@ -81,6 +109,22 @@ def test_both_files_are_brought_to_the_newest_version(
     history.since(0)
     assert version_of(folder / "siliconflow-ledger" / "ledger.sqlite3") == len(LEDGER)
     assert version_of(folder / "siliconflow-ledger" / "history.sqlite3") == len(HISTORY)
+
+
+def test_a_migration_that_was_killed_is_done_by_the_next_process(
+    folder: Path, ledger: Ledger, history: JobHistory
+) -> None:
+    for name in ("ledger", "history"):
+        command = [sys.executable, "-c", MIGRATE, str(folder), name]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            assert process.stdout.readline() == "migrating\n"
+            process.kill()
+        assert version_of(folder / "siliconflow-ledger" / f"{name}.sqlite3") == 0
+    assert claim(ledger, "stored").state == "stored"
+    assert ledger.totals().requests == 4
+    assert len(history.since(0)) == 6
+    assert version_of(folder / "siliconflow-ledger" / "ledger.sqlite3") == len(LEDGER)
 
 
 def test_a_stored_result_is_found_with_its_files(ledger: Ledger) -> None:
