@@ -47,6 +47,7 @@ _FILE_NAME = re.compile(
 Version 0.1.0 wrote the whole fingerprint and id, and its partly written files stand among them.
 """
 _DELETED_AT_ONCE = 64
+_CLEARED_AT_ONCE = 512
 """Requests that one transaction deletes at most: whoever else writes waits for it."""
 _SUFFIXES = (
     (re.compile(rb"\x89PNG"), ".png"),
@@ -418,7 +419,7 @@ class Ledger:
         with self.database.change() as db:
             rows = db.execute(
                 "SELECT rowid, * FROM requests WHERE rowid > ? ORDER BY rowid LIMIT ?",
-                (rowid, _DELETED_AT_ONCE),
+                (rowid, _CLEARED_AT_ONCE),
             ).fetchall()
             self._delete(db, rows)
         return rows

@@ -465,7 +465,7 @@ def count_steps(ledger: Ledger) -> list[None]:
 def test_clearing_goes_on_past_what_is_under_way(
     open_ledger: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "_DELETED_AT_ONCE", 2)
+    monkeypatch.setattr(ledger_module, "_CLEARED_AT_ONCE", 2)
     ledger = open_ledger()
     under_way = [claim(ledger, f"{number:064x}") for number in range(3)]
     for number in range(3, 8):
