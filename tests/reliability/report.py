@@ -15,13 +15,15 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.refusing_drive import compile_library
 from comfyui_siliconflow.tests.reliability.calls import of_node
+from comfyui_siliconflow.tests.reliability.drives import DRIVES, try_drive
 from comfyui_siliconflow.tests.reliability.faults import FAULTS, KEY, UNSURE, Fault
 from comfyui_siliconflow.tests.reliability.free import DELETE, of_free_node, try_out_free
 from comfyui_siliconflow.tests.reliability.server import FaultServer
@@ -114,6 +116,20 @@ end than at the beginning, which belong to no object.
 
 """
 
+DRIVES_HEAD = """
+
+## Drives that refuse, and kills upon them: {drives} trials
+
+A process that sees its data folder as such a drive (`tests/refusing_drive.c`, SQLite included) is
+killed with `kill -9` as it creates the ledger; another, when it has saved one of two images; the
+next queues the same. Then the ledger is lost, a process is killed half way through its rebuild, and
+the same is queued once more.
+
+| drive | charged | after the kill while saving | after the kill within the rebuild |
+|---|---|---|---|
+"""
+PAID_ONCE, FOUND, REBUILT = "2 images", "the rest downloaded, free", "free, from disk"
+
 
 def trials() -> list[Outcome]:
     """Try out every fault on every node."""
@@ -129,6 +145,30 @@ def trials() -> list[Outcome]:
         ]
         server.close()
     return outcomes
+
+
+def tried_drives() -> dict[str, list[str]]:
+    """Try out every drive; returns what is not as expected, by its name."""
+    problems = {}
+    with Simulator(key=KEY, balance="100000") as simulator, tempfile.TemporaryDirectory() as name:
+        server, folder = FaultServer(simulator), Path(name)
+        bench, library = Bench(simulator, server, folder), compile_library(folder)
+        for place, drive in enumerate(DRIVES):
+            data = folder / str(place)
+            data.mkdir()
+            problems[drive.name] = try_drive(bench, data, library, drive)
+            sys.stderr.writelines(f"{drive.name}: {item}\n" for item in problems[drive.name])
+        server.close()
+    return problems
+
+
+def table_of_drives(problems: Mapping[str, Sequence[str]]) -> str:
+    """Write one line for each drive."""
+    rows = [
+        f"| {name} | {'NOT AS EXPECTED' if found else f'{PAID_ONCE} | {FOUND} | {REBUILT}'} |"
+        for name, found in problems.items()
+    ]
+    return DRIVES_HEAD.format(drives=len(problems)) + "\n".join([*rows, ""])
 
 
 def tried(bench: Bench, fault: Fault, node: str) -> Outcome:
@@ -293,9 +333,11 @@ def main() -> int:
     chosen = parser.parse_args()
     outcomes, found = trials(), soak(chosen.images, chosen.seed)
     tables = [table(outcomes), table_of_calls(outcomes), table_of_free(outcomes)]
+    drives = tried_drives()
+    tables.append(table_of_drives(drives))
     parts = [head(), totals(outcomes), soaked(chosen.seed, found), *tables]
     FILE.write_text("".join(parts), encoding="utf-8")
-    good = not any(item.problems for item in outcomes)
+    good = not any(item.problems for item in outcomes) and not any(drives.values())
     return 0 if good and found["got"] == chosen.images and not found["paid_twice"] else 1
 
 

@@ -1,6 +1,6 @@
 """On drives that refuse something, what can be saved is saved, and the rest is told once.
 
-`refusing_disk.c` is preloaded into a process of its own, for which a folder of this machine then
+`refusing_drive.c` is preloaded into a process of its own, for which a folder of this machine then
 behaves as such a drive does; SQLite sees the same drive.
 """
 
@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from comfyui_siliconflow.tests.refusing_drive import compile_library, variables
 
-SOURCE = Path(__file__).with_name("refusing_disk.c")
 PAY = """
 import sys
 from pathlib import Path
@@ -57,14 +57,7 @@ Run = Callable[..., list[str]]
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compile the library."""
-    compiler = shutil.which("cc")
-    if not sys.platform.startswith("linux") or compiler is None:
-        pytest.skip("needs Linux and a C compiler")
-    compiled = tmp_path_factory.mktemp("library") / "refusing_disk.so"
-    command = [compiler, "-shared", "-fPIC", "-o", str(compiled), str(SOURCE), "-ldl"]
-    subprocess.run(command, check=True)
-    return compiled
+    return compile_library(tmp_path_factory.mktemp("library"))
 
 
 @pytest.fixture
@@ -79,12 +72,7 @@ def run(library: Path, drive: Path) -> Run:
     """Run a program that has the drive; return the lines that it prints."""
 
     def run_program(program: str, *arguments: int, **refusals: int) -> list[str]:
-        environment = {
-            **os.environ,
-            "LD_PRELOAD": str(library),
-            "REFUSING_FOLDER": str(drive),
-            **{name: str(value) for name, value in refusals.items()},
-        }
+        environment = {**os.environ, **variables(library, drive, refusals)}
         command = [sys.executable, "-c", program, str(drive), *map(str, arguments)]
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False, timeout=60
@@ -133,12 +121,8 @@ def test_a_ledger_that_comes_to_a_drive_without_shared_memory_is_read_there(run:
 def test_two_processes_without_shared_memory_share_a_ledger(
     library: Path, drive: Path, run: Run
 ) -> None:
-    environment = {
-        **os.environ,
-        "LD_PRELOAD": str(library),
-        "REFUSING_FOLDER": str(drive),
-        "REFUSE_SHARED_MEMORY": str(errno.ENODEV),
-    }
+    refusing = variables(library, drive, {"REFUSE_SHARED_MEMORY": errno.ENODEV})
+    environment = {**os.environ, **refusing}
     ranges = (("0", "12"), ("12", "24"))
     command = [sys.executable, "-c", PAY, str(drive)]
     processes = [
