@@ -27,6 +27,7 @@ else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+_DELETES_OPEN_FILES = sys.platform != "win32"
 _ATTEMPTS = 10
 _HELD_SECONDS = 5.0
 """A file that is held for longer is given up: whoever holds one only writes a small file."""
@@ -90,12 +91,16 @@ class ProcessLock:
         """Delete the lock files of processes that have ended.
 
         Each is deleted while its lock is held, so that a process that is just taking it notices.
+        Windows deletes no open file, this one's own included, and so none that is being taken.
         """
         for path in list(self._folder.iterdir()):
             with contextlib.suppress(OSError):
                 if path.name != self.token:
                     with path.open("r+b") as file:
                         _lock(file)
+                        if _DELETES_OPEN_FILES:
+                            path.unlink()
+                    if not _DELETES_OPEN_FILES:
                         path.unlink()
 
     def release(self) -> None:

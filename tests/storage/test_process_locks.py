@@ -67,3 +67,26 @@ def test_a_file_that_is_never_let_go_is_given_up(
         raise AssertionError("it is held twice")
     with exclusive(lock):
         pass
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux")
+def test_the_locks_of_ended_processes_are_deleted_where_open_files_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, whose rule is played here for the files that this process has open."""
+    unlink = Path.unlink
+
+    def refuse_open(path: Path, missing_ok: bool = False) -> None:
+        opened = (link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+        if path in opened:
+            raise PermissionError(path)
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(process_locks, "_DELETES_OPEN_FILES", False)
+    monkeypatch.setattr(Path, "unlink", refuse_open)
+    ours, other = ProcessLock(tmp_path), ProcessLock(tmp_path)
+    (tmp_path / ("0" * 32)).touch()
+    ours.sweep()
+    assert {path.name for path in tmp_path.iterdir()} == {ours.token, other.token}
+    for lock in (ours, other):
+        lock.release()
