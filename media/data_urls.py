@@ -15,8 +15,7 @@ import torch
 from PIL import Image
 
 from . import png
-from .image_files import pixels_to_pil, tensor_to_pil, tensor_to_pixels
-from .png import Pixels
+from .image_files import Pixels, pixels_to_pil, tensor_to_pil, tensor_to_pixels
 
 Preferred = Literal["webp", "png"]
 UploadFormat = Literal["lossless", "lossy", "png"]

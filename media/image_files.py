@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import struct
+import threading
 import zlib
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,15 +26,17 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..strings.text import Text, text
 from .media_error import MediaError, TooManyPixels
-from .parallel_rows import in_halves
-from .png import Pixels
 
+T = TypeVar("T")
+Pixels = npt.NDArray[np.uint8]
 DecodedImage: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 """A decoded file, `[H,W,C]`: uint8 of 0..255, or float32 of 0..1. Never written to."""
 
 MAX_PIXELS = 64_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 _CHANNELS = (1, 3, 4)
+_MIN_VALUES = 1 << 16
+"""Values below which a second thread costs more than it saves."""
 _STRIP_ROWS = 64
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
@@ -107,7 +110,7 @@ def pixels_to_pil(pixels: Pixels) -> Image.Image:
 
 
 def decode(content: bytes, max_pixels: int = MAX_PIXELS) -> DecodedImage:
-    """Return the pixels `[H,W,C]` of an image file, C = 4 if the file has alpha, else 3.
+    """Return the pixels `[H,W,C]` of an image file, C = 4 if any of it is transparent, else 3.
 
     They are uint8, or float32 of 0..1 where the file has more (16-bit grey). The EXIF rotation is
     applied; of an animation the first frame counts. Raises `MediaError` for a file that is not an
@@ -141,11 +144,32 @@ def to_batch(images: list[DecodedImage]) -> tuple[torch.Tensor, list[Resized]]:
         for index, image in enumerate(images)
         if image.shape[:2] != (height, width)
     ]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        futures = [pool.submit(_fill, frame, images.pop()) for frame in list(batch)[::-1]]
-    for future in futures:
-        future.result()
+    for frame in list(batch)[::-1]:
+        _fill(frame, images.pop())
     return batch, resized
+
+
+def in_halves(work: Callable[[slice], T], rows: int, values: int) -> list[T]:
+    """Call `work` with the rows of each half of an image of so many rows and values, in order.
+
+    Both at the same time: torch, numpy and zlib release Python's lock while they work. torch could
+    share out the work itself, but its threads take the cores that other images would use. The
+    thread is a daemon: it keeps no interpreter from exiting.
+    """
+    middle = rows // 2 if values > _MIN_VALUES else 0
+    if not middle:
+        return [work(slice(0, rows))]
+    upper: Future[T] = Future()
+
+    def work_on_upper() -> None:
+        try:
+            upper.set_result(work(slice(0, middle)))
+        except BaseException as error:  # noqa: BLE001 - raised below
+            upper.set_exception(error)
+
+    threading.Thread(target=work_on_upper, name="siliconflow", daemon=True).start()
+    lower = work(slice(middle, rows))
+    return [upper.result(), lower]
 
 
 def _decode(content: bytes, max_pixels: int) -> DecodedImage:
@@ -166,9 +190,13 @@ def _pixels(image: Image.Image) -> DecodedImage:
     if image.mode in _DEEP_MODES:
         grey = np.asarray(image).astype(np.float32) / np.float32(65535)
         return np.repeat(np.clip(grey, 0, 1)[..., None], 3, axis=2)
-    has_alpha = image.mode in _ALPHA_MODES or "transparency" in image.info
-    mode = "RGBA" if has_alpha else "RGB"
-    return np.asarray(image if image.mode == mode else image.convert(mode))
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        # Many nodes take three channels alone: an alpha that says nothing is dropped.
+        if image.getchannel("A").getextrema() == (255, 255):
+            image = image.convert("RGB")
+        return np.asarray(image)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _not_an_image(content: bytes) -> Text:
@@ -183,19 +211,19 @@ def _fill(frame: torch.Tensor, image: DecodedImage) -> None:
     """Write a decoded image into its frame `[H,W,C]` of a batch."""
     channels = image.shape[2]
     frame[..., channels:] = 1.0
-    if image.shape[:2] == frame.shape[:2]:
-        _to_float(image, frame[..., :channels].numpy())
+    is_same_size = image.shape[:2] == frame.shape[:2]
+    whole = frame[..., :channels].numpy() if is_same_size else np.empty(image.shape, np.float32)
+    in_halves(partial(_to_float, image, whole), len(image), image.size)
+    if is_same_size:
         return
-    whole = np.empty(image.shape, np.float32)
-    _to_float(image, whole)
     height, width = frame.shape[:2]
     cropped = _crop(torch.from_numpy(whole), width / height).movedim(-1, 0)[None]
     scaled = torch.nn.functional.interpolate(cropped, (height, width), mode="bilinear")
     frame[..., :channels] = scaled[0].movedim(0, -1)
 
 
-def _to_float(image: DecodedImage, out: npt.NDArray[np.float32]) -> None:
-    np.divide(image, np.float32(255 if image.dtype == np.uint8 else 1), out=out)
+def _to_float(image: DecodedImage, out: npt.NDArray[np.float32], part: slice) -> None:
+    np.divide(image[part], np.float32(255 if image.dtype == np.uint8 else 1), out=out[part])
 
 
 def _crop(image: torch.Tensor, aspect: float) -> torch.Tensor:

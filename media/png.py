@@ -14,11 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
-from .parallel_rows import in_halves
-
-Pixels = npt.NDArray[np.uint8]
+from .image_files import Pixels, in_halves
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {1: 0, 3: 2, 4: 6}

@@ -118,6 +118,16 @@ def test_the_web_framework_is_imported_by_the_routes_alone_and_not_before_they_a
         assert not any("aiohttp" in _imports_of(node) for node in tree.body)
 
 
+def test_no_thread_is_one_that_the_interpreter_waits_for_when_it_exits() -> None:
+    """Executors join their threads then, and so does asyncio with those of its own."""
+    joined = {"ThreadPoolExecutor", "ProcessPoolExecutor", "to_thread", "run_in_executor"}
+    for path in MODULES:
+        nodes = list(ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))))
+        names = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+        names |= {node.id for node in nodes if isinstance(node, ast.Name)}
+        assert not joined & names, path
+
+
 def _imports_of(node: ast.AST) -> set[str]:
     if isinstance(node, ast.ImportFrom):
         return {(node.module or "").partition(".")[0]}

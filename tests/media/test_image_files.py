@@ -165,8 +165,31 @@ def test_white_is_white_in_every_mode(mode: str) -> None:
         Image.new("RGBA", (8, 8), "white").convert(mode if mode == "LA" else "RGB").convert(mode)
     )
     found = read(saved(white, kind))
-    assert found.shape == (1, 8, 8, 4 if mode in {"LA", "RGBA"} else 3)
+    assert found.shape == (1, 8, 8, 3)
     assert found.min() > 0.99
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
+def test_an_alpha_that_is_opaque_everywhere_is_dropped(mode: str) -> None:
+    """Upscalers and many other nodes take three channels alone."""
+    drawn = Image.new("RGBA", (8, 8), (10, 20, 30, 255)).convert(mode)
+    options = {"transparency": 255} if mode == "P" else {}
+    assert read(saved(drawn, **options)).shape == (1, 8, 8, 3)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_an_alpha_with_a_single_transparent_pixel_is_kept(mode: str) -> None:
+    drawn = Image.new("RGBA", (8, 8), "white")
+    drawn.putpixel((3, 3), (255, 255, 255, 254))
+    found = read(saved(drawn.convert(mode)))
+    assert found.shape == (1, 8, 8, 4)
+    assert found[..., 3].min() < 1
+
+
+def test_a_batch_with_one_opaque_rgba_file_has_three_channels(picture: Draw) -> None:
+    opaque = decode(saved(Image.new("RGBA", (64, 48), "white")))
+    batch, _ = to_batch([*as_pictures([picture()[0]]), opaque])
+    assert batch.shape == (2, 48, 64, 3)
 
 
 def test_16_bit_grey_keeps_its_depth() -> None:

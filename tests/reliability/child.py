@@ -3,7 +3,8 @@
 It does what one line of JSON says; it says `ready` when all is loaded, waits for a line,
 and writes the outcome as JSON. `hold` names a function, whether to stop before or after it, and at
 which call: there it says `held` and stands still. `leave` ends the main program as soon as a
-request is under way. `most_file_bytes` makes every larger file fail as on a full disk.
+request is under way. `image_side` connects an image of that size. `most_file_bytes` makes every
+larger file fail as on a full disk.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+import torch
 from comfyui_siliconflow.engine import receiving as collect
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.strings.text import SiliconFlowError
@@ -30,6 +32,8 @@ def main() -> None:
     orders = json.loads(sys.stdin.readline())
     if orders.get("hold"):
         _hold(*orders["hold"])
+    if side := orders.get("image_side"):
+        orders["inputs"]["image"] = torch.zeros(1, side, side, 3)
     if "most_file_bytes" in orders:
         _limit_files(orders["most_file_bytes"])
     _say("ready")
@@ -89,7 +93,7 @@ def _find(place: str) -> Any:
 
 def _stand_still() -> None:
     _say("held")
-    time.sleep(60)
+    time.sleep(600)
 
 
 def _limit_files(most: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -54,6 +55,15 @@ class Child:
         """Kill it with `kill -9`."""
         self._process.kill()
         self._process.wait()
+
+    def interrupt(self) -> None:
+        """Press Ctrl+C."""
+        self._process.send_signal(signal.SIGINT)
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it did not end by itself."""
+        return self._process.returncode == -signal.SIGKILL
 
     @property
     def ended(self) -> bool:
