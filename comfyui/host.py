@@ -114,12 +114,13 @@ def _system_locale() -> str:
 
 @dataclass(frozen=True)
 class Caller:
-    """One node of one run. Outside ComfyUI all fields are empty."""
+    """One node of one run. Outside ComfyUI all fields are empty but `notes`, for the user."""
 
     node_type: str = ""
     node_id: str = ""
     page: str | None = None
     workflow: Any = field(default=None, repr=False)
+    notes: Sequence[Text] = ()
 
 
 def current_caller(node_type: str, extra_pnginfo: Any) -> Caller:

@@ -20,12 +20,9 @@ _DAY = 86400
 
 def current_settings() -> Settings:
     """Read the settings as they are now, and show messages in the language they name."""
-    language = ""
-    try:
-        settings = settings_file.load(host.data_directory(), os.environ)
-        language = settings.language
-    finally:  # what is wrong with the settings is said in ComfyUI's language
-        use_language(host.language(language))
+    use_language(host.language(""))  # of what is wrong with the settings
+    settings = settings_file.load(host.data_directory(), os.environ)
+    use_language(host.language(settings.language))
     return settings
 
 

@@ -6,11 +6,13 @@ Two runs that begin at once are judged one after the other, each counting what t
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from ..siliconflow.client import Client
 from ..siliconflow.errors import GuardStopped
+from ..storage.accounts import account_id
 from ..storage.settings import Settings
 from ..strings.text import text
 from .balance import BALANCES
@@ -18,7 +20,7 @@ from .job import Job
 
 
 class SpendingGuard:
-    """Counts the images in progress in the whole process, and judges each run by them."""
+    """Counts the images of one account in progress in this process, and judges runs by them."""
 
     def __init__(self) -> None:
         """Start with none in progress."""
@@ -84,3 +86,13 @@ class SpendingGuard:
             raise GuardStopped(
                 text("run.balance_floor", floor=floor, balance=balance, left=left, n=total)
             )
+
+
+_GUARDS: defaultdict[str, SpendingGuard] = defaultdict(SpendingGuard)
+_LOCK = threading.Lock()
+
+
+def guard_for(settings: Settings) -> SpendingGuard:
+    """Return the guard of the account in use: what another one pays for is none of its business."""
+    with _LOCK:
+        return _GUARDS[account_id(settings.require_key(), settings.base_url)]

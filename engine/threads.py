@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import threading
 from collections import deque
@@ -77,8 +78,9 @@ def run_all(
 
 
 def start_thread(function: Callable[..., None], *args: object) -> threading.Thread:
-    """Start a daemon thread of the pack."""
-    thread = threading.Thread(target=function, args=args, name="siliconflow", daemon=True)
+    """Start a daemon thread of the pack; it speaks the language of whoever starts it."""
+    run = contextvars.copy_context().run
+    thread = threading.Thread(target=run, args=(function, *args), name="siliconflow", daemon=True)
     thread.start()
     return thread
 

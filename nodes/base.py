@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import operator
+import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -11,11 +14,15 @@ from ..comfyui.host import Caller, current_caller
 from ..engine.threads import in_thread
 from ..siliconflow.catalogue import require_text
 from ..siliconflow.errors import InvalidInput
-from ..strings.text import DEFAULT, use_language
-from .model_choices import check_model, model_ids
+from ..strings.text import DEFAULT, text, use_language, well_formed
+from .model_choices import check_model, model_ids, valid_settings
 from .widgets import WORKFLOW, description, input_types, tooltip
 
 Task = Callable[[Mapping[str, Any], Caller], Awaitable[Any]]
+JSON = ("extra_body",)
+_HIGH, _LOW = r"\\u[dD][89abAB]\w\w", r"\\u[dD][c-fC-F]\w\w"
+_ESCAPES = re.compile(rf"(\\\\|{_HIGH}{_LOW})|{_HIGH}|{_LOW}")
+"""Halves of a surrogate pair as JSON may write them, and in a group what only looks like one."""
 
 
 class Node:
@@ -56,8 +63,11 @@ class Node:
     async def execute(self, **inputs: Any) -> Any:
         """Run the task and return its outputs; see `tasks` for the shapes and errors."""
         caller = current_caller(type(self).__name__, first_item(inputs.pop(WORKFLOW, None)))
+        sent = {name: _well_formed(name, value) for name, value in inputs.items()}
+        changed = [name for name, value in sent.items() if value is not inputs[name]]
+        notes = [text("run.not_well_formed", input=name) for name in changed]
         run = await in_thread(partial(_load_task, self.task))
-        return await run(inputs, caller)
+        return await run(sent, replace(caller, notes=notes))
 
 
 class PromptNode(Node):
@@ -96,7 +106,7 @@ def validate(
     its execution.py): so the answer begins with the name of its own input, by which the page
     removes the repeats.
     """
-    use_language(host.language(""))
+    use_language(host.language(valid_settings().language))
     try:
         for name, value in texts.items():
             if value is not None:
@@ -111,6 +121,18 @@ def validate(
 def first_item(value: Any) -> Any:
     """Return the value of an input that a node with `INPUT_IS_LIST` receives as a list."""
     return value[0] if isinstance(value, list | tuple) and value else value
+
+
+def _well_formed(name: str, value: Any) -> Any:
+    """Return an input with its texts as `well_formed` gives them; itself, if nothing changes."""
+    if isinstance(value, list):
+        items = [_well_formed(name, item) for item in value]
+        return value if all(map(operator.is_, items, value)) else items
+    if not isinstance(value, str):
+        return value
+    words = _ESCAPES.sub(lambda match: match[1] or r"\ufffd", value) if name in JSON else value
+    words = well_formed(words)
+    return value if words == value else words
 
 
 def _load_task(task: str) -> Task:

@@ -107,19 +107,22 @@ def _new_model(model_id: str, task: str, site: Site, kinds: set[str]) -> Model |
 
 
 def site_and_account() -> tuple[Site, ModelList | None]:
-    """Return the site in use, and the saved model list of the account there, if there is one.
-
-    Never raises: ComfyUI asks for the inputs of all nodes at start-up. Invalid settings are
-    reported by a run and by the page.
-    """
-    directory = host.data_directory()
-    try:
-        settings = settings_file.load(directory, os.environ)
-    except InvalidSettings:
-        return Settings.site, None
+    """Return the site in use, and the saved model list of the account there, if there is one."""
+    settings = valid_settings()
     if not settings.api_key:
         return settings.site, None
-    return settings.site, model_lists.load_model_list(directory, settings.account)
+    return settings.site, model_lists.load_model_list(host.data_directory(), settings.account)
+
+
+def valid_settings() -> Settings:
+    """Return the settings, or the defaults where they are invalid, which a run and the page report.
+
+    Never raises: ComfyUI asks for the inputs of all nodes at start-up.
+    """
+    try:
+        return settings_file.load(host.data_directory(), os.environ)
+    except InvalidSettings:
+        return Settings()
 
 
 def check_model(task: str, model: str, custom_model: str) -> None:

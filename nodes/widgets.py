@@ -6,6 +6,7 @@ and its tooltip lists what each model accepts.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -79,11 +80,20 @@ _STEPS = {
 }
 
 
-@lru_cache(maxsize=64)
 def input_types(
     task: str, required: tuple[str, ...], optional: tuple[str, ...], models: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Return the `INPUT_TYPES` of a node of `task` with these inputs, in this order."""
+    """Return the `INPUT_TYPES` of a node of `task` with these inputs, in this order.
+
+    Each caller gets its own: other packs change what they are given.
+    """
+    return copy.deepcopy(_input_types(task, required, optional, models))
+
+
+@lru_cache(maxsize=64)
+def _input_types(
+    task: str, required: tuple[str, ...], optional: tuple[str, ...], models: tuple[str, ...]
+) -> dict[str, Any]:
     inputs: dict[str, dict[str, Any]] = {
         "required": {name: _input(task, name) for name in required},
         "optional": {name: _input(task, name) for name in optional},

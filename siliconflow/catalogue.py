@@ -28,6 +28,8 @@ Thinking = Literal["off", "on", "always"]
 AUTO = "auto"
 CUSTOM = "custom"
 MEGAPIXEL = 1024 * 1024
+MAX_MODEL_ID = 200
+"""Characters: four times the longest id. What is longer is no id, and would fill every message."""
 _FILE = Path(__file__).with_name("catalogue.json")
 _FAMILIES = Path(__file__).with_name("model_families.json")
 _FITTING_GRID = 8
@@ -37,6 +39,8 @@ _CREDENTIAL_NAME = re.compile(
     re.IGNORECASE,
 )
 _CREDENTIAL = re.compile(r"\s*(bearer\s+\S{8}|sk-[A-Za-z0-9_-]{16})", re.IGNORECASE)
+_COUNTED = frozenset({"seed", "top_n"})
+"""What the nodes read of `extra_body` themselves, besides passing it on."""
 _SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})", re.IGNORECASE)
 
 
@@ -390,15 +394,16 @@ def chosen_model(task: str, inputs: Mapping[str, Any], site: Site) -> Model:
     Of a chosen model that the catalogue lacks the fields may be guessed; of `custom_model` never.
     """
     custom = str(inputs.get("custom_model", "")).strip()
+    name = "custom_model" if custom else "model"
     model = load().find(custom or str(inputs.get("model", "")), site)
+    if len(model.id) > MAX_MODEL_ID:
+        raise InvalidInput(name, text("invalid.too_long", n=len(model.id), limit=MAX_MODEL_ID))
     if not model.listed and not custom:
         guess = load().guess(model.id, site)
         model = guess if guess and task in guess.tasks else model
     if model.listed and task not in model.tasks:
-        raise InvalidInput(
-            "custom_model" if custom else "model",
-            text("invalid.other_task", model=model.id, tasks=", ".join(model.tasks), task=task),
-        )
+        tasks = ", ".join(model.tasks)
+        raise InvalidInput(name, text("invalid.other_task", model=model.id, tasks=tasks, task=task))
     return model
 
 
@@ -418,6 +423,8 @@ def extra_body(inputs: Mapping[str, Any], reserved: AbstractSet[str]) -> dict[st
     if taken:
         raise InvalidInput("extra_body", text("invalid.reserved_fields", names=taken))
     _check_no_credential(extra)
+    for name in _COUNTED & set(extra):
+        load().inputs[name].check(extra[name])
     return extra
 
 
@@ -445,7 +452,7 @@ def json_object(inputs: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     if not written.strip():
         return None
     try:
-        value = json.loads(written, parse_constant=_refuse_constant)
+        value = json.loads(written, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         reason = str(error).split(":", maxsplit=1)[0]
         raise InvalidInput(name, text("invalid.not_json", reason=reason)) from None
@@ -454,8 +461,10 @@ def json_object(inputs: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     return value
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+def _finite(written: str) -> float:
+    if not math.isfinite(number := float(written)):
+        raise ValueError(f"{written} is not JSON")
+    return number
 
 
 def unlisted(model_id: str) -> Model:

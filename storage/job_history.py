@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..strings.text import DEFAULT, LANGUAGES, Text, text
+from ..strings.text import DEFAULT, LANGUAGES, Text, text, well_formed
 from .database import Database, LedgerError
 from .migrations import HISTORY
 
@@ -230,7 +230,7 @@ def _compress(workflow: Any) -> tuple[str, bytes] | None:
         return None
     try:
         encoded = json.dumps(workflow, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        content = encoded.encode()
+        content = well_formed(encoded).encode()
     except (TypeError, ValueError, RuntimeError):
         return None
     if len(content) > MAX_WORKFLOW_BYTES:

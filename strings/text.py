@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +24,7 @@ LANGUAGES: tuple[Language, ...] = (
     *sorted(file.stem for file in FOLDER.glob("*.json") if file.stem != DEFAULT),
 )
 
-_in_use: Language = DEFAULT
+_in_use: ContextVar[Language] = ContextVar("siliconflow_language", default=DEFAULT)
 
 
 class Text(tuple[str, ...]):
@@ -36,11 +37,12 @@ class Text(tuple[str, ...]):
 
     def __new__(cls, *wordings: str) -> Text:  # noqa: PYI034 - Self is younger than Python 3.10
         """Take one wording for every language, or a single one for all."""
-        return super().__new__(cls, wordings * len(LANGUAGES) if len(wordings) == 1 else wordings)
+        wordings = wordings * len(LANGUAGES) if len(wordings) == 1 else wordings
+        return super().__new__(cls, map(well_formed, wordings))
 
     def __str__(self) -> str:
-        """Return the wording in the language that `use_language` chose last."""
-        return self.in_language(_in_use)
+        """Return the wording in the language that `use_language` chose here."""
+        return self.in_language(_in_use.get())
 
     def in_language(self, language: Language) -> str:
         """Return the wording in one language."""
@@ -66,21 +68,22 @@ class Text(tuple[str, ...]):
 
 
 class SiliconFlowError(Exception):
-    """Anything that the pack raises on purpose. `str()` is in the language in use."""
+    """Anything that the pack raises on purpose. `str()` is in the language in use when it was."""
 
     def __init__(self, message: Text) -> None:
-        """Keep every language: which one is shown is decided when the message is read."""
+        """Keep every language, and the one in use: ComfyUI reads the message outside the run."""
         super().__init__(message.in_language(DEFAULT))
         self.text = message
+        self.language = _in_use.get()
 
     def __str__(self) -> str:
         """Return the message as the user reads it."""
-        return str(self.text)
+        return self.text.in_language(self.language)
 
     def __copy__(self) -> SiliconFlowError:
-        """Return the same error for another run, which adds lines of its own."""
+        """Return the same error for another run, with its language and lines of its own."""
         error = type(self).__new__(type(self), *self.args)
-        error.__dict__.update(self.__dict__)
+        error.__dict__.update({**self.__dict__, "language": _in_use.get()})
         return error
 
     def add(self, line: Text) -> None:
@@ -95,6 +98,18 @@ def text(key: str, **values: object) -> Text:
     """
     wordings = Text(*(_wording(entries_of(language)[key], values) for language in LANGUAGES))
     return wordings.format(**values) if values else wordings
+
+
+def well_formed(words: str) -> str:
+    """Return a text with U+FFFD for each half of a surrogate pair, which UTF-8 cannot hold.
+
+    Such a half is what is left of an emoji that was cut in two.
+    """
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        return words.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return words
 
 
 def has_text(key: str) -> bool:
@@ -116,9 +131,8 @@ def entries_of(language: Language) -> Mapping[str, Entry]:
 
 
 def use_language(language: Language) -> None:
-    """Show every message in `language` from now on, in the whole process."""
-    global _in_use  # noqa: PLW0603 - one language a process: the console and the page of one user
-    _in_use = language
+    """Show every message in `language` from now on, in this run and its threads alone."""
+    _in_use.set(language)
 
 
 def language_of(locale: str | None) -> Language:

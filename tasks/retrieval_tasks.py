@@ -100,7 +100,7 @@ def texts_of(inputs: Inputs, name: str) -> list[str]:
     return [*listed, *typed]
 
 
-def check_tokens(model: Model, texts: Sequence[str], name: str) -> None:
+def check_tokens(model: Model, texts: Sequence[str], connected: int) -> None:
     """Refuse a text that is surely longer than the model takes; only the service counts exactly."""
     limit = model.context
     if not limit:
@@ -109,7 +109,7 @@ def check_tokens(model: Model, texts: Sequence[str], name: str) -> None:
         least = least_tokens(item, model.limits.get("han_a_token", _LONGEST_TOKEN))
         if least > limit:
             raise InvalidInput(
-                name,
+                "texts" if number <= connected else "input",
                 text(
                     "task.too_many_tokens", number=number, least=least, model=model.id, limit=limit
                 ),
@@ -137,7 +137,7 @@ def plan_embeddings(inputs: Inputs, settings: Settings) -> Plan:
         reason = text("task.no_dimensions", model=model.id, others=others)
         raise InvalidInput("dimensions", reason)
     extra = extra_body(inputs, _RESERVED | {"encoding_format"})
-    check_tokens(model, texts, "input")
+    check_tokens(model, texts, connected=len(inputs.get("texts") or ()))
     head = {"model": model.id, "encoding_format": "float", **model.arguments(values), **extra}
     items, notes = _items("embedding", model, texts, inputs, settings)
     parts = _parts(items, model.limits.get("texts", MAX_TEXTS))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from comfyui_siliconflow.media import png
-from comfyui_siliconflow.media.image_files import decode, tensor_to_pixels
+from comfyui_siliconflow.media.image_files import Pixels, decode, tensor_to_pixels
 from PIL import Image
 
 from . import sample_images
@@ -53,7 +53,7 @@ def text() -> str:
     )
 
 
-def _encoders(pixels: png.Pixels) -> dict[str, Callable[[], bytes]]:
+def _encoders(pixels: Pixels) -> dict[str, Callable[[], bytes]]:
     filtered = np.diff(pixels, axis=1, prepend=np.zeros_like(pixels[:, :1])).tobytes()
     isal, zlib_ng, cv2 = (_optional(name) for name in ("isal.isal_zlib", "zlib_ng.zlib_ng", "cv2"))
     return {
@@ -66,13 +66,13 @@ def _encoders(pixels: png.Pixels) -> dict[str, Callable[[], bytes]]:
     }
 
 
-def _pillow(pixels: png.Pixels) -> bytes:
+def _pillow(pixels: Pixels) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
 
 
-def _opencv(cv2: Any, pixels: png.Pixels) -> bytes:
+def _opencv(cv2: Any, pixels: Pixels) -> bytes:
     found: bytes = cv2.imencode(".png", pixels)[1].tobytes()
     return found
 

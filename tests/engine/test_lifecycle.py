@@ -384,6 +384,26 @@ def test_the_guard_counts_what_is_under_way_and_not_what_is_paid_already(
     assert sum(isinstance(item, errors.GuardStopped) for item in outputs) == 1
 
 
+def test_the_guard_does_not_count_what_another_account_has_under_way(
+    simulator: Simulator, held: Held, write_settings: Any, use: Callable[[Simulator], None]
+) -> None:
+    write_settings(most_pictures=2)
+    asked = {**ASKED, "batch_size": 2}
+
+    async def graph(other: Simulator) -> None:
+        first = asyncio.create_task(NODE_CLASS_MAPPINGS[DRAW]().execute(**asked))
+        await asyncio.to_thread(held.wait_for, 2)
+        use(other)
+        second = asyncio.create_task(NODE_CLASS_MAPPINGS[DRAW]().execute(**asked))
+        await asyncio.to_thread(held.wait_for, 4)
+        held.release()
+        await asyncio.gather(first, second)
+
+    with Simulator(key="sk-other") as other:
+        asyncio.run(graph(other))
+        assert pictures_paid(simulator) == pictures_paid(other) == 2
+
+
 def test_the_guard_keeps_a_floor_of_the_balance(
     simulator: Simulator, run_node: Run, write_settings: Any
 ) -> None:
@@ -498,3 +518,27 @@ def test_the_requests_for_a_frame_are_sent_in_their_order(
 ) -> None:
     run_node(DRAW, **{**INPUTS, "model": KOLORS, "batch_size": 10})
     assert [record.body["batch_size"] for record in simulator.generations] == [4, 4, 2]
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_run_in_progress_keeps_its_language_whatever_another_one_uses(
+    held: Held, write_settings: Any
+) -> None:
+    shown = {"zh": Shown(), "en": Shown()}
+
+    async def draw(seed: int, language: str) -> None:
+        write_settings(language=language)
+        host.report_to(shown[language])
+        await NODE_CLASS_MAPPINGS[DRAW]().execute(**{**ASKED, "seed": seed})
+
+    async def graph() -> None:
+        nodes = []
+        for seed, language in enumerate(shown):
+            nodes.append(asyncio.create_task(draw(seed, language)))
+            await asyncio.to_thread(held.wait_for, seed + 1)
+        held.release()
+        await asyncio.gather(*nodes)
+
+    asyncio.run(graph())
+    assert "种子 0" in shown["zh"].texts[-1]
+    assert "seed 1" in shown["en"].texts[-1]

@@ -173,7 +173,7 @@ def test_white_is_white_in_every_mode(mode: str) -> None:
 def test_an_alpha_that_is_opaque_everywhere_is_dropped(mode: str) -> None:
     """Upscalers and many other nodes take three channels alone."""
     drawn = Image.new("RGBA", (8, 8), (10, 20, 30, 255)).convert(mode)
-    options = {"transparency": 255} if mode == "P" else {}
+    options: dict[str, Any] = {"transparency": 255} if mode == "P" else {}
     assert read(saved(drawn, **options)).shape == (1, 8, 8, 3)
 
 

@@ -5,24 +5,25 @@ import io
 import numpy as np
 import pytest
 from comfyui_siliconflow.media import png
+from comfyui_siliconflow.media.image_files import Pixels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 
-def read(file: bytes) -> png.Pixels:
+def read(file: bytes) -> Pixels:
     with Image.open(io.BytesIO(file)) as image:
         pixels = np.asarray(image)
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-def noise(height: int, width: int, channels: int) -> png.Pixels:
+def noise(height: int, width: int, channels: int) -> Pixels:
     return np.random.default_rng(height * width).integers(
         0, 256, (height, width, channels), np.uint8
     )
 
 
-def drawing() -> png.Pixels:
+def drawing() -> Pixels:
     image = Image.new("RGB", (400, 300), "white")
     draw = ImageDraw.Draw(image)
     for at in range(20):
@@ -31,7 +32,7 @@ def drawing() -> png.Pixels:
     return np.asarray(image)
 
 
-def photograph() -> png.Pixels:
+def photograph() -> Pixels:
     ramp = np.linspace(0, 200, 400)[None, :, None] + np.linspace(0, 40, 300)[:, None, None]
     grain = np.random.default_rng(1).normal(0, 3, (300, 400, 3))
     return (ramp + grain).clip(0, 255).astype(np.uint8)
@@ -64,7 +65,7 @@ def test_the_method_follows_the_image() -> None:
 
 
 @pytest.mark.parametrize("pixels", [drawing(), photograph()], ids=["drawing", "photograph"])
-def test_a_file_is_not_much_larger_than_pillow_s(pixels: png.Pixels) -> None:
+def test_a_file_is_not_much_larger_than_pillow_s(pixels: Pixels) -> None:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     assert len(png.encode(pixels)) < 1.25 * len(file.getvalue())

@@ -8,6 +8,7 @@ import inspect
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,19 @@ def shown(node: type[Node]) -> dict[str, Any]:
 
 def _without_tooltip(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if key != "tooltip"}
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_what_another_pack_changes_in_the_inputs_of_a_node_is_its_own(node: type[Node]) -> None:
+    before = json.dumps(node.INPUT_TYPES())
+    changed = node.INPUT_TYPES()
+    for group in ("required", "optional"):
+        for kind, options in changed[group].values():
+            options["tooltip"] = "changed"
+            if isinstance(kind, list):
+                kind.clear()
+    changed["hidden"].clear()
+    assert json.dumps(node.INPUT_TYPES()) == before
 
 
 def test_nodes_are_what_saved_workflows_expect() -> None:
@@ -187,3 +201,11 @@ def test_an_empty_prompt_is_refused_in_the_language_in_use(monkeypatch: pytest.M
     monkeypatch.setenv("LANG", "zh_CN.UTF-8")
     refusal = str(node.VALIDATE_INPUTS(prompt=""))
     assert refusal == "提示词（prompt）：不能为空\n请求没有发出，也没有扣费。"
+
+
+def test_the_language_of_the_settings_comes_first_when_a_workflow_is_queued(
+    write_settings: Callable[..., Path],
+) -> None:
+    [node, *_] = PAINTERS
+    write_settings(language="zh")
+    assert "提示词（prompt）：不能为空" in str(node.VALIDATE_INPUTS(prompt=""))

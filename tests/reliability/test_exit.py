@@ -44,7 +44,9 @@ def test_a_download_that_stands_still_keeps_no_process_from_ending(
 ) -> None:
     write_settings(data, read_timeout=3600)
     bench.server.break_next(breakers.stop(0.5), "picture", 1)
-    process = child(node=DRAW, inputs={**NODES[DRAW], "prompt": "a cat"}, leave=how != "interrupted")
+    process = child(
+        node=DRAW, inputs={**NODES[DRAW], "prompt": "a cat"}, leave=how != "interrupted"
+    )
     process.go()
     assert bench.server.holding.wait(30)
     end(process, how)
@@ -54,9 +56,8 @@ def test_a_download_that_stands_still_keeps_no_process_from_ending(
 @pytest.mark.parametrize("how", ["interrupted", "at its end"])
 @pytest.mark.parametrize(("target", "node", "orders"), HELD, ids=lambda item: str(item)[:40])
 def test_an_image_that_is_encoded_or_decoded_keeps_no_process_from_ending(
-    data: Path, child: Callable[..., Child], target: str, node: str, orders: Any, how: str
+    child: Callable[..., Child], target: str, node: str, orders: Any, how: str
 ) -> None:
-    del data
     inputs = {"model": KOLORS, "prompt": "a cat", **LARGE}
     hold = (target, "before", 1)
     process = child(node=node, inputs=inputs, hold=hold, leave=how != "interrupted", **orders)

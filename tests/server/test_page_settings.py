@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.engine import balance, services
+from comfyui_siliconflow.engine import balance
 from comfyui_siliconflow.server import page_settings
 from comfyui_siliconflow.server.page_settings import PAGE_SETTINGS
 from comfyui_siliconflow.siliconflow.errors import GuardStopped
-from comfyui_siliconflow.storage.settings import BOUNDS, InvalidSettings, Settings
+from comfyui_siliconflow.storage.settings import BOUNDS, Settings
 from comfyui_siliconflow.tests.server.conftest import Event, Page
 
 KEY = "sk-0123456789abcdefghij"
@@ -41,19 +41,6 @@ def test_a_new_setting_is_the_page_s_unless_the_operator_alone_may_set_it() -> N
     operator_only = {"api_key", "base_url", "connect_timeout", "read_timeout"}
     operator_only |= {"most_picture_mib", "most_megapixels"}
     assert {item.name for item in fields(Settings)} - set(PAGE_SETTINGS) == operator_only
-
-
-@pytest.mark.parametrize(("value", "used"), [("zh", "zh"), ("xx", "en")])
-def test_the_language_is_set_once_and_never_to_another_in_between(
-    write_settings: Any, monkeypatch: pytest.MonkeyPatch, value: str, used: str
-) -> None:
-    """A run in another thread may be saying something at this moment."""
-    chosen: list[str] = []
-    write_settings(language=value)
-    monkeypatch.setattr(services, "use_language", chosen.append)
-    with contextlib.suppress(InvalidSettings):
-        services.current_settings()
-    assert chosen == [used]
 
 
 def test_settings_are_written_beside_those_that_are_there(

@@ -106,8 +106,8 @@ def test_a_message_has_status_code_words_advice_model_and_trace_id() -> None:
 
 
 def test_a_message_is_chinese_when_that_is_the_language_in_use() -> None:
-    error = error_from_response(401, {TRACE_HEADER: "t-1"}, '"Invalid token"', "vendor/model")
     use_language("zh")
+    error = error_from_response(401, {TRACE_HEADER: "t-1"}, '"Invalid token"', "vendor/model")
     assert str(error).startswith("SiliconFlow 不接受这个 API 密钥（HTTP 401）：Invalid token\n")
     assert str(error).endswith("模型：vendor/model\n追踪 ID：t-1")
 

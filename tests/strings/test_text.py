@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from contextvars import copy_context
+from copy import copy
 
 import pytest
 from comfyui_siliconflow.strings.text import (
     DEFAULT,
     LANGUAGES,
     Entry,
+    SiliconFlowError,
     Text,
     entries_of,
     join,
@@ -69,6 +72,38 @@ def test_a_message_is_shown_in_the_language_in_use() -> None:
     assert str(said) == "zh"
     use_language("en")
     assert str(said) == "en"
+
+
+def test_a_language_is_in_use_where_it_was_chosen_and_nowhere_else() -> None:
+    said = Text(*LANGUAGES)
+    copy_context().run(use_language, "zh")
+    assert str(said) == "en"
+    chinese = copy_context()
+    chinese.run(use_language, "zh")
+    assert chinese.run(str, said) == "zh"
+
+
+def test_an_error_keeps_the_language_of_the_run_that_it_is_of() -> None:
+    chinese = copy_context()
+    chinese.run(use_language, "zh")
+    error = chinese.run(SiliconFlowError, Text(*LANGUAGES))
+    assert str(error) == "zh"
+    assert str(copy(error)) == "en"
+
+
+@pytest.mark.parametrize(
+    ("words", "whole"),
+    [
+        ("a", "a"),
+        ("🙂", "🙂"),
+        ("\ud83d", "\ufffd"),
+        ("\ude42x", "\ufffdx"),
+        ("\ud83d\ude42", "🙂"),
+    ],
+)
+def test_half_a_character_is_replaced_in_every_message(words: str, whole: str) -> None:
+    assert set(Text(words)) == {whole}
+    assert set(Text("<{name}>").format(name=words)) == {f"<{whole}>"}
 
 
 def test_an_unknown_key_is_an_error() -> None:
