@@ -200,11 +200,14 @@ class RequestLifecycle:
         if not self._reuse:
             return False
         name = self._name(request)
+        if _IN_FLIGHT.has(name):
+            return True
         try:
-            return self._ledger.is_paid(name) or _IN_FLIGHT.has(name)
+            self._adopt(request, name)
+            return self._ledger.is_paid(name)
         except LedgerError as error:
             job.ledger_failed(error)
-            return _IN_FLIGHT.has(name)
+            return False
 
     def _has_paid_parts(self, job: Job, request: PlannedRequest) -> bool:
         """Return whether parts of a request were paid one by one, as a rate limit asks for."""
@@ -244,7 +247,7 @@ class RequestLifecycle:
         A damaged file is looked for once more: what is left of the result may be downloaded.
         """
         for _ in range(1 + request.count):
-            entry = self._claim(job, name)
+            entry = self._claim(job, request, name)
             if entry is None or entry.state in {"new", "submitted"}:
                 return entry
             with suppress(DamagedFile):
@@ -262,9 +265,11 @@ class RequestLifecycle:
             self._sender.is_too_heavy(request.count) or self._has_paid_parts(job, request)
         )
 
-    def _claim(self, job: Job, name: str) -> LedgerEntry | None:
+    def _claim(self, job: Job, request: PlannedRequest, name: str) -> LedgerEntry | None:
         """Ask the ledger for a request; wait while another process runs it."""
         try:
+            if self._reuse:
+                self._adopt(request, name)
             while True:
                 entry = self._ledger.claim(name, self._plan.model.id, reuse=self._reuse)
                 if entry.state != "busy":
@@ -338,11 +343,23 @@ class RequestLifecycle:
             names = self._endpoint.item_names
             job.note(text("run.other_count", count=count, requested=request.count, items=names))
 
-    def _name(self, request: PlannedRequest) -> str:
+    def _adopt(self, request: PlannedRequest, name: str) -> None:
+        """Find what was paid under the name that the request had until December 2026.
+
+        That hashed the encoded images, which are encoded for it only if they may have to be sent.
+        """
+        if self.uploads is None or not self._ledger.is_paid(name):
+            former = self._name(request, encoded=True)
+            if former != name:
+                self._ledger.adopt(former, name)
+
+    def _name(self, request: PlannedRequest, *, encoded: bool = False) -> str:
         """Return the name of a request: the same for the same account, endpoint and content."""
-        digests = self.uploads.digests(request.frame) if self.uploads else {}
+        uploads = self.uploads
+        digests_of = uploads and (uploads.encoded_digests if encoded else uploads.digests)
+        digests = digests_of(request.frame) if digests_of else {}
         content = {**request.body, **digests, **self._plan.headers}
-        return fingerprint(self._account, self._endpoint.path, content)
+        return fingerprint(self._account, self._endpoint.path, content, encoded=encoded)
 
 
 def _may_be_paid(error: BaseException) -> bool:

@@ -33,7 +33,7 @@ from .model_refresh import A_DAY, refresh_if_due
 from .progress import JobRecorder, RunProgress
 from .retry import retry_free_call
 from .services import client_for, current_settings, job_history_for, ledger_for
-from .spending import guard_for
+from .spending import SpendingGuard
 from .threads import in_thread
 
 T = TypeVar("T")
@@ -41,6 +41,7 @@ TICK_SECONDS = 0.2
 """Between two looks at the progress, and for a cancel."""
 Inputs = Mapping[str, Any]
 """What a node was given, by name of the input."""
+_GUARD = SpendingGuard()
 logger = logging.getLogger("siliconflow")
 
 
@@ -114,7 +115,6 @@ class _Run:
         self._task, self._settings, self._caller, self._plan = task, settings, caller, plan
         self._progress = progress
         self._client = client_for(settings)
-        self._guard = guard_for(settings)
         self._lifecycle = RequestLifecycle(task, settings, self._client, ledger_for(settings), plan)
         self._recorder = JobRecorder(job_history_for(settings), caller, task, plan)
         self._ends = threading.Event()
@@ -141,7 +141,7 @@ class _Run:
         finally:
             self._ends.set()
             if held := [job for job in self._jobs if job.reserved and not job.is_started]:
-                self._guard.release(held)
+                _GUARD.release(self._settings, held)
             self._recorder.close(self._jobs)
             if host.prompt_server():
                 if self._settings.show_balance:
@@ -181,7 +181,7 @@ class _Run:
         settings = self._settings
         if settings.most_pictures or settings.balance_floor:
             try:
-                self._guard.reserve(
+                _GUARD.reserve(
                     settings,
                     self._client,
                     self._jobs,
@@ -192,7 +192,7 @@ class _Run:
                 self._recorder.stopped(self._jobs, error)
                 raise
         if self._ends.is_set():
-            self._guard.release(self._jobs)
+            _GUARD.release(self._settings, self._jobs)
             self._recorder.end_all(self._jobs)
 
     async def _run_jobs(self) -> None:
@@ -229,7 +229,7 @@ class _Run:
                 add_advice(job.error, self._plan.model, self._task, self._settings.site)
         finally:
             if job.reserved:
-                self._guard.release([job])
+                _GUARD.release(self._settings, [job])
             self._recorder.end(job)
 
 

@@ -6,7 +6,7 @@ Two runs that begin at once are judged one after the other, each counting what t
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
@@ -20,12 +20,12 @@ from .job import Job
 
 
 class SpendingGuard:
-    """Counts the images of one account in progress in this process, and judges runs by them."""
+    """Counts the images of each account in progress in this process, and judges runs by them."""
 
     def __init__(self) -> None:
         """Start with none in progress."""
         self._lock = threading.Lock()
-        self._in_progress = 0
+        self._in_progress: Counter[str] = Counter()
 
     def reserve(
         self,
@@ -48,7 +48,7 @@ class SpendingGuard:
             return
         try:
             if counts_images:
-                self._hold(settings.most_pictures, jobs, counts)
+                self._hold(settings, jobs, counts)
             if settings.balance_floor:
                 balance = BALANCES.ask(client)
                 if balance is None:
@@ -56,30 +56,31 @@ class SpendingGuard:
                 else:
                     self._check_balance(settings, balance)
         except BaseException:
-            self.release(jobs)
+            self.release(settings, jobs)
             raise
 
-    def release(self, jobs: Sequence[Job]) -> None:
+    def release(self, settings: Settings, jobs: Sequence[Job]) -> None:
         """Let go of the images of jobs that are over, or were never started."""
         with self._lock:
             for job in jobs:
-                self._in_progress -= job.reserved
+                self._in_progress[_account(settings)] -= job.reserved
                 job.reserved = 0
 
-    def _hold(self, limit: int, jobs: Sequence[Job], counts: Sequence[int]) -> None:
+    def _hold(self, settings: Settings, jobs: Sequence[Job], counts: Sequence[int]) -> None:
+        account, limit = _account(settings), settings.most_pictures
         with self._lock:
-            total = self._in_progress + sum(counts)
+            total = self._in_progress[account] + sum(counts)
             if limit and total > limit:
                 raise GuardStopped(
                     text("run.too_many_images", limit=limit, images=sum(counts), total=total)
                 )
             for job, count in zip(jobs, counts, strict=True):
                 job.reserved = count
-            self._in_progress = total
+            self._in_progress[account] = total
 
     def _check_balance(self, settings: Settings, balance: Decimal) -> None:
         with self._lock:
-            total = self._in_progress
+            total = self._in_progress[_account(settings)]
         floor = Decimal(str(settings.balance_floor))
         left = balance - Decimal(str(settings.picture_price)) * total
         if left < floor:
@@ -88,11 +89,5 @@ class SpendingGuard:
             )
 
 
-_GUARDS: defaultdict[str, SpendingGuard] = defaultdict(SpendingGuard)
-_LOCK = threading.Lock()
-
-
-def guard_for(settings: Settings) -> SpendingGuard:
-    """Return the guard of the account in use: what another one pays for is none of its business."""
-    with _LOCK:
-        return _GUARDS[account_id(settings.require_key(), settings.base_url)]
+def _account(settings: Settings) -> str:
+    return account_id(settings.require_key(), settings.base_url)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-from ..media.data_urls import Encoded, Grid, UploadFormat, encode
+from ..media.data_urls import Encoded, Grid, UploadFormat, digest_of, encode, size_within
 from ..siliconflow.errors import Failure, UploadTooLarge
 from ..storage.settings import Settings
 from ..strings.text import Text, text
@@ -20,13 +20,17 @@ from .threads import CPU, run_all, settle
 
 ENCODED_TOGETHER = 8
 """How many images of a request have a thread at a time; `CPU` decides how many really run."""
+T = TypeVar("T")
 _Place = tuple[str, int]
 """The wire name of an input image, and its frame."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What is known of an encoded image for good: its data URL is dropped once it was sent."""
+    """What is known of an encoded image for good: its data URL is dropped once it was sent.
+
+    `digest` is that of the data URL, by which results were named until December 2026.
+    """
 
     digest: str
     format: str
@@ -38,6 +42,8 @@ class Upload:
 
 class Uploads:
     """Each frame is encoded once for all requests that send it, whichever thread needs it first.
+
+    One whose result is saved is not encoded at all: its pixels name the request.
 
     A data URL is held until the last of its requests is over: what a run holds at a time follows
     from how many requests are under way, not from how many frames it was given.
@@ -51,8 +57,10 @@ class Uploads:
         self._format: UploadFormat = "lossy" if is_lossy else settings.upload_format
         bounds = [bound for bound in (settings.upload_side**2, self._limits.pixels) if bound]
         self._max_pixels = min(bounds, default=0)
+        self._grid = Grid(self._limits.least_pixels, self._limits.step)
         self._is_bound_by_model = self._max_pixels != settings.upload_side**2
         self._lock = threading.Lock()
+        self._digests: dict[_Place, Future[str]] = {}
         self._encoded: dict[_Place, Future[Encoded]] = {}
         self._uploads: dict[_Place, Upload] = {}
         self._too_large: set[_Place] = set()
@@ -81,8 +89,7 @@ class Uploads:
     def smaller_urls(self, frame: int, step: int) -> dict[str, bytes]:
         """Return the data URLs after `step` refusals for their size; none after the last step.
 
-        Lossless images are lossy first, then have a quarter of their pixels. Their digests stay:
-        the user asked for the same.
+        Lossless images are lossy first, then have a quarter of their pixels.
         """
         shares = (4, 16) if self._format == "lossy" else (1, 4)
         if step > len(shares):
@@ -106,7 +113,11 @@ class Uploads:
         ]
 
     def digests(self, frame: int) -> dict[str, str]:
-        """Return what tells each of these images from any other, by wire name."""
+        """Return what tells the pixels of each of these images from any other, by wire name."""
+        return {place[0]: self._digest_once(place) for place in self._places(frame)}
+
+    def encoded_digests(self, frame: int) -> dict[str, str]:
+        """Return what told each of these images from any other until December 2026."""
         places = self._places(frame)
         if any(place not in self._uploads for place in places):
             self.urls(frame)
@@ -121,7 +132,7 @@ class Uploads:
                     self._encoded.pop(place, None)
 
     def drop(self, frame: int) -> None:
-        """Hold nothing of this frame: its images were encoded for their digests alone."""
+        """Hold nothing of this frame: its images were encoded for a name alone."""
         with self._lock:
             for place in self._places(frame):
                 self._encoded.pop(place, None)
@@ -140,24 +151,26 @@ class Uploads:
         ]
 
     def notes(self, frame: int) -> list[Text]:
-        """Return a note for each image of this frame that was scaled before it was sent.
+        """Return a note for each image of this frame that is scaled before it is sent.
 
         Those that were too large have notes of their own: see `smaller_notes`.
         """
         places = [place for place in self._places(frame) if place not in self._too_large]
+        sizes = [(wire, self._plan.images[wire].shape[1:3]) for wire, _ in places]
         return [
-            self._scaled_note(self._plan.input_names[place[0]], upload, *upload.scaled_from)
-            for place in places
-            if (upload := self._uploads.get(place)) and upload.scaled_from
+            self._scaled_note(self._plan.input_names[wire], (width, height), sent)
+            for wire, (height, width) in sizes
+            if (sent := size_within((width, height), self._max_pixels, self._grid))
+            != (width, height)
         ]
 
-    def _scaled_note(self, name: str, upload: Upload, width: int, height: int) -> Text:
-        is_for_model = self._is_bound_by_model or upload.width * upload.height > width * height
+    def _scaled_note(self, name: str, own: tuple[int, int], sent: tuple[int, int]) -> Text:
+        is_for_model = self._is_bound_by_model or sent[0] * sent[1] > own[0] * own[1]
         return text(
             "run.scaled_for_model" if is_for_model else "run.scaled",
             input=name,
-            own=f"{width}×{height}",
-            sent=f"{upload.width}×{upload.height}",
+            own=f"{own[0]}×{own[1]}",
+            sent=f"{sent[0]}×{sent[1]}",
             model=self._plan.model.id,
         )
 
@@ -168,12 +181,24 @@ class Uploads:
         ]
 
     def _encode_once(self, place: _Place) -> Encoded:
+        return self._once(self._encoded, place, partial(self._encode, place, self._format))
+
+    def _digest_once(self, place: _Place) -> str:
+        return self._once(self._digests, place, partial(self._digest, place))
+
+    def _once(self, done: dict[_Place, Future[T]], place: _Place, work: Callable[[], T]) -> T:
+        """Return what the work for an image gave; whoever asks meanwhile waits for it."""
         with self._lock:
-            is_first = place not in self._encoded
-            future = self._encoded.setdefault(place, Future())
+            is_first = place not in done
+            future = done.setdefault(place, Future())
         if is_first:
-            settle(future, partial(self._encode, place, self._format))
+            settle(future, work)
         return future.result()
+
+    def _digest(self, place: _Place) -> str:
+        wire, frame = place
+        with CPU:
+            return digest_of(self._plan.images[wire][frame], self._max_pixels, self._grid)
 
     def _encode(self, place: _Place, upload_format: UploadFormat, share: int = 1) -> Encoded:
         """Encode an image with so many times fewer pixels than the settings allow it."""
@@ -182,9 +207,8 @@ class Uploads:
         pixels = image_input.shape[0] * image_input.shape[1]
         most = min(self._max_pixels or pixels, pixels) // share if share > 1 else self._max_pixels
         earlier = self._uploads.get(place)
-        grid = Grid(self._limits.least_pixels, self._limits.step)
         with CPU:
-            image = encode(image_input, self._plan.model.upload, upload_format, most, grid)
+            image = encode(image_input, self._plan.model.upload, upload_format, most, self._grid)
             digest = earlier.digest if earlier else hashlib.sha256(image.url).hexdigest()
         self._uploads[place] = Upload(
             digest, image.format, len(image.url), image.width, image.height, image.scaled_from

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import math
 import threading
@@ -47,6 +48,19 @@ class Grid(NamedTuple):
     step: int = 1
 
 
+class DataUrl(str):
+    """A data URL within a request, with what names its image however it is encoded."""
+
+    __slots__ = ("digest",)
+    digest: str
+
+    def __new__(cls, url: bytes, digest: str) -> DataUrl:  # noqa: PYI034 - as in Text
+        """Take the data URL with the `digest_of` its image."""
+        data_url = super().__new__(cls, url.decode())
+        data_url.digest = digest
+        return data_url
+
+
 @dataclass(frozen=True)
 class _Encoder:
     """Writes one format, for the images that it suits."""
@@ -89,7 +103,7 @@ def encode(
     the grid's least up; sides that are scaled lie on the grid.
     """
     own_size = frame.shape[1], frame.shape[0]
-    size = _size_within(own_size, max_pixels, grid)
+    size = size_within(own_size, max_pixels, grid)
     pixels = tensor_to_pixels(frame) if size == own_size else _scaled(frame, size)
     encoder = _ENCODERS[upload_format][preferred]
     if not encoder.suits(pixels):
@@ -99,7 +113,23 @@ def encode(
     return Encoded(url, encoder.format, *size, scaled_from=None if size == own_size else own_size)
 
 
-def _size_within(size: tuple[int, int], max_pixels: int, grid: Grid) -> tuple[int, int]:
+def digest_of(
+    frame: torch.Tensor,
+    max_pixels: int = 0,
+    grid: Grid = Grid(),  # noqa: B008 - a constant
+) -> str:
+    """Return what names one frame `[H,W,C]`: its 8-bit pixels, and the size at which it is sent.
+
+    Neither the format nor the library that writes it: with another one the user asks for the same.
+    """
+    size = size_within((frame.shape[1], frame.shape[0]), max_pixels, grid)
+    digest = hashlib.sha256(f"pixels {tuple(frame.shape)} as {size}".encode())
+    digest.update(tensor_to_pixels(frame).data)
+    return digest.hexdigest()
+
+
+def size_within(size: tuple[int, int], max_pixels: int, grid: Grid) -> tuple[int, int]:
+    """Return the size at which an image of this width and height is sent; see `encode`."""
     (width, height), (least_pixels, step) = size, grid
     if width * height < least_pixels:
         scale = math.sqrt(least_pixels / (width * height)) / step

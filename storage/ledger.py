@@ -180,6 +180,13 @@ class Ledger:
             row = self._latest(db, fingerprint)
             return row is not None and self._entry(db, row) is not None
 
+    def adopt(self, former: str, fingerprint: str) -> None:
+        """Record the requests of a former fingerprint under the one that they have now."""
+        with self.database.change() as db:
+            db.execute(
+                "UPDATE requests SET fingerprint = ? WHERE fingerprint = ?", (fingerprint, former)
+            )
+
     def mark_waiting(self, entry: LedgerEntry) -> None:
         """Record that the request is not sent yet, or was refused and will be sent again."""
         self._mark(entry.id, "waiting")
@@ -469,19 +476,29 @@ class Ledger:
             _record_file(db, match["id"], int(match["index"]), name, _size(entry))
 
 
-def fingerprint(account: str, path: str, body: Mapping[str, Any]) -> str:
+def fingerprint(account: str, path: str, body: Mapping[str, Any], *, encoded: bool = False) -> str:
     """Return 64 hex digits: the same for the same account, endpoint path and body.
 
-    A file in the body counts by its `digest`.
+    A file or an image in the body counts by its `digest`; with `encoded` an image counts by its
+    data URL, as it did until December 2026.
     The ledger finds paid requests by it: a change here loses every result stored so far.
     """
     content = json.dumps(
-        [account, path, body],
+        [account, path, body if encoded else _by_digests(body)],
         sort_keys=True,
         separators=(",", ":"),
         default=lambda file: file.digest,
     )
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _by_digests(value: Any) -> Any:
+    """Return a value of a body with the digest of each text that has one in its place."""
+    if isinstance(value, str):
+        return getattr(value, "digest", value)
+    if isinstance(value, Mapping):
+        return {name: _by_digests(item) for name, item in value.items()}
+    return [_by_digests(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _latest(db: sqlite3.Connection, fingerprint: str) -> sqlite3.Row | None:

@@ -15,7 +15,7 @@ from ..engine.endpoint import ApiRequest, ApiResult, Endpoint, OnText, json_kind
 from ..engine.job import Plan, Results, plan_of_bodies
 from ..engine.run import Inputs, run
 from ..engine.threads import CPU
-from ..media.data_urls import UploadFormat, encode
+from ..media.data_urls import DataUrl, UploadFormat, digest_of, encode
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model, chosen_model, extra_body, require_text, set_values
 from ..siliconflow.client import Client
@@ -165,8 +165,11 @@ def _items(
         encoded = [encode(frame, model.upload, upload_format, most) for frame in frames]
     scaled = [image for image in encoded if image.scaled_from]
     notes = [text("task.images_scaled", n=len(scaled), pixels=most)] if scaled else []
-    pixels = ({"image": image.url.decode()} for image in encoded)
-    return [*({"text": item} for item in texts), *pixels], notes
+    urls = [
+        DataUrl(image.url, digest_of(frame, most))
+        for image, frame in zip(encoded, frames, strict=True)
+    ]
+    return [*({"text": item} for item in texts), *({"image": url} for url in urls)], notes
 
 
 def _parts(items: Sequence[Item], most: int) -> Iterator[list[Item]]:

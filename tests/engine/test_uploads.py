@@ -1,5 +1,10 @@
 """What becomes of input images on their way to the service."""
 
+import asyncio
+import contextlib
+import hashlib
+import json
+import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,17 +15,35 @@ import torch
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import uploads as upload
 from comfyui_siliconflow.engine.job import Plan
+from comfyui_siliconflow.engine.services import current_settings, ledger_for
 from comfyui_siliconflow.engine.uploads import Uploads
-from comfyui_siliconflow.media.data_urls import Encoded, encode
+from comfyui_siliconflow.media import png
+from comfyui_siliconflow.media.data_urls import Encoded, digest_of, encode
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow.errors import UploadTooLarge
+from comfyui_siliconflow.storage.accounts import account_id
 from comfyui_siliconflow.storage.settings import Settings
 from comfyui_siliconflow.tasks.image_tasks import plan_images
 
 Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]
 Draw = Callable[..., torch.Tensor]
 EDIT, REDRAW = "SiliconFlowImageEdit", "SiliconFlowImageToImage"
+CHAT = "SiliconFlowChat"
 KOLORS, MULTI_EDIT = "Kwai-Kolors/Kolors", "Qwen/Qwen-Image-Edit-2509"
 SMALL = {"image_size": "custom", "width": 96, "height": 64}
+ASKED: dict[str, dict[str, Any]] = {
+    REDRAW: {"model": KOLORS, "prompt": "x", **SMALL},
+    EDIT: {"model": MULTI_EDIT, "prompt": "x"},
+    CHAT: {"model": "Qwen/Qwen3-VL-32B-Instruct", "prompt": "x"},
+}
+
+
+def run(node_id: str, inputs: dict[str, Any]) -> Any:
+    return asyncio.run(NODE_CLASS_MAPPINGS[node_id]().execute(**inputs))
+
+
+def posts(simulator: Simulator) -> list[Any]:
+    return [record for record in simulator.requests if record.method == "POST"]
 
 
 def edit(frames: int = 1) -> Plan:
@@ -109,13 +132,119 @@ def test_the_setting_decides_the_format(
     assert simulator.generations[0].body["image"].startswith(f"data:image/{kind};base64,")
 
 
-def test_a_reused_result_says_what_was_encoded_for_it_as_well(
-    simulator: Simulator, run_node: Run, make_image: Draw
+def test_for_a_reused_result_nothing_is_encoded(
+    simulator: Simulator, run_node: Run, make_image: Draw, encoded: list[torch.Tensor]
 ) -> None:
     inputs = {"model": KOLORS, "prompt": "x", "image": make_image(), **SMALL}
-    first, second = (run_node(REDRAW, **inputs)[2]["uploads"] for _ in range(2))
-    assert first == second
-    assert len(simulator.generations) == 1
+    first, second = (run_node(REDRAW, **inputs)[2] for _ in range(2))
+    assert second["requests"][0]["origin"] == "reused"
+    assert len(encoded) == len(simulator.generations) == 1
+    assert (len(first["uploads"]), second["uploads"]) == (1, [])
+
+
+@pytest.mark.parametrize("node_id", [REDRAW, EDIT, CHAT])
+@pytest.mark.parametrize("upload_format", ["lossy", "png"])
+def test_the_same_pixels_in_another_format_are_not_paid_again(
+    simulator: Simulator,
+    write_settings: Callable[..., Path],
+    make_image: Draw,
+    node_id: str,
+    upload_format: str,
+) -> None:
+    inputs = {**ASKED[node_id], "image": make_image(), "seed": 1}
+    outputs = run(node_id, inputs)
+    write_settings(upload_format=upload_format)
+    assert len(run(node_id, inputs)[0]) == len(outputs[0])
+    assert len(posts(simulator)) == 1
+
+
+def test_the_same_pixels_from_another_encoder_are_not_paid_again(
+    simulator: Simulator, run_node: Run, make_image: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = {**ASKED[REDRAW], "image": make_image()}
+    run_node(REDRAW, **inputs)
+    monkeypatch.setattr("comfyui_siliconflow.media.png.METHODS", png.METHODS[-1:])
+    assert run_node(REDRAW, **inputs)[2]["requests"][0]["origin"] == "reused"
+    assert len(simulator.charges) == 1
+
+
+@pytest.mark.parametrize("node_id", [REDRAW, CHAT])
+def test_the_same_image_at_another_size_is_another_request(
+    simulator: Simulator, write_settings: Callable[..., Path], make_image: Draw, node_id: str
+) -> None:
+    inputs = {**ASKED[node_id], "image": make_image(), "seed": 1}
+    run(node_id, inputs)
+    write_settings(upload_side=32)
+    run(node_id, inputs)
+    assert len(posts(simulator)) == 2
+
+
+def test_another_shape_or_pixel_is_another_image() -> None:
+    image = torch.zeros(4, 6, 3)
+    changed = image.clone()
+    changed[0, 0, 0] = 1 / 255
+    others = [changed, image.reshape(6, 4, 3), torch.zeros(4, 6, 4)]
+    assert len({digest_of(each) for each in [image, *others]}) == 4
+    assert digest_of(image, 12) != digest_of(image)
+    assert digest_of(image.half()) == digest_of(image)
+
+
+def former_fingerprint(path: str, body: dict[str, Any]) -> str:
+    """Return what named a request of this body until December 2026; images were hashed encoded."""
+    account = account_id(current_settings().require_key(), current_settings().base_url)
+    named = {
+        name: hashlib.sha256(value.encode()).hexdigest()
+        if str(value).startswith("data:")
+        else value
+        for name, value in body.items()
+    }
+    named = body if "messages" in body else named
+    content = json.dumps([account, path, named], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _is_image(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("data:")
+
+
+def name_as_before(path: str, body: dict[str, Any]) -> None:
+    """Give the saved request the name that it would have had."""
+    file = ledger_for(current_settings()).database.folder / "ledger.sqlite3"
+    with contextlib.closing(sqlite3.connect(file)) as db, db:
+        former = former_fingerprint(path, {k: v for k, v in body.items() if k != "stream"})
+        assert db.execute("UPDATE requests SET fingerprint = ?", (former,)).rowcount == 1
+
+
+@pytest.mark.parametrize("node_id", [REDRAW, EDIT, CHAT])
+def test_what_was_paid_under_the_former_name_is_found_and_then_has_the_new_one(
+    simulator: Simulator,
+    write_settings: Callable[..., Path],
+    make_image: Draw,
+    encoded: list[torch.Tensor],
+    node_id: str,
+) -> None:
+    inputs = {**ASKED[node_id], "image": make_image(), "seed": 1}
+    run(node_id, inputs)
+    [sent] = posts(simulator)
+    name_as_before(sent.path.removeprefix("/v1/"), sent.body)
+    run(node_id, inputs)
+    encoded.clear()
+    write_settings(upload_format="lossy")
+    run(node_id, inputs)
+    assert encoded == []
+    assert len(posts(simulator)) == 1
+
+
+def test_the_guard_does_not_count_what_was_paid_under_the_former_name(
+    simulator: Simulator, write_settings: Callable[..., Path], make_image: Draw
+) -> None:
+    inputs = {**ASKED[EDIT], "image": make_image(), "seed": 1}
+    run(EDIT, inputs)
+    [sent] = posts(simulator)
+    name_as_before(sent.path.removeprefix("/v1/"), sent.body)
+    write_settings(most_pictures=1)
+    run(EDIT, {**inputs, "batch_size": 2})
+    assert len(posts(simulator)) == 2
 
 
 @pytest.mark.parametrize(("refusals", "size"), [(1, (64, 48)), (2, (32, 24))])
