@@ -5,10 +5,14 @@ The service tells neither the account's level nor when a refused request may com
 model. So the pack remembers what was let through and when. What is known to be allowed goes at
 once; beyond that, one request at a time tries whether more is; and after a refusal everything
 waits until enough of what was let through is a window old.
+
+What a refusal taught holds for some windows, and is tried again then: another program on the same
+key may have caused it. Each time that finds the same limit, the limit holds for twice as long.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -23,12 +27,17 @@ SURE = 2
 STAGGER = 0.1
 """Seconds between two requests that try whether more than known is allowed, for each image of
 the first of them: a refusal is quick, and tells the next one whether to wait."""
+HOLDS = 5
+"""Windows for which a limit that was just learned holds; only one if every level allows more."""
 FORGET = 3600.0
-"""Seconds after which a learned limit is tried again: levels rise."""
+"""Seconds after which any learned limit is tried again: levels rise."""
 GUESS = 300.0
 """Seconds for which a batch counts as too heavy: others may have used up the account's limit."""
 SOONEST = 1.0
-"""Seconds that pass at least between a refusal and the next try, whatever the service says."""
+"""Seconds that pass at least between a refusal and the next try, whatever the service says; twice
+as many after each further refusal."""
+PROBE = 2.0
+"""Seconds between two requests while the service is out of order: it says so quickly."""
 BLIND = 15.0
 """Seconds to wait when something else uses up the account's limit and nothing is known."""
 
@@ -57,17 +66,23 @@ class RateSchedule:
         self.window = WINDOW if window is None else window
         self._margin = MARGIN * self.window / 60.0
         self._sent: deque[Sent] = deque()
-        self._allowed = sure
+        self._sure = self._allowed = sure
         self._limit: int | None = None
-        self._learned = 0.0
+        self._last_limit: int | None = None
+        self._holds = 0.0
+        self._learned_until = 0.0
         self._blocked = 0.0
         self._heavy: int | None = None
+        self._refusals = 0
+        self._failures = 0
+        self._left_at = self._refused_at = self._failed_at = -math.inf
 
     def delay(self, now: float, weight: int = 1) -> float:
         """Return the seconds until a request of this weight may be sent; 0: now."""
         self._forget(now)
-        if now < self._blocked:
-            return self._blocked - now
+        blocked = max(self._blocked, self._left_at + self._probe if self._failures else 0.0)
+        if now < blocked:
+            return blocked - now
         within = sum(each.weight for each in self._sent)
         if self._limit is None:
             return self._trial_delay(now, within + weight)
@@ -78,18 +93,39 @@ class RateSchedule:
         """Record that a request leaves; it is handed to `passed`, `refused` or `undone` later."""
         request = Sent(now, weight)
         self._sent.append(request)
+        self._left_at = now
         return request
 
     def passed(self, sent: Sent) -> None:
         """Learn from a request that was let through."""
+        self._refusals = self._failures = 0
         if sent in self._sent:
-            before = sum(each.weight for each in self._sent if each.at <= sent.at)
-            self._allowed = max(self._allowed, before)
+            self._allowed = max(self._allowed, self._within(sent.at))
 
     def undone(self, sent: Sent) -> None:
         """Forget a request that never reached the service."""
         if sent in self._sent:
             self._sent.remove(sent)
+
+    def failed(self, sent: Sent, now: float) -> int:
+        """Learn that the service is out of order; return how often in a row that was found.
+
+        Requests that left together find it once. So all that are under way share their retries.
+        """
+        if now - self._failed_at > self.window:
+            self._failures = 0
+        if sent.at > self._failed_at:
+            self._failures += 1
+            self._failed_at = now
+        return self._failures
+
+    def pause(self, now: float, seconds: float) -> None:
+        """Let nothing leave for some seconds."""
+        self._blocked = max(self._blocked, now + seconds)
+
+    def is_out_of_order(self, now: float, failures: int) -> bool:
+        """Return whether the service failed so often in a row, and lately."""
+        return self._failures >= failures and now - self._failed_at <= self.window
 
     def is_too_heavy(self, weight: int) -> bool:
         """Return whether a request of this weight never passes, however long it waits."""
@@ -106,18 +142,38 @@ class RateSchedule:
         """
         self._forget(now)
         self.undone(sent)
-        within = sum(each.weight for each in self._sent) if counted else 0
-        heavy = counted and not within and sent.weight > 1 and retry_after is None
+        if sent.at > self._refused_at:  # of several that left together one tells it all
+            self._refusals += 1
+            self._refused_at = now
+        within = self._within(now) if counted else 0
+        heavy = counted and not self._sent and sent.weight > 1 and retry_after is None
         if within:
-            self._limit, self._allowed, self._learned = within, min(within, self._allowed), now
+            self._learn(now, within)
         elif heavy:
             self._heavy, self._limit = sent.weight, max(SURE, sent.weight // 2)
-            self._learned = now - FORGET + GUESS * self.window / 60.0
+            self._learned_until = now + GUESS * self.window / 60.0
         else:
-            blind = BLIND * self.window / 60.0
-            retry_after = blind if retry_after is None else max(retry_after, SOONEST)
-        self._blocked = max(self._blocked, now + (retry_after or 0.0))
+            blind = BLIND * self.window / 60.0 if retry_after is None else retry_after
+            soonest = SOONEST * 2.0 ** min(self._refusals - 1, 6)
+            retry_after = max(blind, min(soonest, self.window))
+        self.pause(now, min(retry_after or 0.0, HOLDS * self.window))
         return heavy
+
+    def _learn(self, now: float, limit: int) -> None:
+        """Hold to a limit: for twice as long if it is the one that was found the last time."""
+        first = (HOLDS if limit >= self._sure else 1) * (self.window + self._margin)
+        self._holds = min(2 * self._holds, FORGET) if limit == self._last_limit else first
+        self._limit = self._last_limit = limit
+        self._allowed = min(limit, self._allowed)
+        self._learned_until = now + self._holds
+
+    def _within(self, at: float) -> int:
+        """Return the weight of what left in the window before a time, without its margin."""
+        return sum(each.weight for each in self._sent if at - self.window < each.at <= at)
+
+    @property
+    def _probe(self) -> float:
+        return PROBE * self.window / 60.0
 
     def _trial_delay(self, now: float, total: int) -> float:
         if total <= self._allowed or not self._sent:
@@ -136,7 +192,7 @@ class RateSchedule:
     def _forget(self, now: float) -> None:
         while self._sent and self._sent[0].at + self.window + self._margin <= now:
             self._sent.popleft()
-        if now - self._learned > FORGET:
+        if now > self._learned_until:
             self._allowed = self._allowed if self._limit is None else self._limit
             self._limit = self._heavy = None
 
@@ -191,6 +247,21 @@ class RateLimiter:
             heavy = self._schedule.refused(sent, time.monotonic(), retry_after, counted=counted)
             self._changed.notify_all()
             return heavy
+
+    def failed(self, sent: Sent) -> int:
+        """Learn that the service is out of order; return how often in a row that was found."""
+        with self._changed:
+            return self._schedule.failed(sent, time.monotonic())
+
+    def pause(self, seconds: float) -> None:
+        """Let nothing leave for some seconds."""
+        with self._changed:
+            self._schedule.pause(time.monotonic(), seconds)
+
+    def is_out_of_order(self, failures: int) -> bool:
+        """Return whether the service failed so often in a row, and lately."""
+        with self._changed:
+            return self._schedule.is_out_of_order(time.monotonic(), failures)
 
     def _left(self, ticket: object, weight: int) -> float:
         """Return the seconds until this request may be sent: not before those ahead of it."""

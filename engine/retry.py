@@ -24,7 +24,8 @@ logger = logging.getLogger("siliconflow")
 def delay(error: RequestError, tries: int) -> float | None:
     """Return the seconds to wait after `tries` failures before the next try; `None`: give up.
 
-    Exponential with full jitter. A rate limit is waited out by the rate limiter, not by this.
+    Exponential with jitter, and never less than the service asks for. A rate limit is waited out
+    by the rate limiter, not by this.
     """
     if not error.retryable:
         return None
@@ -53,7 +54,5 @@ def retry_free_call(call: Callable[[], T], ends: threading.Event) -> T:
 def _backoff(error: RequestError, tries: int) -> float | None:
     if tries >= TRIES:
         return None
-    retry_after = error.failure.retry_after
-    if retry_after is not None:
-        return retry_after
-    return _DICE.uniform(0, min(LONGEST, FIRST * 2**tries))
+    backoff = _DICE.uniform(FIRST, min(LONGEST, FIRST * 2**tries))
+    return max(backoff, error.failure.retry_after or 0.0)

@@ -9,7 +9,8 @@ from functools import partial
 
 from ..siliconflow.client import Client
 from ..siliconflow.errors import (
-    TOKEN_LIMITS,
+    MINUTE_LIMITS,
+    DailyLimit,
     Failure,
     NotConnected,
     RateLimited,
@@ -65,10 +66,11 @@ class Sender:
         ended while the request waited.
         """
         deadline = time.monotonic() + self._longest_wait
-        failure, tries = Failure(model=self._model), 0
+        last: RequestError | None = None
+        tries = 0
         job.line_up()
         while True:
-            sent = self._limiter.enter(count, partial(_wait_for_turn, job, deadline, failure))
+            sent = self._limiter.enter(count, partial(self._wait_for_turn, job, deadline, last))
             job.waits_for = None
             if job.ends.is_set():  # cancelled while its images were encoded
                 self._limiter.undone(sent)
@@ -78,10 +80,10 @@ class Sender:
             try:
                 result = self._endpoint.call(self._client, request, job.hear)
             except RequestError as error:
-                self._learn_from(error, sent)
-                tries += 1
-                failure = error.failure
-                wait = wait_before_retry(error, tries, deadline)
+                last, failures = error, self._learn_from(error, sent)
+                tries += failures > 0  # a rate limit uses up none
+                wait = wait_before_retry(error, max(tries, failures), deadline)
+                self._limiter.pause(wait)
             else:
                 self._limiter.passed(sent)
                 return result
@@ -89,23 +91,34 @@ class Sender:
                 job.is_sent = False
             logger.debug("%s: try %d failed, next in %.1f s", self._model, tries, wait)
             job.record(self._ledger.mark_waiting, entry)
-            job.sleep(text("run.retrying"), wait)
 
-    def _learn_from(self, error: RequestError, sent: Sent) -> None:
-        """Teach the rate limiter from a failed request. Raises `TooHeavy` if it never passes."""
-        if isinstance(error, RateLimited):
-            counted = error.limit not in TOKEN_LIMITS
-            too_heavy = self._limiter.refused(sent, error.failure.retry_after, counted=counted)
-            if too_heavy and error.retryable:
-                raise TooHeavy from None
-        elif isinstance(error, NotConnected):
+    def _learn_from(self, error: RequestError, sent: Sent) -> int:
+        """Teach the rate limiter from a failed request.
+
+        Returns how often in a row the service was out of order. Raises `TooHeavy` for a request
+        that never passes.
+        """
+        if isinstance(error, NotConnected | DailyLimit):  # neither says anything of the minute
             self._limiter.undone(sent)
+        elif isinstance(error, RateLimited):
+            counted = error.limit in MINUTE_LIMITS
+            if self._limiter.refused(sent, error.failure.retry_after, counted=counted):
+                raise TooHeavy from None
+        is_limit = isinstance(error, RateLimited)
+        return self._limiter.failed(sent) if error.retryable and not is_limit else 0
 
-
-def _wait_for_turn(job: Job, deadline: float, failure: Failure, seconds: float) -> None:
-    if time.monotonic() + seconds > deadline:
-        raise WaitTooLong(failure)
-    job.wait(text("run.rate_limit" if seconds > SOON else "run.turn"), seconds)
+    def _wait_for_turn(
+        self, job: Job, deadline: float, last: RequestError | None, seconds: float
+    ) -> None:
+        """Show why a request waits; raise why it was not sent if it would wait in vain."""
+        is_failure = last is not None and not isinstance(last, RateLimited)
+        is_late = time.monotonic() + seconds > deadline
+        if last and is_failure and (is_late or self._limiter.is_out_of_order(retry.TRIES)):
+            raise last
+        if is_late:
+            raise WaitTooLong(last.failure if last else Failure(model=self._model))
+        limited = "run.rate_limit" if seconds > SOON else "run.turn"
+        job.wait(text("run.retrying" if is_failure else limited), seconds)
 
 
 def wait_before_retry(error: RequestError, tries: int, deadline: float) -> float:

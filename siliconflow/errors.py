@@ -48,8 +48,8 @@ from typing import ClassVar
 
 from ..strings.text import SiliconFlowError, Text, has_text, join, text
 
-TOKEN_LIMITS = frozenset({"TPM", "TPH", "TPD"})
-"""Rate limits that count tokens, not requests or images."""
+MINUTE_LIMITS = frozenset({"", "RPM", "IPM"})
+"""Rate limits that count requests or images a minute, as one does that has no name."""
 _RATE_LIMIT = re.compile(r"\b([RTI]P[MHD])\b\s*limit", re.IGNORECASE)
 
 

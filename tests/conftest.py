@@ -158,7 +158,7 @@ class LimitClock:
         patch.setattr(rate_limit, "time", SimpleNamespace(monotonic=self))
         patch.setattr(RateSchedule, "sent", note)
         patch.setattr(Job, "wait", go_on)
-        for name in ("passed", "undone", "refused"):
+        for name in ("passed", "undone", "refused", "failed"):
             patch.setattr(RateSchedule, name, ends(name))
 
 

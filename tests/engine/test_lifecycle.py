@@ -331,6 +331,64 @@ def test_what_waiting_cannot_mend_fails_at_once(
     assert len(simulator.generations) == 1
 
 
+def test_a_limit_for_today_holds_up_no_later_run(
+    use: Callable[[Simulator], None], run_node: Run, limit_clock: LimitClock
+) -> None:
+    """It says nothing of what may be sent in a minute."""
+    with Simulator(clock=limit_clock, key="sk-of-the-day") as simulator:
+        use(simulator)
+        run_node(DRAW, **ASKED)
+        simulator.fail(429, limit="IPD")
+        with pytest.raises(errors.DailyLimit, match="Run again tomorrow"):
+            run_node(DRAW, **{**ASKED, "seed": 2})
+        for seed in range(3, 8):
+            run_node(DRAW, **{**ASKED, "seed": seed})
+        assert limit_clock.now - limit_clock.began < 1
+
+
+def test_waiting_for_a_rate_limit_uses_up_no_try_of_a_later_outage(
+    use: Callable[[Simulator], None], run_node: Run, limit_clock: LimitClock, write_settings: Any
+) -> None:
+    write_settings(longest_wait=86400)
+    with Simulator(clock=limit_clock, key="sk-limited-first") as simulator:
+        use(simulator)
+        simulator.fail(429, times=retries.TRIES + 1)
+        simulator.fail(503, times=retries.TRIES - 1)
+        _, _, info = run_node(DRAW, **ASKED)
+        assert info["requests"][0]["origin"] == "paid"
+        assert len(simulator.generations) == 2 * retries.TRIES + 1
+
+
+def test_in_an_outage_parallel_requests_share_their_retries(
+    use: Callable[[Simulator], None], run_node: Run, limit_clock: LimitClock
+) -> None:
+    with Simulator(clock=limit_clock, key="sk-of-an-outage") as simulator:
+        use(simulator)
+        simulator.fail(503, times=1000)
+        with pytest.raises(errors.PartialFailure) as caught:
+            run_node(DRAW, **{**ASKED, "batch_size": 16})
+        assert {type(cause) for cause in caught.value.causes} == {errors.Overloaded}
+        assert len(simulator.generations) < 16 + 2 * retries.TRIES
+        assert limit_clock.now - limit_clock.began > 1
+
+
+def test_an_outage_that_ends_costs_no_request_of_a_run(
+    use: Callable[[Simulator], None], run_node: Run, limit_clock: LimitClock
+) -> None:
+    with Simulator(clock=limit_clock, key="sk-of-a-short-outage") as simulator:
+        use(simulator)
+        simulator.fail(503, times=retries.TRIES - 1)
+        images, _, _ = run_node(DRAW, **{**ASKED, "batch_size": 16})
+        assert images.shape[0] == pictures_paid(simulator) == 16
+
+
+@pytest.mark.parametrize("retry_after", [None, 0.0])
+def test_an_overload_is_never_tried_again_at_once(retry_after: float | None) -> None:
+    overloaded = errors.Overloaded(errors.Failure("x", retry_after=retry_after))
+    waits = [retries.delay(overloaded, tries) for tries in range(1, retries.TRIES)]
+    assert all(wait is not None and wait >= retries.FIRST for wait in waits)
+
+
 def test_a_service_that_cannot_be_reached_is_tried_again(
     run_node: Run, monkeypatch: pytest.MonkeyPatch, quick: None
 ) -> None:

@@ -1,7 +1,9 @@
 """The pace of one account and model, on a clock of the test's own."""
 
+import math
 import threading
 from collections import deque
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,8 @@ from comfyui_siliconflow.engine.rate_limit import (
     BLIND,
     FORGET,
     GUESS,
+    HOLDS,
+    PROBE,
     STAGGER,
     SURE,
     RateLimiter,
@@ -66,7 +70,7 @@ def test_ten_images_at_two_a_minute_take_five_windows_and_one_refusal() -> None:
 
 @given(limit=st.integers(1, 30), images=st.integers(1, 100))
 @settings(deadline=None)
-def test_any_number_arrives_in_the_least_number_of_windows_after_one_refusal(
+def test_any_number_arrives_in_the_least_number_of_windows_after_few_refusals(
     limit: int, images: int
 ) -> None:
     service = Service(limit)
@@ -74,7 +78,7 @@ def test_any_number_arrives_in_the_least_number_of_windows_after_one_refusal(
     assert times == sorted(times)
     least = (images - 1) // limit
     assert times[-1] <= least * 61 + 0.1 * (limit + 2)
-    assert len(service.refused) <= 1 + times[-1] // FORGET
+    assert len(service.refused) <= 2 + math.log2(1 + least)
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.booleans(), st.floats(0, 90)), max_size=60))
@@ -119,9 +123,88 @@ def test_retry_after_is_honoured() -> None:
 
 
 def test_a_service_that_asks_to_come_back_at_once_is_not_hammered() -> None:
+    pace, now, tries = RateSchedule(), 0.0, 0
+    while now < 600:
+        now += pace.delay(now)
+        pace.refused(pace.sent(now), now, retry_after=0.0)
+        tries += 1
+    assert tries <= 6 + 600 / WINDOW
+    pace.passed(pace.sent(now := now + WINDOW))
+    pace.refused(pace.sent(now := now + 2 * WINDOW), now, retry_after=0.0)
+    assert pace.delay(now) < WINDOW
+
+
+def test_refusals_of_requests_that_left_together_count_as_one() -> None:
+    pace = RateSchedule(sure=REQUESTS_A_MINUTE)
+    together = [pace.sent(0.0) for _ in range(16)]
+    for sent in together[::-1]:
+        pace.refused(sent, 0.1, retry_after=0.0)
+    assert pace.delay(0.1) <= 61
+
+
+def test_a_service_that_asks_to_come_back_in_a_year_is_asked_again_in_minutes() -> None:
     pace = RateSchedule()
-    pace.refused(pace.sent(0.0), 0.0, retry_after=0.0)
-    assert pace.delay(0.0) > 0
+    pace.refused(pace.sent(0.0), 0.0, retry_after=1e9)
+    assert pace.delay(0.0) <= HOLDS * WINDOW
+
+
+@pytest.mark.parametrize(
+    ("sure", "limit", "passed", "windows"),
+    [
+        (REQUESTS_A_MINUTE, 1000, 60, 2),
+        (REQUESTS_A_MINUTE, 1000, 1, 2),
+        (SURE, 50, 3, HOLDS + 1),
+        (SURE, 9, 2, HOLDS + 1),
+    ],
+)
+def test_a_limit_that_another_program_caused_is_gone_after_a_few_windows(
+    sure: int, limit: int, passed: int, windows: int
+) -> None:
+    pace, service = RateSchedule(sure=sure), Service(limit)
+    run(service, pace, passed)
+    pace.refused(pace.sent(1.0), 1.0)
+    later = 1.0 + windows * 61
+    at_once = min(limit, 400)
+    assert run(service, pace, at_once, now=later)[-1] <= later + STAGGER * at_once
+    assert service.refused == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 9, 50])
+def test_a_limit_that_is_there_is_tried_ever_more_seldom(limit: int) -> None:
+    service = Service(limit)
+    run(service, RateSchedule(), limit * 240)
+    assert len(service.refused) <= 12
+    pauses = [later - earlier for earlier, later in pairwise(service.refused)]
+    assert pauses[-1] >= FORGET
+
+
+def test_a_limit_that_rises_is_found_within_a_few_windows() -> None:
+    service, pace = Service(3), RateSchedule()
+    run(service, pace, 6)
+    service.limit = 30
+    later = 61 * (2 + HOLDS)
+    assert run(service, pace, 30, now=later)[-1] < later + 10
+
+
+def test_while_the_service_is_out_of_order_one_request_at_a_time_asks_whether_it_still_is() -> None:
+    pace = RateSchedule(sure=REQUESTS_A_MINUTE)
+    together = [pace.sent(0.0) for _ in range(16)]
+    assert [pace.failed(sent, 0.1) for sent in together] == [1] * 16
+    pace.pause(0.1, 1.5)
+    assert pace.delay(0.1) == pytest.approx(max(1.5, PROBE - 0.1))
+    second = pace.sent(2.0)
+    assert pace.delay(2.0) == pytest.approx(PROBE)
+    assert pace.failed(second, 2.1) == 2
+    assert pace.is_out_of_order(2.1, 2)
+    pace.passed(pace.sent(4.0))
+    assert not pace.is_out_of_order(4.0, 1)
+    assert pace.delay(4.0) == 0
+
+
+def test_an_outage_of_long_ago_is_forgotten() -> None:
+    pace = RateSchedule()
+    pace.failed(pace.sent(0.0), 0.0)
+    assert pace.failed(pace.sent(2 * WINDOW), 2 * WINDOW) == 1
 
 
 def test_a_refusal_while_nothing_of_ours_went_through_waits_a_while() -> None:
