@@ -1,8 +1,8 @@
 """What open pages are sent without asking.
 
 Jobs and the balance go to every page: each shows the same list, whichever page queued the run.
-A failure goes to the page that queued the run, or to all if that page is closed or unknown.
-With `--multi-user`, nothing of one user's run is sent to another's page.
+A failure goes to the page that queued the run, and to none if a program did: the list of jobs has
+it on every page. With `--multi-user`, nothing of one user's run is sent to another's page.
 """
 
 from __future__ import annotations
@@ -52,11 +52,8 @@ def send_all(callers: Iterable[Caller], event: str, data: dict[str, Any]) -> Non
 
 def send_failure(caller: Caller, error: SiliconFlowError, model: str) -> None:
     """Send why a run failed to the page that queued it."""
-    failure = _failure(caller, error, model)
-    if caller.page and host.is_page_open(caller.page):
-        host.send(FAILED, failure, caller.page)
-    else:
-        send(caller, FAILED, failure)
+    if caller.page:
+        host.send(FAILED, _failure(caller, error, model), caller.page)
 
 
 def title_of(error: SiliconFlowError) -> Text:

@@ -80,11 +80,6 @@ def current_page() -> str | None:
     return getattr(prompt_server(), "client_id", None)
 
 
-def is_page_open(page: str) -> bool:
-    """Return whether a page is connected to ComfyUI."""
-    return page in getattr(prompt_server(), "sockets", {})
-
-
 def is_multi_user() -> bool:
     """Return whether ComfyUI runs with `--multi-user`. It tells users apart by a mere header."""
     arguments = getattr(module("comfy.cli_args"), "args", None)
@@ -197,7 +192,9 @@ def report_to(progress: Progress) -> None:
 
 def current_progress() -> Progress:
     """Return the progress display of the running node."""
-    return _PageProgress(node_id()) if shows_images() else _receiver.get() or _NoProgress()
+    if shows_images():
+        return _PageProgress(node_id(), current_page())
+    return _receiver.get() or _NoProgress()
 
 
 def shows_images() -> bool:
@@ -219,23 +216,30 @@ class _NoProgress:
 
 
 class _PageProgress:
-    """On a node of ComfyUI's page."""
+    """On a node of the page that queued the workflow.
 
-    def __init__(self, node_id: str | None) -> None:
-        self._node_id = node_id
+    Without such a page (a program queued it) nothing is shown but ComfyUI's own progress bar: what
+    ComfyUI sends to no page in particular it sends to all, and each would show it on whatever node
+    has this id there.
+    """
+
+    def __init__(self, node_id: str | None, page: str | None) -> None:
+        self._node_id, self._page = node_id, page
         self._bar = module("comfy.utils").ProgressBar(1, node_id=node_id)
         self._value = (0, 1)
 
     def text(self, text: Text) -> None:
         server = prompt_server()
-        if server and self._node_id and hasattr(server, "send_progress_text"):
-            server.send_progress_text(str(text), self._node_id)
+        if self._page and self._node_id and hasattr(server, "send_progress_text"):
+            server.send_progress_text(str(text), self._node_id, self._page)
 
     def value(self, done: int, total: int) -> None:
         self._value = (done, total)
         self._bar.update_absolute(done, total)
 
     def image(self, image: Image.Image) -> None:
+        if not self._page:
+            return
         # As a JPEG: a PNG with transparency crashes ComfyUI.
         preview = ("JPEG", image.convert("RGB"), PREVIEW_SIDE)
         self._bar.update_absolute(*self._value, preview)

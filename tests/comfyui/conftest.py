@@ -20,25 +20,32 @@ class Bar:
     def __init__(self, bars: list[Any], node_id: str | None) -> None:
         self.node_id = node_id
         self.values: list[tuple[int, int]] = []
+        self.previews: list[Any] = []
         bars.append(self)
 
-    def update_absolute(self, value: int, total: int) -> None:
+    def update_absolute(self, value: int, total: int, preview: Any = None) -> None:
         self.values.append((value, total))
+        if preview:
+            self.previews.append(preview)
 
 
 @pytest.fixture
 def comfy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Run as inside ComfyUI: `texts` and `bars` are what nodes show."""
-    texts: list[tuple[str, str]] = []
+    texts: list[tuple[str, str, str | None]] = []
     bars: list[Any] = []
+    server = SimpleNamespace(
+        client_id="page-1",
+        send_progress_text=lambda text, node, page=None: texts.append((text, node, page)),
+    )
     state = SimpleNamespace(
         interrupted=False,
         interruption=Interrupted,
         texts=texts,
         bars=bars,
+        server=server,
         user=tmp_path / "user",
     )
-    server = SimpleNamespace(send_progress_text=lambda text, node: texts.append((text, node)))
     modules: dict[str, dict[str, Any]] = {
         "comfy.utils": {"ProgressBar": lambda _total, node_id=None: Bar(bars, node_id)},
         "comfy.model_management": {

@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 import contextvars
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.strings.text import Text
-
-if TYPE_CHECKING:
-    from PIL import Image
+from PIL import Image
 
 
 def test_progress_goes_to_the_running_node(comfy: Any) -> None:
     progress = host.current_progress()
     progress.text(Text("three"))
     progress.value(1, 3)
-    assert comfy.texts == [("three", "7")]
+    progress.image(Image.new("RGBA", (8, 8)))
+    assert comfy.texts == [("three", "7", "page-1")]
     [bar] = comfy.bars
-    assert (bar.node_id, bar.values) == ("7", [(1, 3)])
+    assert (bar.node_id, bar.values) == ("7", [(1, 3), (1, 3)])
+    [(kind, image, _)] = bar.previews
+    assert (kind, image.mode) == ("JPEG", "RGB")
+
+
+def test_what_a_run_shows_stays_with_its_page_when_another_page_s_run_follows(comfy: Any) -> None:
+    progress = host.current_progress()
+    comfy.server.client_id = "page-2"
+    progress.text(Text("three"))
+    assert comfy.texts == [("three", "7", "page-1")]
+
+
+def test_a_run_that_a_program_queued_shows_nothing_on_any_page(comfy: Any) -> None:
+    """ComfyUI would send it to all, and each has a node of that id."""
+    comfy.server.client_id = None
+    progress = host.current_progress()
+    progress.text(Text("three"))
+    progress.value(1, 3)
+    progress.image(Image.new("RGB", (8, 8)))
+    assert comfy.texts == []
+    [bar] = comfy.bars
+    assert (bar.values, bar.previews) == ([(1, 3)], [])
 
 
 def test_outside_comfyui_progress_goes_nowhere() -> None:

@@ -117,8 +117,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
     def send_sync(event: str, data: Json, page: str | None = None) -> None:
         events.append((event, data, page))
 
-    sockets = {"page-1": object(), "page-2": object()}
-    server = SimpleNamespace(send_sync=send_sync, client_id="page-1", sockets=sockets)
+    server = SimpleNamespace(send_sync=send_sync, client_id="page-1")
     monkeypatch.setattr(host, "prompt_server", lambda: server)
     return events
 

@@ -156,13 +156,15 @@ def test_every_page_sees_the_jobs_and_the_balance_and_the_one_that_queued_the_fa
     assert pages_of(sent) == {**told, "models": {None}}
 
 
-def test_a_failure_is_sent_to_every_page_when_the_one_that_queued_it_is_closed(
+def test_a_failure_of_a_run_that_a_program_queued_is_in_the_list_of_jobs_alone(
     sent: list[Event], simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host, "current_page", lambda: "page-of-before")
+    monkeypatch.setattr(host, "current_page", lambda: None)
     simulator.fail(400)
     draw()
-    assert pages_of(sent)["failed"] == {None}
+    assert "failed" not in pages_of(sent)
+    job = data_of(sent, "jobs")[-1]["job"]
+    assert (job["state"], "rejected the request" in job["reason"]["en"]) == ("failed", True)
 
 
 @pytest.mark.parametrize("page", ["page-1", "page-of-before"])

@@ -250,6 +250,19 @@ export interface ValidationError {
   extra_info?: { input_name?: string };
 }
 
+// Prompts
+
+/** A workflow: the id of its graph, and its path in ComfyUI's list where the page has one. */
+export interface Origin {
+  graph: string;
+  path: string | null;
+}
+
+/** Where a prompt was queued, and its nodes that are ours. */
+export interface QueuedPrompt extends Origin {
+  nodes: string[];
+}
+
 /** The content of each event, by its name without `siliconflow.`. */
 export interface Events {
   failed: Failure;

@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { QueuedPrompts } from "../../web/js/logic/prompts.js";
+
+const OUTPUT = { 3: { class_type: "SiliconFlowChat" }, "7:3": { class_type: "SiliconFlowChat" }, 4: { class_type: "KSampler" } };
+const HERE = { graph: "g1", path: "a.json", paths: ["a.json", "b.json"] };
+
+function queued(from = HERE) {
+  const prompts = new QueuedPrompts();
+  prompts.add("p1", OUTPUT, from);
+  return prompts;
+}
+
+test("what a node shows appears in the workflow that was queued", () => {
+  for (const node of [3, "3", "7:3"]) assert.equal(queued().isElsewhere("p1", node, HERE), false);
+});
+
+test("it does not appear on a node of the same id in another workflow", () => {
+  for (const node of [3, "7:3"]) {
+    assert.equal(queued().isElsewhere("p1", node, { ...HERE, graph: "g2", path: "b.json" }), true);
+  }
+});
+
+test("it does not appear in another copy of the same template", () => {
+  assert.equal(queued().isElsewhere("p1", 3, { ...HERE, path: "b.json" }), true);
+});
+
+test("a workflow that was saved under another name since is still its own", () => {
+  assert.equal(queued().isElsewhere("p1", 3, { graph: "g1", path: "c.json", paths: ["c.json", "b.json"] }), false);
+});
+
+test("a page without a list of workflows compares graphs", () => {
+  const here = { graph: "g1", path: null, paths: [] };
+  assert.equal(queued(here).isElsewhere("p1", 3, here), false);
+  assert.equal(queued(here).isElsewhere("p1", 3, { ...here, graph: "g2" }), true);
+});
+
+test("nodes of other packs, and prompts that others queued, are left alone", () => {
+  const elsewhere = { ...HERE, graph: "g2" };
+  assert.equal(queued().isElsewhere("p1", 4, elsewhere), false);
+  assert.equal(queued().isElsewhere("p2", 3, elsewhere), false);
+  assert.equal(queued().isElsewhere(null, null, elsewhere), false);
+});
+
+test("a page that is loaded again knows the last prompts", () => {
+  const prompts = queued();
+  for (let at = 0; at < 300; at++) prompts.add(`q${at}`, OUTPUT, HERE);
+  const again = new QueuedPrompts(JSON.parse(JSON.stringify(prompts.remembered)));
+  assert.equal(again.remembered.length, 200);
+  assert.equal(again.isElsewhere("q299", 3, { ...HERE, graph: "g2" }), true);
+  assert.equal(again.isElsewhere("p1", 3, { ...HERE, graph: "g2" }), false);
+});

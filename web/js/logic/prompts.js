@@ -1,0 +1,48 @@
+/**
+ * From which workflow each prompt was queued: what its nodes show belongs there alone, for a node of another
+ * workflow may have the same id. Does nothing on import.
+ */
+
+/** @import { Origin, QueuedPrompt } from "../types" */
+
+const MOST_REMEMBERED = 200;
+
+export class QueuedPrompts {
+  /** @type {Map<string, QueuedPrompt>} */
+  #prompts;
+
+  /** @param {[string, QueuedPrompt][]} remembered */
+  constructor(remembered = []) {
+    this.#prompts = new Map(remembered);
+  }
+
+  /**
+   * @param {string} id of the prompt
+   * @param {Record<string, { class_type?: string }>} output the nodes of the prompt, as they are queued
+   * @param {Origin} from the workflow that is open then
+   */
+  add(id, output, { graph, path }) {
+    const nodes = Object.keys(output).filter((node) => output[node]?.class_type?.startsWith("SiliconFlow"));
+    this.#prompts.set(id, { graph, path, nodes });
+  }
+
+  /** The last ones, to be remembered when the page is loaded again. */
+  get remembered() {
+    return [...this.#prompts].slice(-MOST_REMEMBERED);
+  }
+
+  /**
+   * Whether this is a node of ours in a prompt of another workflow than the one that is open. A prompt that some other
+   * script queued is not known: nothing is kept from it.
+   * @param {string | null | undefined} prompt
+   * @param {string | number | null | undefined} node
+   * @param {Origin & { paths: string[] }} open
+   */
+  isElsewhere(prompt, node, open) {
+    const queued = this.#prompts.get(String(prompt));
+    if (!queued?.nodes.includes(String(node))) return false;
+    // A workflow that was saved since has another path; two copies of a template have the same id.
+    const hasMoved = !open.paths.includes(queued.path ?? "");
+    return queued.graph !== open.graph || (queued.path !== open.path && !hasMoved);
+  }
+}

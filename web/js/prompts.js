@@ -1,0 +1,71 @@
+/** What a node of ours shows while it runs, its text and its previews, appears in the workflow that was queued alone. */
+
+import { app } from "../../../scripts/app.js";
+import { api } from "../../../scripts/api.js";
+import { QueuedPrompts } from "./logic/prompts.js";
+
+/** The page may be loaded again while its prompts run. */
+const STORAGE_KEY = "siliconflow.prompts";
+
+/** @type {QueuedPrompts} */
+let prompts = new QueuedPrompts();
+/**
+ * The prompt that runs: ComfyUI's older events do not name theirs.
+ * @type {string | null}
+ */
+let running = null;
+
+/** The workflow that is open. */
+function open() {
+  const { workflow } = app.extensionManager;
+  return {
+    graph: String(app.rootGraph?.id ?? app.graph?.id),
+    path: workflow?.activeWorkflow?.path ?? null,
+    paths: (workflow?.openWorkflows ?? []).map(/** @param {{ path: string }} each */ (each) => each.path),
+  };
+}
+
+/** Not an async function: this script would stand in the trace of errors that it has no part in. */
+function interceptQueueing() {
+  const queuePrompt = api.queuePrompt;
+  api.queuePrompt = function (...rest) {
+    const from = open();
+    return queuePrompt.apply(this, rest).then((response) => {
+      if (response?.prompt_id) {
+        prompts.add(response.prompt_id, rest[1].output, from);
+        sessionStorage.setItem(STORAGE_KEY, JSON.stringify(prompts.remembered));
+      }
+      return response;
+    });
+  };
+}
+
+/**
+ * The prompt and the node of an event that a node shows something by.
+ * @param {string} type
+ * @param {any} detail
+ */
+function shownBy(type, detail) {
+  if (type === "progress_text") return { prompt: detail.prompt_id, node: detail.nodeId };
+  if (type === "b_preview_with_metadata") return { prompt: detail.promptId ?? detail.jobId, node: detail.nodeId };
+  return type === "b_preview" ? { prompt: null, node: app.runningNodeId } : null;
+}
+
+function interceptEvents() {
+  const dispatch = /** @type {(...all: any[]) => boolean} */ (api.dispatchCustomEvent);
+  api.dispatchCustomEvent = /** @param {any[]} all */ function (...all) {
+    const shown = shownBy(all[0], all[1] ?? {});
+    if (shown && prompts.isElsewhere(shown.prompt ?? running, shown.node, open())) return true;
+    return dispatch.apply(this, all);
+  };
+}
+
+app.registerExtension({
+  name: "SiliconFlow.Prompts",
+  setup() {
+    prompts = new QueuedPrompts(JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? "[]"));
+    interceptQueueing();
+    interceptEvents();
+    api.addEventListener("execution_start", ({ detail }) => (running = detail.prompt_id));
+  },
+});
