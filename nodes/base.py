@@ -19,7 +19,7 @@ from .model_choices import check_model, model_ids, valid_settings
 from .widgets import WORKFLOW, description, input_types, tooltip
 
 Task = Callable[[Mapping[str, Any], Caller], Awaitable[Any]]
-JSON = ("extra_body",)
+JSON = ("extra_body", "json_schema")
 _HIGH, _LOW = r"\\u[dD][89abAB]\w\w", r"\\u[dD][c-fC-F]\w\w"
 _ESCAPES = re.compile(rf"(\\\\|{_HIGH}{_LOW})|{_HIGH}|{_LOW}")
 """Halves of a surrogate pair as JSON may write them, and in a group what only looks like one."""

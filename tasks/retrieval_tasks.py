@@ -165,7 +165,7 @@ def _items(
         encoded = [encode(frame, model.upload, upload_format, most) for frame in frames]
     scaled = [image for image in encoded if image.scaled_from]
     notes = [text("task.images_scaled", n=len(scaled), pixels=most)] if scaled else []
-    urls = [
+    urls: list[str] = [
         DataUrl(image.url, digest_of(frame, most))
         for image, frame in zip(encoded, frames, strict=True)
     ]

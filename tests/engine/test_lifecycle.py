@@ -337,12 +337,12 @@ def test_a_limit_for_today_holds_up_no_later_run(
     """It says nothing of what may be sent in a minute."""
     with Simulator(clock=limit_clock, key="sk-of-the-day") as simulator:
         use(simulator)
-        run_node(DRAW, **ASKED)
+        run_node(DRAW, **INPUTS)
         simulator.fail(429, limit="IPD")
         with pytest.raises(errors.DailyLimit, match="Run again tomorrow"):
-            run_node(DRAW, **{**ASKED, "seed": 2})
+            run_node(DRAW, **{**INPUTS, "seed": 2})
         for seed in range(3, 8):
-            run_node(DRAW, **{**ASKED, "seed": seed})
+            run_node(DRAW, **{**INPUTS, "seed": seed})
         assert limit_clock.now - limit_clock.began < 1
 
 
@@ -354,7 +354,7 @@ def test_waiting_for_a_rate_limit_uses_up_no_try_of_a_later_outage(
         use(simulator)
         simulator.fail(429, times=retries.TRIES + 1)
         simulator.fail(503, times=retries.TRIES - 1)
-        _, _, info = run_node(DRAW, **ASKED)
+        _, _, info = run_node(DRAW, **INPUTS)
         assert info["requests"][0]["origin"] == "paid"
         assert len(simulator.generations) == 2 * retries.TRIES + 1
 
@@ -366,7 +366,7 @@ def test_in_an_outage_parallel_requests_share_their_retries(
         use(simulator)
         simulator.fail(503, times=1000)
         with pytest.raises(errors.PartialFailure) as caught:
-            run_node(DRAW, **{**ASKED, "batch_size": 16})
+            run_node(DRAW, **{**INPUTS, "batch_size": 16})
         assert {type(cause) for cause in caught.value.causes} == {errors.Overloaded}
         assert len(simulator.generations) < 16 + 2 * retries.TRIES
         assert limit_clock.now - limit_clock.began > 1
@@ -378,8 +378,8 @@ def test_an_outage_that_ends_costs_no_request_of_a_run(
     with Simulator(clock=limit_clock, key="sk-of-a-short-outage") as simulator:
         use(simulator)
         simulator.fail(503, times=retries.TRIES - 1)
-        images, _, _ = run_node(DRAW, **{**ASKED, "batch_size": 16})
-        assert images.shape[0] == pictures_paid(simulator) == 16
+        images, _, _ = run_node(DRAW, **{**INPUTS, "batch_size": 16})
+        assert images.shape[0] == images_paid(simulator) == 16
 
 
 @pytest.mark.parametrize("retry_after", [None, 0.0])
@@ -446,7 +446,7 @@ def test_the_guard_does_not_count_what_another_account_has_under_way(
     simulator: Simulator, held: Held, write_settings: Any, use: Callable[[Simulator], None]
 ) -> None:
     write_settings(most_pictures=2)
-    asked = {**ASKED, "batch_size": 2}
+    asked = {**INPUTS, "batch_size": 2}
 
     async def graph(other: Simulator) -> None:
         first = asyncio.create_task(NODE_CLASS_MAPPINGS[DRAW]().execute(**asked))
@@ -459,7 +459,7 @@ def test_the_guard_does_not_count_what_another_account_has_under_way(
 
     with Simulator(key="sk-other") as other:
         asyncio.run(graph(other))
-        assert pictures_paid(simulator) == pictures_paid(other) == 2
+        assert images_paid(simulator) == images_paid(other) == 2
 
 
 def test_the_guard_keeps_a_floor_of_the_balance(
@@ -587,7 +587,7 @@ def test_a_run_in_progress_keeps_its_language_whatever_another_one_uses(
     async def draw(seed: int, language: str) -> None:
         write_settings(language=language)
         host.report_to(shown[language])
-        await NODE_CLASS_MAPPINGS[DRAW]().execute(**{**ASKED, "seed": seed})
+        await NODE_CLASS_MAPPINGS[DRAW]().execute(**{**INPUTS, "seed": seed})
 
     async def graph() -> None:
         nodes = []

@@ -186,9 +186,9 @@ def test_an_alpha_with_a_single_transparent_pixel_is_kept(mode: str) -> None:
     assert found[..., 3].min() < 1
 
 
-def test_a_batch_with_one_opaque_rgba_file_has_three_channels(picture: Draw) -> None:
+def test_a_batch_with_one_opaque_rgba_file_has_three_channels(make_image: Draw) -> None:
     opaque = decode(saved(Image.new("RGBA", (64, 48), "white")))
-    batch, _ = to_batch([*as_pictures([picture()[0]]), opaque])
+    batch, _ = to_batch([*as_images([make_image()[0]]), opaque])
     assert batch.shape == (2, 48, 64, 3)
 
 

@@ -32,7 +32,7 @@ def end(process: Child, how: str) -> None:
     if how == "interrupted":
         process.interrupt()
     else:
-        process.tell()
+        process.send()
         process.expect("leaving")
     until(lambda: process.ended)
     assert not process.was_killed
@@ -43,7 +43,7 @@ def test_a_download_that_stands_still_keeps_no_process_from_ending(
     bench: Bench, data: Path, child: Callable[..., Child], how: str
 ) -> None:
     write_settings(data, read_timeout=3600)
-    bench.server.break_next(breakers.stop(0.5), "picture", 1)
+    bench.server.break_next(breakers.stop(0.5), "download", 1)
     process = child(
         node=DRAW, inputs={**NODES[DRAW], "prompt": "a cat"}, leave=how != "interrupted"
     )

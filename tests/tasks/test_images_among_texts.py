@@ -249,3 +249,21 @@ def test_an_instruction_is_sent_to_the_models_that_take_one(
     outputs_of(RANK, model=QWEN_RANKER, **{**asked, "instruction": ""})
     sent = [record.body.get("instruction") for record in today.requests]
     assert sent == ["Rank by mood.", None, None]
+
+
+@pytest.mark.parametrize("node_id", [EMBED, RANK])
+def test_the_same_images_in_another_format_are_not_paid_again(
+    today: Simulator, outputs_of: Run, write_settings: Callable[..., Path], node_id: str
+) -> None:
+    """The request is named by their pixels."""
+    words = {
+        EMBED: {"model": SEES, "input": "a cat"},
+        RANK: {"model": SEEING_RANKER, "query": "a cat"},
+    }
+    values = words[node_id]
+    outputs_of(node_id, **values, image=[images(RED)])
+    write_settings(upload_format="png")
+    outputs_of(node_id, **values, image=[images(RED)])
+    assert len(today.requests) == 1
+    outputs_of(node_id, **values, image=[images(BLUE)])
+    assert len(today.requests) == 2

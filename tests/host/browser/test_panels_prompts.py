@@ -23,7 +23,7 @@ NEW_WORKFLOW = "() => app.extensionManager.command.execute('Comfy.NewBlankWorkfl
 def test_a_node_of_the_same_id_in_another_workflow_shows_nothing_of_a_run(
     page: Page, service: Simulator
 ) -> None:
-    node = draw(page, f"A picture of elsewhere {secrets.token_hex(4)}")
+    node = draw(page, f"An image of elsewhere {secrets.token_hex(4)}")
     page.js(LISTEN, TEXT_EVENT)
     service.latency = 20.0
     try:
@@ -31,7 +31,7 @@ def test_a_node_of_the_same_id_in_another_workflow_shows_nothing_of_a_run(
         page.wait_for("() => window.shown.length > 1")
         page.js(NEW_WORKFLOW)
         page.wait_for("() => !(app.canvas.graph ?? app.graph)._nodes.length")
-        assert draw(page, "A picture of here") == node
+        assert draw(page, "An image of here") == node
         page.js("() => { window.shown = []; window.heard = 0 }")
         page.wait_for("() => window.heard > 1")
         assert page.js("() => window.shown") == []
