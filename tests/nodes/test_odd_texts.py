@@ -32,6 +32,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "SiliconFlowChat": {"model": "Qwen/Qwen2.5-7B-Instruct"},
 }
 SOUND = {"waveform": torch.zeros(1, 1, 16000), "sample_rate": 16000}
+GOES_WITH: dict[str, dict[str, Any]] = {"reference_text": {"reference_audio": SOUND}}
 
 
 def text_inputs(node: type[Node]) -> list[str]:
@@ -61,7 +62,7 @@ def inputs_of(node_id: str) -> dict[str, Any]:
 
 def run(node_id: str, name: str, words: str) -> tuple[Any, ...]:
     node = NODE_CLASS_MAPPINGS[node_id]()
-    inputs = {**inputs_of(node_id), name: words}
+    inputs = {**inputs_of(node_id), **GOES_WITH.get(name, {}), name: words}
     if getattr(node, "INPUT_IS_LIST", False):
         inputs = {key: [value] for key, value in inputs.items()}
     outputs: tuple[Any, ...] = asyncio.run(node.execute(**inputs))
