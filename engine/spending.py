@@ -12,7 +12,6 @@ from decimal import Decimal
 
 from ..siliconflow.client import Client
 from ..siliconflow.errors import GuardStopped
-from ..storage.accounts import account_id
 from ..storage.settings import Settings
 from ..strings.text import text
 from .balance import BALANCES
@@ -63,11 +62,11 @@ class SpendingGuard:
         """Let go of the images of jobs that are over, or were never started."""
         with self._lock:
             for job in jobs:
-                self._in_progress[_account(settings)] -= job.reserved
+                self._in_progress[settings.account] -= job.reserved
                 job.reserved = 0
 
     def _hold(self, settings: Settings, jobs: Sequence[Job], counts: Sequence[int]) -> None:
-        account, limit = _account(settings), settings.most_pictures
+        account, limit = settings.account, settings.most_pictures
         with self._lock:
             total = self._in_progress[account] + sum(counts)
             if limit and total > limit:
@@ -80,14 +79,10 @@ class SpendingGuard:
 
     def _check_balance(self, settings: Settings, balance: Decimal) -> None:
         with self._lock:
-            total = self._in_progress[_account(settings)]
+            total = self._in_progress[settings.account]
         floor = Decimal(str(settings.balance_floor))
         left = balance - Decimal(str(settings.picture_price)) * total
         if left < floor:
             raise GuardStopped(
                 text("run.balance_floor", floor=floor, balance=balance, left=left, n=total)
             )
-
-
-def _account(settings: Settings) -> str:
-    return account_id(settings.require_key(), settings.base_url)
