@@ -183,9 +183,11 @@ class Ledger:
     def adopt(self, former: str, fingerprint: str) -> None:
         """Record the requests of a former fingerprint under the one that they have now."""
         with self.database.change() as db:
-            db.execute(
-                "UPDATE requests SET fingerprint = ? WHERE fingerprint = ?", (fingerprint, former)
-            )
+            if self._latest(db, former):
+                db.execute(
+                    "UPDATE requests SET fingerprint = ? WHERE fingerprint IN (?, ?)",
+                    (fingerprint, former, former[:_SHORT_FINGERPRINT]),
+                )
 
     def mark_waiting(self, entry: LedgerEntry) -> None:
         """Record that the request is not sent yet, or was refused and will be sent again."""

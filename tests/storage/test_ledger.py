@@ -100,6 +100,22 @@ def test_a_file_is_named_for_what_it_holds_and_found_again_if_the_database_is_lo
     assert entry.files[0].path.suffix == suffix
 
 
+@pytest.mark.parametrize("is_lost", [False, True], ids=["database kept", "database lost"])
+def test_what_is_saved_under_a_former_fingerprint_is_found_under_the_one_that_adopts_it(
+    open_ledger: Callable[..., Ledger], is_lost: bool
+) -> None:
+    ledger, now = open_ledger(), "b" * 64
+    paid(ledger)
+    if is_lost:
+        ledger.close()
+        for file in ledger.database.folder.glob("*.sqlite3*"):
+            file.unlink()
+        ledger = open_ledger()
+    ledger.adopt(FINGERPRINT, now)
+    assert claim(ledger, now).state == "stored"
+    assert not ledger.is_paid(FINGERPRINT)
+
+
 def test_an_answered_request_is_only_downloaded_within_the_hour(
     open_ledger: Callable[..., Ledger], clock: Clock
 ) -> None:
