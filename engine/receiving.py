@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..media.media_error import MediaError, TooManyPixels
 from ..siliconflow.client import Client
-from ..siliconflow.errors import BadAnswer, BadResult, Failure, RequestError
-from ..storage.ledger import Ledger, LedgerEntry, ResponseMetadata
+from ..siliconflow.errors import (
+    BadAnswer,
+    BadResult,
+    DownloadFailed,
+    Failure,
+    RequestError,
+    ResultRefused,
+)
+from ..storage.ledger import URL_SECONDS, Ledger, LedgerEntry, ResponseMetadata
 from ..strings.text import text
 from .endpoint import ApiResult, FileContent, RemoteFile
 from .job import Job, Plan
@@ -89,12 +97,15 @@ class Receiver:
         if isinstance(item, FileContent):
             item = self._decoded(item.content, metadata, BadAnswer)
         elif isinstance(item, RemoteFile):
-            content = self._client.download(item.url, self._model, metadata.trace_id)
             try:
-                item = self._decoded(content, metadata)
-            except BadResult:  # damaged on the way, perhaps: once more from the start
                 content = self._client.download(item.url, self._model, metadata.trace_id)
-                item = self._decoded(content, metadata)
+                try:
+                    item = self._decoded(content, metadata)
+                except BadResult:  # damaged on the way, perhaps: once more from the start
+                    content = self._client.download(item.url, self._model, metadata.trace_id)
+                    item = self._decoded(content, metadata)
+            except DownloadFailed as error:
+                raise _until(error, entry) from None
             job.record(self._ledger.store_file, entry, place, count, content)
         if job.show:
             job.show(item)
@@ -136,3 +147,12 @@ class Receiver:
             raise (error_class or self._endpoint.kind.bad_file)(
                 Failure(message, model=self._model, trace_id=metadata.trace_id)
             ) from error
+
+
+def _until(error: DownloadFailed, entry: LedgerEntry | None) -> DownloadFailed:
+    """Return the error of a download that says until when the file can be had for free."""
+    if entry is None or isinstance(error, ResultRefused):
+        return error
+    ends = time.localtime((entry.answered_at or time.time()) + URL_SECONDS)
+    advice = text("error.DownloadFailed.until", until=time.strftime("%H:%M", ends))
+    return DownloadFailed(error.failure, advice)

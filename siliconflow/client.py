@@ -28,7 +28,8 @@ from .error_parsing import (
     not_connected,
     reason_of,
 )
-from .errors import BadAnswer, ConnectionLost, Failure, ReadTimeout, RequestError
+from .errors import BadAnswer, ConnectionLost, Failure, NotSent, ReadTimeout, RequestError
+from .http.addresses import is_inside, proxy_of
 from .http.bodies import (
     TRACE_HEADER,
     BadBody,
@@ -41,7 +42,7 @@ from .http.bodies import (
     read_start,
     trace_id_of,
 )
-from .http.connections import Authenticate, Deadline, is_public, open_session
+from .http.connections import Authenticate, Deadline, open_session
 from .http.downloads import Downloader
 
 VERSION = "0.1.0"
@@ -53,6 +54,8 @@ MAX_JSON_PARTS = 100_000
 _NUMBERS_PER_PART = 20
 STREAM_TIMEOUTS = 4
 """A stream that keeps coming may last so many read timeouts; silence, only one."""
+STALL_SECONDS = 60
+"""An upload in which nothing moves for so long is broken; while it moves, it may last for ever."""
 LOOKUP_SECONDS = 30
 """Read timeout of a GET, which answers at once or not at all."""
 _CONNECTION_ERRORS = (
@@ -134,6 +137,7 @@ class Client:
         self._key = key
         self._timeout = (connect_timeout, read_timeout)
         agent, is_local = f"comfyui-siliconflow/{VERSION}", self.base_url.startswith("http://")
+        self._is_local = is_local
         self._api = open_session(_bearer(key), agent, public_only=lambda: False, is_local=is_local)
         self._anonymous = open_session(
             lambda request: request,
@@ -215,7 +219,12 @@ class Client:
     @cached_property
     def _is_private(self) -> bool:
         """Whether the API itself is on this machine or in a private network."""
-        return not is_public(urlsplit(self.base_url).hostname or "")
+        return is_inside(urlsplit(self.base_url).hostname or "", proxied=bool(self._proxy))
+
+    @property
+    def _proxy(self) -> str:
+        """The proxy between this machine and the API, as it may be shown, or ''."""
+        return "" if self._is_local else proxy_of(self.base_url)
 
     def _send(self, request: _Request, read: Read[T]) -> T:
         """Send a request, once, within its deadline; log it; raise a `RequestError` if it fails."""
@@ -223,7 +232,9 @@ class Client:
         connect, read_timeout = self._timeout
         if not request.body:
             read_timeout = min(read_timeout, LOOKUP_SECONDS)
-        deadline = Deadline(connect + request.timeouts * read_timeout)
+        deadline = Deadline(
+            connect + request.timeouts * read_timeout, stall=min(read_timeout, STALL_SECONDS)
+        )
         outcome = "an exception"
         try:
             with deadline, self._open(request, (connect, read_timeout)) as response:
@@ -234,10 +245,12 @@ class Client:
                     _raise_error(response, failure, read_timeout)
                 outcome = "200"
                 return read(response, failure, started)
-        except (RequestError, BadBody, *_CONNECTION_ERRORS) as error:
+        except Exception as error:
             request_error = self._error_of(error, request, failure, late=deadline.is_over)
+            if request_error is None:
+                raise
             failure, outcome = request_error.failure, _outcome(request_error)
-            raise request_error from None
+            raise request_error from (error if isinstance(request_error, NotSent) else None)
         finally:
             logger.debug(
                 "%s %s for %s: %s, %.2f s, trace ID %s",
@@ -251,18 +264,28 @@ class Client:
 
     def _error_of(
         self, error: Exception, request: _Request, failure: Failure, *, late: bool
-    ) -> RequestError:
-        """Return the error of an exchange that failed, without the key."""
+    ) -> RequestError | None:
+        """Return the error of an exchange that failed, without the key; `None` for our mistakes.
+
+        Decides whether the request was sent: whatever is raised before its body is complete was
+        not. Of one without a body nobody knows, but that it was sent if no response came in time.
+        """
         if isinstance(error, BadBody):
             error = BadAnswer(replace(failure, message=error.text))
         if isinstance(error, RequestError):
             # A connection that was cut within the headers looks like an empty response.
             error_class = ReadTimeout if late else type(error)
-            return error_class(self._without_key(error.failure))
+            return error_class(self._without_key(replace(error.failure, model=request.model)))
+        body, has_response = request.body, failure.status is not None
         failure = self._without_key(Failure(reason_of(error), model=request.model))
         late = late or isinstance(error, _TIMEOUTS)
-        if not (late if request.body is None else request.body.is_sent):
-            return not_connected(error, failure, urlsplit(self.base_url).hostname or "")
+        is_expected = isinstance(error, _CONNECTION_ERRORS)
+        is_sent = body.is_complete if body else late
+        if not is_sent and (is_expected or not has_response):
+            host, began = urlsplit(self.base_url).hostname or "", bool(body and body.sent)
+            return not_connected(error, failure, host, self._proxy, began=began)
+        if not is_expected:
+            return None
         return (ReadTimeout if late else ConnectionLost)(failure)
 
     def _open(self, request: _Request, timeout: tuple[float, float]) -> requests.Response:
@@ -330,7 +353,13 @@ def _bearer(key: str) -> Authenticate:
 def _json_request(
     path: str, body: Mapping[str, Any], images: Mapping[str, bytes] | None = None
 ) -> _Request:
-    return _Request("POST", path, _model_of(body), RequestBody(json_parts(body, images or {})))
+    """Return a request. Raises `NotSent` for a value that JSON has no way to write."""
+    try:
+        parts = json_parts(body, images or {})
+    except (ValueError, TypeError, RecursionError) as error:
+        message = f"{type(error).__name__}: {error}"
+        raise NotSent(Failure(message, model=_model_of(body))) from error
+    return _Request("POST", path, _model_of(body), RequestBody(parts))
 
 
 def _model_of(body: Mapping[str, Any]) -> str:

@@ -10,36 +10,46 @@ import html
 import json
 import math
 import re
+import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ..strings.text import text
+from urllib3.exceptions import HTTPError
+
+from ..strings.text import Text, text
 from .errors import (
     BadAnswer,
+    BadProxy,
     BadRequest,
     CertificateFailed,
     DailyLimit,
     Failure,
     Forbidden,
     GatewayTimeout,
+    HostNotFound,
     InsufficientBalance,
     InvalidKey,
     ModelDisabled,
     ModelNotFound,
     NotConnected,
+    NotSent,
     Overloaded,
+    ProxyFailed,
     RateLimited,
     RequestError,
     RetiredCall,
     ServerError,
+    UploadInterrupted,
     UploadTooLarge,
     WrongAddress,
 )
+from .http.addresses import without_credentials
 from .http.bodies import trace_id_of
+from .http.connections import trust_variable
 
 SUCCESS_CODES = (0, 200, 20000)
 _MAX_MESSAGE = 600
@@ -118,18 +128,44 @@ def reason_of(error: Exception) -> str:
     """Return the message of a connection error without the objects and hosts around it."""
     inner = error.args[0] if error.args else error
     reason = getattr(inner, "reason", None) or inner
-    return clean(_CONNECTION_OBJECT.sub("", str(reason))) or type(error).__name__
+    words = without_credentials(_CONNECTION_OBJECT.sub("", str(reason)))
+    return clean(words) or type(error).__name__
 
 
-def not_connected(error: BaseException, failure: Failure, host: str) -> NotConnected:
-    """Return the exception of a request that was never sent."""
-    link: BaseException | None = error
-    while link is not None:
-        if isinstance(link, ssl.SSLCertVerificationError):
-            says = text("error.certificate", host=host, reason=link.verify_message)
-            return CertificateFailed(replace(failure, message=says))
-        link = link.__cause__ or link.__context__
-    return NotConnected(failure)
+def not_connected(
+    error: BaseException, failure: Failure, host: str, proxy: str, *, began: bool
+) -> NotConnected:
+    """Return the exception of a request that was not sent, or not in full, whatever was raised.
+
+    `proxy` is the one that the request would have gone through; `began`: a part of the body left.
+    """
+    links = list(_links(error))
+    certificate = next((e for e in links if isinstance(e, ssl.SSLCertVerificationError)), None)
+    if began:
+        return UploadInterrupted(failure)
+    if certificate:
+        reason: str | Text = certificate.verify_message
+        if variable := trust_variable():
+            reason = text("error.bundle_in_use", reason=reason, variable=variable)
+        says = text("error.certificate", host=host, reason=reason)
+        return CertificateFailed(replace(failure, message=says))
+    if not isinstance(error, OSError | HTTPError | ValueError):
+        return NotSent(replace(failure, message=f"{type(error).__name__}: {failure.message}"))
+    is_setting = isinstance(error, ValueError)
+    if proxy and not any(isinstance(link, ssl.SSLError) for link in links):
+        says = text("error.through_proxy", proxy=proxy, reason=failure.message)
+        return (BadProxy if is_setting else ProxyFailed)(replace(failure, message=says))
+    if any(isinstance(link, socket.gaierror) for link in links):
+        says = text("error.host", host=host, reason=failure.message)
+        return HostNotFound(replace(failure, message=says))
+    return (NotSent if is_setting else NotConnected)(failure)
+
+
+def _links(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and those behind it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def clean(message: str) -> str:

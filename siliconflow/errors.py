@@ -18,8 +18,13 @@ SiliconFlowError                 (strings/text.py) anything that the pack raises
     │   ├── DailyLimit           a limit per day
     │   └── WaitTooLong          the wait would exceed the one in the settings
     ├── Overloaded               503
-    ├── NotConnected             the request was never sent
-    │   └── CertificateFailed    the host's certificate is not trusted
+    ├── NotConnected             the request was never sent, or not in full
+    │   ├── HostNotFound         the name of the host cannot be resolved
+    │   ├── ProxyFailed          the proxy could not be reached, or refused
+    │   │   └── BadProxy         the proxy setting cannot be used
+    │   ├── CertificateFailed    the host's certificate is not trusted
+    │   ├── UploadInterrupted    the connection broke within the request's body
+    │   └── NotSent              something else went wrong before anything was sent
     ├── MaybeCharged             nobody can know whether it was charged
     │   ├── ServerError          any other 5xx
     │   │   └── GatewayTimeout   408, 499, 504
@@ -207,13 +212,40 @@ class Overloaded(RequestError):
 
 
 class NotConnected(RequestError):
-    """The connection was never made: the request was not sent and not charged."""
+    """The connection was never made: the request was not sent and not charged.
+
+    Whatever is raised before the body of a request is complete becomes one of these.
+    """
 
     retryable = True
 
 
+class HostNotFound(NotConnected):
+    """The name of the host cannot be resolved; the message names it."""
+
+
+class ProxyFailed(NotConnected):
+    """No connection could be made through the proxy; the message names it."""
+
+
+class BadProxy(ProxyFailed):
+    """The proxy setting cannot be used as it is, or needs a package. No retry mends that."""
+
+    retryable = False
+
+
 class CertificateFailed(NotConnected):
     """The certificate of the host is not trusted; the message names both. No retry mends that."""
+
+    retryable = False
+
+
+class UploadInterrupted(NotConnected):
+    """The connection broke before the body was complete, so that nobody can have acted on it."""
+
+
+class NotSent(NotConnected):
+    """Something that is no fault of the network went wrong before anything was sent."""
 
     retryable = False
 

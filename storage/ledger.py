@@ -107,6 +107,8 @@ class LedgerEntry:
     files: tuple[StoredFile, ...] = ()
     lost_request: LostRequest | None = None
     ticket: str | None = None
+    answered_at: float = 0.0
+    """When its URLs were told; 0: not yet."""
 
 
 @dataclass(frozen=True)
@@ -346,7 +348,8 @@ class Ledger:
         on_disk = tuple(file for file in files if file.path)
         can_download = self._clock() - row["answered_at"] < URL_SECONDS
         if can_download and len(on_disk) < len(files) and all(f.path or f.url for f in files):
-            return replace(entry, state="answered", files=files)
+            answered_at = row["answered_at"]
+            return replace(entry, state="answered", files=files, answered_at=answered_at)
         return replace(entry, state="stored", files=on_disk) if on_disk else None
 
     def _stored_files(self, db: sqlite3.Connection, request_id: str) -> tuple[StoredFile, ...]:

@@ -22,7 +22,7 @@ from urllib3.filepost import encode_multipart_formdata
 
 from ...strings.text import Text, text
 
-_BLOCK_BYTES = 256 * 1024
+_BLOCK_BYTES = 64 * 1024
 """Bytes handed over at a time: the timeout for sending starts again with each block."""
 CHUNK_BYTES = 256 * 1024
 _SMALL_CHUNK_BYTES = 4 * 1024
@@ -36,13 +36,19 @@ _MAX_FLOAT32 = 1e30
 
 
 class RequestBody:
-    """A body that knows whether any of it was sent: before that, nothing can be charged."""
+    """A body that knows how much of it was sent: before all of it, nothing can be charged."""
 
     def __init__(self, parts: Sequence[bytes], media_type: str = "application/json") -> None:
         """Store the parts, which are sent one after the other."""
         self._parts = parts
         self.media_type = media_type
-        self.is_sent = False
+        self.sent = 0
+        """Bytes that were handed to the connection."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last byte was handed over: a JSON object or form without it is none."""
+        return self.sent == len(self)
 
     def __len__(self) -> int:
         """Return the number of bytes, for the Content-Length."""
@@ -52,8 +58,9 @@ class RequestBody:
         """Yield the body in blocks."""
         for part in self._parts:
             for start in range(0, len(part), _BLOCK_BYTES):
-                self.is_sent = True
-                yield part[start : start + _BLOCK_BYTES]
+                block = part[start : start + _BLOCK_BYTES]
+                self.sent += len(block)
+                yield block
 
 
 def json_parts(body: Mapping[str, Any], images: Mapping[str, bytes]) -> list[bytes]:

@@ -1,38 +1,43 @@
-"""Connections that end in time, and that reach only where they may.
+"""Connections that end in time, that trust whom the system trusts, and that reach where they may.
 
 `requests` bounds each wait for a byte, so that a response whose bytes drip lasts for ever; here a
-whole exchange has a deadline. And an address is checked where the connection really leads, not
-where its name led when somebody looked it up.
+whole exchange has a deadline, which begins again with each part of a body that leaves.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ipaddress
+import os
+import re
 import socket
+import ssl
 import threading
+import time
 from collections.abc import Callable
+from functools import cache
 from http.cookiejar import DefaultCookiePolicy
+from importlib import import_module
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from ...strings.text import text
+from ..errors import BadProxy, CertificateFailed, Failure
+from .addresses import connect, without_credentials
+
 MAX_CONNECTIONS = 64
-FAKE_IPS = ipaddress.ip_network("198.18.0.0/15")
-"""Proxy tools that resolve every name to a made-up address use this range."""
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Each names the certificates that are trusted, in place of the system's; the first that is set."""
+_SOCKS = re.compile("^socks://", re.IGNORECASE)
 _of_thread = threading.local()
 
 Authenticate = Callable[[requests.PreparedRequest], requests.PreparedRequest]
-
-
-class PrivateAddress(urllib3.exceptions.HTTPError):
-    """The connection led to an address that is not public."""
 
 
 def open_session(
@@ -57,20 +62,31 @@ def open_session(
 
 
 class Deadline:
-    """Cuts the connection of this thread when its time is over, whatever it waits for."""
+    """Cuts the connection of this thread when its time is over, whatever it waits for.
 
-    def __init__(self, seconds: float) -> None:
-        """Prepare a timer; entering the context starts it."""
+    The time begins again with each part that is sent, so that a slow upload is no slow response.
+    """
+
+    def __init__(self, seconds: float, stall: float = 60.0) -> None:
+        """Prepare a timer; entering the context starts it.
+
+        `seconds` from the last byte sent to the end of the response; `stall` is the longest that
+        one block of a body may take to leave.
+        """
         self.is_over = False
-        self._connection: HTTPConnection | None = None
+        self.stall = stall
+        self.seconds = seconds
+        self.ends = 0.0
+        self._finished = threading.Event()
+        self.connection: Any = None
+        """The connection on which this thread has begun a request."""
         self._socket: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
 
     def __enter__(self) -> None:
         """Start the timer."""
         _of_thread.deadline = self
-        self._timer.start()
+        self.ends = time.monotonic() + self.seconds
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def __exit__(
         self,
@@ -79,20 +95,19 @@ class Deadline:
         trace: TracebackType | None,
     ) -> None:
         """Stop the timer."""
-        self._timer.cancel()
+        self._finished.set()
         _of_thread.deadline = None
-
-    def watch_connection(self, connection: HTTPConnection) -> None:
-        """Store the connection that this thread uses now."""
-        self._connection = connection
 
     def watch_socket(self, used: socket.socket | None) -> None:
         """Store the socket of the response: its connection may let go of it early."""
         self._socket = used
 
-    def _cut(self) -> None:
+    def _watch(self) -> None:
+        while (left := self.ends - time.monotonic()) > 0:
+            if self._finished.wait(left):
+                return
         self.is_over = True
-        used = self._socket or getattr(self._connection, "sock", None)
+        used = self._socket or getattr(self.connection, "sock", None)
         with contextlib.suppress(OSError):
             # Of the plain socket: TLS would forget its state under the reading thread.
             socket.socket.shutdown(used, socket.SHUT_RDWR) if used else None
@@ -109,13 +124,39 @@ class Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Make a pool manager of watched connections."""
         super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = _pools(self._public_only)
+        kinds = (_Direct, HTTPConnection, HTTPSConnection)
+        self.poolmanager.pool_classes_by_scheme = _pools(self._public_only, *kinds)
 
-    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
-        """Make a pool manager for a proxy, which decides itself where it connects to."""
-        manager = super().proxy_manager_for(*args, **options)
-        manager.pool_classes_by_scheme = _pools(lambda: False)
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Make a pool manager for a proxy, which decides itself where it connects to.
+
+        Raises `BadProxy` for a SOCKS proxy without PySocks.
+        """
+        proxy = _SOCKS.sub("socks5h://", proxy)  # as desktops write it, and urllib3 does not know
+        if proxy in self.proxy_manager:
+            return self.proxy_manager[proxy]
+        kinds: tuple[type, ...] = (_Direct, HTTPConnection, HTTPSConnection)
+        if proxy.lower().startswith("socks"):
+            if not find_spec("socks"):
+                shown = without_credentials(proxy)
+                raise BadProxy(Failure(text("error.needs_pysocks", proxy=shown)))
+            module = import_module("urllib3.contrib.socks")
+            kinds = (_Watched, module.SOCKSConnection, module.SOCKSHTTPSConnection)
+        manager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = _pools(lambda: False, *kinds)
         return manager
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Leave the trust to the connection, unless a variable names what to trust.
+
+        Raises `CertificateFailed` if that is not there.
+        """
+        if isinstance(verify, str) and not os.path.exists(verify):  # noqa: PTH110 - as given
+            names = {"variable": trust_variable(), "file": verify}
+            raise CertificateFailed(Failure(text("error.no_bundle", **names)))
+        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
+        if verify is True:
+            conn.ca_certs = None
 
 
 class _Session(requests.Session):
@@ -126,25 +167,40 @@ class _Session(requests.Session):
         del resp
         return None
 
+    def merge_environment_settings(self, *args: Any, **options: Any) -> Any:
+        """Trust what OpenSSL's variables name, too; requests knows its own alone."""
+        settings = super().merge_environment_settings(*args, **options)
+        if self.trust_env and settings["verify"] is True and (variable := trust_variable()):
+            settings["verify"] = os.environ[variable]
+        return settings
+
 
 class _Watched:
-    """What both kinds of connection do besides connecting."""
+    """What every kind of connection does besides connecting."""
 
-    public_only: Callable[[], bool]
+    ca_certs: str | None
+    ca_cert_dir: str | None
+    sock: socket.socket | None
+    ssl_context: ssl.SSLContext | None
 
-    def _new_conn(self) -> socket.socket:
-        made: socket.socket = super()._new_conn()  # type: ignore[misc]
-        through_proxy = getattr(self, "proxy", None)
-        if self.public_only() and not through_proxy and not is_public(made.getpeername()[0]):
-            made.close()
-            raise PrivateAddress
-        return made
+    def connect(self) -> None:
+        if getattr(self, "cert_reqs", None) and not (self.ca_certs or self.ca_cert_dir):
+            self.ssl_context = _trust()
+        super().connect()  # type: ignore[misc]
 
     def putrequest(self, *args: Any, **options: Any) -> None:
         deadline: Deadline | None = getattr(_of_thread, "deadline", None)
         if deadline:
-            deadline.watch_connection(self)  # type: ignore[arg-type]
+            deadline.connection = self
         super().putrequest(*args, **options)  # type: ignore[misc]
+
+    def send(self, data: Any) -> None:
+        deadline: Deadline | None = getattr(_of_thread, "deadline", None)
+        if deadline and deadline.connection is self and self.sock:  # not what opens a tunnel
+            self.sock.settimeout(deadline.stall)
+        super().send(data)  # type: ignore[misc]
+        if deadline:
+            deadline.ends = time.monotonic() + deadline.seconds
 
     def getresponse(self, *args: Any, **options: Any) -> Any:
         deadline: Deadline | None = getattr(_of_thread, "deadline", None)
@@ -153,59 +209,65 @@ class _Watched:
         return super().getresponse(*args, **options)  # type: ignore[misc]
 
 
-def _pools(public_only: Callable[[], bool]) -> dict[str, type]:
-    namespace = {"public_only": staticmethod(public_only)}
-    plain = type("_Plain", (_Watched, HTTPConnection), namespace)
-    secure = type("_Secure", (_Watched, HTTPSConnection), namespace)
-    return {
-        "http": type("_PlainPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": plain}),
-        "https": type("_SecurePool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": secure}),
-    }
+class _Direct(_Watched):
+    """A connection to the host itself, or to an HTTP proxy."""
+
+    public_only: Callable[[], bool]
+
+    def _new_conn(self) -> socket.socket:
+        this: Any = self
+        try:
+            return connect(
+                this._dns_host,  # noqa: SLF001 - the name with its final dot
+                this.port,
+                this.timeout,
+                this.socket_options or (),
+                public_only=self.public_only(),
+            )
+        except TimeoutError as error:
+            raise urllib3.exceptions.ConnectTimeoutError(str(error)) from error
+        except OSError as error:
+            raise urllib3.exceptions.NewConnectionError(this, str(error)) from error
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether a host name or address is this machine."""
-    try:
-        address = ipaddress.ip_address(host)
-        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+def trust_variable() -> str:
+    """Return the name of the variable that says which certificates are trusted, or ''."""
+    return next((name for name in BUNDLE_VARIABLES if os.environ.get(name)), "")
 
 
-def is_public(host: str) -> bool:
-    """Return whether every address of a host is public.
+def _trust() -> ssl.SSLContext:
+    """Return a context that trusts whom the system or certifi trusts.
 
-    A name that does not resolve here may resolve behind a proxy, and counts as public: the
-    connection checks it again.
+    With `truststore` by the system's own rules. Such a context is locked during each handshake, so
+    it is not shared.
     """
-    return all(_is_public(address) for address in _addresses(host))
+    if not find_spec("truststore"):
+        return _shared_trust()
+    return _filled(import_module("truststore").SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 
-def _addresses(host: str) -> list[str]:
-    try:
-        return [str(info[4][0]) for info in socket.getaddrinfo(host, None)]
-    except (OSError, UnicodeError):
-        return ["127.0.0.1"] if host.lower().rstrip(".") == "localhost" else []
+@cache
+def _shared_trust() -> ssl.SSLContext:
+    context = _filled(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    # urllib3 would set it again for each connection, while other threads read it.
+    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols = lambda alpn_protocols: None  # type: ignore[method-assign]  # noqa: ARG005
+    return context
 
 
-def _is_public(text: str) -> bool:
-    address = ipaddress.ip_address(text.partition("%")[0])
-    return all(_is_directly_public(item) for item in (address, *_embedded(address)))
+def _filled(context: ssl.SSLContext) -> ssl.SSLContext:
+    context.load_default_certs()
+    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+    return context
 
 
-def _is_directly_public(address: Address) -> bool:
-    if isinstance(address, ipaddress.IPv4Address) and address in FAKE_IPS:
-        return True
-    is_local = address.is_multicast or getattr(address, "is_site_local", False)
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (address.is_global or mapped is not None) and not is_local
-
-
-def _embedded(address: Address) -> list[Address]:
-    """Return the IPv4 addresses that an IPv6 address leads to."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return []
-    embedded = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in NAT64 or int(address) < 1 << 32:
-        embedded.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return [item for item in embedded if item is not None]
+def _pools(
+    public_only: Callable[[], bool], watched: type, plain: type, secure: type
+) -> dict[str, type]:
+    namespace = {"public_only": staticmethod(public_only)}
+    http = type("_Plain", (watched, plain), namespace)
+    https = type("_Secure", (watched, secure), namespace)
+    return {
+        "http": type("_PlainPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": http}),
+        "https": type("_SecurePool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": https}),
+    }

@@ -19,16 +19,18 @@ import requests
 import urllib3
 
 from ...strings.text import Text, text
-from ..error_parsing import reason_of
-from ..errors import DownloadFailed, Failure, ResultRefused
+from ..error_parsing import not_connected, reason_of
+from ..errors import DownloadFailed, Failure, NotConnected, ResultRefused
+from .addresses import VARIABLE, PrivateAddress, is_public, literal_address, proxy_of
 from .bodies import iter_raw
-from .connections import Deadline, PrivateAddress, is_loopback, is_public
+from .connections import Deadline
 
 MAX_REDIRECTS = 5
 WAITS = (0.5, 1.0, 2.0)
 """Seconds to wait after each failed attempt before the next one."""
 _MAX_LENGTH_DIGITS = 15
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d*/(\d+|\*)")
+_LOOPBACK = re.compile(r"localhost|::1|(::ffff:)?127(\.\d+){3}")
 logger = logging.getLogger("siliconflow")
 
 
@@ -86,15 +88,13 @@ class Downloader:
             try:
                 self._transfer(url, partial, failure)
             except PrivateAddress:
-                raise refused(failure, "response.not_public") from None
+                raise refused(failure, "response.private_name", variable=VARIABLE) from None
+            except NotConnected as error:  # a proxy or a certificate setting that cannot be used
+                raise DownloadFailed(replace(failure, message=error.failure.message)) from None
             except _CONNECTION_ERRORS as error:
                 outcome = type(error).__name__
                 if wait is None:
-                    reason = (
-                        error.reason
-                        if isinstance(error, IncompleteDownload)
-                        else Text(reason_of(error))
-                    )
+                    reason = self._reason(error, url)
                     raise DownloadFailed(replace(failure, message=reason)) from None
                 time.sleep(wait)
             else:
@@ -109,6 +109,17 @@ class Downloader:
                     time.monotonic() - started,
                     failure.trace_id or "-",
                 )
+
+    def _reason(self, error: Exception, url: str) -> Text | str:
+        """Return what went wrong in the last attempt, with the host or the proxy that it was at."""
+        if isinstance(error, IncompleteDownload):
+            return error.reason
+        host, proxy = urlsplit(url).hostname or "", proxy_of(url) if self.session.trust_env else ""
+        reason = reason_of(error)
+        cause = not_connected(error, Failure(reason), host, proxy, began=False)
+        if type(cause) is NotConnected:
+            return text("response.host", host=host, reason=reason)
+        return cause.failure.message
 
     def _transfer(self, url: str, partial: _Partial, failure: Failure) -> None:
         """Continue a download where it broke."""
@@ -176,18 +187,21 @@ class Downloader:
 
 
 def check_url(url: str, failure: Failure, *, private: bool) -> None:
-    """Raise `ResultRefused` unless `url` is https on a public address.
+    """Raise `ResultRefused` unless `url` is https, and on a public address if it names one.
 
-    With `private`, http on this machine and private addresses are accepted too.
+    With `private`, http on this machine and private addresses are accepted too. Where a name leads
+    is checked by the connection.
     """
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
     except ValueError:
         raise refused(failure, "response.bad_url") from None
-    if parts.scheme != "https" and not (private and parts.scheme == "http" and is_loopback(host)):
+    is_local = private and parts.scheme == "http" and _LOOPBACK.fullmatch(host.lower())
+    if parts.scheme != "https" and not is_local:
         raise refused(failure, "response.not_https")
-    if not host or parts.username or not (private or is_public(host)):
+    address = "" if private else literal_address(host)
+    if not host or parts.username or (address and not is_public(address)):
         raise refused(failure, "response.not_public")
 
 
