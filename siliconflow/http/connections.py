@@ -80,7 +80,8 @@ class Deadline:
         self._finished = threading.Event()
         self.connection: Any = None
         """The connection on which this thread has begun a request."""
-        self._socket: socket.socket | None = None
+        self.socket: socket.socket | None = None
+        """That of the response, which its connection may let go of early."""
 
     def __enter__(self) -> None:
         """Start the timer."""
@@ -98,16 +99,12 @@ class Deadline:
         self._finished.set()
         _of_thread.deadline = None
 
-    def watch_socket(self, used: socket.socket | None) -> None:
-        """Store the socket of the response: its connection may let go of it early."""
-        self._socket = used
-
     def _watch(self) -> None:
         while (left := self.ends - time.monotonic()) > 0:
             if self._finished.wait(left):
                 return
         self.is_over = True
-        used = self._socket or getattr(self.connection, "sock", None)
+        used = self.socket or getattr(self.connection, "sock", None)
         with contextlib.suppress(OSError):
             # Of the plain socket: TLS would forget its state under the reading thread.
             socket.socket.shutdown(used, socket.SHUT_RDWR) if used else None
@@ -205,7 +202,7 @@ class _Watched:
     def getresponse(self, *args: Any, **options: Any) -> Any:
         deadline: Deadline | None = getattr(_of_thread, "deadline", None)
         if deadline:
-            deadline.watch_socket(getattr(self, "sock", None))
+            deadline.socket = self.sock
         return super().getresponse(*args, **options)  # type: ignore[misc]
 
 
