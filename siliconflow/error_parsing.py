@@ -13,7 +13,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -139,7 +139,7 @@ def not_connected(
 
     `proxy` is the one that the request would have gone through; `began`: a part of the body left.
     """
-    links = list(_links(error))
+    links = _links(error)
     certificate = next((e for e in links if isinstance(e, ssl.SSLCertVerificationError)), None)
     if began:
         return UploadInterrupted(failure)
@@ -161,11 +161,13 @@ def not_connected(
     return (NotSent if is_setting else NotConnected)(failure)
 
 
-def _links(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and those behind it."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+def _links(error: BaseException) -> list[BaseException]:
+    """Return an exception and those behind it, also those that urllib3 keeps as its reasons."""
+    links = [error]
+    for link in links:
+        behind = (link.__cause__, link.__context__, getattr(link, "reason", None), *link.args)
+        links += [each for each in behind if isinstance(each, BaseException) and each not in links]
+    return links
 
 
 def clean(message: str) -> str:

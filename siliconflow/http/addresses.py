@@ -66,10 +66,9 @@ def is_inside(host: str, *, proxied: bool) -> bool:
     """Return whether a host is on this machine or in a private network."""
     if address := literal_address(host):
         return not is_public(address)
-    if proxied or _is_listed(host):
-        return False
-    with contextlib.suppress(OSError, UnicodeError):
-        return not all(may_lead_to(host, str(info[4][0])) for info in _resolve(host, None))
+    if not proxied:
+        with contextlib.suppress(OSError, UnicodeError):
+            return not all(may_lead_to(host, str(info[4][0])) for info in _resolve(host, None))
     return False
 
 

@@ -34,7 +34,8 @@ from .addresses import connect, without_credentials
 MAX_CONNECTIONS = 64
 BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """Each names the certificates that are trusted, in place of the system's; the first that is set."""
-_SOCKS = re.compile("^socks://", re.IGNORECASE)
+_SOCKS = re.compile("^socks(4|5|)[ah]?://", re.IGNORECASE)
+_SOCKS_SCHEMES = {"4": "socks4a://", "5": "socks5h://", "": "socks5h://"}
 _of_thread = threading.local()
 
 Authenticate = Callable[[requests.PreparedRequest], requests.PreparedRequest]
@@ -129,7 +130,8 @@ class Adapter(HTTPAdapter):
 
         Raises `BadProxy` for a SOCKS proxy without PySocks.
         """
-        proxy = _SOCKS.sub("socks5h://", proxy)  # as desktops write it, and urllib3 does not know
+        # The proxy resolves names, however the system's setting writes it; socks:// is of desktops.
+        proxy = _SOCKS.sub(lambda match: _SOCKS_SCHEMES[match.group(1)], proxy)
         if proxy in self.proxy_manager:
             return self.proxy_manager[proxy]
         kinds: tuple[type, ...] = (_Direct, HTTPConnection, HTTPSConnection)

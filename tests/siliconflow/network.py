@@ -1,0 +1,182 @@
+"""A network on loopback: a service behind TLS with a CA of its own, and a proxy of every kind."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import trustme
+from comfyui_siliconflow.tests.waiting import LONGEST
+
+API, RESULTS = "api.siliconflow.cn", "s3.siliconflow.cn"
+REPLY = b'{"images": [], "data": []}'
+
+
+class Service:
+    """Serves HTTPS under the names of the service, and keeps the requests that came."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make a CA, write its certificate to `ca_file`, and serve with one that it issued."""
+        authority = trustme.CA()
+        self.ca_file = folder / "company ca.pem"
+        authority.cert_pem.write_to_path(str(self.ca_file))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(API, RESULTS, "elsewhere.example").configure_cert(context)
+        requests = self.requests = list[str]()
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                requests.append(f"{self.command} {self.headers['Host']}{self.path}")
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(REPLY)))
+                self.end_headers()
+                self.wfile.write(REPLY)
+
+            do_POST = do_GET  # noqa: N815 - the name is the library's
+
+            def log_message(self, *_: object) -> None:
+                """Print nothing."""
+
+        class Secure(ThreadingHTTPServer):
+            def finish_request(self, request: Any, client_address: Any) -> None:
+                request.settimeout(LONGEST)
+                with contextlib.suppress(OSError):
+                    safe = context.wrap_socket(request, server_side=True)
+                    with safe:
+                        super().finish_request(safe, client_address)
+
+        self._server = Secure(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Proxy:
+    """Speaks SOCKS 4, 4a and 5, and HTTP's CONNECT, and leads whoever asks to one port.
+
+    `asked` holds what it was asked for, as `host:port`. With `user` it wants a name and a password.
+    """
+
+    def __init__(self, port: int, user: str = "") -> None:
+        """Listen on a free port."""
+        self._target, self._user = port, user
+        self.asked: list[str] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._talk, args=(client,), daemon=True).start()
+
+    def _talk(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError, EOFError), client:
+            client.settimeout(LONGEST)
+            stream = client.makefile("rb", buffering=0)
+            first = _read(stream, 1)
+            ways = {b"\x05": self._socks5, b"\x04": self._socks4}
+            greeting = ways.get(first, self._connect)(client, stream)
+            with socket.create_connection(("127.0.0.1", self._target), LONGEST) as target:
+                client.sendall(greeting)
+                back = threading.Thread(target=_pump, args=(target, client), daemon=True)
+                back.start()
+                _pump(client, target)
+                back.join()
+
+    def _socks5(self, client: socket.socket, stream: object) -> bytes:
+        methods = _read(stream, _read(stream, 1)[0])
+        if self._user:
+            assert 2 in methods
+            client.sendall(b"\x05\x02")
+            _read(stream, 1)
+            words = [_read(stream, _read(stream, 1)[0]).decode() for _ in range(2)]
+            client.sendall(b"\x01\x00" if ":".join(words) == self._user else b"\x01\x01")
+        else:
+            client.sendall(b"\x05\x00")
+        kind = _read(stream, 4)[3]
+        if kind == 3:
+            host = _read(stream, _read(stream, 1)[0]).decode()
+        else:
+            family = socket.AF_INET if kind == 1 else socket.AF_INET6
+            host = socket.inet_ntop(family, _read(stream, 4 if kind == 1 else 16))
+        self._ask(host, *struct.unpack(">H", _read(stream, 2)))
+        return b"\x05\x00\x00\x01" + bytes(6)
+
+    def _socks4(self, _client: socket.socket, stream: object) -> bytes:
+        _read(stream, 1)
+        [port] = struct.unpack(">H", _read(stream, 2))
+        address = _read(stream, 4)
+        _until(stream, b"\0")
+        is_name = address[:3] == bytes(3)
+        host = _until(stream, b"\0").decode() if is_name else socket.inet_ntoa(address)
+        self._ask(host, port)
+        return b"\x00\x5a" + bytes(6)
+
+    def _connect(self, _client: socket.socket, stream: object) -> bytes:
+        target = _until(stream, b"\r\n\r\n").split()[1].decode()
+        host, _, port = target.rpartition(":")
+        self._ask(host, int(port))
+        return b"HTTP/1.1 200 Connected\r\n\r\n"
+
+    def _ask(self, host: str, port: int) -> None:
+        self.asked.append(f"{host}:{port}")
+
+
+def _read(stream: object, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        part: bytes = stream.read(size - len(data))  # type: ignore[attr-defined]
+        if not part:
+            raise EOFError
+        data += part
+    return data
+
+
+def _until(stream: object, end: bytes) -> bytes:
+    data = b""
+    while not data.endswith(end):
+        data += _read(stream, 1)
+    return data[: -len(end)]
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def deaf(host: str, port: int) -> Iterator[None]:
+    """Let connections to an address neither succeed nor fail."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server((host, port), backlog=0))
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                filler.connect(listener.getsockname())
+        yield
