@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from textwrap import indent
 
@@ -12,23 +13,26 @@ from ..siliconflow.client import Client
 from ..siliconflow.contract import Row
 from ..siliconflow.errors import InvalidKey, RequestError
 from ..siliconflow.resources.account import user_info
-from ..siliconflow.resources.models import list_models
 from ..strings.text import Text, text
+from .hops import walk
 
 SAME, DIFFERS, NOT_ASKED = "same", "differs", "not_asked"
 _MARGIN = " " * 4
 
 
 def check() -> int:
-    """Ask the service and print what it says. Raises a `SiliconFlowError` if the key fails.
-
-    The list of models is the test: the call that tells of the account is gone from many services.
-    """
+    """Print each hop, and what the service tells of the account; return 1 if a hop fails."""
     settings = current_settings()
     client = client_for(settings)
-    models = list_models(client)
+    marks = {True: text("hop.good"), False: text("hop.bad"), None: text("hop.untried")}
+    is_good = True
+    for hop in walk(client):
+        is_good = is_good and hop.is_good is not False
+        row = text("cli.check.hop", mark=marks[hop.is_good], hop=hop.label, says=hop.text)
+        print(row, file=sys.stderr if hop.is_good is False else sys.stdout, flush=True)
+    if not is_good:
+        return 1
     print(text("cli.check.works", url=settings.base_url))
-    print(text("cli.check.models", n=len(models)))
     try:
         account = user_info(client)
     except RequestError as error:

@@ -26,6 +26,7 @@ from ..storage.settings import (
     save,
 )
 from ..strings.text import text
+from .hops import walk
 from .page_http import FixedSetting, Json, PageRequest, SharedServer
 
 _OPERATOR_ONLY = frozenset(
@@ -80,26 +81,7 @@ def test_key(request: PageRequest) -> Json:
     is sent to the same address as the key in use: the page can choose the site, but no other
     address.
     """
-    settings = current_settings()
-    if "key" not in request.body:
-        return _test_body(client_for(settings), settings)
-    tested = _settings_with_key(_parse_key(request.body), request.body)
-    client = Client(
-        tested.api_key,
-        tested.base_url,
-        connect_timeout=tested.connect_timeout,
-        read_timeout=tested.read_timeout,
-    )
-    return _test_body(client, tested)
-
-
-def read_balance(_request: PageRequest) -> Json:
-    """Return the balance of the account; `null`, with the reason, where the call is retired."""
-    settings = current_settings()
-    return BALANCES.now(client_for(settings), settings)
-
-
-def _test_body(client: Client, settings: Settings) -> Json:
+    client, settings = _tested(request)
     models = list_models(client)
     refresh_if_due(client, settings, A_MINUTE)
     return {
@@ -110,6 +92,46 @@ def _test_body(client: Client, settings: Settings) -> Json:
         "site": settings.site,
         "models": len(models),
     }
+
+
+def test_connection(request: PageRequest) -> Json:
+    """Return each hop to the service and whether it is passed, for the same keys as `test_key`."""
+    client, settings = _tested(request)
+    hops = list(walk(client))
+    if all(hop.is_good is not False for hop in hops):
+        refresh_if_due(client, settings, A_MINUTE)
+    return {
+        "hops": [
+            {
+                "name": hop.name,
+                "good": hop.is_good,
+                "label": hop.label.as_json(),
+                "text": hop.text.as_json(),
+            }
+            for hop in hops
+        ]
+    }
+
+
+def read_balance(_request: PageRequest) -> Json:
+    """Return the balance of the account; `null`, with the reason, where the call is retired."""
+    settings = current_settings()
+    return BALANCES.now(client_for(settings), settings)
+
+
+def _tested(request: PageRequest) -> tuple[Client, Settings]:
+    """Return a client with the key in use, or with the one of the request, and its settings."""
+    settings = current_settings()
+    if "key" not in request.body:
+        return client_for(settings), settings
+    tested = _settings_with_key(_parse_key(request.body), request.body)
+    client = Client(
+        tested.api_key,
+        tested.base_url,
+        connect_timeout=tested.connect_timeout,
+        read_timeout=tested.read_timeout,
+    )
+    return client, tested
 
 
 def _settings_with_key(key: str, body: Mapping[str, Any]) -> Settings:

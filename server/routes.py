@@ -68,6 +68,7 @@ ROUTES = (
     Route("POST", "/key", "page_settings.set_key"),
     Route("DELETE", "/key", "page_settings.delete_key"),
     Route("POST", "/key/test", "page_settings.test_key"),
+    Route("POST", "/connection/test", "page_settings.test_connection"),
     Route("GET", "/balance", "page_settings.read_balance"),
     Route("GET", "/jobs", "page_jobs.list_jobs"),
     Route("GET", "/jobs/{id}/workflow", "page_jobs.read_workflow"),

@@ -195,6 +195,23 @@ class Client:
         request = replace(_json_request(path, body), timeouts=STREAM_TIMEOUTS)
         return self._send(request, read)
 
+    def reach(self, url: str) -> str:
+        """Send a GET without the key; return the `Date` of the response, whatever its status. Free.
+
+        Raises the `NotConnected` of the cause.
+        """
+        connect, read = self._timeout[0], min(self._timeout[1], LOOKUP_SECONDS)
+        options: dict[str, Any] = {"timeout": (connect, read), "stream": True}
+        try:
+            with Deadline(connect + read):
+                response = self._anonymous.get(url, allow_redirects=False, **options)
+                response.close()
+                return str(response.headers.get("Date", ""))
+        except _CONNECTION_ERRORS as error:
+            host, failure = urlsplit(url).hostname or "", Failure(reason_of(error))
+            proxy = "" if self._is_local else proxy_of(url)
+            raise not_connected(error, failure, host, proxy, began=False) from None
+
     def download(self, url: str, model: str = "", trace_id: str = "") -> bytes:
         """Return a result's file. Raises what `download_to` raises."""
         file = io.BytesIO()
@@ -219,10 +236,10 @@ class Client:
     @cached_property
     def _is_private(self) -> bool:
         """Whether the API itself is on this machine or in a private network."""
-        return is_inside(urlsplit(self.base_url).hostname or "", proxied=bool(self._proxy))
+        return is_inside(urlsplit(self.base_url).hostname or "", proxied=bool(self.proxy))
 
     @property
-    def _proxy(self) -> str:
+    def proxy(self) -> str:
         """The proxy between this machine and the API, as it may be shown, or ''."""
         return "" if self._is_local else proxy_of(self.base_url)
 
@@ -283,7 +300,7 @@ class Client:
         is_sent = body.is_complete if body else late
         if not is_sent and (is_expected or not has_response):
             host, began = urlsplit(self.base_url).hostname or "", bool(body and body.sent)
-            return not_connected(error, failure, host, self._proxy, began=began)
+            return not_connected(error, failure, host, self.proxy, began=began)
         if not is_expected:
             return None
         return (ReadTimeout if late else ConnectionLost)(failure)

@@ -13,6 +13,7 @@ import re
 import socket
 import ssl
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
@@ -149,7 +150,7 @@ def not_connected(
             reason = text("error.bundle_in_use", reason=reason, variable=variable)
         says = text("error.certificate", host=host, reason=reason)
         return CertificateFailed(replace(failure, message=says))
-    if not isinstance(error, OSError | HTTPError | ValueError):
+    if not isinstance(error, OSError | HTTPError | ValueError | zlib.error):
         return NotSent(replace(failure, message=f"{type(error).__name__}: {failure.message}"))
     is_setting = isinstance(error, ValueError)
     if proxy and not any(isinstance(link, ssl.SSLError) for link in links):

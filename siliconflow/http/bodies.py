@@ -55,12 +55,18 @@ class RequestBody:
         return sum(map(len, self._parts))
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the body in blocks."""
+        """Yield the body in blocks; a small one is a single block."""
+        block = bytearray()
         for part in self._parts:
             for start in range(0, len(part), _BLOCK_BYTES):
-                block = part[start : start + _BLOCK_BYTES]
-                self.sent += len(block)
-                yield block
+                block += part[start : start + _BLOCK_BYTES]
+                if len(block) >= _BLOCK_BYTES:
+                    self.sent += len(block)
+                    yield bytes(block)
+                    block.clear()
+        if block:
+            self.sent += len(block)
+            yield bytes(block)
 
 
 def json_parts(body: Mapping[str, Any], images: Mapping[str, bytes]) -> list[bytes]:

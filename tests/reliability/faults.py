@@ -135,8 +135,8 @@ def _connecting() -> list[Fault]:
         ),
         _free("no TLS where TLS should be", b.say(b"220 mail\r\n"), never, transport="tls", **at),
         _free("closed within the TLS handshake", b.drop_tls_hello, never, transport="tls", **at),
-        _free("the proxy refuses", b.say(refused), never, **public),
-        _free("the proxy hangs up", b.close(reset=False), never, **public),
+        _free("the proxy refuses", b.say(refused), errors.ProxyFailed, **public),
+        _free("the proxy hangs up", b.close(reset=False), errors.ProxyFailed, **public),
         unsure("closed when accepted", b.close(reset=False), lost, 0, **at),
         unsure("reset when accepted", b.close(reset=True), lost, 0, **at),
         unsure(

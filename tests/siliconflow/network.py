@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,20 +30,29 @@ class Service:
         authority.cert_pem.write_to_path(str(self.ca_file))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(API, RESULTS, "elsewhere.example").configure_cert(context)
-        requests = self.requests = list[str]()
+        self.requests: list[str] = []
+        self.status = 200
+        self.skew = 0.0
+        """Seconds that the service's clock is ahead."""
+        service = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                requests.append(f"{self.command} {self.headers['Host']}{self.path}")
-                self.send_response(200)
+                service.requests.append(f"{self.command} {self.headers['Host']}{self.path}")
+                is_api = self.path.startswith("/v1/")
+                is_known = "Authorization" in self.headers or not is_api
+                self.send_response(service.status if is_known else 401)
                 self.send_header("Content-Length", str(len(REPLY)))
                 self.end_headers()
                 self.wfile.write(REPLY)
 
             do_POST = do_GET  # noqa: N815 - the name is the library's
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string((timestamp or time.time()) + service.skew)
 
             def log_message(self, *_: object) -> None:
                 """Print nothing."""
@@ -69,13 +79,15 @@ class Service:
 class Proxy:
     """Speaks SOCKS 4, 4a and 5, and HTTP's CONNECT, and leads whoever asks to one port.
 
-    `asked` holds what it was asked for, as `host:port`. With `user` it wants a name and a password.
+    `asked` holds what it was asked for, as `host:port`, of which it hangs up on what is `refused`.
+    With `user` it wants a name and a password.
     """
 
     def __init__(self, port: int, user: str = "") -> None:
         """Listen on a free port."""
         self._target, self._user = port, user
         self.asked: list[str] = []
+        self.refused: set[str] = set()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
         threading.Thread(target=self._serve, daemon=True).start()
@@ -143,6 +155,8 @@ class Proxy:
 
     def _ask(self, host: str, port: int) -> None:
         self.asked.append(f"{host}:{port}")
+        if host in self.refused:
+            raise EOFError
 
 
 def _read(stream: object, size: int) -> bytes:

@@ -222,6 +222,20 @@ class TestUnsent:
         assert type(error) is errors.HostNotFound
         assert f"the name {API} cannot be resolved" in str(error)
 
+    def test_a_body_that_breaks_off_before_its_last_byte_is_not_told_as_charged(self) -> None:
+        """What was received of it is no JSON: nobody can have acted on it."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def reset() -> None:
+                connection, _ = listener.accept()
+                connection.recv(1)
+                connection.close()
+
+            threading.Thread(target=reset, daemon=True).start()
+            client = Client("sk-x", f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
+            with pytest.raises(errors.UploadInterrupted, match="did not arrive in full"):
+                client.post("x", BODY, {"image": b"A" * (32 << 20)})
+
     def test_a_mistake_of_ours_after_the_request_left_is_not_told_as_unsent(
         self, serve: Any, answer: Any
     ) -> None:

@@ -1,6 +1,6 @@
 /** Requests to the pack's routes, and its events. An error response is thrown as an ApiError. */
 
-/** @import { Account, Balance, Catalogue, ErrorBody, Events, InputFile, JobList } from "./types" */
+/** @import { Account, Balance, Catalogue, ErrorBody, Events, Hop, InputFile, JobList } from "./types" */
 /** @import { LocalizedText, Settings, Site, Stored } from "./types" */
 
 import { api } from "../../../scripts/api.js";
@@ -62,6 +62,14 @@ export const deleteKey = () => request("DELETE", "key", {});
  * @returns {Promise<Account>}
  */
 export const testKey = (key, site) => request("POST", "key/test", key ? { key, site } : {});
+
+/**
+ * Every hop to the service, with the same key as `testKey`.
+ * @param {string} [key]
+ * @param {Site} [site]
+ * @returns {Promise<{ hops: Hop[] }>}
+ */
+export const testConnection = (key, site) => request("POST", "connection/test", key ? { key, site } : {});
 
 /** @returns {Promise<Balance>} */
 export const getBalance = () => request("GET", "balance");

@@ -6,7 +6,7 @@
 import { setKey, testKey } from "./api.js";
 import { note } from "./controls.js";
 import { openDialog } from "./dialog.js";
-import { keyErrorText, keyField, unencryptedWarning } from "./key_field.js";
+import { keyErrorText, keyField, testHops, unencryptedWarning } from "./key_field.js";
 import { isUntested } from "./logic/settings.js";
 import { KEY_PAGES, button, execute, h, icon, link, settingsErrorText, t } from "./page.js";
 import { accept, settings } from "./settings_store.js";
@@ -96,7 +96,10 @@ function makeForm(dialog, known, isAfterFailure) {
       await work();
     } catch (error) {
       result.say("problem", keyErrorText(error));
-      if (work === testAndStore) saveAnyway.hidden = !isUntested(error);
+      if (work !== testAndStore || !isUntested(error)) return;
+      saveAnyway.hidden = false;
+      const hops = await testHops(field.read(), site.read()).catch(() => null);
+      if (hops && !hops.passed) result.say("problem", hops.rows);
     }
   };
   const storeUntested = () => store(null);

@@ -1,10 +1,10 @@
 /** A field to paste a key into. The key is sent to the pack alone, and the field is emptied. */
 
-/** @import { Attributes } from "./types" */
+/** @import { Attributes, Site } from "./types" */
 
-import { ApiError } from "./api.js";
+import { ApiError, testConnection } from "./api.js";
 import { cleanKey } from "./logic/settings.js";
-import { errorText, h, icon, stopPropagation, t } from "./page.js";
+import { errorText, h, icon, localized, stopPropagation, t } from "./page.js";
 
 /**
  * @param {Attributes} attributes
@@ -33,6 +33,28 @@ export function keyField(attributes, onEnter) {
  */
 export function keyErrorText(error) {
   return error instanceof ApiError && error.kind === "InvalidKey" ? t("key.refused") : errorText(error);
+}
+
+/** By whether a hop is passed. */
+const HOP_ICONS = { true: "check-circle", false: "times-circle", null: "minus-circle" };
+
+/**
+ * Tests every hop to the service: a row for each, and whether none has failed.
+ * @param {string} key the one in use if empty
+ * @param {Site} site
+ */
+export async function testHops(key, site) {
+  const { hops } = await testConnection(key, site);
+  const rows = hops.map(({ good, label, text }) =>
+    h(
+      "span",
+      { class: "sf-hop" },
+      icon(HOP_ICONS[/** @type {keyof typeof HOP_ICONS} */ (String(good))]),
+      h("strong", {}, localized(label)),
+      h("span", {}, localized(text)),
+    ),
+  );
+  return { rows, passed: hops.every(({ good }) => good !== false) };
 }
 
 /** A warning to stand beside the field where others on the network could read the key, else nothing. */

@@ -8,7 +8,7 @@ import { clearStored, deleteKey, getStored, refreshModels, setKey, testKey } fro
 import { refreshBalance } from "./balance.js";
 import * as catalogue from "./catalogue.js";
 import { choiceFor, note, numberFor, switchFor } from "./controls.js";
-import { keyErrorText, keyField, unencryptedWarning } from "./key_field.js";
+import { keyErrorText, keyField, testHops, unencryptedWarning } from "./key_field.js";
 import { formatBytes, formatMoment } from "./logic/format.js";
 import { MountedElements } from "./logic/mounted.js";
 import { isUntested, modelCounts } from "./logic/settings.js";
@@ -125,7 +125,8 @@ function keyRow(id) {
   const runTest = async () => {
     result.say("hint", t("action.testing"));
     const known = await settings();
-    result.say("good", worksText(await testKey(field.read(), known.values.site)));
+    const { rows, passed } = await testHops(field.read(), known.values.site);
+    result.say(passed ? "good" : "problem", rows);
     if (!field.read()) await refreshBalance();
   };
   const removeKey = async () => {

@@ -58,6 +58,14 @@ export interface Account {
   models: number;
 }
 
+/** One hop on the way to the service; `good` is null where it was not tested. */
+export interface Hop {
+  name: string;
+  good: boolean | null;
+  label: LocalizedText;
+  text: LocalizedText;
+}
+
 export interface Stored {
   requests: number;
   pictures: number;
