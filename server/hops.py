@@ -52,7 +52,7 @@ class Hop:
     @property
     def label(self) -> Text:
         """The hop's name, as it is shown."""
-        return text(f"hop.{self.name}")
+        return text(f"hop.{self.name}.label")
 
 
 def walk(client: Client) -> Iterator[Hop]:
