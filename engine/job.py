@@ -161,7 +161,7 @@ class Job:
     images that the spending guard holds for it. `in_line` is set when the job asks the rate
     limiter for its turn, `before` is that of the job that should ask first. `show` is called with
     each item. `queued_at` is when its run began, by the wall clock; `started_at` when its turn
-    came.
+    came. `is_sent`: a request is at the service now; `was_sent`: one may have been, ever.
     """
 
     request: PlannedRequest
@@ -173,6 +173,7 @@ class Job:
     waits_for: Text | None = None
     waits_until: float = 0.0
     is_sent: bool = False
+    was_sent: bool = False
     is_started: bool = False
     is_saved: bool = True
     reserved: int = 0

@@ -21,6 +21,7 @@ from ..siliconflow.errors import (
     BadResult,
     Failure,
     ModelNotFound,
+    NotSent,
     RequestError,
     RetiredCall,
     Unforeseen,
@@ -142,7 +143,8 @@ class RequestLifecycle:
         except Exception as error:  # a mistake of ours must not hide what was paid
             logger.exception("%s %s: internal error", self._task, self._plan.model.id)
             message = f"{type(error).__name__}: {error}"[:300]
-            job.error = Unforeseen(Failure(message, model=self._plan.model.id))
+            error_class = Unforeseen if job.was_sent else NotSent
+            job.error = error_class(Failure(message, model=self._plan.model.id))
             job.error.__cause__ = error
         finally:
             self._finish(job)
@@ -229,7 +231,8 @@ class RequestLifecycle:
             try:
                 response = self._send_fitting(job, request, entry)
             except BaseException as error:
-                mark_failed = partial(self._ledger.mark_failed, may_be_paid=_may_be_paid(error))
+                may_be_paid = job.was_sent and _may_be_paid(error)
+                mark_failed = partial(self._ledger.mark_failed, may_be_paid=may_be_paid)
                 job.record(mark_failed, entry)
                 raise
             if isinstance(response, Ticket):

@@ -76,7 +76,7 @@ class Sender:
                 self._limiter.undone(sent)
                 raise RunEnded
             job.record(self._ledger.mark_sent, entry)
-            job.is_sent = True
+            job.is_sent = job.was_sent = True
             try:
                 result = self._endpoint.call(self._client, request, job.hear)
             except RequestError as error:

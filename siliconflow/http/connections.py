@@ -7,6 +7,7 @@ whole exchange has a deadline, which begins again with each part of a body that 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import socket
@@ -36,6 +37,7 @@ BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SS
 """Each names the certificates that are trusted, in place of the system's; the first that is set."""
 _SOCKS = re.compile("^socks(4|5|)[ah]?://", re.IGNORECASE)
 _SOCKS_SCHEMES = {"4": "socks4a://", "5": "socks5h://", "": "socks5h://"}
+_LOG = logging.getLogger("siliconflow")
 _of_thread = threading.local()
 
 Authenticate = Callable[[requests.PreparedRequest], requests.PreparedRequest]
@@ -183,8 +185,11 @@ class _Watched:
     ssl_context: ssl.SSLContext | None
 
     def connect(self) -> None:
-        if getattr(self, "cert_reqs", None) and not (self.ca_certs or self.ca_cert_dir):
-            self.ssl_context = _trust()
+        if getattr(self, "cert_reqs", None):
+            # What a variable names is loaded by urllib3, whose own context would be strict about
+            # the form of a CA, as those of many companies are not.
+            named = self.ca_certs or self.ca_cert_dir
+            self.ssl_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if named else _trust()
         super().connect()  # type: ignore[misc]
 
     def putrequest(self, *args: Any, **options: Any) -> None:
@@ -242,21 +247,22 @@ def _trust() -> ssl.SSLContext:
     """
     if not find_spec("truststore"):
         return _shared_trust()
-    return _filled(import_module("truststore").SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    context: ssl.SSLContext = import_module("truststore").SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+    return context
 
 
 @cache
 def _shared_trust() -> ssl.SSLContext:
-    context = _filled(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_default_certs()
+    except ssl.SSLError as error:  # one damaged certificate in Windows' store is enough
+        _LOG.warning("the system's certificates cannot be read: %s", error)
+    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
     # urllib3 would set it again for each connection, while other threads read it.
     context.set_alpn_protocols(["http/1.1"])
     context.set_alpn_protocols = lambda alpn_protocols: None  # type: ignore[method-assign]  # noqa: ARG005
-    return context
-
-
-def _filled(context: ssl.SSLContext) -> ssl.SSLContext:
-    context.load_default_certs()
-    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
     return context
 
 

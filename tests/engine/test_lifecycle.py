@@ -600,3 +600,29 @@ def test_a_run_in_progress_keeps_its_language_whatever_another_one_uses(
     asyncio.run(graph())
     assert "种子 0" in shown["zh"].texts[-1]
     assert "seed 1" in shown["en"].texts[-1]
+
+
+@pytest.mark.parametrize(
+    ("broken", "kind"),
+    [
+        ("storage.ledger.Ledger.claim", errors.NotSent),
+        ("siliconflow.resources.images.parse", errors.Unforeseen),
+    ],
+)
+def test_a_mistake_of_ours_is_told_as_unsent_or_as_perhaps_charged(
+    simulator: Simulator,
+    run_node: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: str,
+    kind: type[errors.RequestError],
+) -> None:
+    """Before the request is sent, or when its response is here."""
+
+    def mistake(*_: object, **__: object) -> None:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(f"comfyui_siliconflow.{broken}", mistake)
+    with pytest.raises(errors.RequestError, match="RuntimeError: a mistake") as caught:
+        run_node(DRAW, **INPUTS)
+    assert type(caught.value) is kind
+    assert (caught.value.charged is False) == (simulator.charges == [])

@@ -75,6 +75,7 @@ class Fault:
 def _all() -> list[Fault]:
     return [
         *_connecting(),
+        *_through_socks(),
         *_unpaid(),
         *_statuses(),
         *_answers_lost(),
@@ -101,6 +102,20 @@ def _free(name: str, breaker: Breaker | None, kind: Kind, **more: Any) -> Fault:
 def unsure(name: str, breaker: Breaker, kind: Kind, charged: int = 1, **more: Any) -> Fault:
     """Name what may have been paid, as far as the client can know."""
     return Fault(name, more.pop("where", "send"), breaker, kind, charged, UNSURE, **more)
+
+
+PROXIES: dict[str, Transport] = {"HTTP proxy": "public", "SOCKS proxy": "socks"}
+
+
+def _through_socks() -> list[Fault]:
+    lost = errors.ConnectionLost
+    socks: dict[str, Any] = {"transport": "socks"}
+    return [
+        ok("through SOCKS: 503 once", b.instead(503), times=1, **socks),
+        ok("through SOCKS: download cut once", b.cut(0.5), "download", times=1, **socks),
+        unsure("through SOCKS: paid, closed within the body", b.cut(0.5), lost, **socks),
+        _failed("through SOCKS, cut without end", b.cut(0.5), **socks),
+    ]
 
 
 def _connecting() -> list[Fault]:
@@ -137,6 +152,16 @@ def _connecting() -> list[Fault]:
         _free("closed within the TLS handshake", b.drop_tls_hello, never, transport="tls", **at),
         _free("the proxy refuses", b.say(refused), errors.ProxyFailed, **public),
         _free("the proxy hangs up", b.close(reset=False), errors.ProxyFailed, **public),
+        *[
+            _free(f"the {name} is not there", None, errors.ProxyFailed, before=FaultServer.refuse,
+                  transport=transport)
+            for name, transport in PROXIES.items()
+        ],
+        *[
+            _free(f"a certificate that nobody trusts, behind the {name}", None,
+                  errors.CertificateFailed, before=FaultServer.distrusted, transport=transport)
+            for name, transport in PROXIES.items()
+        ],
         unsure("closed when accepted", b.close(reset=False), lost, 0, **at),
         unsure("reset when accepted", b.close(reset=True), lost, 0, **at),
         unsure(
@@ -147,7 +172,7 @@ def _connecting() -> list[Fault]:
             settings={"read_timeout": 0.3},
             **at,
         ),
-    ]
+    ]  # fmt: skip
 
 
 def _unpaid() -> list[Fault]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.siliconflow.network import Proxy
 
 HERE = Path(__file__).parent
 CERTIFICATE = HERE / "trusted.pem"
@@ -45,7 +46,8 @@ PAID = frozenset(
 """The addresses whose answers are charged, or make something that is there to stay."""
 
 Where = Literal["connect", "send", "download", "info"]
-Transport = Literal["plain", "tls", "public"]
+Transport = Literal["plain", "tls", "public", "socks"]
+"""`public` and `socks`: at a public address, through an HTTP proxy, or a SOCKS one."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ class FaultServer:
         self._lock = threading.Lock()
         self._under_way = 0
         self._fillers: list[socket.socket] = []
+        self._socks: Proxy | None = None
         self._open: list[socket.socket] = []
         self._good, self._bad = (_context(HERE / f"{name}trusted.pem") for name in ("", "un"))
         self._context = self._good
@@ -182,16 +185,21 @@ class FaultServer:
             "plain": f"http://{plain}",
             "tls": f"https://{plain}",
             "public": f"https://{PUBLIC_HOST}",
+            "socks": f"https://{PUBLIC_HOST}",
         }[self.transport]
 
     def environment(self) -> dict[str, str]:
         """Return the variables with which the pack talks to this server."""
-        through = {"HTTPS_PROXY": f"http://127.0.0.1:{self.port}"}
+        if self.transport == "socks" and not self._socks:
+            self._socks = Proxy(self.port)
+        through = {"public": {"HTTPS_PROXY": f"http://127.0.0.1:{self.port}"}}
+        if self._socks:
+            through["socks"] = {"ALL_PROXY": f"socks5h://{self._socks.address}"}
         return {
             "SILICONFLOW_API_KEY": self.simulator.key,
             "SILICONFLOW_BASE_URL": f"{self.origin}/v1",
             "REQUESTS_CA_BUNDLE": str(CERTIFICATE),
-            **(through if self.transport == "public" else {}),
+            **through.get(self.transport, {}),
         }
 
     # What is broken
@@ -282,6 +290,8 @@ class FaultServer:
         self.mended.set()
         self._close_fillers()
         self.refuse()
+        if self._socks:
+            self._socks.close()
 
     def _bound(self, backlog: int) -> socket.socket:
         """Bind the port, which may be busy for a moment after it was closed."""

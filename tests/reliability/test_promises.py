@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +25,7 @@ from comfyui_siliconflow.tests.reliability.trial import (
     PACK,
     WARNING,
     Bench,
+    Run,
     environment,
     write_settings,
 )
@@ -142,6 +146,24 @@ def test_of_a_lost_answer_within_the_hour_only_the_download_is_done_and_later_it
     monkeypatch.setattr(f"{PACK}.storage.ledger.URL_SECONDS", 0)
     run = bench.run(DRAW)
     assert (run.images, run.charged, WARNING in run.notes) == (1, 1, True)
+
+
+def test_a_download_that_fails_says_until_when_it_is_free(bench: Bench, data: Path) -> None:
+    def told(run: Run) -> str:
+        [time_of_day] = re.findall(r"before (\d\d:\d\d) to download it for free", str(run.error))
+        return str(time_of_day)
+
+    bench.server.break_next(breakers.instead(500), "download", 1000)
+    began = time.time()
+    first = told(bench.run(DRAW))
+    hours = {time.strftime("%H:%M", time.localtime(at + 3600)) for at in (began, time.time())}
+    assert first in hours
+    [ledger] = data.rglob("ledger.sqlite3")
+    with closing(sqlite3.connect(ledger)) as db, db:
+        db.execute("UPDATE requests SET answered_at = answered_at - 1800")
+    again = told(bench.run(DRAW))
+    earlier = {time.strftime("%H:%M", time.localtime(at + 1800)) for at in (began, time.time())}
+    assert again in earlier
 
 
 # Rate limits

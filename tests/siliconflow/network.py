@@ -187,9 +187,11 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 def deaf(host: str, port: int) -> Iterator[None]:
     """Let connections to an address neither succeed nor fail."""
     with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server((host, port), backlog=0))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=0)
+        stack.enter_context(listener)
         for _ in range(3):
-            filler = stack.enter_context(socket.socket())
+            filler = stack.enter_context(socket.socket(family))
             filler.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 filler.connect(listener.getsockname())

@@ -304,8 +304,13 @@ class TestCertificates:
         def load(context: ssl.SSLContext, *_: object) -> None:
             context.load_verify_locations(str(service.ca_file))
 
+        class Trusting(truststore.SSLContext):
+            def __init__(self, protocol: int) -> None:
+                super().__init__(protocol)
+                load(self)
+
         if has_truststore:
-            monkeypatch.setattr(truststore.SSLContext, "load_default_certs", load)
+            monkeypatch.setattr(truststore, "SSLContext", Trusting)
         else:
             monkeypatch.setitem(sys.modules, "truststore", None)
             monkeypatch.setattr(ssl.SSLContext, "load_default_certs", load)
@@ -315,6 +320,28 @@ class TestCertificates:
         client.post("images/generations", BODY)
         assert len(service.requests) == 1
         connections._shared_trust.cache_clear()  # noqa: SLF001
+
+    def test_a_store_that_cannot_be_read_is_no_reason_not_to_connect(
+        self,
+        resolver: Resolver,
+        service: Service,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """One damaged certificate in Windows' store: others are trusted still."""
+
+        def damaged(*_: object) -> None:
+            raise ssl.SSLError("not enough data")
+
+        monkeypatch.setitem(sys.modules, "truststore", None)
+        monkeypatch.setattr(ssl.SSLContext, "load_default_certs", damaged)
+        monkeypatch.setattr(connections, "DEFAULT_CA_BUNDLE_PATH", str(service.ca_file))
+        connections._shared_trust.cache_clear()  # noqa: SLF001
+        resolver[API] = ["127.0.0.1"]
+        Client("sk-x", f"https://{API}:{service.port}/v1").post("images/generations", BODY)
+        connections._shared_trust.cache_clear()  # noqa: SLF001
+        assert "not enough data" in caplog.text
+        assert len(service.requests) == 1
 
 
 class TestFakeAddresses:
@@ -394,7 +421,7 @@ class TestAddresses:
     def test_a_dead_first_address_is_not_waited_for_and_the_good_one_is_remembered(
         self, resolver: Resolver, trusted: Service, tried: list[list[str]]
     ) -> None:
-        resolver[API] = ["127.0.0.2", "127.0.0.1"]
+        resolver[API] = ["::1", "127.0.0.1"]
         done: Future[object] = Future()
 
         def send() -> None:
@@ -405,15 +432,15 @@ class TestAddresses:
                 client.post("images/generations", BODY)
             done.set_result(None)
 
-        with deaf("127.0.0.2", trusted.port):
+        with deaf("::1", trusted.port):
             threading.Thread(target=send, daemon=True).start()
             until(done.done)
-        assert tried == [["127.0.0.2", "127.0.0.1"], ["127.0.0.1", "127.0.0.2"]]
+        assert tried == [["::1", "127.0.0.1"], ["127.0.0.1", "::1"]]
 
     def test_an_address_that_refuses_is_followed_by_the_next(
         self, resolver: Resolver, trusted: Service
     ) -> None:
-        resolver[API] = ["127.0.0.2", "::1", "127.0.0.1"]
+        resolver[API] = ["::1", "127.0.0.1"]
         Client("sk-x", f"https://{API}:{trusted.port}/v1").post("images/generations", BODY)
         assert len(trusted.requests) == 1
 
