@@ -34,7 +34,7 @@ FAKE_IPS = ipaddress.ip_network("198.18.0.0/15")
 """Proxy tools that resolve every name to a made-up address use this range, which no network has."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_CREDENTIALS = re.compile(r"//[^/?#\s]*@")
+_CREDENTIALS = re.compile(r"((?:^|\s)(?:\w+://)?|//)\S*@")
 _winners: dict[str, str] = {}
 """By host, the address that answered where the resolver's first one did not."""
 
@@ -51,7 +51,7 @@ def proxy_of(url: str) -> str:
 
 def without_credentials(message: str) -> str:
     """Return a text without the user names and passwords of URLs in it."""
-    return _CREDENTIALS.sub("//", message)
+    return _CREDENTIALS.sub(r"\1", message)
 
 
 def literal_address(host: str) -> str:

@@ -33,7 +33,7 @@ from ..errors import BadProxy, CertificateFailed, Failure
 from .addresses import connect, without_credentials
 
 MAX_CONNECTIONS = 64
-BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 """Each names the certificates that are trusted, in place of the system's; the first that is set."""
 _SOCKS = re.compile("^socks(4|5|)[ah]?://", re.IGNORECASE)
 _SOCKS_SCHEMES = {"4": "socks4a://", "5": "socks5h://", "": "socks5h://"}
@@ -106,6 +106,8 @@ class Deadline:
         while (left := self.ends - time.monotonic()) > 0:
             if self._finished.wait(left):
                 return
+        if self._finished.is_set():  # the connection may serve another request by now
+            return
         self.is_over = True
         used = self.socket or getattr(self.connection, "sock", None)
         with contextlib.suppress(OSError):
