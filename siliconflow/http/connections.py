@@ -33,6 +33,8 @@ from ..errors import BadProxy, CertificateFailed, Failure
 from .addresses import connect, without_credentials
 
 MAX_CONNECTIONS = 64
+CUT_AGAIN_SECONDS = 0.1
+"""Until the next look at an exchange whose time is over: its socket may not have been there."""
 BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 """Each names the certificates that are trusted, in place of the system's; the first that is set."""
 _SOCKS = re.compile("^socks(4|5|)[ah]?://", re.IGNORECASE)
@@ -103,16 +105,13 @@ class Deadline:
         _of_thread.deadline = None
 
     def _watch(self) -> None:
-        while (left := self.ends - time.monotonic()) > 0:
-            if self._finished.wait(left):
-                return
-        if self._finished.is_set():  # the connection may serve another request by now
-            return
-        self.is_over = True
-        used = self.socket or getattr(self.connection, "sock", None)
-        with contextlib.suppress(OSError):
-            # Of the plain socket: TLS would forget its state under the reading thread.
-            socket.socket.shutdown(used, socket.SHUT_RDWR) if used else None
+        while not self._finished.wait(max(self.ends - time.monotonic(), CUT_AGAIN_SECONDS)):
+            self.is_over = self.is_over or time.monotonic() >= self.ends
+            used = self.socket or getattr(self.connection, "sock", None)
+            if self.is_over and used:
+                with contextlib.suppress(OSError):
+                    # Of the plain socket: TLS would forget its state under the reading thread.
+                    socket.socket.shutdown(used, socket.SHUT_RDWR)
 
 
 class Adapter(HTTPAdapter):

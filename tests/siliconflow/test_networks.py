@@ -18,7 +18,7 @@ import urllib3
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import Client
 from comfyui_siliconflow.siliconflow.http import addresses, connections, downloads
-from comfyui_siliconflow.siliconflow.http.connections import BUNDLE_VARIABLES, Adapter
+from comfyui_siliconflow.siliconflow.http.connections import BUNDLE_VARIABLES, Adapter, Deadline
 from comfyui_siliconflow.siliconflow.http.downloads import check_url
 from comfyui_siliconflow.tests.siliconflow.network import API, REPLY, RESULTS, Proxy, Service, deaf
 from comfyui_siliconflow.tests.waiting import LONGEST, until
@@ -519,6 +519,15 @@ class TestUploads:
         with pytest.raises(errors.UploadInterrupted, match="Nothing was charged") as caught:
             client.post("x", BODY, {"image": self.LARGE * 2})
         assert caught.value.charged is False
+
+    def test_a_connection_that_is_made_when_the_time_is_over_is_cut_as_well(self) -> None:
+        deadline = Deadline(0.01)
+        ours, theirs = socket.socketpair()
+        with ours, theirs, deadline:
+            until(lambda: deadline.is_over)
+            theirs.settimeout(LONGEST)
+            deadline.socket = ours
+            assert theirs.recv(1) == b""
 
     def test_a_response_that_does_not_come_after_an_upload_may_have_been_charged(
         self, read_slowly: Callable[..., str]
