@@ -99,7 +99,7 @@ function makeForm(dialog, known, isAfterFailure) {
       if (work !== testAndStore || !isUntested(error)) return;
       saveAnyway.hidden = false;
       const hops = await testHops(field.read(), site.read()).catch(() => null);
-      if (hops && !hops.passed) result.say("problem", hops.rows);
+      if (hops && !hops.passed) result.say("hint", hops.rows);
     }
   };
   const storeUntested = () => store(null);

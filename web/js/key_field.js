@@ -35,8 +35,8 @@ export function keyErrorText(error) {
   return error instanceof ApiError && error.kind === "InvalidKey" ? t("key.refused") : errorText(error);
 }
 
-/** By whether a hop is passed. */
-const HOP_ICONS = { true: "check-circle", false: "times-circle", null: "minus-circle" };
+/** The symbol of a hop, by its look. */
+const HOP_SYMBOLS = { good: "check-circle", problem: "times-circle", hint: "minus-circle" };
 
 /**
  * Tests every hop to the service: a row for each, and whether none has failed.
@@ -45,15 +45,11 @@ const HOP_ICONS = { true: "check-circle", false: "times-circle", null: "minus-ci
  */
 export async function testHops(key, site) {
   const { hops } = await testConnection(key, site);
-  const rows = hops.map(({ good, label, text }) =>
-    h(
-      "span",
-      { class: "sf-hop" },
-      icon(HOP_ICONS[/** @type {keyof typeof HOP_ICONS} */ (String(good))]),
-      h("strong", {}, localized(label)),
-      h("span", {}, localized(text)),
-    ),
-  );
+  const rows = hops.map(({ good, label, text }) => {
+    const look = good === null ? "hint" : good ? "good" : "problem";
+    const [name, says] = [h("strong", {}, localized(label)), h("span", {}, localized(text))];
+    return h("span", { class: `sf-hop sf-is-${look}` }, icon(HOP_SYMBOLS[look]), name, says);
+  });
   return { rows, passed: hops.every(({ good }) => good !== false) };
 }
 
