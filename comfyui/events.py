@@ -67,9 +67,13 @@ def title_of(error: SiliconFlowError) -> Text:
 def _failure(caller: Caller, error: SiliconFlowError, model: str) -> dict[str, Any]:
     causes = error.causes if isinstance(error, PartialFailure) else [error]
     first = causes[0]
+    remedies = {**getattr(first, "remedies", {}), **error.remedies}
     return {
         "node": caller.node_id,
+        "workflow": caller.workflow_id,
         "kind": type(error).__name__,
+        "cause": type(first).__name__,
+        "remedies": remedies,
         "title": title_of(error).as_json(),
         "message": error.text.as_json(),
         "model": model,

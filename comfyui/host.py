@@ -117,6 +117,11 @@ class Caller:
     workflow: Any = field(default=None, repr=False)
     notes: Sequence[Text] = ()
 
+    @property
+    def workflow_id(self) -> str:
+        """Return the id by which the page knows the workflow; empty if it has none."""
+        return str(self.workflow.get("id") or "") if isinstance(self.workflow, dict) else ""
+
 
 def current_caller(node_type: str, extra_pnginfo: Any) -> Caller:
     """Return the caller of the running node. Call it while ComfyUI runs the node."""

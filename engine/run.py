@@ -68,7 +68,7 @@ async def run(
         line, outputs = await _cancellable(partial(current.finish, finish))
         progress.finish(line)
     except SiliconFlowError as error:
-        progress.fail(error.text)
+        progress.fail(events.title_of(error))
         events.send_failure(
             caller, error, str(inputs.get("custom_model") or inputs.get("model", ""))
         )
@@ -90,7 +90,7 @@ async def look_up(caller: Caller, call: Callable[[Client], T], describe: Callabl
         client = client_for(current_settings())
         answer = await _cancellable(partial(retry_free_call, partial(call, client), ends))
     except SiliconFlowError as error:
-        progress.fail(error.text)
+        progress.fail(events.title_of(error))
         events.send_failure(caller, error, "")
         raise
     except Exception as error:
@@ -271,12 +271,15 @@ def _raise_failures(jobs: Sequence[Job], endpoint: Endpoint) -> None:
         requested = sum(job.request.count for job in jobs)
         names = endpoint.item_names
         what = text("run.failed_what", failed=requested - items, requested=requested, items=names)
+        if not items:
+            what = events.title_of(errors[0])
         error = PartialFailure(message, [*errors], what)
     for note in dict.fromkeys(note for job in jobs for note in job.notes):
         error.add(note)
     may_be_paid = any(getattr(item, "charged", True) is not False for item in errors)
     if "seed" in jobs[0].request.body and (may_be_paid or items):
         error.add(text("run.repeat", seed=jobs[0].request.seed))
+        error.offer(seed=jobs[0].request.seed)
     raise error
 
 

@@ -70,9 +70,8 @@ class SpendingGuard:
         with self._lock:
             total = self._in_progress[account] + sum(counts)
             if limit and total > limit:
-                raise GuardStopped(
-                    text("run.too_many_images", limit=limit, images=sum(counts), total=total)
-                )
+                message = text("run.too_many_images", limit=limit, images=sum(counts), total=total)
+                raise GuardStopped(message, "most_pictures")
             for job, count in zip(jobs, counts, strict=True):
                 job.reserved = count
             self._in_progress[account] = total
@@ -83,6 +82,5 @@ class SpendingGuard:
         floor = Decimal(str(settings.balance_floor))
         left = balance - Decimal(str(settings.picture_price)) * total
         if left < floor:
-            raise GuardStopped(
-                text("run.balance_floor", floor=floor, balance=balance, left=left, n=total)
-            )
+            message = text("run.balance_floor", floor=floor, balance=balance, left=left, n=total)
+            raise GuardStopped(message, "balance_floor")

@@ -70,6 +70,11 @@ class InvalidInput(SiliconFlowError):
 class GuardStopped(SiliconFlowError):
     """The spending guard of the settings stopped a run. Nothing was sent."""
 
+    def __init__(self, message: Text, setting: str) -> None:
+        """Name the setting that holds the limit."""
+        super().__init__(message)
+        self.offer(setting=setting)
+
 
 class PartialFailure(SiliconFlowError):
     """Some requests of one run failed. `causes` holds their errors, `what` is a short title."""

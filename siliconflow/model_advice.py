@@ -22,14 +22,17 @@ def add_advice(error: SiliconFlowError, model: Model, task: str, site: Site) -> 
     Nothing is refused beforehand: a site may have got the model since the catalogue was written.
     """
     if isinstance(error, ModelNotFound) and model.is_retired:
-        advice = _retired(model, task, site)
+        living = _living(model, task, site)[:SUGGESTED]
+        error.advise(_retired(model, living))
     elif isinstance(error, ModelNotFound | InvalidKey) and model.site not in {None, site}:
-        advice = _other_site(model, task, site)
-    elif isinstance(error, BadRequest):
-        advice = _of_fields(error, model, task)
+        living = _living(model, task, site)[:1]
+        error.advise(_other_site(model, site, living))
+        error.offer(site=model.site)
     else:
+        if isinstance(error, BadRequest):
+            error.advise(_of_fields(error, model, task))
         return
-    error.advise(advice)
+    error.offer(models=living)
 
 
 def _of_fields(error: BadRequest, model: Model, task: str) -> list[Text]:
@@ -40,17 +43,15 @@ def _of_fields(error: BadRequest, model: Model, task: str) -> list[Text]:
     return advice
 
 
-def _other_site(model: Model, task: str, site: Site) -> list[Text]:
+def _other_site(model: Model, site: Site, living: list[str]) -> list[Text]:
     name = text(f"page.site.{model.site}")
     advice = text("run.other_site", model=model.id, its=model.site, here=site, name=name)
-    living = _living(model, task, site)[:1]
     return [advice, *(text("run.other_model", here=site, model=other) for other in living)]
 
 
-def _retired(model: Model, task: str, site: Site) -> list[Text]:
+def _retired(model: Model, living: list[str]) -> list[Text]:
     key = "run.retired" if model.retired else "run.retired_by"
     advice = text(key, model=model.id, date=model.retired or model.retired_by)
-    living = _living(model, task, site)[:SUGGESTED]
     return [advice, text("run.instead", models=", ".join(living))] if living else [advice]
 
 

@@ -75,6 +75,7 @@ class SiliconFlowError(Exception):
         super().__init__(message.in_language(DEFAULT))
         self.text = message
         self.language = _in_use.get()
+        self.remedies: Mapping[str, object] = {}
 
     def __str__(self) -> str:
         """Return the message as the user reads it."""
@@ -85,6 +86,10 @@ class SiliconFlowError(Exception):
         error = type(self).__new__(type(self), *self.args)
         error.__dict__.update({**self.__dict__, "language": _in_use.get()})
         return error
+
+    def offer(self, **remedies: object) -> None:
+        """Keep what the page can offer to do about it: `seed`, `setting`, `site`, `models`."""
+        self.remedies = {**self.remedies, **remedies}
 
     def add(self, line: Text) -> None:
         """Append one more line to the message."""

@@ -31,6 +31,10 @@ declare namespace Comfy {
   type Node = Parameters<NonNullable<Extension["nodeCreated"]>>[0];
   type Slot = Node["inputs"][number];
   type Badge = Extract<Node["badges"][number], { text: string }>;
+  /** A node as a page's own scripts extend it. */
+  type NodeWithElements = Node & {
+    addDOMWidget(name: string, type: string, element: HTMLElement, options: object): Widget;
+  };
   type Graph = NonNullable<Node["graph"]>;
 
   type DeclaredWidget = NonNullable<Node["widgets"]>[number];

@@ -5,9 +5,10 @@ import {
   ReportedNodes,
   chargedKey,
   isAbout,
+  isOf,
   messageLines,
   rejectionsIn,
-  remedy,
+  remediesOf,
   visibleCards,
   withFailure,
   withTimes,
@@ -65,10 +66,34 @@ test("whether it was paid is never claimed where nobody can know", () => {
   assert.equal(chargedKey(undefined), "failure.maybe_charged");
 });
 
-test("a wrong key is mended in the key dialog, a limit in the settings", () => {
-  assert.equal(remedy(failure("InvalidKey")), "key");
-  assert.equal(remedy(failure("GuardStopped")), "settings");
-  assert.equal(remedy(failure("BadRequest")), null);
+test("a wrong key is mended in the key dialog, a limit at its setting", () => {
+  assert.deepEqual(remediesOf(failure("InvalidKey")), [["key"]]);
+  assert.deepEqual(remediesOf(failure("GuardStopped", { remedies: { setting: "most_pictures" } })), [
+    ["setting", "most_pictures"],
+  ]);
+  assert.deepEqual(remediesOf(failure("BadRequest")), []);
+});
+
+test("of several requests that failed the first error decides what may help", () => {
+  assert.deepEqual(remediesOf(failure("PartialFailure", { cause: "InsufficientBalance" })), [["top_up"], ["again"]]);
+});
+
+test("what may have been paid is run again with its seed, and only so", () => {
+  assert.deepEqual(remediesOf(failure("ServerError", { remedies: { seed: 0 } })), [["again", 0]]);
+});
+
+test("for a model of the other site its key is offered, and a model of this site first", () => {
+  const remedies = { site: "com", models: ["A/one", "A/two"] };
+  assert.deepEqual(remediesOf(failure("InvalidKey", { remedies })), [
+    ["model", "A/one"],
+    ["site", "com"],
+  ]);
+});
+
+test("a failure is on the page while its workflow is open", () => {
+  assert.equal(isOf({ workflow: "a" }, "b"), false);
+  assert.equal(isOf({ workflow: "a" }, "a"), true);
+  assert.equal(isOf({ workflow: "" }, "b"), true);
 });
 
 test("what the card shows elsewhere is not shown twice: title, model and trace id", () => {

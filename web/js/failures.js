@@ -1,6 +1,6 @@
-/** What went wrong, at once and in full: a few cards in a corner, or the key dialog. */
+/** What went wrong, at once and in full: a card where ComfyUI's own message would be, or the key dialog. */
 
-/** @import { Failure, FailureEntry, FailureList, NodeError, RejectionEntry, TextKey } from "./types" */
+/** @import { Failure, FailureEntry, FailureList, NodeError, RejectionEntry, Remedy, Site, TextKey } from "./types" */
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
@@ -12,9 +12,11 @@ import {
   ReportedNodes,
   chargedKey,
   isAbout,
+  isOf,
+  isRejection,
   messageLines,
   rejectionsIn,
-  remedy,
+  remediesOf,
   visibleCards,
   withFailure,
   withTimes,
@@ -22,9 +24,30 @@ import {
   withoutRepeats,
 } from "./logic/failures.js";
 import { shortModel } from "./logic/format.js";
-import { button, copyButton, h, icon, language, localized, openSettings, symbolButton, t } from "./page.js";
+import { nodeAt, openWorkflowId, setWidgets, showNode } from "./nodes.js";
+import {
+  TOP_UP_PAGES,
+  button,
+  copyButton,
+  execute,
+  h,
+  icon,
+  language,
+  localized,
+  openSettings,
+  symbolButton,
+  t,
+} from "./page.js";
+import { settings } from "./settings_store.js";
 
 const COMFYUI_DIALOG = '[aria-labelledby="global-execution-error"]';
+const COMFYUI_OVERLAY = '[data-testid="error-overlay"]';
+/** What of the page the card lies over, and below what: of several, the first that is there. */
+const AREAS = ['[data-testid="linear-center-panel"]', ".graph-canvas-container"];
+const BARS = [`${COMFYUI_OVERLAY}:not([data-sf-closed])`, '[data-testid="action-bar-card"]'];
+/** In which ComfyUI shows what it answers to a graph that was not queued. */
+const OVERLAY_MILLISECONDS = 100;
+const [GAP, BELOW_NO_BAR] = [8, 60];
 
 /** @type {FailureList} */
 let failures = NO_FAILURES;
@@ -54,6 +77,7 @@ function onNodeErrors(nodeErrors) {
   const before = rejections;
   const found = rejectionsIn(nodeErrors).map((rejection) => ({
     ...rejection,
+    workflow: openWorkflowId(),
     title: { [language()]: t("failure.refused") },
     message: { [language()]: rejection.said },
   }));
@@ -74,7 +98,12 @@ let cards = new Map();
 /** Only what is new is put in: a screen reader reads that aloud, and nothing a second time. */
 function draw() {
   const before = cards;
-  const { cards: visible, hiddenFailures, hiddenRejections } = visibleCards(failures, rejections);
+  const open = openWorkflowId();
+  const shown = failures.shown.filter((failure) => isOf(failure, open));
+  const { cards: visible, hiddenFailures, hiddenRejections } = visibleCards(
+    { shown, hidden: shown.length ? failures.hidden : 0 },
+    rejections.filter((rejection) => isOf(rejection, open)),
+  );
   const entries = /** @type {Entry[]} */ (visible);
   cards = new Map(entries.map((entry) => [entry, before.get(entry) ?? card(entry)]));
   for (const [entry, element] of before) if (!cards.has(entry)) element.remove();
@@ -90,6 +119,19 @@ function draw() {
       button(t("failure.show_jobs"), showJobs, { kind: "text" }),
     );
   }
+  place();
+}
+
+/** Puts the region below the bar with the Run button; in app mode beside the panel with the inputs. */
+function place() {
+  /** @param {string[]} selectors */
+  const firstOf = (selectors) =>
+    selectors.map((selector) => document.querySelector(selector)?.getBoundingClientRect()).find((box) => box?.width);
+  const area = firstOf(AREAS);
+  const below = firstOf(BARS)?.bottom ?? (area?.top ?? 0) + BELOW_NO_BAR;
+  region.style.top = `${below + GAP}px`;
+  region.style.right = `${window.innerWidth - (area?.right ?? window.innerWidth) + GAP}px`;
+  region.style.maxHeight = `calc(100vh - ${below + 8 * GAP}px)`;
 }
 
 /** @param {Entry} entry */
@@ -137,18 +179,67 @@ function facts({ charged, model, trace_id }) {
 
 /** @param {Entry} entry */
 function actions(entry) {
-  const where = remedy(entry);
-  if (!where) return null;
-  /** @type {[label: TextKey, run: () => unknown]} */
-  const [label, run] =
-    where === "key"
-      ? ["action.set_key", () => openKeyDialog(entry.kind)]
-      : ["action.open_settings", openSettings];
-  const onPress = () => {
-    dismiss(entry);
-    return run();
-  };
-  return h("footer", {}, button(t(label), onPress, { kind: "primary" }));
+  const node = nodeAt(entry.node);
+  const buttons = remediesOf(entry).map((remedy) => {
+    const [label, run] = action(entry, remedy);
+    return { label, run };
+  });
+  if (node?.graph === app.canvas.graph) buttons.push({ label: t("failure.show_node"), run: () => showNode(node) });
+  return h(
+    "footer",
+    {},
+    buttons
+      .map(({ label, run }, at) => {
+        const isLook = label === t("failure.show_node") || label === t("failure.top_up");
+        const onPress = () => {
+          if (!isLook) dismiss(entry);
+          return run();
+        };
+        return button(label, onPress, { kind: at === 0 && !isLook ? "primary" : "secondary" });
+      })
+      .reverse(),
+  );
+}
+
+/**
+ * @param {Entry} entry
+ * @param {Remedy} remedy
+ * @returns {[label: string, run: () => unknown]}
+ */
+function action(entry, [name, argument]) {
+  const value = String(argument);
+  const node = nodeAt(entry.node);
+  switch (name) {
+    case "key":
+      return [t("action.set_key"), () => openKeyDialog(entry.kind)];
+    case "site":
+      return [
+        t("failure.other_site", { site: t(/** @type {TextKey} */ (`site.${value}`)) }),
+        () => openKeyDialog("", /** @type {Site} */ (value)),
+      ];
+    case "model":
+      return [t("failure.use_model", { model: shortModel(value) }), () => setWidgets(node, { custom_model: "", model: value })];
+    case "setting":
+      return [t("failure.setting", { name: t(/** @type {TextKey} */ (`setting.${value}`)) }), () => openSettings(value)];
+    case "settings":
+      return [t("action.open_settings"), () => openSettings()];
+    case "top_up":
+      return [t("failure.top_up"), openTopUp];
+    case "again":
+      if (argument === undefined) return [t("failure.again"), () => execute("Comfy.QueuePrompt")];
+      return [
+        t("failure.again_seed", { seed: value }),
+        () => {
+          setWidgets(node, { seed: Number(argument), control_after_generate: "fixed" });
+          return execute("Comfy.QueuePrompt");
+        },
+      ];
+  }
+}
+
+async function openTopUp() {
+  const { values } = await settings();
+  window.open(TOP_UP_PAGES[values.site], "_blank", "noopener");
 }
 
 /** @param {Entry} entry */
@@ -175,17 +266,31 @@ function onRunStart() {
 }
 
 /**
- * Older frontends open a dialog with the exception and its traceback. The card has said it already,
- * and better, so that dialog is closed: one failure, one message. Never one about anything else.
+ * ComfyUI says that a node failed, older frontends in a dialog with the traceback. The card has said it already, and
+ * better, so that is closed: one failure, one message. Never one about anything else.
  * @param {NonNullable<Comfy.ExecutionError>} error
  */
 function onExecutionError(error) {
   if (!reported.take(error)) return;
   setTimeout(() => {
+    closeOverlay((text) => text.includes(nodeAt(error.node_id)?.title ?? error.node_type));
     const dialog = document.querySelector(COMFYUI_DIALOG);
     if (!dialog || !isAbout(dialog.textContent ?? "", error)) return;
     /** @type {HTMLElement | null} */ (dialog.querySelector(".p-dialog-close-button"))?.click();
   }, 0);
+}
+
+/**
+ * Closes what newer frontends say of errors, if it is about this one alone.
+ * @param {(text: string) => boolean} isAboutIt
+ */
+function closeOverlay(isAboutIt) {
+  const overlay = document.querySelector(COMFYUI_OVERLAY);
+  if (overlay && isAboutIt(overlay.textContent ?? "")) {
+    /** @type {HTMLElement | null} */ (overlay.querySelector('[data-testid="error-overlay-dismiss"]'))?.click();
+    overlay.setAttribute("data-sf-closed", ""); // it takes a moment to go
+  }
+  place();
 }
 
 /**
@@ -208,18 +313,24 @@ function interceptQueueing() {
  */
 function takeNodeErrors(response) {
   onNodeErrors(response?.node_errors);
+  const all = Object.values(response?.node_errors ?? {}).flatMap(({ errors }) => errors);
+  if (rejections.length && all.every(isRejection)) setTimeout(() => closeOverlay(() => true), OVERLAY_MILLISECONDS);
   if (response?.node_errors) response.node_errors = withoutRepeats(response.node_errors);
   return response;
 }
 
 app.registerExtension({
   name: "SiliconFlow.Failures",
+  afterConfigureGraph: draw,
   setup() {
     region.setAttribute("aria-label", t("failure.region"));
     region.append(more);
     document.body.append(region);
     draw();
     interceptQueueing();
+    window.addEventListener("resize", place);
+    const canvas = document.querySelector(".graph-canvas-container");
+    if (canvas) new ResizeObserver(place).observe(canvas); // app mode hides it
     onEvent("failed", onFailure);
     api.addEventListener("execution_error", ({ detail }) => onExecutionError(detail));
     api.addEventListener("execution_start", onRunStart);

@@ -20,14 +20,17 @@ let open = null;
  */
 const REASONS = { MissingKey: "first.why", InvalidKey: "first.invalid" };
 
-/** @param {string} [kind] of a run's failure; left out where nothing failed */
-export async function openKeyDialog(kind = "") {
+/**
+ * @param {string} [kind] of a run's failure; left out where nothing failed
+ * @param {Site} [site] chosen at first, instead of the one in use
+ */
+export async function openKeyDialog(kind = "", site) {
   if (open) return open.element.focus();
   const title = t(kind === "MissingKey" ? "first.title" : "first.change_title");
   const dialog = openDialog(title, () => (open = null));
   open = dialog;
   try {
-    showForm(dialog, title, await settings(), REASONS[kind]);
+    showForm(dialog, title, await settings(), REASONS[kind], site);
   } catch (error) {
     dialog.fill(title, h("p", { class: "sf-note sf-is-problem" }, settingsErrorText(error)));
   }
@@ -38,15 +41,16 @@ export async function openKeyDialog(kind = "") {
  * @param {string} title
  * @param {Settings} known
  * @param {TextKey | undefined} why
+ * @param {Site} [wanted]
  */
-function showForm(dialog, title, known, why) {
+function showForm(dialog, title, known, why, wanted) {
   const lead = why && h("p", { class: "sf-lead" }, t(why));
   const obstacle = obstacleText(known);
   if (obstacle) {
     const close = button(t("action.close"), dialog.close, { kind: "primary" });
     return dialog.fill(title, lead, h("p", {}, obstacle), h("footer", {}, close));
   }
-  const form = makeForm(dialog, known, Boolean(why));
+  const form = makeForm(dialog, known, Boolean(why), wanted);
   dialog.fill(
     title,
     lead,
@@ -71,10 +75,11 @@ function obstacleText(known) {
  * @param {Dialog} dialog
  * @param {Settings} known
  * @param {boolean} isAfterFailure
+ * @param {Site} [wanted]
  */
-function makeForm(dialog, known, isAfterFailure) {
+function makeForm(dialog, known, isAfterFailure, wanted) {
   const result = note();
-  const site = siteChoice(known);
+  const site = siteChoice(known, wanted);
   const field = keyField({ id: "sf-dialog-key", "aria-label": t("setting.key") }, () => save.click());
   /** @param {Account | null} account the result of the test, if it could be tested */
   const store = async (account) => {
@@ -125,9 +130,10 @@ function makeForm(dialog, known, isAfterFailure) {
 /**
  * Which of the two sites; where the environment's base URL decides, it only says so.
  * @param {Settings} known
+ * @param {Site} [wanted]
  */
-function siteChoice(known) {
-  let chosen = known.values.site;
+function siteChoice(known, wanted) {
+  let chosen = (!known.fixed?.site && wanted) || known.values.site;
   const keyPage = link(KEY_PAGES[chosen]);
   /** @param {Site} site */
   const choose = (site) => {

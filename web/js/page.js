@@ -207,6 +207,15 @@ export const KEY_PAGES = {
   com: "https://cloud.siliconflow.com/account/ak",
 };
 
+/**
+ * docs.siliconflow.cn/faqs/misc_finance; the other site's console is the same.
+ * @type {Record<Site, string>}
+ */
+export const TOP_UP_PAGES = {
+  cn: "https://cloud.siliconflow.cn/expensebill",
+  com: "https://cloud.siliconflow.com/expensebill",
+};
+
 /** The id of our sidebar tab. */
 export const JOBS_TAB = "siliconflow-jobs";
 
@@ -216,8 +225,11 @@ export const JOBS_TAB = "siliconflow-jobs";
  */
 export const execute = (command) => app.extensionManager.command.execute(command);
 
-/** Opens the settings dialog, at the pack's page if the frontend lists it. */
-export async function openSettings() {
+/**
+ * Opens the settings dialog, at the pack's page if the frontend lists it, and there at one setting.
+ * @param {string} [name]
+ */
+export async function openSettings(name) {
   await execute("Comfy.ShowSettingsDialog");
   for (let attempt = 0; attempt < 20; attempt++) {
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -225,6 +237,11 @@ export async function openSettings() {
       document.querySelectorAll('[data-nav-id*="SiliconFlow"], .settings-container [role="option"]')
     );
     const ours = [...entries].find((entry) => entry.textContent?.trim() === "SiliconFlow");
-    if (ours) return ours.click();
+    if (!ours) continue;
+    ours.click();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const row = name && document.querySelector(`[name="${name}"]`);
+    if (row instanceof HTMLElement) row.scrollIntoView({ block: "center" }), row.focus();
+    return;
   }
 }

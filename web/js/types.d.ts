@@ -211,13 +211,30 @@ export interface InputFile {
 
 export interface Failure {
   node: string;
+  /** The id of the workflow that failed; empty if unknown. */
+  workflow: string;
   kind: string;
+  /** The kind of the first error of a run with several requests. */
+  cause: string;
+  remedies: Remedies;
   title: LocalizedText;
   message: LocalizedText;
   model: string;
   trace_id: string;
   charged: boolean | null;
 }
+
+/** What the server knows may help. */
+export interface Remedies {
+  seed?: number;
+  setting?: string;
+  site?: Site;
+  models?: string[];
+}
+
+export type RemedyName = "key" | "settings" | "top_up" | "again" | "model" | "site" | "setting";
+/** What to do, and with what. */
+export type Remedy = [name: RemedyName, argument?: string | number];
 
 /** A failure of a run on show: when it was last heard of, and how often. */
 export interface FailureEntry extends Failure {
@@ -234,7 +251,7 @@ export interface Rejection {
 }
 
 /** On show like a failure, but no model was asked. */
-export interface RejectionEntry extends Rejection, Pick<Failure, "title" | "message"> {
+export interface RejectionEntry extends Rejection, Pick<Failure, "title" | "message" | "workflow"> {
   at: number;
   model?: undefined;
   trace_id?: undefined;

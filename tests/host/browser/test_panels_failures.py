@@ -8,8 +8,15 @@ import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.browser.panels import draw
+from comfyui_siliconflow.tests.host.comfy import Comfy
 
 CARD = ".sf-failure"
+RETIRED = "stabilityai/stable-diffusion-xl-base-1.0"
+HOST_OVERLAY = '[data-testid="error-overlay"]'
+CUT = """() => [...document.querySelectorAll('.sf-failure, .sf-failure *')]
+  .filter(e => e.scrollHeight > e.clientHeight + 2 && e.clientHeight > 0
+    && getComputedStyle(e).overflowY !== 'visible').map(e => e.outerHTML)"""
+"""What does not show all of itself, in a card that is not itself scrolled."""
 HOST_DIALOG = '[aria-labelledby="global-execution-error"]'
 FAIL = """async model => {
   const { api } = await import('/scripts/api.js');
@@ -34,18 +41,82 @@ def node(page: Page) -> int:
 
 
 def test_a_failure_is_shown_in_full_and_once(page: Page, node: int, service: Simulator) -> None:
-    service.fail(400)
+    """Where ComfyUI's own message would be, beside one line on the node, while its graph is open."""
+    service.fail(400, body={"code": 20015, "message": "The image is too wide. " * 40})
     assert page.run().status == "error"
     card = page.page.locator(CARD)
     card.wait_for()
     trace = service.generations[-1].trace_id
     said = card.inner_text()
-    assert "SiliconFlow refused the request" in said
+    assert "SiliconFlow rejected the request" in said
     assert "Not charged" in said
     assert "Kolors" in said
     assert said.count(trace) == 1
     assert not [text for text in page.dialogs() if trace in text], "ComfyUI's dialog repeats it"
     assert node in page.ids()
+    assert said.count("The image is too wide.") == 40
+    assert page.page.locator(HOST_OVERLAY).count() == 0
+    assert page.js(CUT) == []
+    assert page.page.locator(".sf-status p").inner_text() == "SiliconFlow rejected the request"
+    left, top = page.js(
+        "() => Object.values(document.querySelector('.sf-failure').getBoundingClientRect().toJSON())"
+    )[:2]
+    assert left > 1000, "beside the Run button"
+    assert top < 250
+    page.clear()
+    assert card.count() == 0
+
+
+@pytest.mark.parametrize("language", ["zh"])
+def test_what_may_have_been_paid_is_run_again_with_its_seed(page: Page, service: Simulator) -> None:
+    node = draw(page, f"A kite {secrets.token_hex(4)}", control_after_generate="randomize", seed=77)
+    service.fail(500, made=True)
+    page.run()
+    assert page.values(node)["seed"] != 77
+    with page.page.expect_response(lambda r: r.url.split("?")[0].endswith("/prompt")):
+        page.page.locator(CARD).get_by_role("button", name="用种子 77 重新运行").click()
+    page.comfy.wait_for(
+        lambda: len(service.generations) > 1 and service.generations[-1].status == 200
+    )
+    assert service.generations[-1].body["seed"] == 77
+    values = page.values(node)
+    assert (values["seed"], values["control_after_generate"]) == (77, "fixed")
+    assert page.page.locator(CARD).count() == 0
+
+
+def test_a_card_offers_a_living_model_and_the_setting_that_stopped_a_run(
+    page: Page, service: Simulator, comfy: Comfy
+) -> None:
+    node = draw(
+        page, f"A kite {secrets.token_hex(4)}", control_after_generate="fixed", batch_size=2
+    )
+    page.change(node, "model", RETIRED)
+    service.fail(400, body="model-400")
+    page.run()
+    card = page.page.locator(CARD)
+    said = card.inner_text()
+    assert said.index("was retired on") < said.index("Nothing was charged")
+    card.get_by_role("button", name="Use ").click()
+    assert page.values(node)["model"] in said
+    assert page.values(node)["model"] != RETIRED
+    comfy.request("POST", "/siliconflow/settings", json={"most_pictures": 1})
+    try:
+        page.run()
+        page.page.locator(CARD).get_by_role("button", name="Change").click()
+        page.wait_for("() => document.activeElement?.name === 'most_pictures'")
+    finally:
+        comfy.request("POST", "/siliconflow/settings", json={"most_pictures": 0})
+
+
+@pytest.mark.parametrize("look", ["classic"])
+@pytest.mark.usefixtures("node")
+def test_an_empty_account_can_be_topped_up_from_the_card(page: Page, service: Simulator) -> None:
+    service.fail(402, body="balance-402")
+    page.run()
+    with page.page.context.expect_page() as opened:
+        page.page.locator(CARD).get_by_role("button", name="Top up").click()
+    assert opened.value
+    assert page.page.locator(CARD).get_by_role("button", name="Run again").is_visible()
 
 
 @pytest.mark.parametrize("field", ["prompt", "model"])

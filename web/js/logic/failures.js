@@ -4,15 +4,34 @@
  */
 
 /** @import { Failure, FailureEntry, FailureList } from "../types" */
-/** @import { NodeError, Rejection, ValidationError } from "../types" */
+/** @import { NodeError, Rejection, Remedies, Remedy, RemedyName, ValidationError } from "../types" */
 
 const MOST_SHOWN = 3;
 const SAME_EVENT_SECONDS = 5;
 
-/** Kinds that another key may solve. */
-const KEY_KINDS = new Set(["MissingKey", "InvalidKey"]);
-/** Kinds that another setting may solve. */
-const SETTINGS_KINDS = new Set(["InvalidSettings", "GuardStopped", "WaitTooLong"]);
+/**
+ * What may help against a kind of failure, besides what the server offers for this one.
+ * @type {Record<string, { setting?: string, remedies?: RemedyName[] }>}
+ */
+const BY_KIND = {
+  MissingKey: { remedies: ["key"] },
+  InvalidKey: { remedies: ["key"] },
+  InvalidSettings: { remedies: ["settings"] },
+  UploadTooLarge: { setting: "upload_side" },
+  WaitTooLong: { setting: "longest_wait", remedies: ["again"] },
+  InsufficientBalance: { remedies: ["top_up", "again"] },
+  RateLimited: { remedies: ["again"] },
+  Overloaded: { remedies: ["again"] },
+  NotConnected: { remedies: ["again"] },
+  ServerError: { remedies: ["again"] },
+  GatewayTimeout: { remedies: ["again"] },
+  ConnectionLost: { remedies: ["again"] },
+  ReadTimeout: { remedies: ["again"] },
+  BrokenStream: { remedies: ["again"] },
+  BadAnswer: { remedies: ["again"] },
+  Unusable: { remedies: ["again"] },
+  DownloadFailed: { remedies: ["again"] },
+};
 
 /** @type {FailureList} */
 export const NO_FAILURES = { shown: [], hidden: 0 };
@@ -59,13 +78,28 @@ export function visibleCards(list, rejections) {
 }
 
 /**
- * Where the user can do something about it: at the key, in the settings, or not here.
- * @param {{ kind: string }} failure
+ * What the user can do about it, the best first, with what it is to be done with. With the seed of a run that may
+ * have been paid, to run again is to get what was.
+ * @param {{ kind: string, cause?: string, remedies?: Remedies }} failure
+ * @returns {Remedy[]}
  */
-export function remedy({ kind }) {
-  if (KEY_KINDS.has(kind)) return "key";
-  return SETTINGS_KINDS.has(kind) ? "settings" : null;
+export function remediesOf({ kind, cause = kind, remedies: { seed, site, models = [], setting } = {} }) {
+  const { setting: own, remedies = [] } = BY_KIND[cause] ?? {};
+  /** @type {Remedy[]} */
+  const list = models.slice(0, 1).map((model) => ["model", model]);
+  if (site) list.push(["site", site]);
+  if (setting ?? own) list.push(["setting", setting ?? own]);
+  for (const name of remedies) if (!(name === "key" && site) && !(name === "again" && seed !== undefined)) list.push([name]);
+  if (seed !== undefined) list.push(["again", seed]);
+  return list;
 }
+
+/**
+ * Whether a failure belongs on the page while this workflow is open; where either is unknown it does.
+ * @param {{ workflow?: string }} failure
+ * @param {string} open id of the workflow
+ */
+export const isOf = ({ workflow }, open) => !workflow || !open || workflow === open;
 
 /**
  * Which sentence says whether it was charged.
@@ -170,7 +204,7 @@ const CUSTOM_VALIDATION = "custom_validation_failed";
 export function withoutRepeats(nodeErrors) {
   const entries = Object.entries(nodeErrors ?? {}).map(([id, node]) => {
     if (!isOurs(node)) return [id, node];
-    const rejections = node.errors.filter(({ type }) => type === CUSTOM_VALIDATION);
+    const rejections = node.errors.filter(isRejection);
     /** @param {ValidationError} error */
     const isRepeat = (error) =>
       error.type === CUSTOM_VALIDATION &&
@@ -189,7 +223,7 @@ export function withoutRepeats(nodeErrors) {
 export function rejectionsIn(nodeErrors) {
   return Object.entries(withoutRepeats(nodeErrors)).flatMap(([node, entry]) => {
     if (!isOurs(entry)) return [];
-    const messages = entry.errors.filter(({ type }) => type === CUSTOM_VALIDATION).map(messageOf);
+    const messages = entry.errors.filter(isRejection).map(messageOf);
     const said = [...new Set(messages)].join("\n");
     return said ? [{ node, kind: "InvalidInput", said, charged: false }] : [];
   });
@@ -209,6 +243,12 @@ export function withTimes(rejections, before, at) {
     return known && at - known.at < SAME_EVENT_SECONDS ? known : { ...rejection, at };
   });
 }
+
+/**
+ * Whether a node itself refused an input.
+ * @param {ValidationError} error
+ */
+export const isRejection = ({ type }) => type === CUSTOM_VALIDATION;
 
 /** @param {NodeError} node */
 const isOurs = ({ class_type: type, errors }) => type.startsWith("SiliconFlow") && Array.isArray(errors);
