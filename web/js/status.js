@@ -1,30 +1,135 @@
-/** While a node runs it shows a text, which has several lines when an answer grows or a run failed: room for them. */
+/**
+ * What a node shows while it runs and after: a plain text, and the images as they arrive. In a widget of our own:
+ * ComfyUI's would read the text as Markdown, show the last image alone, and keep for good the room that both took.
+ */
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
-import { statusHeight } from "./logic/status.js";
-import { isVue } from "./page.js";
+import { nodeAt } from "./nodes.js";
+import { h } from "./page.js";
 
-const STATUS_WIDGET = "$$node-text-preview"; // ComfyUI's own; the classic canvas gives it two lines
+const WIDGET = "$$siliconflow-status";
+/** Between the widgets of a node, in either look. */
+const GAP = 4;
+const MOST_IMAGES = 64;
+
+/**
+ * @typedef {object} Status
+ * @property {HTMLElement} text
+ * @property {HTMLElement} images
+ * @property {number} ownAtFirst the node's height before it had a status: Nodes 2.0 add a gap for it by themselves
+ * @property {number} room pixels of the node's height that are the status'
+ * @property {string} run which prompt the images are of
+ */
+
+/** @type {WeakMap<Comfy.Node, Status>} */
+const statuses = new WeakMap();
+/** The id of the prompt that runs. */
+let running = "";
 
 app.registerExtension({
   name: "SiliconFlow.Status",
   setup() {
-    api.addEventListener("progress_text", ({ detail }) => requestAnimationFrame(() => makeRoom(detail)));
+    api.addEventListener("execution_start", ({ detail }) => (running = detail.prompt_id));
+    interceptEvents();
   },
 });
 
-/** @param {{ nodeId: string | number, text: string }} status */
-function makeRoom({ nodeId, text }) {
-  const id = String(nodeId).split(":").at(-1);
-  const node = id === undefined ? null : app.canvas?.graph?.getNodeById(id);
-  if (!node?.comfyClass?.startsWith("SiliconFlow") || isVue()) return;
-  const widget = /** @type {Comfy.Widget | undefined} */ (node.widgets?.find(({ name }) => name === STATUS_WIDGET));
-  if (!widget?.options) return;
-  const height = statusHeight(text, node.size[0]);
-  if (height <= (widget.options.getMinHeight?.() ?? 0)) return; // it never shrinks under the user's eyes
-  widget.options.getMinHeight = () => height;
-  const [, least] = node.computeSize();
-  if (node.size[1] < least) node.setSize([node.size[0], least]);
+/**
+ * Keeps from ComfyUI what our nodes show themselves. Not in app mode, which has no nodes to look at and shows the
+ * images of a run in a place of its own.
+ */
+function interceptEvents() {
+  const { dispatchCustomEvent } = api;
+  /** @param {[string, any?]} event */
+  const intercepted = function (...event) {
+    const [type, detail] = event;
+    if (type === "progress_text" && showText(detail)) return true;
+    if (type === "b_preview_with_metadata" && !isAppMode() && showImage(detail)) return true;
+    return Reflect.apply(dispatchCustomEvent, api, event);
+  };
+  api.dispatchCustomEvent = /** @type {typeof dispatchCustomEvent} */ (intercepted);
+}
+
+const isAppMode = () => Boolean(document.querySelector('[data-testid="linear-center-panel"]')?.checkVisibility());
+
+/** @param {{ nodeId: string | number, text: string } | null} detail */
+function showText(detail) {
+  const status = detail && statusOf(detail.nodeId);
+  if (status) status.text.textContent = detail.text;
+  return Boolean(status);
+}
+
+/** @param {{ displayNodeId: string | number, blob: Blob } | null} detail */
+function showImage(detail) {
+  const status = detail && statusOf(detail.displayNodeId);
+  if (!status) return false;
+  const image = h("img", { alt: "", src: URL.createObjectURL(detail.blob) });
+  status.images.append(image);
+  if (status.images.children.length > MOST_IMAGES) drop(status.images.firstElementChild);
+  status.images.style.setProperty("--sf-columns", String(Math.ceil(Math.sqrt(status.images.children.length))));
+  return true;
+}
+
+/** @param {Element | null} image */
+function drop(image) {
+  if (image instanceof HTMLImageElement) URL.revokeObjectURL(image.src);
+  image?.remove();
+}
+
+/**
+ * The status of one of our nodes, without the images of an earlier run; null for other nodes.
+ * @param {string | number} path
+ */
+function statusOf(path) {
+  const node = nodeAt(path);
+  if (!node?.comfyClass?.startsWith("SiliconFlow")) return null;
+  const status = statuses.get(node) ?? addStatus(node);
+  if (status.run !== running) [...status.images.children].forEach(drop);
+  status.run = running;
+  return status;
+}
+
+/**
+ * @param {Comfy.Node} node
+ * @returns {Status}
+ */
+function addStatus(node) {
+  const text = h("p", { "data-capture-wheel": "true" });
+  const images = h("div", { class: "sf-status-images" });
+  const content = h("div", { class: "sf-status-content" }, text, images);
+  /** @type {Status} */
+  const status = { text, images, ownAtFirst: node.size[1], room: 0, run: running };
+  statuses.set(node, status);
+  const element = h("div", { class: "sf-status" }, content);
+  const owner = /** @type {Comfy.NodeWithElements} */ (node);
+  const widget = owner.addDOMWidget(WIDGET, "siliconflow_status", element, { serialize: false, hideOnZoom: false, margin: 0 });
+  widget.serialize = false;
+  // Its own height and no more: what is left of a node is for its text boxes.
+  widget.computeLayoutSize = undefined;
+  widget.computeSize = () => [0, Math.max(0, status.room - GAP)];
+  const { onSerialize } = node;
+  node.onSerialize = function (saved) {
+    onSerialize?.call(this, saved);
+    if (saved.size) saved.size = [saved.size[0], saved.size[1] - status.room];
+  };
+  new ResizeObserver(() => makeRoom(node, status, element, content.offsetHeight)).observe(content);
+  return status;
+}
+
+/**
+ * The node is higher by what its status takes, and gives it back: the text boxes stay as they are. The element has
+ * no height before the node has: Nodes 2.0 would make the node higher by itself, and once more here.
+ * @param {Comfy.Node} node
+ * @param {Status} status
+ * @param {HTMLElement} element
+ * @param {number} height pixels of what it holds; 0 while nobody sees the node
+ */
+function makeRoom(node, status, element, height) {
+  if (!height || !node.graph) return;
+  const own = status.room ? node.size[1] - status.room : status.ownAtFirst;
+  status.room = Math.ceil(height) + GAP;
+  if (node.size[1] !== own + status.room) node.setSize([node.size[0], own + status.room]);
+  element.style.minHeight = `${status.room - GAP}px`;
   node.setDirtyCanvas?.(true, true);
 }

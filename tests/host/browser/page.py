@@ -475,7 +475,8 @@ SEEN_IN_DOM = f"""id => {{
   const left = [...node.widgets];
   const lines = document.querySelector(`[data-node-id="${{id}}"]`).innerText.split('\\n');
   const named = left.filter(w => w.connectionSuppressed && lines.includes(w.label ?? w.name));
-  const seen = rows.filter(r => r.checkVisibility()).map(row => {{
+  const isWidget = r => r.checkVisibility() && !r.querySelector('.sf-status');
+  const seen = rows.filter(isWidget).map(row => {{
     const said = [row.innerText, ...[...row.querySelectorAll('[aria-label], [placeholder]')]
       .flatMap(e => [e.ariaLabel, e.placeholder])].join('\\n').split('\\n').map(s => s.trim());
     const at = left.findIndex(w => said.includes(w.label ?? w.name) || said.includes(w.name));

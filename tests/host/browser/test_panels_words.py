@@ -79,6 +79,6 @@ def test_an_answer_of_several_lines_has_room_on_the_node(page: Page) -> None:
 
 
 HAS_ROOM = """id => {
-    const status = app.graph.getNodeById(id).widgets.find(w => w.name.startsWith('$$node-text'));
-    return status?.value.includes(' tokens:\\n') && status.computedHeight > 100;
+    const status = app.graph.getNodeById(id).widgets.find(w => w.name.startsWith('$$siliconflow'));
+    return status?.element.innerText.includes(' tokens:\\n') && status.computedHeight > 100;
 }"""

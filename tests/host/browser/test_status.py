@@ -1,0 +1,55 @@
+"""What a node shows of its run: plain text, every image, in a room that it gives back."""
+
+from __future__ import annotations
+
+import secrets
+
+
+import pytest
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.panels import draw
+
+STATUS = ".sf-status"
+BOXES = """() => [...document.querySelectorAll('[data-node-id="1"] textarea, .dom-widget textarea')]
+  .filter(e => e.checkVisibility()).map(e => e.offsetHeight)"""
+
+
+def test_the_images_of_a_run_take_room_and_give_it_back(reused_page: Page) -> None:
+    """The text boxes stay as they are, and what is saved, copied or undone is the node itself."""
+    page = reused_page
+    node = draw(page, f"A kite {secrets.token_hex(4)}", batch_size=3)
+    before, boxes = page.size(node), page.js(BOXES)
+    for _ in range(2):
+        page.run()
+        images = page.page.locator(f"{STATUS} img")
+        assert images.count() == 3, "those of this run alone"
+        assert page.page.locator(STATUS).inner_text().startswith("3 images, 1024×1024")
+        room = page.page.locator(STATUS).evaluate("e => e.offsetHeight")
+        assert room > 200
+        assert page.size(node)[1] == pytest.approx(before[1] + room, abs=5)
+        assert page.js(BOXES) == pytest.approx(boxes, abs=2)
+        saved = page.saved()
+        [size] = [each["size"] for each in saved["nodes"] if each["id"] == node]
+        assert tuple(size) == pytest.approx(before, abs=1)
+        page.load(saved)
+        assert page.size(node) == pytest.approx(before, abs=1)
+        assert page.js(BOXES) == pytest.approx(boxes, abs=2)
+
+
+def test_a_text_is_shown_as_it_is(reused_page: Page, service: Simulator) -> None:
+    """What a model or a gateway wrote brings neither links nor images, and lines stay lines."""
+    page = reused_page
+    said = "*one* _two_ <b>three</b> [four](http://a.test/) ![five](http://a.test/b.png)"
+    node, shown = page.add("SiliconFlowChat"), page.add("PreviewAny", (700, 200))
+    page.link(node, 0, shown, "source")
+    page.change(node, "prompt", f"{said}\n{secrets.token_hex(4)}")
+    requested: list[str] = []
+    page.page.on("request", lambda request: requested.append(request.url))
+    page.run()
+    status = page.page.locator(f"{STATUS} p")
+    assert said in status.inner_text()
+    assert "\n" in status.inner_text()
+    assert status.evaluate("e => e.children.length") == 0
+    assert not [url for url in requested if "a.test" in url]
+    assert service.requests
