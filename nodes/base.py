@@ -23,6 +23,8 @@ JSON = ("extra_body", "json_schema")
 _HIGH, _LOW = r"\\u[dD][89abAB]\w\w", r"\\u[dD][c-fC-F]\w\w"
 _ESCAPES = re.compile(rf"(\\\\|{_HIGH}{_LOW})|{_HIGH}|{_LOW}")
 """Halves of a surrogate pair as JSON may write them, and in a group what only looks like one."""
+ALIASES = ("silicon flow", "硅基流动")
+"""Words by which the page's search finds every node, besides its name."""
 
 
 class Node:
@@ -48,6 +50,7 @@ class Node:
     def __init_subclass__(cls) -> None:
         """Set ComfyUI's class attributes from `task`, `outputs` and the strings."""
         if hasattr(cls, "task"):
+            cls.SEARCH_ALIASES = (*ALIASES, *cls.SEARCH_ALIASES)
             cls.DESCRIPTION = description(cls.task).in_language(DEFAULT)
             cls.RETURN_NAMES = cls.outputs
             cls.OUTPUT_TOOLTIPS = tuple(

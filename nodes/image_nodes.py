@@ -37,7 +37,17 @@ class SiliconFlowTextToImage(ImageNode):
         "custom_model",
         "extra_body",
     )
-    SEARCH_ALIASES = ("text to image", "txt2img", "t2i", "Qwen-Image", "Kolors", "FLUX", "文生图")
+    SEARCH_ALIASES = (
+        "text to image",
+        "txt2img",
+        "t2i",
+        "qwen image",
+        "Kolors",
+        "FLUX",
+        "Z-Image",
+        "文生图",
+        "画图",
+    )
 
 
 class SiliconFlowImageToImage(ImageNode):
@@ -63,7 +73,7 @@ class SiliconFlowImageToImage(ImageNode):
         "custom_model",
         "extra_body",
     )
-    SEARCH_ALIASES = ("image to image", "img2img", "i2i", "Kolors", "FLUX", "图生图")
+    SEARCH_ALIASES = ("image to image", "img2img", "i2i", "Kolors", "FLUX", "图生图", "重绘")
 
 
 class SiliconFlowImageEdit(ImageNode):
@@ -88,4 +98,13 @@ class SiliconFlowImageEdit(ImageNode):
         "custom_model",
         "extra_body",
     )
-    SEARCH_ALIASES = ("image edit", "edit", "Qwen-Image-Edit", "Kontext", "图像编辑", "改图")
+    SEARCH_ALIASES = (
+        "image edit",
+        "edit",
+        "qwen image edit",
+        "Kontext",
+        "图像编辑",
+        "改图",
+        "修图",
+        "P图",
+    )

@@ -16,7 +16,7 @@ class SiliconFlowEmbeddings(ModelNode):
     RETURN_TYPES = ("EMBEDDINGS", "SIMILARITY", "STRING", "STRING", "FLOAT")
     OUTPUT_IS_LIST = (False, False, False, False, True)
     INPUT_IS_LIST = True
-    SEARCH_ALIASES = ("embedding", "vector", "similarity", "bge", "文本向量", "相似度")
+    SEARCH_ALIASES = ("embedding", "vector", "similarity", "bge", "文本向量", "嵌入", "相似度")
 
 
 class SiliconFlowRerank(ModelNode):

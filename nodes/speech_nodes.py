@@ -69,6 +69,9 @@ class SiliconFlowSpeechToText(ModelNode):
         "STT",
         "transcribe",
         "SenseVoice",
+        "whisper",
         "语音识别",
+        "语音转文字",
+        "字幕",
         "转写",
     )

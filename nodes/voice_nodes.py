@@ -14,7 +14,7 @@ class SiliconFlowUploadVoice(Node):
     outputs = ("voice", "info")
     CATEGORY = "SiliconFlow/Audio"
     RETURN_TYPES = ("STRING", "STRING")
-    SEARCH_ALIASES = ("voice cloning", "custom voice", "音色", "声音克隆")
+    SEARCH_ALIASES = ("voice cloning", "custom voice", "克隆音色", "声音克隆")
 
     @classmethod
     def VALIDATE_INPUTS(  # noqa: N802 - ComfyUI's name
