@@ -5,13 +5,14 @@
  * created or loaded, and when the catalogue changes. Hidden widgets are saved and sent as ever.
  */
 
-/** @import { Memory, NodeEntry, Notice, Rule, Values } from "./types" */
+/** @import { Memory, NodeEntry, Notice, Rule, TextKey, Values } from "./types" */
 
 import { app } from "../../../scripts/app.js";
 import * as catalogue from "./catalogue.js";
 import { shortModel } from "./logic/format.js";
 import { adapt, afterChange, modelOf, noticeOf, ruleOf, unusedInputs } from "./logic/widgets.js";
 import { isVue, t } from "./page.js";
+import { TEXTS } from "./texts.js";
 
 /** In the node's properties, so that it is saved, copied and undone with the node. */
 const MEMORY_PROPERTY = "siliconflow_kept";
@@ -49,7 +50,9 @@ app.registerExtension({
     catalogue.watch();
   },
   nodeCreated(node) {
-    if (!node.comfyClass?.startsWith("SiliconFlow") || !modelWidget(node)) return;
+    if (!node.comfyClass?.startsWith("SiliconFlow")) return;
+    translateChoices(node);
+    if (!modelWidget(node)) return;
     const state = stateOf(node);
     states.set(node, state);
     watchNode(node, state);
@@ -136,6 +139,22 @@ function translatePlaceholders(node) {
   for (const { name, element } of widgetsOf(node)) {
     const label = node.inputs?.find((input) => input.name === name)?.localized_name;
     if (label && element instanceof HTMLTextAreaElement) element.placeholder = label;
+  }
+}
+
+/**
+ * Choices that are words are shown in the page's language, and saved as they are.
+ * @param {Comfy.Node} node
+ */
+function translateChoices(node) {
+  /** @param {string | null} [value] */
+  const getOptionLabel = (value) => {
+    const key = `choice.${value}`;
+    return key in TEXTS.en ? t(/** @type {TextKey} */ (key)) : String(value ?? "");
+  };
+  for (const { options, _state } of widgetsOf(node)) {
+    if (!options?.values) continue;
+    for (const each of new Set([_state?.options, options])) if (each) Object.assign(each, { getOptionLabel });
   }
 }
 
