@@ -48,13 +48,14 @@ def is_cancel(error: Exception) -> bool:
     return cancelled is not None and isinstance(error, cancelled)
 
 
-def list_output(items: Sequence[Any], when_empty: Text) -> list[Any]:
-    """Return a list output of a node. An empty one blocks the connected nodes with a message.
+def list_output(items: Sequence[Any]) -> list[Any]:
+    """Return a list output of a node. An empty one keeps the connected nodes from running.
 
-    Without the blocker, ComfyUI fails them with an `IndexError`. The node itself succeeds.
+    Without the blocker, ComfyUI fails them with an `IndexError`. With a message, it would be an
+    error of the run.
     """
     blocker = getattr(module("comfy_execution.graph_utils"), "ExecutionBlocker", None)
-    return list(items) if items or blocker is None else [blocker(str(when_empty))]
+    return list(items) if items or blocker is None else [blocker(None)]
 
 
 def node_id() -> str | None:
@@ -82,8 +83,17 @@ def current_page() -> str | None:
 
 def is_multi_user() -> bool:
     """Return whether ComfyUI runs with `--multi-user`. It tells users apart by a mere header."""
+    return _has_option("multi_user")
+
+
+def may_store_workflows() -> bool:
+    """Return whether workflows may be kept: not with `--disable-metadata`."""
+    return not _has_option("disable_metadata")
+
+
+def _has_option(name: str) -> bool:
     arguments = getattr(module("comfy.cli_args"), "args", None)
-    return bool(getattr(arguments, "multi_user", False))
+    return bool(getattr(arguments, name, False))
 
 
 def language(setting: str) -> Language:

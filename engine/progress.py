@@ -225,8 +225,9 @@ class JobRecorder:
             for job in jobs
         ]
         _register(records, jobs)  # first: what is written as running and is not here is lost
+        workflow = self._caller.workflow if host.may_store_workflows() else None
         with contextlib.suppress(LedgerError):
-            has_workflow = self._history.begin(records, self._caller.workflow) is not None
+            has_workflow = self._history.begin(records, workflow) is not None
             _register([replace(record, has_workflow=has_workflow) for record in records], jobs)
 
     def publish(self, jobs: Sequence[Job]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .base import Node
+from .base import LookupNode
 
 
-class SiliconFlowAccount(Node):
+class SiliconFlowAccount(LookupNode):
     """`GET /user/info`, free."""
 
     task = "account"
@@ -13,11 +13,10 @@ class SiliconFlowAccount(Node):
     outputs = ("balance", "status", "info")
     CATEGORY = "SiliconFlow/Account"
     RETURN_TYPES = ("FLOAT", "STRING", "STRING")
-    OUTPUT_NODE = True
     SEARCH_ALIASES = ("balance", "credit", "余额", "账户")
 
 
-class SiliconFlowModels(Node):
+class SiliconFlowModels(LookupNode):
     """`GET /models`, free."""
 
     task = "models"
@@ -26,5 +25,4 @@ class SiliconFlowModels(Node):
     CATEGORY = "SiliconFlow/Account"
     RETURN_TYPES = ("STRING", "STRING")
     OUTPUT_IS_LIST = (True, False)
-    OUTPUT_NODE = True
     SEARCH_ALIASES = ("model list", "模型列表")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import Any, ClassVar
 
 from ..comfyui import host
@@ -25,6 +26,7 @@ _ESCAPES = re.compile(rf"(\\\\|{_HIGH}{_LOW})|{_HIGH}|{_LOW}")
 """Halves of a surrogate pair as JSON may write them, and in a group what only looks like one."""
 ALIASES = ("silicon flow", "硅基流动")
 """Words by which the page's search finds every node, besides its name."""
+_LOOKUPS = count()
 
 
 class Node:
@@ -71,6 +73,17 @@ class Node:
         notes = [text("run.not_well_formed", input=name) for name in changed]
         run = await in_thread(partial(_load_task, self.task))
         return await run(sent, replace(caller, notes=notes))
+
+
+class LookupNode(Node):
+    """A node that asks for free, and anew in each run. `refresh` made it so once."""
+
+    OUTPUT_NODE = True
+
+    @classmethod
+    def IS_CHANGED(cls, **_inputs: Any) -> int:  # noqa: N802 - ComfyUI's name
+        """Return what is never the same, so that ComfyUI's cache does not answer."""
+        return next(_LOOKUPS)
 
 
 class PromptNode(Node):

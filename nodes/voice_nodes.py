@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Node, validate
+from .base import LookupNode, Node, validate
 
 
 class SiliconFlowUploadVoice(Node):
@@ -28,7 +28,7 @@ class SiliconFlowUploadVoice(Node):
         return validate(cls.task, {"customName": customName, "text": text}, model, custom_model)
 
 
-class SiliconFlowVoices(Node):
+class SiliconFlowVoices(LookupNode):
     """`GET /audio/voice/list`, free."""
 
     task = "voices"
@@ -37,7 +37,6 @@ class SiliconFlowVoices(Node):
     CATEGORY = "SiliconFlow/Audio"
     RETURN_TYPES = ("STRING", "STRING")
     OUTPUT_IS_LIST = (True, False)
-    OUTPUT_NODE = True
     SEARCH_ALIASES = ("list voices", "音色列表")
 
 

@@ -138,7 +138,7 @@ def _widget(task: str, name: str) -> tuple[Any, dict[str, Any]]:
         kind, options = SOCKETS[name]
         return kind, dict(options)
     if name == "refresh":
-        return "INT", {"default": 0, "min": 0, "max": 2**31, "control_after_generate": True}
+        return "INT", {"default": 0, "min": 0, "max": 2**31, "hidden": True}
     if name == "model":
         return [], {}
     field = catalogue.load().inputs.get(name)

@@ -49,8 +49,12 @@ async def models(inputs: Inputs, caller: Caller) -> tuple[list[str], str]:
         "" if inputs.get(name, ALL) == ALL else str(inputs[name]) for name in ("type", "sub_type")
     )
     call = partial(list_models, kind=type_, sub_type=sub_type)
-    ids = await look_up(caller, call, lambda ids: text("task.models_done", n=len(ids)))
-    return host.list_output(ids, text("task.no_models")), "\n".join(ids)
+    ids = await look_up(
+        caller,
+        call,
+        lambda ids: text("task.models_done", n=len(ids)) if ids else text("task.no_models"),
+    )
+    return host.list_output(ids), "\n".join(ids)
 
 
 async def voices(_inputs: Inputs, caller: Caller) -> tuple[list[str], str]:
@@ -61,10 +65,10 @@ async def voices(_inputs: Inputs, caller: Caller) -> tuple[list[str], str]:
         lambda own: (
             Text("\n".join(f"{voice.name} · {voice.uri}" for voice in own))
             if own
-            else text("task.no_voice_line")
+            else text("task.no_voices")
         ),
     )
-    uris = host.list_output([voice.uri for voice in own], text("task.no_voices"))
+    uris = host.list_output([voice.uri for voice in own])
     return uris, as_json({"voices": [vars(voice) for voice in own]})
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from comfyui_siliconflow.comfyui import host
-from comfyui_siliconflow.strings.text import Text
 
 
 def test_a_cancel_is_raised_as_comfyui_s_own_exception(comfy: Any) -> None:
@@ -42,16 +41,16 @@ def test_outside_comfyui_the_language_is_the_system_s(
 
 
 @pytest.mark.usefixtures("comfy")
-def test_an_empty_list_blocks_connected_nodes_with_a_message(
+def test_an_empty_list_blocks_connected_nodes_and_is_no_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     module = ModuleType("comfy_execution.graph_utils")
     vars(module)["ExecutionBlocker"] = lambda message: SimpleNamespace(message=message)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    [blocker] = host.list_output([], Text("Nothing there"))
-    assert blocker.message == "Nothing there"
-    assert host.list_output(("a", "b"), Text("Nothing there")) == ["a", "b"]
+    [blocker] = host.list_output([])
+    assert blocker.message is None
+    assert host.list_output(("a", "b")) == ["a", "b"]
 
 
 def test_outside_comfyui_an_empty_list_is_empty() -> None:
-    assert host.list_output([], Text("Nothing there")) == []
+    assert host.list_output([]) == []

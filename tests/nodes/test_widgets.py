@@ -107,8 +107,9 @@ def test_a_node_is_async_by_itself_so_that_comfyui_sees_it(node: type[Node]) -> 
 def test_a_node_asks_for_no_rerun_and_is_none_of_comfy_s_own_paid_ones(
     node: type[Node],
 ) -> None:
-    for name in ("IS_CHANGED", "API_NODE", "ESSENTIALS_CATEGORY"):
+    for name in ("API_NODE", "ESSENTIALS_CATEGORY"):
         assert not hasattr(node, name)
+    assert hasattr(node, "IS_CHANGED") == ("refresh" in node.optional), "what is free alone"
     assert hasattr(node, "OUTPUT_NODE") == (node.task in FREE)
 
 

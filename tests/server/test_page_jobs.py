@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import io
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -290,6 +292,16 @@ def test_the_workflow_of_a_job_is_returned_unchanged(page: Page) -> None:
     [job] = listed(page)
     assert job["has_workflow"]
     assert page.get(f"/jobs/{job['id']}/workflow") == WORKFLOW
+
+
+@pytest.mark.usefixtures("simulator")
+def test_no_workflow_is_kept_with_disable_metadata(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = SimpleNamespace(args=SimpleNamespace(disable_metadata=True))
+    monkeypatch.setitem(sys.modules, "comfy.cli_args", arguments)
+    draw(extra_pnginfo={"workflow": WORKFLOW})
+    assert [job["has_workflow"] for job in listed(page)] == [False]
 
 
 @pytest.mark.usefixtures("simulator")

@@ -311,6 +311,7 @@ app.registerExtension({
       if (view || counts(jobs, now()).underWay) load();
     };
     onEvent("stored", reload);
+    load(); // for the number on the icon
     api.addEventListener("reconnected", reload);
   },
 });

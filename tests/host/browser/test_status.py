@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 
-
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.page import Page
