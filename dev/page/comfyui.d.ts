@@ -38,8 +38,11 @@ declare namespace Comfy {
   type Graph = NonNullable<Node["graph"]>;
 
   type DeclaredWidget = NonNullable<Node["widgets"]>[number];
-  /** `getMinHeight` belongs to widgets with an element; `_state` to those in the store of Nodes 2.0. */
-  type WidgetOptions = DeclaredWidget["options"] & { getMinHeight?: () => number | undefined };
+  /** `getMinHeight` and `getMaxHeight` belong to widgets with an element; `_state` to those in the store of Nodes 2.0. */
+  type WidgetOptions = DeclaredWidget["options"] & {
+    getMinHeight?: () => number | undefined;
+    getMaxHeight?: () => number | undefined;
+  };
   type Widget = DeclaredWidget & {
     options: WidgetOptions;
     element?: HTMLElement;

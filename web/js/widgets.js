@@ -19,7 +19,7 @@ const MEMORY_PROPERTY = "siliconflow_kept";
 const MODEL_INPUTS = ["model", "custom_model"];
 const DECIDING_INPUTS = new Set([...MODEL_INPUTS, "image_size"]);
 const LONGEST_WAIT_MILLISECONDS = 3000;
-const READABLE_HEIGHT = 110;
+const [READABLE_HEIGHT, LARGEST_HEIGHT] = [110, 400];
 const BADGE_COLORS = { fgColor: "#ffd9a0", bgColor: "#5a3a10" };
 
 /** @typedef {ReturnType<typeof limitsIn>} Limits */
@@ -123,12 +123,14 @@ function watchNode(node, state) {
 
 /**
  * The first text of a node is what it is about: it keeps room for a few lines when an image or the state of the
- * run takes the room below, and the node grows instead. The classic canvas would leave it two.
+ * run takes the room below, and the node grows instead. The classic canvas would leave it two. And no text fills a
+ * node that was saved much too high.
  * @param {Comfy.Node} node
  */
 function keepReadable(node) {
-  const text = widgetsOf(node).find((widget) => widget.element?.tagName === "TEXTAREA");
-  if (text?.options) text.options.getMinHeight ??= () => (isVue() ? undefined : READABLE_HEIGHT);
+  const texts = widgetsOf(node).filter((widget) => widget.options && widget.element?.tagName === "TEXTAREA");
+  for (const { options } of texts) options.getMaxHeight ??= () => (isVue() ? undefined : LARGEST_HEIGHT);
+  if (texts[0]) texts[0].options.getMinHeight ??= () => (isVue() ? undefined : READABLE_HEIGHT);
 }
 
 /**

@@ -85,6 +85,23 @@ def test_a_job_is_followed_from_its_beginning_to_its_end(
     assert words["reused"] in card(page, prompt, "reused").inner_text()
 
 
+@pytest.mark.parametrize("look", ["classic"])
+def test_the_number_on_the_tab_survives_a_reload(
+    page: Page, service: Simulator, prompt: str
+) -> None:
+    service.latency = 20.0
+    draw(page, prompt)
+    page.queue()
+    page.wait_for(BADGE)
+    page.open()
+    page.wait_for(BADGE)
+    page.command("Comfy.Interrupt")
+
+
+BADGE = """() => app.extensionManager.getSidebarTabs()
+    .find(tab => tab.id === 'siliconflow-jobs').iconBadge === '1'"""
+
+
 def test_a_second_page_follows_what_the_first_one_queued(
     open_page: Callable[..., Page], service: Simulator, prompt: str
 ) -> None:
