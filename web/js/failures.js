@@ -24,7 +24,7 @@ import {
   withoutRepeats,
 } from "./logic/failures.js";
 import { shortModel } from "./logic/format.js";
-import { nodeAt, openWorkflowId, setWidgets, showNode } from "./nodes.js";
+import { decides, nodeAt, openWorkflowId, setWidgets, showNode } from "./nodes.js";
 import {
   TOP_UP_PAGES,
   button,
@@ -180,10 +180,16 @@ function facts({ charged, model, trace_id }) {
 /** @param {Entry} entry */
 function actions(entry) {
   const node = nodeAt(entry.node);
-  const buttons = remediesOf(entry).map((remedy) => {
-    const [label, run] = action(entry, remedy);
-    return { label, run };
-  });
+  /** @param {Remedy} remedy whose widget may be decided elsewhere: then to run again would be to pay again */
+  const isPossible = ([name, argument]) =>
+    !(name === "model" && !decides(node, "model")) &&
+    !(name === "again" && argument !== undefined && !decides(node, "seed"));
+  const buttons = remediesOf(entry)
+    .filter(isPossible)
+    .map((remedy) => {
+      const [label, run] = action(entry, remedy);
+      return { label, run };
+    });
   if (node?.graph === app.canvas.graph) buttons.push({ label: t("failure.show_node"), run: () => showNode(node) });
   return h(
     "footer",

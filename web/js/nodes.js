@@ -23,6 +23,16 @@ export function nodeAt(path) {
 }
 
 /**
+ * Whether a node's own widget decides an input: no link, and no subgraph that it is promoted to.
+ * @param {Comfy.Node | null} node
+ * @param {string} name
+ */
+export function decides(node, name) {
+  const input = node?.inputs.find((each) => each.name === name);
+  return Boolean(node?.widgets?.some((widget) => widget.name === name)) && input?.link == null;
+}
+
+/**
  * Sets values as the user would; those that a node has no widget for are passed over.
  * @param {Comfy.Node | null} node
  * @param {Record<string, string | number>} values

@@ -29,7 +29,8 @@ let running = "";
 
 app.registerExtension({
   name: "SiliconFlow.Status",
-  setup() {
+  // Before any setup: whoever keeps events from nodes there is asked first.
+  init() {
     api.addEventListener("execution_start", ({ detail }) => (running = detail.prompt_id));
     interceptEvents();
   },
@@ -55,20 +56,20 @@ const isAppMode = () => Boolean(document.querySelector('[data-testid="linear-cen
 
 /** @param {{ nodeId: string | number, text: string } | null} detail */
 function showText(detail) {
-  const status = detail && statusOf(detail.nodeId);
-  if (status) status.text.textContent = detail.text;
-  return Boolean(status);
+  const shown = detail ? statusesOf(detail.nodeId) : [];
+  for (const { text } of shown) text.textContent = detail?.text ?? "";
+  return shown.length > 0;
 }
 
 /** @param {{ displayNodeId: string | number, blob: Blob } | null} detail */
 function showImage(detail) {
-  const status = detail && statusOf(detail.displayNodeId);
-  if (!status) return false;
-  const image = h("img", { alt: "", src: URL.createObjectURL(detail.blob) });
-  status.images.append(image);
-  if (status.images.children.length > MOST_IMAGES) drop(status.images.firstElementChild);
-  status.images.style.setProperty("--sf-columns", String(Math.ceil(Math.sqrt(status.images.children.length))));
-  return true;
+  const shown = detail ? statusesOf(detail.displayNodeId) : [];
+  for (const { images } of shown) {
+    if (detail) images.append(h("img", { alt: "", src: URL.createObjectURL(detail.blob) }));
+    if (images.children.length > MOST_IMAGES) drop(images.firstElementChild);
+    images.style.setProperty("--sf-columns", String(Math.ceil(Math.sqrt(images.children.length))));
+  }
+  return shown.length > 0;
 }
 
 /** @param {Element | null} image */
@@ -78,16 +79,21 @@ function drop(image) {
 }
 
 /**
- * The status of one of our nodes, without the images of an earlier run; null for other nodes.
+ * The status of one of our nodes, and of the subgraphs that it is in, without the images of an earlier run; none for
+ * other nodes.
  * @param {string | number} path
  */
-function statusOf(path) {
-  const node = nodeAt(path);
-  if (!node?.comfyClass?.startsWith("SiliconFlow")) return null;
-  const status = statuses.get(node) ?? addStatus(node);
-  if (status.run !== running) [...status.images.children].forEach(drop);
-  status.run = running;
-  return status;
+function statusesOf(path) {
+  if (!nodeAt(path)?.comfyClass?.startsWith("SiliconFlow")) return [];
+  const ids = String(path).split(":");
+  return ids.flatMap((_, depth) => {
+    const node = nodeAt(ids.slice(0, depth + 1).join(":"));
+    if (!node) return [];
+    const status = statuses.get(node) ?? addStatus(node);
+    if (status.run !== running) [...status.images.children].forEach(drop);
+    status.run = running;
+    return [status];
+  });
 }
 
 /**

@@ -36,6 +36,25 @@ def test_the_images_of_a_run_take_room_and_give_it_back(reused_page: Page) -> No
         assert page.js(BOXES) == pytest.approx(boxes, abs=2)
 
 
+def test_a_subgraph_shows_what_its_nodes_do_and_gives_the_room_back(reused_page: Page) -> None:
+    page = reused_page
+    node = draw(page, f"A kite {secrets.token_hex(4)}")
+    page.js(
+        "id => { const g = app.graph; app.canvas.selectItems([g.getNodeById(id)]);"
+        " g.convertToSubgraph(new Set([g.getNodeById(id)])); }",
+        node,
+    )
+    (subgraph,) = set(page.ids()) - set(page.ids("PreviewImage"))
+    before, exported = page.size(subgraph), page.exported()
+    page.run()
+    page.fit()
+    page.page.locator(f"{STATUS} img:visible").wait_for()
+    assert page.size(subgraph)[1] > before[1] + 100
+    [size] = [each["size"] for each in page.saved()["nodes"] if each["id"] == subgraph]
+    assert tuple(size) == pytest.approx(before, abs=1)
+    assert page.exported().keys() == exported.keys()
+
+
 def test_a_text_is_shown_as_it_is(reused_page: Page, service: Simulator) -> None:
     """What a model or a gateway wrote brings neither links nor images, and lines stay lines."""
     page = reused_page
