@@ -58,6 +58,32 @@ def test_a_failure_is_sent_with_all_that_a_user_needs(
     assert simulator.key not in str(sent)
 
 
+def test_a_failure_is_sent_with_what_may_help_and_its_workflow(
+    sent: list[Event], simulator: Simulator
+) -> None:
+    simulator.fail(500, made=True)
+    draw(extra_pnginfo={"workflow": {"id": "one", "nodes": []}})
+    simulator.fail(400, body="model-400")
+    draw(model="black-forest-labs/FLUX-1.1-pro", image_size="auto")
+    paid, elsewhere = data_of(sent, "failed")
+    assert (paid["workflow"], paid["remedies"]) == ("one", {"seed": 1})
+    assert elsewhere["workflow"] == ""
+    assert elsewhere["remedies"]["site"] == "com"
+    assert elsewhere["remedies"]["models"]
+
+
+def test_where_all_requests_failed_the_reason_is_the_title(
+    sent: list[Event], simulator: Simulator
+) -> None:
+    simulator.fail(403, times=9)
+    draw(model="Qwen/Qwen-Image", batch_size=2)
+    [failure] = data_of(sent, "failed")
+    assert (failure["kind"], failure["cause"]) == ("PartialFailure", "Forbidden")
+    assert failure["title"]["en"] == "Your account does not have access to this"
+    assert failure["message"]["en"].startswith(failure["title"]["en"])
+    assert "of 2 requests failed" in failure["message"]["en"]
+
+
 def test_a_missing_key_and_an_invalid_input_have_titles(
     sent: list[Event], simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
