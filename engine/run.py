@@ -169,7 +169,7 @@ class _Run:
         if all(result.origin == "reused" for job in self._jobs for result in job.results):
             return
         for name, note in self._plan.once.items():
-            marker = host.data_directory() / "told" / f"{name}.{self._settings.account}"
+            marker = host.data_directory() / "notices_shown" / f"{name}.{self._settings.account}"
             with suppress(OSError):
                 if not create(marker):
                     continue

@@ -133,11 +133,11 @@ def test_another_account_is_told_of_the_mark_too_and_what_is_reused_tells_nothin
     today: Simulator, run_node: Run, tmp_path: Path
 ) -> None:
     run_node(DRAW, **KOLORS)
-    [told] = (tmp_path / "data" / "told").iterdir()
-    assert today.key not in told.name
-    told.unlink()
+    [marker] = (tmp_path / "data" / "notices_shown").iterdir()
+    assert today.key not in marker.name
+    marker.unlink()
     assert told_of_the_mark(run_node(DRAW, **KOLORS)[2]) == 0
-    told.with_name("visible_mark.cn-of-another-key").touch()
+    marker.with_name("visible_mark.cn-of-another-key").touch()
     assert told_of_the_mark(run_node(DRAW, **{**KOLORS, "seed": 6})[2]) == 1
 
 
@@ -175,7 +175,7 @@ def test_a_disk_that_cannot_be_written_costs_no_image_and_hides_no_note(
     today: Simulator, run_node: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "data").mkdir(exist_ok=True)
-    (tmp_path / "data" / "told").write_text("a file is where the folder should be")
+    (tmp_path / "data" / "notices_shown").write_text("a file is where the folder should be")
     infos = [run_node(DRAW, **{**KOLORS, "seed": seed})[2] for seed in (1, 2)]
     assert [told_of_the_mark(info) for info in infos] == [1, 1]
     assert len(today.generations) == 2
