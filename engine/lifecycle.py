@@ -180,6 +180,9 @@ class RequestLifecycle:
             dict.fromkeys(paid if r.origin == "paid" else r.origin for r in job.results)
         )
         outcome = type(job.error).__name__ if job.error else origins or "cancelled"
+        if failure and failure.status:
+            codes = (failure.status, failure.code)
+            outcome += f" ({', '.join(str(code) for code in codes if code is not None)})"
         trace_id = failure.trace_id if failure else ", ".join(filter(None, traces))
         logger.info(
             "%s %s: %s after %.1f s, trace ID %s",

@@ -112,13 +112,21 @@ def test_each_request_has_one_line_with_model_seconds_outcome_and_trace_id(
         ("text-to-image", KOLORS, "free", traces[0]),
         ("image-edit", EDITOR, "charged", traces[1]),
         ("chat", TALKER, "free", traces[2]),
-        ("text-to-image", KOLORS, "BadRequest", traces[3]),
+        ("text-to-image", KOLORS, "BadRequest (400, 20015)", traces[3]),
         ("text-to-image", KOLORS, "reused", traces[0]),
     ]
     assert len(lines.of(logging.INFO)) == 5
     assert {record.name for record in lines.records if record.levelno == logging.INFO} == {
         "siliconflow"
     }
+
+
+def test_the_line_of_an_error_without_a_code_has_its_status(
+    simulator: Simulator, lines: Lines, outputs_of: Run
+) -> None:
+    simulator.fail(body="page-404")
+    draw(outputs_of)
+    assert [outcome for _, _, outcome, _, _ in lines.requests()] == ["WrongAddress (404)"]
 
 
 def test_each_try_that_fails_is_a_line_for_who_looks_closely(
