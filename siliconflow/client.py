@@ -22,6 +22,7 @@ import urllib3
 from ..strings.text import Text, text
 from .error_parsing import (
     ERROR_FIELDS,
+    class_in_success,
     clean,
     error_from_response,
     error_in_success,
@@ -403,7 +404,8 @@ def _raise_error_in_success(data: Mapping[str, Any], failure: Failure) -> None:
     """Raise what the service says in a 200 in place of a result."""
     if error := error_in_success(data):
         code, message = error
-        raise BadAnswer(replace(failure, code=code, message=text("response.says", message=message)))
+        says = text("response.says", message=message)
+        raise class_in_success(code)(replace(failure, code=code, message=says))
 
 
 def _parse_json(content: str, failure: Failure) -> Any:
@@ -428,6 +430,7 @@ def _outcome(error: RequestError) -> str:
 
 def bad_answer(
     response: JsonResponse | FileResponse, key: str, code: int | None = None, **values: object
-) -> BadAnswer:
+) -> RequestError:
     """Return the error of a 200 that lacks its result, with the reason of this key."""
-    return BadAnswer(Failure(text(key, **values), 200, code, response.model, response.trace_id))
+    failure = Failure(text(key, **values), 200, code, response.model, response.trace_id)
+    return class_in_success(code)(failure)

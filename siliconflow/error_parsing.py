@@ -125,6 +125,11 @@ def error_in_success(data: object) -> tuple[int | None, str] | None:
     return None if is_success or not message else (code, message)
 
 
+def class_in_success(code: int | None) -> type[RequestError]:
+    """Return the exception class of a 200 that has an error of this code in place of a result."""
+    return _BY_CODE.get((None, code), BadAnswer)
+
+
 def reason_of(error: Exception) -> str:
     """Return the message of a connection error without the objects and hosts around it."""
     inner = error.args[0] if error.args else error

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..client import Client, FileResponse, bad_answer
 from ..error_parsing import SUCCESS_CODES, parse_error_body
-from ..errors import BadAnswer
+from ..errors import RequestError
 from ..http.bodies import File, read_object, read_text
 
 SPEECH_PATH = "audio/speech"
@@ -114,7 +114,7 @@ def delete_voice(client: Client, uri: str) -> None:
         raise _bad_file(response, "response.not_deleted")
 
 
-def _bad_file(response: FileResponse, key: str) -> BadAnswer:
+def _bad_file(response: FileResponse, key: str) -> RequestError:
     """Return the error of a body that holds a message in place of what was requested."""
     code, message = parse_error_body(_start_of(response))
     return bad_answer(response, key, code, message=message)

@@ -19,7 +19,7 @@ from typing import Any
 
 from ...strings.text import Text, text
 from ..client import Client, StreamResponse
-from ..error_parsing import clean, parse_error_body, without_images
+from ..error_parsing import class_in_success, clean, parse_error_body, without_images
 from ..errors import BadAnswer, BrokenStream, ConnectionLost, Failure, RequestError
 from ..http.bodies import read_integer, read_list, read_object, read_text
 from ..http.server_sent_events import BadEvents, iter_events
@@ -141,7 +141,9 @@ class _Reader:
         is_error = not data.get("choices") and (data.get("code") or data.get("message"))
         if data.get("error") or is_error:
             code, message = parse_error_body(event)
-            raise self._bad(text("response.says", message=message), code=code)
+            error = self._bad(text("response.says", message=message), code=code)
+            has_begun = self.text or self.reasoning  # which is charged, whatever ended it
+            raise error if has_begun else class_in_success(code)(error.failure)
         self._read_choice(data)
 
     def _read_choice(self, data: Mapping[str, Any]) -> None:

@@ -15,8 +15,11 @@ from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.dev.simulator.responses import BODIES
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import Client
+from comfyui_siliconflow.siliconflow.resources import audio, chat
 from comfyui_siliconflow.siliconflow.resources.account import user_info
+from comfyui_siliconflow.siliconflow.resources.embeddings import embed
 from comfyui_siliconflow.siliconflow.resources.images import generate
+from comfyui_siliconflow.siliconflow.resources.rerank import rerank
 from comfyui_siliconflow.tests.siliconflow.conftest import Script, Server
 
 CERTIFICATES = Path(__file__).parent.parent / "reliability"
@@ -32,6 +35,7 @@ MET: dict[str, tuple[type[errors.RequestError], bool | None, str]] = {
     "token-401": (errors.InvalidKey, False, "Invalid token"),
     "key-401": (errors.InvalidKey, False, "Api key is invalid"),
     "key-object-401": (errors.InvalidKey, False, "Api key is invalid"),
+    "balance-200": (errors.InsufficientBalance, False, "balance is insufficient"),
     "balance-402": (errors.InsufficientBalance, False, "balance is insufficient"),
     "balance-403": (errors.InsufficientBalance, False, "balance is insufficient"),
     "disabled-403": (errors.ModelDisabled, False, "Model disabled."),
@@ -95,11 +99,49 @@ def test_a_body_becomes_the_error_of_its_cause(today: Simulator, name: str) -> N
     assert advice.startswith(ADVICE[kind])
 
 
-@pytest.mark.parametrize("status", [400, 402, 403, 429, 500])
+@pytest.mark.parametrize("status", [200, 400, 402, 403, 429, 500])
 def test_code_30001_is_an_empty_account_whatever_the_status(today: Simulator, status: int) -> None:
     today.fail(status, body={"code": 30001, "message": "Sorry", "data": None})
     with pytest.raises(errors.InsufficientBalance):
         generate(Client(today.key, today.base_url), BODY)
+
+
+EMPTY_ACCOUNT = b'{"code": 30001, "message": "Sorry, your balance is insufficient", "data": null}'
+JSON = "Content-Type: application/json\r\n"
+EVENTS = "Content-Type: text/event-stream\r\n"
+CHARGED_CALLS: dict[str, tuple[Callable[[Client], object], str, bytes]] = {
+    "image": (lambda client: generate(client, BODY), JSON, EMPTY_ACCOUNT),
+    "chat": (lambda client: chat.complete(client, {}, print), JSON, EMPTY_ACCOUNT),
+    "stream": (
+        lambda client: chat.complete(client, {}, print),
+        EVENTS,
+        b"data: " + EMPTY_ACCOUNT + b"\n\n",
+    ),
+    "embeddings": (lambda client: embed(client, {"input": ["x"]}), JSON, EMPTY_ACCOUNT),
+    "rerank": (lambda client: rerank(client, {"documents": ["x"]}), JSON, EMPTY_ACCOUNT),
+    "speech": (lambda client: audio.create_speech(client, {}), JSON, EMPTY_ACCOUNT),
+    "transcription": (lambda client: audio.transcribe(client, {"model": "x"}), JSON, EMPTY_ACCOUNT),
+}
+
+
+@pytest.mark.parametrize("call", list(CHARGED_CALLS))
+def test_an_empty_account_within_a_200_is_not_charged_whatever_was_called(
+    serve: Serve, answer: Answer, call: str
+) -> None:
+    send, headers, body = CHARGED_CALLS[call]
+    with pytest.raises(errors.InsufficientBalance, match="balance is insufficient") as caught:
+        send(Client("sk-x", serve(answer(200, body, headers)).address))
+    assert caught.value.failure.code == 30001
+
+
+def test_a_stream_that_ends_because_the_account_is_empty_was_charged_for_what_came(
+    serve: Serve, answer: Answer
+) -> None:
+    body = (
+        b'data: {"choices": [{"delta": {"content": "Once"}}]}\n\ndata: ' + EMPTY_ACCOUNT + b"\n\n"
+    )
+    with pytest.raises(errors.BrokenStream, match="Once"):
+        chat.complete(Client("sk-x", serve(answer(200, body, EVENTS)).address), {}, print)
 
 
 def test_a_limit_of_requests_per_day_is_a_daily_limit_without_its_abbreviation(
