@@ -28,7 +28,7 @@ from ..siliconflow.errors import (
     UploadTooLarge,
 )
 from ..storage.accounts import account_id
-from ..storage.database import LedgerError
+from ..storage.database import LedgerError, LedgerTooNew
 from ..storage.ledger import EntryState, Ledger, LedgerEntry, fingerprint
 from ..storage.settings import Settings
 from ..strings.text import SiliconFlowError, text
@@ -211,7 +211,7 @@ class RequestLifecycle:
             self._adopt(request, name)
             return self._ledger.is_paid(name)
         except LedgerError as error:
-            job.ledger_failed(error)
+            self._look_up_failed(job, error)
             return False
 
     def _has_paid_parts(self, job: Job, request: PlannedRequest) -> bool:
@@ -282,7 +282,7 @@ class RequestLifecycle:
                     break
                 job.sleep(text("run.other_process"), BUSY_SECONDS)
         except LedgerError as error:
-            job.ledger_failed(error)
+            self._look_up_failed(job, error)
             return None
         if entry.lost_request:
             sent_at = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.lost_request.sent_at))
@@ -290,6 +290,15 @@ class RequestLifecycle:
             key = "run.lost_request_traced" if trace_id else "run.lost_request"
             job.note(text(key, time=sent_at, trace_id=trace_id))
         return entry
+
+    def _look_up_failed(self, job: Job, error: LedgerError) -> None:
+        """Note that what comes is not saved.
+
+        Raises `LedgerTooNew` if results would be reused: all that are saved would be paid again.
+        """
+        if self._reuse and isinstance(error, LedgerTooNew):
+            raise LedgerTooNew(text("run.ledger_too_new", reason=error.text)) from None
+        job.ledger_failed(error)
 
     def _send_fitting(
         self, job: Job, request: PlannedRequest, entry: LedgerEntry | None

@@ -42,6 +42,10 @@ class LedgerError(SiliconFlowError):
     """
 
 
+class LedgerTooNew(LedgerError):
+    """The file is of a newer version of the pack: what it holds is whole, but cannot be read."""
+
+
 class Database:
     """One SQLite file in a data folder, and the lock that shows that this process runs."""
 
@@ -172,7 +176,7 @@ class Database:
                 time.sleep(_LOCK_PAUSE)
 
     def _refuse_newer_version(self) -> None:
-        """Raise `LedgerError` for a file of a newer version, without writing a byte to it."""
+        """Raise `LedgerTooNew` for a file of a newer version, without writing a byte to it."""
         if self._identity:
             uri = f"{self._file.absolute().as_uri()}?mode=ro"
             with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_LOCK_SECONDS)) as file:
@@ -186,7 +190,7 @@ class Database:
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         newest = len(self._migrations)
         if version > newest:
-            raise LedgerError(
+            raise LedgerTooNew(
                 text("ledger.newer", file=self._file.name, version=version, newest=newest)
             )
         return version

@@ -1,9 +1,11 @@
 """What is paid is kept: the ledger, shared requests, cancels, rate limits and the guard."""
 
 import asyncio
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -15,10 +17,11 @@ from comfyui_siliconflow.engine import retry as retries
 from comfyui_siliconflow.engine import sending as send
 from comfyui_siliconflow.engine import uploads as upload
 from comfyui_siliconflow.engine.job import GrowingText, Job
+from comfyui_siliconflow.engine.services import current_settings, ledger_for
 from comfyui_siliconflow.media.data_urls import encode
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
-from comfyui_siliconflow.strings.text import Text
+from comfyui_siliconflow.strings.text import SiliconFlowError, Text
 from comfyui_siliconflow.tests.conftest import Held, LimitClock
 from comfyui_siliconflow.tests.waiting import LONGEST, pack_threads, until
 from PIL import Image
@@ -101,6 +104,40 @@ def test_reuse_can_be_turned_off(simulator: Simulator, run_node: Run, write_sett
     run_node(DRAW, **INPUTS)
     run_node(DRAW, **INPUTS)
     assert images_paid(simulator) == 2
+
+
+@pytest.fixture
+def newer_ledger(simulator: Simulator, run_node: Run) -> Simulator:
+    """Save a result, then let a newer version of the pack write the ledger."""
+    run_node(DRAW, **INPUTS)
+    ledger = ledger_for(current_settings())
+    ledger.close()
+    with closing(sqlite3.connect(ledger.database.folder / "ledger.sqlite3")) as file:
+        file.execute("PRAGMA user_version = 99")
+    simulator.charges.clear()
+    return simulator
+
+
+@pytest.mark.parametrize("settings", [{}, {"most_pictures": 4}])
+@pytest.mark.parametrize("images", [1, 2])
+def test_saved_results_that_only_a_newer_version_reads_are_not_paid_again(
+    newer_ledger: Simulator, run_node: Run, write_settings: Any, settings: Any, images: int
+) -> None:
+    write_settings(**settings)
+    with pytest.raises(SiliconFlowError, match="has format 99") as caught:
+        run_node(DRAW, **INPUTS, batch_size=images)
+    assert "update the nodes. Nothing was sent and nothing was charged." in str(caught.value)
+    assert "running the same again would be charged" not in str(caught.value)
+    assert (len(newer_ledger.generations), newer_ledger.charges) == (1, [])
+
+
+def test_without_reuse_a_newer_ledger_stops_no_run(
+    newer_ledger: Simulator, run_node: Run, write_settings: Any
+) -> None:
+    write_settings(reuse=False)
+    _, _, info = run_node(DRAW, **INPUTS)
+    assert len(newer_ledger.charges) == 1
+    assert "This result is not saved" in info["notes"][0]
 
 
 @pytest.fixture
