@@ -20,7 +20,6 @@ from ..siliconflow.errors import (
     BadRequest,
     BadResult,
     Failure,
-    ModelNotFound,
     NotSent,
     RequestError,
     RetiredCall,
@@ -44,7 +43,7 @@ BUSY_SECONDS = 0.3
 POLL_SECONDS = 5.0
 """Seconds between two questions whether a submitted request is done (service-2026: "5 to 10 s")."""
 _ORIGINS: dict[EntryState, Origin] = {"stored": "reused", "answered": "downloaded"}
-_NO_RESULT = (BadRequest, ModelNotFound, RetiredCall, BadResult)
+_NO_RESULT = (BadRequest, RetiredCall, BadResult)
 """Answers to a poll after which its ticket never brings a result."""
 logger = logging.getLogger("siliconflow")
 
@@ -330,9 +329,9 @@ class RequestLifecycle:
     def _wait_for(self, job: Job, entry: LedgerEntry | None, ticket: Ticket) -> ApiResult:
         """Poll until the result of a submitted request is there.
 
-        A poll that fails is repeated as any request that cannot have been charged. Whatever ends
-        this early, the request stays submitted and its ticket finds the result later, unless the
-        service says that there will be none: then the same request is sent anew.
+        A poll that fails is repeated: it is free. Whatever ends this early, the request stays
+        submitted and its ticket finds the result later, unless the service says that there will be
+        none: then the same request is sent anew.
         """
         failures, job.is_sent = 0, True  # under way at the service, and shown so
         while True:
@@ -341,11 +340,17 @@ class RequestLifecycle:
                 result = self._endpoint.poll(self._client, ticket)
             except RequestError as error:
                 failures += 1
-                wait = retry.delay(error, failures)
+                wait = retry.poll_delay(error, failures)
                 if wait is None:
-                    if isinstance(error, _NO_RESULT):
+                    # The address was right when the request was sent: the 404 is of its ticket.
+                    error_class = BadRequest if error.failure.status == 404 else type(error)
+                    is_lost = issubclass(error_class, _NO_RESULT)
+                    if is_lost:
                         job.record(partial(self._ledger.mark_failed, may_be_paid=True), entry)
-                    raise
+                    advice = text("run.no_result" if is_lost else "run.polls_failed")
+                    final = error_class(error.failure, advice)
+                    final.charged = None
+                    raise final from None
                 reason, seconds = text("run.retrying"), max(wait, POLL_SECONDS)
             else:
                 failures = 0

@@ -11,10 +11,18 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..siliconflow.errors import RateLimited, RequestError
+from ..siliconflow.errors import (
+    MaybeCharged,
+    NotConnected,
+    RateLimited,
+    RequestError,
+    WrongAddress,
+)
 
 T = TypeVar("T")
 TRIES = 5
+POLL_TRIES = 10
+"""Polls that fail in a row before a run ends without its result: some minutes of an outage."""
 FIRST = 1.0
 LONGEST = 30.0
 _DICE = random.SystemRandom()
@@ -30,6 +38,16 @@ def delay(error: RequestError, tries: int) -> float | None:
     if not error.retryable:
         return None
     return 0.0 if isinstance(error, RateLimited) else _backoff(error, tries)
+
+
+def poll_delay(error: RequestError, tries: int) -> float | None:
+    """Return what `delay` does for a poll, which costs nothing, so that hardly any error is final.
+
+    A 404 is repeated too: the ticket may not have reached each machine of the service yet.
+    """
+    if isinstance(error, MaybeCharged | NotConnected | WrongAddress):
+        return _backoff(error, tries, POLL_TRIES)
+    return delay(error, tries)
 
 
 def retry_free_call(call: Callable[[], T], ends: threading.Event) -> T:
@@ -51,8 +69,8 @@ def retry_free_call(call: Callable[[], T], ends: threading.Event) -> T:
             logger.debug("%s, tried again after %.1f s", type(error).__name__, wait)
 
 
-def _backoff(error: RequestError, tries: int) -> float | None:
-    if tries >= TRIES:
+def _backoff(error: RequestError, tries: int, most: int = TRIES) -> float | None:
+    if tries >= most:
         return None
     backoff = _DICE.uniform(FIRST, min(LONGEST, FIRST * 2**tries))
     return max(backoff, error.failure.retry_after or 0.0)

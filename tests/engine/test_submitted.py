@@ -21,12 +21,21 @@ from comfyui_siliconflow.engine.job import Job, Plan, plan_of_bodies
 from comfyui_siliconflow.siliconflow.catalogue import unlisted
 from comfyui_siliconflow.siliconflow.client import Client
 from comfyui_siliconflow.siliconflow.errors import (
+    BadAnswer,
+    BadRequest,
+    CertificateFailed,
     ConnectionLost,
     Failure,
+    GatewayTimeout,
+    InvalidKey,
     ModelNotFound,
+    NotConnected,
     Overloaded,
     RateLimited,
+    ReadTimeout,
     RequestError,
+    ServerError,
+    WrongAddress,
 )
 from comfyui_siliconflow.storage.ledger import Ledger, ResponseMetadata
 from comfyui_siliconflow.storage.settings import Settings
@@ -59,6 +68,7 @@ class Service:
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     monkeypatch.setattr(lifecycle, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(retry, "FIRST", 0.0)
     return Service()
 
 
@@ -133,40 +143,68 @@ def test_the_ticket_is_on_disk_before_the_first_poll(service: Service, tmp_path:
     ledger.close()
 
 
-@pytest.mark.parametrize("error", [Overloaded, RateLimited])
+@pytest.mark.parametrize(
+    "error",
+    [
+        Overloaded,
+        RateLimited,
+        ServerError,
+        GatewayTimeout,
+        ReadTimeout,
+        ConnectionLost,
+        BadAnswer,
+        NotConnected,
+        CertificateFailed,
+        WrongAddress,
+    ],
+)
 def test_a_poll_that_fails_is_repeated(
-    service: Service, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, error: type[RequestError]
+    service: Service, ledger: Ledger, error: type[RequestError]
 ) -> None:
-    monkeypatch.setattr(retry, "FIRST", 0.0)
-
     def fail_twice() -> None:
         if len(service.polled) < 3:
-            raise error(Failure("busy"))
+            raise error(Failure("busy", 404 if error is WrongAddress else None))
 
     service.during_poll = fail_twice
     assert run(service, ledger).items == [b"a clip"]
     assert (service.submitted, service.polled) == (1, ["ticket 1"] * 4)
 
 
-def test_a_lost_poll_leaves_the_ticket_for_the_next_run(service: Service, ledger: Ledger) -> None:
+@pytest.mark.parametrize("error_class", [ConnectionLost, Overloaded, InvalidKey])
+def test_polls_that_all_fail_leave_the_ticket_for_the_next_run_and_say_so(
+    service: Service, ledger: Ledger, error_class: type[RequestError]
+) -> None:
     def lose() -> None:
-        raise ConnectionLost(Failure("gone"))
+        raise error_class(Failure("gone"))
 
     service.during_poll = lose
-    assert isinstance(run(service, ledger).error, ConnectionLost)
+    error = run(service, ledger).error
+    assert type(error) is error_class
+    assert error.charged is None
+    assert "asking is free. Run the same settings again to go on waiting" in str(error)
+    assert "Nothing was charged" not in str(error)
     service.during_poll = list
     assert run(service, ledger).items == [b"a clip"]
     assert service.submitted == 1
 
 
+@pytest.mark.parametrize(
+    ("refusal", "error_class"),
+    [
+        (ModelNotFound(Failure("no such request", 400)), ModelNotFound),
+        (WrongAddress(Failure("no such request", 404)), BadRequest),
+    ],
+)
 def test_a_ticket_that_brings_nothing_is_given_up_and_its_loss_is_noted(
-    service: Service, ledger: Ledger
+    service: Service, ledger: Ledger, refusal: RequestError, error_class: type[RequestError]
 ) -> None:
     def refuse() -> None:
-        raise ModelNotFound(Failure("no such request"))
+        raise refusal
 
     service.during_poll = refuse
-    assert isinstance(run(service, ledger).error, ModelNotFound)
+    error = run(service, ledger).error
+    assert type(error) is error_class
+    assert "You may have been charged" in str(error)
     service.during_poll = list
     again = run(service, ledger)
     assert (again.items, service.submitted) == ([b"a clip"], 2)
