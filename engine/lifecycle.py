@@ -306,25 +306,17 @@ class RequestLifecycle:
 
         A 413 comes from before the service, which has made and charged nothing then.
         """
-        uploads, frame, steps = self.uploads, request.frame, 0
-        too_large: UploadTooLarge | None = None
-        urls = uploads.urls(frame) if uploads else {}
+        uploads, frame, refusals = self.uploads, request.frame, 0
+        urls = uploads.fitting_urls(frame) if uploads else {}
         while True:
             api_request = ApiRequest(request.body, urls, self._plan.headers)
             try:
-                if uploads:
-                    uploads.check_bytes(urls)
-                result = self._sender.send(job, entry, request.count, api_request)
-            except UploadTooLarge as error:
-                too_large, steps = error, steps + 1
-                urls = uploads.smaller_urls(frame, steps) if uploads else {}
+                return self._sender.send(job, entry, request.count, api_request)
+            except UploadTooLarge:
+                refusals += 1
+                urls = uploads.smaller_urls(frame, refusals) if uploads else {}
                 if not urls:
                     raise
-            else:
-                if uploads and too_large:
-                    for note in uploads.smaller_notes(frame, too_large):
-                        job.note(note)
-                return result
 
     def _wait_for(self, job: Job, entry: LedgerEntry | None, ticket: Ticket) -> ApiResult:
         """Poll until the result of a submitted request is there.

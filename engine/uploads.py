@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,10 @@ from .threads import CPU, run_all, settle
 
 ENCODED_TOGETHER = 8
 """How many images of a request have a thread at a time; `CPU` decides how many really run."""
+_TRIES = 4
+"""How often images of too many bytes are encoded with fewer pixels; less than that never fits."""
+_SPARE = 1.1
+"""So many times fewer pixels than the bytes ask for: smaller images have more bytes a pixel."""
 T = TypeVar("T")
 _Place = tuple[str, int]
 """The wire name of an input image, and its frame."""
@@ -63,7 +67,10 @@ class Uploads:
         self._digests: dict[_Place, Future[str]] = {}
         self._encoded: dict[_Place, Future[Encoded]] = {}
         self._uploads: dict[_Place, Upload] = {}
-        self._too_large: set[_Place] = set()
+        self._smaller: dict[_Place, Text] = {}
+        """What is said of the images that are sent smaller than any setting asks for."""
+        self._shares: dict[int, float] = {}
+        """By frame, how many times fewer pixels its images have so that they fit into a request."""
         self._requests_left = Counter(
             place for request in plan.requests for place in self._places(request.frame)
         )
@@ -79,12 +86,25 @@ class Uploads:
             if isinstance(image, Encoded)
         }
 
-    def check_bytes(self, urls: Mapping[str, bytes]) -> None:
-        """Raise `UploadTooLarge` if data URLs have more bytes than one request should."""
-        size, most = sum(map(len, urls.values())), self._limits.request_bytes
-        if most and size > most:
-            message = text("run.images_too_large", size=_megabytes(size), most=_megabytes(most))
-            raise UploadTooLarge(Failure(message, model=self._plan.model.id))
+    def fitting_urls(self, frame: int) -> dict[str, bytes]:
+        """Return `urls`, with fewer pixels if they have more bytes than one request may have.
+
+        Raises `UploadTooLarge` for images that never fit.
+        """
+        urls, most, share = self.urls(frame), self._limits.request_bytes, 1.0
+        size = sum(map(len, urls.values()))
+        if not most or size <= most:
+            return urls
+        for _ in range(_TRIES):
+            share *= size / most * _SPARE
+            urls = self._encode_smaller(frame, share)
+            size = sum(map(len, urls.values()))
+            if size <= most:
+                self._shares[frame] = share
+                self._note_smaller(frame, "run.fitted")
+                return urls
+        message = text("run.images_too_large", size=_megabytes(size), most=_megabytes(most))
+        raise UploadTooLarge(Failure(message, model=self._plan.model.id))
 
     def smaller_urls(self, frame: int, step: int) -> dict[str, bytes]:
         """Return the data URLs after `step` refusals for their size; none after the last step.
@@ -94,23 +114,24 @@ class Uploads:
         shares = (4, 16) if self._format == "lossy" else (1, 4)
         if step > len(shares):
             return {}
-        places = self._places(frame)
-        self._too_large.update(places)
-        return {place[0]: self._encode(place, "lossy", shares[step - 1]).url for place in places}
+        share = shares[step - 1] * self._shares.get(frame, 1.0)
+        urls = self._encode_smaller(frame, share)
+        self._note_smaller(frame, "run.sent_smaller")
+        return urls
 
-    def smaller_notes(self, frame: int, error: UploadTooLarge) -> list[Text]:
-        """Return a note for each image of this frame that is sent smaller because of an error."""
-        key = "run.sent_smaller" if error.failure.status else "run.fitted"
-        return [
-            text(
+    def _encode_smaller(self, frame: int, share: float) -> dict[str, bytes]:
+        """Return lossy data URLs with so many times fewer pixels."""
+        return {place[0]: self._encode(place, "lossy", share).url for place in self._places(frame)}
+
+    def _note_smaller(self, frame: int, key: str) -> None:
+        for place in self._places(frame):
+            self._smaller[place] = text(
                 key,
                 most=_megabytes(self._limits.request_bytes),
                 input=self._plan.input_names[place[0]],
                 format=self._uploads[place].format.upper(),
                 sent=f"{self._uploads[place].width}×{self._uploads[place].height}",
             )
-            for place in self._places(frame)
-        ]
 
     def digests(self, frame: int) -> dict[str, str]:
         """Return what tells the pixels of each of these images from any other, by wire name."""
@@ -151,13 +172,11 @@ class Uploads:
         ]
 
     def notes(self, frame: int) -> list[Text]:
-        """Return a note for each image of this frame that is scaled before it is sent.
-
-        Those that were too large have notes of their own: see `smaller_notes`.
-        """
-        places = [place for place in self._places(frame) if place not in self._too_large]
+        """Return a note for each image of this frame that is sent at another size than it has."""
+        smaller = [self._smaller.get(place) for place in self._places(frame)]
+        places = [place for place in self._places(frame) if place not in self._smaller]
         sizes = [(wire, self._plan.images[wire].shape[1:3]) for wire, _ in places]
-        return [
+        return [note for note in smaller if note] + [
             self._scaled_note(self._plan.input_names[wire], (width, height), sent)
             for wire, (height, width) in sizes
             if (sent := size_within((width, height), self._max_pixels, self._grid))
@@ -200,12 +219,14 @@ class Uploads:
         with CPU:
             return digest_of(self._plan.images[wire][frame], self._max_pixels, self._grid)
 
-    def _encode(self, place: _Place, upload_format: UploadFormat, share: int = 1) -> Encoded:
+    def _encode(self, place: _Place, upload_format: UploadFormat, share: float = 1) -> Encoded:
         """Encode an image with so many times fewer pixels than the settings allow it."""
         wire, frame = place
         image_input = self._plan.images[wire][frame]
         pixels = image_input.shape[0] * image_input.shape[1]
-        most = min(self._max_pixels or pixels, pixels) // share if share > 1 else self._max_pixels
+        most = self._max_pixels
+        if share > 1:
+            most = max(1, int(min(most or pixels, pixels) / share))
         earlier = self._uploads.get(place)
         with CPU:
             image = encode(image_input, self._plan.model.upload, upload_format, most, self._grid)

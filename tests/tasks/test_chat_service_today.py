@@ -288,6 +288,30 @@ def test_images_of_too_many_bytes_are_sent_smaller_before_anything_is_sent(
     assert "all images of a request may have 0 MB together" in outputs["info"]["notes"][0]
 
 
+def test_images_that_are_a_little_too_large_are_sent_a_little_smaller(
+    today: Simulator, outputs_of: Run, make_image: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = {"image": make_image(1, 560, 560)}
+    outputs_of(CHAT, **ASKED, **images)
+    size = len(json.dumps(today.requests[0].body))
+    few_bytes(monkeypatch, int(size * 0.9))
+    outputs_of(CHAT, **{**ASKED, "prompt": "And now?"}, **images)
+    assert size * 0.7 < len(json.dumps(today.requests[1].body)) < size * 0.9 + 1000
+
+
+def test_images_that_fit_and_are_refused_all_the_same_are_smaller_the_next_time(
+    today: Simulator, outputs_of: Run, make_image: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_bytes(monkeypatch, 100_000)
+    today.fail(body="large-413", on="chat", times=2)
+    outputs = outputs_of(CHAT, **ASKED, image=make_image(1, 560, 560))
+    sizes = [len(json.dumps(request.body)) for request in today.requests]
+    assert sizes[0] < 101_000
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(set(sizes)) == 3
+    assert "sent again as JPEG" in outputs["info"]["notes"][0]
+
+
 def test_images_that_stay_too_large_are_refused_before_anything_is_sent(
     today: Simulator, outputs_of: Run, make_image: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +319,7 @@ def test_images_that_stay_too_large_are_refused_before_anything_is_sent(
     with pytest.raises(errors.UploadTooLarge, match="Lower max_images") as caught:
         outputs_of(CHAT, **ASKED, image=make_image())
     assert caught.value.charged is False
+    assert "was sent as" not in str(caught.value)
     assert today.requests == []
 
 
