@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.strings.text import DEFAULT, Entry, entries_of
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +20,8 @@ QUOTED = re.compile(r'"([a-z_]+\.[A-Za-z_.]+)"')
 TEMPLATE = re.compile(r"`([a-z_]+\.)\$\{")
 PLACEHOLDER = re.compile(r"\{\w+\}")
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
+NAMED_IN_FULL = ("error.", "invalid.")
+"""Families whose keys are known one by one: an f-string of their shape says nothing of any."""
 SAME_IN_BOTH = re.compile(r"HTTP|token")
 """What Chinese users of the service say as English ones do."""
 
@@ -56,16 +59,24 @@ def patterns() -> list[re.Pattern[str]]:
 
 
 def looked_up() -> Iterator[str]:
-    """Yield each key that is given literally to `text`, or to a method of that name."""
+    """Yield each key that is given literally to `text`, or as its last part to `invalid`."""
     for node in nodes_of_code():
         if isinstance(node, ast.Call) and node.args:
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-            if name == "text":
+            if name in {"text", "invalid"}:
+                start = "invalid." if name == "invalid" else ""
                 key = node.args[0]
                 choices = [key.body, key.orelse] if isinstance(key, ast.IfExp) else [key]
                 for choice in choices:
                     if isinstance(choice, ast.Constant) and isinstance(choice.value, str):
-                        yield choice.value
+                        yield start + choice.value
+
+
+def of_error_classes() -> set[str]:
+    """Return the keys under which an exception class may have its own words."""
+    classes = [value for value in vars(errors).values() if isinstance(value, type)]
+    names = [value.__name__ for value in classes if issubclass(value, errors.RequestError)]
+    return {f"error.{name}.{part}" for name in names for part in ("what", "advice")}
 
 
 def scripts() -> list[str]:
@@ -90,21 +101,21 @@ def wordings(entry: Entry) -> list[str]:
 
 
 def test_every_key_is_used() -> None:
-    literal_keys, made = literals(), patterns()
-    assert literal_keys
+    named, made = literals() | set(looked_up()) | of_error_classes(), patterns()
+    assert named
     assert made
     unused = [
         key
         for key in KEYS
-        if not (used_by_scripts(key) if key.startswith(PAGE) else key in literal_keys)
-        and not any(pattern.fullmatch(key) for pattern in made)
+        if not (used_by_scripts(key) if key.startswith(PAGE) else key in named)
+        and (key.startswith(NAMED_IN_FULL) or not any(pattern.fullmatch(key) for pattern in made))
     ]
     assert sorted(unused) == []
 
 
 def test_every_key_that_python_uses_exists() -> None:
     keys = set(looked_up())
-    assert "server.not_json" in keys
+    assert {"server.not_json", "invalid.no_pixels"} < keys
     assert keys - KEYS == set()
 
 
