@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -21,6 +23,10 @@ from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.strings.text import Text, use_language
 from comfyui_siliconflow.tests.waiting import LONGEST, pack_threads, until
 
+OF_THE_DEVELOPER = re.compile(r"SILICONFLOW_.*|(?i:.*_proxy)|LC_ALL|LC_MESSAGES")
+NO_SERVICE = "http://127.0.0.1:9/v1"
+"""The address of a port at which nothing listens."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
@@ -36,12 +42,23 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep the developer's own key, settings and language out of every test."""
-    for name in ("SILICONFLOW_API_KEY", "SILICONFLOW_BASE_URL", "LC_ALL", "LC_MESSAGES"):
-        monkeypatch.delenv(name, raising=False)
+    """Keep the developer's own key, settings, proxies and language out of every test.
+
+    A test that forgets to say which service it means reaches none.
+    """
+    for name in list(os.environ):
+        if OF_THE_DEVELOPER.fullmatch(name):
+            monkeypatch.delenv(name)
     monkeypatch.setenv("SILICONFLOW_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("SILICONFLOW_BASE_URL", NO_SERVICE)
     monkeypatch.setenv("LANG", "en_US.UTF-8")
     use_language("en")
+
+
+@pytest.fixture
+def address_of_the_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the site of the settings decide the address, as it does for most users."""
+    monkeypatch.delenv("SILICONFLOW_BASE_URL")
 
 
 @pytest.fixture

@@ -18,9 +18,12 @@ Way = tuple[Service, Proxy, pytest.MonkeyPatch]
 
 
 @pytest.fixture
-def way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Way]:
+def way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address_of_the_site: None
+) -> Iterator[Way]:
     """Lead to the service's own address, through a proxy that ends at a service on loopback."""
-    for name in ("HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "https_proxy", *BUNDLE_VARIABLES):
+    del address_of_the_site
+    for name in BUNDLE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     service = Service(tmp_path)
     proxy = Proxy(service.port)

@@ -28,6 +28,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "data" / "settings.json"
 
 
+@pytest.mark.usefixtures("address_of_the_site")
 def test_the_page_gets_every_setting_that_it_may_change(page: Page) -> None:
     found = page.get("/settings")
     assert set(found["values"]) == set(PAGE_SETTINGS)
@@ -43,6 +44,7 @@ def test_a_new_setting_is_the_page_s_unless_the_operator_alone_may_set_it() -> N
     assert {item.name for item in fields(Settings)} - set(PAGE_SETTINGS) == operator_only
 
 
+@pytest.mark.usefixtures("address_of_the_site")
 def test_settings_are_written_beside_those_that_are_there(
     page: Page, file: Path, write_settings: Any
 ) -> None:

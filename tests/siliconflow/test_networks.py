@@ -26,13 +26,12 @@ from comfyui_siliconflow.tests.waiting import LONGEST, until
 BODY = {"model": "vendor/model", "prompt": "x"}
 URL = f"https://{API}/v1"
 Resolver = dict[str, list[str]]
-PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 @pytest.fixture(autouse=True)
 def plain_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the developer's own network out of every test."""
-    for name in (*PROXY_VARIABLES, *map(str.lower, PROXY_VARIABLES), *BUNDLE_VARIABLES):
+    for name in BUNDLE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(downloads, "WAITS", (0, 0, 0))
     monkeypatch.setattr(addresses, "_winners", {})
