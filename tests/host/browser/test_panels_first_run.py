@@ -90,7 +90,7 @@ def test_a_key_can_be_stored_while_the_service_is_out_of_reach(
     page = open_page(on=keyless)
     page.command("SiliconFlow.SetKey")
     page.page.locator(FIELD).fill(running_service.key)
-    running_service.fail(503, times=50, on="info")
+    running_service.fail(503, times=50, on="models")
     try:
         page.page.locator(FIELD).press("Enter")
         anyway = page.page.get_by_role("button", name="Save anyway")

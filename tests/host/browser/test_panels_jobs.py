@@ -123,7 +123,7 @@ def test_a_failed_job_says_why_and_gives_its_trace_id(
     service.fail(400)
     page.run()
     failed = card(page, prompt, "failed")
-    assert "SiliconFlow refused the request" in failed.inner_text()
+    assert "SiliconFlow rejected the request" in failed.inner_text()
     failed.get_by_role("button", name="Copy trace ID").click()
     page.settle()
     assert page.js("() => navigator.clipboard.readText()") == service.generations[-1].trace_id
