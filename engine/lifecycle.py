@@ -109,6 +109,7 @@ class RequestLifecycle:
         self._task, self._plan, self._endpoint = task, plan, plan.endpoint
         self._client, self._ledger, self._reuse = client, ledger, settings.reuse
         self._account = account_id(settings.require_key(), settings.base_url)
+        self._paid = "free" if plan.model.is_free(settings.site) else "charged"
         self.uploads = Uploads(plan, settings) if plan.images else None
         self._sender = Sender(client, ledger, plan, self._account, settings.longest_wait)
         self._receiver = Receiver(client, ledger, plan, settings.most_megapixels)
@@ -174,9 +175,8 @@ class RequestLifecycle:
             self.uploads.release(job.request.frame)
         traces = [result.metadata.trace_id for result in job.results]
         failure = job.error.failure if isinstance(job.error, RequestError) else None
-        paid = "free" if self._plan.model.is_free else "charged"
         origins = ", ".join(
-            dict.fromkeys(paid if r.origin == "paid" else r.origin for r in job.results)
+            dict.fromkeys(self._paid if r.origin == "paid" else r.origin for r in job.results)
         )
         outcome = type(job.error).__name__ if job.error else origins or "cancelled"
         if failure and failure.status:

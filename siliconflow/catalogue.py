@@ -252,9 +252,10 @@ class Model:
         """Whether the service no longer has this model."""
         return bool(self.retired or self.retired_by)
 
-    @property
-    def is_free(self) -> bool:
-        """Whether the price list says that this model costs nothing."""
+    def is_free(self, site: Site) -> bool:
+        """Return whether the price list of this site says that the model costs nothing there."""
+        if self.site != site:
+            return False
         amounts = [amount for amount in (self.price or {}).values() if not isinstance(amount, str)]
         return bool(amounts) and not any(amounts)
 

@@ -198,7 +198,7 @@ def test_a_model_of_a_family_is_guessed_with_fields_and_without_what_is_a_model_
     assert guess
     assert (guess.fields, guess.images, guess.tasks) == (like.fields, like.images, like.tasks)
     assert (guess.price, guess.context, guess.published, guess.thinking) == (None,) * 4
-    assert (guess.listed, guess.is_free, guess.guessed_from) == (True, False, like.id)
+    assert (guess.listed, guess.is_free("cn"), guess.guessed_from) == (True, False, like.id)
     assert known.guess("vendor/new", "cn") is None
 
 
@@ -214,10 +214,10 @@ def test_a_new_model_that_only_instructs_is_not_told_whether_to_think() -> None:
 
 def test_a_model_is_free_if_every_price_of_the_list_is_0() -> None:
     known = catalogue.load()
-    free = {model.id for model in known.models if model.is_free}
+    free = {model.id for model in known.models if model.is_free("cn")}
     assert {"Kwai-Kolors/Kolors", "Qwen/Qwen3.5-4B", "FunAudioLLM/SenseVoiceSmall"} <= free
     assert not {"Qwen/Qwen-Image", "FunAudioLLM/CosyVoice2-0.5B", "zai-org/GLM-4.5V"} & free
-    assert not catalogue.unlisted("vendor/new").is_free
+    assert not catalogue.unlisted("vendor/new").is_free("cn")
 
 
 def test_a_custom_size_goes_where_the_model_takes_sizes() -> None:
