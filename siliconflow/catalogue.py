@@ -365,16 +365,25 @@ class Catalogue:
     def guess(self, model_id: str, site: Site) -> Model | None:
         """Return a model that is not in the catalogue as the one of its family accepts fields.
 
-        `None` for an id of no family. Only fields and images are guessed, never price or context.
+        `None` for an id of no family. Only fields and images are guessed, never price or context,
+        nor whether it can be told not to think: one that cannot refuses to be told.
         """
         like = next((like for name, like in self.families if fnmatchcase(model_id, name)), None)
         if like is None:
             return None
         relative = self.find(like, site)
+        own = {
+            "enable_thinking": {"required": False},
+            "max_tokens": {"maximum": self.inputs["max_tokens"].maximum},
+        }
+        fields = {
+            name: dataclasses.replace(field, **own.get(name, {}))
+            for name, field in relative.fields.items()
+        }
         return Model(
             id=model_id,
             name=model_id.rpartition("/")[2],
-            fields=relative.fields,
+            fields=fields,
             images=relative.images,
             tasks=relative.tasks,
             upload=relative.upload,

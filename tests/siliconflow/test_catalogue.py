@@ -202,6 +202,42 @@ def test_a_model_of_a_family_is_guessed_with_fields_and_without_what_is_a_model_
     assert known.guess("vendor/new", "cn") is None
 
 
+@pytest.mark.parametrize(
+    "model_id",
+    ["Qwen/Qwen3-300B", "zai-org/GLM-6", "moonshotai/Kimi-K3", "deepseek-ai/DeepSeek-V5"],
+)
+def test_a_new_model_is_told_to_think_or_not_only_if_the_user_says_so(model_id: str) -> None:
+    guess = catalogue.load().guess(model_id, "cn")
+    assert guess
+    assert guess.arguments({}) == {}
+    assert guess.arguments({"enable_thinking": "off"}) == {"enable_thinking": False}
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    [
+        "Qwen/Qwen3-235B-A22B-Thinking-2507",
+        "Qwen/Qwen3-Next-80B-A3B-Thinking",
+        "Qwen/Qwen3-VL-235B-A22B-Thinking",
+        "Qwen/Qwen3-Coder-480B-A35B",
+    ],
+)
+def test_a_new_model_that_by_its_name_cannot_be_told_to_think_is_not_told(model_id: str) -> None:
+    guess = catalogue.load().guess(model_id, "cn")
+    assert guess
+    assert "enable_thinking" not in guess.fields
+    assert ("thinking_budget" in guess.fields) == ("Thinking" in model_id)
+    assert guess.sees == ("VL" in model_id)
+
+
+def test_the_answer_of_a_new_model_is_not_bounded_by_the_context_of_another() -> None:
+    known = catalogue.load()
+    guess = known.guess("Qwen/Qwen2.5-1B", "cn")
+    assert guess
+    assert known.find(guess.guessed_from, "cn").fields["max_tokens"].maximum == 32768
+    assert guess.fields["max_tokens"].maximum == known.inputs["max_tokens"].maximum
+
+
 def test_a_new_model_that_only_instructs_is_not_told_whether_to_think() -> None:
     instruct, thinks = (
         catalogue.load().guess(f"Qwen/Qwen3-300B{kind}", "cn") for kind in ("-Instruct-2712", "")
