@@ -304,19 +304,28 @@ class RequestLifecycle:
     ) -> ApiResult | Ticket:
         """Send the request; images that are too large for it, or for a gateway, are sent smaller.
 
-        A 413 comes from before the service, which has made and charged nothing then.
+        A 413 comes from before the service, which has made and charged nothing then. Nor has it
+        for what else was refused, which is sent once more as the plan mends it.
         """
         uploads, frame, refusals = self.uploads, request.frame, 0
+        body, mend = request.body, self._plan.mend
         urls = uploads.fitting_urls(frame) if uploads else {}
         while True:
-            api_request = ApiRequest(request.body, urls, self._plan.headers)
+            api_request = ApiRequest(body, urls, self._plan.headers)
             try:
                 return self._sender.send(job, entry, request.count, api_request)
-            except UploadTooLarge:
-                refusals += 1
-                urls = uploads.smaller_urls(frame, refusals) if uploads else {}
-                if not urls:
+            except BadRequest as error:
+                if uploads and isinstance(error, UploadTooLarge):
+                    refusals += 1
+                    urls = uploads.smaller_urls(frame, refusals)
+                    if not urls:
+                        raise
+                    continue
+                mended = mend and mend(error, body)
+                if not mended:
                     raise
+                (body, note), mend = mended, None
+                job.note(note)
 
     def _wait_for(self, job: Job, entry: LedgerEntry | None, ticket: Ticket) -> ApiResult:
         """Poll until the result of a submitted request is there.

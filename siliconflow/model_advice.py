@@ -35,9 +35,15 @@ def add_advice(error: SiliconFlowError, model: Model, task: str, site: Site) -> 
     error.offer(models=living)
 
 
+def refused_field(error: BadRequest) -> str:
+    """Return the field that the model does not have, if that is why a request was refused."""
+    named = _REFUSED.search(str(error.failure.message))
+    return named[1] if named else ""
+
+
 def _of_fields(error: BadRequest, model: Model, task: str) -> list[Text]:
-    named = _REFUSED.search(str(error.failure.message)) if task == "chat" else None
-    advice = [text("run.leave_out", field=named[1])] if named else []
+    name = refused_field(error) if task == "chat" else ""
+    advice = [text("run.leave_out", field=name)] if name else []
     if model.guessed_from:
         advice.append(text("run.guessed", model=model.id, like=model.guessed_from))
     return advice

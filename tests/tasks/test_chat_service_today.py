@@ -146,7 +146,32 @@ def test_a_model_that_refuses_to_be_told_says_how_to_leave_that_out(
 ) -> None:
     today.fail(body="thinking-400", on="chat")
     with pytest.raises(errors.BadRequest, match=r'put \{"enable_thinking": null\} into extra_body'):
+        outputs_of(CHAT, **ASKED, enable_thinking="off")
+    assert len(today.requests) == 1
+    assert today.charges == []
+
+
+def test_a_field_that_only_a_default_sent_is_left_out_once_it_is_refused(
+    today: Simulator, outputs_of: Run
+) -> None:
+    today.fail(body="thinking-400", on="chat")
+    outputs = outputs_of(CHAT, **ASKED)
+    assert outputs["text"]
+    assert ["enable_thinking" in record.body for record in today.requests] == [True, False]
+    assert len(today.charges) == 1
+    [note] = outputs["info"]["notes"]
+    assert "does not have enable_thinking" in note
+    assert "charges nothing" in note
+    assert outputs_of(CHAT, **ASKED)["info"]["requests"][0]["origin"] == "reused"
+
+
+def test_a_request_that_is_refused_without_the_field_too_is_not_sent_again(
+    today: Simulator, outputs_of: Run
+) -> None:
+    today.fail(body="thinking-400", on="chat", times=3)
+    with pytest.raises(errors.BadRequest):
         outputs_of(CHAT, **ASKED)
+    assert len(today.requests) == 2
     assert today.charges == []
 
 
