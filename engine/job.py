@@ -116,14 +116,13 @@ def plan_of_bodies(
     endpoint: Endpoint,
     not_sent: Sequence[str] = (),
     notes: Sequence[Text] = (),
-    mend: Mend | None = None,
 ) -> Plan:
     """Return the plan of requests for one item each, whose bodies are complete."""
     requests = (
         PlannedRequest(place, 1, int(body.get("seed", 0)), body)
         for place, body in enumerate(bodies)
     )
-    return Plan(model, tuple(requests), endpoint, not_sent=not_sent, notes=notes, mend=mend)
+    return Plan(model, tuple(requests), endpoint, not_sent=not_sent, notes=notes)
 
 
 def next_seed(seed: int, images: int) -> int:

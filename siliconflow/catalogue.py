@@ -372,7 +372,7 @@ class Catalogue:
         if like is None:
             return None
         relative = self.find(like, site)
-        own = {
+        own: dict[str, dict[str, Any]] = {
             "enable_thinking": {"required": False},
             "max_tokens": {"maximum": self.inputs["max_tokens"].maximum},
         }
