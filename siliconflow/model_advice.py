@@ -62,9 +62,10 @@ def _retired(model: Model, living: list[str]) -> list[Text]:
 
 
 def _living(model: Model, task: str, site: Site) -> list[str]:
-    """Return the ids of the site's models for a task; of those that see, if this one does."""
+    """Return the ids of the site's models for a task; for a chat with one that sees, such ones."""
+    must_see = task == "chat" and model.sees
     return [
         other.id
         for other in catalogue.load().of_task(task)
-        if other.site == site and not other.is_retired and (other.sees or not model.sees)
+        if other.site == site and not other.is_retired and (other.sees or not must_see)
     ]
