@@ -256,6 +256,24 @@ def test_a_model_is_free_if_every_price_of_the_list_is_0() -> None:
     assert not catalogue.unlisted("vendor/new").is_free("cn")
 
 
+CUSTOM_SIZES = [
+    model
+    for model in catalogue.load().models
+    if "image_size" in model.fields and model.fields["image_size"].custom
+]
+
+
+def test_there_are_models_of_custom_sizes() -> None:
+    assert len(CUSTOM_SIZES) > 10
+
+
+@pytest.mark.parametrize("model", CUSTOM_SIZES, ids=lambda model: f"{model.site} {model.id}")
+@pytest.mark.parametrize("size", ["8000x8000", "8000x64", "16x16"])
+def test_a_custom_size_is_bounded_whatever_the_model(model: catalogue.Model, size: str) -> None:
+    with pytest.raises(InvalidInput):
+        model.arguments({"image_size": size})
+
+
 def test_a_custom_size_goes_where_the_model_takes_sizes() -> None:
     kolors = catalogue.load().find("Kwai-Kolors/Kolors", "cn")
     flux = catalogue.load().find("black-forest-labs/FLUX-1.1-pro", "com")
