@@ -434,8 +434,14 @@ def extra_body(inputs: Mapping[str, Any], reserved: AbstractSet[str]) -> dict[st
         raise InvalidInput("extra_body", text("invalid.reserved_fields", names=taken))
     _check_no_credential(extra)
     for name in _COUNTED & set(extra):
-        load().inputs[name].check(extra[name])
+        if extra[name] is not None:
+            load().inputs[name].check(extra[name])
     return extra
+
+
+def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a request with `extra_body` in it, of which `null` takes a field out."""
+    return {name: value for name, value in {**body, **extra}.items() if value is not None}
 
 
 def _check_no_credential(extra: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ from ..siliconflow.catalogue import (
     chosen_model,
     extra_body,
     json_object,
+    merged,
     require_text,
     set_values,
 )
@@ -130,10 +131,8 @@ def plan_chat(inputs: Inputs, settings: Settings) -> Plan:
         **arguments,
         **_stop(model, str(inputs.get("stop", ""))),
         **response_format,
-        **extra,
     }
-    # `null` in extra_body takes a field out.
-    body = {name: value for name, value in body.items() if value is not None}
+    body = merged(body, extra)
     return Plan(
         model,
         (PlannedRequest(0, 1, int(body.get("seed", 0)), body),),

@@ -18,7 +18,14 @@ from ..engine.run import Inputs, run
 from ..engine.threads import CPU
 from ..media.data_urls import DataUrl, UploadFormat, digest_of, encode
 from ..siliconflow import catalogue
-from ..siliconflow.catalogue import Model, chosen_model, extra_body, require_text, set_values
+from ..siliconflow.catalogue import (
+    Model,
+    chosen_model,
+    extra_body,
+    merged,
+    require_text,
+    set_values,
+)
 from ..siliconflow.client import Client
 from ..siliconflow.errors import BadRequest, InvalidInput, UploadTooLarge
 from ..siliconflow.resources import embeddings, rerank
@@ -139,10 +146,10 @@ def plan_embeddings(inputs: Inputs, settings: Settings) -> Plan:
         raise InvalidInput("dimensions", reason)
     extra = extra_body(inputs, _RESERVED | {"encoding_format"})
     check_tokens(model, texts, connected=len(inputs.get("texts") or ()))
-    head = {"model": model.id, "encoding_format": "float", **model.arguments(values), **extra}
+    head = {"model": model.id, "encoding_format": "float", **model.arguments(values)}
     items, notes, mend = _items("embedding", model, texts, inputs, settings)
     parts = _parts(items, model.limits.get("texts", MAX_TEXTS))
-    bodies = [{**head, "input": part} for part in parts]
+    bodies = [{**merged(head, extra), "input": part} for part in parts]
     return replace(plan_of_bodies(model, bodies, _EMBEDDINGS, notes=notes), mend=mend)
 
 
@@ -258,7 +265,7 @@ def plan_rerank(inputs: Inputs, settings: Settings) -> Plan:
     if "top_n" in values:
         values["top_n"] = min(int(values["top_n"]), len(items))
     head = {"model": model.id, "query": query, "documents": items, "return_documents": False}
-    body = {**head, **model.arguments(values), **extra}
+    body = merged({**head, **model.arguments(values)}, extra)
     plan = plan_of_bodies(model, [body], _RERANK, model.not_sent(values), notes)
     return replace(plan, mend=mend)
 
