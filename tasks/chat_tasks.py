@@ -133,6 +133,10 @@ def plan_chat(inputs: Inputs, settings: Settings) -> Plan:
         **response_format,
     }
     body = merged(body, extra)
+    bound = arguments.get("max_tokens")
+    is_default = bound == catalogue.load().inputs["max_tokens"].default
+    if model.thinking == "always" and is_default and "thinking_budget" not in body:
+        notes.append(text("task.reasons_within", model=model.id, max_tokens=bound))
     return Plan(
         model,
         (PlannedRequest(0, 1, int(body.get("seed", 0)), body),),

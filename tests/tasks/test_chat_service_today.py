@@ -130,6 +130,24 @@ def test_what_cannot_be_right_is_refused_before_it_is_sent(
     assert today.requests == []
 
 
+@pytest.mark.parametrize(
+    ("inputs", "warned"),
+    [
+        ({"model": ALWAYS, "max_tokens": 2048}, True),
+        ({"model": ALWAYS, "max_tokens": 8192}, False),
+        ({"model": ALWAYS, "max_tokens": 0}, False),
+        ({"model": ALWAYS, "max_tokens": 2048, "thinking_budget": 1024}, False),
+        ({"model": DEFAULT, "max_tokens": 2048}, False),
+    ],
+)
+def test_whoever_leaves_max_tokens_to_a_model_that_always_reasons_is_told_what_it_bounds(
+    today: Simulator, outputs_of: Run, inputs: dict[str, Any], warned: bool
+) -> None:
+    notes = outputs_of(CHAT, **{**ASKED, **inputs})["info"]["notes"]
+    assert ["always reasons" in note for note in notes] == [True] * warned
+    assert today.requests[0].body.get("max_tokens", 0) == inputs["max_tokens"]
+
+
 def test_max_tokens_of_zero_is_left_to_the_service(today: Simulator, outputs_of: Run) -> None:
     assert outputs_of(CHAT, **ASKED, max_tokens=0)["text"]
     assert "max_tokens" not in today.requests[0].body
