@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model
-from ..siliconflow.errors import Failure, Unusable
+from ..siliconflow.errors import BadRequest, Failure, Unusable
 from ..storage.database import LedgerError
 from ..storage.ledger import LedgerEntry, ResponseMetadata
 from ..strings.text import SiliconFlowError, Text, text
@@ -81,6 +81,9 @@ class ImageLimits:
     request_bytes: int = 0
 
 
+Mend = Callable[[BadRequest, Mapping[str, Any]], tuple[Mapping[str, Any], Text] | None]
+
+
 @dataclass(frozen=True)
 class Plan:
     """One run of a node: its requests, and what goes with them.
@@ -89,7 +92,8 @@ class Plan:
     and `first_frames` the number of its first frame in that input, where that is not 0. With
     `image_limits` images are sent lossy. `headers` go with each request, and are part of what makes
     it the same as another. `once` holds, by a name that is stored, what an account is told with its
-    first new result, and never again.
+    first new result, and never again. `mend` makes of the body of a refused request, which is not
+    charged, one to send once in its place, with a note; `None` if it knows none.
     """
 
     model: Model
@@ -103,6 +107,7 @@ class Plan:
     notes: Sequence[Text] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     once: Mapping[str, Text] = field(default_factory=dict)
+    mend: Mend | None = None
 
 
 def plan_of_bodies(

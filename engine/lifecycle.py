@@ -109,6 +109,7 @@ class RequestLifecycle:
         self._task, self._plan, self._endpoint = task, plan, plan.endpoint
         self._client, self._ledger, self._reuse = client, ledger, settings.reuse
         self._account = account_id(settings.require_key(), settings.base_url)
+        self._paid = "free" if plan.model.is_free(settings.site) else "charged"
         self.uploads = Uploads(plan, settings) if plan.images else None
         self._sender = Sender(client, ledger, plan, self._account, settings.longest_wait)
         self._receiver = Receiver(client, ledger, plan, settings.most_megapixels)
@@ -174,9 +175,8 @@ class RequestLifecycle:
             self.uploads.release(job.request.frame)
         traces = [result.metadata.trace_id for result in job.results]
         failure = job.error.failure if isinstance(job.error, RequestError) else None
-        paid = "free" if self._plan.model.is_free else "charged"
         origins = ", ".join(
-            dict.fromkeys(paid if r.origin == "paid" else r.origin for r in job.results)
+            dict.fromkeys(self._paid if r.origin == "paid" else r.origin for r in job.results)
         )
         outcome = type(job.error).__name__ if job.error else origins or "cancelled"
         if failure and failure.status:
@@ -304,19 +304,28 @@ class RequestLifecycle:
     ) -> ApiResult | Ticket:
         """Send the request; images that are too large for it, or for a gateway, are sent smaller.
 
-        A 413 comes from before the service, which has made and charged nothing then.
+        A 413 comes from before the service, which has made and charged nothing then. Nor has it
+        for what else was refused, which is sent once more as the plan mends it.
         """
         uploads, frame, refusals = self.uploads, request.frame, 0
+        body, mend = request.body, self._plan.mend
         urls = uploads.fitting_urls(frame) if uploads else {}
         while True:
-            api_request = ApiRequest(request.body, urls, self._plan.headers)
+            api_request = ApiRequest(body, urls, self._plan.headers)
             try:
                 return self._sender.send(job, entry, request.count, api_request)
-            except UploadTooLarge:
-                refusals += 1
-                urls = uploads.smaller_urls(frame, refusals) if uploads else {}
-                if not urls:
+            except BadRequest as error:
+                if uploads and isinstance(error, UploadTooLarge):
+                    refusals += 1
+                    urls = uploads.smaller_urls(frame, refusals)
+                    if not urls:
+                        raise
+                    continue
+                mended = mend and mend(error, body)
+                if not mended:
                     raise
+                (body, note), mend = mended, None
+                job.note(note)
 
     def _wait_for(self, job: Job, entry: LedgerEntry | None, ticket: Ticket) -> ApiResult:
         """Poll until the result of a submitted request is there.

@@ -53,6 +53,8 @@ def check_contract(*, paid: bool) -> int:
     settings = current_settings()
     client = client_for(settings)
     print(text("cli.contract.start", site=settings.site, url=settings.base_url))
+    if not paid:
+        print(text("cli.contract.all_free"))
     counts: Counter[str] = Counter()
     for row in contract.rows(settings.site, paid=paid):
         if row.cost == contract.PAID:

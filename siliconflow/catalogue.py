@@ -252,9 +252,10 @@ class Model:
         """Whether the service no longer has this model."""
         return bool(self.retired or self.retired_by)
 
-    @property
-    def is_free(self) -> bool:
-        """Whether the price list says that this model costs nothing."""
+    def is_free(self, site: Site) -> bool:
+        """Return whether the price list of this site says that the model costs nothing there."""
+        if self.site != site:
+            return False
         amounts = [amount for amount in (self.price or {}).values() if not isinstance(amount, str)]
         return bool(amounts) and not any(amounts)
 
@@ -364,16 +365,25 @@ class Catalogue:
     def guess(self, model_id: str, site: Site) -> Model | None:
         """Return a model that is not in the catalogue as the one of its family accepts fields.
 
-        `None` for an id of no family. Only fields and images are guessed, never price or context.
+        `None` for an id of no family. Only fields and images are guessed, never price or context,
+        nor whether it can be told not to think: one that cannot refuses to be told.
         """
         like = next((like for name, like in self.families if fnmatchcase(model_id, name)), None)
         if like is None:
             return None
         relative = self.find(like, site)
+        own: dict[str, dict[str, Any]] = {
+            "enable_thinking": {"required": False},
+            "max_tokens": {"maximum": self.inputs["max_tokens"].maximum},
+        }
+        fields = {
+            name: dataclasses.replace(field, **own.get(name, {}))
+            for name, field in relative.fields.items()
+        }
         return Model(
             id=model_id,
             name=model_id.rpartition("/")[2],
-            fields=relative.fields,
+            fields=fields,
             images=relative.images,
             tasks=relative.tasks,
             upload=relative.upload,
@@ -424,8 +434,14 @@ def extra_body(inputs: Mapping[str, Any], reserved: AbstractSet[str]) -> dict[st
         raise InvalidInput("extra_body", text("invalid.reserved_fields", names=taken))
     _check_no_credential(extra)
     for name in _COUNTED & set(extra):
-        load().inputs[name].check(extra[name])
+        if extra[name] is not None:
+            load().inputs[name].check(extra[name])
     return extra
+
+
+def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a request with `extra_body` in it, of which `null` takes a field out."""
+    return {name: value for name, value in {**body, **extra}.items() if value is not None}
 
 
 def _check_no_credential(extra: Mapping[str, Any]) -> None:

@@ -102,17 +102,11 @@ def rows(site: Site, *, paid: bool = False) -> Iterator[Row]:
     entries = json.loads(_FILE.read_text(encoding="utf-8"))["rows"]
     listed = [Row(**{**entry, "used_by": tuple(entry["used_by"])}) for entry in entries]
     for row in sorted(listed, key=lambda row: row.cost == PAID):
-        is_sent = is_free(row.model, site) if row.cost == FREE_MODEL else paid or row.cost != PAID
+        is_sent = paid or row.cost != PAID
+        if row.cost == FREE_MODEL:
+            is_sent = catalogue.load().find(row.model, site).is_free(site)
         if site in row.sites and is_sent:
             yield row
-
-
-def is_free(model_id: str, site: Site) -> bool:
-    """Return whether every amount of a model's dated price at this site is zero."""
-    model = catalogue.load().find(model_id, site)
-    values = (model.price or {}).values() if model.site == site else ()
-    amounts = [value for value in values if isinstance(value, int | float)]
-    return bool(amounts) and not any(amounts)
 
 
 def ask(client: Client, row: Row) -> Answer:

@@ -35,9 +35,15 @@ def add_advice(error: SiliconFlowError, model: Model, task: str, site: Site) -> 
     error.offer(models=living)
 
 
+def refused_field(error: BadRequest) -> str:
+    """Return the field that the model does not have, if that is why a request was refused."""
+    named = _REFUSED.search(str(error.failure.message))
+    return named[1] if named else ""
+
+
 def _of_fields(error: BadRequest, model: Model, task: str) -> list[Text]:
-    named = _REFUSED.search(str(error.failure.message)) if task == "chat" else None
-    advice = [text("run.leave_out", field=named[1])] if named else []
+    name = refused_field(error) if task == "chat" else ""
+    advice = [text("run.leave_out", field=name)] if name else []
     if model.guessed_from:
         advice.append(text("run.guessed", model=model.id, like=model.guessed_from))
     return advice
@@ -56,9 +62,10 @@ def _retired(model: Model, living: list[str]) -> list[Text]:
 
 
 def _living(model: Model, task: str, site: Site) -> list[str]:
-    """Return the ids of the site's models for a task; of those that see, if this one does."""
+    """Return the ids of the site's models for a task; for a chat with one that sees, such ones."""
+    must_see = task == "chat" and model.sees
     return [
         other.id
         for other in catalogue.load().of_task(task)
-        if other.site == site and not other.is_retired and (other.sees or not model.sees)
+        if other.site == site and not other.is_retired and (other.sees or not must_see)
     ]

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -24,11 +25,13 @@ from ..siliconflow.catalogue import (
     chosen_model,
     extra_body,
     json_object,
+    merged,
     require_text,
     set_values,
 )
 from ..siliconflow.client import Client
-from ..siliconflow.errors import InvalidInput
+from ..siliconflow.errors import BadRequest, InvalidInput
+from ..siliconflow.model_advice import refused_field
 from ..siliconflow.resources import chat as chat_api
 from ..siliconflow.resources.chat import Completion
 from ..storage.ledger import ResponseMetadata
@@ -120,17 +123,20 @@ def plan_chat(inputs: Inputs, settings: Settings) -> Plan:
         _question(str(inputs["prompt"]), frames, str(inputs.get("detail", "auto"))),
         {name: frame.image for name, frame in frames.items()},
     )
-    response_format = _response_format(inputs)
+    response_format, arguments = _response_format(inputs), _arguments(model, values)
+    extra = extra_body(inputs, _RESERVED | response_format.keys())
     body = {
         "model": model.id,
         "messages": list(conversation.messages),
-        **_arguments(model, values),
+        **arguments,
         **_stop(model, str(inputs.get("stop", ""))),
         **response_format,
-        **extra_body(inputs, _RESERVED | response_format.keys()),
     }
-    # `null` in extra_body takes a field out.
-    body = {name: value for name, value in body.items() if value is not None}
+    body = merged(body, extra)
+    bound = arguments.get("max_tokens")
+    is_default = bound == catalogue.load().inputs["max_tokens"].default
+    if model.thinking == "always" and is_default and "thinking_budget" not in body:
+        notes.append(text("task.reasons_within", model=model.id, max_tokens=bound))
     return Plan(
         model,
         (PlannedRequest(0, 1, int(body.get("seed", 0)), body),),
@@ -144,7 +150,19 @@ def plan_chat(inputs: Inputs, settings: Settings) -> Plan:
         image_limits=_image_limits(model, conversation),
         not_sent=not_sent,
         notes=notes,
+        mend=partial(_without_refused, arguments.keys() - values.keys() - extra.keys()),
     )
+
+
+def _without_refused(
+    defaults: AbstractSet[str], error: BadRequest, body: Mapping[str, Any]
+) -> tuple[dict[str, Any], Text] | None:
+    """Return a request without the field that its model refused, if only a default sent it."""
+    name = refused_field(error)
+    if name not in defaults:
+        return None
+    left = {field: value for field, value in body.items() if field != name}
+    return left, text("run.sent_without", field=name, model=body["model"])
 
 
 def chat_outputs(results: Results) -> tuple[Text, Outputs]:

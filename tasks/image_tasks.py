@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -23,7 +24,15 @@ from ..engine.job import Plan, PlannedRequest, Results, next_seed
 from ..engine.run import Inputs, run
 from ..media.image_files import decode, to_batch
 from ..siliconflow import catalogue
-from ..siliconflow.catalogue import AUTO, Model, Value, chosen_model, extra_body, require_text
+from ..siliconflow.catalogue import (
+    AUTO,
+    Model,
+    Value,
+    chosen_model,
+    extra_body,
+    merged,
+    require_text,
+)
 from ..siliconflow.client import Client
 from ..siliconflow.errors import BadPicture, InvalidInput
 from ..siliconflow.resources import images as images_api
@@ -75,13 +84,16 @@ def plan_images(
     head = {"model": model.id, "prompt": prompt}
     extra = extra_body(inputs, RESERVED | set(model.images))
     values = _set_fields(model, inputs, images)
-    parts = _split_batch(model, inputs, settings, extra.get("batch_size"))
+    parts = _split_batch(model, inputs, settings, extra)
     frames = max([1, *(image.shape[0] for image in images.values())])
     return Plan(
         model=model,
         requests=tuple(
             PlannedRequest(
-                frame, count, seed, {**head, **_arguments(model, {**values, **fields}), **extra}
+                frame,
+                count,
+                seed,
+                merged({**head, **_arguments(model, {**values, **fields})}, extra),
             )
             for frame in range(frames)
             for count, seed, fields in parts
@@ -172,13 +184,13 @@ def _arguments(model: Model, values: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _split_batch(
-    model: Model, inputs: Inputs, settings: Settings, own: Value | None
+    model: Model, inputs: Inputs, settings: Settings, extra: Mapping[str, Any]
 ) -> list[tuple[int, int, dict[str, Value]]]:
     """Split `batch_size` into what one request can make: (count, seed, their fields) of each.
 
-    That is one image, unless the settings allow native batches; or `own`, the `batch_size` that
-    `extra_body` adds to each request. The seed of a request is the first one's plus the number of
-    images before it.
+    That is one image, unless the settings allow native batches; or the `batch_size` that
+    `extra_body` adds to each request, or takes out of it. The seed of a request is the first one's
+    plus the number of images before it.
     """
     declared = catalogue.load().inputs
     total, first = (
@@ -186,10 +198,11 @@ def _split_batch(
         for name in ("batch_size", "seed")
     )
     most = (model.max_images_per_request or total) if settings.native_batch else 1
-    if own is not None:
-        most = int(declared["batch_size"].check(own))
+    if "batch_size" in extra:
+        own = extra["batch_size"]
+        most = 1 if own is None else int(declared["batch_size"].check(own))
         total *= most
-    native = settings.native_batch and own is None
+    native = settings.native_batch and "batch_size" not in extra
     parts: list[tuple[int, int, dict[str, Value]]] = []
     for start in range(0, total, most):
         count, seed = min(most, total - start), next_seed(first, start)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count as count_from
 from typing import Any
@@ -12,14 +13,21 @@ import torch
 
 from ..comfyui.host import Caller
 from ..engine.endpoint import ApiRequest, ApiResult, Endpoint, OnText, json_kind
-from ..engine.job import Plan, Results, plan_of_bodies
+from ..engine.job import Mend, Plan, Results, plan_of_bodies
 from ..engine.run import Inputs, run
 from ..engine.threads import CPU
 from ..media.data_urls import DataUrl, UploadFormat, digest_of, encode
 from ..siliconflow import catalogue
-from ..siliconflow.catalogue import Model, chosen_model, extra_body, require_text, set_values
+from ..siliconflow.catalogue import (
+    Model,
+    chosen_model,
+    extra_body,
+    merged,
+    require_text,
+    set_values,
+)
 from ..siliconflow.client import Client
-from ..siliconflow.errors import InvalidInput
+from ..siliconflow.errors import BadRequest, InvalidInput, UploadTooLarge
 from ..siliconflow.resources import embeddings, rerank
 from ..siliconflow.resources.embeddings import Embeddings
 from ..siliconflow.resources.rerank import Ranking
@@ -138,20 +146,23 @@ def plan_embeddings(inputs: Inputs, settings: Settings) -> Plan:
         raise InvalidInput("dimensions", reason)
     extra = extra_body(inputs, _RESERVED | {"encoding_format"})
     check_tokens(model, texts, connected=len(inputs.get("texts") or ()))
-    head = {"model": model.id, "encoding_format": "float", **model.arguments(values), **extra}
-    items, notes = _items("embedding", model, texts, inputs, settings)
+    head = {"model": model.id, "encoding_format": "float", **model.arguments(values)}
+    items, notes, mend = _items("embedding", model, texts, inputs, settings)
     parts = _parts(items, model.limits.get("texts", MAX_TEXTS))
-    bodies = [{**head, "input": part} for part in parts]
-    return plan_of_bodies(model, bodies, _EMBEDDINGS, notes=notes)
+    bodies = [{**merged(head, extra), "input": part} for part in parts]
+    return replace(plan_of_bodies(model, bodies, _EMBEDDINGS, notes=notes), mend=mend)
 
 
 def _items(
     task: str, model: Model, texts: Sequence[str], inputs: Inputs, settings: Settings
-) -> tuple[list[Item], list[Text]]:
-    """Return the texts and then the frames of the images as a request holds them, and notes."""
+) -> tuple[list[Item], list[Text], Mend | None]:
+    """Return the texts and then the frames of the images as a request holds them, and notes.
+
+    The last of the three makes a request smaller whose images are too large.
+    """
     images = inputs.get("image") or ()
     if not images:
-        return [*texts], []
+        return [*texts], [], None
     require_sight("image", model, task)
     for image in images:
         require_image("image", image)
@@ -169,7 +180,24 @@ def _items(
         DataUrl(image.url, digest_of(frame, most))
         for image, frame in zip(encoded, frames, strict=True)
     ]
-    return [*({"text": item} for item in texts), *({"image": url} for url in urls)], notes
+    items: list[Item] = [*({"text": item} for item in texts), *({"image": url} for url in urls)]
+    frames_by_url = dict(zip(urls, frames, strict=True))
+
+    def smaller(item: Item) -> Item:
+        frame = frames_by_url.get(item.get("image", "")) if isinstance(item, dict) else None
+        if frame is None:
+            return item
+        pixels = min(most, frame.shape[0] * frame.shape[1]) // 4
+        with CPU:
+            return {"image": encode(frame, model.upload, "lossy", pixels).url.decode()}
+
+    def mend(error: BadRequest, body: Mapping[str, Any]) -> tuple[Mapping[str, Any], Text] | None:
+        if not isinstance(error, UploadTooLarge):
+            return None
+        name = next(name for name in TEXT_LISTS if name in body)
+        return {**body, name: [*map(smaller, body[name])]}, text("task.images_sent_smaller")
+
+    return items, notes, mend
 
 
 def _parts(items: Sequence[Item], most: int) -> Iterator[list[Item]]:
@@ -233,12 +261,13 @@ def plan_rerank(inputs: Inputs, settings: Settings) -> Plan:
     texts = texts_of(inputs, "documents")
     values = set_values(inputs, FIELDS)
     extra = extra_body(inputs, _RESERVED)
-    items, notes = _items("rerank", model, texts, inputs, settings)
+    items, notes, mend = _items("rerank", model, texts, inputs, settings)
     if "top_n" in values:
         values["top_n"] = min(int(values["top_n"]), len(items))
     head = {"model": model.id, "query": query, "documents": items, "return_documents": False}
-    body = {**head, **model.arguments(values), **extra}
-    return plan_of_bodies(model, [body], _RERANK, model.not_sent(values), notes)
+    body = merged({**head, **model.arguments(values)}, extra)
+    plan = plan_of_bodies(model, [body], _RERANK, model.not_sent(values), notes)
+    return replace(plan, mend=mend)
 
 
 def rerank_outputs(results: Results) -> tuple[Text, RankOutputs]:

@@ -25,7 +25,15 @@ from ..media import audio_files, mp3
 from ..media.audio_files import Sound
 from ..media.media_error import MediaError
 from ..siliconflow import catalogue
-from ..siliconflow.catalogue import AUTO, Model, chosen_model, extra_body, require_text, set_values
+from ..siliconflow.catalogue import (
+    AUTO,
+    Model,
+    chosen_model,
+    extra_body,
+    merged,
+    require_text,
+    set_values,
+)
 from ..siliconflow.client import Client
 from ..siliconflow.errors import InvalidInput, RequestError
 from ..siliconflow.http.bodies import File
@@ -97,8 +105,8 @@ def plan_speech(inputs: Inputs, settings: Settings) -> Plan:
     body = {
         "model": model.id,
         **model.arguments({**values, **max_tokens} if model.listed else changed),
-        **extra_body(inputs, _RESERVED),
     }
+    body = merged(body, extra_body(inputs, _RESERVED))
     said = _pieces(words, model)
     body |= _voice(inputs, model)
     bodies = [{**body, "input": piece} for piece in said]

@@ -129,6 +129,16 @@ def test_the_line_of_an_error_without_a_code_has_its_status(
     assert [outcome for _, _, outcome, _, _ in lines.requests()] == ["WrongAddress (404)"]
 
 
+def test_a_model_that_is_free_at_the_other_site_is_not_called_free_here(
+    use: Callable[[Simulator], None], write_settings: Run, lines: Lines, outputs_of: Run
+) -> None:
+    write_settings(site="com")
+    with Simulator(site="com", as_of="today") as international:
+        use(international)
+        chat(outputs_of)
+    assert [outcome for _, _, outcome, _, _ in lines.requests()] == ["charged"]
+
+
 def test_each_try_that_fails_is_a_line_for_who_looks_closely(
     simulator: Simulator, lines: Lines, outputs_of: Run
 ) -> None:

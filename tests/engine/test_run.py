@@ -16,6 +16,7 @@ from comfyui_siliconflow.media.image_files import decode, tensor_to_pil, to_batc
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import catalogue, errors
 from comfyui_siliconflow.siliconflow.client import Client
+from comfyui_siliconflow.siliconflow.model_advice import add_advice
 from comfyui_siliconflow.storage.job_history import JobHistory
 from comfyui_siliconflow.storage.settings import MissingKey
 from comfyui_siliconflow.strings.text import Text
@@ -202,6 +203,26 @@ def test_a_retired_model_that_sees_is_replaced_by_ones_that_see(
     assert suggested
     find = catalogue.load().find
     assert all(find(model, "cn").sees for model in suggested.group(1).split(", "))
+
+
+def test_a_retired_model_of_text_to_image_may_be_replaced_by_one_that_takes_no_image() -> None:
+    model = catalogue.load().find("stabilityai/stable-diffusion-xl-base-1.0", "cn")
+    error = errors.ModelNotFound(errors.Failure(status=400, code=20012))
+    add_advice(error, model, "text-to-image", "cn")
+    suggested = re.search(r"one of these instead: ([^\n]+)\.", error.text.in_language("en"))
+    assert suggested
+    assert len(suggested.group(1).split(", ")) == 3
+
+
+def test_for_text_to_image_of_the_other_site_the_cheapest_of_this_one_is_suggested() -> None:
+    known = catalogue.load()
+    here = [model for model in known.of_task("text-to-image") if model.site == "com"]
+    prices = {model.id: model.price["image"] for model in here if model.price}
+    error = errors.ModelNotFound(errors.Failure(status=400, code=20012))
+    add_advice(error, known.find("Kwai-Kolors/Kolors", "com"), "text-to-image", "com")
+    suggested = re.search(r"such as (\S+)\.\n", error.text.in_language("en"))
+    assert suggested
+    assert prices[suggested.group(1)] == min(prices.values())
 
 
 @pytest.mark.usefixtures("simulator")

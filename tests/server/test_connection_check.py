@@ -166,6 +166,15 @@ def test_paid_adds_one_image_of_the_cheapest_model(
     assert f"{price['as_of']}: {price['image']} {price['currency']}." in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("options", "said"), [((), 1), (("--paid",), 0)])
+def test_only_without_an_image_all_calls_are_said_to_be_free(
+    serve: Callable[..., Simulator], capsys: Output, options: tuple[str, ...], said: int
+) -> None:
+    serve()
+    main([*CONTRACT, *options])
+    assert capsys.readouterr().out.count("The calls are free.") == said
+
+
 def test_the_price_is_shown_before_the_image_is_requested(
     serve: Callable[..., Simulator], monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:

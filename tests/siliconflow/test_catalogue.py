@@ -198,8 +198,44 @@ def test_a_model_of_a_family_is_guessed_with_fields_and_without_what_is_a_model_
     assert guess
     assert (guess.fields, guess.images, guess.tasks) == (like.fields, like.images, like.tasks)
     assert (guess.price, guess.context, guess.published, guess.thinking) == (None,) * 4
-    assert (guess.listed, guess.is_free, guess.guessed_from) == (True, False, like.id)
+    assert (guess.listed, guess.is_free("cn"), guess.guessed_from) == (True, False, like.id)
     assert known.guess("vendor/new", "cn") is None
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    ["Qwen/Qwen3-300B", "zai-org/GLM-6", "moonshotai/Kimi-K3", "deepseek-ai/DeepSeek-V5"],
+)
+def test_a_new_model_is_told_to_think_or_not_only_if_the_user_says_so(model_id: str) -> None:
+    guess = catalogue.load().guess(model_id, "cn")
+    assert guess
+    assert guess.arguments({}) == {}
+    assert guess.arguments({"enable_thinking": "off"}) == {"enable_thinking": False}
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    [
+        "Qwen/Qwen3-235B-A22B-Thinking-2507",
+        "Qwen/Qwen3-Next-80B-A3B-Thinking",
+        "Qwen/Qwen3-VL-235B-A22B-Thinking",
+        "Qwen/Qwen3-Coder-480B-A35B",
+    ],
+)
+def test_a_new_model_that_by_its_name_cannot_be_told_to_think_is_not_told(model_id: str) -> None:
+    guess = catalogue.load().guess(model_id, "cn")
+    assert guess
+    assert "enable_thinking" not in guess.fields
+    assert ("thinking_budget" in guess.fields) == ("Thinking" in model_id)
+    assert guess.sees == ("VL" in model_id)
+
+
+def test_the_answer_of_a_new_model_is_not_bounded_by_the_context_of_another() -> None:
+    known = catalogue.load()
+    guess = known.guess("Qwen/Qwen2.5-1B", "cn")
+    assert guess
+    assert known.find(guess.guessed_from, "cn").fields["max_tokens"].maximum == 32768
+    assert guess.fields["max_tokens"].maximum == known.inputs["max_tokens"].maximum
 
 
 def test_a_new_model_that_only_instructs_is_not_told_whether_to_think() -> None:
@@ -214,10 +250,28 @@ def test_a_new_model_that_only_instructs_is_not_told_whether_to_think() -> None:
 
 def test_a_model_is_free_if_every_price_of_the_list_is_0() -> None:
     known = catalogue.load()
-    free = {model.id for model in known.models if model.is_free}
+    free = {model.id for model in known.models if model.is_free("cn")}
     assert {"Kwai-Kolors/Kolors", "Qwen/Qwen3.5-4B", "FunAudioLLM/SenseVoiceSmall"} <= free
     assert not {"Qwen/Qwen-Image", "FunAudioLLM/CosyVoice2-0.5B", "zai-org/GLM-4.5V"} & free
-    assert not catalogue.unlisted("vendor/new").is_free
+    assert not catalogue.unlisted("vendor/new").is_free("cn")
+
+
+CUSTOM_SIZES = [
+    model
+    for model in catalogue.load().models
+    if "image_size" in model.fields and model.fields["image_size"].custom
+]
+
+
+def test_there_are_models_of_custom_sizes() -> None:
+    assert len(CUSTOM_SIZES) > 10
+
+
+@pytest.mark.parametrize("model", CUSTOM_SIZES, ids=lambda model: f"{model.site} {model.id}")
+@pytest.mark.parametrize("size", ["8000x8000", "8000x64", "16x16"])
+def test_a_custom_size_is_bounded_whatever_the_model(model: catalogue.Model, size: str) -> None:
+    with pytest.raises(InvalidInput):
+        model.arguments({"image_size": size})
 
 
 def test_a_custom_size_goes_where_the_model_takes_sizes() -> None:

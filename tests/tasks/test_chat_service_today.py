@@ -130,6 +130,24 @@ def test_what_cannot_be_right_is_refused_before_it_is_sent(
     assert today.requests == []
 
 
+@pytest.mark.parametrize(
+    ("inputs", "warned"),
+    [
+        ({"model": ALWAYS, "max_tokens": 2048}, True),
+        ({"model": ALWAYS, "max_tokens": 8192}, False),
+        ({"model": ALWAYS, "max_tokens": 0}, False),
+        ({"model": ALWAYS, "max_tokens": 2048, "thinking_budget": 1024}, False),
+        ({"model": DEFAULT, "max_tokens": 2048}, False),
+    ],
+)
+def test_whoever_leaves_max_tokens_to_a_model_that_always_reasons_is_told_what_it_bounds(
+    today: Simulator, outputs_of: Run, inputs: dict[str, Any], warned: bool
+) -> None:
+    notes = outputs_of(CHAT, **{**ASKED, **inputs})["info"]["notes"]
+    assert ["always reasons" in note for note in notes] == [True] * warned
+    assert today.requests[0].body.get("max_tokens", 0) == inputs["max_tokens"]
+
+
 def test_max_tokens_of_zero_is_left_to_the_service(today: Simulator, outputs_of: Run) -> None:
     assert outputs_of(CHAT, **ASKED, max_tokens=0)["text"]
     assert "max_tokens" not in today.requests[0].body
@@ -146,7 +164,32 @@ def test_a_model_that_refuses_to_be_told_says_how_to_leave_that_out(
 ) -> None:
     today.fail(body="thinking-400", on="chat")
     with pytest.raises(errors.BadRequest, match=r'put \{"enable_thinking": null\} into extra_body'):
+        outputs_of(CHAT, **ASKED, enable_thinking="off")
+    assert len(today.requests) == 1
+    assert today.charges == []
+
+
+def test_a_field_that_only_a_default_sent_is_left_out_once_it_is_refused(
+    today: Simulator, outputs_of: Run
+) -> None:
+    today.fail(body="thinking-400", on="chat")
+    outputs = outputs_of(CHAT, **ASKED)
+    assert outputs["text"]
+    assert ["enable_thinking" in record.body for record in today.requests] == [True, False]
+    assert len(today.charges) == 1
+    [note] = outputs["info"]["notes"]
+    assert "does not have enable_thinking" in note
+    assert "charges nothing" in note
+    assert outputs_of(CHAT, **ASKED)["info"]["requests"][0]["origin"] == "reused"
+
+
+def test_a_request_that_is_refused_without_the_field_too_is_not_sent_again(
+    today: Simulator, outputs_of: Run
+) -> None:
+    today.fail(body="thinking-400", on="chat", times=3)
+    with pytest.raises(errors.BadRequest):
         outputs_of(CHAT, **ASKED)
+    assert len(today.requests) == 2
     assert today.charges == []
 
 

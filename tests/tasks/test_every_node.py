@@ -7,6 +7,7 @@ came and went in between, on the last day on which they were there.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -33,6 +34,29 @@ GIVEN: dict[str, Any] = {
     "text": "a cat",
 }
 """What has no default: what the user must give."""
+
+
+@pytest.mark.parametrize(
+    ("node_id", "model", "field"),
+    [
+        ("SiliconFlowTextToImage", "Kwai-Kolors/Kolors", "guidance_scale"),
+        ("SiliconFlowChat", "Qwen/Qwen3-8B", "enable_thinking"),
+        ("SiliconFlowTextToSpeech", "FunAudioLLM/CosyVoice2-0.5B", "speed"),
+        ("SiliconFlowEmbeddings", "Qwen/Qwen3-Embedding-8B", "dimensions"),
+        ("SiliconFlowRerank", "BAAI/bge-reranker-v2-m3", "top_n"),
+    ],
+)
+def test_null_in_extra_body_takes_a_field_out_of_any_node_s_request(
+    today: Simulator, outputs_of: Callable[..., Any], node_id: str, model: str, field: str
+) -> None:
+    own = {"speed": 2.0, "dimensions": 64, "top_n": 1}
+    required = NODE_CLASS_MAPPINGS[node_id].required
+    inputs = {name: GIVEN[name] for name in required if name in GIVEN}
+    inputs |= {"model": model, **{name: own[name] for name in {field} & own.keys()}}
+    outputs_of(node_id, **inputs)
+    outputs_of(node_id, **inputs, extra_body=json.dumps({field: None}))
+    posts = [record for record in today.requests if record.method == "POST"]
+    assert [field in record.body for record in posts] == [True, False]
 
 
 @dataclass(frozen=True)

@@ -183,6 +183,17 @@ def test_a_batch_size_of_extra_body_is_what_each_request_makes(native: bool) -> 
     ]
 
 
+@pytest.mark.parametrize("native", [False, True])
+def test_without_the_batch_size_that_extra_body_takes_out_a_request_makes_one_image(
+    native: bool,
+) -> None:
+    plan = draw(native=native, batch_size=2, extra_body='{"batch_size": null}')
+    assert [(request.count, "batch_size" in request.body) for request in plan.requests] == [
+        (1, False),
+        (1, False),
+    ]
+
+
 def test_what_the_model_does_not_take_is_reported() -> None:
     plan = draw(model="black-forest-labs/FLUX.1-schnell", negative_prompt="blur", guidance_scale=3)
     assert plan.not_sent == ["guidance_scale", "negative_prompt"]

@@ -155,6 +155,38 @@ def test_a_request_holds_no_more_of_images_than_a_gateway_lets_pass(
     assert max(sizes) <= 20_000
 
 
+@pytest.mark.parametrize(
+    ("node_id", "inputs", "field"),
+    [
+        (EMBED, {"model": SEES, "input": "a"}, "input"),
+        (RANK, {"model": SEEING_RANKER, "query": "red", "documents": "a"}, "documents"),
+    ],
+)
+def test_images_that_a_gateway_refuses_are_sent_smaller_once_with_a_note_and_paid_once(
+    today: Simulator, outputs_of: Run, node_id: str, inputs: Any, field: str
+) -> None:
+    image = torch.rand(1, 64, 32, 3)
+    today.fail(body="large-413", on="rerank" if node_id == RANK else "embeddings")
+    found = outputs_of(node_id, image=image, **inputs)
+    refused, sent = today.requests
+    assert [sent_image(record.body[field][1]).size for record in (refused, sent)] == [
+        (32, 64),
+        (16, 32),
+    ]
+    assert "a quarter of the pixels" in found["info"]["notes"][0]
+    assert len(today.charges) == 1
+    again = outputs_of(node_id, image=image, **inputs)
+    assert again["info"]["requests"][0]["origin"] == "reused"
+
+
+def test_images_that_stay_too_large_are_an_error(today: Simulator, outputs_of: Run) -> None:
+    today.fail(body="large-413", on="embeddings", times=3)
+    with pytest.raises(errors.UploadTooLarge):
+        outputs_of(EMBED, model=SEES, input="a", image=images(RED))
+    assert len(today.requests) == 2
+    assert today.charges == []
+
+
 def test_texts_without_images_are_sent_as_they_always_were(
     today: Simulator, outputs_of: Run
 ) -> None:
