@@ -3,7 +3,8 @@
 A request is recorded as sent before it leaves, as submitted before the first poll for its result,
 as answered before any download begins, and a file is on disk before it is recorded. Whenever the
 process dies, the record says what is known: nothing was sent; sent, with an unknown outcome;
-submitted, with the ticket to poll with; answered, with URLs that work for an hour; or stored.
+submitted, with the ticket to poll with; answered, with URLs that work for an hour; or stored. Files
+that no record names yet say by their own names which request they complete.
 The account is only part of the hash that is a request's fingerprint.
 """
 
@@ -342,15 +343,22 @@ class Ledger:
             return replace(entry, state="busy")
         if state == "submitted":
             return replace(entry, state="submitted")
-        if state not in {"answered", "stored"}:
+        if state == "waiting":
             return None
-        files = self._stored_files(db, row["id"])
+        files, is_answered = self._stored_files(db, row["id"]), state in {"answered", "stored"}
+        can_download = is_answered and self._clock() - row["answered_at"] < URL_SECONDS
+        is_whole = is_answered and all(file.path for file in files)
+        if can_download and not is_whole and all(file.path or file.url for file in files):
+            return replace(entry, state="answered", files=files, answered_at=row["answered_at"])
+        if not is_whole:
+            count = self._record_unnamed_files(db, row)
+            files = self._stored_files(db, row["id"])
         on_disk = tuple(file for file in files if file.path)
-        can_download = self._clock() - row["answered_at"] < URL_SECONDS
-        if can_download and len(on_disk) < len(files) and all(f.path or f.url for f in files):
-            answered_at = row["answered_at"]
-            return replace(entry, state="answered", files=files, answered_at=answered_at)
-        return replace(entry, state="stored", files=on_disk) if on_disk else None
+        if not is_answered and on_disk and len(on_disk) == count:
+            was_inside = "UPDATE requests SET state = 'stored', answered_at = 0 WHERE id = ?"
+            db.execute(was_inside, (entry.id,))
+            is_answered = True
+        return replace(entry, state="stored", files=on_disk) if on_disk and is_answered else None
 
     def _stored_files(self, db: sqlite3.Connection, request_id: str) -> tuple[StoredFile, ...]:
         rows = db.execute("SELECT * FROM pictures WHERE request = ? ORDER BY place", (request_id,))
@@ -362,6 +370,18 @@ class Ledger:
             )
             for row in rows
         )
+
+    def _record_unnamed_files(self, db: sqlite3.Connection, row: sqlite3.Row) -> int:
+        """Record files that a process saved and died before it said so; return N of "0ofN"."""
+        subfolder, count = row["fingerprint"][:2], 0
+        recorded = _file_names(db, row["id"])
+        with contextlib.suppress(OSError):  # not readable now: all that is recorded is known
+            for entry, match in self._files(subfolder):
+                if match["id"][:_SHORT_ID] == row["id"][:_SHORT_ID] and not match["part"]:
+                    count, name = int(match["count"]), f"{subfolder}/{entry.name}"
+                    if name not in recorded:
+                        _record_file(db, row["id"], int(match["index"]), name, _size(entry))
+        return count
 
     def _existing(self, name: str) -> Path | None:
         """Return the path of a file; `None` if it is surely gone, and so paid again."""

@@ -138,6 +138,39 @@ def test_after_an_hour_the_files_are_lost_and_the_next_claim_says_so(
     assert entry.lost_request == LostRequest(sent_at, "t-1")
 
 
+def test_a_result_that_was_in_the_response_is_found_though_its_process_died_before_it_said_so(
+    open_ledger: Callable[..., Ledger],
+) -> None:
+    ledger = open_ledger()
+    entry = claim(ledger)
+    ledger.mark_sent(entry)
+    ledger.store_file(entry, 0, 2, PNG)
+    assert claim(open_ledger()).state == "busy"
+    ledger.close()
+    assert not open_ledger().is_paid(FINGERPRINT)
+    ledger.store_file(entry, 1, 2, PNG)
+    found = claim(open_ledger())
+    assert (found.id, found.state, len(found.files)) == (entry.id, "stored", 2)
+    assert open_ledger().totals().requests == 1
+
+
+def test_a_file_that_was_saved_and_not_recorded_is_found_when_its_url_is_dead(
+    open_ledger: Callable[..., Ledger], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger()
+    entry = claim(ledger)
+    ledger.mark_answered(entry, METADATA, ["https://x/1"])
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_module, "_record_file", lambda *_: None)
+        ledger.store_file(entry, 0, 1, PNG)
+    clock.now += 3600
+    found = claim(open_ledger())
+    assert (found.id, found.state, len(found.files)) == (entry.id, "stored", 1)
+    assert open_ledger().totals() == Totals(1, 1, len(PNG))
+    ledger.mark_damaged(entry, 0)
+    assert claim(ledger).state == "new"
+
+
 def test_of_a_partly_stored_result_only_the_rest_is_downloaded(
     open_ledger: Callable[..., Ledger],
 ) -> None:
