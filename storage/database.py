@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ..strings.text import SiliconFlowError, Text, text
 from . import atomic_files, notices
-from .process_locks import ProcessLock
+from .process_locks import ProcessLock, exclusive
 
 _LOCK_SECONDS = 5.0
 _SHORT_LOCK_SECONDS = 0.5
@@ -252,17 +252,20 @@ class Database:
         """Rename a damaged file, so that the next use creates a new one.
 
         Not if another process has done so since it was opened: then a new one is there already.
+        One process at a time does that, and the rename comes last: from then on there may be a
+        new file, whose log is not to be touched.
         """
         self._disconnect()
-        if self._identity != self._identity_now():
-            return
-        aside = self._file.with_name(f"{self._name}.damaged-{int(self.clock())}.sqlite3")
-        logger.warning("%s is damaged: renamed to %s", self._file, aside.name)
-        with contextlib.suppress(FileNotFoundError):
-            atomic_files.rename(self._file, aside)
-        for suffix in ("-wal", "-shm", "-journal"):
-            self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
-        self.delete_damaged(_KEPT_DAMAGED)
+        with exclusive(self.folder / f"{self._name}.lock"):
+            if self._identity != self._identity_now():
+                return
+            aside = self._file.with_name(f"{self._name}.damaged-{int(self.clock())}.sqlite3")
+            logger.warning("%s is damaged: renamed to %s", self._file, aside.name)
+            for suffix in ("-wal", "-shm", "-journal"):
+                self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                atomic_files.rename(self._file, aside)
+            self.delete_damaged(_KEPT_DAMAGED)
 
 
 def _configure(connection: sqlite3.Connection, *, durable: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from comfyui_siliconflow.storage import atomic_files, process_locks
 from comfyui_siliconflow.storage import database as database_module
 from comfyui_siliconflow.storage.database import Database, LedgerError
 from comfyui_siliconflow.storage.job_history import JobHistory
@@ -334,6 +336,37 @@ def test_a_process_whose_file_was_set_aside_goes_on_with_the_new_one(
     assert log.stat().st_ino == written
     second.close()
     assert len(list(file.parent.glob("ledger.damaged-*"))) == 1
+
+
+@pytest.mark.parametrize("is_renamed", [False, True], ids=["before the rename", "after it"])
+def test_a_process_that_meets_a_damaged_file_while_another_sets_it_aside_loses_nothing(
+    open_database: Callable[..., Database],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_renamed: bool,
+) -> None:
+    """Its row is still in the log, which is all there is of it if it dies."""
+    (tmp_path / "cats.sqlite3").write_bytes(b"no database" * 100)
+    other, rename, recorded = open_database(FIRST), atomic_files.rename, []
+    monkeypatch.setattr(process_locks, "_HELD_SECONDS", 0.0)
+
+    def rename_beside_another(source: Path, target: Path) -> None:
+        monkeypatch.setattr(atomic_files, "rename", rename)
+        if is_renamed:
+            rename(source, target)
+        with contextlib.suppress(LedgerError), other.change() as connection:
+            connection.execute("INSERT INTO cats VALUES ('Tom')")
+            recorded.append(("Tom",))
+        if not is_renamed:
+            rename(source, target)
+
+    monkeypatch.setattr(atomic_files, "rename", rename_beside_another)
+    assert rows_of(open_database(FIRST)) == recorded
+    assert rows_of(open_database(FIRST)) == recorded
+    assert bool(recorded) is is_renamed
+    with other.change() as connection:
+        connection.execute("INSERT INTO cats VALUES ('Kit')")
+    assert rows_of(open_database(FIRST)) == [*recorded, ("Kit",)]
 
 
 def test_of_damaged_files_the_newest_two_are_kept(
