@@ -61,7 +61,8 @@ class Database:
         """Describe the file; nothing is opened yet.
 
         `migrations` are the SQL statements of each version, oldest first. `fill` writes into a
-        new file what is known from elsewhere, within the transaction that creates it.
+        file what is known from elsewhere and not in it yet, within the transaction that brings it
+        to its newest version: released code could die between its tables and that.
         """
         self.folder = folder
         self.clock = clock
@@ -239,11 +240,10 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         with _rollback_on_error(connection):
             version = self._version(connection)  # another process may have migrated it meanwhile
-            is_new = not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
             for statements in self._migrations[version:]:
                 for statement in statements:
                     connection.execute(statement)
-            if is_new and self._fill:
+            if self._fill and version < len(self._migrations):
                 self._fill(connection)
             connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
             connection.execute("COMMIT")

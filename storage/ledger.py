@@ -50,6 +50,10 @@ Version 0.1.0 wrote the whole fingerprint and id, and its partly written files s
 _DELETED_AT_ONCE = 64
 _CLEARED_AT_ONCE = 512
 """Requests that one transaction deletes at most: whoever else writes waits for it."""
+_RECORD_FILE = (
+    "INSERT INTO pictures (request, place, file, bytes) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET file = excluded.file, bytes = excluded.bytes, is_damaged = 0"
+)
 _SUFFIXES = (
     (re.compile(rb"\x89PNG"), ".png"),
     (re.compile(rb"\xff\xd8"), ".jpg"),
@@ -471,16 +475,21 @@ class Ledger:
         row = _latest(db, fingerprint)
         unread = "SELECT 1 FROM unread_folders WHERE name = ?"
         if row is None and db.execute(unread, (fingerprint[:2],)).fetchone():
-            self._record_folder(db, fingerprint[:2])
+            self._record_folders(db, [fingerprint[:2]])
             row = _latest(db, fingerprint)
         return row
 
     def _rebuild(self, db: sqlite3.Connection) -> None:
         """Record the complete files of a lost database as stored, by their names."""
-        for subfolder in _SUBFOLDERS:
-            self._record_folder(db, subfolder)
+        self._record_folders(db, _SUBFOLDERS)
 
-    def _record_folder(self, db: sqlite3.Connection, subfolder: str) -> None:
+    def _record_folders(self, db: sqlite3.Connection, subfolders: Sequence[str]) -> None:
+        """Record the complete files in subfolders of requests that have no record."""
+        known = {row["id"][:_SHORT_ID] for row in db.execute("SELECT id FROM requests")}
+        for subfolder in subfolders:
+            self._record_folder(db, subfolder, known)
+
+    def _record_folder(self, db: sqlite3.Connection, subfolder: str, known: set[str]) -> None:
         """Record the complete files of a subfolder, or that it cannot be read now."""
         now = self._clock()
         try:
@@ -489,16 +498,23 @@ class Ledger:
             db.execute("INSERT OR IGNORE INTO unread_folders VALUES (?)", (subfolder,))
             return
         db.execute("DELETE FROM unread_folders WHERE name = ?", (subfolder,))
-        for entry, match in files:
-            if match["part"]:
-                continue
-            db.execute(
-                "INSERT OR IGNORE INTO requests (id, fingerprint, model, state, owner, sent_at,"
-                " answered_at) VALUES (?, ?, '', 'stored', '', ?, ?)",
-                (match["id"], match["fingerprint"], now, now - URL_SECONDS),
-            )
-            name = f"{subfolder}/{entry.name}"
-            _record_file(db, match["id"], int(match["index"]), name, _size(entry))
+        lost = [
+            (entry, match)
+            for entry, match in files
+            if not match["part"] and match["id"][:_SHORT_ID] not in known
+        ]
+        db.executemany(
+            "INSERT OR IGNORE INTO requests (id, fingerprint, model, state, owner, sent_at,"
+            " answered_at) VALUES (?, ?, '', 'stored', '', ?, ?)",
+            ((match["id"], match["fingerprint"], now, now - URL_SECONDS) for _, match in lost),
+        )
+        db.executemany(
+            _RECORD_FILE,
+            (
+                (match["id"], int(match["index"]), f"{subfolder}/{entry.name}", _size(entry))
+                for entry, match in lost
+            ),
+        )
 
 
 def fingerprint(account: str, path: str, body: Mapping[str, Any], *, encoded: bool = False) -> str:
@@ -544,11 +560,7 @@ def _give_up(db: sqlite3.Connection, row: sqlite3.Row) -> LostRequest | None:
 
 
 def _record_file(db: sqlite3.Connection, request_id: str, index: int, name: str, size: int) -> None:
-    db.execute(
-        "INSERT INTO pictures (request, place, file, bytes) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET file = excluded.file, bytes = excluded.bytes, is_damaged = 0",
-        (request_id, index, name, size),
-    )
+    db.execute(_RECORD_FILE, (request_id, index, name, size))
 
 
 def _size(entry: os.DirEntry[str]) -> int:

@@ -29,17 +29,17 @@ import sys, time
 from pathlib import Path
 from comfyui_siliconflow.storage import ledger
 
-record_file = ledger._record_file
+size = ledger._size
 calls = []
 
-def record_some(*arguments):
+def size_of_some(entry):
     calls.append(1)
     if len(calls) == 2:
         print("rebuilding", flush=True)
         sys.stdin.readline()
-    record_file(*arguments)
+    return size(entry)
 
-ledger._record_file = record_some
+ledger._size = size_of_some
 print(ledger.Ledger(Path(sys.argv[1])).totals().files, flush=True)
 """
 
@@ -97,13 +97,16 @@ def contents_of(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in files if not path.name.endswith("-shm")}
 
 
-def test_a_new_file_takes_every_step_and_is_filled(open_database: Callable[..., Database]) -> None:
+def test_a_new_file_takes_every_step_and_is_filled_once(
+    open_database: Callable[..., Database],
+) -> None:
     def fill(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO cats VALUES ('filled', 1)")
 
     database = open_database(FIRST, SECOND, fill=fill)
     assert rows_of(database) == [("Tom", 3), ("filled", 1)]
     assert version_of(database) == 2
+    assert rows_of(open_database(FIRST, SECOND, fill=fill)) == [("Tom", 3), ("filled", 1)]
 
 
 def test_a_file_without_a_version_that_has_tables_is_version_1_as_it_stands(
@@ -115,10 +118,7 @@ def test_a_file_without_a_version_that_has_tables_is_version_1_as_it_stands(
     connection.commit()
     connection.close()
 
-    def fill(_: sqlite3.Connection) -> None:
-        raise AssertionError("an existing file is not filled")
-
-    database = open_database(FIRST, SECOND, fill=fill)
+    database = open_database(FIRST, SECOND)
     assert rows_of(database) == [("Kit", None), ("Tom", 3)]
     assert version_of(database) == 2
 
