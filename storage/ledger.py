@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import sqlite3
@@ -21,7 +22,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -150,6 +150,7 @@ class Ledger:
         )
         self._clock = clock
         self._is_swept = False
+        self._passed_over: dict[str, tuple[float, int]] = {}
 
     def __del__(self) -> None:
         """Close the files."""
@@ -296,21 +297,9 @@ class Ledger:
         A bounded number at once: this costs each request the same, however much is stored.
         """
         with self.database.change() as db:
-            too_old = db.execute(
-                "SELECT * FROM requests WHERE sent_at < ? ORDER BY sent_at LIMIT ?",
-                (self._oldest(), _DELETED_AT_ONCE),
-            )
-            self._delete(db, too_old.fetchall())
+            self._delete_oldest(db, "sent_at < ?", self._oldest())
             excess = db.execute("SELECT bytes FROM totals").fetchone()[0] - self.max_bytes
-            if excess > 0:
-                oldest = db.execute(
-                    "SELECT * FROM requests WHERE bytes > 0 ORDER BY sent_at LIMIT ?",
-                    (_DELETED_AT_ONCE,),
-                )
-                rows = [row for row in oldest if not self._is_under_way(row)]
-                freed = accumulate((row["bytes"] for row in rows), initial=0)
-                excessive = zip(rows, freed, strict=False)
-                self._delete(db, [row for row, before in excessive if before < excess])
+            self._delete_oldest(db, "bytes > ?", 0, excess)
 
     def clear(self) -> None:
         """Delete every request and its files, but nothing under way or paid and not yet here.
@@ -401,15 +390,43 @@ class Ledger:
         with self.database.change() as db:
             db.execute("UPDATE requests SET state = ? WHERE id = ?", (state, request_id))
 
-    def _delete(self, db: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> None:
-        """Delete requests that are not under way, files first.
+    def _delete_oldest(
+        self, db: sqlite3.Connection, where: str, value: float, excess: float = math.inf
+    ) -> None:
+        """Delete the oldest requests where something holds, until `excess` bytes are free.
+
+        The next time begins behind those that stay, until the end is reached: they hold up none.
+        """
+        rows = db.execute(
+            f"SELECT rowid, * FROM requests WHERE {where} AND (sent_at, rowid) > (?, ?)"  # noqa: S608
+            " ORDER BY sent_at, rowid LIMIT ?",
+            (value, *self._passed_over.pop(where, (0.0, 0)), _DELETED_AT_ONCE),
+        ).fetchall()
+        passed_over = None
+        for row in rows:
+            if excess <= 0:
+                break
+            if self._delete(db, row):
+                excess -= row["bytes"]
+            else:
+                passed_over = row["sent_at"], row["rowid"]
+        if passed_over and len(rows) == _DELETED_AT_ONCE:
+            self._passed_over[where] = passed_over
+
+    def _delete(self, db: sqlite3.Connection, row: sqlite3.Row) -> bool:
+        """Delete a request that is not under way, files first; return whether it is gone.
 
         A record whose file cannot be deleted stays for the next time: without it nobody would
         delete the file. A record without its files does no harm.
         """
-        ids = [row["id"] for row in rows if not self._is_under_way(row)]
-        deleted = [(id_,) for id_ in ids if all(map(self._unlink, _file_names(db, id_)))]
-        db.executemany("DELETE FROM requests WHERE id = ?", deleted)
+        if self._is_under_way(row):
+            return False
+        if row["state"] in {"sent", "unknown", "answered"}:
+            self._record_unnamed_files(db, row)
+        if not all(map(self._unlink, _file_names(db, row["id"]))):
+            return False
+        db.execute("DELETE FROM requests WHERE id = ?", (row["id"],))
+        return True
 
     def _is_under_way(self, row: sqlite3.Row) -> bool:
         """Return whether a request runs, or is paid and its result can still be fetched."""
@@ -457,7 +474,8 @@ class Ledger:
                 "SELECT rowid, * FROM requests WHERE rowid > ? ORDER BY rowid LIMIT ?",
                 (rowid, _CLEARED_AT_ONCE),
             ).fetchall()
-            self._delete(db, rows)
+            for row in rows:
+                self._delete(db, row)
         return rows
 
     def _delete_unknown_files(self) -> None:

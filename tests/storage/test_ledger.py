@@ -338,6 +338,54 @@ def test_the_oldest_files_are_deleted_when_there_are_too_many(
     )
 
 
+@pytest.mark.parametrize("bound", ["size", "age"])
+def test_files_that_cannot_be_deleted_hold_up_no_deletion_of_others(
+    open_ledger: Callable[..., Ledger], clock: Clock, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(ledger_module, "_DELETED_AT_ONCE", 4)
+    ledger = open_ledger()
+    held = {ledger.file_names_of(paid(ledger, f"{number:064x}").id)[0] for number in range(9)}
+    unlink = Path.unlink
+
+    def refuse_held(path: Path, missing_ok: bool = False) -> None:
+        if f"{path.parent.name}/{path.name}" in held:
+            raise PermissionError(path)
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse_held)
+    for number in range(9, 30):
+        clock.now += 1
+        paid(ledger, f"{number:064x}")
+    if bound == "size":
+        ledger.max_bytes = 12 * len(PNG)
+    else:
+        clock.now += 4000
+        ledger.max_age = 4002
+    for _ in range(20):
+        ledger.prune()
+    assert ledger.totals().files == 12
+    assert all(ledger.is_paid(f"{number:064x}") for number in [*range(9), 28, 29])
+    held.clear()
+    ledger.max_bytes, ledger.max_age = 0, 1
+    for _ in range(20):
+        ledger.prune()
+    assert ledger.totals() == Totals(0, 0, 0)
+
+
+def test_a_file_that_was_saved_and_not_recorded_is_deleted_with_its_request(
+    open_ledger: Callable[..., Ledger], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger(max_age=4000)
+    entry = claim(ledger)
+    ledger.mark_answered(entry, METADATA, ["https://x/1"])
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_module, "_record_file", lambda *_: None)
+        ledger.store_file(entry, 0, 1, PNG)
+    clock.now += 4001
+    ledger.prune()
+    assert not [path for path in ledger.files_folder.rglob("*") if path.is_file()]
+
+
 def test_files_are_deleted_when_they_are_too_old(
     open_ledger: Callable[..., Ledger], clock: Clock
 ) -> None:
