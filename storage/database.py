@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ..strings.text import SiliconFlowError, Text, text
 from . import atomic_files, notices
@@ -179,7 +179,7 @@ class Database:
     def _refuse_newer_version(self) -> None:
         """Raise `LedgerTooNew` for a file of a newer version, without writing a byte to it."""
         if self._identity:
-            uri = f"{self._file.absolute().as_uri()}?mode=ro"
+            uri = read_only_uri(self._file.absolute())
             with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_LOCK_SECONDS)) as file:
                 try:
                     self._version(file)
@@ -266,6 +266,12 @@ class Database:
             with contextlib.suppress(FileNotFoundError):
                 atomic_files.rename(self._file, aside)
             self.delete_damaged(_KEPT_DAMAGED)
+
+
+def read_only_uri(file: PurePath) -> str:
+    """Return the URI with which SQLite opens an absolute path; it takes no host for a UNC path."""
+    uri = file.as_uri()
+    return f"{uri if uri.startswith('file:///') else f'file://{uri[5:]}'}?mode=ro"
 
 
 def _configure(connection: sqlite3.Connection, *, durable: bool) -> None:

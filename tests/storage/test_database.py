@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import pytest
@@ -367,6 +367,26 @@ def test_a_process_that_meets_a_damaged_file_while_another_sets_it_aside_loses_n
     with other.change() as connection:
         connection.execute("INSERT INTO cats VALUES ('Kit')")
     assert rows_of(open_database(FIRST)) == [*recorded, ("Kit",)]
+
+
+@pytest.mark.parametrize(
+    ("path", "uri"),
+    [
+        (PurePosixPath("/a b/c#?.db"), "file:///a%20b/c%23%3F.db?mode=ro"),
+        (PureWindowsPath(r"C:\a b\c#.db"), "file:///C:/a%20b/c%23.db?mode=ro"),
+        (PureWindowsPath(r"\\nas\my share\c#.db"), "file:////nas/my%20share/c%23.db?mode=ro"),
+    ],
+)
+def test_sqlite_opens_every_kind_of_path_and_sees_no_host_in_it(path: PurePath, uri: str) -> None:
+    assert database_module.read_only_uri(path) == uri
+
+
+def test_sqlite_takes_the_form_of_a_path_with_an_empty_host(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "a b#.db").close()
+    (tmp_path / "a b#.db").touch()
+    uri = database_module.read_only_uri(tmp_path / "a b#.db").replace("///", "////")
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (0,)
 
 
 def test_of_damaged_files_the_newest_two_are_kept(
