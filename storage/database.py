@@ -12,7 +12,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import mmap
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -200,8 +202,8 @@ class Database:
         try:
             return self._prepared(has_shared_memory=True)
         except sqlite3.OperationalError as error:
-            if not _lacks_shared_memory(error):
-                raise
+            if not _lacks_shared_memory(error) or _shares_memory(self.folder):
+                raise  # a passing fault must not change the file for good
             connection = self._prepared(has_shared_memory=False)
         notices.tell("disk.no_shared_memory", folder=self.folder)
         return connection
@@ -313,6 +315,19 @@ def _reason(error: sqlite3.Error | OSError) -> Text:
 def _is_damage(error: sqlite3.Error) -> bool:
     """Return whether a file is damaged, and not just locked, full or refused."""
     return any(words in str(error) for words in _DAMAGE)
+
+
+def _shares_memory(folder: Path) -> bool:
+    """Return whether a file of a folder can be shared memory; raise `OSError` if none opens."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.truncate(mmap.PAGESIZE)
+        try:
+            mmap.mmap(file.fileno(), mmap.PAGESIZE).close()
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
+                raise
+            return False
+    return True
 
 
 def _lacks_shared_memory(error: sqlite3.Error) -> bool:

@@ -43,6 +43,29 @@ ledger._size = size_of_some
 print(ledger.Ledger(Path(sys.argv[1])).totals().files, flush=True)
 """
 
+FEW_FILES = """
+import os, resource, sys
+from pathlib import Path
+from comfyui_siliconflow.storage.database import LedgerError
+from comfyui_siliconflow.storage.ledger import Ledger
+
+ledger = Ledger(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+try:
+    while True:
+        held.append(os.open(os.devnull, 0))
+except OSError:
+    pass
+for left in range(8):
+    try:
+        print(ledger.totals().files)
+        break
+    except LedgerError as error:
+        print(error.text)
+    os.close(held.pop())
+"""
+
 NEWER = """
 import os, sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -387,6 +410,22 @@ def test_sqlite_takes_the_form_of_a_path_with_an_empty_host(tmp_path: Path) -> N
     uri = database_module.read_only_uri(tmp_path / "a b#.db").replace("///", "////")
     with closing(sqlite3.connect(uri, uri=True)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (0,)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a limit of open files, as Unix has")
+def test_a_process_that_may_open_no_more_files_does_not_change_the_journal_of_the_ledger(
+    tmp_path: Path,
+) -> None:
+    with closing(Ledger(tmp_path)) as ledger:
+        ledger.totals()
+    command = [sys.executable, "-c", FEW_FILES, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    *failures, files = done.stdout.splitlines()
+    assert any("unable to open" in failure for failure in failures)
+    assert files == "0"
+    file = tmp_path / "siliconflow-ledger" / "ledger.sqlite3"
+    assert file.read_bytes()[18:20] == b"\x02\x02", "not a write-ahead log"
+    assert not done.stderr
 
 
 def test_of_damaged_files_the_newest_two_are_kept(
