@@ -27,8 +27,8 @@ from .process_locks import ProcessLock, exclusive
 
 _LOCK_SECONDS = 5.0
 _SHORT_LOCK_SECONDS = 0.5
-_MIGRATION_SECONDS = 60.0
-"""How long to wait for another process that creates or migrates the file."""
+_MIGRATION_SECONDS = 600.0
+"""How long to wait for another process that creates or migrates the file; a dead one lets go."""
 _LOCK_PAUSE = 0.02
 _DAMAGE = ("malformed", "not a database")
 _NO_SHARED_MEMORY = ("disk I/O error", "locking protocol", "unable to open database file")
@@ -280,6 +280,7 @@ def _configure(connection: sqlite3.Connection, *, durable: bool) -> None:
     seconds = _LOCK_SECONDS if durable else min(_LOCK_SECONDS, _SHORT_LOCK_SECONDS)
     connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    connection.execute(f"PRAGMA fullfsync = {int(durable)}")  # macOS: beyond the drive's cache
 
 
 @contextlib.contextmanager

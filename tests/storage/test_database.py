@@ -457,3 +457,13 @@ def test_two_processes_that_rebuild_at_once_both_see_all_of_it(lost: Path) -> No
     assert totals == [3] * 4
     for ledger in ledgers:
         ledger.close()
+
+
+def test_what_must_survive_a_power_failure_is_written_beyond_the_drives_cache(
+    open_database: Callable[..., Database],
+) -> None:
+    """SQLite takes the setting everywhere, and needs it on macOS."""
+    database = open_database(FIRST)
+    for is_durable in (True, False):
+        with database.change(durable=is_durable) as connection:
+            assert connection.execute("PRAGMA fullfsync").fetchone()[0] == is_durable
