@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..strings.text import Language, Text, language_of
+from ..storage.settings import InvalidSettings
+from ..strings.text import Language, Text, language_of, text
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -144,11 +145,14 @@ def data_directory() -> Path:
 
     `SILICONFLOW_DATA_DIR`, else a folder in ComfyUI's user directory that ComfyUI never serves
     (outside ComfyUI: of the installation whose `custom_nodes` the pack is in), else the
-    platform's folder for application data.
+    platform's folder for application data. Raises `InvalidSettings` for `~` of an unknown user.
     """
     override = os.environ.get("SILICONFLOW_DATA_DIR")
     if override:
-        return Path(override).expanduser()
+        try:
+            return Path(override).expanduser()
+        except RuntimeError:
+            raise InvalidSettings(text("settings.data_folder", folder=override)) from None
     return _comfyui_directory() or _installation_directory() or _platform_directory()
 
 

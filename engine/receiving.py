@@ -105,7 +105,7 @@ class Receiver:
                     content = self._client.download(item.url, self._model, metadata.trace_id)
                     item = self._decoded(content, metadata)
             except DownloadFailed as error:
-                raise _until(error, entry) from None
+                raise _until(error, entry if job.is_saved else None) from None
             job.record(self._ledger.store_file, entry, place, count, content)
         if job.show:
             job.show(item)
@@ -150,9 +150,14 @@ class Receiver:
 
 
 def _until(error: DownloadFailed, entry: LedgerEntry | None) -> DownloadFailed:
-    """Return the error of a download that says until when the file can be had for free."""
-    if entry is None or isinstance(error, ResultRefused):
+    """Return the error of a download that says until when the file can be had for free, if at all.
+
+    Without a record of its URL it cannot: `entry` is `None` then.
+    """
+    if isinstance(error, ResultRefused):
         return error
+    if entry is None:
+        return DownloadFailed(error.failure, text("error.DownloadFailed.unsaved"))
     ends = time.localtime((entry.answered_at or time.time()) + URL_SECONDS)
     advice = text("error.DownloadFailed.until", until=time.strftime("%H:%M", ends))
     return DownloadFailed(error.failure, advice)

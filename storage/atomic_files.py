@@ -6,12 +6,16 @@ import contextlib
 import errno
 import json
 import os
+import sys
 import time
 import uuid
 from pathlib import Path
 from typing import Any
 
 from . import notices
+
+if sys.platform != "win32":
+    import fcntl
 
 _UNSUPPORTED = {
     errno.EINVAL,
@@ -44,7 +48,7 @@ def write(
         with open(part, "xb", opener=_open_private if private else None) as opened:
             opened.write(content)
             opened.flush()
-            os.fsync(opened.fileno())
+            _sync(opened.fileno())
         rename(part, file)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -88,6 +92,15 @@ def rename(source: Path, target: Path) -> None:
 
 def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _sync(file: int) -> None:
+    """Write a file to the drive itself; on macOS `fsync` leaves it in the drive's cache."""
+    if sys.platform == "darwin":
+        with contextlib.suppress(OSError):  # network drives have none
+            fcntl.fcntl(file, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(file)
 
 
 def _sync_folder(folder: Path) -> None:

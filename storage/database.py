@@ -12,21 +12,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import mmap
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ..strings.text import SiliconFlowError, Text, text
 from . import atomic_files, notices
-from .process_locks import ProcessLock
+from .process_locks import ProcessLock, exclusive
 
 _LOCK_SECONDS = 5.0
 _SHORT_LOCK_SECONDS = 0.5
-_MIGRATION_SECONDS = 60.0
-"""How long to wait for another process that creates or migrates the file."""
+_MIGRATION_SECONDS = 600.0
+"""How long to wait for another process that creates or migrates the file; a dead one lets go."""
 _LOCK_PAUSE = 0.02
 _DAMAGE = ("malformed", "not a database")
 _NO_SHARED_MEMORY = ("disk I/O error", "locking protocol", "unable to open database file")
@@ -61,7 +63,8 @@ class Database:
         """Describe the file; nothing is opened yet.
 
         `migrations` are the SQL statements of each version, oldest first. `fill` writes into a
-        new file what is known from elsewhere, within the transaction that creates it.
+        file what is known from elsewhere and not in it yet, within the transaction that brings it
+        to its newest version: released code could die between its tables and that.
         """
         self.folder = folder
         self.clock = clock
@@ -178,7 +181,7 @@ class Database:
     def _refuse_newer_version(self) -> None:
         """Raise `LedgerTooNew` for a file of a newer version, without writing a byte to it."""
         if self._identity:
-            uri = f"{self._file.absolute().as_uri()}?mode=ro"
+            uri = read_only_uri(self._file.absolute())
             with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_LOCK_SECONDS)) as file:
                 try:
                     self._version(file)
@@ -199,8 +202,8 @@ class Database:
         try:
             return self._prepared(has_shared_memory=True)
         except sqlite3.OperationalError as error:
-            if not _lacks_shared_memory(error):
-                raise
+            if not _lacks_shared_memory(error) or _shares_memory(self.folder):
+                raise  # a passing fault must not change the file for good
             connection = self._prepared(has_shared_memory=False)
         notices.tell("disk.no_shared_memory", folder=self.folder)
         return connection
@@ -239,11 +242,10 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         with _rollback_on_error(connection):
             version = self._version(connection)  # another process may have migrated it meanwhile
-            is_new = not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
             for statements in self._migrations[version:]:
                 for statement in statements:
                     connection.execute(statement)
-            if is_new and self._fill:
+            if self._fill and version < len(self._migrations):
                 self._fill(connection)
             connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
             connection.execute("COMMIT")
@@ -252,23 +254,33 @@ class Database:
         """Rename a damaged file, so that the next use creates a new one.
 
         Not if another process has done so since it was opened: then a new one is there already.
+        One process at a time does that, and the rename comes last: from then on there may be a
+        new file, whose log is not to be touched.
         """
         self._disconnect()
-        if self._identity != self._identity_now():
-            return
-        aside = self._file.with_name(f"{self._name}.damaged-{int(self.clock())}.sqlite3")
-        logger.warning("%s is damaged: renamed to %s", self._file, aside.name)
-        with contextlib.suppress(FileNotFoundError):
-            atomic_files.rename(self._file, aside)
-        for suffix in ("-wal", "-shm", "-journal"):
-            self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
-        self.delete_damaged(_KEPT_DAMAGED)
+        with exclusive(self.folder / f"{self._name}.lock"):
+            if self._identity != self._identity_now():
+                return
+            aside = self._file.with_name(f"{self._name}.damaged-{int(self.clock())}.sqlite3")
+            logger.warning("%s is damaged: renamed to %s", self._file, aside.name)
+            for suffix in ("-wal", "-shm", "-journal"):
+                self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                atomic_files.rename(self._file, aside)
+            self.delete_damaged(_KEPT_DAMAGED)
+
+
+def read_only_uri(file: PurePath) -> str:
+    """Return the URI with which SQLite opens an absolute path; it takes no host for a UNC path."""
+    uri = file.as_uri()
+    return f"{uri if uri.startswith('file:///') else f'file://{uri[5:]}'}?mode=ro"
 
 
 def _configure(connection: sqlite3.Connection, *, durable: bool) -> None:
     seconds = _LOCK_SECONDS if durable else min(_LOCK_SECONDS, _SHORT_LOCK_SECONDS)
     connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    connection.execute(f"PRAGMA fullfsync = {int(durable)}")  # macOS: beyond the drive's cache
 
 
 @contextlib.contextmanager
@@ -304,6 +316,19 @@ def _reason(error: sqlite3.Error | OSError) -> Text:
 def _is_damage(error: sqlite3.Error) -> bool:
     """Return whether a file is damaged, and not just locked, full or refused."""
     return any(words in str(error) for words in _DAMAGE)
+
+
+def _shares_memory(folder: Path) -> bool:
+    """Return whether a file of a folder can be shared memory; raise `OSError` if none opens."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.truncate(mmap.PAGESIZE)
+        try:
+            mmap.mmap(file.fileno(), mmap.PAGESIZE).close()
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
+                raise
+            return False
+    return True
 
 
 def _lacks_shared_memory(error: sqlite3.Error) -> bool:

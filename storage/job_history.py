@@ -165,7 +165,7 @@ class JobHistory:
         self._database.close()
 
     def _record(self, row: sqlite3.Row) -> JobRecord:
-        has_died = row["state"] == "running" and not self._is_running(row)
+        has_died = row["state"] == "running" and not self._is_alive(row["owner"])
         return JobRecord(
             id=row["id"],
             began_at=row["began_at"],
@@ -203,17 +203,20 @@ class JobHistory:
 
         A workflow that no job names any more is deleted by a trigger.
         """
-        rows = db.execute(
-            "SELECT id, state, owner FROM jobs WHERE began_at < ? ORDER BY began_at LIMIT ?",
-            (before, limit),
-        ).fetchall()
-        ended = [(row["id"],) for row in rows if not self._is_running(row)]
-        db.executemany("DELETE FROM jobs WHERE id = ?", ended)
+        owners = db.execute(
+            "SELECT DISTINCT owner FROM jobs WHERE began_at < ? AND state = 'running'", (before,)
+        )
+        alive = [row["owner"] for row in owners if self._is_alive(row["owner"])]
+        marks = ", ".join("?" * len(alive))
+        db.execute(
+            "DELETE FROM jobs WHERE rowid IN (SELECT rowid FROM jobs WHERE began_at < ?"  # noqa: S608
+            f" AND NOT (state = 'running' AND owner IN ({marks})) ORDER BY began_at LIMIT ?)",
+            (before, *alive, limit),
+        )
 
-    def _is_running(self, row: sqlite3.Row) -> bool:
+    def _is_alive(self, owner: str) -> bool:
         lock = self._database.process_lock
-        is_owned = row["owner"] == lock.token or lock.is_alive(row["owner"])
-        return row["state"] == "running" and is_owned
+        return owner == lock.token or lock.is_alive(owner)
 
 
 def _first_columns(job: JobRecord, owner: str) -> tuple[Any, ...]:

@@ -3,7 +3,8 @@
 A request is recorded as sent before it leaves, as submitted before the first poll for its result,
 as answered before any download begins, and a file is on disk before it is recorded. Whenever the
 process dies, the record says what is known: nothing was sent; sent, with an unknown outcome;
-submitted, with the ticket to poll with; answered, with URLs that work for an hour; or stored.
+submitted, with the ticket to poll with; answered, with URLs that work for an hour; or stored. Files
+that no record names yet say by their own names which request they complete.
 The account is only part of the hash that is a request's fingerprint.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import sqlite3
@@ -20,7 +22,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,6 +50,10 @@ Version 0.1.0 wrote the whole fingerprint and id, and its partly written files s
 _DELETED_AT_ONCE = 64
 _CLEARED_AT_ONCE = 512
 """Requests that one transaction deletes at most: whoever else writes waits for it."""
+_RECORD_FILE = (
+    "INSERT INTO pictures (request, place, file, bytes) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET file = excluded.file, bytes = excluded.bytes, is_damaged = 0"
+)
 _SUFFIXES = (
     (re.compile(rb"\x89PNG"), ".png"),
     (re.compile(rb"\xff\xd8"), ".jpg"),
@@ -145,6 +150,7 @@ class Ledger:
         )
         self._clock = clock
         self._is_swept = False
+        self._passed_over: dict[str, tuple[float, int]] = {}
 
     def __del__(self) -> None:
         """Close the files."""
@@ -291,21 +297,9 @@ class Ledger:
         A bounded number at once: this costs each request the same, however much is stored.
         """
         with self.database.change() as db:
-            too_old = db.execute(
-                "SELECT * FROM requests WHERE sent_at < ? ORDER BY sent_at LIMIT ?",
-                (self._oldest(), _DELETED_AT_ONCE),
-            )
-            self._delete(db, too_old.fetchall())
+            self._delete_oldest(db, "sent_at < ?", self._oldest())
             excess = db.execute("SELECT bytes FROM totals").fetchone()[0] - self.max_bytes
-            if excess > 0:
-                oldest = db.execute(
-                    "SELECT * FROM requests WHERE bytes > 0 ORDER BY sent_at LIMIT ?",
-                    (_DELETED_AT_ONCE,),
-                )
-                rows = [row for row in oldest if not self._is_under_way(row)]
-                freed = accumulate((row["bytes"] for row in rows), initial=0)
-                excessive = zip(rows, freed, strict=False)
-                self._delete(db, [row for row, before in excessive if before < excess])
+            self._delete_oldest(db, "bytes > ?", 0, excess)
 
     def clear(self) -> None:
         """Delete every request and its files, but nothing under way or paid and not yet here.
@@ -342,15 +336,22 @@ class Ledger:
             return replace(entry, state="busy")
         if state == "submitted":
             return replace(entry, state="submitted")
-        if state not in {"answered", "stored"}:
+        if state == "waiting":
             return None
-        files = self._stored_files(db, row["id"])
+        files, is_answered = self._stored_files(db, row["id"]), state in {"answered", "stored"}
+        can_download = is_answered and self._clock() - row["answered_at"] < URL_SECONDS
+        is_whole = is_answered and all(file.path for file in files)
+        if can_download and not is_whole and all(file.path or file.url for file in files):
+            return replace(entry, state="answered", files=files, answered_at=row["answered_at"])
+        if not is_whole:
+            count = self._record_unnamed_files(db, row)
+            files = self._stored_files(db, row["id"])
         on_disk = tuple(file for file in files if file.path)
-        can_download = self._clock() - row["answered_at"] < URL_SECONDS
-        if can_download and len(on_disk) < len(files) and all(f.path or f.url for f in files):
-            answered_at = row["answered_at"]
-            return replace(entry, state="answered", files=files, answered_at=answered_at)
-        return replace(entry, state="stored", files=on_disk) if on_disk else None
+        if not is_answered and on_disk and len(on_disk) == count:
+            was_inside = "UPDATE requests SET state = 'stored', answered_at = 0 WHERE id = ?"
+            db.execute(was_inside, (entry.id,))
+            is_answered = True
+        return replace(entry, state="stored", files=on_disk) if on_disk and is_answered else None
 
     def _stored_files(self, db: sqlite3.Connection, request_id: str) -> tuple[StoredFile, ...]:
         rows = db.execute("SELECT * FROM pictures WHERE request = ? ORDER BY place", (request_id,))
@@ -362,6 +363,18 @@ class Ledger:
             )
             for row in rows
         )
+
+    def _record_unnamed_files(self, db: sqlite3.Connection, row: sqlite3.Row) -> int:
+        """Record files that a process saved and died before it said so; return N of "0ofN"."""
+        subfolder, count = row["fingerprint"][:2], 0
+        recorded = _file_names(db, row["id"])
+        with contextlib.suppress(OSError):  # not readable now: all that is recorded is known
+            for entry, match in self._files(subfolder):
+                if match["id"][:_SHORT_ID] == row["id"][:_SHORT_ID] and not match["part"]:
+                    count, name = int(match["count"]), f"{subfolder}/{entry.name}"
+                    if name not in recorded:
+                        _record_file(db, row["id"], int(match["index"]), name, _size(entry))
+        return count
 
     def _existing(self, name: str) -> Path | None:
         """Return the path of a file; `None` if it is surely gone, and so paid again."""
@@ -377,15 +390,43 @@ class Ledger:
         with self.database.change() as db:
             db.execute("UPDATE requests SET state = ? WHERE id = ?", (state, request_id))
 
-    def _delete(self, db: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> None:
-        """Delete requests that are not under way, files first.
+    def _delete_oldest(
+        self, db: sqlite3.Connection, where: str, value: float, excess: float = math.inf
+    ) -> None:
+        """Delete the oldest requests where something holds, until `excess` bytes are free.
+
+        The next time begins behind those that stay, until the end is reached: they hold up none.
+        """
+        rows = db.execute(
+            f"SELECT rowid, * FROM requests WHERE {where} AND (sent_at, rowid) > (?, ?)"  # noqa: S608
+            " ORDER BY sent_at, rowid LIMIT ?",
+            (value, *self._passed_over.pop(where, (0.0, 0)), _DELETED_AT_ONCE),
+        ).fetchall()
+        passed_over = None
+        for row in rows:
+            if excess <= 0:
+                break
+            if self._delete(db, row):
+                excess -= row["bytes"]
+            else:
+                passed_over = row["sent_at"], row["rowid"]
+        if passed_over and len(rows) == _DELETED_AT_ONCE:
+            self._passed_over[where] = passed_over
+
+    def _delete(self, db: sqlite3.Connection, row: sqlite3.Row) -> bool:
+        """Delete a request that is not under way, files first; return whether it is gone.
 
         A record whose file cannot be deleted stays for the next time: without it nobody would
         delete the file. A record without its files does no harm.
         """
-        ids = [row["id"] for row in rows if not self._is_under_way(row)]
-        deleted = [(id_,) for id_ in ids if all(map(self._unlink, _file_names(db, id_)))]
-        db.executemany("DELETE FROM requests WHERE id = ?", deleted)
+        if self._is_under_way(row):
+            return False
+        if row["state"] in {"sent", "unknown", "answered"}:
+            self._record_unnamed_files(db, row)
+        if not all(map(self._unlink, _file_names(db, row["id"]))):
+            return False
+        db.execute("DELETE FROM requests WHERE id = ?", (row["id"],))
+        return True
 
     def _is_under_way(self, row: sqlite3.Row) -> bool:
         """Return whether a request runs, or is paid and its result can still be fetched."""
@@ -433,7 +474,8 @@ class Ledger:
                 "SELECT rowid, * FROM requests WHERE rowid > ? ORDER BY rowid LIMIT ?",
                 (rowid, _CLEARED_AT_ONCE),
             ).fetchall()
-            self._delete(db, rows)
+            for row in rows:
+                self._delete(db, row)
         return rows
 
     def _delete_unknown_files(self) -> None:
@@ -451,16 +493,21 @@ class Ledger:
         row = _latest(db, fingerprint)
         unread = "SELECT 1 FROM unread_folders WHERE name = ?"
         if row is None and db.execute(unread, (fingerprint[:2],)).fetchone():
-            self._record_folder(db, fingerprint[:2])
+            self._record_folders(db, [fingerprint[:2]])
             row = _latest(db, fingerprint)
         return row
 
     def _rebuild(self, db: sqlite3.Connection) -> None:
         """Record the complete files of a lost database as stored, by their names."""
-        for subfolder in _SUBFOLDERS:
-            self._record_folder(db, subfolder)
+        self._record_folders(db, _SUBFOLDERS)
 
-    def _record_folder(self, db: sqlite3.Connection, subfolder: str) -> None:
+    def _record_folders(self, db: sqlite3.Connection, subfolders: Sequence[str]) -> None:
+        """Record the complete files in subfolders of requests that have no record."""
+        known = {row["id"][:_SHORT_ID] for row in db.execute("SELECT id FROM requests")}
+        for subfolder in subfolders:
+            self._record_folder(db, subfolder, known)
+
+    def _record_folder(self, db: sqlite3.Connection, subfolder: str, known: set[str]) -> None:
         """Record the complete files of a subfolder, or that it cannot be read now."""
         now = self._clock()
         try:
@@ -469,16 +516,23 @@ class Ledger:
             db.execute("INSERT OR IGNORE INTO unread_folders VALUES (?)", (subfolder,))
             return
         db.execute("DELETE FROM unread_folders WHERE name = ?", (subfolder,))
-        for entry, match in files:
-            if match["part"]:
-                continue
-            db.execute(
-                "INSERT OR IGNORE INTO requests (id, fingerprint, model, state, owner, sent_at,"
-                " answered_at) VALUES (?, ?, '', 'stored', '', ?, ?)",
-                (match["id"], match["fingerprint"], now, now - URL_SECONDS),
-            )
-            name = f"{subfolder}/{entry.name}"
-            _record_file(db, match["id"], int(match["index"]), name, _size(entry))
+        lost = [
+            (entry, match)
+            for entry, match in files
+            if not match["part"] and match["id"][:_SHORT_ID] not in known
+        ]
+        db.executemany(
+            "INSERT OR IGNORE INTO requests (id, fingerprint, model, state, owner, sent_at,"
+            " answered_at) VALUES (?, ?, '', 'stored', '', ?, ?)",
+            ((match["id"], match["fingerprint"], now, now - URL_SECONDS) for _, match in lost),
+        )
+        db.executemany(
+            _RECORD_FILE,
+            (
+                (match["id"], int(match["index"]), f"{subfolder}/{entry.name}", _size(entry))
+                for entry, match in lost
+            ),
+        )
 
 
 def fingerprint(account: str, path: str, body: Mapping[str, Any], *, encoded: bool = False) -> str:
@@ -524,11 +578,7 @@ def _give_up(db: sqlite3.Connection, row: sqlite3.Row) -> LostRequest | None:
 
 
 def _record_file(db: sqlite3.Connection, request_id: str, index: int, name: str, size: int) -> None:
-    db.execute(
-        "INSERT INTO pictures (request, place, file, bytes) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET file = excluded.file, bytes = excluded.bytes, is_damaged = 0",
-        (request_id, index, name, size),
-    )
+    db.execute(_RECORD_FILE, (request_id, index, name, size))
 
 
 def _size(entry: os.DirEntry[str]) -> int:

@@ -7,6 +7,7 @@ releases the lock however the process ends, `kill -9` included.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import time
@@ -14,6 +15,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+from . import notices
 
 if sys.platform == "win32":
     import msvcrt
@@ -27,6 +30,9 @@ else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+_HELD = (BlockingIOError, PermissionError)
+"""What locking a file raises that another process has locked."""
+_UNSUPPORTED = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK}
 _DELETES_OPEN_FILES = sys.platform != "win32"
 _ATTEMPTS = 10
 _HELD_SECONDS = 5.0
@@ -43,7 +49,7 @@ def exclusive(file: Path) -> Iterator[None]:
             try:
                 _lock(opened)
                 break
-            except (BlockingIOError, PermissionError):
+            except _HELD:
                 if time.monotonic() > deadline:
                     raise
             time.sleep(0.01)
@@ -60,31 +66,42 @@ class ProcessLock:
         for _ in range(_ATTEMPTS):
             self.token = uuid.uuid4().hex
             self._file = (folder / self.token).open("wb")
-            if self._acquire():
-                return
+            try:
+                if self._acquire():
+                    return
+            except OSError as error:
+                self.release()
+                if error.errno in _UNSUPPORTED:
+                    notices.tell("disk.no_locks", folder=folder)
+                raise
             self._file.close()
         raise OSError(f"no lock file can be created in {folder}")
 
     def _acquire(self) -> bool:
-        """Lock the file. Return false if the sweep of another process has just deleted it."""
+        """Lock the file. Return false if the sweep of another process has just deleted it.
+
+        Raises `OSError` where the drive has no locks.
+        """
         try:
             _lock(self._file)
             opened = os.fstat(self._file.fileno())
             return os.path.samestat(opened, (self._folder / self.token).stat())
-        except OSError:
+        except (*_HELD, FileNotFoundError):
             return False
 
     def is_alive(self, token: str) -> bool:
-        """Return whether another process with this token runs. False for this process's token."""
+        """Return whether another process with this token runs. False for this process's token.
+
+        A file that cannot be opened or locked for good, and not since it is held, is nobody's.
+        """
         if token == self.token:
             return False
+        file = self._folder / token
         try:
-            with (self._folder / token).open("r+b") as file:
-                _lock(file)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
+            with file.open("r+b" if os.access(file, os.W_OK) else "rb") as opened:
+                _lock(opened)
+        except OSError as error:
+            return isinstance(error, _HELD) or error.errno in {errno.EMFILE, errno.ENFILE}
         return False
 
     def sweep(self) -> None:

@@ -158,7 +158,7 @@ def validate(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
         if environ.get(variable, "").strip()
     }
     if key_variable(environ) == KEY_FILE:
-        from_environment["api_key"] = _read_key(Path(environ[KEY_FILE].strip()).expanduser())
+        from_environment["api_key"] = _read_key(Path(environ[KEY_FILE].strip()))
     values = {**values, **from_environment}
     _check_values(values)
     settings = Settings(**values)
@@ -201,8 +201,8 @@ def key_variable(environ: Mapping[str, str]) -> str | None:
 def _read_key(file: Path) -> str:
     """Return the content of a key file; raise `InvalidSettings` if there is none."""
     try:
-        key = file.read_text(encoding="utf-8-sig").strip()
-    except (OSError, ValueError) as error:
+        key = file.expanduser().read_text(encoding="utf-8-sig").strip()
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~ of an unknown user
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise InvalidSettings(text("settings.key_file", file=file, reason=reason)) from None
     if not key:

@@ -75,7 +75,8 @@ class _FormerLedger(Ledger):
             ).fetchall()
             sums = accumulate(row["size"] for row in rows)
             large = [row for row, sum_ in zip(rows, sums, strict=True) if sum_ > self.max_bytes]
-            self._delete(db, old.fetchall() + large)
+            for row in old.fetchall() + large:
+                self._delete(db, row)
 
     def totals(self) -> Totals:
         with self.database.read() as db:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.nodes.model_choices import valid_settings
+from comfyui_siliconflow.storage.settings import InvalidSettings, Settings
 
 
 def test_files_are_where_comfyui_never_serves_them(comfy: Any) -> None:
@@ -23,6 +25,16 @@ def test_the_environment_variable_comes_first(
 ) -> None:
     monkeypatch.setenv("SILICONFLOW_DATA_DIR", str(tmp_path / "mine"))
     assert host.data_directory() == tmp_path / "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows guesses where the folder would be")
+def test_a_folder_below_the_home_of_an_unknown_user_is_named_and_nodes_still_load(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SILICONFLOW_DATA_DIR", "~no-such-user/data")
+    with pytest.raises(InvalidSettings, match="SILICONFLOW_DATA_DIR is ~no-such-user/data"):
+        host.data_directory()
+    assert valid_settings() == Settings()
 
 
 @pytest.mark.parametrize(

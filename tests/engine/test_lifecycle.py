@@ -1,6 +1,7 @@
 """What is paid is kept: the ledger, shared requests, cancels, rate limits and the guard."""
 
 import asyncio
+import re
 import sqlite3
 import threading
 import time
@@ -21,6 +22,8 @@ from comfyui_siliconflow.engine.services import current_settings, ledger_for
 from comfyui_siliconflow.media.data_urls import encode
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.storage.database import LedgerError
+from comfyui_siliconflow.storage.ledger import Ledger
 from comfyui_siliconflow.strings.text import SiliconFlowError, Text
 from comfyui_siliconflow.tests.conftest import Held, LimitClock
 from comfyui_siliconflow.tests.waiting import LONGEST, pack_threads, until
@@ -267,6 +270,21 @@ def test_a_lost_download_is_only_downloaded_the_next_time(
     _, _, info = run_node(DRAW, **INPUTS)
     assert info["requests"][0]["origin"] == "downloaded"
     assert images_paid(simulator) == 1
+
+
+@pytest.mark.parametrize("fails", ["claim", "mark_answered"])
+def test_a_lost_download_that_is_in_no_ledger_is_not_said_to_be_free_the_next_time(
+    simulator: Simulator, run_node: Run, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    def fill_disk(*_: object, **__: object) -> None:
+        raise LedgerError(Text("the disk is full"))
+
+    monkeypatch.setattr("comfyui_siliconflow.siliconflow.http.downloads.WAITS", ())
+    monkeypatch.setattr(Ledger, fails, fill_disk)
+    simulator.fail(503, on="pictures")
+    with pytest.raises(errors.DownloadFailed, match="would be charged again") as caught:
+        run_node(DRAW, **INPUTS)
+    assert not re.search("free|only downloads", str(caught.value))
 
 
 def test_of_a_partial_failure_only_the_missing_image_is_sent_again(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from comfyui_siliconflow.tests.reliability import breakers
 from comfyui_siliconflow.tests.reliability.children import Child
 from comfyui_siliconflow.tests.reliability.faults import FETCHED, FREE, PAID, UNSURE, Again
 from comfyui_siliconflow.tests.reliability.server import Breaker, Where
-from comfyui_siliconflow.tests.reliability.trial import NODES, WARNING, Bench
+from comfyui_siliconflow.tests.reliability.trial import CALLS, NODES, WARNING, Bench
 from comfyui_siliconflow.tests.waiting import until
 
 Start = Callable[..., Child]
@@ -56,6 +57,18 @@ CRASHES = (
 )  # fmt: skip
 
 
+INSIDE = (
+    Crash("before the file in the response is saved", 1, UNSURE,
+          (f"{LEDGER}.store_file", "before", 1)),
+    Crash("before a saved file is recorded", 1, FREE, ("storage.atomic_files.write", "after", 1)),
+    Crash("before the answer of a saved file is recorded", 1, FREE,
+          (f"{LEDGER}.mark_answered", "before", 1)),
+    Crash("when the answer of a saved file is recorded", 1, FREE,
+          (f"{LEDGER}.mark_answered", "after", 1)),
+)  # fmt: skip
+"""Those of an endpoint whose result is in its response."""
+
+
 @pytest.mark.parametrize("crash", CRASHES, ids=lambda crash: crash.name)
 def test_what_a_killed_process_paid_is_not_lost_and_not_paid_again(
     bench: Bench, data: Path, child: Start, crash: Crash
@@ -71,11 +84,32 @@ def test_what_a_killed_process_paid_is_not_lost_and_not_paid_again(
     assert data.exists()
 
 
-def _die(bench: Bench, child: Start, crash: Crash) -> None:
+@pytest.mark.parametrize("node", ["SiliconFlowChat", "SiliconFlowTextToSpeech"])
+@pytest.mark.parametrize("crash", INSIDE, ids=lambda crash: crash.name)
+@pytest.mark.usefixtures("data")
+def test_what_a_response_brought_to_a_killed_process_is_not_lost_and_not_paid_again(
+    bench: Bench, child: Start, crash: Crash, node: str
+) -> None:
+    before = bench.paid
+    _die(bench, child, crash, node, CALLS[node])
+    assert bench.paid - before == crash.charged
+    run = bench.run(node)
+    assert (run.error, run.origins) == (None, {crash.again.origin})
+    assert (run.requests, run.charged) == (crash.again.requests, crash.again.charged)
+    assert (WARNING in run.notes) is crash.again.has_warning
+
+
+def _die(
+    bench: Bench,
+    child: Start,
+    crash: Crash,
+    node: str = DRAW,
+    inputs: Mapping[str, Any] = PAIR,
+) -> None:
     if crash.holds:
         where, breaker = crash.holds
         bench.server.break_next(breaker, where, 1)
-    process = child(node=DRAW, inputs=PAIR, hold=crash.hook)
+    process = child(node=node, inputs={**inputs}, hold=crash.hook)
     process.go()
     if crash.hook:
         process.expect("held")

@@ -1,5 +1,8 @@
 """A file is complete or absent, whatever fails."""
 
+import errno
+import os
+import sys
 import threading
 from pathlib import Path
 
@@ -31,3 +34,24 @@ def test_a_file_is_created_by_one_of_many(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert sorted(results) == [False] * 7 + [True]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="plays macOS, and needs Unix for that")
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_on_macos_a_file_is_written_beyond_the_drives_cache_where_the_drive_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_refused: bool
+) -> None:
+    synced: list[str] = []
+
+    def full_sync(_: int, command: int) -> None:
+        if is_refused:
+            raise OSError(errno.ENOTSUP, "not supported")
+        synced.append(f"command {command}")
+
+    monkeypatch.setattr(files, "_sync_folder", lambda _: None)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr("fcntl.F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr("fcntl.fcntl", full_sync)
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append("fsync"))
+    files.write(tmp_path / "file", b"content")
+    assert synced == ["fsync" if is_refused else "command 51"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -9,10 +10,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import pytest
+from comfyui_siliconflow.storage import atomic_files, process_locks
 from comfyui_siliconflow.storage import database as database_module
 from comfyui_siliconflow.storage.database import Database, LedgerError
 from comfyui_siliconflow.storage.job_history import JobHistory
@@ -27,18 +29,41 @@ import sys, time
 from pathlib import Path
 from comfyui_siliconflow.storage import ledger
 
-record_file = ledger._record_file
+size = ledger._size
 calls = []
 
-def record_some(*arguments):
+def size_of_some(entry):
     calls.append(1)
     if len(calls) == 2:
         print("rebuilding", flush=True)
         sys.stdin.readline()
-    record_file(*arguments)
+    return size(entry)
 
-ledger._record_file = record_some
+ledger._size = size_of_some
 print(ledger.Ledger(Path(sys.argv[1])).totals().files, flush=True)
+"""
+
+FEW_FILES = """
+import os, resource, sys
+from pathlib import Path
+from comfyui_siliconflow.storage.database import LedgerError
+from comfyui_siliconflow.storage.ledger import Ledger
+
+ledger = Ledger(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+try:
+    while True:
+        held.append(os.open(os.devnull, 0))
+except OSError:
+    pass
+for left in range(8):
+    try:
+        print(ledger.totals().files)
+        break
+    except LedgerError as error:
+        print(error.text)
+    os.close(held.pop())
 """
 
 NEWER = """
@@ -95,13 +120,16 @@ def contents_of(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in files if not path.name.endswith("-shm")}
 
 
-def test_a_new_file_takes_every_step_and_is_filled(open_database: Callable[..., Database]) -> None:
+def test_a_new_file_takes_every_step_and_is_filled_once(
+    open_database: Callable[..., Database],
+) -> None:
     def fill(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO cats VALUES ('filled', 1)")
 
     database = open_database(FIRST, SECOND, fill=fill)
     assert rows_of(database) == [("Tom", 3), ("filled", 1)]
     assert version_of(database) == 2
+    assert rows_of(open_database(FIRST, SECOND, fill=fill)) == [("Tom", 3), ("filled", 1)]
 
 
 def test_a_file_without_a_version_that_has_tables_is_version_1_as_it_stands(
@@ -113,10 +141,7 @@ def test_a_file_without_a_version_that_has_tables_is_version_1_as_it_stands(
     connection.commit()
     connection.close()
 
-    def fill(_: sqlite3.Connection) -> None:
-        raise AssertionError("an existing file is not filled")
-
-    database = open_database(FIRST, SECOND, fill=fill)
+    database = open_database(FIRST, SECOND)
     assert rows_of(database) == [("Kit", None), ("Tom", 3)]
     assert version_of(database) == 2
 
@@ -336,6 +361,73 @@ def test_a_process_whose_file_was_set_aside_goes_on_with_the_new_one(
     assert len(list(file.parent.glob("ledger.damaged-*"))) == 1
 
 
+@pytest.mark.parametrize("is_renamed", [False, True], ids=["before the rename", "after it"])
+def test_a_process_that_meets_a_damaged_file_while_another_sets_it_aside_loses_nothing(
+    open_database: Callable[..., Database],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_renamed: bool,
+) -> None:
+    """Its row is still in the log, which is all there is of it if it dies."""
+    (tmp_path / "cats.sqlite3").write_bytes(b"no database" * 100)
+    other, rename, recorded = open_database(FIRST), atomic_files.rename, []
+    monkeypatch.setattr(process_locks, "_HELD_SECONDS", 0.0)
+
+    def rename_beside_another(source: Path, target: Path) -> None:
+        monkeypatch.setattr(atomic_files, "rename", rename)
+        if is_renamed:
+            rename(source, target)
+        with contextlib.suppress(LedgerError), other.change() as connection:
+            connection.execute("INSERT INTO cats VALUES ('Tom')")
+            recorded.append(("Tom",))
+        if not is_renamed:
+            rename(source, target)
+
+    monkeypatch.setattr(atomic_files, "rename", rename_beside_another)
+    assert rows_of(open_database(FIRST)) == recorded
+    assert rows_of(open_database(FIRST)) == recorded
+    assert bool(recorded) is is_renamed
+    with other.change() as connection:
+        connection.execute("INSERT INTO cats VALUES ('Kit')")
+    assert rows_of(open_database(FIRST)) == [*recorded, ("Kit",)]
+
+
+@pytest.mark.parametrize(
+    ("path", "uri"),
+    [
+        (PurePosixPath("/a b/c#?.db"), "file:///a%20b/c%23%3F.db?mode=ro"),
+        (PureWindowsPath(r"C:\a b\c#.db"), "file:///C:/a%20b/c%23.db?mode=ro"),
+        (PureWindowsPath(r"\\nas\my share\c#.db"), "file:////nas/my%20share/c%23.db?mode=ro"),
+    ],
+)
+def test_sqlite_opens_every_kind_of_path_and_sees_no_host_in_it(path: PurePath, uri: str) -> None:
+    assert database_module.read_only_uri(path) == uri
+
+
+def test_sqlite_takes_the_form_of_a_path_with_an_empty_host(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "a b#.db").close()
+    (tmp_path / "a b#.db").touch()
+    uri = database_module.read_only_uri(tmp_path / "a b#.db").replace("///", "////")
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (0,)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a limit of open files, as Unix has")
+def test_a_process_that_may_open_no_more_files_does_not_change_the_journal_of_the_ledger(
+    tmp_path: Path,
+) -> None:
+    with closing(Ledger(tmp_path)) as ledger:
+        ledger.totals()
+    command = [sys.executable, "-c", FEW_FILES, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    *failures, files = done.stdout.splitlines()
+    assert any("unable to open" in failure for failure in failures)
+    assert files == "0"
+    file = tmp_path / "siliconflow-ledger" / "ledger.sqlite3"
+    assert file.read_bytes()[18:20] == b"\x02\x02", "not a write-ahead log"
+    assert not done.stderr
+
+
 def test_of_damaged_files_the_newest_two_are_kept(
     tmp_path: Path, open_database: Callable[..., Database], clock: Clock
 ) -> None:
@@ -365,3 +457,13 @@ def test_two_processes_that_rebuild_at_once_both_see_all_of_it(lost: Path) -> No
     assert totals == [3] * 4
     for ledger in ledgers:
         ledger.close()
+
+
+def test_what_must_survive_a_power_failure_is_written_beyond_the_drives_cache(
+    open_database: Callable[..., Database],
+) -> None:
+    """SQLite takes the setting everywhere, and needs it on macOS."""
+    database = open_database(FIRST)
+    for is_durable in (True, False):
+        with database.change(durable=is_durable) as connection:
+            assert connection.execute("PRAGMA fullfsync").fetchone()[0] == is_durable

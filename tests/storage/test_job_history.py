@@ -15,7 +15,7 @@ import pytest
 from comfyui_siliconflow.storage import database
 from comfyui_siliconflow.storage import job_history as jobs_module
 from comfyui_siliconflow.storage.database import LedgerError
-from comfyui_siliconflow.storage.job_history import JobHistory, JobRecord
+from comfyui_siliconflow.storage.job_history import MAX_DELETED, JobHistory, JobRecord
 from comfyui_siliconflow.storage.ledger import Ledger, ResponseMetadata
 from comfyui_siliconflow.strings.text import LANGUAGES, Text
 from comfyui_siliconflow.tests.storage.conftest import BEGINNING, Clock
@@ -142,6 +142,14 @@ def test_the_newest_jobs_come_first_and_old_ones_are_deleted(
     assert [found.id for found in jobs.since(0)] == ["d", "c"]
     assert jobs.workflow("c") is not None
     assert len(rows_of(file, "SELECT * FROM workflows")) == 1
+
+
+def test_old_jobs_that_still_run_hold_up_no_deletion_of_others(jobs: JobHistory) -> None:
+    jobs.begin([JobRecord(f"running {number}", 1.0) for number in range(MAX_DELETED)])
+    jobs.begin([JobRecord("ended", 2.0)])
+    jobs.end(JobRecord("ended", 2.0, state="done"), [])
+    assert jobs.find("ended") is None
+    assert jobs.find("running 0")
 
 
 def test_a_running_job_is_not_deleted_however_long_it_takes(

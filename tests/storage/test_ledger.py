@@ -138,6 +138,39 @@ def test_after_an_hour_the_files_are_lost_and_the_next_claim_says_so(
     assert entry.lost_request == LostRequest(sent_at, "t-1")
 
 
+def test_a_result_that_was_in_the_response_is_found_though_its_process_died_before_it_said_so(
+    open_ledger: Callable[..., Ledger],
+) -> None:
+    ledger = open_ledger()
+    entry = claim(ledger)
+    ledger.mark_sent(entry)
+    ledger.store_file(entry, 0, 2, PNG)
+    assert claim(open_ledger()).state == "busy"
+    ledger.close()
+    assert not open_ledger().is_paid(FINGERPRINT)
+    ledger.store_file(entry, 1, 2, PNG)
+    found = claim(open_ledger())
+    assert (found.id, found.state, len(found.files)) == (entry.id, "stored", 2)
+    assert open_ledger().totals().requests == 1
+
+
+def test_a_file_that_was_saved_and_not_recorded_is_found_when_its_url_is_dead(
+    open_ledger: Callable[..., Ledger], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger()
+    entry = claim(ledger)
+    ledger.mark_answered(entry, METADATA, ["https://x/1"])
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_module, "_record_file", lambda *_: None)
+        ledger.store_file(entry, 0, 1, PNG)
+    clock.now += 3600
+    found = claim(open_ledger())
+    assert (found.id, found.state, len(found.files)) == (entry.id, "stored", 1)
+    assert open_ledger().totals() == Totals(1, 1, len(PNG))
+    ledger.mark_damaged(entry, 0)
+    assert claim(ledger).state == "new"
+
+
 def test_of_a_partly_stored_result_only_the_rest_is_downloaded(
     open_ledger: Callable[..., Ledger],
 ) -> None:
@@ -303,6 +336,54 @@ def test_the_oldest_files_are_deleted_when_there_are_too_many(
     assert (
         len([file for file in (tmp_path / LEDGER / "pictures").rglob("*") if file.is_file()]) == 3
     )
+
+
+@pytest.mark.parametrize("bound", ["size", "age"])
+def test_files_that_cannot_be_deleted_hold_up_no_deletion_of_others(
+    open_ledger: Callable[..., Ledger], clock: Clock, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(ledger_module, "_DELETED_AT_ONCE", 4)
+    ledger = open_ledger()
+    held = {ledger.file_names_of(paid(ledger, f"{number:064x}").id)[0] for number in range(9)}
+    unlink = Path.unlink
+
+    def refuse_held(path: Path, missing_ok: bool = False) -> None:
+        if f"{path.parent.name}/{path.name}" in held:
+            raise PermissionError(path)
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse_held)
+    for number in range(9, 30):
+        clock.now += 1
+        paid(ledger, f"{number:064x}")
+    if bound == "size":
+        ledger.max_bytes = 12 * len(PNG)
+    else:
+        clock.now += 4000
+        ledger.max_age = 4002
+    for _ in range(20):
+        ledger.prune()
+    assert ledger.totals().files == 12
+    assert all(ledger.is_paid(f"{number:064x}") for number in [*range(9), 28, 29])
+    held.clear()
+    ledger.max_bytes, ledger.max_age = 0, 1
+    for _ in range(20):
+        ledger.prune()
+    assert ledger.totals() == Totals(0, 0, 0)
+
+
+def test_a_file_that_was_saved_and_not_recorded_is_deleted_with_its_request(
+    open_ledger: Callable[..., Ledger], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger(max_age=4000)
+    entry = claim(ledger)
+    ledger.mark_answered(entry, METADATA, ["https://x/1"])
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_module, "_record_file", lambda *_: None)
+        ledger.store_file(entry, 0, 1, PNG)
+    clock.now += 4001
+    ledger.prune()
+    assert not [path for path in ledger.files_folder.rglob("*") if path.is_file()]
 
 
 def test_files_are_deleted_when_they_are_too_old(

@@ -1,10 +1,14 @@
 """Whether another process runs is known from its lock, whatever comes in between."""
 
+import errno
+import os
+import re
 import threading
+from collections import deque
 from pathlib import Path
 
 import pytest
-from comfyui_siliconflow.storage import process_locks
+from comfyui_siliconflow.storage import notices, process_locks
 from comfyui_siliconflow.storage.process_locks import ProcessLock, exclusive
 
 
@@ -38,6 +42,35 @@ def test_a_process_that_starts_while_another_sweeps_is_never_taken_for_dead(tmp_
     assert all(watcher.is_alive(lease.token) for lease in leases)
     for lease in (*leases, watcher):
         lease.release()
+
+
+@pytest.mark.parametrize("code", [errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK])
+def test_a_drive_without_locks_is_told_once_and_left_without_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(process_locks, "_lock", refuse)
+    monkeypatch.setattr(notices, "_last_told", {})
+    monkeypatch.setattr(notices, "PENDING", deque())
+    for _ in range(3):
+        with pytest.raises(OSError, match=re.escape(os.strerror(code))):
+            ProcessLock(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    [notice] = notices.PENDING
+    assert "cannot lock files" in notice[0]
+
+
+def test_a_lock_file_that_cannot_be_opened_is_nobodys_and_one_that_is_only_read_is_looked_at(
+    tmp_path: Path,
+) -> None:
+    ours, other = ProcessLock(tmp_path), ProcessLock(tmp_path)
+    assert not ours.is_alive("0" * 300)  # its name is too long
+    (tmp_path / other.token).chmod(0o400)
+    assert ours.is_alive(other.token)
+    for lock in (ours, other):
+        lock.release()
 
 
 def test_a_file_is_held_by_one_at_a_time(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -237,3 +238,15 @@ def test_a_ledger_that_is_lost_is_rebuilt_from_the_released_files(
     for prompt, count in (("stored", 2), ("mixed", 2), ("answered", 1), ("rot", 2)):
         entry = claim(ledger, prompt)
         assert (entry.state, len(entry.files)) == ("stored", count)
+
+
+def test_a_rebuild_that_released_code_did_not_finish_is_finished(
+    folder: Path, ledger: Ledger
+) -> None:
+    """It committed its tables before the first row."""
+    file = folder / "siliconflow-ledger" / "ledger.sqlite3"
+    file.unlink()
+    with closing(sqlite3.connect(file)) as connection:
+        for statement in LEDGER[0]:
+            connection.execute(statement)
+    assert claim(ledger, "stored").state == "stored"

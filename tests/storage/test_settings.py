@@ -64,6 +64,11 @@ def test_a_key_file_without_a_key_is_an_error_that_names_it(
         assert "SILICONFLOW_API_KEY_FILE" in wording
 
 
+def test_a_key_file_below_the_home_of_an_unknown_user_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match=r"~no-such-user.key"):
+        load(tmp_path, {"SILICONFLOW_API_KEY_FILE": "~no-such-user/key"})
+
+
 def test_a_key_of_several_lines_in_a_key_file_is_refused_without_showing_it(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("sk-one\nsk-two\n")
