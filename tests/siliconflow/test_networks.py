@@ -193,6 +193,46 @@ class TestProxies:
         assert not any(part in str(error) for part in ("me:", "secret", "se/cr", "@"))
 
 
+class TestSlowOpenings:
+    """Proxies and hosts whose every byte comes in time, and the whole of them never."""
+
+    @pytest.mark.parametrize(
+        ("way", "first", "then"),
+        [
+            ("tls", b"", b"\x16\x03\x03\x40\x00"),
+            ("http", b"", b"HTTP/1.1 200 OK\r\nX: "),
+            ("socks5h", b"\5\0", b"\5\0\0\3\xff"),
+        ],
+    )
+    def test_an_opening_that_drips_is_cut_when_the_time_is_over(
+        self, way: str, first: bytes, then: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        was_cut: Future[bool] = Future()
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(3)
+                connection.sendall(first)
+                try:
+                    for byte in then + bytes(100):
+                        connection.sendall(bytes([byte]))
+                        time.sleep(0.05)
+                except OSError:
+                    was_cut.set_result(True)
+                else:
+                    was_cut.set_result(False)
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            address = f"127.0.0.1:{listener.getsockname()[1]}"
+            threading.Thread(target=drip, daemon=True).start()
+            base = f"https://{address}/v1" if way == "tls" else URL
+            if way != "tls":
+                monkeypatch.setenv("HTTPS_PROXY", f"{way}://{address}")
+            unsent(Client("sk-x", base, connect_timeout=0.5, read_timeout=0.5))
+            assert was_cut.result(LONGEST)
+
+
 class TestUnsent:
     """Whatever is raised before the last byte of a body leaves."""
 
