@@ -217,6 +217,11 @@ class _Watched:
     def _open(self) -> socket.socket:
         raise NotImplementedError
 
+    def _tunnel(self) -> None:
+        super()._tunnel()  # type: ignore[misc]
+        if (deadline := _deadline()) and deadline.is_over:  # a cut within the headers ends them
+            raise urllib3.exceptions.ConnectTimeoutError("timed out")
+
     def putrequest(self, *args: Any, **options: Any) -> None:
         deadline = _deadline()
         if deadline:
