@@ -100,7 +100,10 @@ class RateSchedule:
         """Learn from a request that was let through."""
         self._refusals = self._failures = 0
         if sent in self._sent:
-            self._allowed = max(self._allowed, self._within(sent.at))
+            within = self._within(sent.at)
+            self._allowed = max(self._allowed, within)
+            if self._last_limit is not None and within > self._last_limit:
+                self._last_limit = None  # it was another program's doing, or is gone
 
     def undone(self, sent: Sent) -> None:
         """Forget a request that never reached the service."""
@@ -112,8 +115,7 @@ class RateSchedule:
 
         Requests that left together find it once. So all that are under way share their retries.
         """
-        if now - self._failed_at > self.window:
-            self._failures = 0
+        self._forget(now)
         if sent.at > self._failed_at:
             self._failures += 1
             self._failed_at = now
@@ -195,6 +197,8 @@ class RateSchedule:
         if now > self._learned_until:
             self._allowed = self._allowed if self._limit is None else self._limit
             self._limit = self._heavy = None
+        if now - self._failed_at > self.window:
+            self._failures = 0
 
 
 class RateLimiter:

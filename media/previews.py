@@ -27,8 +27,11 @@ def to_preview(image: DecodedImage, side: int) -> Image.Image:
     return preview.convert("RGB")
 
 
-def thumbnail(content: bytes, side: int) -> bytes:
-    """Return an image file as a small JPEG. Raises `MediaError` if it is not an image."""
+def thumbnail(content: bytes, side: int, max_pixels: int) -> bytes:
+    """Return an image file as a small JPEG.
+
+    Raises `MediaError` if it is not an image, `TooManyPixels` for more than `max_pixels`.
+    """
     file = io.BytesIO()
-    to_preview(decode(content), side).save(file, "JPEG", quality=_QUALITY)
+    to_preview(decode(content, max_pixels), side).save(file, "JPEG", quality=_QUALITY)
     return file.getvalue()

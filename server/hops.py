@@ -57,7 +57,7 @@ class Hop:
 
 def walk(client: Client) -> Iterator[Hop]:
     """Yield the hops in order. Every one is there, also those behind one that fails."""
-    error, models, date = None, 0, ""
+    error, models, date = None, 0, None
     try:
         date = client.reach(f"{client.base_url}/models")
         models = len(list_models(client))
@@ -74,13 +74,17 @@ def walk(client: Client) -> Iterator[Hop]:
     }
     if client.base_url.startswith("http://"):
         passed["tls"] = text("hop.tls.none")
-    is_good: bool | None = True
-    for name, says in passed.items():
-        if error and name == ends_at:
-            is_good = None
+    elif date is None and ends_at == "api":  # no answer of any kind: nobody knows
+        del passed["tls"]
+    is_behind = False
+    for name in ("name", "proxy", "tls", "api", "key"):
+        if name == ends_at and error:
+            is_behind = True
             yield Hop(name, False, error.text)
+        elif is_behind or name not in passed:
+            yield Hop(name, None, text("hop.untried_text"))
         else:
-            yield Hop(name, is_good, says if is_good else text("hop.untried_text"))
+            yield Hop(name, True, passed[name])
     yield _results(client)
     yield _clock(date)
 
@@ -98,10 +102,10 @@ def _results(client: Client) -> Hop:
     return Hop("results", True, text("hop.results.good", host=host))
 
 
-def _clock(date: str) -> Hop:
+def _clock(date: str | None) -> Hop:
     """Compare the service's clock with this computer's."""
     try:
-        skew = time.time() - parsedate_to_datetime(date).timestamp()
+        skew = time.time() - parsedate_to_datetime(date or "").timestamp()
     except (ValueError, TypeError):
         return Hop("clock", None, text("hop.untried_text"))
     if abs(skew) <= MOST_SKEW:

@@ -66,7 +66,7 @@ class FixedSetting(PageError):
 
 
 class TooLarge(PageError):
-    """The body is larger than any that the page sends."""
+    """The body is larger than any that the page sends, or an image than the settings allow."""
 
     status = 413
 

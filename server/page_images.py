@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..comfyui import host
-from ..media.media_error import MediaError
+from ..engine.services import current_settings
+from ..media.media_error import MediaError, TooManyPixels
 from ..media.previews import thumbnail
 from ..storage import atomic_files as files
 from ..strings.text import text
 from .ledger_access import page_job_history
-from .page_http import Failed, File, Json, NotFound, PageRequest
+from .page_http import Failed, File, Json, NotFound, PageRequest, TooLarge
 
 THUMBNAIL_SIDE = 256
 SUBFOLDER = "siliconflow"
@@ -18,8 +19,11 @@ SUBFOLDER = "siliconflow"
 
 def read_thumbnail(request: PageRequest) -> File:
     """Return a job's image as a small JPEG."""
+    max_pixels = int(current_settings().most_megapixels * 1_000_000)
     try:
-        content = thumbnail(_read(_file(request)), THUMBNAIL_SIDE)
+        content = thumbnail(_read(_file(request)), THUMBNAIL_SIDE, max_pixels)
+    except TooManyPixels as error:
+        raise TooLarge(text("server.image_too_large", reason=error.text)) from None
     except MediaError:
         raise NotFound(text("server.image_gone")) from None
     return File(content, "image/jpeg", immutable=True)

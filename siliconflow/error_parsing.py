@@ -134,8 +134,15 @@ def reason_of(error: Exception) -> str:
     """Return the message of a connection error without the objects and hosts around it."""
     inner = error.args[0] if error.args else error
     reason = getattr(inner, "reason", None) or inner
-    words = without_credentials(_CONNECTION_OBJECT.sub("", str(reason)))
+    words = without_credentials(_CONNECTION_OBJECT.sub("", _words(reason)))
     return clean(words) or type(error).__name__
+
+
+def _words(reason: object) -> str:
+    """Return the words of an exception and of those that urllib3 keeps within it."""
+    parts = reason.args if isinstance(reason, HTTPError) else ()
+    words = [_words(part).rstrip(".") for part in parts if isinstance(part, str | Exception)]
+    return ": ".join(words) or (str(reason) if str(reason).isprintable() else repr(reason))
 
 
 def not_connected(

@@ -86,7 +86,7 @@ class Deadline:
         self.connection: Any = None
         """The connection on which this thread has begun a request."""
         self.socket: socket.socket | None = None
-        """That of the response, which its connection may let go of early."""
+        """One that is being opened, or that of the response, which its connection may let go of."""
 
     def __enter__(self) -> None:
         """Start the timer."""
@@ -143,7 +143,7 @@ class Adapter(HTTPAdapter):
                 shown = without_credentials(proxy)
                 raise BadProxy(Failure(text("error.needs_pysocks", proxy=shown)))
             module = import_module("urllib3.contrib.socks")
-            kinds = (_Watched, module.SOCKSConnection, module.SOCKSHTTPSConnection)
+            kinds = (_ThroughSocks, module.SOCKSConnection, module.SOCKSHTTPSConnection)
         manager = super().proxy_manager_for(proxy, **options)
         manager.pool_classes_by_scheme = _pools(lambda: False, *kinds)
         return manager
@@ -191,16 +191,45 @@ class _Watched:
             # the form of a CA, as those of many companies are not.
             named = self.ca_certs or self.ca_cert_dir
             self.ssl_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if named else _trust()
-        super().connect()  # type: ignore[misc]
+        deadline = _deadline()
+        if deadline:
+            deadline.socket = None
+        try:
+            super().connect()  # type: ignore[misc]
+        finally:
+            if deadline and deadline.socket:
+                deadline.socket.close()
+                deadline.socket = None
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            made = self._open()
+        except OSError as error:
+            this: Any = self
+            cause = getattr(error, "socket_err", None) or error
+            if isinstance(cause, TimeoutError):
+                raise urllib3.exceptions.ConnectTimeoutError(str(cause)) from error
+            raise urllib3.exceptions.NewConnectionError(this, str(cause)) from error
+        if deadline := _deadline():  # TLS, which is still to come, takes the socket away
+            deadline.socket = made.dup()
+        return made
+
+    def _open(self) -> socket.socket:
+        raise NotImplementedError
+
+    def _tunnel(self) -> None:
+        super()._tunnel()  # type: ignore[misc]
+        if (deadline := _deadline()) and deadline.is_over:  # a cut within the headers ends them
+            raise urllib3.exceptions.ConnectTimeoutError("timed out")
 
     def putrequest(self, *args: Any, **options: Any) -> None:
-        deadline: Deadline | None = getattr(_of_thread, "deadline", None)
+        deadline = _deadline()
         if deadline:
             deadline.connection = self
         super().putrequest(*args, **options)  # type: ignore[misc]
 
     def send(self, data: Any) -> None:
-        deadline: Deadline | None = getattr(_of_thread, "deadline", None)
+        deadline = _deadline()
         if deadline and deadline.connection is self and self.sock:  # not what opens a tunnel
             self.sock.settimeout(deadline.stall)
         super().send(data)  # type: ignore[misc]
@@ -208,7 +237,7 @@ class _Watched:
             deadline.ends = time.monotonic() + deadline.seconds
 
     def getresponse(self, *args: Any, **options: Any) -> Any:
-        deadline: Deadline | None = getattr(_of_thread, "deadline", None)
+        deadline = _deadline()
         if deadline:
             deadline.socket = self.sock
         return super().getresponse(*args, **options)  # type: ignore[misc]
@@ -219,20 +248,53 @@ class _Direct(_Watched):
 
     public_only: Callable[[], bool]
 
-    def _new_conn(self) -> socket.socket:
+    def _open(self) -> socket.socket:
         this: Any = self
-        try:
-            return connect(
-                this._dns_host,  # noqa: SLF001 - the name with its final dot
-                this.port,
-                this.timeout,
-                this.socket_options or (),
-                public_only=self.public_only(),
-            )
-        except TimeoutError as error:
-            raise urllib3.exceptions.ConnectTimeoutError(str(error)) from error
-        except OSError as error:
-            raise urllib3.exceptions.NewConnectionError(this, str(error)) from error
+        return connect(
+            this._dns_host,  # noqa: SLF001 - the name with its final dot
+            this.port,
+            this.timeout,
+            this.socket_options or (),
+            public_only=self.public_only(),
+        )
+
+
+class _ThroughSocks(_Watched):
+    """A connection through a SOCKS proxy, which PySocks would open where no deadline sees it."""
+
+    def _open(self) -> socket.socket:
+        this: Any = self
+        proxy, socks = this._socks_options, import_module("socks")  # noqa: SLF001 - of urllib3
+        host, port = proxy["proxy_host"].strip("[]"), proxy["proxy_port"]
+        failed: OSError = OSError("no address")
+        for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            made: socket.socket = socks.socksocket(*info[:3])
+            try:
+                if deadline := _deadline():
+                    deadline.socket = made
+                for option in this.socket_options or ():
+                    made.setsockopt(*option)
+                made.settimeout(this.timeout)
+                made.set_proxy(  # type: ignore[attr-defined]
+                    proxy["socks_version"],
+                    host,
+                    port,
+                    proxy["rdns"],
+                    proxy["username"],
+                    proxy["password"],
+                )
+                made.connect((this.host.strip("[]"), this.port))
+            except OSError as error:
+                made.close()
+                failed = error
+            else:
+                return made
+        raise failed
+
+
+def _deadline() -> Deadline | None:
+    """Return the deadline of this thread's exchange."""
+    return getattr(_of_thread, "deadline", None)
 
 
 def trust_variable() -> str:

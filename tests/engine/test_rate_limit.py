@@ -207,6 +207,15 @@ def test_an_outage_of_long_ago_is_forgotten() -> None:
     assert pace.failed(pace.sent(2 * WINDOW), 2 * WINDOW) == 1
 
 
+def test_an_outage_of_long_ago_slows_nothing_down() -> None:
+    pace = RateSchedule(sure=REQUESTS_A_MINUTE)
+    pace.failed(pace.sent(0.0), 0.2)
+    later = 2 * WINDOW
+    for _ in range(8):
+        assert pace.delay(later) == 0
+        pace.sent(later)
+
+
 def test_a_refusal_while_nothing_of_ours_went_through_waits_a_while() -> None:
     pace = RateSchedule()
     pace.refused(pace.sent(0.0), 0.0)
@@ -227,6 +236,19 @@ def test_one_refusal_that_others_caused_does_not_hold_a_fast_account_for_an_hour
     pace.refused(pace.sent(0, 4), 0.1)
     later = GUESS + 1
     assert run(service, pace, 20, now=later)[-1] < later + 3
+
+
+def test_the_same_refusal_after_a_recovery_holds_no_longer_than_the_first() -> None:
+    """What passes beyond a limit shows that the account never had it."""
+    pace, now = RateSchedule(sure=REQUESTS_A_MINUTE), 0.0
+    for _ in range(9):
+        run(Service(10**6), pace, 300, now)
+        now += 86400.0
+        pace.passed(pace.sent(now))
+        pace.refused(pace.sent(now + 1), now + 1.2)
+        now += 3 * (WINDOW + 1)
+        assert run(Service(10**6), pace, 300, now)[-1] < now + STAGGER * 300
+        now += FORGET
 
 
 def test_what_left_later_is_not_known_to_have_passed() -> None:

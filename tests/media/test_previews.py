@@ -40,11 +40,11 @@ def test_a_preview_shows_the_image(kind: Any, white: float) -> None:
 def test_a_thumbnail_of_any_file_is_a_small_jpeg(kind: str) -> None:
     out = io.BytesIO()
     Image.effect_noise((600, 300), 60).convert("RGB").save(out, kind)
-    with Image.open(io.BytesIO(thumbnail(out.getvalue(), 256))) as made:
+    with Image.open(io.BytesIO(thumbnail(out.getvalue(), 256, 600 * 300))) as made:
         assert (made.format, made.mode, made.size) == ("JPEG", "RGB", (256, 128))
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\x89PNG\r\n\x1a\n damaged"])
 def test_what_is_no_image_has_no_thumbnail(content: bytes) -> None:
     with pytest.raises(MediaError):
-        thumbnail(content, 256)
+        thumbnail(content, 256, 1)

@@ -44,6 +44,11 @@ def no_such_name(_service: Service, _proxy: Proxy, patch: pytest.MonkeyPatch) ->
     patch.setenv("SILICONFLOW_BASE_URL", "https://api.siliconflow.invalid/v1")
 
 
+def no_connection(_service: Service, _proxy: Proxy, patch: pytest.MonkeyPatch) -> None:
+    patch.delenv("HTTPS_PROXY")
+    patch.setenv("SILICONFLOW_BASE_URL", "https://127.0.0.1:1/v1")
+
+
 def no_proxy(_service: Service, proxy: Proxy, _patch: pytest.MonkeyPatch) -> None:
     proxy.refused |= {API, RESULTS}
 
@@ -70,6 +75,7 @@ def late_clock(service: Service, _proxy: Proxy, _patch: pytest.MonkeyPatch) -> N
 BROKEN: dict[str, tuple[Callable[..., None], str, str]] = {
     "nothing": (nothing, "+++++++", ""),
     "the name": (no_such_name, "-?????", "the name api.siliconflow.invalid cannot be resolved"),
+    "the connection": (no_connection, "++?-???", "Check your network"),
     "the proxy": (no_proxy, "+-???-?", "Check that the proxy is running"),
     "the certificate": (no_trust, "++-??-?", "SSL_CERT_FILE"),
     "the API": (status(404), "+++-?++", "SILICONFLOW_BASE_URL"),

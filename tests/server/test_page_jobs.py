@@ -240,6 +240,19 @@ def test_an_image_is_shown_small(page: Page) -> None:
 
 
 @pytest.mark.usefixtures("simulator")
+def test_an_image_above_the_limit_of_the_settings_is_too_large_and_not_gone(
+    page: Page, write_settings: Any
+) -> None:
+    draw(image_size="1024x1024")
+    [job] = listed(page)
+    write_settings(most_megapixels=1)
+    path = job["pictures"][0]["thumbnail"].removeprefix("/siliconflow")
+    status, error = page.refused("GET", path)
+    assert (status, error["kind"]) == (413, "TooLarge")
+    assert "has 1024×1024 pixels, more than 1000000" in str(error)
+
+
+@pytest.mark.usefixtures("simulator")
 def test_an_image_is_copied_to_where_a_node_loads_it(
     page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

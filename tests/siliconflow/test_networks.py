@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import sys
@@ -26,6 +27,9 @@ from comfyui_siliconflow.tests.waiting import LONGEST, until
 BODY = {"model": "vendor/model", "prompt": "x"}
 URL = f"https://{API}/v1"
 Resolver = dict[str, list[str]]
+several_loopbacks = pytest.mark.skipif(
+    sys.platform == "darwin", reason="of 127.0.0.0/8, macOS has 127.0.0.1 alone"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -167,8 +171,21 @@ class TestProxies:
         monkeypatch.setenv("ALL_PROXY", f"{scheme}{user}127.0.0.1:{closed_port}")
         error = unsent(Client("sk-x", URL))
         assert type(error) is errors.ProxyFailed
-        assert f"through the proxy {scheme}127.0.0.1:{closed_port}" in str(error)
+        assert f"reached: through the proxy {scheme}127.0.0.1:{closed_port}: " in str(error)
         assert "secret" not in str(error)
+
+    @pytest.mark.parametrize("scheme", ["http", "socks5h"])
+    def test_a_proxy_that_says_nothing_is_told_in_words(
+        self, scheme: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            address = f"127.0.0.1:{listener.getsockname()[1]}"
+            monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://{address}")
+            error = unsent(Client("sk-x", URL, connect_timeout=0.2, read_timeout=0.2))
+        assert type(error) is errors.ProxyFailed
+        [reason] = re.findall(rf"{address}: (.*)", str(error))
+        assert "timed out" in reason
+        assert not reason.startswith("(")
 
     @pytest.mark.parametrize(
         "address",
@@ -188,6 +205,43 @@ class TestProxies:
         error = unsent(Client("sk-x", URL))
         assert type(error) is errors.BadProxy
         assert not any(part in str(error) for part in ("me:", "secret", "se/cr", "@"))
+
+
+class TestSlowOpenings:
+    """Proxies whose every byte comes in time, and the whole of them never."""
+
+    @pytest.mark.parametrize(
+        ("way", "first", "then"),
+        [
+            ("http", b"", b"HTTP/1.1 200 OK\r\nX: "),
+            ("socks5h", b"\5\0", b"\5\0\0\3\xff"),
+        ],
+    )
+    def test_an_opening_that_drips_is_cut_when_the_time_is_over(
+        self, way: str, first: bytes, then: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        was_cut: Future[bool] = Future()
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(3)
+                connection.sendall(first)
+                try:
+                    for byte in then + bytes(100):
+                        connection.sendall(bytes([byte]))
+                        time.sleep(0.05)
+                except OSError:
+                    was_cut.set_result(True)
+                else:
+                    was_cut.set_result(False)
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            address = f"127.0.0.1:{listener.getsockname()[1]}"
+            threading.Thread(target=drip, daemon=True).start()
+            monkeypatch.setenv("HTTPS_PROXY", f"{way}://{address}")
+            unsent(Client("sk-x", URL, connect_timeout=0.5, read_timeout=0.5))
+            assert was_cut.result(LONGEST)
 
 
 class TestUnsent:
@@ -451,11 +505,13 @@ class TestAddresses:
         Client("sk-x", f"https://{API}:{trusted.port}/v1").post("images/generations", BODY)
         assert len(trusted.requests) == 1
 
+    @several_loopbacks
     def test_the_families_take_turns(self, resolver: Resolver, tried: list[list[str]]) -> None:
         resolver[API] = ["100::1", "100::2", "127.0.0.2", "127.0.0.3"]
         unsent(Client("sk-x", f"https://{API}:1/v1", connect_timeout=0.5))
         assert tried == [["100::1", "127.0.0.2", "100::2", "127.0.0.3"]]
 
+    @several_loopbacks
     def test_if_none_answers_the_request_was_not_sent(self, resolver: Resolver) -> None:
         resolver[API] = ["127.0.0.2", "127.0.0.1"]
         with socket.create_server(("127.0.0.1", 0)) as closed:
