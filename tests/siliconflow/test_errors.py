@@ -191,6 +191,14 @@ def test_an_error_of_a_free_call_says_nothing_of_charges() -> None:
     assert "charged" not in str(error)
 
 
+def test_support_is_sent_a_trace_id_only_where_there_is_one() -> None:
+    traced = error_from_response(500, {TRACE_HEADER: "t-1"}, "no")
+    untraced = error_from_response(500, {}, "no")
+    assert "send SiliconFlow support the trace ID." in str(traced)
+    assert "send SiliconFlow support the time and this whole message." in str(untraced)
+    assert "trace ID" not in str(untraced.for_free_call())
+
+
 def test_an_input_is_named_by_its_label_and_its_name_where_they_differ() -> None:
     error = errors.InvalidInput("prompt", Text("x"))
     assert error.text.in_language("en").split("\n")[0] == "prompt: x"
