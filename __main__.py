@@ -19,7 +19,10 @@ OWN_OPTIONS = frozenset({"simulator"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 1 for an error, which is printed."""
+    """Run one command and return its exit code: 1 for an error, which is printed.
+
+    What `check` finds is all on stdout, as a report that can be redirected as a whole.
+    """
     use_language(host.language(""))
     parser = _parser()
     args, rest = parser.parse_known_args(arguments)
@@ -28,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args, rest))
     except SiliconFlowError as error:
-        print(f"\n{error}", file=sys.stderr)
+        print(f"\n{error}", file=sys.stdout if args.command == "check" else sys.stderr)
         return 1
     except ModuleNotFoundError as error:
         print(text("cli.not_installed", module=error.name), file=sys.stderr)

@@ -172,10 +172,12 @@ def _comfyui_directory() -> Path | None:
 
 
 def _installation_directory() -> Path | None:
-    """Return the same folder for a command that is run from ComfyUI's `custom_nodes`."""
-    pack = Path(__file__).absolute().parent.parent
-    user = pack.parent.parent / "user"
-    return user / f"__{NAME}" if pack.parent.name == "custom_nodes" and user.is_dir() else None
+    """Return the same folder for a command that is run from ComfyUI's `custom_nodes`.
+
+    ComfyUI makes `user` at its first start, which may be yet to come.
+    """
+    nodes = Path(__file__).absolute().parent.parent.parent
+    return nodes.parent / "user" / f"__{NAME}" if nodes.name == "custom_nodes" else None
 
 
 def _platform_directory() -> Path:

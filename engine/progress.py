@@ -144,7 +144,7 @@ class JobView:
 
     record: JobRecord
     state: str
-    seconds: float
+    seconds: float | None
     waits_until: float | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -158,7 +158,7 @@ class JobView:
             "node_type": record.node_type,
             "model": record.model,
             "prompt": record.prompt,
-            "seconds": round(self.seconds, 2),
+            "seconds": None if self.seconds is None else round(self.seconds, 2),
             "state": self.state,
             "waits_until": self.waits_until,
             "reason": record.reason.as_json() if record.reason else None,
@@ -187,9 +187,9 @@ def view_of(record: JobRecord, find: Callable[[str], JobRecord | None]) -> JobVi
         return _live_view(*live)
     if record.state == "running" and record.is_ours:
         record = find(record.id) or record
-    # Not under way although it is written so: its end could not be written.
-    lost = record.state == "running" and record.is_ours
-    return JobView(record, "cancelled" if lost else record.state, record.seconds)
+    if record.state == "running" and record.is_ours:  # its end could not be written
+        return JobView(record, "cancelled", None)
+    return JobView(record, record.state, record.seconds)
 
 
 def jobs_under_way() -> list[JobView]:

@@ -144,8 +144,10 @@ class Receiver:
                 return self._endpoint.kind.load(content, self._max_pixels)
         except MediaError as error:
             message = text("run.bad_item", item=self._endpoint.item_name, reason=error.text)
+            advice = text("error.ResultRefused.too_large", setting="most_megapixels")
             raise (error_class or self._endpoint.kind.bad_file)(
-                Failure(message, model=self._model, trace_id=metadata.trace_id)
+                Failure(message, model=self._model, trace_id=metadata.trace_id),
+                advice if type(error) is TooManyPixels else None,
             ) from error
 
 

@@ -25,7 +25,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..strings.text import Text, text
-from .media_error import MediaError, TooManyPixels
+from .media_error import MediaError, PillowLimit, TooManyPixels
 
 T = TypeVar("T")
 Pixels = npt.NDArray[np.uint8]
@@ -122,8 +122,8 @@ def decode(content: bytes, max_pixels: int = MAX_PIXELS) -> DecodedImage:
         raise MediaError(_not_an_image(content)) from None
     except MediaError:
         raise
-    except _PILLOW_LIMIT as error:  # which any pack may lower: the file is as whole as it was
-        raise TooManyPixels(text("media.pillow_limit", reason=error)) from None
+    except _PILLOW_LIMIT as error:
+        raise PillowLimit(text("media.pillow_limit", reason=error)) from None
     except _DECODE_ERRORS as error:
         raise MediaError(text("media.damaged", reason=error)) from None
 

@@ -20,3 +20,7 @@ class MediaError(ValueError):
 
 class TooManyPixels(MediaError):
     """An image of more pixels than the caller allows; the file itself may well be whole."""
+
+
+class PillowLimit(TooManyPixels):
+    """An image of more pixels than Pillow is set to accept, which any pack may have lowered."""

@@ -68,6 +68,8 @@ ADVANCED = frozenset(
     }
 )
 _IMAGE_TASKS = frozenset({"text-to-image", "image-to-image", "image-edit"})
+MAX_NAMES = 8
+"""How many models a tooltip names that accept the same values."""
 _SAME_FOR_ALL = frozenset({"seed", "batch_size", "width", "height", "max_tokens", "max_images"})
 """Inputs whose range is the widget's own, whatever the model."""
 _STEPS = {
@@ -228,15 +230,22 @@ def _ranges(task: str, name: str) -> list[Text]:
     common = field if name in _SAME_FOR_ALL or not models else _common(task, name, models)
     if common:
         return _range_line(common, default)
-    by_rule: dict[Text, list[str]] = {}
+    by_rule: dict[Text, dict[str, None]] = {}
     for model in models:
-        if name in model.fields:
-            by_rule.setdefault(_rule(model.fields[name], default), []).append(
-                _model_name(model, models)
-            )
+        if name in model.fields and not model.is_retired:
+            names = by_rule.setdefault(_rule(model.fields[name], default), {})
+            names[_model_name(model, models)] = None  # once, where two ids differ in a prefix
     return [
-        text("widget.models", rule=rule, models=", ".join(names)) for rule, names in by_rule.items()
+        text("widget.models", rule=rule, models=_listed([*names]))
+        for rule, names in by_rule.items()
     ]
+
+
+def _listed(names: Sequence[str]) -> Text:
+    """Return the first of some names, and how many there are besides."""
+    more = len(names) - MAX_NAMES
+    first = ", ".join(names[:MAX_NAMES])
+    return text("widget.and_more", names=first, n=more) if more > 1 else Text(", ".join(names))
 
 
 def _common(task: str, name: str, models: Sequence[Model]) -> Field | None:

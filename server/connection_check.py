@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from textwrap import indent
 
@@ -29,7 +28,7 @@ def check() -> int:
     for hop in walk(client):
         is_good = is_good and hop.is_good is not False
         row = text("cli.check.hop", mark=marks[hop.is_good], hop=hop.label, says=hop.text)
-        print(row, file=sys.stderr if hop.is_good is False else sys.stdout, flush=True)
+        print(row, flush=True)
     if not is_good:
         return 1
     print(text("cli.check.works", url=settings.base_url))

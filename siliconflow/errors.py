@@ -124,7 +124,7 @@ class RequestError(SiliconFlowError):
     def __init__(self, failure: Failure, advice: Text | None = None) -> None:
         """Compose the message: what happened, the API's words, the advice, model and trace ID."""
         self.failure = failure
-        self._advice = advice or self.advice
+        self._advice = advice or self.advice.format(proof=_proof(failure))
         super().__init__(_message(self.what, self._advice, failure))
 
     def advise(self, sentences: Iterable[Text]) -> None:
@@ -134,8 +134,8 @@ class RequestError(SiliconFlowError):
 
     def for_free_call(self) -> RequestError:
         """Return the same error for a request that costs nothing: it says nothing of charges."""
-        advice = None if self.charged is False else text("error.free_advice")
-        error = type(self)(self.failure, advice)
+        advice = text("error.free_advice", proof=_proof(self.failure))
+        error = type(self)(self.failure, None if self.charged is False else advice)
         error.charged = False
         return error
 
@@ -323,6 +323,11 @@ def _labelled(name: str) -> Text:
     label = text(key) if has_text(key) else Text(name)
     both = text("error.input_label", label=label, name=name)
     return Text(*(name if word == name else pair for word, pair in zip(label, both, strict=True)))
+
+
+def _proof(failure: Failure) -> Text:
+    """Return by what SiliconFlow's support can find a request."""
+    return text("error.the_trace_id" if failure.trace_id else "error.no_trace_id")
 
 
 def _message(what: Text, advice: Text, failure: Failure) -> Text:

@@ -51,7 +51,8 @@ class JobRecord:
     model: str = ""
     prompt: str = ""
     state: JobState = "running"
-    seconds: float = 0.0
+    seconds: float | None = 0.0
+    """`None` if nobody knows when it ended."""
     trace_id: str = ""
     origins: tuple[str, ...] = ()
     reason: Text | None = None
@@ -175,7 +176,7 @@ class JobHistory:
             model=row["model"],
             prompt=row["prompt"],
             state="failed" if has_died else row["state"],
-            seconds=row["seconds"],
+            seconds=None if has_died else row["seconds"],
             trace_id=row["trace_id"],
             origins=tuple(filter(None, row["origins"].split(","))),
             reason=_reason(row) or (text("history.process_died") if has_died else None),

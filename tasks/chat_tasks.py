@@ -42,6 +42,7 @@ from .image_inputs import require_image
 TASK = "chat"
 IMAGE_INPUTS = ("image", "image2", "image3", "image4")
 THINKING = "enable_thinking"
+THINKING_DEPTH = frozenset({"thinking_budget", "reasoning_effort"})
 FIELDS = (
     "max_tokens",
     "temperature",
@@ -117,6 +118,12 @@ def plan_chat(inputs: Inputs, settings: Settings) -> Plan:
     not_sent = model.not_sent(values)
     if not_sent:
         notes.append(text("task.fields_not_sent", model=model.id, names=", ".join(not_sent)))
+    if model.listed and THINKING in model.fields and values.get(THINKING) == "off":
+        without = sorted(THINKING_DEPTH & values.keys() & model.fields.keys())
+        values = {name: value for name, value in values.items() if name not in without}
+        if without:
+            notes.append(text("task.thinking_off", names=", ".join(without)))
+            not_sent = sorted([*not_sent, *without])
     names = (f"image {place}" for place in itertools.count(len(earlier.images) + 1))
     frames = dict(zip(names, _frames(images, _max_images(inputs), notes), strict=False))
     conversation = earlier.followed_by(
@@ -370,7 +377,7 @@ def _arguments(model: Model, values: Mapping[str, Value]) -> dict[str, Value]:
     values = dict(values)
     if THINKING in values and not model.listed:
         values[THINKING] = catalogue.load().inputs[THINKING].check(values[THINKING])
-    if values.keys() & {"thinking_budget", "reasoning_effort"} & model.fields.keys():
+    if values.keys() & THINKING_DEPTH & model.fields.keys():
         values.setdefault(THINKING, "on")
     sent = model.arguments(values)
     budget, max_tokens = (int(sent.get(name, 0)) for name in ("thinking_budget", "max_tokens"))

@@ -17,7 +17,6 @@ from ..engine.job import Mend, Plan, Results, plan_of_bodies
 from ..engine.run import Inputs, run
 from ..engine.threads import CPU
 from ..media.data_urls import DataUrl, UploadFormat, digest_of, encode
-from ..siliconflow import catalogue
 from ..siliconflow.catalogue import (
     Model,
     chosen_model,
@@ -139,18 +138,17 @@ def plan_embeddings(inputs: Inputs, settings: Settings) -> Plan:
     model = chosen_model("embedding", inputs, settings.site)
     texts = texts_of(inputs, "input")
     values = set_values(inputs, ("dimensions",))
-    if model.not_sent(values):
-        models = catalogue.load().of_task("embedding")
-        others = ", ".join(other.id for other in models if "dimensions" in other.fields)
-        reason = text("task.no_dimensions", model=model.id, others=others)
-        raise InvalidInput("dimensions", reason)
+    not_sent = model.not_sent(values)
     extra = extra_body(inputs, _RESERVED | {"encoding_format"})
     check_tokens(model, texts, connected=len(inputs.get("texts") or ()))
     head = {"model": model.id, "encoding_format": "float", **model.arguments(values)}
     items, notes, mend = _items("embedding", model, texts, inputs, settings)
     parts = _parts(items, model.limits.get("texts", MAX_TEXTS))
     bodies = [{**merged(head, extra), "input": part} for part in parts]
-    return replace(plan_of_bodies(model, bodies, _EMBEDDINGS, notes=notes), mend=mend)
+    if not_sent:
+        names = ", ".join(not_sent)
+        notes.append(text("task.fields_not_sent", model=model.id, names=names))
+    return replace(plan_of_bodies(model, bodies, _EMBEDDINGS, not_sent, notes), mend=mend)
 
 
 def _items(

@@ -109,6 +109,8 @@ def plan_speech(inputs: Inputs, settings: Settings) -> Plan:
     body = merged(body, extra_body(inputs, _RESERVED))
     said = _pieces(words, model)
     body |= _voice(inputs, model)
+    if model.listed and len(body.get("references", ())) > max(1, len(set(SPEAKER.findall(words)))):
+        raise InvalidInput("input", text("task.two_voices", audio=[*REFERENCES][-1]))
     bodies = [{**body, "input": piece} for piece in said]
     rate = int(body.get("sample_rate", PCM_RATE))
     unsent = model.not_sent({**changed, **set_values(inputs, REFERENCES.values())})
@@ -227,6 +229,8 @@ def _voice(inputs: Inputs, model: Model) -> dict[str, Any]:
         raise InvalidInput("custom_voice", text("task.voice_and_reference"))
     if references:
         return {"voice": "", "references": references}
+    if own and model.listed and ":" not in own:
+        raise InvalidInput("custom_voice", text("task.not_a_voice", voice=own, model=model.id))
     return {"voice": own or f"{model.id}:{inputs.get('voice', 'alex')}"}
 
 

@@ -302,6 +302,16 @@ def test_the_note_explains_it_in_both_languages(workflow: Json) -> None:
         assert 0 < note.find(settings) < note.find("SILICONFLOW_API_KEY")
 
 
+def test_the_note_names_every_model_that_is_free(workflow: Json) -> None:
+    (note,) = [node for node in workflow["nodes"] if node["type"] == "MarkdownNote"]
+    words = values_of(note)["text"]
+    used = {values_of(node)["model"] for node in own_nodes(workflow)}
+    models = [catalogue.load().find(model_id, "cn") for model_id in used]
+    assert models
+    free = [model.id.rpartition("/")[2] for model in models if model.is_free]
+    assert [name for name in free if words.count(name) < 2] == []
+
+
 def test_the_thumbnail_is_a_small_image(file: Path) -> None:
     thumbnail = file.with_suffix(".jpg")
     assert thumbnail.stat().st_size < LARGEST_THUMBNAIL

@@ -79,8 +79,8 @@ class Downloader:
     def download(self, url: str, into: BinaryIO, failure: Failure) -> None:
         """Write the whole file into an empty, seekable one. `facts` names model and trace ID.
 
-        Raises `DownloadFailed` after the last attempt, or `ResultRefused` for what no further
-        attempt would mend.
+        Raises `DownloadFailed` after the last attempt, or at once for an HTTP status that stays;
+        `ResultRefused` for what no further attempt would mend.
         """
         partial = _Partial(into)
         for wait in (*WAITS, None):
@@ -164,7 +164,7 @@ class Downloader:
         if status in {408, 416, 429} or status >= 500:
             raise IncompleteDownload(Text(f"HTTP {status}"))
         if status not in {200, 206}:
-            raise ResultRefused(replace(failure, message=Text(f"HTTP {status}")))
+            raise DownloadFailed(replace(failure, message=Text(f"HTTP {status}")))
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise refused(failure, "response.compressed")
         if status == 200:
@@ -183,7 +183,9 @@ class Downloader:
                 raise self._too_large(failure)
 
     def _too_large(self, failure: Failure) -> ResultRefused:
-        return refused(failure, "response.too_large", mib=self.max_bytes >> 20)
+        message = text("response.too_large", mib=self.max_bytes >> 20)
+        advice = text("error.ResultRefused.too_large", setting="most_picture_mib")
+        return ResultRefused(replace(failure, message=message), advice)
 
 
 def check_url(url: str, failure: Failure, *, private: bool) -> None:

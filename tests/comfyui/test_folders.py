@@ -55,5 +55,14 @@ def test_outside_comfyui_files_are_in_the_platform_s_data_folder(
     assert host.data_directory() == tmp_path / folder / "comfyui_siliconflow"
 
 
+def test_a_command_before_comfyui_s_first_start_uses_the_folder_that_comfyui_will_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SILICONFLOW_DATA_DIR", raising=False)
+    file = tmp_path / "custom_nodes" / "comfyui_siliconflow" / "comfyui" / "host.py"
+    monkeypatch.setattr(host, "__file__", str(file))
+    assert host.data_directory() == tmp_path / "user" / "__siliconflow"
+
+
 def test_outside_comfyui_there_is_no_input_folder() -> None:
     assert host.input_directory() is None

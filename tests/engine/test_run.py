@@ -461,7 +461,7 @@ def test_messages_follow_the_language_of_the_settings(run_node: Run, write_setti
     write_settings(language="zh")
     with pytest.raises(errors.InvalidInput) as caught:
         run_node(DRAW, model=KOLORS, prompt="")
-    assert str(caught.value) == "提示词（prompt）：不能为空\n请求没有发出，也没有扣费。"
+    assert str(caught.value) == "提示词（prompt）：不能为空。\n请求没有发出，也没有扣费。"
 
 
 def _png(width: int, height: int) -> bytes:

@@ -17,7 +17,7 @@ from comfyui_siliconflow import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 from comfyui_siliconflow.nodes.base import Node
 from comfyui_siliconflow.nodes.chat_node import SiliconFlowChat
 from comfyui_siliconflow.nodes.image_nodes import ImageNode
-from comfyui_siliconflow.nodes.widgets import ADVANCED, SOCKETS
+from comfyui_siliconflow.nodes.widgets import ADVANCED, MAX_NAMES, SOCKETS
 from comfyui_siliconflow.siliconflow import catalogue
 
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
@@ -119,6 +119,17 @@ def test_nothing_hidden_makes_a_node_run_again(node: type[Node]) -> None:
     assert node.INPUT_TYPES()["hidden"] == {"extra_pnginfo": "EXTRA_PNGINFO"}
 
 
+def test_a_tooltip_names_a_few_living_models_each_once() -> None:
+    budget = shown(SiliconFlowChat)["optional"]["thinking_budget"][1]["tooltip"]
+    named = re.fullmatch(r"128-32768: (.+) and \d+ more", budget.splitlines()[-1])
+    assert named
+    names = named[1].split(", ")
+    assert len({*names}) == len(names) == MAX_NAMES
+    sizes = shown(PAINTERS[0])["optional"]["image_size"][1]["tooltip"]
+    assert "Kolors" in sizes
+    assert "stable-diffusion" not in sizes
+
+
 @pytest.mark.parametrize("node", NODES)
 def test_every_input_is_explained_with_its_range_and_default(node: type[Node]) -> None:
     for group in shown(node).values():
@@ -180,7 +191,7 @@ def test_an_empty_prompt_is_refused_when_the_graph_is_queued() -> None:
         assert node.VALIDATE_INPUTS(prompt="a cat") is True
         assert node.VALIDATE_INPUTS(prompt=None) is True
         refusal = str(node.VALIDATE_INPUTS(prompt="  ")).split("\n")
-        assert refusal == ["prompt: must not be empty", "Nothing was sent. You were not charged."]
+        assert refusal == ["prompt: must not be empty.", "Nothing was sent. You were not charged."]
 
 
 WITH_MODELS: list[Any] = [node for node in NODE_CLASS_MAPPINGS.values() if "model" in node.required]
@@ -201,7 +212,7 @@ def test_an_empty_prompt_is_refused_in_the_language_in_use(monkeypatch: pytest.M
     [node, *_] = PAINTERS
     monkeypatch.setenv("LANG", "zh_CN.UTF-8")
     refusal = str(node.VALIDATE_INPUTS(prompt=""))
-    assert refusal == "提示词（prompt）：不能为空\n请求没有发出，也没有扣费。"
+    assert refusal == "提示词（prompt）：不能为空。\n请求没有发出，也没有扣费。"
 
 
 def test_the_language_of_the_settings_comes_first_when_a_workflow_is_queued(

@@ -485,11 +485,11 @@ def _downloads_failed() -> list[Fault]:
     never = errors.ResultRefused
     return [
         _failed("500 without end", b.instead(500, "no")),
-        _failed("401 without end", b.instead(401, "no"), never),
-        _failed("404 without end", b.instead(404, "no"), never),
-        _failed("403, the URL has expired", b.instead(403, "This URL has expired"), never),
+        _failed("401 without end", b.instead(401, "no")),
+        _failed("404 without end", b.instead(404, "no")),
+        _failed("403, the URL has expired", b.instead(403, "This URL has expired")),
         _failed("206 that nobody requested", b.changed(b.with_status(206))),
-        _failed("204", b.instead(204), never),
+        _failed("204", b.instead(204)),
         _failed("cut without end", b.cut(0.5)),
         _failed("another range than requested", b.wrong_range("bytes 0-99/{size}")),
         _failed("a range of another file", b.wrong_range("bytes {begins}-9/77")),

@@ -115,7 +115,7 @@ def test_a_refused_key_ends_the_comparison_at_its_first_request(
     simulator = serve()
     monkeypatch.setenv("SILICONFLOW_API_KEY", "sk-wrong")
     assert main(CONTRACT) == 1
-    assert "does not accept the API key" in capsys.readouterr().err
+    assert "does not accept the API key" in capsys.readouterr().out
     assert len(simulator.requests) == 1
 
 

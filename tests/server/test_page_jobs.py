@@ -19,7 +19,7 @@ from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import progress
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.storage.job_history import JobHistory
+from comfyui_siliconflow.storage.job_history import JobHistory, JobRecord
 from comfyui_siliconflow.tests.conftest import Held
 from comfyui_siliconflow.tests.server.conftest import Json, Page, wait_for
 from PIL import Image
@@ -151,6 +151,11 @@ def test_a_cancelled_job_that_was_sent_continues_and_is_done(page: Page, held: H
     held.release()
     wait_for(lambda: [job["state"] for job in listed(page)] == ["done"])
     assert listed(page)[0]["pictures"][0]["is_here"]
+
+
+def test_a_job_whose_end_nobody_knows_has_no_seconds() -> None:
+    died = JobRecord("1", 100.0, state="failed", seconds=None)
+    assert progress.view_of(died, lambda _: None).as_json()["seconds"] is None
 
 
 def test_queued_jobs_are_listed_as_waiting(page: Page, held: Held, write_settings: Any) -> None:

@@ -146,8 +146,9 @@ def test_a_lasting_failure_is_reported_at_once(
     serve: Any, answer: Any, fetch: Any, status: int
 ) -> None:
     server = serve(answer(status))
-    with pytest.raises(DownloadFailed, match=rf"HTTP {status}(.|\n)*You were charged"):
+    with pytest.raises(DownloadFailed, match=rf"HTTP {status}(.|\n)*You were charged") as failed:
         fetch(f"{server.address}/a")
+    assert "check your network" in str(failed.value)
     assert len(server.requests) == 1
 
 
@@ -162,7 +163,8 @@ def test_a_file_beyond_the_limit_is_refused_by_its_length(
     serve: Any, answer: Any, fetch: Any
 ) -> None:
     server = serve(answer(body=b"", length=3 << 20))
-    with pytest.raises(DownloadFailed, match="larger than 1 MiB"):
+    advice = r"larger than 1 MiB(.|\n)*most_picture_mib in settings\.json"
+    with pytest.raises(ResultRefused, match=advice):
         fetch(f"{server.address}/a")
 
 

@@ -60,7 +60,7 @@ MET: dict[str, tuple[type[errors.RequestError], bool | None, str]] = {
 }
 """By the simulator's name of a body: the error, whether it was charged, what the service says."""
 ADVICE: dict[type[errors.RequestError], str] = {
-    errors.BadRequest: "Change what the message says, then run again. Nothing was charged.",
+    errors.BadRequest: "Correct the value that the message names, then run again.",
     errors.ModelNotFound: "Nothing was charged. Choose another model, or check that your key",
     errors.UploadTooLarge: 'Nothing was charged. For images, lower "Maximum upload size"',
     errors.InvalidKey: "Nothing was charged. Check the key in ComfyUI's Settings > SiliconFlow",

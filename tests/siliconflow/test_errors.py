@@ -178,7 +178,10 @@ def test_the_tree_at_the_top_of_the_file_is_the_tree_of_the_classes() -> None:
 
 @pytest.mark.parametrize(
     ("body", "advice"),
-    [('{"message": "size is wrong"}', "Change what the message says"), ("", "Change the prompt")],
+    [
+        ('{"message": "size is wrong"}', "Correct the value that the message names"),
+        ("", "Change the prompt"),
+    ],
 )
 def test_advice_refers_to_a_message_only_where_there_is_one(body: str, advice: str) -> None:
     assert advice in str(error_from_response(400, {}, body))
@@ -191,10 +194,18 @@ def test_an_error_of_a_free_call_says_nothing_of_charges() -> None:
     assert "charged" not in str(error)
 
 
+def test_support_is_sent_a_trace_id_only_where_there_is_one() -> None:
+    traced = error_from_response(500, {TRACE_HEADER: "t-1"}, "no")
+    untraced = error_from_response(500, {}, "no")
+    assert "send SiliconFlow support the trace ID." in str(traced)
+    assert "send SiliconFlow support the time and this whole message." in str(untraced)
+    assert "trace ID" not in str(untraced.for_free_call())
+
+
 def test_an_input_is_named_by_its_label_and_its_name_where_they_differ() -> None:
     error = errors.InvalidInput("prompt", Text("x"))
-    assert error.text.in_language("en").split("\n")[0] == "prompt: x"
-    assert error.text.in_language("zh").split("\n")[0] == "提示词（prompt）：x"
+    assert error.text.in_language("en").split("\n")[0] == "prompt: x."
+    assert error.text.in_language("zh").split("\n")[0] == "提示词（prompt）：x。"
 
 
 def test_an_input_that_is_refused_here_says_that_nothing_was_sent_or_charged() -> None:

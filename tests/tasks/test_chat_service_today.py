@@ -107,6 +107,21 @@ def test_what_a_model_does_not_have_is_left_out_with_a_note(
 
 
 @pytest.mark.parametrize(
+    ("model", "inputs"),
+    [(DEFAULT, {"thinking_budget": 512}), (FLASH, {"reasoning_effort": "max"})],
+)
+def test_how_long_to_think_is_left_out_with_a_note_where_thinking_is_off(
+    today: Simulator, outputs_of: Run, model: str, inputs: dict[str, Any]
+) -> None:
+    off = {**ASKED, "model": model, "enable_thinking": "off"}
+    info = outputs_of(CHAT, **off, **inputs)["info"]
+    assert info["not_sent"] == [*inputs]
+    assert info["notes"] == [f"Not sent, because enable_thinking is off: {', '.join(inputs)}."]
+    assert not set(inputs) & set(today.requests[0].body)
+    assert today.requests[0].body["enable_thinking"] is False
+
+
+@pytest.mark.parametrize(
     ("inputs", "name"),
     [
         ({"thinking_budget": 64}, "thinking_budget"),

@@ -188,6 +188,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         "reference_audio",
         f"can .{COSY}, {MOSS}.",
     ),
+    "two voices of one text": (
+        {"model": MOSS, "input": "[S1]Good morning. Is it?", **FIRST, **SECOND},
+        "input",
+        "in front of what each of the two speakers says",
+    ),
     "marks alone": ({**TALK, "input": "[S1] [S2]"}, "input", "must not be empty"),
     "by extra_body": ({**HELLO, "extra_body": '{"references": []}'}, "extra_body", "references"),
 }

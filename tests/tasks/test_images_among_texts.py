@@ -71,7 +71,6 @@ def test_0_is_the_model_s_own_length_and_not_sent(today: Simulator, outputs_of: 
     [
         ("Qwen/Qwen3-Embedding-0.6B", 2048, "64, 128, 256, 512, 768, 1024\n"),
         ("Qwen/Qwen3-Embedding-8B", 1000, "64, 128, .*, 4096\n"),
-        (BGE, 256, "one length. Choose a model .*Qwen/Qwen3-Embedding-0.6B, .*-8B"),
     ],
 )
 def test_a_length_that_a_model_lacks_is_refused_with_those_that_there_are(
@@ -81,6 +80,16 @@ def test_a_length_that_a_model_lacks_is_refused_with_those_that_there_are(
         outputs_of(EMBED, model=model, input="a cat", dimensions=length)
     assert caught.value.name == "dimensions"
     assert today.requests == []
+
+
+def test_a_length_is_not_sent_to_a_model_that_offers_none(
+    today: Simulator, outputs_of: Run
+) -> None:
+    found = outputs_of(EMBED, model=BGE, input="a cat", dimensions=512)
+    assert "dimensions" not in today.requests[0].body
+    info = found["info"]
+    assert info["not_sent"] == ["dimensions"]
+    assert f"Not sent, because {BGE} does not have it: dimensions." in info["notes"]
 
 
 # Images among embeddings

@@ -157,6 +157,7 @@ def test_a_voice_of_one_s_own_takes_the_place_of_the_model_s(
         ({"model": "Qwen/Qwen2.5-7B-Instruct"}, "model"),
         ({"extra_body": '{"voice": "x"}'}, "extra_body"),
         ({"input": "x" * 2000 + "<|endofprompt|>Hello"}, "input"),
+        ({"custom_voice": "alexx"}, "custom_voice"),
     ],
 )
 def test_nothing_is_sent_when_an_input_is_wrong(

@@ -295,7 +295,7 @@ app.registerExtension({
       id: JOBS_TAB,
       icon: "sf-tab-icon",
       title: t("jobs.tab"),
-      label: t("jobs.label"),
+      label: t("app.name"),
       tooltip: t("jobs.tooltip"),
       type: "custom",
       render,

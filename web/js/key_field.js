@@ -47,7 +47,7 @@ export async function testHops(key, site) {
   const { hops } = await testConnection(key, site);
   const rows = hops.map(({ good, label, text }) => {
     const look = good === null ? "hint" : good ? "good" : "problem";
-    const [name, says] = [h("strong", {}, localized(label)), h("span", {}, localized(text))];
+    const [name, says] = [h("strong", {}, t("connection.hop", { label: localized(label) })), h("span", {}, localized(text))];
     return h("span", { class: `sf-hop sf-is-${look}` }, icon(HOP_SYMBOLS[look]), name, says);
   });
   return { rows, passed: hops.every(({ good }) => good !== false) };

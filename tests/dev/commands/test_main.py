@@ -73,7 +73,9 @@ def test_check_says_what_is_wrong_with_a_key(
 ) -> None:
     monkeypatch.setenv("SILICONFLOW_API_KEY", "sk-wrong")
     assert main(["check"]) == 1
-    assert "does not accept the API key" in capsys.readouterr().err
+    written = capsys.readouterr()
+    assert "does not accept the API key" in written.out
+    assert written.err == ""
 
 
 def test_help_is_chinese_on_a_chinese_system(
