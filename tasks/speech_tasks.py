@@ -108,8 +108,9 @@ def plan_speech(inputs: Inputs, settings: Settings) -> Plan:
     }
     body = merged(body, extra_body(inputs, _RESERVED))
     said = _pieces(words, model)
-    body |= _voice(inputs, model)
-    if model.listed and len(body.get("references", ())) > max(1, len(set(SPEAKER.findall(words)))):
+    voice = _voice(inputs, model)
+    body |= voice
+    if model.listed and len(voice.get("references", ())) > max(1, len(set(SPEAKER.findall(words)))):
         raise InvalidInput("input", text("task.two_voices", audio=[*REFERENCES][-1]))
     bodies = [{**body, "input": piece} for piece in said]
     rate = int(body.get("sample_rate", PCM_RATE))

@@ -308,7 +308,7 @@ def test_the_note_names_every_model_that_is_free(workflow: Json) -> None:
     used = {values_of(node)["model"] for node in own_nodes(workflow)}
     models = [catalogue.load().find(model_id, "cn") for model_id in used]
     assert models
-    free = [model.id.rpartition("/")[2] for model in models if model.is_free]
+    free = [model.id.rpartition("/")[2] for model in models if model.is_free("cn")]
     assert [name for name in free if words.count(name) < 2] == []
 
 
