@@ -231,7 +231,7 @@ def _voice(inputs: Inputs, model: Model) -> dict[str, Any]:
     if references:
         return {"voice": "", "references": references}
     if own and model.listed and ":" not in own:
-        raise InvalidInput("custom_voice", text("task.not_a_voice", voice=own, model=model.id))
+        raise InvalidInput("custom_voice", text("task.not_a_voice", voice=own[:80], model=model.id))
     return {"voice": own or f"{model.id}:{inputs.get('voice', 'alex')}"}
 
 

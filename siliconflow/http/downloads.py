@@ -199,6 +199,8 @@ def check_url(url: str, failure: Failure, *, private: bool) -> None:
         host = parts.hostname or ""
     except ValueError:
         raise refused(failure, "response.bad_url") from None
+    if not url.isprintable():  # a line break is dropped by `urlsplit`: it would be another address
+        raise refused(failure, "response.bad_url")
     is_local = private and parts.scheme == "http" and _LOOPBACK.fullmatch(host.lower())
     if parts.scheme != "https" and not is_local:
         raise refused(failure, "response.not_https")

@@ -66,7 +66,10 @@ def test_answers_with_every_field_set(
         values |= {"reference_audio": SOUND, "reference_audio2": SOUND}
         values = {name: value for name, value in values.items() if _is_taken(name, model)}
     values |= {"image": torch.rand(1, 8, 8, 3)} if model.sees else {}
-    found = outputs_of(NODES[task], model=model.id, **{**values, **INPUTS[task]})
+    inputs = {**values, **INPUTS[task]}
+    if "reference_audio2" in values:
+        inputs["input"] = "[S1]Hello there.[S2]Hello."
+    found = outputs_of(NODES[task], model=model.id, **inputs)
     assert found["info"]["not_sent"] == []
     assert [record.status for record in today.requests] == [200]
 
