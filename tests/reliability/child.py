@@ -2,9 +2,9 @@
 
 It does what one line of JSON says; it says `ready` when all is loaded, waits for a line,
 and writes the outcome as JSON. `hold` names a function, whether to stop before or after it, and at
-which call: there it says `held` and stands still. `leave` ends the main program as soon as a
-request is under way. `image_side` connects an image of that size. `most_file_bytes` makes every
-larger file fail as on a full disk.
+which call: there it says `held` and stands still. Previews are made as within ComfyUI. `leave` ends
+the main program as soon as a request is under way. `image_side` connects an image of that size.
+`most_file_bytes` makes every larger file fail as on a full disk.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import Any
 
 import torch
+from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.engine import receiving as collect
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.strings.text import SiliconFlowError
@@ -29,6 +30,8 @@ PACK = "comfyui_siliconflow."
 def main() -> None:
     """Follow the orders. Images come one after the other, so that "the first" is one."""
     collect.PARALLEL_DOWNLOADS = 1
+    progress = host.current_progress()
+    host.current_progress, host.shows_images = lambda: progress, lambda: True
     orders = json.loads(sys.stdin.readline())
     if orders.get("hold"):
         _hold(*orders["hold"])

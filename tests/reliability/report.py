@@ -16,6 +16,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,15 @@ from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.refusing_drive import compile_library
 from comfyui_siliconflow.tests.reliability.calls import of_node
 from comfyui_siliconflow.tests.reliability.drives import DRIVES, try_drive
+from comfyui_siliconflow.tests.reliability.endings import ENDINGS, KILLS, WAYS, try_ending
 from comfyui_siliconflow.tests.reliability.faults import FAULTS, KEY, UNSURE, Fault
 from comfyui_siliconflow.tests.reliability.free import DELETE, of_free_node, try_out_free
+from comfyui_siliconflow.tests.reliability.resolvers import (
+    RESOLVERS,
+    named_bench,
+    try_resolver,
+)
+from comfyui_siliconflow.tests.reliability.rows import Row
 from comfyui_siliconflow.tests.reliability.server import FaultServer
 from comfyui_siliconflow.tests.reliability.test_crashes import CRASHES
 from comfyui_siliconflow.tests.reliability.trial import (
@@ -130,6 +138,30 @@ the same is queued once more.
 """
 PAID_ONCE, FOUND, REBUILT = "2 images", "the rest downloaded, free", "free, from disk"
 
+RESOLVERS_HEAD = """
+
+## Resolvers: {rows} trials
+
+The service is at its own names, behind TLS; a resolver answers for them, or does not. Then every
+name is at 198.18.0.7, `SILICONFLOW_RESULT_HOSTS` names the other host, and the same is queued
+again. An address in place of a name is never connected to, so such a result, which was charged,
+cannot be had.
+
+"""
+ENDINGS_HEAD = """
+
+## Processes that are killed within a ledger, or told to end: {rows} trials
+
+A process is killed with `kill -9` while it rebuilds or migrates; one that is told to end, by Ctrl+C
+or because its main program is over, stands still in the middle of what the row names. The next
+process does the same again. "Paid" after an encoding: the first had sent nothing yet.
+
+"""
+COLUMNS = """\
+| what was broken | what happened | results kept | charged | as expected |
+|---|---|---|---|---|
+"""
+
 
 def trials() -> list[Outcome]:
     """Try out every fault on every node."""
@@ -169,6 +201,44 @@ def table_of_drives(problems: Mapping[str, Sequence[str]]) -> str:
         for name, found in problems.items()
     ]
     return DRIVES_HEAD.format(drives=len(problems)) + "\n".join([*rows, ""])
+
+
+def tried_resolvers() -> list[Row]:
+    """Try out every resolver."""
+    with tempfile.TemporaryDirectory() as name, named_bench(Path(name)) as (bench, server):
+        return [
+            try_resolver(bench, server, Path(name, str(place)), resolver)
+            for place, resolver in enumerate(RESOLVERS)
+        ]
+
+
+def tried_endings() -> list[Row]:
+    """Kill processes within a ledger, and tell others to end."""
+    with Simulator(key=KEY, balance="100000") as simulator, tempfile.TemporaryDirectory() as name:
+        server, folder = FaultServer(simulator), Path(name)
+        bench = Bench(simulator, server, folder)
+        tries: list[Callable[[Path], Row]] = [partial(kill, bench) for kill in KILLS]
+        tries += [
+            partial(try_ending, bench, ending=ending, how=how) for ending in ENDINGS for how in WAYS
+        ]
+        rows = []
+        for place, attempt in enumerate(tries):
+            data = folder / str(place)
+            data.mkdir()
+            rows.append(attempt(data))
+        server.close()
+    return rows
+
+
+def table_of_rows(head: str, rows: Sequence[Row]) -> str:
+    """Write one line for each; tells at once what is not as expected."""
+    sys.stderr.writelines(f"{row.broken}: {item}\n" for row in rows for item in row.problems)
+    lines = [
+        f"| {row.broken} | {row.happened} | {row.kept} of {row.results} | {row.charged} | "
+        f"{'NO' if row.problems else 'yes'} |\n"
+        for row in rows
+    ]
+    return "".join([head.format(rows=len(rows)), COLUMNS, *lines])
 
 
 def tried(bench: Bench, fault: Fault, node: str) -> Outcome:
@@ -333,11 +403,14 @@ def main() -> int:
     chosen = parser.parse_args()
     outcomes, found = trials(), soak(chosen.images, chosen.seed)
     tables = [table(outcomes), table_of_calls(outcomes), table_of_free(outcomes)]
-    drives = tried_drives()
+    drives, resolvers, endings = tried_drives(), tried_resolvers(), tried_endings()
     tables.append(table_of_drives(drives))
+    tables.append(table_of_rows(RESOLVERS_HEAD, resolvers))
+    tables.append(table_of_rows(ENDINGS_HEAD, endings))
     parts = [head(), totals(outcomes), soaked(chosen.seed, found), *tables]
     FILE.write_text("".join(parts), encoding="utf-8")
     good = not any(item.problems for item in outcomes) and not any(drives.values())
+    good = good and not any(row.problems for row in [*resolvers, *endings])
     return 0 if good and found["got"] == chosen.images and not found["paid_twice"] else 1
 
 
