@@ -47,13 +47,13 @@ class Ending:
 
 ENDINGS = (
     Ending("a download that stands still"),
-    Ending("encodes an image: its pixels", "media.image_files._convert", REDRAW,
+    Ending("an image is encoded: its pixels", "media.image_files._convert", REDRAW,
            {"image_side": 512}, "paid"),
-    Ending("encodes an image: its rows", "media.png._filtered", REDRAW,
+    Ending("an image is encoded: its rows", "media.png._filtered", REDRAW,
            {"image_side": 512}, "paid"),
-    Ending("decodes an image", "media.image_files.decode"),
-    Ending("decodes an image: its pixels", "media.image_files._to_float", again="reused"),
-    Ending("makes a preview", "engine.progress.to_preview"),
+    Ending("an image is decoded", "media.image_files.decode"),
+    Ending("an image is decoded: its pixels", "media.image_files._to_float", again="reused"),
+    Ending("a preview is made", "engine.progress.to_preview", again="reused"),
 )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def try_ending(bench: Bench, data: Path, ending: Ending, how: str) -> Row:
     bench.server.mend()
     images, origin = _run(bench, data, orders)
     return row(
-        f"{ending.name}, {how}",
+        f"{ending.name}; {how}",
         (ended, origin),
         (images, 1, bench.paid - charged),
         (("ended at once", ending.again), (1, 1, 1)),
