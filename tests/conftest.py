@@ -32,12 +32,14 @@ NO_SERVICE = "http://127.0.0.1:9/v1"
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Run the whole suite on every core, unless `-n` says otherwise; tests that are named, on one.
 
-    Not by `addopts`, for without the plugin pytest would not know the option.
+    Two workers more than cores: many tests wait, for a server or a process of theirs. Not by
+    `addopts`, for without the plugin pytest would not know the option.
     """
     is_whole = config.args_source is config.ArgsSource.TESTPATHS
     is_worker = hasattr(config, "workerinput")  # One that started workers would never end.
     if is_whole and not is_worker and getattr(config.option, "numprocesses", 0) is None:
-        config.option.numprocesses, config.option.dist = "auto", "worksteal"
+        config.option.numprocesses = (os.cpu_count() or 1) + 2
+        config.option.dist = "worksteal"
 
 
 @pytest.fixture(autouse=True)

@@ -97,6 +97,7 @@ def page() -> Iterator[Page]:
         started.set()
         await stop[0]
         await runner.cleanup()
+        await asyncio.sleep(0.01)  # a connection that just closes is closed by the loop
 
     stop: list[asyncio.Future[None]] = []
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
