@@ -40,7 +40,7 @@ def peak_of(what: str) -> int:
     Freed memory goes back at once there, so that only what is in use counts.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.memory", what],
+        [sys.executable, "-m", f"{__package__}.memory", what],
         capture_output=True,
         text=True,
         check=True,
