@@ -32,6 +32,7 @@ from PIL import Image
 Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]
 
 DRAW = "SiliconFlowTextToImage"
+CHAT, TALKER = "SiliconFlowChat", "Qwen/Qwen2.5-7B-Instruct"
 KOLORS = "Kwai-Kolors/Kolors"
 QWEN = "Qwen/Qwen-Image"
 INPUTS = {
@@ -399,6 +400,24 @@ def test_a_limit_for_today_holds_up_no_later_run(
         for seed in range(3, 8):
             run_node(DRAW, **{**INPUTS, "seed": seed})
         assert limit_clock.now - limit_clock.began < 1
+
+
+def test_a_limit_of_tokens_is_waited_out_and_caps_no_later_request(
+    use: Callable[[Simulator], None],
+    outputs_of: Callable[..., dict[str, Any]],
+    limit_clock: LimitClock,
+) -> None:
+    """It counts tokens: how many requests had passed says nothing of it."""
+    with Simulator(clock=limit_clock, key="sk-of-tokens") as simulator:
+        use(simulator)
+        outputs_of(CHAT, model=TALKER, prompt="0")
+        simulator.fail(429, limit="TPM", on="chat")
+        outputs_of(CHAT, model=TALKER, prompt="1")
+        waited_until = limit_clock.now
+        assert waited_until > limit_clock.began
+        for number in range(2, 8):
+            outputs_of(CHAT, model=TALKER, prompt=str(number))
+        assert limit_clock.now - waited_until < 1
 
 
 def test_waiting_for_a_rate_limit_uses_up_no_try_of_a_later_outage(
