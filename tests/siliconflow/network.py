@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import pytest
@@ -90,21 +91,21 @@ class Proxy:
         self._target, self._user = port, user
         self.asked: list[str] = []
         self.refused: set[str] = set()
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
+        proxy = self
+
+        class Handler(BaseRequestHandler):
+            def handle(self) -> None:
+                proxy._talk(self.request)
+
+        self._server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
         """Stop listening."""
-        self._socket.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._talk, args=(client,), daemon=True).start()
+        self._server.shutdown()
+        self._server.server_close()
 
     def _talk(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError, EOFError), client:
