@@ -74,8 +74,8 @@ def entries_of(ids: Iterable[str], site: Site) -> list[Entry]:
 
 
 def _family(like: str, ids: Iterable[str], site: Site) -> Entry:
-    found = [entry for model_id, entry in _entries() if model_id == like]
-    entry = next((entry for entry in found if entry["site"] == site), found[0])
+    items = [entry for model_id, entry in _entries() if model_id == like]
+    entry = next((entry for entry in items if entry["site"] == site), items[0])
     common = {name: value for name, value in entry.items() if name not in OF_ONE_MODEL}
     source = f"GET /models; fields: a guess, as of {like}"
     return {**common, "source": source, "site": site, "models": {model_id: {} for model_id in ids}}

@@ -231,10 +231,10 @@ def outputs_of() -> Callable[..., dict[str, Any]]:
         node = NODE_CLASS_MAPPINGS[node_id]()
         if getattr(node, "INPUT_IS_LIST", False):
             inputs = {k: v if isinstance(v, list) else [v] for k, v in inputs.items()}
-        found = dict(zip(node.RETURN_NAMES, asyncio.run(node.execute(**inputs)), strict=True))
-        if "info" in found:
-            found["info"] = json.loads(found["info"])
-        return found
+        outputs = dict(zip(node.RETURN_NAMES, asyncio.run(node.execute(**inputs)), strict=True))
+        if "info" in outputs:
+            outputs["info"] = json.loads(outputs["info"])
+        return outputs
 
     return run
 

@@ -335,11 +335,11 @@ def test_every_node_of_ours_gives_what_it_should(
     """On an account of today, with the settings as they come, and by the older documents."""
     simulator: Simulator = request.getfixturevalue(service)
     for node in own_nodes(workflow):
-        found = outputs_of(node["type"], **arguments(workflow, node))
-        if "images" in found:
-            assert found["images"].shape[0] == values_of(node)["batch_size"]
-        assert found["info"]["not_sent"] == []
-        assert found["info"]["requests"]
+        outputs = outputs_of(node["type"], **arguments(workflow, node))
+        if "images" in outputs:
+            assert outputs["images"].shape[0] == values_of(node)["batch_size"]
+        assert outputs["info"]["not_sent"] == []
+        assert outputs["info"]["requests"]
     assert {record.status for record in simulator.requests} == {200}
 
 

@@ -113,8 +113,8 @@ def test_the_web_framework_is_imported_by_the_routes_alone_and_not_before_they_a
     """ComfyUI brings it; the pack works without it."""
     for path in MODULES:
         tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-        found = [node for node in ast.walk(tree) if "aiohttp" in _imports_of(node)]
-        assert not found or path == Path("server/routes.py"), path
+        items = [node for node in ast.walk(tree) if "aiohttp" in _imports_of(node)]
+        assert not items or path == Path("server/routes.py"), path
         assert not any("aiohttp" in _imports_of(node) for node in tree.body)
 
 

@@ -72,12 +72,12 @@ def test_the_version_that_the_service_gets_is_the_pack_s(pyproject: dict[str, An
 
 def test_every_package_is_installed(pyproject: dict[str, Any]) -> None:
     folders = {path.parent.relative_to(ROOT) for path in ROOT.glob("*/**/__init__.py")}
-    found = {
+    packages = {
         ".".join(("comfyui_siliconflow", *folder.parts))
         for folder in folders
         if folder.parts[0].isidentifier() and folder.parts[0] not in {"tests", "dev"}
     }
-    assert set(pyproject["tool"]["setuptools"]["packages"]) == {"comfyui_siliconflow", *found}
+    assert set(pyproject["tool"]["setuptools"]["packages"]) == {"comfyui_siliconflow", *packages}
 
 
 def test_the_page_s_files_are_installed(pyproject: dict[str, Any]) -> None:

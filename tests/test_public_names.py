@@ -50,14 +50,14 @@ def error_kinds(_folder: Path) -> set[str]:
 
 def columns(folder: Path) -> set[str]:
     """Return `file: table.column` of both databases, as they are made again."""
-    found = set()
+    collected = set()
     for name, migrations in (("ledger", LEDGER), ("history", HISTORY)):
         with closing(Database(folder, name, migrations)) as database, database.change() as db:
             tables = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
             for (table,) in tables:
                 rows = db.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
-                found |= {f"{name}: {table}.{column}" for (column,) in rows}
-    return found
+                collected |= {f"{name}: {table}.{column}" for (column,) in rows}
+    return collected
 
 
 KINDS: tuple[Callable[[Path], set[str]], ...] = (

@@ -15,14 +15,14 @@ IMAGE_BYTES = 1024 * 1024 * 3 * 4
 def rows() -> list[Row]:
     """Measure the time, and the memory in a process of its own."""
     files = four()
-    found = in_turns(
+    times = in_turns(
         {
             "ours": partial(ours, files),
             "rivals": partial(rivals.batch, files),
             "bare": partial(bare, files),
         }
     )
-    against = {name: found[name].best / found["ours"].best for name in ("rivals", "bare")}
+    against = {name: times[name].best / times["ours"].best for name in ("rivals", "bare")}
     used = memory.peak_of("decode") / IMAGE_BYTES
     return [
         Row(
@@ -31,8 +31,8 @@ def rows() -> list[Row]:
             f" {against['bare']:.2f}x than bare Pillow",
             f"{TIMES}x faster than each on two cores",
             min(against.values()) >= TIMES,
-            f"ours {found['ours']}; rivals {found['rivals']}; Pillow alone, no batch"
-            f" {found['bare']}",
+            f"ours {times['ours']}; rivals {times['rivals']}; Pillow alone, no batch"
+            f" {times['bare']}",
         ),
         Row(
             "memory while they are decoded",

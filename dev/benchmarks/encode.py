@@ -43,7 +43,7 @@ def rows() -> list[Row]:
 def _row(
     what: str, frame: torch.Tensor, preferred: ours.Preferred, faster: float, larger: float
 ) -> Row:
-    found = in_turns(
+    times = in_turns(
         {
             "ours": partial(ours.encode, frame, preferred),
             "rivals": partial(rivals.data_url, frame),
@@ -51,7 +51,7 @@ def _row(
             "zlib": partial(zlib.compress, tensor_to_pixels(frame).tobytes(), 1),
         }
     )
-    ratio = found["rivals"].best / found["ours"].best
+    ratio = times["rivals"].best / times["ours"].best
     sent = ours.encode(frame, preferred)
     size = len(sent.url) / len(rivals.data_url(frame))
     return Row(
@@ -59,16 +59,16 @@ def _row(
         f"{sent.format}: {ratio:.1f}x faster, payload {size:.2f}x",
         f"{faster}x faster, payload at most {larger}x",
         ratio >= faster and size <= larger,
-        f"ours {found['ours']}; Pillow's PNG and base64 {found['rivals']};"
-        f" the limit: conversion to 8 bits alone {found['convert']}, zlib's lowest level alone"
-        f" {found['zlib']}",
+        f"ours {times['ours']}; Pillow's PNG and base64 {times['rivals']};"
+        f" the limit: conversion to 8 bits alone {times['convert']}, zlib's lowest level alone"
+        f" {times['zlib']}",
     )
 
 
 def _three(frame: torch.Tensor) -> Row:
     """Time the three images of an edit against one, each a frame of its own."""
     one, three = ([frame + 0.001 * at for at in range(count)] for count in (1, 3))
-    found = in_turns(
+    times = in_turns(
         {
             "one": partial(_edit, one),
             "one core": partial(_on_one_core, one),
@@ -77,15 +77,15 @@ def _three(frame: torch.Tensor) -> Row:
             "zlib three": partial(_zlib, frame, 3),
         }
     )
-    alone, ratio = (found["three"].best / found[way].best for way in ("one", "one core"))
-    zlib_alone = found["zlib three"].best / found["zlib"].best
+    alone, ratio = (times["three"].best / times[way].best for way in ("one", "one core"))
+    zlib_alone = times["zlib three"].best / times["zlib"].best
     return Row(
         "encode the three images of an edit",
         f"{ratio:.2f}x the time of one on one core, {alone:.2f}x that of one on all",
         f"at most {THREE_TIMES}x on two cores",
         ratio <= THREE_TIMES,
-        f"three {found['three']}; one {found['one']}, for its halves are encoded side by side;"
-        f" one on one core {found['one core']}; the limit: zlib alone takes {zlib_alone:.2f}x as"
+        f"three {times['three']}; one {times['one']}, for its halves are encoded side by side;"
+        f" one on one core {times['one core']}; the limit: zlib alone takes {zlib_alone:.2f}x as"
         " long for three such images, in a thread each, as for one",
     )
 

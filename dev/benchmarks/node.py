@@ -36,16 +36,16 @@ def draw(**inputs: Any) -> Any:
 
 def _one() -> Row:
     with serving(), requests.Session() as session:
-        found = in_turns({"ours": draw, "bare": lambda: _bare(session)}, rounds=25)
+        times = in_turns({"ours": draw, "bare": lambda: _bare(session)}, rounds=25)
     added = sorted(
-        ours - bare for ours, bare in zip(found["ours"].each, found["bare"].each, strict=True)
+        ours - bare for ours, bare in zip(times["ours"].each, times["bare"].each, strict=True)
     )
     return Row(
         "one image of 1024x1024 at zero latency",
         f"{median(added) * 1e3:.0f} ms over bare requests and Pillow",
         f"at most {ADDED_MS} ms more",
         median(added) * 1e3 <= ADDED_MS,
-        f"the node {found['ours']}; POST, GET and decode {found['bare']}",
+        f"the node {times['ours']}; POST, GET and decode {times['bare']}",
     )
 
 

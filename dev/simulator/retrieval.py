@@ -103,18 +103,18 @@ def _read(call: Call, field: str, given: list[Any]) -> tuple[list[str], Usage]:
 
 def weights(text: str) -> dict[str, float]:
     """Return what a text is made of: its words, and the letters that stand together in them."""
-    found: Counter[str] = Counter()
+    fragments: Counter[str] = Counter()
     for word in WORD.findall(text.lower()):
         # A plural is nearly the same word.
         stem = word[:-1] if len(word) > LETTERS and word.endswith("s") else word
         padded = f" {stem} "
-        found[padded] += 1
-        found.update(padded[at : at + LETTERS] for at in range(len(padded) - LETTERS + 1))
+        fragments[padded] += 1
+        fragments.update(padded[at : at + LETTERS] for at in range(len(padded) - LETTERS + 1))
     # A text of marks alone has a vector too.
-    found = found or Counter({f"\0{text}": 1})
+    fragments = fragments or Counter({f"\0{text}": 1})
     return {
         name: float(np.sqrt(count)) * (WORD_WEIGHT if len(name) > LETTERS else 1.0)
-        for name, count in found.items()
+        for name, count in fragments.items()
     }
 
 

@@ -154,8 +154,8 @@ def _frame(about: str, data: str, about_next: str, data_next: str, rate: int) ->
 
 def spoken_text(content: bytes) -> str | None:
     """Return the text that a file made here carries as its comment; None for other files."""
-    found = re.search(MARK + rb"(.*?)\0", content, re.DOTALL)
-    return found[1].decode(errors="replace") if found else None
+    match = re.search(MARK + rb"(.*?)\0", content, re.DOTALL)
+    return match[1].decode(errors="replace") if match else None
 
 
 def read_wav(content: bytes, name: str = "file") -> Recording:

@@ -55,14 +55,14 @@ def edit(frames: int = 1) -> Plan:
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     """Note each frame that is encoded."""
-    found: list[torch.Tensor] = []
+    frames: list[torch.Tensor] = []
 
     def noted(frame: torch.Tensor, *how: Any) -> Encoded:
-        found.append(frame)
+        frames.append(frame)
         return encode(frame, *how)
 
     monkeypatch.setattr(upload, "encode", noted)
-    return found
+    return frames
 
 
 def test_the_images_of_an_edit_are_encoded_at_the_same_time(

@@ -154,8 +154,8 @@ class Comfy:
     @cached_property
     def object_info(self) -> Json:
         """Every node, as the page gets it."""
-        found: Json = self.get("/object_info").json()
-        return found
+        content: Json = self.get("/object_info").json()
+        return content
 
     def get(self, path: str) -> requests.Response:
         """Request a page."""

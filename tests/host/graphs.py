@@ -33,14 +33,14 @@ def to_prompt(workflow: Json, object_info: Mapping[str, Json]) -> Json:
 def widget_values(node: Json, info: Json) -> Json:
     """Return the saved values by name; what only the page uses is passed over."""
     values = iter(node.get("widgets_values", []))
-    found: Json = {}
+    by_name: Json = {}
     for name, kind, options in _declared(info):
         is_widget = isinstance(kind, list) or kind in WIDGETS
         if is_widget and not options.get("forceInput"):
-            found[name] = next(values)
+            by_name[name] = next(values)
         if kind == "INT" and (name in SEEDS or options.get("control_after_generate")):
             next(values)
-    return found
+    return by_name
 
 
 def linked_inputs(

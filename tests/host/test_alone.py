@@ -163,8 +163,8 @@ def test_delete_voice_deletes_that_one(service: Simulator, outputs: Outputs, voi
 @pytest.mark.usefixtures("service")
 def test_embeddings_tell_how_alike_texts_are(outputs: Outputs) -> None:
     texts = [f"a cat {named()}", "the stock market", "a cat"]
-    found = outputs("Embeddings", (2, 3, 4), model="BAAI/bge-m3", input="\n".join(texts))
-    [info], [table], scores = found
+    node_outputs = outputs("Embeddings", (2, 3, 4), model="BAAI/bge-m3", input="\n".join(texts))
+    [info], [table], scores = node_outputs
     assert json.loads(info)["closest"][0]["closest"] == 2
     rows = list(csv.reader(table.splitlines()))
     assert rows[0] == ["", *texts]

@@ -72,13 +72,13 @@ def call_route(comfy: Comfy, method: str, path: str, body: Json | None = None) -
     sent = {} if method == "GET" else {"json": body or {}}
     answer = comfy.request(method, PREFIX + path, **sent)
     assert answer.status_code == 200, answer.text
-    found: Json = answer.json()
-    return found
+    content: Json = answer.json()
+    return content
 
 
 def jobs(comfy: Comfy) -> list[Json]:
-    found: list[Json] = call_route(comfy, "GET", "/jobs")["jobs"]
-    return found
+    jobs: list[Json] = call_route(comfy, "GET", "/jobs")["jobs"]
+    return jobs
 
 
 # What every route does

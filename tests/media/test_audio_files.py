@@ -32,9 +32,9 @@ def wav(data: bytes, kind: int = 1, channels: int = 1, bits: int = 16, size: int
 
 
 def test_a_sound_survives_the_file_but_for_its_rounding() -> None:
-    found = audio.decode(audio.to_wav(Sound(tone(), 8000)), "wav", 0)
-    assert found.rate == 8000
-    assert torch.allclose(found.waveform, tone(), atol=1e-4)
+    sound = audio.decode(audio.to_wav(Sound(tone(), 8000)), "wav", 0)
+    assert sound.rate == 8000
+    assert torch.allclose(sound.waveform, tone(), atol=1e-4)
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 192_000])
@@ -50,29 +50,29 @@ def test_any_rate_and_number_of_channels_goes_in_as_one_channel(rate: int, chann
 def test_no_loud_channel_becomes_silence(right: float) -> None:
     """Two that are each other's opposite cancel in the mean."""
     swapped = torch.cat([tone(), right * tone()])
-    found = audio.decode(audio.to_wav(Sound(swapped, 8000)), "wav", 0).waveform
-    assert found.abs().max() > 0.2
+    sound = audio.decode(audio.to_wav(Sound(swapped, 8000)), "wav", 0).waveform
+    assert sound.abs().max() > 0.2
 
 
 def test_channels_that_differ_are_all_heard() -> None:
     both = tone(channels=2) * torch.tensor([[1.0], [0.8]])
-    found = audio.decode(audio.to_wav(Sound(both, 8000)), "wav", 0).waveform
-    assert torch.allclose(found, both.mean(0, keepdim=True), atol=1e-4)
+    sound = audio.decode(audio.to_wav(Sound(both, 8000)), "wav", 0).waveform
+    assert torch.allclose(sound, both.mean(0, keepdim=True), atol=1e-4)
 
 
 @pytest.mark.parametrize(("rate", "comes"), [(8000, 8000), (16000, 16000), (44100, 16000)])
 def test_speech_is_one_channel_of_what_models_hear(rate: int, comes: int) -> None:
-    found = audio.for_speech(Sound(tone(0.2, rate, 2)[:1].expand(2, -1), rate))
-    assert (found.rate, found.waveform.shape) == (comes, (1, comes // 5))
+    sound = audio.for_speech(Sound(tone(0.2, rate, 2)[:1].expand(2, -1), rate))
+    assert (sound.rate, sound.waveform.shape) == (comes, (1, comes // 5))
     middle = slice(400, -400)
-    assert torch.allclose(found.waveform[:, middle], tone(0.2, comes)[:, middle], atol=1e-3)
+    assert torch.allclose(sound.waveform[:, middle], tone(0.2, comes)[:, middle], atol=1e-3)
 
 
 def test_what_is_too_loud_or_no_number_is_clamped_and_the_tensor_left_alone() -> None:
     wild = torch.tensor([[2.0, -3.0, math.nan, 0.5]])
     before = wild.clone()
-    found = audio.decode(audio.to_wav(Sound(wild, 8000)), "wav", 0).waveform
-    assert torch.allclose(found, torch.tensor([[1.0, -1.0, 0.0, 0.5]]), atol=1e-4)
+    sound = audio.decode(audio.to_wav(Sound(wild, 8000)), "wav", 0).waveform
+    assert torch.allclose(sound, torch.tensor([[1.0, -1.0, 0.0, 0.5]]), atol=1e-4)
     assert torch.equal(wild.nan_to_num(), before.nan_to_num())
 
 
@@ -88,14 +88,14 @@ def test_what_is_too_loud_or_no_number_is_clamped_and_the_tensor_left_alone() ->
     ],
 )
 def test_every_kind_of_wav_is_read(data: bytes, kind: int, bits: int) -> None:
-    found = audio.decode(wav(data, kind, 1, bits), "wav", 0)
-    assert found.waveform.shape == (1, 3)
-    assert torch.allclose(found.waveform, torch.tensor([[0.0, 1.0, -1.0]]), atol=0.01)
+    sound = audio.decode(wav(data, kind, 1, bits), "wav", 0)
+    assert sound.waveform.shape == (1, 3)
+    assert torch.allclose(sound.waveform, torch.tensor([[0.0, 1.0, -1.0]]), atol=0.01)
 
 
 def test_channels_are_distinguished() -> None:
-    found = audio.decode(wav(struct.pack("<4h", 1, 2, 3, 4), channels=2), "wav", 0)
-    assert (found.waveform * 32768).round().tolist() == [[1, 3], [2, 4]]
+    sound = audio.decode(wav(struct.pack("<4h", 1, 2, 3, 4), channels=2), "wav", 0)
+    assert (sound.waveform * 32768).round().tolist() == [[1, 3], [2, 4]]
 
 
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF, 0xFFFFFFFF - 44])
@@ -105,8 +105,8 @@ def test_a_wav_whose_length_was_not_known_when_it_began_is_read(size: int) -> No
 
 
 def test_pcm_has_the_rate_that_was_requested() -> None:
-    found = audio.decode(struct.pack("<3h", 0, 16384, -16384), "pcm", 24000)
-    assert (found.rate, found.waveform.tolist()) == (24000, [[0.0, 0.5, -0.5]])
+    sound = audio.decode(struct.pack("<3h", 0, 16384, -16384), "pcm", 24000)
+    assert (sound.rate, sound.waveform.tolist()) == (24000, [[0.0, 0.5, -0.5]])
 
 
 @pytest.mark.parametrize("wanted", ["wav", "mp3", "opus", "pcm"])
@@ -182,9 +182,9 @@ def test_sounds_of_several_rates_are_joined_at_the_highest() -> None:
 
 def test_every_item_of_a_batch_is_one_sound() -> None:
     batch = {"waveform": torch.zeros(3, 2, 100), "sample_rate": 8000}
-    found = audio.to_sounds(batch)
-    assert [sound.waveform.shape for sound in found] == [(2, 100)] * 3
-    assert found[0].seconds == 100 / 8000
+    sounds = audio.to_sounds(batch)
+    assert [sound.waveform.shape for sound in sounds] == [(2, 100)] * 3
+    assert sounds[0].seconds == 100 / 8000
 
 
 @pytest.mark.parametrize(

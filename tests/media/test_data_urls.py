@@ -21,10 +21,10 @@ def drawing() -> torch.Tensor:
 
 
 def opened(sent: Encoded) -> Image.Image:
-    found = re.fullmatch(r"data:image/(\w+);base64,(.*)", sent.url.decode())
-    assert found
-    image = Image.open(io.BytesIO(base64.b64decode(found[2])))
-    assert [found[1].upper(), sent.format.upper()] == [image.format] * 2
+    match = re.fullmatch(r"data:image/(\w+);base64,(.*)", sent.url.decode())
+    assert match
+    image = Image.open(io.BytesIO(base64.b64decode(match[2])))
+    assert [match[1].upper(), sent.format.upper()] == [image.format] * 2
     assert (sent.width, sent.height) == image.size
     return image
 
@@ -44,9 +44,9 @@ def test_the_format_of_a_drawing_is_the_one_that_was_requested(
     upload_format: UploadFormat, preferred: Preferred, written: str
 ) -> None:
     original = drawing()
-    found = opened(encode(original, preferred, upload_format))
-    assert found.format == written
-    is_same = np.array_equal(np.asarray(found), original.mul(255).round().byte().numpy())
+    image = opened(encode(original, preferred, upload_format))
+    assert image.format == written
+    is_same = np.array_equal(np.asarray(image), original.mul(255).round().byte().numpy())
     assert is_same is (upload_format != "lossy")
 
 
@@ -68,8 +68,8 @@ def test_a_lossy_file_is_smaller_and_close() -> None:
 def test_alpha_is_never_dropped_for_a_lossy_file(make_image: Draw) -> None:
     see_through = make_image(channels=4)[0]
     assert opened(encode(see_through, "webp", "lossy")).mode == "RGBA"
-    found = opened(encode(see_through, "png", "lossy"))
-    assert (found.format, found.mode) == ("PNG", "RGBA")
+    image = opened(encode(see_through, "png", "lossy"))
+    assert (image.format, image.mode) == ("PNG", "RGBA")
 
 
 @pytest.mark.parametrize("upload_format", ["lossless", "lossy"])
@@ -83,26 +83,28 @@ def test_an_image_too_wide_for_webp_is_sent_as_png(upload_format: UploadFormat) 
 def test_an_image_of_too_many_pixels_is_scaled_down_in_its_own_shape(
     make_image: Draw, channels: int
 ) -> None:
-    found = encode(make_image(height=60, width=90, channels=channels)[0], "png", max_pixels=24 * 24)
-    assert (found.width, found.height) == (29, 19)
-    assert found.scaled_from == (90, 60)
-    assert opened(found).getbands() == {1: ("L",), 3: tuple("RGB"), 4: tuple("RGBA")}[channels]
+    encoded = encode(
+        make_image(height=60, width=90, channels=channels)[0], "png", max_pixels=24 * 24
+    )
+    assert (encoded.width, encoded.height) == (29, 19)
+    assert encoded.scaled_from == (90, 60)
+    assert opened(encoded).getbands() == {1: ("L",), 3: tuple("RGB"), 4: tuple("RGBA")}[channels]
 
 
 def test_scaling_keeps_what_the_image_shows() -> None:
     halves = torch.zeros(64, 64, 3)
     halves[:, 32:] = 1
-    found = np.asarray(opened(encode(halves, "png", max_pixels=16 * 16)))
-    assert found[:, :7].max() < 20
-    assert found[:, 9:].min() > 235
+    image = np.asarray(opened(encode(halves, "png", max_pixels=16 * 16)))
+    assert image[:, :7].max() < 20
+    assert image[:, 9:].min() > 235
 
 
 @pytest.mark.parametrize("max_pixels", [0, 64 * 64])
 def test_an_image_within_the_bound_is_sent_as_it_is(make_image: Draw, max_pixels: int) -> None:
     original = make_image(height=64, width=64)[0]
-    found = encode(original, "png", max_pixels=max_pixels)
-    assert found.scaled_from is None
-    assert np.array_equal(np.asarray(opened(found)), original.mul(255).round().byte().numpy())
+    encoded = encode(original, "png", max_pixels=max_pixels)
+    assert encoded.scaled_from is None
+    assert np.array_equal(np.asarray(opened(encoded)), original.mul(255).round().byte().numpy())
 
 
 @pytest.mark.parametrize(

@@ -138,10 +138,10 @@ def test_the_exif_rotation_is_applied(orientation: int) -> None:
     stored = upright.transpose(undo[orientation]) if orientation in undo else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
-    found = read(saved(stored, "PNG", exif=exif))
-    assert found.shape == (1, 4, 8, 3)
-    assert found[0, 0, 0, 0] == 1
-    assert found[0, 3, 7, 0] == 0
+    image = read(saved(stored, "PNG", exif=exif))
+    assert image.shape == (1, 4, 8, 3)
+    assert image[0, 0, 0, 0] == 1
+    assert image[0, 3, 7, 0] == 0
 
 
 def test_a_palette_file_gives_its_colours() -> None:
@@ -164,9 +164,9 @@ def test_white_is_white_in_every_mode(mode: str) -> None:
     white = (
         Image.new("RGBA", (8, 8), "white").convert(mode if mode == "LA" else "RGB").convert(mode)
     )
-    found = read(saved(white, kind))
-    assert found.shape == (1, 8, 8, 3)
-    assert found.min() > 0.99
+    image = read(saved(white, kind))
+    assert image.shape == (1, 8, 8, 3)
+    assert image.min() > 0.99
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
@@ -181,9 +181,9 @@ def test_an_alpha_that_is_opaque_everywhere_is_dropped(mode: str) -> None:
 def test_an_alpha_with_a_single_transparent_pixel_is_kept(mode: str) -> None:
     drawn = Image.new("RGBA", (8, 8), "white")
     drawn.putpixel((3, 3), (255, 255, 255, 254))
-    found = read(saved(drawn.convert(mode)))
-    assert found.shape == (1, 8, 8, 4)
-    assert found[..., 3].min() < 1
+    image = read(saved(drawn.convert(mode)))
+    assert image.shape == (1, 8, 8, 4)
+    assert image[..., 3].min() < 1
 
 
 def test_a_batch_with_one_opaque_rgba_file_has_three_channels(make_image: Draw) -> None:
@@ -194,9 +194,9 @@ def test_a_batch_with_one_opaque_rgba_file_has_three_channels(make_image: Draw) 
 
 def test_16_bit_grey_keeps_its_depth() -> None:
     ramp = Image.fromarray(np.array([[0, 1, 30000, 65535]], dtype=np.uint16))
-    found = read(saved(ramp))
-    assert found.shape == (1, 1, 4, 3)
-    assert torch.equal(found[0, 0, :, 0], torch.tensor([0, 1, 30000, 65535]).float() / 65535)
+    image = read(saved(ramp))
+    assert image.shape == (1, 1, 4, 3)
+    assert torch.equal(image[0, 0, :, 0], torch.tensor([0, 1, 30000, 65535]).float() / 65535)
 
 
 def test_16_bit_colour_is_not_clipped() -> None:
@@ -219,8 +219,8 @@ def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
 
 
 def test_a_progressive_jpeg_is_decoded_whole() -> None:
-    found = read(saved(Image.new("RGB", (64, 64), (200, 100, 50)), "JPEG", progressive=True))
-    assert (found[0, -1, -1] * 255).round().tolist() == pytest.approx([200, 100, 50], abs=2)
+    image = read(saved(Image.new("RGB", (64, 64), (200, 100, 50)), "JPEG", progressive=True))
+    assert (image[0, -1, -1] * 255).round().tolist() == pytest.approx([200, 100, 50], abs=2)
 
 
 @pytest.mark.parametrize(

@@ -67,12 +67,12 @@ def test_what_another_pack_changes_in_the_inputs_of_a_node_is_its_own(node: type
 
 
 def test_nodes_are_what_saved_workflows_expect() -> None:
-    found = json.loads(json.dumps(described()))
+    content = json.loads(json.dumps(described()))
     if os.environ.get("SNAPSHOT") == "write":
         SNAPSHOT.write_text(
-            json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
-    assert found == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+    assert content == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
 
 
 RELEASED = {

@@ -59,9 +59,9 @@ def of_free_node(node: str) -> list[Fault]:
         ],
         unsure("echo: within the answer", b.changed(b.with_body(f'{{"data": "{KEY}"}}')), bad),
     ]
-    found = [fault for fault in [*common(), *exchanges(), *own] if fault.name not in SKIPPED]
+    items = [fault for fault in [*common(), *exchanges(), *own] if fault.name not in SKIPPED]
     # The server tells them from paid calls by where they go.
-    return [replace(item, where="info") if item.where == "send" else item for item in found]
+    return [replace(item, where="info") if item.where == "send" else item for item in items]
 
 
 def new_voice(bench: Bench) -> str:
@@ -107,14 +107,14 @@ def _allowed(outcome: Outcome) -> set[type]:
     fault, nothing = outcome.fault, type(None)
     if outcome.node == ACCOUNT and _is(fault.kind, errors.RetiredCall):
         return {nothing}  # its status says so: without a balance the account may well work
-    found: set[type] = {fault.kind or nothing}
+    kinds: set[type] = {fault.kind or nothing}
     if _is(fault.kind, errors.ConnectionLost):
-        found.add(errors.NotConnected)
+        kinds.add(errors.NotConnected)
     if _is(fault.kind, errors.WaitTooLong):
-        found.add(errors.RateLimited)
+        kinds.add(errors.RateLimited)
     if outcome.node == DELETE and fault.name in ENOUGH:
-        found.add(nothing)
-    return found
+        kinds.add(nothing)
+    return kinds
 
 
 def _is(kind: Kind, wanted: type[errors.RequestError]) -> bool:

@@ -257,8 +257,8 @@ def soak(images: int, seed: int) -> dict[str, Any]:
     command = [sys.executable, "-W", "ignore", "-m", SOAK_MODULE, *arguments]
     one_arena = {**os.environ, "MALLOC_ARENA_MAX": "1"}
     ran = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=one_arena)
-    found: dict[str, Any] = json.loads(ran.stdout)
-    return found
+    content: dict[str, Any] = json.loads(ran.stdout)
+    return content
 
 
 def machine() -> str:
@@ -314,13 +314,13 @@ def _grouped(
     columns: str,
     cells: Callable[[Outcome], tuple[str, ...]],
 ) -> str:
-    found = [item for item in outcomes if item.node in nodes]
+    items = [item for item in outcomes if item.node in nodes]
     ways: dict[str, dict[tuple[str, ...], list[str]]] = {}
-    for item in found:
+    for item in items:
         agreeing = ways.setdefault(item.fault.name, {})
         agreeing.setdefault(cells(item), []).append(item.node.removeprefix("SiliconFlow"))
     lines = [
-        f"\n## {title}: {len(ways)} faults, {len(found)} trials\n",
+        f"\n## {title}: {len(ways)} faults, {len(items)} trials\n",
         columns,
         re.sub(r"[^|]+", "---", columns),
     ]

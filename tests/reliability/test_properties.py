@@ -115,8 +115,8 @@ answers = st.one_of(
 @settings(max_examples=300)
 def test_any_json_is_an_answer_or_a_bad_answer(data: Any) -> None:
     with contextlib.suppress(errors.BadAnswer):
-        found = images.parse(JsonResponse(data, "t-1", 1.0, "vendor/model"))
-        assert 0 < len(found.sources) <= images.MAX_IMAGES
-        assert all(isinstance(source, str | bytes) for source in found.sources)
-        assert found.seed is None or 0 <= found.seed < 2**63
-        json.dumps(found.inference, allow_nan=False)
+        result = images.parse(JsonResponse(data, "t-1", 1.0, "vendor/model"))
+        assert 0 < len(result.sources) <= images.MAX_IMAGES
+        assert all(isinstance(source, str | bytes) for source in result.sources)
+        assert result.seed is None or 0 <= result.seed < 2**63
+        json.dumps(result.inference, allow_nan=False)

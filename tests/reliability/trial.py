@@ -175,9 +175,9 @@ class Bench:
         posts, charged, started = self.server.posts, self.paid, time.monotonic()
         run = Run()
         try:
-            found = asyncio.run(self._execute(node, inputs))
-            run.images = len(found.get("images", [None]))
-            run.info = json.loads(found.get("info", "{}"), parse_constant=_no_json)
+            outputs = asyncio.run(self._execute(node, inputs))
+            run.images = len(outputs.get("images", [None]))
+            run.info = json.loads(outputs.get("info", "{}"), parse_constant=_no_json)
         except Exception as error:  # noqa: BLE001 - what it is, is judged later
             run.error = error
         run.seconds = time.monotonic() - started
@@ -220,9 +220,9 @@ class Bench:
         texts = {"error": wording(first.error), "second error": wording(second.error)}
         texts["info"] = json.dumps([first.info, second.info])
         files = {str(file): file.read_bytes() for file in data.rglob("*") if file.is_file()}
-        found = [name for name, text in texts.items() if KEY in text]
-        found += [name for name, content in files.items() if KEY.encode() in content]
-        return found + self.server.stray_keys()
+        items = [name for name, text in texts.items() if KEY in text]
+        items += [name for name, content in files.items() if KEY.encode() in content]
+        return items + self.server.stray_keys()
 
 
 def _let_go(*runs: Run) -> None:

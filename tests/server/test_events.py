@@ -166,10 +166,10 @@ def test_a_job_is_sent_when_its_state_changes_and_not_more_often(
 
 def pages_of(sent: list[Event]) -> dict[str, set[str | None]]:
     """Return the pages that each kind of event went to; `None` is every page."""
-    found: dict[str, set[str | None]] = {}
+    pages_by_event: dict[str, set[str | None]] = {}
     for event, _, page in sent:
-        found.setdefault(event.removeprefix("siliconflow."), set()).add(page)
-    return found
+        pages_by_event.setdefault(event.removeprefix("siliconflow."), set()).add(page)
+    return pages_by_event
 
 
 def test_every_page_sees_the_jobs_and_the_balance_and_the_one_that_queued_the_failure(
@@ -293,13 +293,15 @@ def test_simultaneous_balance_requests_of_pages_share_one_request(
     page: Page, simulator: Simulator
 ) -> None:
     simulator.latency = 0.5
-    found: list[Json] = []
-    asking = [threading.Thread(target=lambda: found.append(page.get("/balance"))) for _ in "12345"]
+    answers: list[Json] = []
+    asking = [
+        threading.Thread(target=lambda: answers.append(page.get("/balance"))) for _ in "12345"
+    ]
     for thread in asking:
         thread.start()
     for thread in asking:
         thread.join()
-    assert [answer["balance"] for answer in found] == ["100.00"] * 5
+    assert [answer["balance"] for answer in answers] == ["100.00"] * 5
     assert questions(simulator) == 1
 
 

@@ -61,8 +61,8 @@ def test_a_model_of_both_sites_is_listed_as_the_site_in_use_has_it(page: Page) -
 
 
 def test_a_retired_model_is_marked_and_says_since_when(page: Page) -> None:
-    found = models(page.get("/catalogue"))
-    schnell, kolors = found[SCHNELL], found[KOLORS]
+    offered = models(page.get("/catalogue"))
+    schnell, kolors = offered[SCHNELL], offered[KOLORS]
     assert (schnell["mark"], schnell["retired"]) == ("retired", "2025-03-06")
     assert (kolors["mark"], kolors["retired"]) == (None, None)
     assert kolors["published"] == "2024-07-06"
@@ -117,9 +117,9 @@ def test_a_refresh_marks_what_is_new_and_what_the_account_lacks(
     page: Page, account: Simulator
 ) -> None:
     before = combo()
-    found = models(page.post("/models/refresh"))
+    offered = models(page.post("/models/refresh"))
     assert {entry.path for entry in account.requests} == {"/v1/models"}
-    assert found[NEW] == {
+    assert offered[NEW] == {
         "id": NEW,
         "name": NEW,
         "site": "cn",
@@ -132,8 +132,8 @@ def test_a_refresh_marks_what_is_new_and_what_the_account_lacks(
         "retired": None,
         "price": None,
     }
-    assert found["black-forest-labs/FLUX.2-pro"]["mark"] == "missing"
-    assert found[KOLORS]["mark"] is None
+    assert offered["black-forest-labs/FLUX.2-pro"]["mark"] == "missing"
+    assert offered[KOLORS]["mark"] is None
     assert sorted(combo()) == sorted([*before, NEW])
 
 
@@ -144,11 +144,11 @@ def test_new_speech_models_are_the_audio_models_that_do_not_only_transcribe(
     simulator.add_model("Someone/Speaks", {"type": "object"}, ("text-to-speech",))
     simulator.add_model("Someone/Listens", {"type": "object"}, ("speech-to-text",))
     listening = catalogue.load().of_task("speech-to-text")
-    found = models(page.post("/models/refresh"), node_id)
-    assert found["Someone/Speaks"]["mark"] == "new"
+    offered = models(page.post("/models/refresh"), node_id)
+    assert offered["Someone/Speaks"]["mark"] == "new"
     assert "Someone/Speaks" in combo(node_id)
     assert not {"Someone/Listens", *(model.id for model in listening)} & set(combo(node_id))
-    assert found["FunAudioLLM/CosyVoice2-0.5B"]["mark"] is None
+    assert offered["FunAudioLLM/CosyVoice2-0.5B"]["mark"] is None
 
 
 @pytest.mark.parametrize(

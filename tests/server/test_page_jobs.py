@@ -73,8 +73,8 @@ def drawing(**inputs: Any) -> Iterator[Drawing]:
 
 
 def listed(page: Page) -> list[Json]:
-    found: list[Json] = page.get("/jobs")["jobs"]
-    return found
+    jobs: list[Json] = page.get("/jobs")["jobs"]
+    return jobs
 
 
 def test_a_job_has_its_node_its_request_and_its_result(page: Page, simulator: Simulator) -> None:
@@ -369,16 +369,16 @@ def test_saved_results_are_counted_and_cleared(
     page: Page, simulator: Simulator, tmp_path: Path
 ) -> None:
     draw(batch_size=2, extra_pnginfo={"workflow": WORKFLOW})
-    found = page.get("/stored")
-    files = [file for file in Path(found["directory"]).rglob("*") if file.is_file()]
-    assert (found["requests"], found["pictures"], len(files)) == (1, 2, 2)
-    assert found["bytes"] == sum(file.stat().st_size for file in files)
-    assert page.delete("/stored") == {**found, "requests": 0, "pictures": 0, "bytes": 0}
+    stored = page.get("/stored")
+    files = [file for file in Path(stored["directory"]).rglob("*") if file.is_file()]
+    assert (stored["requests"], stored["pictures"], len(files)) == (1, 2, 2)
+    assert stored["bytes"] == sum(file.stat().st_size for file in files)
+    assert page.delete("/stored") == {**stored, "requests": 0, "pictures": 0, "bytes": 0}
     assert not [file for file in files if file.exists()]
     assert listed(page) == []
     draw(batch_size=2)
     assert len(simulator.generations) == 2
-    assert tmp_path in Path(found["directory"]).parents
+    assert tmp_path in Path(stored["directory"]).parents
 
 
 def test_clearing_leaves_running_jobs_alone(

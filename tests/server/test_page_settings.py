@@ -30,12 +30,12 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("address_of_the_site")
 def test_the_page_gets_every_setting_that_it_may_change(page: Page) -> None:
-    found = page.get("/settings")
-    assert set(found["values"]) == set(PAGE_SETTINGS)
-    assert found["values"]["show_balance"] is True
-    assert found["choices"]["site"] == ["cn", "com"]
-    assert found["base_url"] == "https://api.siliconflow.cn/v1"
-    assert (found["fixed"], found["read_only"]) == ({}, False)
+    answer = page.get("/settings")
+    assert set(answer["values"]) == set(PAGE_SETTINGS)
+    assert answer["values"]["show_balance"] is True
+    assert answer["choices"]["site"] == ["cn", "com"]
+    assert answer["base_url"] == "https://api.siliconflow.cn/v1"
+    assert (answer["fixed"], answer["read_only"]) == ({}, False)
 
 
 def test_a_new_setting_is_the_page_s_unless_the_operator_alone_may_set_it() -> None:
@@ -177,10 +177,10 @@ def test_a_folder_that_cannot_be_written_is_named(page: Page, file: Path) -> Non
 def test_a_key_is_set_used_and_deleted_and_never_sent(
     page: Page, file: Path, sent: list[Event]
 ) -> None:
-    found = page.post("/key", {"key": f' "{KEY}"\n'})
-    assert found["key"] == {"is_set": True, "last4": "ghij", "source": "file", "variable": ""}
+    answer = page.post("/key", {"key": f' "{KEY}"\n'})
+    assert answer["key"] == {"is_set": True, "last4": "ghij", "source": "file", "variable": ""}
     assert json.loads(file.read_text())["api_key"] == KEY
-    for text in (page.request("GET", "/settings").text, str(found), str(sent)):
+    for text in (page.request("GET", "/settings").text, str(answer), str(sent)):
         assert KEY not in text
         assert KEY[:-4] not in text
     assert page.delete("/key")["key"] == {
@@ -268,9 +268,9 @@ def test_a_site_that_the_environment_decides_stays(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SILICONFLOW_BASE_URL", "https://api.siliconflow.com/v1")
-    found = page.get("/settings")
-    assert found["fixed"] == {"site": "SILICONFLOW_BASE_URL"}
-    assert found["values"]["site"] == "com"
+    answer = page.get("/settings")
+    assert answer["fixed"] == {"site": "SILICONFLOW_BASE_URL"}
+    assert answer["values"]["site"] == "com"
     assert page.refused("POST", "/settings", {"site": "cn"})[0] == 409
 
 
@@ -392,8 +392,8 @@ def test_with_several_users_the_page_reads_and_changes_nothing(
 ) -> None:
     assert page.get("/settings")["data_directory"] == str(file.parent)
     several_users()
-    found = page.get("/settings")
-    assert (found["read_only"], found["data_directory"]) == (True, "")
+    answer = page.get("/settings")
+    assert (answer["read_only"], answer["data_directory"]) == (True, "")
     for method, path in (("POST", "/settings"), ("POST", "/key"), ("DELETE", "/key")):
         status, error = page.refused(method, path, {"key": KEY} if path == "/key" else {})
         assert (status, error["kind"]) == (403, "SharedServer")

@@ -36,8 +36,8 @@ def connect(serve: Any, answer: Any) -> Connect:
 
 def test_speech_is_the_file_that_arrived(connect: Connect) -> None:
     client, server = connect(b"RIFF\x24\x00", "application/octet-stream")
-    found = speech.create_speech(client, BODY)
-    assert (found.content, found.trace_id) == (b"RIFF\x24\x00", "t-1")
+    result = speech.create_speech(client, BODY)
+    assert (result.content, result.trace_id) == (b"RIFF\x24\x00", "t-1")
     assert json.loads(server.requests[0].partition(b"\r\n\r\n")[2]) == BODY
 
 
@@ -68,8 +68,8 @@ def test_an_answer_that_is_no_sound_is_an_error(
 @pytest.mark.parametrize("value", [1, 0x4142, -1, -9999])
 def test_raw_sound_is_not_taken_for_text(connect: Connect, value: int) -> None:
     quiet_then_loud = bytes(2) + value.to_bytes(2, "little", signed=True) * 4000
-    found = speech.create_speech(connect(quiet_then_loud, "application/octet-stream")[0], BODY)
-    assert found.content == quiet_then_loud
+    result = speech.create_speech(connect(quiet_then_loud, "application/octet-stream")[0], BODY)
+    assert result.content == quiet_then_loud
 
 
 def test_a_transcription_sends_the_file_as_a_form(connect: Connect) -> None:

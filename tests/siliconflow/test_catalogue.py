@@ -44,13 +44,13 @@ INTERNATIONAL = {
 
 @pytest.mark.parametrize(("site", "ids"), [("cn", CHINA), ("com", INTERNATIONAL)])
 def test_every_documented_model_of_a_site_is_there_once(site: str, ids: set[str]) -> None:
-    found = [
+    items = [
         model.id
         for model in catalogue.load().models
         if model.site == site and set(model.tasks) & IMAGE_TASKS
     ]
-    assert set(found) == ids
-    assert len(found) == len(ids)
+    assert set(items) == ids
+    assert len(items) == len(ids)
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_every_documented_model_of_a_site_is_there_once(site: str, ids: set[str]
     ],
 )
 def test_the_models_of_every_other_task_are_there_once(task: str, count: int, first: str) -> None:
-    found = [model.id for model in catalogue.load().of_task(task)]
-    assert (len(found), found[0]) == (count, first)
-    assert len(set(found)) == count
+    items = [model.id for model in catalogue.load().of_task(task)]
+    assert (len(items), items[0]) == (count, first)
+    assert len(set(items)) == count
 
 
 def test_a_language_model_says_whether_it_sees_and_what_a_request_may_hold() -> None:
@@ -96,9 +96,9 @@ def test_max_tokens_reach_to_the_end_of_the_context_or_of_the_input_where_it_is_
 
 
 def test_retired_models_stand_behind_the_living_ones() -> None:
-    found = [model.is_retired for model in catalogue.load().models]
-    assert found == sorted(found)
-    assert set(found) == {True, False}
+    items = [model.is_retired for model in catalogue.load().models]
+    assert items == sorted(items)
+    assert set(items) == {True, False}
 
 
 @pytest.mark.parametrize("task", FREE_TASKS)

@@ -46,14 +46,14 @@ def test_images_stand_in_the_json_as_they_are(body: Any, names: tuple[str, ...])
 
 def test_a_call_carries_key_json_and_the_name_of_the_pack(serve: Any, answer: Any) -> None:
     server = serve(answer(body=b'{"ok":true}', headers="x-siliconcloud-trace-id: t-9\r\n"))
-    found = client(server.address).post("images/generations", BODY)
+    result = client(server.address).post("images/generations", BODY)
     head, _, body = server.requests[0].partition(b"\r\n\r\n")
     assert head.startswith(b"POST /v1/images/generations HTTP/1.1")
     assert b"Authorization: Bearer sk-very-secret" in head
     assert b"Content-Type: application/json" in head
     assert f"User-Agent: comfyui-siliconflow/{VERSION}".encode() in head
     assert body == b'{"model": "vendor/model", "prompt": "x"}'
-    assert (found.data, found.trace_id) == ({"ok": True}, "t-9")
+    assert (result.data, result.trace_id) == ({"ok": True}, "t-9")
 
 
 def test_a_netrc_entry_does_not_take_the_place_of_the_key(

@@ -123,8 +123,8 @@ def row(**expect: Any) -> Row:
 )
 def test_the_first_place_that_is_not_of_the_shape_is_named(data: Any, place: str) -> None:
     shape = {"data": [{"id": "text", "n": "number"}], "any": []}
-    found = contract.differences(row(shape=shape), Answer(200, data=data), "cn")
-    assert [str(text).partition(" at ")[2].partition(". ")[0] for text in found] == (
+    differences = contract.differences(row(shape=shape), Answer(200, data=data), "cn")
+    assert [str(text).partition(" at ")[2].partition(". ")[0] for text in differences] == (
         [place] if place else []
     )
 
@@ -146,5 +146,5 @@ def test_status_code_and_words_of_a_refusal_are_compared(answer: Answer, same: b
 
 @pytest.mark.parametrize(("trace_id", "differing"), [("ti_1", 0), ("", 1)])
 def test_an_answer_without_a_trace_id_differs(trace_id: str, differing: int) -> None:
-    found = contract.differences(row(trace_id=True), Answer(200, trace_id=trace_id), "cn")
-    assert len(found) == differing
+    differences = contract.differences(row(trace_id=True), Answer(200, trace_id=trace_id), "cn")
+    assert len(differences) == differing

@@ -35,8 +35,8 @@ def test_an_image_is_found_in_every_shape_of_answer(data: Any, source: str | byt
 
 
 def test_seed_timing_and_trace_id_are_kept() -> None:
-    found = read({"images": [{"url": URL}], "seed": 42, "timings": {"inference": 1.5}})
-    assert (found.seed, found.inference, found.trace_id, found.seconds) == (42, 1.5, "t-1", 2.0)
+    result = read({"images": [{"url": URL}], "seed": 42, "timings": {"inference": 1.5}})
+    assert (result.seed, result.inference, result.trace_id, result.seconds) == (42, 1.5, "t-1", 2.0)
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def test_seed_timing_and_trace_id_are_kept() -> None:
     [None, 3, {}, *({"inference": odd} for odd in ("fast", True, 10**400, float("inf"), -1))],
 )
 def test_a_missing_or_odd_timing_is_no_reason_to_lose_an_image(timings: Any) -> None:
-    found = read({"images": [{"url": URL}], "seed": 10**30, "timings": timings})
-    assert (found.seed, found.inference) == (None, None)
+    result = read({"images": [{"url": URL}], "seed": 10**30, "timings": timings})
+    assert (result.seed, result.inference) == (None, None)
 
 
 def test_an_unusable_entry_does_not_take_its_paid_siblings_with_it() -> None:

@@ -48,12 +48,12 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
     original = socket.getaddrinfo
 
     def resolve(host: Any, port: Any, *given: int, **named: int) -> Any:
-        found = []
+        addresses = []
         for address in () if named.get("flags") else known.get(host, ()):
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            found.append((family, socket.SOCK_STREAM, 6, "", (address, int(port or 0))))
-        if found:
-            return found
+            addresses.append((family, socket.SOCK_STREAM, 6, "", (address, int(port or 0))))
+        if addresses:
+            return addresses
         return original(host, port, *given, **{**named, "flags": socket.AI_NUMERICHOST})
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
@@ -127,8 +127,8 @@ class TestProxies:
         self, trusted: Service, proxy: Proxy, scheme: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Windows names a SOCKS proxy by the scheme socks4."""
-        found = {"https": f"{scheme}://{proxy.address}"}
-        monkeypatch.setattr(requests.utils, "getproxies", lambda: found)
+        proxies = {"https": f"{scheme}://{proxy.address}"}
+        monkeypatch.setattr(requests.utils, "getproxies", lambda: proxies)
         Client("sk-x", URL).post("images/generations", BODY)
         assert proxy.asked == [f"{API}:443"]
         assert len(trusted.requests) == 1

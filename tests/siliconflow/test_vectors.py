@@ -47,8 +47,8 @@ def rank(data: Any) -> rerank.Ranking:
 
 
 def test_vectors_stand_in_the_order_of_the_texts() -> None:
-    found = embed(vectors(item(1, [3.0, 4.0]), item(0, [1, 2])))
-    assert (found.vectors, found.tokens) == ([[1, 2], [3.0, 4.0]], 7)
+    result = embed(vectors(item(1, [3.0, 4.0]), item(0, [1, 2])))
+    assert (result.vectors, result.tokens) == ([[1, 2], [3.0, 4.0]], 7)
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_vectors_that_do_not_fit_the_texts_are_an_error(data: Any) -> None:
 
 def test_ranks_stand_with_the_best_first() -> None:
     results = [{"index": at, "relevance_score": score} for at, score in ((2, 0.1), (0, 0.9))]
-    found = rank({"results": results})
-    assert (found.indices, found.scores) == ([0, 2], [0.9, 0.1])
+    result = rank({"results": results})
+    assert (result.indices, result.scores) == ([0, 2], [0.9, 0.1])
 
 
 @pytest.mark.parametrize(

@@ -278,8 +278,8 @@ def test_a_submitted_request_is_answered_like_any_other(open_ledger: Callable[..
 def test_a_submitted_request_that_failed_is_sent_again(open_ledger: Callable[..., Ledger]) -> None:
     ledger = open_ledger()
     ledger.mark_failed(submitted(ledger), may_be_paid=False)
-    found = claim(ledger)
-    assert (found.state, found.ticket, found.lost_request) == ("new", None, None)
+    entry = claim(ledger)
+    assert (entry.state, entry.ticket, entry.lost_request) == ("new", None, None)
 
 
 def test_a_submitted_request_is_kept_until_it_is_too_old(
@@ -701,16 +701,16 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_file(
 
 def test_two_threads_that_claim_at_once_send_once(open_ledger: Callable[..., Ledger]) -> None:
     books = [open_ledger() for _ in range(8)]
-    found: list[str] = []
+    states: list[str] = []
     threads = [
-        threading.Thread(target=lambda ledger=ledger: found.append(claim(ledger).state))
+        threading.Thread(target=lambda ledger=ledger: states.append(claim(ledger).state))
         for ledger in books
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(found) == ["busy"] * 7 + ["new"]
+    assert sorted(states) == ["busy"] * 7 + ["new"]
 
 
 def test_a_killed_process_releases_its_requests(

@@ -21,9 +21,9 @@ from comfyui_siliconflow.strings.text import LANGUAGES
 
 
 def test_the_defaults_are_the_china_site_and_its_timeouts(tmp_path: Path) -> None:
-    found = load(tmp_path, {})
-    assert (found.base_url, found.site) == ("https://api.siliconflow.cn/v1", "cn")
-    assert (found.connect_timeout, found.read_timeout) == (10, 300)
+    settings = load(tmp_path, {})
+    assert (settings.base_url, settings.site) == ("https://api.siliconflow.cn/v1", "cn")
+    assert (settings.connect_timeout, settings.read_timeout) == (10, 300)
 
 
 def test_the_environment_takes_precedence_over_the_file(write_settings: Any) -> None:

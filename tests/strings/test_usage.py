@@ -44,7 +44,7 @@ def literals() -> set[str]:
 
 def patterns() -> list[re.Pattern[str]]:
     """Return a pattern for each f-string that could make a key, such as `node.{task}.name`."""
-    found = []
+    patterns = []
     for node in nodes_of_code():
         if isinstance(node, ast.JoinedStr):
             parts = [
@@ -52,10 +52,10 @@ def patterns() -> list[re.Pattern[str]]:
             ]
             words = "".join(filter(None, parts))
             if re.fullmatch(r"[\w.-]*\.[\w.-]*", words) and re.search(r"[a-z]{4}", words):
-                found.append(
+                patterns.append(
                     "".join("[^.]+" if part is None else re.escape(part) for part in parts)
                 )
-    return [re.compile(pattern) for pattern in found]
+    return [re.compile(pattern) for pattern in patterns]
 
 
 def looked_up() -> Iterator[str]:
@@ -87,8 +87,8 @@ def scripts() -> list[str]:
 def quoted_in_scripts() -> set[str]:
     """Return what looks like one of the page's keys in its scripts."""
     families = {key.split(".")[1] for key in KEYS if key.startswith(PAGE)}
-    found = {key for script in scripts() for key in QUOTED.findall(script)}
-    return {f"{PAGE}{key}" for key in found if key.split(".")[0] in families and key[-3:] != ".js"}
+    keys = {key for script in scripts() for key in QUOTED.findall(script)}
+    return {f"{PAGE}{key}" for key in keys if key.split(".")[0] in families and key[-3:] != ".js"}
 
 
 def used_by_scripts(key: str) -> bool:

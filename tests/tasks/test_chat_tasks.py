@@ -33,11 +33,11 @@ INPUTS = {"model": WRITER, "prompt": "Tell me of cats", "seed": 7}
 
 
 def test_a_prompt_becomes_a_text_with_its_usage(simulator: Simulator, outputs_of: Run) -> None:
-    found = outputs_of(CHAT, **INPUTS)
-    assert "Tell me of cats" in found["text"]
-    assert found["info"]["finish_reason"] == "stop"
-    assert found["info"]["usage"]["total_tokens"] > 0
-    assert found["info"]["requests"][0]["trace_id"] == simulator.requests[0].trace_id
+    outputs = outputs_of(CHAT, **INPUTS)
+    assert "Tell me of cats" in outputs["text"]
+    assert outputs["info"]["finish_reason"] == "stop"
+    assert outputs["info"]["usage"]["total_tokens"] > 0
+    assert outputs["info"]["requests"][0]["trace_id"] == simulator.requests[0].trace_id
     assert len(simulator.charges) == 1
 
 
@@ -96,11 +96,11 @@ def test_the_size_and_format_of_uploads_are_as_the_settings_say(
     simulator: Simulator, outputs_of: Run, make_image: Draw, write_settings: Any
 ) -> None:
     write_settings(upload_format="lossy", upload_side=56)
-    found = outputs_of(CHAT, **{**INPUTS, "model": SEER}, image=make_image(height=96, width=96))
+    outputs = outputs_of(CHAT, **{**INPUTS, "model": SEER}, image=make_image(height=96, width=96))
     part, _ = simulator.requests[0].body["messages"][0]["content"]
     assert part["image_url"]["url"].startswith("data:image/jpeg")
     assert decode(file_of(part["image_url"]["url"])).shape[:2] == (56, 56)
-    assert "96×96 was scaled to 56×56 before upload (Settings" in found["info"]["notes"][0]
+    assert "96×96 was scaled to 56×56 before upload (Settings" in outputs["info"]["notes"][0]
 
 
 @pytest.mark.parametrize("name", ["image", "image3"])
@@ -169,10 +169,10 @@ def test_an_answer_may_be_as_long_as_the_context_of_the_model(
 def test_a_conversation_with_images_reads_without_their_data(
     outputs_of: Run, make_image: Draw
 ) -> None:
-    found = outputs_of(CHAT, **{**INPUTS, "model": SEER}, image=make_image())
-    said = found["conversation"]
+    outputs = outputs_of(CHAT, **{**INPUTS, "model": SEER}, image=make_image())
+    said = outputs["conversation"]
     assert str(said).startswith("user: [image] Tell me of cats\n\nassistant: ")
-    assert "base64" not in str(said) + repr(said) + str(found["info"])
+    assert "base64" not in str(said) + repr(said) + str(outputs["info"])
     with pytest.raises(errors.InvalidInput, match="does not accept images"):
         outputs_of(CHAT, **INPUTS, conversation=said)
 
@@ -199,9 +199,9 @@ def test_nothing_is_sent_when_an_input_is_wrong(
 
 
 def test_an_answer_that_is_cut_off_is_noted(simulator: Simulator, outputs_of: Run) -> None:
-    found = outputs_of(CHAT, **INPUTS, max_tokens=3)
-    assert found["info"]["finish_reason"] == "length"
-    assert found["info"]["notes"] == ["The answer reached max_tokens (3) and was cut off."]
+    outputs = outputs_of(CHAT, **INPUTS, max_tokens=3)
+    assert outputs["info"]["finish_reason"] == "length"
+    assert outputs["info"]["notes"] == ["The answer reached max_tokens (3) and was cut off."]
     assert len(simulator.charges) == 1
 
 
@@ -299,8 +299,8 @@ def test_an_answer_that_was_ended_for_another_reason_says_so(
 ) -> None:
     ended = chat.Completion("Half of it", "", "content_filter", {}, "t-1", 1.0)
     monkeypatch.setattr(chat, "complete", lambda *_: ended)
-    found = outputs_of(CHAT, **INPUTS)
-    assert found["info"]["notes"] == ["The answer ended with: content_filter."]
+    outputs = outputs_of(CHAT, **INPUTS)
+    assert outputs["info"]["notes"] == ["The answer ended with: content_filter."]
     assert simulator.requests == []
 
 

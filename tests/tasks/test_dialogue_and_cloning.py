@@ -46,8 +46,8 @@ def body_of(**inputs: Any) -> Any:
 
 
 def test_a_dialogue_is_spoken_with_its_marks(today: Simulator, outputs_of: Run) -> None:
-    found = outputs_of(SPEAK, **TALK, voice="claire")
-    assert found["info"]["length"] > 0
+    outputs = outputs_of(SPEAK, **TALK, voice="claire")
+    assert outputs["info"]["length"] > 0
     assert today.requests[0].body == {
         **TALK,
         "voice": f"{MOSS}:claire",
@@ -62,9 +62,9 @@ def test_each_piece_of_a_long_dialogue_begins_with_the_mark_of_its_speaker(
         f"[S1]Number {n} is what I count. [S2]I hear the number {n}. " for n in range(40)
     )
     monologue = "[S1]" + "And then I said one more thing. " * 60
-    found = outputs_of(SPEAK, model=MOSS, input=long + monologue)
+    outputs = outputs_of(SPEAK, model=MOSS, input=long + monologue)
     spoken = [record.body["input"] for record in today.requests]
-    assert found["info"]["pieces"] == len(spoken) >= 4
+    assert outputs["info"]["pieces"] == len(spoken) >= 4
     assert all(SPEAKER.match(piece) and len(piece) <= PIECE for piece in spoken)
     assert sum(piece.startswith("[S1]And then") for piece in spoken) >= 2
 

@@ -69,8 +69,8 @@ def test_answers_with_every_field_set(
     inputs = {**values, **INPUTS[task]}
     if "reference_audio2" in values:
         inputs["input"] = "[S1]Hello there.[S2]Hello."
-    found = outputs_of(NODES[task], model=model.id, **inputs)
-    assert found["info"]["not_sent"] == []
+    outputs = outputs_of(NODES[task], model=model.id, **inputs)
+    assert outputs["info"]["not_sent"] == []
     assert [record.status for record in today.requests] == [200]
 
 

@@ -49,8 +49,8 @@ def test_vectors_have_each_length_that_a_model_offers(
     today: Simulator, outputs_of: Run, model: Any
 ) -> None:
     for length in model.fields["dimensions"].choices:
-        found = outputs_of(EMBED, model=model.id, input="a cat", dimensions=int(length))
-        assert found["embeddings"].shape == (1, int(length))
+        outputs = outputs_of(EMBED, model=model.id, input="a cat", dimensions=int(length))
+        assert outputs["embeddings"].shape == (1, int(length))
     assert [record.body["dimensions"] for record in today.requests] == [
         int(length) for length in model.fields["dimensions"].choices
     ]
@@ -85,9 +85,9 @@ def test_a_length_that_a_model_lacks_is_refused_with_those_that_there_are(
 def test_a_length_is_not_sent_to_a_model_that_offers_none(
     today: Simulator, outputs_of: Run
 ) -> None:
-    found = outputs_of(EMBED, model=BGE, input="a cat", dimensions=512)
+    outputs = outputs_of(EMBED, model=BGE, input="a cat", dimensions=512)
     assert "dimensions" not in today.requests[0].body
-    info = found["info"]
+    info = outputs["info"]
     assert info["not_sent"] == ["dimensions"]
     assert f"Not sent, because {BGE} does not have it: dimensions." in info["notes"]
 
@@ -98,23 +98,23 @@ def test_a_length_is_not_sent_to_a_model_that_offers_none(
 def test_each_image_has_a_vector_behind_those_of_the_texts(
     today: Simulator, outputs_of: Run
 ) -> None:
-    found = outputs_of(
+    outputs = outputs_of(
         EMBED, model=SEES, input="mostly red\nthe stock market", image=images(RED, BLUE)
     )
     sent = today.requests[0].body["input"]
     assert [set(item) for item in sent] == [{"text"}, {"text"}, {"image"}, {"image"}]
-    assert found["embeddings"].shape[0] == 4
-    assert found["similarity"][0, 2] > found["similarity"][1, 2]
-    assert (found["info"]["texts"], found["info"]["images"]) == (2, 2)
-    assert found["table"].splitlines()[0] == ",mostly red,the stock market,image 1,image 2"
+    assert outputs["embeddings"].shape[0] == 4
+    assert outputs["similarity"][0, 2] > outputs["similarity"][1, 2]
+    assert (outputs["info"]["texts"], outputs["info"]["images"]) == (2, 2)
+    assert outputs["table"].splitlines()[0] == ",mostly red,the stock market,image 1,image 2"
 
 
 def test_images_alone_are_embedded_and_a_list_of_several_sizes_too(
     today: Simulator, outputs_of: Run
 ) -> None:
     several = [images(RED), images(BLUE, RED, size=16)]
-    found = outputs_of(EMBED, model=SEES, input="", image=several)
-    assert found["embeddings"].shape[0] == 3
+    outputs = outputs_of(EMBED, model=SEES, input="", image=several)
+    assert outputs["embeddings"].shape[0] == 3
     assert [sent_image(item).size for item in today.requests[0].body["input"]] == [
         (32, 32),
         (16, 16),
@@ -125,12 +125,12 @@ def test_images_alone_are_embedded_and_a_list_of_several_sizes_too(
 def test_a_large_image_is_scaled_and_sent_lossy_and_info_says_so(
     today: Simulator, outputs_of: Run
 ) -> None:
-    found = outputs_of(EMBED, model=SEES, input="", image=torch.rand(1, 1200, 1600, 3))
+    outputs = outputs_of(EMBED, model=SEES, input="", image=torch.rand(1, 1200, 1600, 3))
     [item] = today.requests[0].body["input"]
     image = sent_image(item)
     assert (image.format, image.width * image.height <= 1 << 20) == ("JPEG", True)
     assert image.width / image.height == pytest.approx(4 / 3, rel=0.01)
-    assert found["info"]["notes"] == ["1 image was scaled down to 1048576 pixels before upload."]
+    assert outputs["info"]["notes"] == ["1 image was scaled down to 1048576 pixels before upload."]
 
 
 def test_an_image_is_a_png_where_the_settings_say_so(
@@ -145,8 +145,8 @@ def test_more_than_32_texts_and_images_are_several_requests(
     today: Simulator, outputs_of: Run
 ) -> None:
     texts = [f"text {number}" for number in range(30)]
-    found = outputs_of(EMBED, model=SEES, input="", texts=texts, image=torch.rand(40, 8, 8, 3))
-    assert found["embeddings"].shape[0] == 70
+    outputs = outputs_of(EMBED, model=SEES, input="", texts=texts, image=torch.rand(40, 8, 8, 3))
+    assert outputs["embeddings"].shape[0] == 70
     assert sorted(len(record.body["input"]) for record in today.requests) == [6, 32, 32]
 
 
@@ -154,8 +154,8 @@ def test_a_request_holds_no_more_of_images_than_a_gateway_lets_pass(
     today: Simulator, outputs_of: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retrieval_tasks, "MAX_IMAGE_BYTES", 20_000)
-    found = outputs_of(EMBED, model=SEES, input="a\nb", image=torch.rand(6, 64, 64, 3))
-    assert found["embeddings"].shape[0] == 8
+    outputs = outputs_of(EMBED, model=SEES, input="a\nb", image=torch.rand(6, 64, 64, 3))
+    assert outputs["embeddings"].shape[0] == 8
     sizes = [
         sum(len(item.get("image", "")) for item in record.body["input"])
         for record in today.requests
@@ -176,13 +176,13 @@ def test_images_that_a_gateway_refuses_are_sent_smaller_once_with_a_note_and_pai
 ) -> None:
     image = torch.rand(1, 64, 32, 3)
     today.fail(body="large-413", on="rerank" if node_id == RANK else "embeddings")
-    found = outputs_of(node_id, image=image, **inputs)
+    outputs = outputs_of(node_id, image=image, **inputs)
     refused, sent = today.requests
     assert [sent_image(record.body[field][1]).size for record in (refused, sent)] == [
         (32, 64),
         (16, 32),
     ]
-    assert "a quarter of the pixels" in found["info"]["notes"][0]
+    assert "a quarter of the pixels" in outputs["info"]["notes"][0]
     assert len(today.charges) == 1
     again = outputs_of(node_id, image=image, **inputs)
     assert again["info"]["requests"][0]["origin"] == "reused"
@@ -252,7 +252,7 @@ def test_what_is_no_image_is_not_sent(today: Simulator, outputs_of: Run, image: 
 def test_images_are_ranked_among_texts_by_their_places_behind_them(
     today: Simulator, outputs_of: Run
 ) -> None:
-    found = outputs_of(
+    outputs = outputs_of(
         RANK,
         model=SEEING_RANKER,
         query="red",
@@ -265,17 +265,17 @@ def test_images_are_ranked_among_texts_by_their_places_behind_them(
         {"image"},
         {"image"},
     ]
-    assert (found["best"], found["indices"][0]) == ("image 2", 3)
+    assert (outputs["best"], outputs["indices"][0]) == ("image 2", 3)
     names = ["the stock market", "a boiled egg", "image 1", "image 2"]
-    assert found["texts"] == [names[index] for index in found["indices"]]
-    assert found["info"]["ranked"][0]["text"] == "image 2"
+    assert outputs["texts"] == [names[index] for index in outputs["indices"]]
+    assert outputs["info"]["ranked"][0]["text"] == "image 2"
 
 
 def test_of_images_alone_the_place_is_the_frame(today: Simulator, outputs_of: Run) -> None:
-    found = outputs_of(
+    outputs = outputs_of(
         RANK, model=SEEING_RANKER, query="red", documents="", image=images(BLUE, RED), top_n=1
     )
-    assert (found["texts"], found["indices"]) == (["image 2"], [1])
+    assert (outputs["texts"], outputs["indices"]) == (["image 2"], [1])
     assert len(today.charges) == 1
 
 

@@ -25,20 +25,20 @@ def test_the_balance_is_a_number_and_every_amount_is_reported_exactly(
     simulator: Simulator, outputs_of: Run
 ) -> None:
     simulator.balance = "88.10"
-    found = outputs_of("SiliconFlowAccount", refresh=1)
-    assert (found["balance"], found["status"]) == (88.1, "normal")
-    assert found["info"]["totalBalance"] == "88.10"
-    assert not {"email", "image"} & set(found["info"])
+    outputs = outputs_of("SiliconFlowAccount", refresh=1)
+    assert (outputs["balance"], outputs["status"]) == (88.1, "normal")
+    assert outputs["info"]["totalBalance"] == "88.10"
+    assert not {"email", "image"} & set(outputs["info"])
 
 
 @pytest.mark.usefixtures("today")
 def test_a_retired_account_call_is_reported_in_the_status_and_is_no_failure(
     outputs_of: Run,
 ) -> None:
-    found = outputs_of("SiliconFlowAccount")
-    assert found["balance"] == 0.0
-    assert "SiliconFlow has retired the call" in found["status"]
-    assert found["info"] == {"name": "", "status": found["status"]}
+    outputs = outputs_of("SiliconFlowAccount")
+    assert outputs["balance"] == 0.0
+    assert "SiliconFlow has retired the call" in outputs["status"]
+    assert outputs["info"] == {"name": "", "status": outputs["status"]}
 
 
 def test_models_are_listed_by_type_and_sub_type(simulator: Simulator, outputs_of: Run) -> None:

@@ -24,14 +24,14 @@ CAPTIONS = "the stock market\na cat on a mat\na dog in the rain"
 
 
 def test_each_line_becomes_a_vector(simulator: Simulator, outputs_of: Run) -> None:
-    found = outputs_of(EMBED, model=BGE, input="a cat\n\n a cat \na dog")
-    vectors, alike = found["embeddings"], found["similarity"]
+    outputs = outputs_of(EMBED, model=BGE, input="a cat\n\n a cat \na dog")
+    vectors, alike = outputs["embeddings"], outputs["similarity"]
     assert (vectors.shape[0], vectors.dtype) == (3, torch.float32)
     assert alike.shape == (3, 3)
     assert torch.allclose(alike, alike.T)
     assert torch.allclose(alike.diagonal(), torch.ones(3), atol=1e-5)
     assert alike[0, 1] == pytest.approx(1, abs=1e-5)
-    assert found["info"]["closest"][0]["closest"] == 1
+    assert outputs["info"]["closest"][0]["closest"] == 1
     assert simulator.requests[0].body == {
         "model": BGE,
         "input": ["a cat", "a cat", "a dog"],
@@ -43,15 +43,15 @@ def test_how_alike_texts_are_is_a_table_and_numbers_for_nodes_that_know_no_tenso
     simulator: Simulator, outputs_of: Run
 ) -> None:
     long = "a very long text, with a comma,\nand a line break " * 3
-    found = outputs_of(EMBED, model=BGE, input="a cat", texts=['a "cat"', long])
-    rows = list(csv.reader(found["table"].splitlines()))
+    outputs = outputs_of(EMBED, model=BGE, input="a cat", texts=['a "cat"', long])
+    rows = list(csv.reader(outputs["table"].splitlines()))
     names = ['a "cat"', "a very long text, with a comma, and a l…", "a cat"]
     assert rows[0] == ["", *names]
     assert [row[0] for row in rows[1:]] == names
-    alike = found["similarity"]
+    alike = outputs["similarity"]
     numbers = torch.tensor([[float(value) for value in row[1:]] for row in rows[1:]])
     assert torch.allclose(numbers, alike, atol=6e-4)
-    assert found["scores"] == alike[0].tolist()
+    assert outputs["scores"] == alike[0].tolist()
     assert len(simulator.requests) == 1
 
 
@@ -128,12 +128,12 @@ def test_nothing_is_sent_when_an_input_is_wrong(
 def test_texts_come_in_the_order_in_which_they_answer(
     simulator: Simulator, outputs_of: Run
 ) -> None:
-    found = outputs_of(RANK, model=RANKER, query="a cat", documents=CAPTIONS)
+    outputs = outputs_of(RANK, model=RANKER, query="a cat", documents=CAPTIONS)
     lines = CAPTIONS.splitlines()
-    assert found["best"] == found["texts"][0] == "a cat on a mat"
-    assert [lines[index] for index in found["indices"]] == found["texts"]
-    assert sorted(found["indices"]) == [0, 1, 2]
-    assert found["scores"] == sorted(found["scores"], reverse=True)
+    assert outputs["best"] == outputs["texts"][0] == "a cat on a mat"
+    assert [lines[index] for index in outputs["indices"]] == outputs["texts"]
+    assert sorted(outputs["indices"]) == [0, 1, 2]
+    assert outputs["scores"] == sorted(outputs["scores"], reverse=True)
     assert simulator.requests[0].body == {
         "model": RANKER,
         "query": "a cat",
@@ -143,7 +143,7 @@ def test_texts_come_in_the_order_in_which_they_answer(
 
 
 def test_what_the_user_set_is_sent(simulator: Simulator, outputs_of: Run) -> None:
-    found = outputs_of(
+    outputs = outputs_of(
         RANK,
         model=RANKER,
         query="a cat",
@@ -152,7 +152,7 @@ def test_what_the_user_set_is_sent(simulator: Simulator, outputs_of: Run) -> Non
         max_chunks_per_doc=8,
         overlap_tokens=0,
     )
-    assert len(found["texts"]) == 2
+    assert len(outputs["texts"]) == 2
     body = simulator.requests[0].body
     assert (body["top_n"], body["max_chunks_per_doc"], body["overlap_tokens"]) == (2, 8, 0)
 
@@ -160,13 +160,13 @@ def test_what_the_user_set_is_sent(simulator: Simulator, outputs_of: Run) -> Non
 def test_a_document_longer_than_the_context_is_ranked_in_chunks(
     simulator: Simulator, outputs_of: Run
 ) -> None:
-    found = outputs_of(RANK, model=RANKER, query="cat", texts=["word " * 9000 + "cat", "dog"])
-    assert (found["indices"][0], len(simulator.charges)) == (0, 1)
+    outputs = outputs_of(RANK, model=RANKER, query="cat", texts=["word " * 9000 + "cat", "dog"])
+    assert (outputs["indices"][0], len(simulator.charges)) == (0, 1)
 
 
 def test_more_than_there_are_means_all(simulator: Simulator, outputs_of: Run) -> None:
-    found = outputs_of(RANK, model=RANKER, query="a", documents=CAPTIONS, top_n=99)
-    assert len(found["texts"]) == simulator.requests[0].body["top_n"] == 3
+    outputs = outputs_of(RANK, model=RANKER, query="a", documents=CAPTIONS, top_n=99)
+    assert len(outputs["texts"]) == simulator.requests[0].body["top_n"] == 3
 
 
 @pytest.mark.parametrize(
@@ -192,8 +192,8 @@ def test_how_alike_vectors_are_does_not_depend_on_their_length() -> None:
 def test_a_list_that_is_connected_to_the_texts_is_taken_whole(
     simulator: Simulator, outputs_of: Run
 ) -> None:
-    found = outputs_of(EMBED, model=BGE, input=["a cat", "a dog", "a tram"])
-    assert found["embeddings"].shape[0] == 3
+    outputs = outputs_of(EMBED, model=BGE, input=["a cat", "a dog", "a tram"])
+    assert outputs["embeddings"].shape[0] == 3
     assert simulator.requests[0].body["input"] == ["a cat", "a dog", "a tram"]
 
 
@@ -221,6 +221,6 @@ def test_fewer_results_than_texts_are_not_passed_over_in_silence(
     outputs_of: Run, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rerank, "rerank", lambda *_: rerank.Ranking([1], [0.9], "t-1", 0.1))
-    found = outputs_of(RANK, model=RANKER, documents="a cat\na dog\na tram", query="dog")
-    assert found["info"]["notes"] == ["Only 1 of the 3 texts were ranked."]
+    outputs = outputs_of(RANK, model=RANKER, documents="a cat\na dog\na tram", query="dog")
+    assert outputs["info"]["notes"] == ["Only 1 of the 3 texts were ranked."]
     assert simulator.requests == []

@@ -35,8 +35,8 @@ def noise(items: int = 1, channels: int = 1, rate: int = 16000) -> dict[str, Any
 
 
 def test_a_text_becomes_an_audio(simulator: Simulator, outputs_of: Run) -> None:
-    found = outputs_of(SPEAK, **HELLO, voice="anna")
-    audio, info = found["audio"], found["info"]
+    outputs = outputs_of(SPEAK, **HELLO, voice="anna")
+    audio, info = outputs["audio"], outputs["info"]
     assert (audio["waveform"].ndim, audio["waveform"].dtype) == (3, torch.float32)
     assert audio["waveform"].shape[-1] / audio["sample_rate"] == pytest.approx(
         info["length"], abs=0.01
@@ -62,23 +62,23 @@ def test_every_plain_format_says_the_same_at_its_rate(
     outputs_of: Run, kind: str, rate: str, comes: int
 ) -> None:
     plain = outputs_of(SPEAK, **HELLO)["info"]["length"]
-    found = outputs_of(SPEAK, **HELLO, response_format=kind, sample_rate=rate)
-    assert found["audio"]["sample_rate"] == comes
-    assert found["info"]["length"] == pytest.approx(plain, abs=0.01)
+    outputs = outputs_of(SPEAK, **HELLO, response_format=kind, sample_rate=rate)
+    assert outputs["audio"]["sample_rate"] == comes
+    assert outputs["info"]["length"] == pytest.approx(plain, abs=0.01)
 
 
 def test_a_long_text_is_spoken_in_pieces_and_joined(simulator: Simulator, outputs_of: Run) -> None:
     text = "".join(f"第{at}句话说完了。Then came sentence {at}. " for at in range(3 * PIECE // 32))
-    found = outputs_of(SPEAK, model=COSY, input=text)
+    outputs = outputs_of(SPEAK, model=COSY, input=text)
     spoken = [record.body["input"] for record in simulator.requests]
     assert sorted(spoken) == sorted(pieces(text, PIECE))
-    assert found["info"]["pieces"] == len(spoken) >= 3
+    assert outputs["info"]["pieces"] == len(spoken) >= 3
     assert all(len(piece) <= PIECE and piece.strip()[-1] in "。." for piece in spoken)
     lengths = [
         outputs_of(SPEAK, model=COSY, input=piece)["audio"]["waveform"].shape[-1]
         for piece in pieces(text, PIECE)
     ]
-    assert found["audio"]["waveform"].shape[-1] == sum(lengths)
+    assert outputs["audio"]["waveform"].shape[-1] == sum(lengths)
     assert len(simulator.requests) == len(spoken)
 
 
@@ -113,8 +113,8 @@ def test_pcm_is_requested_at_a_rate_or_not_at_all(simulator: Simulator, outputs_
     with pytest.raises(errors.InvalidInput, match="Choose wav"):
         outputs_of(SPEAK, model=FISH, input="Hello", response_format="pcm")
     assert simulator.requests == []
-    found = outputs_of(SPEAK, model=COSY, input="Hello", response_format="pcm")
-    assert simulator.requests[0].body["sample_rate"] == found["audio"]["sample_rate"]
+    outputs = outputs_of(SPEAK, model=COSY, input="Hello", response_format="pcm")
+    assert simulator.requests[0].body["sample_rate"] == outputs["audio"]["sample_rate"]
     unlisted = {"model": COSY, "custom_model": "fishaudio/fish-speech-1.5"}
     outputs_of(SPEAK, **unlisted, input="Hello", response_format="pcm")
     assert simulator.requests[1].body["sample_rate"] == 44100
@@ -200,11 +200,11 @@ def test_pieces_at_several_rates_are_joined(
     text = "".join(f"So it is, {at}. " for at in range(99))
     plain = outputs_of(SPEAK, model=COSY, input=text)["info"]["length"]
     monkeypatch.setattr(sound, "wav", at_two_rates)
-    found = outputs_of(SPEAK, model=COSY, input=text, voice="anna")
-    assert (found["audio"]["sample_rate"], found["info"]["pieces"]) == (44100, 2)
-    samples = found["audio"]["waveform"].shape[-1]
-    assert samples / 44100 == pytest.approx(found["info"]["length"], abs=0.01)
-    assert found["info"]["length"] == pytest.approx(plain, abs=0.05)
+    outputs = outputs_of(SPEAK, model=COSY, input=text, voice="anna")
+    assert (outputs["audio"]["sample_rate"], outputs["info"]["pieces"]) == (44100, 2)
+    samples = outputs["audio"]["waveform"].shape[-1]
+    assert samples / 44100 == pytest.approx(outputs["info"]["length"], abs=0.01)
+    assert outputs["info"]["length"] == pytest.approx(plain, abs=0.05)
 
 
 def test_a_sound_whose_length_was_not_known_is_read(simulator: Simulator, outputs_of: Run) -> None:
@@ -231,9 +231,9 @@ def test_what_was_spoken_is_heard(outputs_of: Run) -> None:
 def test_every_item_of_a_batch_is_heard_whatever_its_channels_and_rate(
     simulator: Simulator, outputs_of: Run, channels: int, rate: int
 ) -> None:
-    found = outputs_of(LISTEN, audio=noise(3, channels, rate), model="TeleAI/TeleSpeechASR")
-    assert len(found["texts"]) == len(simulator.requests) == 3
-    assert found["text"] == "\n".join(found["texts"])
+    outputs = outputs_of(LISTEN, audio=noise(3, channels, rate), model="TeleAI/TeleSpeechASR")
+    assert len(outputs["texts"]) == len(simulator.requests) == 3
+    assert outputs["text"] == "\n".join(outputs["texts"])
     assert {record.status for record in simulator.requests} == {200}
 
 
@@ -287,8 +287,8 @@ def test_a_recording_is_packed_where_it_would_be_too_large_a_file(
 @pytest.mark.usefixtures("simulator")
 def test_the_longest_recording_that_goes_up_is_taken(outputs_of: Run) -> None:
     long = {"waveform": torch.zeros(1, 1, 1).expand(1, 1, 16000 * 1562), "sample_rate": 16000}
-    found = outputs_of(LISTEN, audio=long, model="TeleAI/TeleSpeechASR")
-    assert found["info"]["notes"] == ["No speech was recognized."]
+    outputs = outputs_of(LISTEN, audio=long, model="TeleAI/TeleSpeechASR")
+    assert outputs["info"]["notes"] == ["No speech was recognized."]
 
 
 def test_the_same_recording_is_free_the_second_time_and_another_is_not(
@@ -367,9 +367,9 @@ def test_where_voices_cannot_be_listed_the_one_that_is_kept_counts(
 
 @given(some.text(some.sampled_from("ab。！？.!?,，; \n"), max_size=300), some.integers(1, 40))
 def test_pieces_are_short_enough_and_lose_no_word(text: str, most: int) -> None:
-    found = pieces(text, most)
-    assert all(len(piece) <= most for piece in found)
-    assert "".join("".join(found).split()) == "".join(text.split())
+    parts = pieces(text, most)
+    assert all(len(piece) <= most for piece in parts)
+    assert "".join("".join(parts).split()) == "".join(text.split())
 
 
 @pytest.mark.parametrize(
@@ -397,8 +397,8 @@ def test_a_text_is_cut_where_one_would_breathe(text: str, ends: list[str]) -> No
 @pytest.mark.parametrize("whole", ["3.14159", "1,000,000", "12:30:45", "https://kite.org"])
 @pytest.mark.parametrize("most", range(20, 44))
 def test_a_number_or_an_address_is_not_cut_apart(whole: str, most: int) -> None:
-    found = pieces(f"Some words before that, {whole} then some more words after it", most)
-    assert any(whole in piece for piece in found)
+    parts = pieces(f"Some words before that, {whole} then some more words after it", most)
+    assert any(whole in piece for piece in parts)
 
 
 @pytest.mark.parametrize("short", ["e.g.", "i.e.", "Dr.", "Mrs.", "J.", "U.S."])
@@ -410,8 +410,8 @@ def test_a_dot_that_shortens_a_word_ends_no_sentence(short: str) -> None:
 @pytest.mark.parametrize("closing", ["”", "’", "」", "』", "）", "）”", ")", '"', "'", "】", "》"])
 @pytest.mark.parametrize("most", range(8, 16))
 def test_what_closes_a_sentence_stays_with_it(closing: str, most: int) -> None:
-    found = pieces(f"他们一起说：今天下雨了。{closing}然后都回家睡觉去了，明天再来。", most)
-    assert not any(piece[0] in closing for piece in found)
+    parts = pieces(f"他们一起说：今天下雨了。{closing}然后都回家睡觉去了，明天再来。", most)
+    assert not any(piece[0] in closing for piece in parts)
 
 
 def test_a_sentence_that_fills_a_piece_to_its_last_character_is_whole() -> None:

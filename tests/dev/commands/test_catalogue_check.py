@@ -26,8 +26,8 @@ def written(folder: Path, *ids: str, site: str = "cn") -> list[dict[str, Any]]:
     output = folder / "missing.json"
     file = saved(folder, *ids)
     assert catalogue_check.main([str(file), "--site", site, "--output", str(output)]) == 0
-    found: list[dict[str, Any]] = json.loads(output.read_text(encoding="utf-8"))
-    return found
+    content: list[dict[str, Any]] = json.loads(output.read_text(encoding="utf-8"))
+    return content
 
 
 def test_a_missing_model_gets_an_entry_of_the_family_that_its_id_resembles(tmp_path: Path) -> None:

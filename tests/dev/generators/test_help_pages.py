@@ -90,11 +90,11 @@ def test_each_model_stands_there_with_every_size_that_it_makes(name: str) -> Non
     node = NODE_CLASS_MAPPINGS[name.partition("/")[0]]
     for model in catalogue.load().of_task(node.task):
         known = re.compile(rf"(?:^- |>|, |、){re.escape(model.id)}(?: ·|, |、|$)")
-        found = [line for line in plain(PAGES[name]).splitlines() if known.search(line)]
-        assert found
+        items = [line for line in plain(PAGES[name]).splitlines() if known.search(line)]
+        assert items
         size = model.fields.get("image_size")
         if size and "image_size" in node.INPUT_TYPES()["optional"]:
-            assert any(all(choice in line for choice in size.choices) for line in found)
+            assert any(all(choice in line for choice in size.choices) for line in items)
 
 
 @pytest.mark.parametrize("name", IN_A_LANGUAGE)

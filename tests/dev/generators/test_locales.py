@@ -55,9 +55,9 @@ def test_the_committed_page_texts_are_up_to_date() -> None:
 def test_no_message_holds_syntax_of_comfyui_s_translation_library(language: Language) -> None:
     """In vue-i18n `{` begins a placeholder, `@` a linked message, and `|` separates plurals."""
     for content in generated(language).values():
-        found = list(messages(json.loads(content)))
-        assert found
-        assert [message for message in found if re.search(r"[{}@|]", message)] == []
+        answer = list(messages(json.loads(content)))
+        assert answer
+        assert [message for message in answer if re.search(r"[{}@|]", message)] == []
 
 
 def test_every_command_and_setting_that_the_page_registers_is_translated() -> None:

@@ -146,20 +146,20 @@ class Page:
 
     def dialogs(self) -> list[str]:
         """Return what the open dialogs say."""
-        found: list[str] = self.js(
+        value: list[str] = self.js(
             """() => [...document.querySelectorAll('[role=dialog], .p-dialog, .comfy-modal')]
             .filter(d => d.getBoundingClientRect().width > 0
                       && getComputedStyle(d).visibility !== 'hidden')
             .map(d => d.innerText)"""
         )
-        return found
+        return value
 
     def toasts(self) -> list[str]:
         """Return what the toasts say."""
-        found: list[str] = self.js(
+        value: list[str] = self.js(
             "() => [...document.querySelectorAll('.p-toast-message')].map(e => e.innerText)"
         )
-        return found
+        return value
 
     def setting(self, name: str, value: Any) -> None:
         """Change a setting of ComfyUI while the page is open; one that it lacks is passed over."""
@@ -190,17 +190,17 @@ class Page:
 
     def saved(self) -> Json:
         """Return the workflow as the page would save it."""
-        found: Json = json.loads(self.js("() => JSON.stringify(app.graph.serialize())"))
-        return found
+        value: Json = json.loads(self.js("() => JSON.stringify(app.graph.serialize())"))
+        return value
 
     def exported(self) -> Json:
         """Return the API form of the graph: what "Export (API)" writes and a run sends."""
-        found: Json = self.js("async () => (await app.graphToPrompt()).output")
-        return found
+        value: Json = self.js("async () => (await app.graphToPrompt()).output")
+        return value
 
     def add(self, node_type: str, at: tuple[int, int] = (200, 200)) -> int:
         """Put a node on the canvas and give its id."""
-        found: int = self.js(
+        value: int = self.js(
             """([type, pos]) => {
                 const node = LiteGraph.createNode(type);
                 node.pos = pos;
@@ -210,7 +210,7 @@ class Page:
             [node_type, list(at)],
         )
         self.settle()
-        return found
+        return value
 
     def add_by_search(self, words: str) -> int:
         """Double-click the canvas, search, press Enter; return the id of the new node."""
@@ -242,11 +242,11 @@ class Page:
 
     def ids(self, node_type: str = "") -> list[int]:
         """Return the ids of all nodes, or of those of one type."""
-        found: list[int] = self.js(
+        value: list[int] = self.js(
             f"type => {NODES}.filter(n => !type || n.type === type).map(n => Number(n.id))",
             node_type,
         )
-        return found
+        return value
 
     def select(self, *ids: int) -> None:
         """Select these nodes and no others."""
@@ -301,14 +301,14 @@ class Page:
 
     def values(self, node: int) -> Json:
         """Return the values of all widgets of a node, hidden ones as well, by name."""
-        found: Json = self.js(
+        value: Json = self.js(
             f"id => Object.fromEntries({NODE}.widgets.map(w => [w.name, w.value]))", node
         )
-        return found
+        return value
 
     def options(self, node: int, widget: str) -> Json:
         """Return what ComfyUI holds of one widget: choices, minimum, maximum, steps."""
-        found: Json = self.js(
+        value: Json = self.js(
             f"""([id, name]) => {{
                 const o = {NODE}.widgets.find(w => w.name === name).options;
                 return {{values: o.values ?? null, min: o.min ?? null, max: o.max ?? null,
@@ -316,18 +316,18 @@ class Page:
             }}""",
             [node, widget],
         )
-        return found
+        return value
 
     def visible(self, node: int) -> list[str]:
         """Name the widgets of a node that can be seen, in order."""
-        found: list[str] = self.js(SEEN_IN_DOM if self.look == "nodes2" else SEEN_ON_CANVAS, node)
-        return found
+        value: list[str] = self.js(SEEN_IN_DOM if self.look == "nodes2" else SEEN_ON_CANVAS, node)
+        return value
 
     def slots(self, node: int) -> list[str]:
         """Return what stands at the inputs of a node that are no widgets."""
         if self.look == "nodes2":
-            found = self.element(node).locator(".lg-slot--input:not(.lg-slot--dot-only)")
-            return [text.strip() for text in found.all_inner_texts() if text.strip()]
+            card = self.element(node).locator(".lg-slot--input:not(.lg-slot--dot-only)")
+            return [text.strip() for text in card.all_inner_texts() if text.strip()]
         named: list[str] = self.js(
             f"""id => {NODE}.inputs.filter(i => !i.widget)
                 .map(i => i.label || i.localized_name || i.name)""",
@@ -339,10 +339,10 @@ class Page:
         """Return what the badges of a node say."""
         if self.look == "nodes2":
             return [line.strip() for line in self.element(node).inner_text().split("\n")]
-        found: list[str] = self.js(
+        value: list[str] = self.js(
             f"id => {NODE}.badges.map(b => (typeof b === 'function' ? b() : b).text)", node
         )
-        return found
+        return value
 
     def size(self, node: int) -> tuple[float, float]:
         """Return width and height as ComfyUI holds them."""

@@ -35,9 +35,9 @@ def show_jobs(page: Page) -> None:
 
 def card(page: Page, prompt: str, state: str) -> Locator:
     """Wait for the newest job with this prompt to be in a state."""
-    found = page.page.locator(f".sf-job-{state}", has_text=prompt).first
-    found.wait_for(timeout=30_000)
-    return found
+    card = page.page.locator(f".sf-job-{state}", has_text=prompt).first
+    card.wait_for(timeout=30_000)
+    return card
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -32,9 +32,9 @@ def add_node(page: Page, node_type: str, words: str) -> None:
 def card(page: Page, words: str, state: str) -> Locator:
     """Show the list and wait for the job with these words to be in a state."""
     page.command("SiliconFlow.ShowJobs")
-    found = page.page.locator(f".sf-job-{state}", has_text=words).first
-    found.wait_for(timeout=30_000)
-    return found
+    card = page.page.locator(f".sf-job-{state}", has_text=words).first
+    card.wait_for(timeout=30_000)
+    return card
 
 
 @pytest.mark.parametrize("node_type", NODES)
