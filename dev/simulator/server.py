@@ -9,17 +9,14 @@ from collections.abc import Callable
 from datetime import date
 from types import TracebackType
 
-from aiohttp import web
 from typing_extensions import Self
 
+from ..loopback import HOST, served
 from .models import DEFAULT_AS_OF, Day
 from .service import Listener, Service
 from .state import Money, PerModel, Removed, State
 
-HOST = "127.0.0.1"
 SITES = ("cn", "com")
-LAST_RESPONSES = 0.5
-LAST_TURNS = 0.02
 FLAT_PRICE, FLAT_CALL_PRICE = "0.10", "0.001"
 
 
@@ -115,21 +112,13 @@ class Simulator(State):
 
     async def _serve(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        runner = web.AppRunner(
-            self._service.application(), access_log=None, shutdown_timeout=LAST_RESPONSES
-        )
-        await runner.setup()
         try:
-            await web.TCPSite(runner, HOST, self.port).start()
-            self.port = runner.addresses[0][1]
-            # The address without a path: images are served below it.
-            self.origin = f"http://{HOST}:{self.port}"
-            self._started.set()
-            await self._stopping.wait()
+            async with served(self._service.application(), self.port) as self.port:
+                # The address without a path: images are served below it.
+                self.origin = f"http://{HOST}:{self.port}"
+                self._started.set()
+                await self._stopping.wait()
         except (OSError, OverflowError) as error:
             self._failure = error
         finally:
             self._started.set()
-            await runner.cleanup()
-            # Transports that were cut off close on the next turns of the loop.
-            await asyncio.sleep(LAST_TURNS)

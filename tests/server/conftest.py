@@ -13,6 +13,7 @@ import pytest
 import requests
 from aiohttp import web
 from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.dev.loopback import served
 from comfyui_siliconflow.server import routes
 from comfyui_siliconflow.tests.waiting import pack_threads, until
 
@@ -89,15 +90,10 @@ def page() -> Iterator[Page]:
         routes.register(table)
         app = web.Application()
         app.add_routes(table)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        port[0] = runner.addresses[0][1]
-        stop.append(asyncio.get_running_loop().create_future())
-        started.set()
-        await stop[0]
-        await runner.cleanup()
-        await asyncio.sleep(0.01)  # a connection that just closes is closed by the loop
+        async with served(app) as port[0]:
+            stop.append(asyncio.get_running_loop().create_future())
+            started.set()
+            await stop[0]
 
     stop: list[asyncio.Future[None]] = []
     thread = threading.Thread(target=lambda: asyncio.run(serve()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 import aiohttp
 import pytest
 from aiohttp import web
+from comfyui_siliconflow.dev.loopback import served
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.browser.panels import draw
 from comfyui_siliconflow.tests.host.comfy import HOST, Comfy
@@ -45,14 +47,12 @@ class Proxy:
         self._session = aiohttp.ClientSession(auto_decompress=False)
         app = web.Application(client_max_size=2**26)
         app.router.add_route("*", PATH + "/{rest:.*}", self._forward)
-        self._runner = web.AppRunner(app, shutdown_timeout=1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, HOST, 0).start()
-        return int(self._runner.addresses[0][1])
+        self._serving = contextlib.AsyncExitStack()
+        return await self._serving.enter_async_context(served(app))
 
     async def _stop(self) -> None:
         await self._session.close()
-        await self._runner.cleanup()
+        await self._serving.aclose()
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         url = URL(self._target + request.raw_path.removeprefix(PATH), encoded=True)
