@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator
 
@@ -26,7 +27,10 @@ async def served(
         OSError, OverflowError: the port cannot be used.
     """
     loop = asyncio.get_running_loop()
-    with socket.create_server((HOST, port)) as listener:
+    with socket.socket() as listener:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=last_responses)
         await runner.setup()
         try:
