@@ -11,6 +11,7 @@ import json
 import locale
 import os
 import sys
+import time
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -61,8 +62,22 @@ def list_output(items: Sequence[Any]) -> list[Any]:
 
 def node_id() -> str | None:
     """Return the id of the running node, or `None` outside ComfyUI."""
-    context = getattr(module("comfy_execution.utils"), "get_executing_context", lambda: None)()
+    context = _executing()
     return context.node_id if context else None
+
+
+def _executing() -> Any:
+    return getattr(module("comfy_execution.utils"), "get_executing_context", lambda: None)()
+
+
+def _queued_at(prompt_id: str) -> float:
+    """Return when a running prompt was queued; now, where ComfyUI does not say."""
+    queue = getattr(prompt_server(), "prompt_queue", None)
+    for item in list(getattr(queue, "currently_running", {}).values()):
+        _, running_id, _, extra_data, *_ = item
+        if running_id == prompt_id and "create_time" in extra_data:
+            return float(extra_data["create_time"]) / 1000
+    return time.time()
 
 
 def prompt_server() -> Any:
@@ -127,6 +142,9 @@ class Caller:
     page: str | None = None
     workflow: Any = field(default=None, repr=False)
     notes: Sequence[Text] = ()
+    prompt_id: str = ""
+    queued_at: float = field(default_factory=time.time)
+    """When the prompt was queued, in seconds since 1970, as far as ComfyUI says."""
 
     @property
     def workflow_id(self) -> str:
@@ -137,7 +155,18 @@ class Caller:
 def current_caller(node_type: str, extra_pnginfo: Any) -> Caller:
     """Return the caller of the running node. Call it while ComfyUI runs the node."""
     workflow = extra_pnginfo.get("workflow") if isinstance(extra_pnginfo, dict) else None
-    return Caller(node_type, node_id() or "", current_page(), workflow)
+    context = _executing()
+    if context is None:
+        return Caller(node_type, "", current_page(), workflow)
+    prompt_id = str(getattr(context, "prompt_id", ""))
+    return Caller(
+        node_type,
+        context.node_id,
+        current_page(),
+        workflow,
+        prompt_id=prompt_id,
+        queued_at=_queued_at(prompt_id),
+    )
 
 
 def data_directory() -> Path:

@@ -24,8 +24,6 @@ PAUSE_SECONDS = 3.0
 FRESH_SECONDS = 10.0
 RETIRED_SECONDS = 86_400.0
 """After a 410 the service is not asked for so long: it may bring the call back."""
-CURRENCIES = {"cn": "CNY", "com": "USD"}
-"""Of a site's accounts; the service does not say."""
 logger = logging.getLogger("siliconflow")
 
 
@@ -74,7 +72,7 @@ class Balances:
     def last_known(self, client: Client, settings: Settings) -> dict[str, Any] | None:
         """Return the last balance that the service told, however long ago. Asks nobody."""
         balance = self._balances.get(client)
-        return {**balance, "currency": CURRENCIES[settings.site]} if balance else None
+        return {**balance, "currency": settings.currency} if balance else None
 
     def forget(self) -> None:
         """Forget the balance: the next who asks gets it from the service."""
@@ -117,7 +115,7 @@ class Balances:
         with self._lock:
             if client in self._last:  # not of an account that is no longer in use
                 self._balances = {client: balance}
-        return {**balance, "currency": CURRENCIES[settings.site]}
+        return {**balance, "currency": settings.currency}
 
 
 def _as_json(balance: Decimal | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..media.media_error import MediaError
+from ..siliconflow.catalogue import Usage
 from ..siliconflow.client import Client
 from ..siliconflow.errors import BadResult
 from ..storage.ledger import ResponseMetadata
@@ -49,10 +50,14 @@ class FileContent:
 
 @dataclass(frozen=True)
 class ApiResult:
-    """What a request brought: remote files, files, or items that are ready to be used."""
+    """What a request brought: remote files, files, or items that are ready to be used.
+
+    `usage` is what the service says that it used, where it does.
+    """
 
     items: Sequence[Any]
     metadata: ResponseMetadata
+    usage: Usage = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,8 @@ class Endpoint:
 
     `call` sends a request once. It returns the result, or a ticket where the service makes the
     result later: then `poll` asks for it, and returns `None` until it is there. `is_gone` returns
-    whether an item that is saved is of no use any more. The item's names in messages are the
+    whether an item that is saved is of no use any more. `usage` returns what a request with this
+    body uses at most, besides its items. The item's names in messages are the
     strings `item.<words>.one` and `item.<words>.some`.
     """
 
@@ -103,6 +109,7 @@ class Endpoint:
     words: str
     poll: Callable[[Client, Ticket], ApiResult | None] = _never_submitted
     is_gone: Callable[[Client, Any], bool] = lambda _client, _item: False
+    usage: Callable[[Mapping[str, Any]], Usage] | None = None
 
     @property
     def item_name(self) -> Text:

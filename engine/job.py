@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..siliconflow import catalogue
@@ -140,7 +141,8 @@ def _last_message(body: Mapping[str, Any]) -> str:
 class Result:
     """What one request brought. Its items are shared with whoever joined the request.
 
-    `request_id` is the name under which the ledger keeps them; empty if it does not.
+    `request_id` is the name under which the ledger keeps them; empty if it does not. `cost` is
+    what was paid for them now, `None` if the price is not known.
     """
 
     items: Sequence[Any]
@@ -148,6 +150,7 @@ class Result:
     metadata: ResponseMetadata
     origin: Origin
     request_id: str = ""
+    cost: Decimal | None = Decimal(0)
 
 
 @dataclass
@@ -163,10 +166,11 @@ class Job:
 
     `ends` is set when nobody waits for the job any more: what is not sent yet is not sent then.
     `is_saved` is false once the ledger failed: what comes is not saved. `reserved` counts the
-    images that the spending guard holds for it. `in_line` is set when the job asks the rate
-    limiter for its turn, `before` is that of the job that should ask first. `show` is called with
-    each item. `queued_at` is when its run began, by the wall clock; `started_at` when its turn
-    came. `is_sent`: a request is at the service now; `was_sent`: one may have been, ever.
+    images that the spending guard holds for it; with `holds_cost` it holds money, too. `in_line`
+    is set when the job asks the rate limiter for its turn, `before` is that of the job that should
+    ask first. `show` is called with each item. `queued_at` is when its run began, by the wall
+    clock; `started_at` when its turn came. `is_sent`: a request is at the service now;
+    `was_sent`: one may have been, ever.
     """
 
     request: PlannedRequest
@@ -182,6 +186,7 @@ class Job:
     is_started: bool = False
     is_saved: bool = True
     reserved: int = 0
+    holds_cost: bool = False
     before: threading.Event | None = None
     in_line: threading.Event = field(default_factory=threading.Event)
     show: Callable[[Any], None] | None = None
@@ -277,6 +282,8 @@ class Results:
     jobs: Sequence[Job]
     seconds: float
     uploads: Sequence[Mapping[str, Any]] = ()
+    prices: Mapping[str, str] = field(default_factory=dict)
+    """Currency of the costs, and as of when the prices are."""
 
     @property
     def items(self) -> list[Any]:
@@ -295,10 +302,12 @@ class Results:
     def info(self, **own: Any) -> str:
         """Return the node's `info`: JSON for people and for nodes that read text."""
         notes = dict.fromkeys(str(note) for job in self.jobs for note in job.notes)
+        costs = [result.cost for job in self.jobs for result in job.results]
         return as_json(
             {
                 "model": self.plan.model.id,
                 "seconds": round(self.seconds, 2),
+                "cost": {"amount": _cost_text(costs), **self.prices},
                 **own,
                 "requests": [
                     {
@@ -307,6 +316,7 @@ class Results:
                         "seconds": round(result.metadata.seconds, 2),
                         "inference": result.metadata.inference,
                         "origin": result.origin,
+                        "cost": _cost_text([result.cost]),
                     }
                     for job in self.jobs
                     for result in job.results
@@ -315,6 +325,12 @@ class Results:
                 "notes": list(notes),
             }
         )
+
+
+def _cost_text(costs: Sequence[Decimal | None]) -> str | None:
+    """Return costs together as text without an exponent; `None` if one of them is not known."""
+    known = [cost for cost in costs if cost is not None]
+    return f"{sum(known, Decimal(0)):f}" if len(known) == len(costs) else None
 
 
 def as_json(value: Mapping[str, Any]) -> str:

@@ -13,33 +13,50 @@ from concurrent.futures import Future
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
+from pathlib import Path
+from typing import Any
 
+from ..media.media_error import MediaError, TooManyPixels
 from ..siliconflow.client import Client
 from ..siliconflow.errors import (
+    BadAnswer,
     BadRequest,
     BadResult,
+    DownloadFailed,
     Failure,
     NotSent,
     RequestError,
+    ResultRefused,
     RetiredCall,
     Unforeseen,
     UploadTooLarge,
 )
 from ..storage.accounts import account_id
 from ..storage.database import LedgerError, LedgerTooNew
-from ..storage.ledger import EntryState, Ledger, LedgerEntry, fingerprint
+from ..storage.ledger import (
+    URL_SECONDS,
+    EntryState,
+    Ledger,
+    LedgerEntry,
+    ResponseMetadata,
+    Spend,
+    fingerprint,
+)
 from ..storage.settings import Settings
 from ..strings.text import SiliconFlowError, text
 from . import retry
-from .endpoint import ApiRequest, ApiResult, Ticket
+from .endpoint import ApiRequest, ApiResult, FileContent, RemoteFile, Ticket
 from .job import STAGES, GrowingText, Job, Origin, Plan, PlannedRequest, Result, RunEnded
 from .rate_limit import TooHeavy
-from .receiving import DamagedFile, Receiver
 from .sending import Sender
+from .spending import Pricing, billionths
+from .threads import CPU, run_all
 from .uploads import Uploads
 
 BUSY_SECONDS = 0.3
+PARALLEL_DOWNLOADS = 4
 POLL_SECONDS = 5.0
 """Seconds between two questions whether a submitted request is done (service-2026: "5 to 10 s")."""
 _ORIGINS: dict[EntryState, Origin] = {"stored": "reused", "answered": "downloaded"}
@@ -78,7 +95,7 @@ class SingleFlight:
             # The run that is joined may be cancelled before it sent anything: then this one does.
             with suppress(RunEnded):
                 try:
-                    result = replace(future.result(), origin="joined")
+                    result = replace(future.result(), origin="joined", cost=Decimal(0))
                 except SiliconFlowError as error:
                     raise copy(error) from error
                 if job.show:
@@ -96,6 +113,135 @@ class SingleFlight:
         return own.result()
 
 
+class DamagedFile(Exception):
+    """A saved file cannot be decoded any more; the ledger knows by now."""
+
+
+_ITEM_ERRORS = (RequestError, DamagedFile)
+"""Errors of one item that are raised once every other item is saved."""
+
+
+class Receiver:
+    """Gets the items of one run's requests; each is on disk before it is handed on."""
+
+    def __init__(self, client: Client, ledger: Ledger, plan: Plan, max_megapixels: float) -> None:
+        """Fetch nothing yet."""
+        self._client, self._ledger, self._endpoint = client, ledger, plan.endpoint
+        self._model = plan.model.id
+        self._max_pixels = int(max_megapixels * 1_000_000)
+
+    def receive(
+        self, job: Job, entry: LedgerEntry | None, result: ApiResult, cost: int | None
+    ) -> list[Any]:
+        """Record a result, then get its items; a file inside the response is saved before that.
+
+        `cost` is in billionths of the currency.
+
+        One item that fails keeps no other from being saved; then its error is raised:
+        `DownloadFailed`, `BadResult`, or `BadAnswer` for a file inside the response that cannot
+        be decoded.
+        """
+        count, metadata = len(result.items), result.metadata
+        urls = [item.url if isinstance(item, RemoteFile) else None for item in result.items]
+        for place, item in enumerate(result.items):
+            if not isinstance(item, RemoteFile):
+                content = item.content if isinstance(item, FileContent) else None
+                saved = self._endpoint.kind.save(item) if content is None else content
+                job.record(self._ledger.store_file, entry, place, count, saved)
+        job.record(self._ledger.mark_answered, entry, metadata, urls, cost)
+        get = partial(self._get, job, entry, metadata, count)
+        work = [partial(get, place, item) for place, item in enumerate(result.items)]
+        return self._finish(job, entry, run_all(work, PARALLEL_DOWNLOADS, _ITEM_ERRORS))
+
+    def load(self, job: Job, entry: LedgerEntry) -> list[Any]:
+        """Get the items that the ledger knows: read what is saved, download the rest.
+
+        Raises what `receive` raises, or `DamagedFile` for a saved file that cannot be decoded.
+        """
+        get = partial(self._get, job, entry, entry.metadata, len(entry.files))
+        work = [
+            partial(self._load, job, entry, file.index, file.path)
+            if file.path
+            else partial(get, file.index, RemoteFile(str(file.url)))
+            for file in entry.files
+        ]
+        return self._finish(job, entry, run_all(work, PARALLEL_DOWNLOADS, _ITEM_ERRORS))
+
+    def _finish(self, job: Job, entry: LedgerEntry | None, items: list[Any]) -> list[Any]:
+        for item in items:
+            if isinstance(item, Exception):
+                raise item
+        if entry and entry.state != "stored":
+            job.record(self._ledger.mark_stored, entry)
+        return items
+
+    def _get(  # noqa: PLR0913, PLR0917 - what one item of a result is known by
+        self,
+        job: Job,
+        entry: LedgerEntry | None,
+        metadata: ResponseMetadata,
+        count: int,
+        place: int,
+        item: Any,
+    ) -> Any:
+        """Return one item of a response, ready to be used; what was downloaded is saved."""
+        if isinstance(item, FileContent):
+            item = self._decoded(item.content, metadata, BadAnswer)
+        elif isinstance(item, RemoteFile):
+            try:
+                content = self._client.download(item.url, self._model, metadata.trace_id)
+                try:
+                    item = self._decoded(content, metadata)
+                except BadResult:  # damaged on the way, perhaps: once more from the start
+                    content = self._client.download(item.url, self._model, metadata.trace_id)
+                    item = self._decoded(content, metadata)
+            except DownloadFailed as error:
+                raise _until(error, entry if job.is_saved else None) from None
+            job.record(self._ledger.store_file, entry, place, count, content)
+        if job.show:
+            job.show(item)
+        return item
+
+    def _load(self, job: Job, entry: LedgerEntry, place: int, file: Path) -> Any:
+        """Decode a saved file. Only one that can be read and not decoded is damaged."""
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            message = text(
+                "run.saved_file_unreadable", item=self._endpoint.item_name, reason=str(error)
+            )
+            raise self._endpoint.kind.bad_file(
+                Failure(message, model=self._model, trace_id=entry.metadata.trace_id)
+            ) from None
+        try:
+            item = self._decoded(content, entry.metadata)
+        except BadResult as error:
+            if isinstance(error.__cause__, TooManyPixels):
+                raise
+            job.record(self._ledger.mark_damaged, entry, place)
+            raise DamagedFile from None
+        if job.show:
+            job.show(item)
+        return item
+
+    def _decoded(
+        self,
+        content: bytes,
+        metadata: ResponseMetadata,
+        error_class: type[RequestError] | None = None,
+    ) -> Any:
+        try:
+            with CPU:
+                return self._endpoint.kind.load(content, self._max_pixels)
+        except MediaError as error:
+            message = text("run.bad_item", item=self._endpoint.item_name, reason=error.text)
+            advice = text("error.ResultRefused.too_large", setting="most_megapixels")
+            raise (error_class or self._endpoint.kind.bad_file)(
+                Failure(message, model=self._model, trace_id=metadata.trace_id),
+                advice if type(error) is TooManyPixels else None,
+            ) from error
+
+
 _IN_FLIGHT = SingleFlight()
 
 
@@ -110,6 +256,7 @@ class RequestLifecycle:
         self._client, self._ledger, self._reuse = client, ledger, settings.reuse
         self._account = account_id(settings.require_key(), settings.base_url)
         self._paid = "free" if plan.model.is_free(settings.site) else "charged"
+        self.pricing = Pricing(plan.model, plan.endpoint, settings)
         self.uploads = Uploads(plan, settings) if plan.images else None
         self._sender = Sender(client, ledger, plan, self._account, settings.longest_wait)
         self._receiver = Receiver(client, ledger, plan, settings.most_megapixels)
@@ -149,13 +296,22 @@ class RequestLifecycle:
         finally:
             self._finish(job)
 
-    def count_unpaid(self, job: Job) -> int:
-        """Return how many items would be paid, were the job run now."""
+    def unpaid(self, job: Job) -> list[PlannedRequest]:
+        """Return the requests that would be paid, were the job run now."""
         try:
-            return self._count_unpaid(job, job.request)
+            return self._unpaid(job, job.request)
         finally:
             if self.uploads:
                 self.uploads.drop(job.request.frame)
+
+    def content(self, requests: Sequence[PlannedRequest]) -> str:
+        """Return the hash of what requests ask for, whatever their seeds."""
+        unseeded = (
+            replace(each, body={k: v for k, v in each.body.items() if k != "seed"})
+            for each in requests
+        )
+        names = [self._name(each) for each in unseeded]
+        return fingerprint(self._account, self._endpoint.path, {"requests": names})
 
     def discard(self, jobs: Sequence[Job]) -> None:
         """Let the ledger forget what jobs brought: the node can make nothing of it."""
@@ -192,12 +348,12 @@ class RequestLifecycle:
             trace_id or "unknown",
         )
 
-    def _count_unpaid(self, job: Job, request: PlannedRequest) -> int:
+    def _unpaid(self, job: Job, request: PlannedRequest) -> list[PlannedRequest]:
         if self._is_paid(job, request):
-            return 0
+            return []
         if not self._has_paid_parts(job, request):
-            return request.count
-        return sum(self._count_unpaid(job, part) for part in request.split())
+            return [request]
+        return [unpaid for part in request.split() for unpaid in self._unpaid(job, part)]
 
     def _is_paid(self, job: Job, request: PlannedRequest) -> bool:
         """Return whether a request costs nothing: it is saved, answered or under way."""
@@ -227,6 +383,7 @@ class RequestLifecycle:
         if isinstance(entry, Result):
             return entry
         origin: Origin = "paid"
+        sent_at = time.time()
         if entry and entry.state == "submitted":
             origin, result = "downloaded", self._wait_for(job, entry, Ticket(entry.ticket or ""))
         else:
@@ -234,7 +391,9 @@ class RequestLifecycle:
                 response = self._send_fitting(job, request, entry)
             except BaseException as error:
                 may_be_paid = job.was_sent and _may_be_paid(error)
-                mark_failed = partial(self._ledger.mark_failed, may_be_paid=may_be_paid)
+                mark_failed = partial(
+                    self._ledger.mark_failed, may_be_paid=may_be_paid, held_as=job.id
+                )
                 job.record(mark_failed, entry)
                 raise
             if isinstance(response, Ticket):
@@ -242,9 +401,11 @@ class RequestLifecycle:
                 response = self._wait_for(job, entry, response)
             result = response
         job.stage = max(job.stage, 2)
-        items = self._receiver.receive(job, entry, result)
+        cost = self.pricing.cost(request, result.usage, sent_at)
+        items = self._receiver.receive(job, entry, result, billionths(cost))
         self._note_count(job, request, len(items))
-        return Result(items, len(items), result.metadata, origin, entry.id if entry else "")
+        request_id, paid = entry.id if entry else "", cost if origin == "paid" else Decimal(0)
+        return Result(items, len(items), result.metadata, origin, request_id, paid)
 
     def _find(self, job: Job, request: PlannedRequest, name: str) -> Result | LedgerEntry | None:
         """Return what the ledger has of a request, else the entry to send or to poll it with.
@@ -260,6 +421,8 @@ class RequestLifecycle:
                 if any(self._endpoint.is_gone(self._client, item) for item in items):
                     job.record(partial(self._ledger.mark_failed, may_be_paid=False), entry)
                     continue
+                if entry.state == "stored":
+                    job.record(self._ledger.mark_reused, entry)
                 self._note_count(job, request, len(items))
                 return Result(items, len(items), entry.metadata, _ORIGINS[entry.state], entry.id)
         return None
@@ -309,11 +472,13 @@ class RequestLifecycle:
         """
         uploads, frame, refusals = self.uploads, request.frame, 0
         body, mend = request.body, self._plan.mend
+        cost, content = billionths(self.pricing.cost(request)), self.content([request])
+        spend = Spend(self._plan.model.id, self.pricing.currency, request.count, cost, content)
         urls = uploads.fitting_urls(frame) if uploads else {}
         while True:
             api_request = ApiRequest(body, urls, self._plan.headers)
             try:
-                return self._sender.send(job, entry, request.count, api_request)
+                return self._sender.send(job, entry, spend, api_request)
             except BadRequest as error:
                 if uploads and isinstance(error, UploadTooLarge):
                     refusals += 1
@@ -388,3 +553,17 @@ def _may_be_paid(error: BaseException) -> bool:
     if isinstance(error, RunEnded | TooHeavy):
         return False
     return not isinstance(error, RequestError) or error.charged is not False
+
+
+def _until(error: DownloadFailed, entry: LedgerEntry | None) -> DownloadFailed:
+    """Return the error of a download that says until when the file can be had for free, if at all.
+
+    Without a record of its URL it cannot: `entry` is `None` then.
+    """
+    if isinstance(error, ResultRefused):
+        return error
+    if entry is None:
+        return DownloadFailed(error.failure, text("error.DownloadFailed.unsaved"))
+    ends = time.localtime((entry.answered_at or time.time()) + URL_SECONDS)
+    advice = text("error.DownloadFailed.until", until=time.strftime("%H:%M", ends))
+    return DownloadFailed(error.failure, advice)

@@ -33,7 +33,7 @@ from .model_refresh import A_DAY, refresh_if_due
 from .progress import JobRecorder, RunProgress
 from .retry import retry_free_call
 from .services import client_for, current_settings, job_history_for, ledger_for
-from .spending import SpendingGuard
+from .spending import RunToJudge, SpendingGuard
 from .threads import in_thread
 
 T = TypeVar("T")
@@ -115,7 +115,8 @@ class _Run:
         self._task, self._settings, self._caller, self._plan = task, settings, caller, plan
         self._progress = progress
         self._client = client_for(settings)
-        self._lifecycle = RequestLifecycle(task, settings, self._client, ledger_for(settings), plan)
+        self._ledger = ledger_for(settings)
+        self._lifecycle = RequestLifecycle(task, settings, self._client, self._ledger, plan)
         self._recorder = JobRecorder(job_history_for(settings), caller, task, plan)
         self._ends = threading.Event()
         shows = plan.endpoint.kind.has_previews and host.shows_images()
@@ -140,8 +141,9 @@ class _Run:
             await self._run_jobs()
         finally:
             self._ends.set()
-            if held := [job for job in self._jobs if job.reserved and not job.is_started]:
-                _GUARD.release(self._settings, held)
+            _GUARD.release(
+                self._settings, self._ledger, [job for job in self._jobs if not job.is_started]
+            )
             self._recorder.close(self._jobs)
             if host.prompt_server():
                 if self._settings.show_balance:
@@ -159,7 +161,9 @@ class _Run:
         described = uploads.describe() if uploads else ()
         self._tell_once()
         try:
-            return finish(Results(self._plan, self._jobs, self._progress.seconds, described))
+            prices = self._lifecycle.pricing.describe()
+            seconds = self._progress.seconds
+            return finish(Results(self._plan, self._jobs, seconds, described, prices))
         except Unusable:
             self._lifecycle.discard(self._jobs)
             raise
@@ -178,21 +182,24 @@ class _Run:
     def _reserve(self) -> None:
         """Record the jobs, and stop them all if they would break a limit of the settings."""
         self._recorder.begin(self._jobs)
-        settings = self._settings
-        if settings.most_pictures or settings.balance_floor:
-            try:
-                _GUARD.reserve(
-                    settings,
-                    self._client,
-                    self._jobs,
-                    self._lifecycle.count_unpaid,
-                    counts_images=self._plan.endpoint.kind.counts_as_images,
-                )
-            except SiliconFlowError as error:
-                self._recorder.stopped(self._jobs, error)
-                raise
+        lifecycle = self._lifecycle
+        run_to_judge = RunToJudge(
+            self._settings,
+            self._ledger,
+            self._caller,
+            self._plan,
+            lifecycle.pricing,
+            self._jobs,
+            lifecycle.unpaid,
+            lifecycle.content,
+        )
+        try:
+            _GUARD.reserve(run_to_judge)
+        except SiliconFlowError as error:
+            self._recorder.stopped(self._jobs, error)
+            raise
         if self._ends.is_set():
-            _GUARD.release(self._settings, self._jobs)
+            _GUARD.release(self._settings, self._ledger, self._jobs)
             self._recorder.end_all(self._jobs)
 
     async def _run_jobs(self) -> None:
@@ -228,8 +235,7 @@ class _Run:
             if job.error:
                 add_advice(job.error, self._plan.model, self._task, self._settings.site)
         finally:
-            if job.reserved:
-                _GUARD.release(self._settings, [job])
+            _GUARD.release(self._settings, self._ledger, [job])
             self._recorder.end(job)
 
 

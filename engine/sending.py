@@ -17,7 +17,7 @@ from ..siliconflow.errors import (
     RequestError,
     WaitTooLong,
 )
-from ..storage.ledger import Ledger, LedgerEntry
+from ..storage.ledger import Ledger, LedgerEntry, Spend
 from ..strings.text import text
 from . import retry
 from .endpoint import ApiRequest, ApiResult, Ticket
@@ -58,9 +58,9 @@ class Sender:
         return self._limiter.is_too_heavy(count)
 
     def send(
-        self, job: Job, entry: LedgerEntry | None, count: int, request: ApiRequest
+        self, job: Job, entry: LedgerEntry | None, spend: Spend, request: ApiRequest
     ) -> ApiResult | Ticket:
-        """Send a request for `count` items and return its result.
+        """Send a request and return its result; `spend` is recorded before it leaves.
 
         Raises a `RequestError` of the cause, `WaitTooLong`, `TooHeavy`, or `RunEnded` if the run
         ended while the request waited.
@@ -70,12 +70,14 @@ class Sender:
         tries = 0
         job.line_up()
         while True:
-            sent = self._limiter.enter(count, partial(self._wait_for_turn, job, deadline, last))
+            sent = self._limiter.enter(
+                spend.items, partial(self._wait_for_turn, job, deadline, last)
+            )
             job.waits_for = None
             if job.ends.is_set():  # cancelled while its images were encoded
                 self._limiter.undone(sent)
                 raise RunEnded
-            job.record(self._ledger.mark_sent, entry)
+            job.record(self._ledger.mark_sent, entry, spend, job.id)
             job.is_sent = job.was_sent = True
             try:
                 result = self._endpoint.call(self._client, request, job.hear)

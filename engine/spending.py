@@ -1,86 +1,355 @@
-"""The spending guard: stops a run before its first request if it would break a limit.
+"""What runs cost, and the spending guard: it stops a run before its first request.
 
-Two runs that begin at once are judged one after the other, each counting what the other reserved.
+A run is stopped for good if it would break a limit of the settings. One that is larger than the
+user wants to pay by accident is stopped once: queued again, it goes ahead.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
 
-from ..siliconflow.client import Client
-from ..siliconflow.errors import GuardStopped
+from ..comfyui.host import Caller
+from ..siliconflow import catalogue
+from ..siliconflow.catalogue import Model, Usage
+from ..siliconflow.errors import ConfirmationNeeded, GuardStopped
+from ..storage.database import LedgerError
+from ..storage.ledger import Ledger, Spend, SpendBook, SpendSum
 from ..storage.settings import Settings
-from ..strings.text import text
-from .balance import BALANCES
-from .job import Job
+from ..strings.text import Text, text
+from .endpoint import Endpoint
+from .job import Job, Plan, PlannedRequest
+
+SIGNS = {"CNY": "¥", "USD": "$"}
+CONFIRM_SECONDS = 600.0
+"""How long a run that was stopped waits to be queued again, and what counts as one auto-run."""
+PAUSE_SECONDS = 1.0
+"""Who queues an auto-run again sooner is no person who has read what it would cost."""
+PROMPTS = 64
+"""How many of the last prompts are remembered with what their nodes make together."""
+BILLION = 10**9
+
+
+class Pricing:
+    """What the requests of one plan cost: the user's own price, else that of the catalogue."""
+
+    def __init__(self, model: Model, endpoint: Endpoint, settings: Settings) -> None:
+        """Look up the price. One in the currency of the other site is none."""
+        own, listed = settings.prices.get(model.id), model.price or {}
+        self.currency = settings.currency
+        self.as_of = ""
+        self._endpoint = endpoint
+        self._price: Mapping[str, Any] = {}
+        if own is not None:
+            self._price = own if isinstance(own, Mapping) else {"image": own}
+        elif listed.get("currency") == self.currency:
+            self._price, self.as_of = listed, listed["as_of"]
+
+    def describe(self) -> dict[str, str]:
+        """Return the currency, and as of when the prices are: empty for the user's own."""
+        return {"currency": self.currency, "prices_as_of": self.as_of}
+
+    def cost(
+        self, request: PlannedRequest, used: Usage | None = None, at: float | None = None
+    ) -> Decimal | None:
+        """Return what a request costs by what it `used`, at most without; `None`: unknown."""
+        most = self._endpoint.usage(request.body) if self._endpoint.usage else {}
+        return catalogue.cost(self._price, {"image": request.count, **most, **(used or {})}, at)
+
+
+def billionths(cost: Decimal | None) -> int | None:
+    """Return a cost in whole billionths of its currency, rounded up."""
+    return None if cost is None else int((cost * BILLION).to_integral_value(ROUND_CEILING))
+
+
+def amount_text(cost: Decimal, currency: str) -> str:
+    """Return an amount as people write it, such as `¥0.30`; no digit is lost."""
+    digits = f"{cost.normalize():f}"
+    whole, _, cents = digits.partition(".")
+    return f"{SIGNS[currency]}{whole}.{cents:0<2}"
+
+
+def amount_spent(sums: Sequence[SpendSum], settings: Settings) -> Decimal:
+    """Return what was spent in the account's currency; what has no price at `unknown_price`."""
+    unknown = Decimal(str(settings.unknown_price))
+    return sum(
+        (
+            Decimal(item.cost) / BILLION + unknown * item.unknown_items
+            for item in sums
+            if not item.is_free and item.currency == settings.currency
+        ),
+        Decimal(0),
+    )
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What one model took since a moment, in the account's currency, and what came free."""
+
+    model: str
+    spent: Decimal = Decimal(0)
+    saved: Decimal = Decimal(0)
+    unknown_items: int = 0
+    """Paid items whose price is not known: they are not in `spent`."""
+
+
+def spent_by_model(sums: Sequence[SpendSum], settings: Settings) -> list[Spent]:
+    """Return what each model took, the dearest first."""
+    models: dict[str, Spent] = {}
+    for item in (each for each in sums if each.currency == settings.currency):
+        before, cost = models.get(item.model, Spent(item.model)), Decimal(item.cost) / BILLION
+        models[item.model] = (
+            replace(before, saved=before.saved + cost)
+            if item.is_free
+            else replace(before, spent=before.spent + cost, unknown_items=item.unknown_items)
+        )
+    return sorted(models.values(), key=lambda each: -each.spent)
+
+
+def times_began() -> tuple[float, float]:
+    """Return when today and this month began, by the local clock, in seconds since 1970."""
+    today = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    return today.timestamp(), today.replace(day=1, tzinfo=None).timestamp()
+
+
+@dataclass
+class Prompt:
+    """What the nodes of one prompt make and cost together, without what was confirmed."""
+
+    queued_at: float
+    images: int = 0
+    cost: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What a run would pay for: the requests of each job, and what one without a price counts."""
+
+    pricing: Pricing
+    unknown_price: Decimal
+    requests: Sequence[Sequence[PlannedRequest]]
+
+    @property
+    def items(self) -> int:
+        """How many items are to be paid."""
+        return sum(request.count for requests in self.requests for request in requests)
+
+    @property
+    def cost(self) -> Decimal:
+        """What they cost at most."""
+        costs = (
+            (request.count, self.pricing.cost(request))
+            for requests in self.requests
+            for request in requests
+        )
+        unknown = self.unknown_price
+        return sum((unknown * n if cost is None else cost for n, cost in costs), Decimal(0))
+
+    def hold(self, book: SpendBook, jobs: Sequence[Job], model: str) -> None:
+        """Count the bill as spent until it is: job by job."""
+        for job, requests in zip(jobs, self.requests, strict=True):
+            part = replace(self, requests=[requests])
+            if cost := billionths(part.cost):
+                book.hold(job.id, Spend(model, self.pricing.currency, part.items, cost, ""))
+                job.holds_cost = True
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the user is asked before a run: each content, and when that counts as confirmed.
+
+    A content is confirmed if it was asked about before that moment. `lately` counts the images
+    that an auto-run has paid.
+    """
+
+    contents: Mapping[str, float]
+    lately: int = 0
+
+
+@dataclass(frozen=True)
+class RunToJudge:
+    """A run before its first request.
+
+    `unpaid` returns what of a job would have to be paid now, `content` the hash of what requests
+    ask for, whatever their seeds.
+    """
+
+    settings: Settings
+    ledger: Ledger
+    caller: Caller
+    plan: Plan
+    pricing: Pricing
+    jobs: Sequence[Job]
+    unpaid: Callable[[Job], list[PlannedRequest]]
+    content: Callable[[Sequence[PlannedRequest]], str]
+
+    @property
+    def counts_images(self) -> bool:
+        """Whether the limits on images count what this run makes."""
+        return self.plan.endpoint.kind.counts_as_images
+
+    def bill(self, requests: Sequence[Sequence[PlannedRequest]]) -> Bill:
+        """Return what these requests cost."""
+        return Bill(self.pricing, Decimal(str(self.settings.unknown_price)), requests)
+
+    @property
+    def budgets(self) -> list[tuple[str, Decimal, float]]:
+        """The budgets that are set: the name, the amount, and when its time began."""
+        names = ("daily_budget", "monthly_budget")
+        amounts = (Decimal(str(getattr(self.settings, name))) for name in names)
+        return [each for each in zip(names, amounts, times_began(), strict=True) if each[1]]
+
+    def question(self, bill: Bill, prompt: Prompt) -> Question:
+        """Return what the user has to confirm: nothing, as a rule.
+
+        That is all that a run asks for, where the nodes of its prompt make or cost much together,
+        and its first request alone, of which an auto-run makes ever more.
+        """
+        settings, requests = self.settings, [job.request for job in self.jobs]
+        images = bill.items if self.counts_images else 0
+        contents: dict[str, float] = {}
+        if (0 < settings.confirm_images < prompt.images + images) or (
+            0 < Decimal(str(settings.confirm_cost)) < prompt.cost + bill.cost
+        ):
+            contents[self.content(requests)] = prompt.queued_at
+        lately = self._images_lately() if images and settings.auto_run_images else 0
+        if not lately or lately + images <= settings.auto_run_images:
+            return Question(contents)
+        contents[self.content(requests[:1])] = prompt.queued_at - PAUSE_SECONDS
+        return Question(contents, lately)
+
+    def judge(self, bill: Bill, question: Question) -> GuardStopped | None:
+        """Return why the run is stopped, if it is; else hold its cost if there is a budget.
+
+        All in one transaction: what other processes hold counts.
+        """
+        if not self.budgets and not question.contents:
+            return None
+        try:
+            with self.ledger.spending() as book:
+                for name, budget, began in self.budgets:
+                    spent = amount_spent(book.since(began), self.settings)
+                    if bill.cost and spent + bill.cost > budget:
+                        return GuardStopped(self._over_budget(name, budget, spent, bill), name)
+                since = book.now - CONFIRM_SECONDS
+                answers = [book.confirm(each, since, at) for each, at in question.contents.items()]
+                if not all(answers):
+                    setting = "auto_run_images" if question.lately else "confirm_images"
+                    return ConfirmationNeeded(self._confirmation(bill, question.lately), setting)
+                if self.budgets:
+                    bill.hold(book, self.jobs, self.plan.model.id)
+        except LedgerError as error:
+            message = text("run.spending_unreadable", reason=error.text)
+            return GuardStopped(message, "daily_budget" if self.budgets else "confirm_images")
+        return None
+
+    def _images_lately(self) -> int:
+        """Return how many images as of this run were paid in the last minutes, whatever the seed.
+
+        They are counted by the first frame.
+        """
+        requests = [job.request for job in self.jobs]
+        counts = [each.count for each in requests if each.frame == requests[0].frame]
+        try:
+            lately = self.ledger.paid_lately(self.content(requests[:1]), CONFIRM_SECONDS)
+        except LedgerError as error:
+            self.jobs[0].ledger_failed(error)
+            return 0
+        return lately * sum(each.count for each in requests) // sum(counts)
+
+    def _over_budget(self, name: str, budget: Decimal, spent: Decimal, bill: Bill) -> Text:
+        """Return the message that a run does not fit into a budget."""
+        left = max(budget - spent, Decimal(0))
+        amounts = {"budget": budget, "spent": spent, "left": left, "cost": bill.cost}
+        currency = self.pricing.currency
+        shown = {key: amount_text(amount, currency) for key, amount in amounts.items()}
+        return text(f"run.over_{name}", **shown, model=self.plan.model.id)
+
+    def _confirmation(self, bill: Bill, lately: int) -> Text:
+        """Return what a run would make and cost, and how to go ahead."""
+        total = sum(job.request.count for job in self.jobs)
+        return text(
+            "run.confirm_auto_run" if lately else "run.confirm",
+            total=total,
+            items=self.plan.endpoint.item_names,
+            paid=total - bill.items,
+            unpaid=bill.items,
+            lately=lately,
+            cost=amount_text(bill.cost, self.pricing.currency),
+            model=self.plan.model.id,
+            minutes=int(CONFIRM_SECONDS // 60),
+        )
 
 
 class SpendingGuard:
-    """Counts the images of each account in progress in this process, and judges runs by them."""
+    """Judges each run before its first request, by what its account has in progress here."""
 
     def __init__(self) -> None:
         """Start with none in progress."""
         self._lock = threading.Lock()
         self._in_progress: Counter[str] = Counter()
+        self._prompts: dict[str, Prompt] = {}
 
-    def reserve(
-        self,
-        settings: Settings,
-        client: Client,
-        jobs: Sequence[Job],
-        count_unpaid: Callable[[Job], int],
-        *,
-        counts_images: bool,
-    ) -> None:
-        """Judge a run, and hold its images until each job is released.
+    def reserve(self, run: RunToJudge) -> None:
+        """Judge a run, and hold its images and its cost until each job is released.
 
-        `count_unpaid` returns how many items a job would pay for. What makes no images is judged
-        by the balance alone. Raises `GuardStopped` if a limit would be broken, and whatever asking
-        for the balance raises: a limit that cannot be checked is not passed. One that nothing can
-        check any more, because the service retired the call, is noted and stops nothing.
+        What is paid already counts nothing. Raises `GuardStopped` if a limit would be broken, or
+        cannot be checked, and for a run that the user has to confirm.
         """
-        counts = [count_unpaid(job) for job in jobs]
-        if not sum(counts):
+        settings, jobs, prompt = run.settings, run.jobs, self._prompt_of(run.caller)
+        if settings.balance_floor:
+            jobs[0].note(text("run.balance_floor_retired"))
+        bill = run.bill([[job.request] for job in jobs])
+        question = run.question(bill, prompt)
+        if run.budgets or (run.counts_images and settings.most_pictures) or question.contents:
+            bill = run.bill([run.unpaid(job) for job in jobs])
+            question = run.question(bill, prompt)
+        if not bill.items:
             return
-        try:
-            if counts_images:
-                self._hold(settings, jobs, counts)
-            if settings.balance_floor:
-                balance = BALANCES.ask(client)
-                if balance is None:
-                    jobs[0].note(text("run.balance_floor_retired"))
-                else:
-                    self._check_balance(settings, balance)
-        except BaseException:
-            self.release(settings, jobs)
-            raise
+        if run.counts_images:
+            self._hold(settings, jobs, bill)
+        if stopped := run.judge(bill, question):
+            self.release(settings, run.ledger, jobs)
+            raise stopped
+        if not question.contents:
+            with self._lock:
+                prompt.images += bill.items if run.counts_images else 0
+                prompt.cost += bill.cost
 
-    def release(self, settings: Settings, jobs: Sequence[Job]) -> None:
-        """Let go of the images of jobs that are over, or were never started."""
+    def release(self, settings: Settings, ledger: Ledger, jobs: Sequence[Job]) -> None:
+        """Let go of what is held for jobs that are over, or were never started."""
         with self._lock:
             for job in jobs:
                 self._in_progress[settings.account] -= job.reserved
                 job.reserved = 0
+        held = [job.id for job in jobs if job.holds_cost]
+        with suppress(LedgerError):  # then it counts as spent until this process ends
+            if held:
+                ledger.let_go(held)
 
-    def _hold(self, settings: Settings, jobs: Sequence[Job], counts: Sequence[int]) -> None:
+    def _hold(self, settings: Settings, jobs: Sequence[Job], bill: Bill) -> None:
         account, limit = settings.account, settings.most_pictures
         with self._lock:
-            total = self._in_progress[account] + sum(counts)
+            total = self._in_progress[account] + bill.items
             if limit and total > limit:
-                message = text("run.too_many_images", limit=limit, images=sum(counts), total=total)
+                message = text("run.too_many_images", limit=limit, images=bill.items, total=total)
                 raise GuardStopped(message, "most_pictures")
-            for job, count in zip(jobs, counts, strict=True):
-                job.reserved = count
+            for job, requests in zip(jobs, bill.requests, strict=True):
+                job.reserved = sum(request.count for request in requests)
             self._in_progress[account] = total
 
-    def _check_balance(self, settings: Settings, balance: Decimal) -> None:
+    def _prompt_of(self, caller: Caller) -> Prompt:
+        """Return the prompt of a node. Outside ComfyUI each run is one."""
+        prompt = Prompt(caller.queued_at)
+        if not caller.prompt_id:
+            return prompt
         with self._lock:
-            total = self._in_progress[settings.account]
-        floor = Decimal(str(settings.balance_floor))
-        left = balance - Decimal(str(settings.picture_price)) * total
-        if left < floor:
-            message = text("run.balance_floor", floor=floor, balance=balance, left=left, n=total)
-            raise GuardStopped(message, "balance_floor")
+            for oldest in list(self._prompts)[:-PROMPTS]:
+                del self._prompts[oldest]
+            return self._prompts.setdefault(caller.prompt_id, prompt)

@@ -10,9 +10,9 @@ class SiliconFlowAccount(LookupNode):
 
     task = "account"
     optional = ("refresh",)
-    outputs = ("balance", "status", "info")
+    outputs = ("balance", "status", "info", "spent_today", "spent_month")
     CATEGORY = "SiliconFlow/Account"
-    RETURN_TYPES = ("FLOAT", "STRING", "STRING")
+    RETURN_TYPES = ("FLOAT", "STRING", "STRING", "FLOAT", "FLOAT")
     SEARCH_ALIASES = ("balance", "credit", "余额", "账户")
 
 

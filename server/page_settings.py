@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from ..comfyui import events, host
-from ..engine.balance import BALANCES, CURRENCIES
+from ..engine.balance import BALANCES
 from ..engine.model_refresh import A_MINUTE, refresh_if_due
 from ..engine.services import client_for, current_settings
 from ..siliconflow.client import Client
@@ -88,7 +88,7 @@ def test_key(request: PageRequest) -> Json:
         "name": "",
         "status": "",
         "balance": None,
-        "currency": CURRENCIES[settings.site],
+        "currency": settings.currency,
         "site": settings.site,
         "models": len(models),
     }

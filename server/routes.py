@@ -70,6 +70,7 @@ ROUTES = (
     Route("POST", "/key/test", "page_settings.test_key"),
     Route("POST", "/connection/test", "page_settings.test_connection"),
     Route("GET", "/balance", "page_settings.read_balance"),
+    Route("GET", "/spend", "page_spend.read"),
     Route("GET", "/jobs", "page_jobs.list_jobs"),
     Route("GET", "/jobs/{id}/workflow", "page_jobs.read_workflow"),
     Route("GET", "/jobs/{id}/{place}/thumbnail", "page_images.read_thumbnail"),

@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -41,6 +43,12 @@ _CREDENTIAL_NAME = re.compile(
 _CREDENTIAL = re.compile(r"\s*(bearer\s+\S{8}|sk-[A-Za-z0-9_-]{16})", re.IGNORECASE)
 _COUNTED = frozenset({"seed", "top_n"})
 """What the nodes read of `extra_body` themselves, besides passing it on."""
+_BEIJING = timezone(timedelta(hours=8))
+"""The time of the hours in the price list: `02:00-08:00 Asia/Shanghai`."""
+_UNITS = {"image": 1, "kilobyte": 1000, "input": 10**6, "output": 10**6, "input_images": 10**6}
+"""For how much of what was used each rate of a price is."""
+Usage = Mapping[str, int]
+"""What a request used, by the name of the rate: items as `image`, bytes of text, tokens."""
 _SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})", re.IGNORECASE)
 
 
@@ -208,6 +216,34 @@ class Price(TypedDict, total=False):
     output: float
     input_images: float
     tiers: Sequence[Mapping[str, Any]]
+
+
+def cost(price: Mapping[str, Any], usage: Usage, at: float | None = None) -> Decimal | None:
+    """Return what this usage costs, in the price's currency; `None` if the price does not say.
+
+    `at` is in seconds since 1970; without it, the dearest hour counts. Tokens of images have the
+    rate of the others unless they have their own.
+    """
+    tiers = [tier for tier in price.get("tiers", ()) if _applies(tier, usage, at)]
+    costs = []
+    for tier in [{}, *tiers] if at is None else tiers[-1:] or [{}]:
+        rates = {**price, **tier}
+        rates = {name: rates[name] for name in _UNITS if name in rates}
+        if "input" in rates:
+            rates.setdefault("input_images", rates["input"])
+        if any(rates.values()) and not rates.keys() & usage.keys():
+            return None
+        used = ((Decimal(str(rate)) * usage.get(name, 0), name) for name, rate in rates.items())
+        costs.append(sum((amount / _UNITS[name] for amount, name in used), Decimal(0)))
+    return max(costs) if price.keys() & _UNITS.keys() else None
+
+
+def _applies(tier: Mapping[str, Any], usage: Usage, at: float | None) -> bool:
+    """Return whether a tier holds for a request of this usage, at any time if there is none."""
+    if "above" in tier:
+        return usage.get("input", 0) > int(tier["above"])
+    first, last = tier["hours"].partition(" ")[0].split("-")
+    return at is None or first <= f"{datetime.fromtimestamp(at, _BEIJING):%H:%M}" < last
 
 
 @dataclass(frozen=True)

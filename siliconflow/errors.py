@@ -3,6 +3,7 @@
 SiliconFlowError                 (strings/text.py) anything that the pack raises on purpose
 ├── InvalidInput                 an input of a node cannot be sent
 ├── GuardStopped                 a spending limit of the settings stopped a run
+│   └── ConfirmationNeeded       the same run goes ahead when it is queued again
 ├── PartialFailure               some requests of one run failed
 └── RequestError                 a request failed
     ├── BadRequest               400 and most other 4xx
@@ -74,6 +75,10 @@ class GuardStopped(SiliconFlowError):
         """Name the setting that holds the limit."""
         super().__init__(message)
         self.offer(setting=setting)
+
+
+class ConfirmationNeeded(GuardStopped):
+    """A run is larger than the user pays unasked. Queued again, it goes ahead. Nothing was sent."""
 
 
 class PartialFailure(SiliconFlowError):

@@ -6,6 +6,9 @@ process dies, the record says what is known: nothing was sent; sent, with an unk
 submitted, with the ticket to poll with; answered, with URLs that work for an hour; or stored. Files
 that no record names yet say by their own names which request they complete.
 The account is only part of the hash that is a request's fingerprint.
+
+What requests cost is recorded in the same transactions, one row a request, and stays for a year
+whatever becomes of the results. What may have been paid counts as paid, at the most it can cost.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import sqlite3
 import stat
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +37,8 @@ URL_SECONDS = 3600
 _SWEEP_SECONDS = 3600
 """A partly written or unknown file that is younger may be one that another process is writing."""
 _DAY = 86400
+_SPEND_SECONDS = 366 * _DAY
+"""How long it is known what a request cost."""
 _FOLDER = "siliconflow-ledger"
 _SUBFOLDERS = tuple(f"{first:02x}" for first in range(256))
 _SHORT_FINGERPRINT, _SHORT_ID = 32, 16
@@ -117,12 +122,77 @@ class LedgerEntry:
 
 
 @dataclass(frozen=True)
+class Spend:
+    """What a request costs at most, as it is known before it is sent.
+
+    `cost` is in billionths of the currency; `None` where the price is not known. `content` is the
+    hash of what is asked for, whatever the seed.
+    """
+
+    model: str
+    currency: str
+    items: int
+    cost: int | None
+    content: str
+
+
+@dataclass(frozen=True)
+class SpendSum:
+    """What one model took: billionths of the currency, and items whose price is not known."""
+
+    model: str
+    currency: str
+    is_free: bool
+    """Whether this was not paid: saved results were used."""
+    items: int
+    cost: int
+    unknown_items: int
+
+
+@dataclass(frozen=True)
 class Totals:
     """How many answered requests and stored files the ledger holds, and their size in bytes."""
 
     requests: int
     files: int
     size: int
+
+
+@dataclass(frozen=True)
+class SpendBook:
+    """What was spent, and what the user was asked about, within one transaction."""
+
+    db: sqlite3.Connection
+    now: float
+    owner: str
+
+    def since(self, moment: float) -> list[SpendSum]:
+        """Return what was spent or is held since a moment, and what was free, by model."""
+        rows = self.db.execute(
+            "SELECT model, currency, state = 'free' AS is_free, SUM(items) AS items,"
+            " SUM(COALESCE(cost, 0)) AS cost, SUM(items * (cost IS NULL)) AS unknown_items"
+            " FROM spend WHERE at >= ? GROUP BY model, currency, is_free",
+            (moment,),
+        ).fetchall()
+        return [SpendSum(**{**row, "is_free": bool(row["is_free"])}) for row in map(dict, rows)]
+
+    def confirm(self, content: str, asked_after: float, asked_before: float) -> bool:
+        """Return whether the user was asked about this content between two moments.
+
+        That counts once. Who was not asked is asked now.
+        """
+        asked = _asked(self.db, content)
+        is_confirmed = asked_after < asked["asked_at"] <= asked_before
+        self.db.execute(
+            "DELETE FROM confirmations WHERE MAX(asked_at, confirmed_at) < ?", (asked_after,)
+        )
+        values = (0.0, self.now) if is_confirmed else (self.now, asked["confirmed_at"])
+        self.db.execute("INSERT OR REPLACE INTO confirmations VALUES (?, ?, ?)", (content, *values))
+        return is_confirmed
+
+    def hold(self, held_as: str, spend: Spend) -> None:
+        """Count what a job may spend as spent, until it is sent, let go, or its process is dead."""
+        _record_spend(self.db, (held_as, self.now, "held", self.owner), spend)
 
 
 class Ledger:
@@ -199,15 +269,25 @@ class Ledger:
 
     def mark_waiting(self, entry: LedgerEntry) -> None:
         """Record that the request is not sent yet, or was refused and will be sent again."""
-        self._mark(entry.id, "waiting")
+        with self.database.change() as db:
+            _mark(db, entry.id, "waiting")
+            db.execute("UPDATE spend SET state = 'held' WHERE id = ?", (entry.id,))
 
-    def mark_sent(self, entry: LedgerEntry) -> None:
-        """Record that the request is about to be sent."""
+    def mark_sent(self, entry: LedgerEntry, spend: Spend | None = None, held_as: str = "") -> None:
+        """Record that the request is about to be sent, and what it costs at most.
+
+        That counts as spent from now on, and no more as what is held under `held_as`.
+        """
+        now, owner = self._clock(), self.database.process_lock.token
         with self.database.change() as db:
             db.execute(
-                "UPDATE requests SET state = 'sent', sent_at = ? WHERE id = ?",
-                (self._clock(), entry.id),
+                "UPDATE requests SET state = 'sent', sent_at = ? WHERE id = ?", (now, entry.id)
             )
+            if spend:
+                if not db.execute("SELECT 1 FROM spend WHERE id = ?", (entry.id,)).fetchone():
+                    _change_hold(db, held_as, -spend.items, -(spend.cost or 0))
+                _record_spend(db, (entry.id, now, "sent", owner), spend)
+            db.execute("DELETE FROM spend WHERE at < ?", (now - _SPEND_SECONDS,))
 
     def mark_submitted(self, entry: LedgerEntry, ticket: str) -> None:
         """Record that the service accepted the request; `ticket` is what to poll with.
@@ -222,10 +302,21 @@ class Ledger:
             )
 
     def mark_answered(
-        self, entry: LedgerEntry, metadata: ResponseMetadata, urls: Sequence[str | None]
+        self,
+        entry: LedgerEntry,
+        metadata: ResponseMetadata,
+        urls: Sequence[str | None],
+        cost: int | None = None,
     ) -> None:
-        """Record the response before any download; a URL of `None`: the file was in it."""
+        """Record the response before any download, and what it cost in billionths.
+
+        A URL of `None`: the file was in it. A cost of `None`: what it costs at most.
+        """
         with self.database.change() as db:
+            db.execute(
+                "UPDATE spend SET state = 'paid', cost = COALESCE(?, cost) WHERE id = ?",
+                (cost, entry.id),
+            )
             db.execute(
                 "UPDATE requests SET state = 'answered', answered_at = ?, trace_id = ?, seed = ?,"
                 " inference = ?, seconds = ? WHERE id = ?",
@@ -256,15 +347,63 @@ class Ledger:
 
     def mark_stored(self, entry: LedgerEntry) -> None:
         """Record that every file is stored, and delete what exceeds the bounds."""
-        self._mark(entry.id, "stored")
+        with self.database.change() as db:
+            _mark(db, entry.id, "stored")
         self.prune()
         if not self._is_swept:
             self._is_swept = True
             self.sweep()
 
-    def mark_failed(self, entry: LedgerEntry, *, may_be_paid: bool) -> None:
-        """Record that the request brought no result, and whether it may have been charged."""
-        self._mark(entry.id, "unknown" if may_be_paid else "failed")
+    def mark_failed(self, entry: LedgerEntry, *, may_be_paid: bool, held_as: str = "") -> None:
+        """Record that the request brought no result, and whether it may have been charged.
+
+        What was not charged is held again under `held_as`: it may be sent in parts.
+        """
+        with self.database.change() as db:
+            _mark(db, entry.id, "unknown" if may_be_paid else "failed")
+            unpaid = "FROM spend WHERE id = ? AND state <> 'paid'"
+            row = db.execute(f"SELECT items, cost {unpaid}", (entry.id,)).fetchone()
+            if row and not may_be_paid:
+                _change_hold(db, held_as, row["items"], row["cost"] or 0)
+                db.execute(f"DELETE {unpaid}", (entry.id,))
+
+    def mark_reused(self, entry: LedgerEntry) -> None:
+        """Record that a stored result was used once more, at no cost."""
+        with self.database.change(durable=False) as db:
+            db.execute(
+                "INSERT INTO spend SELECT ?, ?, 'free', owner, model, currency, items, cost,"
+                " content FROM spend WHERE id = ?",
+                (uuid.uuid4().hex, self._clock(), entry.id),
+            )
+
+    @contextlib.contextmanager
+    def spending(self) -> Iterator[SpendBook]:
+        """Open what was spent, for one process at a time: what is judged by it stays true."""
+        with self.database.change() as db:
+            lock = self.database.process_lock
+            owners = db.execute("SELECT DISTINCT owner FROM spend WHERE state = 'held'").fetchall()
+            for owner in (row["owner"] for row in owners):
+                if owner != lock.token and not lock.is_alive(owner):  # it sent none of this
+                    db.execute("DELETE FROM spend WHERE state = 'held' AND owner = ?", (owner,))
+            yield SpendBook(db, self._clock(), lock.token)
+
+    def paid_lately(self, content: str, seconds: float) -> int:
+        """Return how many items of this content were paid since then, or since it was confirmed."""
+        with self.database.read() as db:
+            since = max(self._clock() - seconds, _asked(db, content)["confirmed_at"])
+            row = db.execute(
+                "SELECT COALESCE(SUM(items), 0) FROM spend"
+                " WHERE at > ? AND content = ? AND state IN ('sent', 'paid')",
+                (since, content),
+            ).fetchone()
+        return int(row[0])
+
+    def let_go(self, held_as: Sequence[str]) -> None:
+        """Count no more what jobs held and did not send."""
+        with self.database.change(durable=False) as db:
+            db.executemany(
+                "DELETE FROM spend WHERE id = ? AND state = 'held'", [(id_,) for id_ in held_as]
+            )
 
     def mark_damaged(self, entry: LedgerEntry, index: int) -> None:
         """Record that a stored file cannot be decoded, so that it counts as missing.
@@ -279,7 +418,8 @@ class Ledger:
 
     def discard(self, request_id: str) -> None:
         """Record that a result is of no use: the same request is sent again the next time."""
-        self._mark(request_id, "failed")
+        with self.database.change() as db:
+            _mark(db, request_id, "failed")
 
     def file_names_of(self, request_id: str) -> list[str]:
         """Return the stored files of a request in order, as paths below `files_folder`."""
@@ -385,10 +525,6 @@ class Ledger:
             return None
         except OSError:
             return path  # whoever reads it says why that fails
-
-    def _mark(self, request_id: str, state: str) -> None:
-        with self.database.change() as db:
-            db.execute("UPDATE requests SET state = ? WHERE id = ?", (state, request_id))
 
     def _delete_oldest(
         self, db: sqlite3.Connection, where: str, value: float, excess: float = math.inf
@@ -575,6 +711,35 @@ def _give_up(db: sqlite3.Connection, row: sqlite3.Row) -> LostRequest | None:
     state = "unknown" if was_sent else "failed"
     db.execute("UPDATE requests SET state = ? WHERE id = ?", (state, row["id"]))
     return LostRequest(row["sent_at"], row["trace_id"]) if was_sent else None
+
+
+def _mark(db: sqlite3.Connection, request_id: str, state: str) -> None:
+    db.execute("UPDATE requests SET state = ? WHERE id = ?", (state, request_id))
+
+
+def _asked(db: sqlite3.Connection, content: str) -> Mapping[str, float]:
+    row = db.execute(
+        "SELECT asked_at, confirmed_at FROM confirmations WHERE content = ?", (content,)
+    ).fetchone()
+    return dict(row) if row else {"asked_at": 0.0, "confirmed_at": 0.0}
+
+
+def _change_hold(db: sqlite3.Connection, held_as: str, items: int, cost: int) -> None:
+    db.execute(
+        "UPDATE spend SET items = MAX(items + ?, 0), cost = MAX(cost + ?, 0)"
+        " WHERE id = ? AND state = 'held'",
+        (items, cost, held_as),
+    )
+
+
+def _record_spend(
+    db: sqlite3.Connection, first_columns: tuple[str, float, str, str], spend: Spend
+) -> None:
+    db.execute(
+        "INSERT OR REPLACE INTO spend (id, at, state, owner, model, currency, items, cost, content)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*first_columns, *vars(spend).values()),
+    )
 
 
 def _record_file(db: sqlite3.Connection, request_id: str, index: int, name: str, size: int) -> None:

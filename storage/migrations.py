@@ -91,11 +91,39 @@ LEDGER: tuple[tuple[str, ...], ...] = (
         END
         """,
     ),
+    (
+        """
+        CREATE TABLE spend (
+            id TEXT PRIMARY KEY,
+            at REAL NOT NULL,
+            state TEXT NOT NULL,
+            owner TEXT NOT NULL,
+            model TEXT NOT NULL,
+            currency TEXT NOT NULL,
+            items INTEGER NOT NULL,
+            cost INTEGER,
+            content TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX spend_by_time ON spend (at)",
+        "CREATE INDEX spend_held ON spend (owner) WHERE state = 'held'",
+        """
+        CREATE TABLE confirmations (
+            content TEXT PRIMARY KEY,
+            asked_at REAL NOT NULL,
+            confirmed_at REAL NOT NULL
+        )
+        """,
+    ),
 )
 """`requests.state` is waiting, sent, submitted, unknown, failed, answered or stored.
 
 Triggers maintain `requests.bytes` and the one row of `totals`, so that they are right whichever
 version of the pack writes. `unread_folders` are those that a rebuild could not list.
+
+`spend.state` is held (to be sent by the process `owner`), sent (paid or not, nobody knows yet),
+paid, or free (a saved result was used); `cost` is in billionths of the currency, NULL where the
+price is not known; `content` is the hash of what is asked for, whatever the seed.
 """
 
 HISTORY: tuple[tuple[str, ...], ...] = (

@@ -13,7 +13,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -26,6 +26,8 @@ BASE_URLS: Mapping[Literal["cn", "com"], str] = {
     "cn": "https://api.siliconflow.cn/v1",
     "com": "https://api.siliconflow.com/v1",
 }
+CURRENCIES = {"cn": "CNY", "com": "USD"}
+"""Of a site's accounts; the service does not say."""
 FILE_NAME = "settings.json"
 ENVIRONMENT = {"api_key": "SILICONFLOW_API_KEY", "base_url": "SILICONFLOW_BASE_URL"}
 KEY_FILE = "SILICONFLOW_API_KEY_FILE"
@@ -45,11 +47,19 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "balance_floor": (0, 1_000_000_000),
     "picture_price": (0, 1_000_000),
     "most_pictures": (0, 1_000_000),
+    "confirm_images": (0, 1_000_000),
+    "confirm_cost": (0, 1_000_000_000),
+    "auto_run_images": (0, 1_000_000),
+    "daily_budget": (0, 1_000_000_000),
+    "monthly_budget": (0, 1_000_000_000),
+    "unknown_price": (0, 1_000_000),
     "most_picture_mib": (0.1, 4096),
     "most_megapixels": (0.1, 1000),
     "upload_side": (0, 16_384),
 }
 """The minimum and maximum of every number, both included."""
+RATES = frozenset({"image", "kilobyte", "input", "output", "input_images"})
+"""What a price of the user's own may name, as in the catalogue."""
 KEY_PAGES = (
     "https://cloud.siliconflow.cn/account/ak",
     "https://cloud.siliconflow.com/account/ak",
@@ -86,9 +96,9 @@ class Settings:
     ledger_days: float = 30.0
     """Days that the ledger stores a result."""
     balance_floor: float = 0.0
-    """A run that would leave less than this on the account is stopped; 0: no check."""
+    """Of older files, without effect: no balance is told any more. `daily_budget` replaces it."""
     picture_price: float = 0.0
-    """Price of one image for `balance_floor`: the API does not state prices."""
+    """Of older files: the `unknown_price`, where that is not set."""
     most_pictures: int = 0
     """A run that would bring more images than this in progress is stopped; 0: no limit."""
     most_picture_mib: float = 64.0
@@ -103,10 +113,31 @@ class Settings:
     """Language of messages; empty: ComfyUI's, or the system's."""
     show_balance: bool = True
     """Whether the page shows the balance, which is requested after each run."""
+    show_price: bool = True
+    """Whether a badge on each node says what a run of it costs."""
     visible_watermark: bool = True
     """Whether images bear the service's visible mark; without it the user must label them."""
+    confirm_images: int = 16
+    """A prompt of more images is sent only when it is queued again; 0: never asked about."""
+    confirm_cost: float = 5.0
+    """A prompt that may cost more is sent only when it is queued again; 0: never asked about."""
+    auto_run_images: int = 20
+    """More images within ten minutes that differ in seeds alone are asked about; 0: never."""
+    daily_budget: float = 0.0
+    """A run that could bring the spend since midnight above this is stopped; 0: no limit."""
+    monthly_budget: float = 0.0
+    """The same for the spend since the first of the month."""
+    unknown_price: float = 0.5
+    """What an item counts whose price is not known, in the account's currency."""
+    prices: Mapping[str, float | Mapping[str, float]] = field(default_factory=dict)
+    """The user's own price by model: of one item, or of the rates that the catalogue names."""
     native_batch: bool = False
     """Whether `batch_size` is sent to models that take it: for services of before 2026-09-30."""
+
+    @property
+    def currency(self) -> str:
+        """The currency of the account."""
+        return CURRENCIES[self.site]
 
     def require_key(self, folder: Path | None = None) -> str:
         """Return the API key; raise `MissingKey`, which names the data folder, without one."""
@@ -159,7 +190,8 @@ def validate(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     }
     if key_variable(environ) == KEY_FILE:
         from_environment["api_key"] = _read_key(Path(environ[KEY_FILE].strip()))
-    values = {**values, **from_environment}
+    older = {"unknown_price": values["picture_price"]} if values.get("picture_price") else {}
+    values = {**older, **values, **from_environment}
     _check_values(values)
     settings = Settings(**values)
     base_url = _normalized_base_url(settings.base_url) or BASE_URLS[settings.site]
@@ -230,7 +262,7 @@ def _is_open_to_others(file: Path) -> bool:
 
 
 def _check_values(values: Mapping[str, Any]) -> None:
-    defaults = {item.name: item.default for item in fields(Settings)}
+    defaults = vars(Settings())
     for name, value in values.items():
         if name not in defaults:
             raise InvalidSettings(text("settings.unknown", name=name, names=", ".join(defaults)))
@@ -243,6 +275,12 @@ def _check_value(name: str, value: Any, default: object) -> None:
     has_type = isinstance(value, expected) and is_bool is isinstance(default, bool)
     if not has_type:
         raise InvalidSettings(text("settings.type", name=name, type=type(default).__name__))
+    for model, price in value.items() if isinstance(value, dict) else ():
+        rates = price if isinstance(price, dict) else {"image": price}
+        is_price = rates and rates.keys() <= RATES and all(map(_is_amount, rates.values()))
+        if not is_price:
+            names = ", ".join(sorted(RATES))
+            raise InvalidSettings(text("settings.price", name=name, model=model, rates=names))
     choices = CHOICES.get(name)
     if choices and value not in choices:
         raise InvalidSettings(
@@ -252,6 +290,11 @@ def _check_value(name: str, value: Any, default: object) -> None:
         least, most = BOUNDS[name]
         if not least <= value <= most:  # so that NaN is refused, too
             raise InvalidSettings(text("settings.bounds", name=name, least=least, most=most))
+
+
+def _is_amount(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value <= BOUNDS["unknown_price"][1]
 
 
 def _normalized_key(key: str) -> str:

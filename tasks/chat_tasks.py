@@ -21,6 +21,7 @@ from ..engine.run import Inputs, run
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import (
     Model,
+    Usage,
     Value,
     chosen_model,
     extra_body,
@@ -31,15 +32,18 @@ from ..siliconflow.catalogue import (
 )
 from ..siliconflow.client import Client
 from ..siliconflow.errors import BadRequest, InvalidInput
+from ..siliconflow.http.bodies import read_integer
 from ..siliconflow.model_advice import refused_field
 from ..siliconflow.resources import chat as chat_api
 from ..siliconflow.resources.chat import Completion
 from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
 from ..strings.text import Text, text
-from .image_inputs import require_image
+from .image_inputs import require_image, tokens_at_most
 
 TASK = "chat"
+OWN_MAX_TOKENS = 16_384
+"""How long an answer is expected to be at most where the model has its own bound."""
 IMAGE_INPUTS = ("image", "image2", "image3", "image4")
 THINKING = "enable_thinking"
 THINKING_DEPTH = frozenset({"thinking_budget", "reasoning_effort"})
@@ -294,9 +298,26 @@ def _max_tokens(body: Mapping[str, Any]) -> Any:
 def _complete(client: Client, request: ApiRequest, on_text: OnText) -> ApiResult:
     messages = [_with_urls(message, request.data_urls) for message in request.body["messages"]]
     completion = chat_api.complete(client, {**request.body, "messages": messages}, on_text)
-    return ApiResult(
-        [completion], ResponseMetadata(completion.trace_id, seconds=completion.seconds)
+    metadata = ResponseMetadata(completion.trace_id, seconds=completion.seconds)
+    names = {"input": "prompt_tokens", "output": "completion_tokens"}
+    used = {
+        rate: completion.usage[name] for rate, name in names.items() if name in completion.usage
+    }
+    return ApiResult([completion], metadata, used)
+
+
+def _usage(body: Mapping[str, Any]) -> Usage:
+    """Return what a conversation uses at most."""
+    contents = [message["content"] for message in body["messages"]]
+    images = sum(
+        "image_url" in part
+        for content in contents
+        if not isinstance(content, str)
+        for part in content
     )
+    bounds = [read_integer(body.get(name)) for name in ("max_tokens", "thinking_budget")]
+    written = (bounds[0] or OWN_MAX_TOKENS) + (bounds[1] or 0)
+    return {"input": tokens_at_most(map(_words_of, contents), images), "output": written}
 
 
 def _with_urls(message: Message, data_urls: Mapping[str, bytes]) -> Message:
@@ -312,7 +333,7 @@ def _with_urls(message: Message, data_urls: Mapping[str, bytes]) -> Message:
     return {**message, "content": parts}
 
 
-ENDPOINT = Endpoint(chat_api.PATH, json_kind("text", Completion), _complete, "answer")
+ENDPOINT = Endpoint(chat_api.PATH, json_kind("text", Completion), _complete, "answer", usage=_usage)
 
 
 def _earlier(inputs: Inputs) -> Conversation:

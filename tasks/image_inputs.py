@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
 from ..media.image_files import check_image
@@ -10,6 +12,16 @@ from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model
 from ..siliconflow.errors import InvalidInput
 from ..strings.text import text
+
+IMAGE_TOKENS = 16_384
+"""What an image uses at most: a token each 28 x 28 pixels, up to 12,845,056 of them."""
+_TEMPLATE_TOKENS = 16
+"""What a model puts around a text or a message."""
+
+
+def tokens_at_most(texts: Iterable[str], images: int = 0) -> int:
+    """Return the tokens of texts and images that cannot be exceeded: none is under a byte."""
+    return images * IMAGE_TOKENS + sum(len(each.encode()) + _TEMPLATE_TOKENS for each in texts)
 
 
 def require_image(name: str, image: torch.Tensor) -> None:

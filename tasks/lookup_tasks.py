@@ -9,20 +9,25 @@ from ..comfyui import host
 from ..comfyui.host import Caller
 from ..engine.job import as_json
 from ..engine.run import Inputs, look_up
+from ..engine.services import current_settings, ledger_for
+from ..engine.spending import spent_by_model, times_began
+from ..engine.threads import in_thread
 from ..siliconflow.client import Client
 from ..siliconflow.errors import RetiredCall
 from ..siliconflow.resources import audio
 from ..siliconflow.resources.account import Account, user_info
 from ..siliconflow.resources.models import list_models
+from ..storage.database import LedgerError
 from ..strings.text import Text, text
 
 ALL = "all"
 
 
-async def account(_inputs: Inputs, caller: Caller) -> tuple[float, str, str]:
-    """Return the balance, the state of the account, and every amount. Raises a `RequestError`.
+async def account(_inputs: Inputs, caller: Caller) -> tuple[float, str, str, float, float]:
+    """Return the balance, the state of the account, every amount, and the spend of day and month.
 
-    Where the service has retired the call, the state says so, and the balance is 0.
+    Where the service has retired the call, the state says so, and the balance is 0. The spend is
+    that of this pack's records. Raises a `RequestError`, or `LedgerError` if they cannot be read.
     """
 
     def ask(client: Client) -> Account:
@@ -33,8 +38,22 @@ async def account(_inputs: Inputs, caller: Caller) -> tuple[float, str, str]:
 
     owner = await look_up(caller, ask, _account_line)
     amounts = {name: f"{amount:f}" for name, amount in owner.amounts.items()}
-    info = as_json({"name": owner.name, "status": owner.status, **amounts})
-    return float(owner.balance), owner.status, info
+    today, month = await in_thread(_spent)
+    spent = {"spent_today": f"{today:f}", "spent_month": f"{month:f}"}
+    info = as_json({"name": owner.name, "status": owner.status, **amounts, **spent})
+    return float(owner.balance), owner.status, info, float(today), float(month)
+
+
+def _spent() -> tuple[Decimal, Decimal]:
+    """Return what was spent today and this month, without what has no known price."""
+    settings = current_settings()
+    try:
+        with ledger_for(settings).spending() as book:
+            parts = [spent_by_model(book.since(began), settings) for began in times_began()]
+    except LedgerError as error:
+        raise LedgerError(text("task.spend_unreadable", reason=error.text)) from None
+    today, month = (sum((each.spent for each in part), Decimal(0)) for part in parts)
+    return today, month
 
 
 def _account_line(owner: Account) -> Text:

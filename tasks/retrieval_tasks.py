@@ -19,6 +19,7 @@ from ..engine.threads import CPU
 from ..media.data_urls import DataUrl, UploadFormat, digest_of, encode
 from ..siliconflow.catalogue import (
     Model,
+    Usage,
     chosen_model,
     extra_body,
     merged,
@@ -34,7 +35,7 @@ from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
 from ..strings.text import Text, text
 from . import similarity
-from .image_inputs import require_image, require_sight
+from .image_inputs import require_image, require_sight, tokens_at_most
 
 Item = str | dict[str, str]
 """A text, or beside images `{"text": text}` and `{"image": data URL}`."""
@@ -294,13 +295,45 @@ def rerank_outputs(results: Results) -> tuple[Text, RankOutputs]:
 
 def _embed(client: Client, request: ApiRequest, _on_text: OnText) -> ApiResult:
     embedded = embeddings.embed(client, request.body)
-    return ApiResult([embedded], ResponseMetadata(embedded.trace_id, seconds=embedded.seconds))
+    metadata = ResponseMetadata(embedded.trace_id, seconds=embedded.seconds)
+    return ApiResult([embedded], metadata, _used(request.body["input"], embedded.tokens or None))
 
 
 def _rerank(client: Client, request: ApiRequest, _on_text: OnText) -> ApiResult:
     ranked = rerank.rerank(client, request.body)
-    return ApiResult([ranked], ResponseMetadata(ranked.trace_id, seconds=ranked.seconds))
+    metadata = ResponseMetadata(ranked.trace_id, seconds=ranked.seconds)
+    return ApiResult([ranked], metadata, _used(request.body["documents"], ranked.tokens))
 
 
-_EMBEDDINGS = Endpoint(embeddings.PATH, json_kind("vectors", Embeddings), _embed, "vectors")
-_RERANK = Endpoint(rerank.PATH, json_kind("ranking", Ranking), _rerank, "ranking")
+def _used(items: Sequence[Item], tokens: int | None) -> Usage:
+    """Return what was used; among images all of it as theirs, for they are not told apart."""
+    if tokens is None:
+        return {}
+    images = any(isinstance(item, dict) and "image" in item for item in items)
+    return {"input": 0, "input_images": tokens} if images else {"input": tokens}
+
+
+def _at_most(items: Sequence[Item], query: str = "") -> Usage:
+    """Return what items use at most, with the query that each is compared with."""
+    texts = [item if isinstance(item, str) else item.get("text", "") for item in items]
+    images = sum(isinstance(item, dict) and "image" in item for item in items)
+    return {
+        "input": tokens_at_most(texts) + tokens_at_most([query] * len(texts)),
+        "input_images": tokens_at_most([], images),
+    }
+
+
+_EMBEDDINGS = Endpoint(
+    embeddings.PATH,
+    json_kind("vectors", Embeddings),
+    _embed,
+    "vectors",
+    usage=lambda body: _at_most(body["input"]),
+)
+_RERANK = Endpoint(
+    rerank.PATH,
+    json_kind("ranking", Ranking),
+    _rerank,
+    "ranking",
+    usage=lambda body: _at_most(body["documents"], body["query"]),
+)

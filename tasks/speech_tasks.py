@@ -28,6 +28,7 @@ from ..siliconflow import catalogue
 from ..siliconflow.catalogue import (
     AUTO,
     Model,
+    Usage,
     chosen_model,
     extra_body,
     merged,
@@ -335,7 +336,12 @@ def _speech(file_format: str, rate: int) -> Endpoint:
     def load(content: bytes, _max_pixels: int) -> Sound:
         return audio_files.decode(content, file_format, rate)
 
-    return Endpoint(audio_api.SPEECH_PATH, ResultKind("audio", load), _speak, "speech")
+    kind = ResultKind("audio", load)
+    return Endpoint(audio_api.SPEECH_PATH, kind, _speak, "speech", usage=_spoken)
+
+
+def _spoken(body: Mapping[str, Any]) -> Usage:
+    return {"kilobyte": len(str(body["input"]).encode())}
 
 
 def _speak(client: Client, request: ApiRequest, _on_text: OnText) -> ApiResult:
@@ -368,5 +374,10 @@ _TRANSCRIPTION = Endpoint(
     audio_api.TRANSCRIPTIONS_PATH, json_kind("text", Transcription), _transcribe, "transcription"
 )
 _UPLOAD = Endpoint(
-    audio_api.UPLOAD_PATH, json_kind("voice", UploadedVoice), _upload, "voice", is_gone=_was_deleted
+    audio_api.UPLOAD_PATH,
+    json_kind("voice", UploadedVoice),
+    _upload,
+    "voice",
+    is_gone=_was_deleted,
+    usage=lambda _body: {"kilobyte": 0},
 )

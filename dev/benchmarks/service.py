@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -22,9 +23,11 @@ with Simulator(**json.loads(sys.argv[1])) as simulator:
 def use(base_url: str, key: str, folder: str) -> None:
     """Let the nodes talk to this address, with a ledger in this folder.
 
-    The simulator is the service of the older documents, which wants `batch_size`.
+    The simulator is the service of the older documents, which wants `batch_size`. The same is
+    queued again and again, and asked about never.
     """
-    (Path(folder) / "settings.json").write_text('{"native_batch": true}', encoding="utf-8")
+    settings = {"native_batch": True, "confirm_images": 0, "auto_run_images": 0}
+    (Path(folder) / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     os.environ["SILICONFLOW_BASE_URL"] = base_url
     os.environ["SILICONFLOW_API_KEY"] = key
     os.environ["SILICONFLOW_DATA_DIR"] = folder

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..client import Client, bad_answer
-from ..http.bodies import fits_float32, read_list, read_object
+from ..http.bodies import fits_float32, read_integer, read_list, read_object
 
 PATH = "rerank"
 
@@ -20,6 +20,7 @@ class Ranking:
     scores: Sequence[float]
     trace_id: str
     seconds: float
+    tokens: int | None = None
 
 
 def rerank(client: Client, body: Mapping[str, Any]) -> Ranking:
@@ -46,4 +47,14 @@ def rerank(client: Client, body: Mapping[str, Any]) -> Ranking:
         [float(score) for _, score in best_first],
         response.trace_id,
         response.seconds,
+        _tokens(read_object(response.data)),
     )
+
+
+def _tokens(data: Mapping[str, Any]) -> int | None:
+    """Return the tokens that were used: the `2024` document has them in `tokens`, others in `meta`.
+
+    `None` where the response does not say.
+    """
+    tokens = read_object(data.get("tokens") or read_object(data.get("meta")).get("tokens"))
+    return read_integer(tokens.get("input_tokens"))

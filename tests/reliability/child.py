@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from comfyui_siliconflow.comfyui import host
-from comfyui_siliconflow.engine import receiving as collect
+from comfyui_siliconflow.engine import lifecycle as collect
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.strings.text import SiliconFlowError
 

@@ -28,8 +28,10 @@ from pathlib import Path
 from typing import Any
 
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.dev.simulator.server import FLAT_PRICE
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow.errors import RequestError
+from comfyui_siliconflow.storage.ledger import Ledger
 from comfyui_siliconflow.strings.text import SiliconFlowError
 from comfyui_siliconflow.tests.reliability.faults import FAULTS, KEY, Fault
 from comfyui_siliconflow.tests.reliability.server import Breaker, FaultServer, Where
@@ -104,7 +106,8 @@ def serve(pipe: Connection, seed: int) -> None:
         paid = Counter(
             record.body["prompt"] for record in simulator.generations if record.charged > 0
         )
-        pipe.send((paid, dice.seen, sum(dice.struck.values()), len(dice.struck)))
+        charged = f"{sum(charge.amount for charge in simulator.charges):.2f}"
+        pipe.send((paid, charged, dice.seen, sum(dice.struck.values()), len(dice.struck)))
         server.close()
 
 
@@ -214,11 +217,13 @@ def figures(images: int, seed: int) -> dict[str, Any]:
     """Soak, and give the figures."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, _service(seed) as pipe:
-        write_settings(Path(folder), read_timeout=3.0, longest_wait=30.0)
+        prices = {NODES[DRAW]["model"]: float(FLAT_PRICE)}
+        write_settings(Path(folder), read_timeout=3.0, longest_wait=30.0, prices=prices)
         with environment({**pipe.recv(), "SILICONFLOW_DATA_DIR": folder}, MINUTE):
             tally = asyncio.run(soak(images))
         pipe.send("done")
-        paid, seen, struck, kinds = pipe.recv()
+        paid, charged, seen, struck, kinds = pipe.recv()
+        spend = _recorded(Path(folder))
         leaks = sum(KEY.encode() in file.read_bytes() for file in _files(Path(folder)))
     return {
         "images": images,
@@ -226,6 +231,9 @@ def figures(images: int, seed: int) -> dict[str, Any]:
         "lost": images - tally.got,
         "paid_twice": _paid_twice(paid, tally),
         "paid_again_after_a_warning": sum(paid.values()) - len(paid) - _paid_twice(paid, tally),
+        "charged": charged,
+        "recorded_as_paid": spend["paid"],
+        "recorded_as_maybe_paid": spend["sent"],
         "hung": tally.hung,
         "leaked": tally.leaked + leaks,
         "raw_errors": dict(tally.raw_errors),
@@ -241,6 +249,14 @@ def figures(images: int, seed: int) -> dict[str, Any]:
 def _paid_twice(paid: Counter[str], tally: Tally) -> int:
     """Count the charges beyond the first that no warning came before."""
     return sum(max(0, times - 1 - tally.unsure[prompt]) for prompt, times in paid.items())
+
+
+def _recorded(folder: Path) -> dict[str, str]:
+    """Return what the pack recorded as spent, by state: the charges lie between the two."""
+    with Ledger(folder).database.read() as db:
+        rows = db.execute("SELECT state, SUM(cost) FROM spend GROUP BY state").fetchall()
+    sums = {"paid": 0, "sent": 0, **dict(map(tuple, rows))}
+    return {state: f"{cost / 10**9:.2f}" for state, cost in sums.items()}
 
 
 def _files(folder: Path) -> Iterator[Path]:

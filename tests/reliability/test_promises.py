@@ -219,8 +219,14 @@ def test_a_used_up_balance_fails_at_once(limited: Bench) -> None:
 
 @pytest.mark.parametrize(
     "bound",
-    [{"most_pictures": 4}, {"balance_floor": 1e9, "picture_price": 0.1}],
-    ids=["most_pictures", "balance_floor"],
+    [
+        {"most_pictures": 4},
+        {"daily_budget": 0.1, "unknown_price": 0.1},
+        {"monthly_budget": 0.1, "unknown_price": 0.1},
+        {"confirm_images": 4},
+        {"confirm_cost": 0.1, "unknown_price": 0.1},
+    ],
+    ids=lambda bound: next(iter(bound)),
 )
 def test_a_bound_stops_a_run_before_its_first_request(
     bench: Bench, data: Path, bound: dict[str, Any]

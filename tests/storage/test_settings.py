@@ -4,7 +4,6 @@ import json
 import os
 import stat
 import threading
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +147,12 @@ def test_a_key_that_a_header_cannot_carry_is_refused_without_showing_it(
         ({"site": "moon"}, "site must be one of cn, com"),
         ({"language": "xx"}, f"language must be one of {', '.join(LANGUAGES)}"),
         ({"apikey": "x"}, "apikey is not a setting"),
+        ({"prices": {"m": "1"}}, "the price of m must be a number"),
+        ({"prices": {"m": -1}}, "the price of m must be a number"),
+        ({"prices": {"m": True}}, "the price of m must be a number"),
+        ({"prices": {"m": {"token": 1}}}, "names: image, input, input_images, kilobyte, output"),
+        ({"prices": {"m": {}}}, "the price of m must be a number"),
+        ({"prices": []}, "prices must be of type dict"),
     ],
 )
 def test_a_setting_without_a_usable_value_is_named(
@@ -158,11 +163,25 @@ def test_a_setting_without_a_usable_value_is_named(
 
 
 def test_every_number_has_bounds_that_include_its_default() -> None:
-    defaults: dict[str, Any] = {item.name: item.default for item in fields(Settings)}
+    defaults: dict[str, Any] = vars(Settings())
     numbers = {name for name, value in defaults.items() if type(value) in {int, float}}
     assert numbers == set(BOUNDS)
     for name, (least, most) in BOUNDS.items():
         assert least <= defaults[name] <= most
+
+
+@pytest.mark.parametrize(
+    ("values", "unknown_price"),
+    [
+        ({"picture_price": 0.2}, 0.2),
+        ({"picture_price": 0.0}, Settings.unknown_price),
+        ({"picture_price": 0.2, "unknown_price": 0.3}, 0.3),
+    ],
+)
+def test_the_price_of_an_image_of_older_files_is_that_of_what_has_none(
+    write_settings: Any, values: dict[str, float], unknown_price: float
+) -> None:
+    assert load(write_settings(**values).parent, {}).unknown_price == unknown_price
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "\xff\xfe"])

@@ -324,15 +324,16 @@ def test_a_rate_limit_is_waited_out(
     assert [record.status for record in simulator.requests] == [429, 200]
 
 
-def test_a_bound_on_images_does_not_stop_a_chat_but_one_on_the_balance_does(
+def test_a_bound_on_images_does_not_stop_a_chat_but_a_budget_does(
     simulator: Simulator, outputs_of: Run, write_settings: Any
 ) -> None:
-    write_settings(most_pictures=1, balance_floor=1.0)
+    write_settings(most_pictures=1, prices={INPUTS["model"]: 0.01})
     for seed in range(3):
         outputs_of(CHAT, **{**INPUTS, "seed": seed})
-    simulator.balance = "0.50"
-    with pytest.raises(errors.GuardStopped):
+    write_settings(daily_budget=0.035)
+    with pytest.raises(errors.GuardStopped, match=r"¥0\.005 is left"):
         outputs_of(CHAT, **{**INPUTS, "seed": 9})
+    assert len(simulator.requests) == 3
 
 
 def test_an_answer_of_thoughts_alone_is_an_error(

@@ -38,7 +38,18 @@ def test_a_retired_account_call_is_reported_in_the_status_and_is_no_failure(
     outputs = outputs_of("SiliconFlowAccount")
     assert outputs["balance"] == 0.0
     assert "SiliconFlow has retired the call" in outputs["status"]
-    assert outputs["info"] == {"name": "", "status": outputs["status"]}
+    amounts = {"spent_today": "0", "spent_month": "0"}
+    assert outputs["info"] == {"name": "", "status": outputs["status"], **amounts}
+
+
+@pytest.mark.usefixtures("today")
+def test_what_was_spent_today_and_this_month_is_reported(outputs_of: Run) -> None:
+    image = {"model": "Qwen/Qwen-Image", "prompt": "a cat", "image_size": "custom"}
+    for _ in range(2):
+        outputs_of("SiliconFlowTextToImage", **image, width=64, height=64)
+    outputs = outputs_of("SiliconFlowAccount")
+    assert (outputs["spent_today"], outputs["spent_month"]) == (0.3, 0.3)
+    assert outputs["info"]["spent_today"] == "0.3"
 
 
 def test_models_are_listed_by_type_and_sub_type(simulator: Simulator, outputs_of: Run) -> None:

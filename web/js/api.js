@@ -1,6 +1,6 @@
 /** Requests to the pack's routes, and its events. An error response is thrown as an ApiError. */
 
-/** @import { Account, Balance, Catalogue, ErrorBody, Events, Hop, InputFile, JobList } from "./types" */
+/** @import { Account, Balance, Catalogue, ErrorBody, Events, Hop, InputFile, JobList, Spend } from "./types" */
 /** @import { LocalizedText, Settings, Site, Stored } from "./types" */
 
 import { api } from "../../../scripts/api.js";
@@ -73,6 +73,9 @@ export const testConnection = (key, site) => request("POST", "connection/test", 
 
 /** @returns {Promise<Balance>} */
 export const getBalance = () => request("GET", "balance");
+
+/** @returns {Promise<Spend>} */
+export const getSpend = () => request("GET", "spend");
 
 /** @returns {Promise<JobList>} */
 export const getJobs = () => request("GET", "jobs");

@@ -6,6 +6,7 @@ import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { onEvent } from "./api.js";
 import { showJobs } from "./jobs.js";
+import { openDialog } from "./dialog.js";
 import { openKeyDialog } from "./key_dialog.js";
 import {
   NO_FAILURES,
@@ -65,8 +66,27 @@ const reported = new ReportedNodes();
 function onFailure(failure) {
   reported.add(failure);
   if (failure.kind === "MissingKey") return void openKeyDialog("MissingKey");
+  if (failure.kind === "ConfirmationNeeded") return void askToGoAhead(failure);
   failures = withFailure(failures, failure, Date.now() / 1000);
   draw();
+}
+
+/**
+ * A run that is large enough to be asked about: to go ahead is to queue the same again.
+ * @param {Failure} failure
+ */
+function askToGoAhead(failure) {
+  const message = localized(failure.message);
+  const { close, fill } = openDialog(localized(failure.title, message), () => {});
+  const goAhead = () => {
+    close();
+    return app.queuePrompt(0, 1);
+  };
+  fill(
+    localized(failure.title, message),
+    h("p", {}, message),
+    h("footer", {}, button(t("action.cancel"), close), button(t("action.go_ahead"), goAhead, { kind: "primary" })),
+  );
 }
 
 /**

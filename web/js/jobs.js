@@ -12,6 +12,7 @@ import { openKeyDialog } from "./key_dialog.js";
 import { shortModel } from "./logic/format.js";
 import { counts, isUnderWay, nextIndex, stateText, withJob, withResponse } from "./logic/jobs.js";
 import { JOBS_TAB, button, errorText, execute, h, icon, t } from "./page.js";
+import { spendLine } from "./spend.js";
 import { settings, watch } from "./settings_store.js";
 
 const TOGGLE_COMMAND = `Workspace.ToggleSidebarTab.${JOBS_TAB}`;
@@ -124,6 +125,7 @@ function render(container) {
       h("div", {}, h("h2", {}, t("jobs.title")), summary),
       balanceLine(),
     ),
+    spendLine(),
     h("div", { class: "sf-jobs-body" }, list, footer),
     live,
   );

@@ -59,8 +59,13 @@ const GROUPS = {
     ["ledger_gib", (id) => numberFor("ledger_gib", id, () => t("unit.gib"), { aboveZero: true })],
   ],
   spending: [
-    ["balance_floor", (id) => numberFor("balance_floor", id, currencyOf)],
-    ["picture_price", (id) => numberFor("picture_price", id, currencyOf)],
+    ["show_price", (id) => switchFor("show_price", id)],
+    ["confirm_images", (id) => numberFor("confirm_images", id, null, { whole: true })],
+    ["confirm_cost", (id) => numberFor("confirm_cost", id, currencyOf)],
+    ["auto_run_images", (id) => numberFor("auto_run_images", id, null, { whole: true })],
+    ["daily_budget", (id) => numberFor("daily_budget", id, currencyOf)],
+    ["monthly_budget", (id) => numberFor("monthly_budget", id, currencyOf)],
+    ["unknown_price", (id) => numberFor("unknown_price", id, currencyOf)],
     ["most_pictures", (id) => numberFor("most_pictures", id, null, { whole: true })],
   ],
 };

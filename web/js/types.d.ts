@@ -23,7 +23,8 @@ export type Site = "cn" | "com";
 export type SettingValue = string | number | boolean;
 
 export interface Settings {
-  values: { site: Site; show_balance: boolean; [name: string]: SettingValue };
+  /** `prices` is an object, which only `OwnPrices` reads. */
+  values: { site: Site; show_balance: boolean; show_price: boolean; [name: string]: SettingValue };
   choices: { site: Site[]; [name: string]: string[] };
   bounds: Record<string, Bounds>;
   key: { is_set: boolean; last4: string; source: "environment" | "file" | ""; variable: string };
@@ -36,6 +37,20 @@ export interface Settings {
 }
 
 export type Bounds = [least: number, most: number];
+
+/** What was spent in a time, as exact text; `unknown` counts paid results whose price is not known. */
+export interface SpendPeriod {
+  spent: string;
+  saved: string;
+  unknown: number;
+  models: { model: string; spent: string; saved: string; unknown: number }[];
+}
+
+export interface Spend {
+  currency: string;
+  today: SpendPeriod;
+  month: SpendPeriod;
+}
 
 export interface Balance {
   /** Null where the service no longer tells it. */
@@ -115,6 +130,15 @@ export interface Model {
   published: string | null;
   retired: string | null;
   price: Price | null;
+}
+
+/** The user's own prices by model: of one result, or of the rates of a price. */
+export type OwnPrices = Record<string, number | Partial<Price>>;
+
+/** What the badge of a node says of the price: a key of the texts, and its values. */
+export interface PriceLabel {
+  key: "price.unknown" | "price.free" | "price.each" | "price.total" | "price.bytes" | "price.input" | "price.tokens";
+  values: Record<string, string | number>;
 }
 
 /** As the price list said on the day `as_of`: for one image, a thousand bytes, or a million tokens. */

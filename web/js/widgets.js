@@ -5,13 +5,15 @@
  * created or loaded, and when the catalogue changes. Hidden widgets are saved and sent as ever.
  */
 
-/** @import { Memory, NodeEntry, Notice, Rule, TextKey, Values } from "./types" */
+/** @import { Memory, NodeEntry, Notice, OwnPrices, Rule, Settings, TextKey, Values } from "./types" */
 
 import { app } from "../../../scripts/app.js";
 import * as catalogue from "./catalogue.js";
 import { shortModel } from "./logic/format.js";
+import { priceLabel } from "./logic/price.js";
 import { adapt, afterChange, modelOf, noticeOf, ruleOf, unusedInputs } from "./logic/widgets.js";
 import { isVue, t } from "./page.js";
+import { watch } from "./settings_store.js";
 import { TEXTS } from "./texts.js";
 
 /** In the node's properties, so that it is saved, copied and undone with the node. */
@@ -21,6 +23,7 @@ const DECIDING_INPUTS = new Set([...MODEL_INPUTS, "image_size"]);
 const LONGEST_WAIT_MILLISECONDS = 3000;
 const [READABLE_HEIGHT, LARGEST_HEIGHT] = [110, 400];
 const BADGE_COLORS = { fgColor: "#ffd9a0", bgColor: "#5a3a10" };
+const PRICE_COLORS = { fgColor: "#d5e8d4", bgColor: "#2b4433" };
 
 /** @typedef {ReturnType<typeof limitsIn>} Limits */
 
@@ -30,11 +33,14 @@ const BADGE_COLORS = { fgColor: "#ffd9a0", bgColor: "#5a3a10" };
  * @property {Map<Comfy.Widget, Limits>} declared what its definition allows, by widget
  * @property {Map<string, string | undefined>} labels of its inputs, as translated, by name
  * @property {Comfy.Badge | { text: string }} badge
+ * @property {Comfy.Badge | { text: string }} price a badge as well
  * @property {boolean} isChanging whether it is this script that changes its widgets
  */
 
 /** @type {WeakMap<Comfy.Node, State>} */
 const states = new WeakMap();
+/** @type {Settings["values"] | null} */
+let preferences = null;
 
 app.registerExtension({
   name: "SiliconFlow.Widgets",
@@ -48,6 +54,11 @@ app.registerExtension({
       for (const [node] of allNodes()) update(node);
     });
     catalogue.watch();
+    watch(document.body, (received) => {
+      if (!received) return;
+      preferences = received.values;
+      for (const [node] of allNodes()) update(node);
+    });
   },
   nodeCreated(node) {
     if (!node.comfyClass?.startsWith("SiliconFlow")) return;
@@ -86,7 +97,8 @@ function stateOf(node) {
   return {
     declared: new Map(widgetsOf(node).map((widget) => [widget, limitsIn(widget.options ?? {})])),
     labels: new Map((node.inputs ?? []).map((input) => [input.name, input.localized_name])),
-    badge: makeBadge(""),
+    badge: makeBadge("", BADGE_COLORS),
+    price: makeBadge("", PRICE_COLORS),
     isChanging: false,
   };
 }
@@ -168,6 +180,7 @@ function onUserChange(node, name) {
   if (!read(node)) return;
   remember(node, afterChange(memoryOf(node), name));
   if (DECIDING_INPUTS.has(name)) adaptValues(node);
+  else if (name === "batch_size") show(node);
 }
 
 /**
@@ -239,7 +252,9 @@ function show(node) {
   }
   labelUnused(node, state, new Set(unusedInputs(entry, model)));
   const text = noticeText(noticeOf(known.catalogue, entry, values, linked), entry, values);
-  if (state.badge.text !== text) state.badge = makeBadge(text);
+  if (state.badge.text !== text) state.badge = makeBadge(text, BADGE_COLORS);
+  const price = priceText(known);
+  if (state.price.text !== price) state.price = makeBadge(price, PRICE_COLORS);
   redraw(node);
 }
 
@@ -309,6 +324,14 @@ function noticeText(notice, entry, values) {
   return t(`models.${notice}`);
 }
 
+/** @param {NonNullable<ReturnType<typeof read>>} known */
+function priceText({ catalogue: known, entry, values, linked }) {
+  if (!preferences?.show_price) return "";
+  const own = /** @type {OwnPrices} */ (/** @type {unknown} */ (preferences.prices ?? {}));
+  const label = priceLabel(known, entry, values, linked, own);
+  return label ? t(label.key, label.values) : "";
+}
+
 /**
  * @param {Comfy.Node} node
  * @param {State} state
@@ -316,16 +339,21 @@ function noticeText(notice, entry, values) {
 function addBadge(node, state) {
   const model = modelWidget(node);
   if (!window.LGraphBadge || !node.badges || !model) return;
-  node.badges.push(() => {
-    // Reading the widget makes Nodes 2.0 ask again when it changes.
-    void [model.value, model.label];
-    return /** @type {Comfy.Badge} */ (state.badge);
-  });
+  for (const name of /** @type {const} */ (["badge", "price"])) {
+    node.badges.push(() => {
+      // Reading the widget makes Nodes 2.0 ask again when it changes.
+      void [model.value, model.label];
+      return /** @type {Comfy.Badge} */ (state[name]);
+    });
+  }
 }
 
-/** @param {string} text */
-function makeBadge(text) {
-  return window.LGraphBadge ? new window.LGraphBadge({ text, ...BADGE_COLORS }) : { text };
+/**
+ * @param {string} text
+ * @param {{ fgColor: string, bgColor: string }} colors
+ */
+function makeBadge(text, colors) {
+  return window.LGraphBadge ? new window.LGraphBadge({ text, ...colors }) : { text };
 }
 
 /**

@@ -1,0 +1,36 @@
+"""What was spent today and this month, by the pack's own records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from ..engine.services import current_settings
+from ..engine.spending import Spent, spent_by_model, times_began
+from .ledger_access import page_ledger
+from .page_http import Json, PageRequest
+
+
+def read(_request: PageRequest) -> Json:
+    """Return what was spent, by model, and what would have been without the saved results."""
+    settings = current_settings()
+    with page_ledger() as ledger, ledger.spending() as book:
+        today, month = (spent_by_model(book.since(began), settings) for began in times_began())
+    return {"currency": settings.currency, "today": _period(today), "month": _period(month)}
+
+
+def _period(models: Sequence[Spent]) -> Json:
+    return {
+        "spent": f"{sum((each.spent for each in models), Decimal(0)):f}",
+        "saved": f"{sum((each.saved for each in models), Decimal(0)):f}",
+        "unknown": sum(each.unknown_items for each in models),
+        "models": [
+            {
+                "model": each.model,
+                "spent": f"{each.spent:f}",
+                "saved": f"{each.saved:f}",
+                "unknown": each.unknown_items,
+            }
+            for each in models
+        ],
+    }

@@ -1,0 +1,522 @@
+"""What runs cost is recorded, and judged before the first request: budgets, confirmation."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.comfyui.host import Caller
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.engine import rate_limit, retry, sending, services, spending
+from comfyui_siliconflow.engine.spending import amount_text
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.siliconflow import catalogue, errors
+from comfyui_siliconflow.storage.ledger import Ledger, Spend
+from comfyui_siliconflow.strings.text import SiliconFlowError
+from comfyui_siliconflow.tests.waiting import pack_threads, until
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+DRAW, EDIT, CHAT = "SiliconFlowTextToImage", "SiliconFlowImageEdit", "SiliconFlowChat"
+IMAGE = {
+    "model": "Qwen/Qwen-Image",
+    "prompt": "a cat",
+    "image_size": "custom",
+    "width": 64,
+    "height": 64,
+    "seed": 1,
+}
+TALK = {"model": "Pro/zai-org/GLM-5.1", "prompt": "a cat", "seed": 1, "max_tokens": 100}
+OTHERS: dict[str, dict[str, Any]] = {
+    CHAT: TALK,
+    "SiliconFlowTextToSpeech": {"model": "FunAudioLLM/CosyVoice2-0.5B", "input": "a 猫"},
+    "SiliconFlowEmbeddings": {"model": "Qwen/Qwen3-Embedding-8B", "input": "a cat\na 狗"},
+    "SiliconFlowRerank": {
+        "model": "Pro/BAAI/bge-reranker-v2-m3",
+        "query": "a cat",
+        "documents": "a 狗\na cat",
+    },
+}
+Outputs = Callable[..., dict[str, Any]]
+
+
+def charged(simulator: Simulator) -> Decimal:
+    return sum((charge.amount for charge in simulator.charges), Decimal(0))
+
+
+def rows(data: Path) -> list[tuple[str, str, int, int | None]]:
+    """Return what is recorded: state, model, items, billionths."""
+    with closing(sqlite3.connect(data / "siliconflow-ledger" / "ledger.sqlite3")) as database:
+        found = database.execute("SELECT state, model, items, cost FROM spend ORDER BY at")
+        return found.fetchall()
+
+
+def recorded(data: Path, *states: str) -> Decimal:
+    costs = [cost for state, _, _, cost in rows(data) if state in states]
+    return sum((Decimal(cost or 0) for cost in costs), Decimal(0)) / 10**9
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+# What it cost
+
+
+@pytest.mark.parametrize("node_id", [DRAW, *OTHERS])
+def test_what_is_recorded_and_shown_is_what_was_charged_to_the_last_digit(
+    today: Simulator, outputs_of: Outputs, data: Path, node_id: str
+) -> None:
+    inputs = OTHERS.get(node_id, IMAGE)
+    info = outputs_of(node_id, **inputs)["info"]
+    assert charged(today) > 0
+    assert Decimal(info["cost"]["amount"]) == charged(today) == recorded(data, "paid")
+    assert info["cost"]["currency"] == "CNY"
+    assert info["cost"]["prices_as_of"].startswith("2026-")
+
+
+def test_a_saved_result_costs_nothing_and_is_recorded_as_free(
+    today: Simulator, outputs_of: Outputs, data: Path
+) -> None:
+    outputs_of(DRAW, **IMAGE)
+    info = outputs_of(DRAW, **IMAGE)["info"]
+    assert info["cost"]["amount"] == "0"
+    assert [state for state, *_ in rows(data)] == ["paid", "free"]
+    assert recorded(data, "free") == recorded(data, "paid") == charged(today)
+
+
+def test_what_is_spent_outlives_cleared_results_and_a_restart(
+    today: Simulator, outputs_of: Outputs, data: Path
+) -> None:
+    outputs_of(DRAW, **IMAGE)
+    ledger = services.ledger_for(services.current_settings())
+    ledger.clear()
+    ledger.close()
+    assert ledger.totals().requests == 0
+    assert recorded(data, "paid") == charged(today)
+
+
+def test_a_request_of_unknown_fate_counts_as_paid_and_a_refused_one_does_not(
+    today: Simulator, outputs_of: Outputs, data: Path
+) -> None:
+    for status, states in ((400, []), (500, ["sent"])):
+        today.fail(status)
+        with pytest.raises(errors.RequestError):
+            outputs_of(DRAW, **IMAGE)
+        assert [state for state, *_ in rows(data)] == states
+    assert recorded(data, "sent") == Decimal("0.3")
+    assert charged(today) == 0
+
+
+def test_a_model_without_a_price_is_recorded_as_unknown(
+    today: Simulator, outputs_of: Outputs, data: Path
+) -> None:
+    today.add_model("vendor/new", {"type": "object"}, ("text-to-image",), {"size": 64})
+    info = outputs_of(DRAW, **{**IMAGE, "custom_model": "vendor/new"})["info"]
+    assert info["cost"]["amount"] is None
+    assert rows(data) == [("paid", "vendor/new", 1, None)]
+
+
+def test_a_price_of_the_users_own_wins(
+    today: Simulator, outputs_of: Outputs, write_settings: Any
+) -> None:
+    del today
+    write_settings(prices={IMAGE["model"]: 0.25, TALK["model"]: {"input": 0, "output": 1000}})
+    cost = outputs_of(DRAW, **IMAGE)["info"]["cost"]
+    assert cost == {"amount": "0.25", "currency": "CNY", "prices_as_of": ""}
+    info = outputs_of(CHAT, **TALK)["info"]
+    tokens = Decimal(info["usage"]["completion_tokens"])
+    assert Decimal(info["cost"]["amount"]) == tokens / 1000
+
+
+def test_the_price_of_the_other_site_is_none(today: Simulator) -> None:
+    del today
+    settings_of_com = mock.Mock(site="com", currency="USD", prices={})
+    model = catalogue.load().find(str(IMAGE["model"]), "cn")
+    assert model.price
+    assert spending.Pricing(model, mock.Mock(), settings_of_com).describe()["prices_as_of"] == ""
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [("0.3", "¥0.30"), ("5", "¥5.00"), ("1E+2", "¥100.00"), ("0.00025", "¥0.00025")],
+)
+def test_an_amount_is_shown_as_people_write_it(amount: str, shown: str) -> None:
+    assert amount_text(Decimal(amount), "CNY") == shown
+
+
+# Whatever happens, in whatever order
+
+
+class Died(BaseException):
+    """The process is over: nothing of it goes on."""
+
+
+RUNS = [(DRAW, seed) for seed in (1, 2, 3)] + [(CHAT, seed) for seed in (1, 2)]
+FAULTS = ("", "400", "429", "500", "503", "500 made", "0", "0 made", "cut")
+CRASHES = ("", "mark_sent", "after mark_sent", "mark_answered", "after mark_answered")
+steps = st.tuples(
+    st.sampled_from(RUNS),
+    st.sampled_from(FAULTS),
+    st.sampled_from(CRASHES),
+    st.integers(0, 1),
+    st.sampled_from(["", "", "twice", "clear"]),
+)
+
+
+def fail_next(simulator: Simulator, fault: str, node_id: str) -> None:
+    on: Any = "chat" if node_id == CHAT else "generations"
+    if fault == "cut":
+        simulator.fail(broken="cut", on=on)
+    elif fault:
+        simulator.fail(int(fault.split(maxsplit=1)[0]), on=on, made=fault.endswith("made"))
+
+
+def dying(method: Callable[..., Any], crash: str) -> Callable[..., Any]:
+    def die(*given: Any, **named: Any) -> Any:
+        if crash.startswith("after"):
+            method(*given, **named)
+        raise Died
+
+    return die
+
+
+async def queue(node_id: str, inputs: dict[str, Any], times: int, *, dies: bool) -> None:
+    """Queue a node so many times at once. Where threads died, nobody waits for what they did."""
+    nodes = [
+        asyncio.create_task(NODE_CLASS_MAPPINGS[node_id]().execute(**inputs)) for _ in range(times)
+    ]
+    while not all(node.done() for node in nodes):
+        await asyncio.wait(nodes, timeout=0.1)
+        if dies and not pack_threads():
+            for node in nodes:
+                node.cancel()
+    for outcome in await asyncio.gather(*nodes, return_exceptions=True):
+        assert not isinstance(outcome, Exception) or isinstance(outcome, SiliconFlowError)
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Simulator]:
+    with Simulator(site="cn", as_of="today") as simulator:
+        yield simulator
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(steps, min_size=1, max_size=6))
+def test_what_is_recorded_is_what_was_charged_or_more_by_requests_of_unknown_fate_alone(
+    service: Simulator, use: Callable[[Simulator], None], taken: list[Any]
+) -> None:
+    use(service)
+    before, off = charged(service), '{"confirm_images": 0, "confirm_cost": 0, "auto_run_images": 0}'
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.object(retry, "FIRST", 0.01),
+        mock.patch.object(rate_limit, "WINDOW", 0.02),
+        mock.patch.object(sending, "_LIMITERS", {}),
+    ):
+        data = Path(folder)
+        (data / "settings.json").write_text(off)
+        with mock.patch.dict("os.environ", SILICONFLOW_DATA_DIR=folder):
+            processes = [Ledger(data), Ledger(data)]
+            for (node_id, seed), fault, crash, number, more in taken:
+                ledger = processes[number]
+                if more == "clear":
+                    ledger.clear()
+                fail_next(service, fault, node_id)
+                inputs = {**(TALK if node_id == CHAT else IMAGE), "seed": seed}
+                patch = (
+                    {}
+                    if not crash
+                    else {
+                        name: dying(getattr(ledger, name), crash)
+                        for name in (crash.removeprefix("after "), "mark_failed")
+                    }
+                )
+                with contextlib.ExitStack() as stack:
+                    one = mock.patch.object(services, "_ledger", lambda _, one=ledger: one)
+                    for each in (
+                        one,
+                        *(mock.patch.object(ledger, *item) for item in patch.items()),
+                    ):
+                        stack.enter_context(each)
+                    times = 2 if more == "twice" else 1
+                    asyncio.run(queue(node_id, inputs, times, dies=bool(crash)))
+                    until(lambda: not pack_threads())
+                if crash:
+                    ledger.close()
+                    processes[number] = Ledger(data)
+                    sending._LIMITERS.clear()  # noqa: SLF001 - a process has its own
+                service.clear_failures()
+            for ledger in processes:
+                ledger.close()
+            paid, unknown = recorded(data, "paid"), recorded(data, "sent")
+            assert paid <= charged(service) - before <= paid + unknown
+            if unknown:
+                assert any(fault or crash for _, fault, crash, _, _ in taken)
+            else:
+                assert paid == charged(service) - before
+
+
+# Budgets
+
+
+@pytest.mark.parametrize("name", ["daily_budget", "monthly_budget"])
+def test_a_run_that_would_go_over_a_budget_is_not_sent_and_told_what_is_left(
+    today: Simulator, outputs_of: Outputs, write_settings: Any, name: str
+) -> None:
+    write_settings(**{name: 1.0})
+    outputs_of(DRAW, **IMAGE, batch_size=2)
+    with pytest.raises(errors.GuardStopped, match=r"¥0\.40 is left.* could cost ¥0\.60"):
+        outputs_of(DRAW, **{**IMAGE, "prompt": "a dog"}, batch_size=2)
+    outputs_of(DRAW, **IMAGE, batch_size=3)  # two of three are paid already
+    assert charged(today) == Decimal("0.9")
+
+
+def test_a_free_model_goes_on_when_the_budget_is_spent(
+    today: Simulator, outputs_of: Outputs, write_settings: Any
+) -> None:
+    outputs_of(DRAW, **IMAGE)
+    write_settings(daily_budget=0.1)
+    outputs_of(DRAW, **{**IMAGE, "model": "Kwai-Kolors/Kolors"})
+    assert len(today.generations) == 2
+
+
+def test_a_request_of_unknown_fate_and_an_unknown_price_count_against_a_budget(
+    today: Simulator, outputs_of: Outputs, write_settings: Any
+) -> None:
+    today.add_model("vendor/new", {"type": "object"}, ("text-to-image",), {"size": 64})
+    write_settings(daily_budget=1.0, unknown_price=0.6)
+    outputs_of(DRAW, **{**IMAGE, "custom_model": "vendor/new"})
+    today.fail(500)
+    with pytest.raises(errors.ServerError):
+        outputs_of(DRAW, **IMAGE)
+    with pytest.raises(errors.GuardStopped, match=r"¥0\.90 is spent or committed today"):
+        outputs_of(DRAW, **IMAGE)
+
+
+def test_what_another_process_is_about_to_spend_counts_while_it_lives(
+    today: Simulator, outputs_of: Outputs, write_settings: Any, data: Path
+) -> None:
+    del today
+    write_settings(daily_budget=0.5)
+    other = Ledger(data)
+    with other.spending() as book:
+        book.hold("job", Spend("m", "CNY", 1, 300_000_000, ""))
+    with pytest.raises(errors.GuardStopped, match=r"¥0\.20 is left"):
+        outputs_of(DRAW, **IMAGE)
+    other.close()
+    outputs_of(DRAW, **IMAGE)
+
+
+def test_two_runs_at_once_share_a_budget_and_hold_nothing_when_they_are_over(
+    today: Simulator, write_settings: Any, data: Path
+) -> None:
+    write_settings(daily_budget=1.0)
+
+    async def graph() -> list[Any]:
+        nodes = (
+            NODE_CLASS_MAPPINGS[DRAW]().execute(**{**IMAGE, "prompt": each, "batch_size": 2})
+            for each in ("one", "two")
+        )
+        return await asyncio.gather(*nodes, return_exceptions=True)
+
+    outcomes = asyncio.run(graph())
+    assert sum(isinstance(each, errors.GuardStopped) for each in outcomes) == 1
+    assert charged(today) == Decimal("0.6")
+    assert {state for state, *_ in rows(data)} == {"paid"}
+
+
+def test_a_budget_that_cannot_be_checked_is_not_passed(
+    today: Simulator, outputs_of: Outputs, write_settings: Any, data: Path
+) -> None:
+    write_settings(daily_budget=100)
+    (data / "siliconflow-ledger" / "ledger.sqlite3").mkdir(parents=True)
+    with pytest.raises(errors.GuardStopped, match="record of your spending"):
+        outputs_of(DRAW, **IMAGE)
+    assert today.generations == []
+
+
+# Confirmation
+
+
+def test_a_video_wired_in_by_accident_costs_nothing_and_is_told_with_its_cost(
+    today: Simulator, outputs_of: Outputs, make_image: Callable[..., torch.Tensor]
+) -> None:
+    edit = {"model": "Qwen/Qwen-Image-Edit", "prompt": "blue", "image": make_image(81, 16, 16)}
+    with pytest.raises(errors.GuardStopped) as stopped:
+        outputs_of(EDIT, **edit)
+    assert today.requests == []
+    assert "81 images, of which 0 are already paid" in str(stopped.value)
+    assert "up to ¥24.30" in str(stopped.value)
+
+
+def test_the_same_frames_go_ahead_when_they_are_queued_again_with_another_seed(
+    today: Simulator,
+    outputs_of: Outputs,
+    write_settings: Any,
+    make_image: Callable[..., torch.Tensor],
+) -> None:
+    write_settings(confirm_images=2)
+    edit, frames = {"model": "Qwen/Qwen-Image-Edit", "prompt": "blue"}, make_image(3, 16, 16)
+    for image in (frames, 1 - frames):
+        with pytest.raises(errors.GuardStopped):
+            outputs_of(EDIT, **edit, image=image, seed=1)
+    outputs_of(EDIT, **edit, image=frames, seed=2)
+    assert len(today.generations) == 3
+
+
+def test_another_count_prompt_or_image_is_asked_about_anew(
+    today: Simulator, outputs_of: Outputs, write_settings: Any
+) -> None:
+    write_settings(confirm_images=1, auto_run_images=0)
+    for changes in ({}, {"batch_size": 3}, {"prompt": "a dog"}, {"width": 128}):
+        with pytest.raises(errors.GuardStopped):
+            outputs_of(DRAW, **{**IMAGE, "batch_size": 2, **changes})
+    assert today.generations == []
+    outputs_of(DRAW, **IMAGE, batch_size=2)
+    with pytest.raises(errors.GuardStopped):  # a confirmation counts once
+        outputs_of(DRAW, **{**IMAGE, "seed": 9}, batch_size=2)
+
+
+def test_a_confirmation_is_too_late_after_ten_minutes(
+    today: Simulator, outputs_of: Outputs, write_settings: Any, data: Path
+) -> None:
+    write_settings(confirm_images=1)
+    with pytest.raises(errors.GuardStopped):
+        outputs_of(DRAW, **IMAGE, batch_size=2)
+    with closing(sqlite3.connect(data / "siliconflow-ledger" / "ledger.sqlite3")) as database:
+        database.execute("UPDATE confirmations SET asked_at = asked_at - 601")
+        database.commit()
+    with pytest.raises(errors.GuardStopped):
+        outputs_of(DRAW, **IMAGE, batch_size=2)
+    assert today.generations == []
+
+
+def test_what_is_in_the_ledger_counts_nothing(
+    today: Simulator, outputs_of: Outputs, write_settings: Any
+) -> None:
+    outputs_of(DRAW, **IMAGE, batch_size=3)
+    write_settings(confirm_images=2, auto_run_images=0)
+    with pytest.raises(errors.GuardStopped, match="6 images, of which 3 are already paid"):
+        outputs_of(DRAW, **IMAGE, batch_size=6)
+    outputs_of(DRAW, **IMAGE, batch_size=5)
+    assert len(today.generations) == 5
+
+
+def test_a_cost_is_asked_about_whatever_costs_it(
+    today: Simulator, outputs_of: Outputs, write_settings: Any
+) -> None:
+    write_settings(confirm_cost=0.002)
+    with pytest.raises(errors.GuardStopped, match="up to ¥"):
+        outputs_of(CHAT, **TALK)
+    assert today.requests == []
+    outputs_of(CHAT, **TALK)
+
+
+def test_the_nodes_of_one_prompt_are_counted_together(
+    today: Simulator, outputs_of: Outputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def current(prompt_id: str) -> Callable[..., Caller]:
+        return lambda node_type, _: Caller(node_type, "1", prompt_id=prompt_id)
+
+    for prompt_id, prompts in (("first", ("one", "two")), ("second", ("three",))):
+        monkeypatch.setattr("comfyui_siliconflow.nodes.base.current_caller", current(prompt_id))
+        for prompt in prompts[:1]:
+            outputs_of(DRAW, **{**IMAGE, "prompt": prompt, "batch_size": 10})
+        for prompt in prompts[1:]:
+            with pytest.raises(errors.GuardStopped):
+                outputs_of(DRAW, **{**IMAGE, "prompt": prompt, "batch_size": 10})
+    assert len(today.generations) == 20
+
+
+def test_a_prompt_that_was_queued_before_the_question_confirms_nothing(
+    today: Simulator, outputs_of: Outputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early = time.time() - 5
+    monkeypatch.setattr(
+        "comfyui_siliconflow.nodes.base.current_caller",
+        lambda node_type, _: Caller(node_type, "1", queued_at=early),
+    )
+    for _ in range(2):
+        with pytest.raises(errors.GuardStopped):
+            outputs_of(DRAW, **IMAGE, batch_size=17)
+    assert today.generations == []
+
+
+def test_comfyui_says_when_a_prompt_was_queued(monkeypatch: pytest.MonkeyPatch) -> None:
+    running: dict[int, Any] = {7: (0, "p", {}, {"create_time": 5000}, [])}
+    server = mock.Mock(prompt_queue=mock.Mock(currently_running=running))
+    monkeypatch.setattr(host, "prompt_server", lambda: server)
+    context = mock.Mock(node_id="3", prompt_id="p")
+    monkeypatch.setattr(host, "_executing", lambda: context)
+    caller = host.current_caller("Node", None)
+    assert (caller.node_id, caller.prompt_id, caller.queued_at) == ("3", "p", 5.0)
+
+
+# Auto-run
+
+
+def test_a_prompt_that_is_queued_with_ever_new_seeds_stops(
+    today: Simulator, outputs_of: Outputs, write_settings: Any
+) -> None:
+    write_settings(auto_run_images=3)
+    for seed in (1, 2, 3):
+        outputs_of(DRAW, **{**IMAGE, "seed": seed})
+    for seed in (4, 5, 6):  # at once: nobody has read what it would cost
+        with pytest.raises(errors.GuardStopped, match="same prompt with other seeds"):
+            outputs_of(DRAW, **{**IMAGE, "seed": seed})
+    outputs_of(DRAW, **{**IMAGE, "seed": 2})  # in the ledger
+    outputs_of(DRAW, **{**IMAGE, "prompt": "a dog"})
+    assert len(today.generations) == 4
+
+
+def test_a_confirmed_auto_run_goes_on_for_as_many_images_again(
+    today: Simulator,
+    outputs_of: Outputs,
+    write_settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_settings(auto_run_images=2)
+    monkeypatch.setattr(spending, "PAUSE_SECONDS", 0.0)
+    seeds = iter(range(1, 100))
+
+    def draw() -> None:
+        outputs_of(DRAW, **{**IMAGE, "seed": next(seeds)})
+
+    for _ in range(2):
+        draw()
+        draw()
+        with pytest.raises(errors.GuardStopped):
+            draw()
+    draw()
+    assert len(today.generations) == 5
+
+
+def test_the_frames_of_one_run_are_no_auto_run_and_those_of_the_next_are(
+    today: Simulator,
+    outputs_of: Outputs,
+    write_settings: Any,
+    make_image: Callable[..., torch.Tensor],
+) -> None:
+    write_settings(auto_run_images=3)
+    edit = {"model": "Qwen/Qwen-Image-Edit", "prompt": "blue", "image": make_image(4, 16, 16)}
+    outputs_of(EDIT, **edit, seed=1)
+    with pytest.raises(errors.GuardStopped, match="4 images were generated"):
+        outputs_of(EDIT, **edit, seed=2)
+    assert len(today.generations) == 4

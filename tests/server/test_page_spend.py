@@ -1,0 +1,43 @@
+"""What was spent, as the page shows it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.tests.server.conftest import Page
+
+QWEN = "Qwen/Qwen-Image"
+
+
+def draw(**inputs: Any) -> None:
+    values = {"model": QWEN, "prompt": "a cat", "seed": 1, "image_size": "custom", **inputs}
+    node = NODE_CLASS_MAPPINGS["SiliconFlowTextToImage"]()
+    asyncio.run(node.execute(**values, width=64, height=64))
+
+
+def test_the_spend_is_shown_by_model_with_what_saved_results_would_have_cost(
+    today: Simulator, page: Page
+) -> None:
+    today.add_model("vendor/new", {"type": "object"}, ("text-to-image",), {"size": 64})
+    draw(batch_size=2)
+    draw()
+    draw(custom_model="vendor/new")
+    body = page.get("/spend")
+    assert body["currency"] == "CNY"
+    assert body["today"] == body["month"]
+    assert (body["today"]["spent"], body["today"]["saved"]) == ("0.6", "0.3")
+    assert body["today"]["unknown"] == 1
+    assert body["today"]["models"] == [
+        {"model": QWEN, "spent": "0.6", "saved": "0.3", "unknown": 0},
+        {"model": "vendor/new", "spent": "0", "saved": "0", "unknown": 1},
+    ]
+
+
+def test_of_several_users_none_sees_the_spend(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "is_multi_user", lambda: True)
+    assert page.request("GET", "/spend").status_code == 403

@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { formatPrice, priceLabel } from "../../web/js/logic/price.js";
+
+const model = (id, rates) => ({ id, price: rates && { currency: "CNY", as_of: "2026-07-21", ...rates } });
+const NODE = {
+  inputs: ["model", "custom_model", "batch_size"],
+  models: [
+    model("draw", { image: 0.3 }),
+    model("free", { image: 0 }),
+    model("talk", { input: 8, output: 28 }),
+    model("embed", { input: 0.07 }),
+    model("speak", { kilobyte: 0.05 }),
+    model("new", null),
+  ],
+};
+const CN = { site: "cn" };
+const NONE = new Set();
+
+const label = (values, { site = CN, linked = NONE, own = {} } = {}) =>
+  priceLabel(site, NODE, { model: "draw", custom_model: "", batch_size: 1, ...values }, linked, own);
+
+test("a badge says the price as the model is paid", () => {
+  assert.deepEqual(label({}), { key: "price.each", values: { price: "¥0.30" } });
+  assert.deepEqual(label({ model: "free" }).key, "price.free");
+  assert.deepEqual(label({ model: "new" }).key, "price.unknown");
+  assert.deepEqual(label({ model: "talk" }).values, { input: "¥8.00", output: "¥28.00" });
+  assert.deepEqual(label({ model: "embed" }), { key: "price.input", values: { price: "¥0.07" } });
+  assert.deepEqual(label({ model: "speak" }), { key: "price.bytes", values: { price: "¥0.05" } });
+});
+
+test("a batch is multiplied", () => {
+  assert.deepEqual(label({ batch_size: 4 }).values, { count: 4, price: "¥0.30", total: "¥1.20" });
+  assert.equal(label({ batch_size: 4 }, { linked: new Set(["batch_size"]) }).key, "price.each");
+});
+
+test("the price of the other site's currency is unknown", () => {
+  assert.equal(label({}, { site: { site: "com" } }).key, "price.unknown");
+});
+
+test("a price of the user's own wins, for models that nobody lists as well", () => {
+  assert.deepEqual(label({}, { own: { draw: 0.25 } }).values, { price: "¥0.25" });
+  assert.deepEqual(label({ custom_model: "x" }, { own: { x: { input: 1, output: 2 } } }).key, "price.tokens");
+});
+
+test("a model that another node decides has no badge", () => {
+  assert.equal(label({}, { linked: new Set(["model"]) }), null);
+});
+
+test("no digit of a price is lost", () => {
+  assert.deepEqual([formatPrice(0.0014, "USD"), formatPrice(1.2000000000000002, "CNY")], ["$0.0014", "¥1.20"]);
+});

@@ -1,0 +1,59 @@
+/** What a run of a node costs as the node stands, in words that a badge has room for. Does nothing on import. */
+
+/** @import { Catalogue, NodeEntry, OwnPrices, Price, PriceLabel, Values } from "../types" */
+/** @import { Linked } from "./widgets.js" */
+
+const CURRENCIES = { cn: "CNY", com: "USD" };
+const SIGNS = { CNY: "¥", USD: "$" };
+const RATES = /** @type {const} */ (["image", "kilobyte", "input", "output", "input_images"]);
+
+/**
+ * 0.3, "CNY" -> "¥0.30"; digits beyond the second stay, for some prices have them.
+ * @param {number} amount
+ * @param {"CNY" | "USD"} currency
+ */
+export function formatPrice(amount, currency) {
+  const [whole, cents = ""] = String(Number(amount.toFixed(6))).split(".");
+  return `${SIGNS[currency]}${whole}.${cents.padEnd(2, "0")}`;
+}
+
+/**
+ * The key and the values of a badge's text; null where the page cannot know the model, or there is none.
+ * @param {Pick<Catalogue, "site">} catalogue
+ * @param {Pick<NodeEntry, "models" | "inputs">} node
+ * @param {Values} values
+ * @param {Linked} linked
+ * @param {OwnPrices} own the user's own prices, by model
+ * @returns {PriceLabel | null}
+ */
+export function priceLabel(catalogue, node, values, linked, own) {
+  if (!node.models.length || linked.has("model") || linked.has("custom_model")) return null;
+  const id = String(values.custom_model ?? "").trim() || String(values.model ?? "");
+  const currency = /** @type {"CNY" | "USD"} */ (CURRENCIES[catalogue.site]);
+  const rates = ratesOf(own[id], node.models.find((model) => model.id === id)?.price ?? null, currency);
+  const known = RATES.filter((name) => rates[name] !== undefined);
+  if (!known.length) return { key: "price.unknown", values: {} };
+  if (known.every((name) => rates[name] === 0)) return { key: "price.free", values: {} };
+  /** @param {number | undefined} amount */
+  const money = (amount) => formatPrice(amount ?? 0, currency);
+  if (rates.image === undefined) {
+    if (rates.kilobyte !== undefined) return { key: "price.bytes", values: { price: money(rates.kilobyte) } };
+    if (!rates.output) return { key: "price.input", values: { price: money(rates.input) } };
+    return { key: "price.tokens", values: { input: money(rates.input), output: money(rates.output) } };
+  }
+  const count = linked.has("batch_size") ? 1 : Number(values.batch_size ?? 1);
+  const price = money(rates.image);
+  if (count === 1) return { key: "price.each", values: { price } };
+  return { key: "price.total", values: { count, price, total: money(rates.image * count) } };
+}
+
+/**
+ * @param {number | Partial<Price> | undefined} own
+ * @param {Price | null} listed
+ * @param {string} currency
+ * @returns {Partial<Price>}
+ */
+function ratesOf(own, listed, currency) {
+  if (own !== undefined) return typeof own === "number" ? { image: own } : own;
+  return listed?.currency === currency ? listed : {};
+}
