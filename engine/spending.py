@@ -252,14 +252,14 @@ class RunToJudge:
     def _images_lately(self) -> int:
         """Return how many images as of this run were paid in the last minutes, whatever the seed.
 
-        They are counted by the first frame.
+        They are counted by the first frame. None where the ledger cannot be read: each job says so
+        when it asks the ledger itself.
         """
         requests = [job.request for job in self.jobs]
         counts = [each.count for each in requests if each.frame == requests[0].frame]
         try:
             lately = self.ledger.paid_lately(self.content(requests[:1]), CONFIRM_SECONDS)
-        except LedgerError as error:
-            self.jobs[0].ledger_failed(error)
+        except LedgerError:
             return 0
         return lately * sum(each.count for each in requests) // sum(counts)
 
