@@ -22,10 +22,15 @@ from comfyui_siliconflow.engine.rate_limit import RateSchedule, Sent
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.strings.text import Text, use_language
 from comfyui_siliconflow.tests.waiting import LONGEST, pack_threads, until
+from hypothesis import HealthCheck, settings
 
 OF_THE_DEVELOPER = re.compile(r"SILICONFLOW_.*|(?i:.*_proxy)|LC_ALL|LC_MESSAGES")
 NO_SERVICE = "http://127.0.0.1:9/v1"
 """The address of a port at which nothing listens."""
+
+# What a property holds for is no question of time: a machine may be busy.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -22,7 +22,7 @@ from comfyui_siliconflow.engine.rate_limit import (
     TooHeavy,
 )
 from comfyui_siliconflow.tests.waiting import LONGEST, until
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 WINDOW = 60.0
@@ -69,7 +69,6 @@ def test_ten_images_at_two_a_minute_take_five_windows_and_one_refusal() -> None:
 
 
 @given(limit=st.integers(1, 30), images=st.integers(1, 100))
-@settings(deadline=None)
 def test_any_number_arrives_in_the_least_number_of_windows_after_few_refusals(
     limit: int, images: int
 ) -> None:
@@ -82,7 +81,6 @@ def test_any_number_arrives_in_the_least_number_of_windows_after_few_refusals(
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.booleans(), st.floats(0, 90)), max_size=60))
-@settings(deadline=None)
 def test_a_delay_is_never_negative_and_what_it_promises_comes_true(
     events: list[tuple[int, bool, float]],
 ) -> None:

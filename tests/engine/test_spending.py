@@ -216,7 +216,8 @@ def service() -> Iterator[Simulator]:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(steps, min_size=1, max_size=6))
 def test_what_is_recorded_is_what_was_charged_or_more_by_requests_of_unknown_fate_alone(

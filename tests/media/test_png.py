@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from comfyui_siliconflow.media import png
 from comfyui_siliconflow.media.image_files import Pixels
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
@@ -39,7 +39,6 @@ def photograph() -> Pixels:
 
 
 @given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([1, 3, 4]))
-@settings(deadline=None)
 def test_every_size_and_number_of_channels_is_read_as_it_was(
     height: int, width: int, channels: int
 ) -> None:

@@ -91,7 +91,8 @@ def test_any_text_is_sent_or_refused_by_the_name_of_its_input(
     use(started)
 
     @settings(
-        max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        max_examples=8,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(TEXTS)
     def try_out(words: str) -> None:

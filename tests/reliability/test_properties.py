@@ -14,7 +14,7 @@ from comfyui_siliconflow.siliconflow import error_parsing, errors
 from comfyui_siliconflow.siliconflow.client import JsonResponse
 from comfyui_siliconflow.siliconflow.http.bodies import TRACE_HEADER
 from comfyui_siliconflow.siliconflow.resources import images
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 LONGEST = 700
@@ -81,7 +81,6 @@ def test_any_answer_that_is_no_success_becomes_one_bounded_error(
     assert error.charged is not False or status not in range(500, 503)
 
 
-@settings(deadline=None)  # the first import of a decoder takes longer on a busy machine
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"RIFF", b"GIF89a"]))
 def test_any_bytes_are_an_image_or_a_media_error(content: bytes, start: bytes) -> None:
     with contextlib.suppress(MediaError):
