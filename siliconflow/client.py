@@ -237,7 +237,8 @@ class Client:
     @cached_property
     def _is_private(self) -> bool:
         """Whether the API itself is on this machine or in a private network."""
-        return is_inside(urlsplit(self.base_url).hostname or "", proxied=bool(self.proxy))
+        host, timeout = urlsplit(self.base_url).hostname or "", self._timeout[0]
+        return is_inside(host, timeout, proxied=bool(self.proxy))
 
     @property
     def proxy(self) -> str:

@@ -19,7 +19,7 @@ from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProxyError
 
 from ..strings.text import Text, text
 from .errors import (
@@ -48,7 +48,7 @@ from .errors import (
     UploadTooLarge,
     WrongAddress,
 )
-from .http.addresses import without_credentials
+from .http.addresses import SlowLookup, without_credentials
 from .http.bodies import trace_id_of
 from .http.connections import trust_variable
 
@@ -160,15 +160,20 @@ def not_connected(
         reason: str | Text = certificate.verify_message
         if variable := trust_variable():
             reason = text("error.bundle_in_use", reason=reason, variable=variable)
+        # Behind the proxy's own TLS, urllib3 tells which of the two has failed.
+        host = proxy if any(isinstance(link, ProxyError) for link in links) else host
         says = text("error.certificate", host=host, reason=reason)
         return CertificateFailed(replace(failure, message=says))
+    lookup = next((link for link in links if isinstance(link, socket.gaierror)), None)
+    if isinstance(lookup, SlowLookup):
+        failure = replace(failure, message=text("error.slow_lookup", seconds=f"{lookup.seconds:g}"))
     if not isinstance(error, OSError | HTTPError | ValueError | zlib.error):
         return NotSent(replace(failure, message=f"{type(error).__name__}: {failure.message}"))
     is_setting = isinstance(error, ValueError)
     if proxy and not any(isinstance(link, ssl.SSLError) for link in links):
         says = text("error.through_proxy", proxy=proxy, reason=failure.message)
         return (BadProxy if is_setting else ProxyFailed)(replace(failure, message=says))
-    if any(isinstance(link, socket.gaierror) for link in links):
+    if lookup:
         says = text("error.host", host=host, reason=failure.message)
         return HostNotFound(replace(failure, message=says))
     return (NotSent if is_setting else NotConnected)(failure)

@@ -15,8 +15,10 @@ import os
 import re
 import selectors
 import socket
+import threading
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,15 @@ class PrivateAddress(urllib3.exceptions.HTTPError):
     """The connection would lead to an address that is not public."""
 
 
+class SlowLookup(socket.gaierror):
+    """A name was still being looked up after so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        """Say so as the resolver would."""
+        super().__init__(socket.EAI_AGAIN, f"name lookup took longer than {seconds:g} s")
+        self.seconds = seconds
+
+
 def proxy_of(url: str) -> str:
     """Return the proxy of the environment or the system for a URL, as it may be shown, or ''."""
     proxy = select_proxy(url, get_environ_proxies(url))
@@ -62,13 +73,14 @@ def literal_address(host: str) -> str:
     return "127.0.0.1" if name == "localhost" or name.endswith(".localhost") else ""
 
 
-def is_inside(host: str, *, proxied: bool) -> bool:
+def is_inside(host: str, timeout: float, *, proxied: bool) -> bool:
     """Return whether a host is on this machine or in a private network."""
     if address := literal_address(host):
         return not is_public(address)
     if not proxied:
         with contextlib.suppress(OSError, UnicodeError):
-            return not all(may_lead_to(host, str(info[4][0])) for info in _resolve(host, None))
+            infos = look_up(host, None, timeout)
+            return not all(may_lead_to(host, str(info[4][0])) for info in infos)
     return False
 
 
@@ -99,13 +111,14 @@ def connect(
     *,
     public_only: bool,
 ) -> socket.socket:
-    """Return a connection to the first address of a host that answers, within so many seconds.
+    """Return a connection to the first address of a host that answers.
 
-    The addresses of both families are tried in turn, each with a head start. Raises `OSError`, or
+    Within so many seconds once the name is looked up, which may take as many. The addresses of
+    both families are tried in turn, each with a head start. Raises `OSError`, or
     `PrivateAddress`, with `public_only`, if no address may be connected to.
     """
     families: dict[int, list[Any]] = {}
-    for info in _resolve(host.strip("[]"), port):
+    for info in look_up(host.strip("[]"), port, timeout):
         if not public_only or may_lead_to(host, str(info[4][0])):
             families.setdefault(info[0], []).append(info)
     if not families:
@@ -119,8 +132,24 @@ def connect(
     return made
 
 
-def _resolve(host: str, port: int | None) -> list[Any]:
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+def look_up(host: str, port: int | None, timeout: float) -> list[Any]:
+    """Return what the resolver says of a host within so many seconds; raise its error.
+
+    Nothing can cut a resolver that hangs: it goes on in a thread that holds up nobody. Raises
+    `SlowLookup` then.
+    """
+    lookup: Future[list[Any]] = Future()
+
+    def run() -> None:
+        try:
+            lookup.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as error:  # noqa: BLE001 - raised where the lookup is waited for
+            lookup.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    if not wait([lookup], timeout).done:
+        raise SlowLookup(timeout)
+    return lookup.result()
 
 
 def _race(

@@ -14,11 +14,13 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
-from functools import cache
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -30,7 +32,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from ...strings.text import text
 from ..errors import BadProxy, CertificateFailed, Failure
-from .addresses import connect, without_credentials
+from .addresses import connect, look_up, without_credentials
 
 MAX_CONNECTIONS = 64
 CUT_AGAIN_SECONDS = 0.1
@@ -41,6 +43,8 @@ _SOCKS = re.compile("^socks(4|5|)[ah]?://", re.IGNORECASE)
 _SOCKS_SCHEMES = {"4": "socks4a://", "5": "socks5h://", "": "socks5h://"}
 _LOG = logging.getLogger("siliconflow")
 _of_thread = threading.local()
+_spare_trust: deque[ssl.SSLContext] = deque(maxlen=16)
+"""Contexts of `truststore` that no handshake uses now: to make one takes some 25 ms."""
 
 Authenticate = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
@@ -109,9 +113,10 @@ class Deadline:
             self.is_over = self.is_over or time.monotonic() >= self.ends
             used = self.socket or getattr(self.connection, "sock", None)
             if self.is_over and used:
+                inner = getattr(used, "socket", used)  # where TLS runs within a proxy's TLS
                 with contextlib.suppress(OSError):
                     # Of the plain socket: TLS would forget its state under the reading thread.
-                    socket.socket.shutdown(used, socket.SHUT_RDWR)
+                    socket.socket.shutdown(inner, socket.SHUT_RDWR)
 
 
 class Adapter(HTTPAdapter):
@@ -149,16 +154,16 @@ class Adapter(HTTPAdapter):
         return manager
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Leave the trust to the connection, unless a variable names what to trust.
+        """Leave the trust to the connection.
 
-        Raises `CertificateFailed` if that is not there.
+        Raises `CertificateFailed` if a variable names certificates that are not there.
         """
-        if isinstance(verify, str) and not os.path.exists(verify):  # noqa: PTH110 - as given
-            names = {"variable": trust_variable(), "file": verify}
+        variable = trust_variable() if url.startswith("https:") else ""
+        if variable and not Path(os.environ[variable]).exists():
+            names = {"variable": variable, "file": os.environ[variable]}
             raise CertificateFailed(Failure(text("error.no_bundle", **names)))
         super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
-        if verify is True:
-            conn.ca_certs = None
+        conn.ca_certs = None
 
 
 class _Session(requests.Session):
@@ -170,32 +175,29 @@ class _Session(requests.Session):
         return None
 
     def merge_environment_settings(self, *args: Any, **options: Any) -> Any:
-        """Trust what OpenSSL's variables name, too; requests knows its own alone."""
-        settings = super().merge_environment_settings(*args, **options)
-        if self.trust_env and settings["verify"] is True and (variable := trust_variable()):
-            settings["verify"] = os.environ[variable]
-        return settings
+        """Leave the variables that name certificates to the connection, and OpenSSL's own, too."""
+        return {**super().merge_environment_settings(*args, **options), "verify": True}
 
 
 class _Watched:
     """What every kind of connection does besides connecting."""
 
-    ca_certs: str | None
-    ca_cert_dir: str | None
+    proxy_config: Any
     sock: socket.socket | None
     ssl_context: ssl.SSLContext | None
 
     def connect(self) -> None:
-        if getattr(self, "cert_reqs", None):
-            # What a variable names is loaded by urllib3, whose own context would be strict about
-            # the form of a CA, as those of many companies are not.
-            named = self.ca_certs or self.ca_cert_dir
-            self.ssl_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if named else _trust()
         deadline = _deadline()
         if deadline:
             deadline.socket = None
         try:
-            super().connect()  # type: ignore[misc]
+            with contextlib.ExitStack() as lent:
+                if getattr(self, "cert_reqs", None):
+                    self.ssl_context = lent.enter_context(_trust())
+                    if self.proxy_config:  # a proxy may be behind TLS of its own
+                        options = {"ssl_context": self.ssl_context}
+                        self.proxy_config = self.proxy_config._replace(**options)
+                super().connect()  # type: ignore[misc]
         finally:
             if deadline and deadline.socket:
                 deadline.socket.close()
@@ -267,7 +269,7 @@ class _ThroughSocks(_Watched):
         proxy, socks = this._socks_options, import_module("socks")  # noqa: SLF001 - of urllib3
         host, port = proxy["proxy_host"].strip("[]"), proxy["proxy_port"]
         failed: OSError = OSError("no address")
-        for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        for info in look_up(host, port, this.timeout):
             made: socket.socket = socks.socksocket(*info[:3])
             try:
                 if deadline := _deadline():
@@ -277,7 +279,7 @@ class _ThroughSocks(_Watched):
                 made.settimeout(this.timeout)
                 made.set_proxy(  # type: ignore[attr-defined]
                     proxy["socks_version"],
-                    host,
+                    info[4][0],
                     port,
                     proxy["rdns"],
                     proxy["username"],
@@ -302,27 +304,42 @@ def trust_variable() -> str:
     return next((name for name in BUNDLE_VARIABLES if os.environ.get(name)), "")
 
 
-def _trust() -> ssl.SSLContext:
-    """Return a context that trusts whom the system or certifi trusts.
+@contextlib.contextmanager
+def _trust() -> Iterator[ssl.SSLContext]:
+    """Lend a context for one handshake: it trusts what a variable names, else the system's store.
 
-    With `truststore` by the system's own rules. Such a context is locked during each handshake, so
-    it is not shared.
+    Those of `truststore`, which judges by the system's own rules, are locked during a handshake:
+    none is lent to two connections at a time.
     """
-    if not find_spec("truststore"):
-        return _shared_trust()
-    context: ssl.SSLContext = import_module("truststore").SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
-    return context
-
-
-@cache
-def _shared_trust() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    variable = trust_variable()
+    if variable or not find_spec("truststore"):
+        path = os.environ.get(variable, "")
+        yield _shared_trust(path, Path(path).stat().st_mtime if path else 0)
+        return
     try:
-        context.load_default_certs()
-    except ssl.SSLError as error:  # one damaged certificate in Windows' store is enough
-        _LOG.warning("the system's certificates cannot be read: %s", error)
-    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+        context = _spare_trust.pop()
+    except IndexError:
+        context = import_module("truststore").SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+    yield context
+    _spare_trust.append(context)
+
+
+@lru_cache(maxsize=2)
+def _shared_trust(path: str, _changed: float) -> ssl.SSLContext:
+    """Return a context for all connections that trusts what a file or folder holds.
+
+    Without a path, whom the system or certifi trusts. urllib3's own would be strict about the form
+    of a CA, as those of many companies are not.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not path:
+        try:
+            context.load_default_certs()
+        except ssl.SSLError as error:  # one damaged certificate in Windows' store is enough
+            _LOG.warning("the system's certificates cannot be read: %s", error)
+    path = path or DEFAULT_CA_BUNDLE_PATH
+    context.load_verify_locations(**{"capath" if Path(path).is_dir() else "cafile": path})
     # urllib3 would set it again for each connection, while other threads read it.
     context.set_alpn_protocols(["http/1.1"])
     context.set_alpn_protocols = lambda alpn_protocols: None  # type: ignore[method-assign]  # noqa: ARG005

@@ -21,6 +21,9 @@ from comfyui_siliconflow.tests.waiting import LONGEST
 
 API, RESULTS = "api.siliconflow.cn", "s3.siliconflow.cn"
 REPLY = b'{"images": [], "data": []}'
+DRIP_SECONDS = 0.05
+LOOK_SECONDS = 0.02
+"""How often a server looks whether it shall end."""
 
 
 class Service:
@@ -28,13 +31,14 @@ class Service:
 
     def __init__(self, folder: Path) -> None:
         """Make a CA, write its certificate to `ca_file`, and serve with one that it issued."""
-        authority = trustme.CA()
+        self._authority = trustme.CA()
         self.ca_file = folder / "company ca.pem"
-        authority.cert_pem.write_to_path(str(self.ca_file))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert(API, RESULTS, "elsewhere.example").configure_cert(context)
+        self._authority.cert_pem.write_to_path(str(self.ca_file))
+        context = self.tls_of(API, RESULTS, "elsewhere.example")
         self.requests: list[str] = []
         self.status = 200
+        self.drips = False
+        """Whether a response is headers without end, a few bytes at a time."""
         self.skew = 0.0
         """Seconds that the service's clock is ahead."""
         service = self
@@ -45,6 +49,9 @@ class Service:
             def do_GET(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 service.requests.append(f"{self.command} {self.headers['Host']}{self.path}")
+                for _ in range(int(LONGEST / DRIP_SECONDS) if service.drips else 0):
+                    self.wfile.write(b"X")
+                    time.sleep(DRIP_SECONDS)
                 is_api = self.path.startswith("/v1/")
                 is_known = "Authorization" in self.headers or not is_api
                 self.send_response(service.status if is_known else 401)
@@ -71,7 +78,15 @@ class Service:
         self._server = Secure(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, args=(LOOK_SECONDS,), daemon=True
+        ).start()
+
+    def tls_of(self, *names: str) -> ssl.SSLContext:
+        """Return the TLS of a server with these names, whose certificate the CA has issued."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._authority.issue_cert(*names).configure_cert(context)
+        return context
 
     def close(self) -> None:
         """Stop serving."""
@@ -83,12 +98,12 @@ class Proxy:
     """Speaks SOCKS 4, 4a and 5, and HTTP's CONNECT, and leads whoever asks to one port.
 
     `asked` holds what it was asked for, as `host:port`, of which it hangs up on what is `refused`.
-    With `user` it wants a name and a password.
+    With `user` it wants a name and a password; with `tls` it is an https:// proxy.
     """
 
-    def __init__(self, port: int, user: str = "") -> None:
+    def __init__(self, port: int, user: str = "", tls: ssl.SSLContext | None = None) -> None:
         """Listen on a free port."""
-        self._target, self._user = port, user
+        self._target, self._user, self._tls = port, user, tls
         self.asked: list[str] = []
         self.refused: set[str] = set()
         proxy = self
@@ -100,7 +115,9 @@ class Proxy:
         self._server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, args=(LOOK_SECONDS,), daemon=True
+        ).start()
 
     def close(self) -> None:
         """Stop listening."""
@@ -108,8 +125,10 @@ class Proxy:
         self._server.server_close()
 
     def _talk(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError, EOFError), client:
+        with contextlib.suppress(OSError, EOFError), contextlib.ExitStack() as stack, client:
             client.settimeout(LONGEST)
+            if self._tls:
+                client = stack.enter_context(self._tls.wrap_socket(client, server_side=True))
             stream = client.makefile("rb", buffering=0)
             first = _read(stream, 1)
             ways = {b"\x05": self._socks5, b"\x04": self._socks4}

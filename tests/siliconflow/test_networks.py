@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -15,6 +18,7 @@ from typing import Any
 
 import pytest
 import requests
+import truststore
 import urllib3
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.client import Client
@@ -34,11 +38,13 @@ several_loopbacks = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def plain_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the developer's own network out of every test."""
+    """Keep the developer's own network, and what another test trusted, out of every test."""
     for name in BUNDLE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(downloads, "WAITS", (0, 0, 0))
     monkeypatch.setattr(addresses, "_winners", {})
+    monkeypatch.setattr(connections, "_spare_trust", deque())
+    connections._shared_trust.cache_clear()  # noqa: SLF001
 
 
 @pytest.fixture
@@ -73,6 +79,33 @@ def trusted(service: Service, monkeypatch: pytest.MonkeyPatch) -> Service:
     """Trust the service's CA."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(service.ca_file))
     return service
+
+
+@pytest.fixture(params=["truststore", "OpenSSL"])
+def system_trust(
+    request: pytest.FixtureRequest, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> list[object]:
+    """Let the service's CA be in what truststore, or OpenSSL without it, calls the system's store.
+
+    Return the contexts that are made.
+    """
+    made: list[object] = []
+
+    def load(context: ssl.SSLContext, *_: object) -> None:
+        context.load_verify_locations(str(service.ca_file))
+        made.append(context)
+
+    class Trusting(truststore.SSLContext):
+        def __init__(self, protocol: int) -> None:
+            super().__init__(protocol)
+            load(self)
+
+    if request.param == "truststore":
+        monkeypatch.setattr(truststore, "SSLContext", Trusting)
+    else:
+        monkeypatch.setitem(sys.modules, "truststore", None)
+        monkeypatch.setattr(ssl.SSLContext, "load_default_certs", load)
+    return made
 
 
 @pytest.fixture
@@ -351,36 +384,11 @@ class TestCertificates:
         error = unsent(Client("sk-x", f"https://{API}:{service.port}/v1"))
         assert "SSL_CERT_FILE names the trusted certificates" in str(error)
 
-    @pytest.mark.parametrize("has_truststore", [True, False])
-    def test_the_system_s_store_is_trusted(
-        self,
-        resolver: Resolver,
-        service: Service,
-        has_truststore: bool,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        """The store that OpenSSL, or truststore where it is installed, calls the system's."""
-        import truststore  # noqa: PLC0415 - it must not be there in the other case
-
-        def load(context: ssl.SSLContext, *_: object) -> None:
-            context.load_verify_locations(str(service.ca_file))
-
-        class Trusting(truststore.SSLContext):
-            def __init__(self, protocol: int) -> None:
-                super().__init__(protocol)
-                load(self)
-
-        if has_truststore:
-            monkeypatch.setattr(truststore, "SSLContext", Trusting)
-        else:
-            monkeypatch.setitem(sys.modules, "truststore", None)
-            monkeypatch.setattr(ssl.SSLContext, "load_default_certs", load)
-        connections._shared_trust.cache_clear()  # noqa: SLF001
+    @pytest.mark.usefixtures("system_trust")
+    def test_the_system_s_store_is_trusted(self, resolver: Resolver, service: Service) -> None:
         resolver[API] = ["127.0.0.1"]
-        client = Client("sk-x", f"https://{API}:{service.port}/v1")
-        client.post("images/generations", BODY)
+        Client("sk-x", f"https://{API}:{service.port}/v1").post("images/generations", BODY)
         assert len(service.requests) == 1
-        connections._shared_trust.cache_clear()  # noqa: SLF001
 
     def test_a_store_that_cannot_be_read_is_no_reason_not_to_connect(
         self,
@@ -397,12 +405,149 @@ class TestCertificates:
         monkeypatch.setitem(sys.modules, "truststore", None)
         monkeypatch.setattr(ssl.SSLContext, "load_default_certs", damaged)
         monkeypatch.setattr(connections, "DEFAULT_CA_BUNDLE_PATH", str(service.ca_file))
-        connections._shared_trust.cache_clear()  # noqa: SLF001
         resolver[API] = ["127.0.0.1"]
         Client("sk-x", f"https://{API}:{service.port}/v1").post("images/generations", BODY)
-        connections._shared_trust.cache_clear()  # noqa: SLF001
         assert "not enough data" in caplog.text
         assert len(service.requests) == 1
+
+    @pytest.mark.parametrize("system_trust", ["truststore"], indirect=True)
+    def test_connections_one_after_the_other_make_one_context_of_truststore(
+        self, resolver: Resolver, service: Service, system_trust: list[object]
+    ) -> None:
+        resolver[API] = ["127.0.0.1"]
+        for _ in range(5):
+            Client("sk-x", f"https://{API}:{service.port}/v1").post("images/generations", BODY)
+        assert len(service.requests) == 5
+        assert len(system_trust) == 1
+
+    def test_connections_that_are_opened_at_once_share_no_context_of_truststore(self) -> None:
+        """It is locked while one of them waits for its host."""
+        with connections._trust() as one, connections._trust() as other:  # noqa: SLF001
+            assert one is not other
+        with connections._trust() as again:  # noqa: SLF001
+            assert again in (one, other)
+
+    def test_certificates_that_were_replaced_are_read_again(
+        self, resolver: Resolver, service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        bundle = tmp_path / "bundle.pem"
+        bundle.write_bytes(Path(requests.utils.DEFAULT_CA_BUNDLE_PATH).read_bytes())
+        os.utime(bundle, (1, 1))
+        monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+        resolver[API] = ["127.0.0.1"]
+        client = Client("sk-x", f"https://{API}:{service.port}/v1")
+        assert type(unsent(client)) is errors.CertificateFailed
+        bundle.write_bytes(service.ca_file.read_bytes())
+        client.post("images/generations", BODY)
+        assert len(service.requests) == 1
+
+
+class TestProxiesBehindTls:
+    """Proxies whose address begins with https://, with a certificate of the company's CA."""
+
+    @pytest.fixture
+    def proxy(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+        """Lead everything to the service, once TLS is agreed on."""
+        started = Proxy(service.port, tls=service.tls_of("127.0.0.1"))
+        monkeypatch.setenv("HTTPS_PROXY", f"https://{started.address}")
+        yield started
+        started.close()
+
+    @pytest.mark.parametrize("variable", BUNDLE_VARIABLES)
+    def test_what_a_variable_names_is_trusted_for_the_proxy_too(
+        self, service: Service, proxy: Proxy, variable: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(variable, str(service.ca_file))
+        client = Client("sk-x", URL)
+        client.post("images/generations", BODY)
+        assert client.download(f"https://{RESULTS}/a") == REPLY
+        assert proxy.asked == [f"{API}:443", f"{RESULTS}:443"]
+
+    @pytest.mark.usefixtures("system_trust")
+    def test_the_system_s_store_is_trusted_for_the_proxy_too(self, proxy: Proxy) -> None:
+        Client("sk-x", URL).post("images/generations", BODY)
+        assert proxy.asked == [f"{API}:443"]
+
+    def test_without_either_the_error_names_the_proxy_which_is_asked_for_nothing(
+        self, proxy: Proxy
+    ) -> None:
+        error = unsent(Client("sk-x", URL))
+        assert type(error) is errors.CertificateFailed
+        assert f"the certificate of https://{proxy.address} is not trusted" in str(error)
+        with pytest.raises(errors.DownloadFailed, match=f"certificate of https://{proxy.address}"):
+            Client("sk-x", URL).download(f"https://{RESULTS}/a")
+        assert proxy.asked == []
+
+    def test_a_response_that_drips_is_cut_at_its_deadline(
+        self, service: Service, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        del proxy
+        monkeypatch.setenv("SSL_CERT_FILE", str(service.ca_file))
+        service.drips = True
+        with pytest.raises(errors.ReadTimeout):
+            Client("sk-x", URL, connect_timeout=1, read_timeout=1).post("images/generations", BODY)
+
+
+class TestNamesThatAreNotAnswered:
+    """A resolver that hangs."""
+
+    @pytest.fixture
+    def hanging(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+        """Let every lookup of a name hang until the test is over; set by the first."""
+        asked, over = threading.Event(), threading.Event()
+        original = socket.getaddrinfo
+
+        def resolve(host: Any, *given: Any, **named: Any) -> Any:
+            if named.get("flags") or host == "127.0.0.1":
+                return original(host, *given, **named)
+            asked.set()
+            over.wait(LONGEST)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        yield asked
+        over.set()
+
+    @pytest.mark.usefixtures("hanging")
+    def test_a_request_is_told_as_unsent_after_the_connect_timeout(self) -> None:
+        error = unsent(Client("sk-x", URL, connect_timeout=0.2))
+        assert type(error) is errors.HostNotFound
+        assert f"{API} cannot be resolved (name lookup took longer than 0.2 s)" in str(error)
+        assert "超过 0.2 秒" in error.text[1]
+
+    @pytest.mark.usefixtures("hanging")
+    def test_so_is_the_name_of_a_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for scheme in ("http", "socks5h"):
+            monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://proxy.example:1")
+            error = unsent(Client("sk-x", URL, connect_timeout=0.2))
+            assert type(error) is errors.ProxyFailed
+            assert "name lookup took longer than 0.2 s" in str(error)
+
+    @pytest.mark.usefixtures("hanging")
+    def test_a_download_names_the_host(self) -> None:
+        client = Client("sk-x", "https://10.0.0.1/v1", connect_timeout=0.2)
+        with pytest.raises(errors.DownloadFailed, match=f"{RESULTS} cannot be resolved .name look"):
+            client.download(f"https://{RESULTS}/a")
+
+    def test_the_interpreter_does_not_wait_for_it(self) -> None:
+        script = f"""
+import socket, threading
+socket.getaddrinfo = lambda *given, **named: threading.Event().wait()
+from comfyui_siliconflow.siliconflow.client import Client
+from comfyui_siliconflow.siliconflow.errors import HostNotFound
+try:
+    Client("sk-x", "{URL}", connect_timeout=0.2).post("images/generations", {{}})
+except HostNotFound:
+    print("not found")
+"""
+        ended = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=LONGEST,
+        )
+        assert (ended.returncode, ended.stdout) == (0, "not found\n"), ended.stderr
 
 
 class TestFakeAddresses:
