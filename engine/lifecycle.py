@@ -43,6 +43,7 @@ from ..storage.ledger import (
     ResponseMetadata,
     Spend,
     fingerprint,
+    has_digests,
 )
 from ..storage.settings import Settings
 from ..strings.text import SiliconFlowError, text
@@ -532,12 +533,13 @@ class RequestLifecycle:
     def _adopt(self, request: PlannedRequest, name: str) -> None:
         """Find what was paid under the name that the request had until December 2026.
 
-        That hashed the encoded images, which are encoded for it only if they may have to be sent.
+        That hashed what is uploaded as it was encoded, all of it, which is done only if it may have
+        to be sent.
         """
-        if self.uploads is None or not self._ledger.is_paid(name):
-            former = self._name(request, encoded=True)
-            if former != name:
-                self._ledger.adopt(former, name)
+        if not (self.uploads or has_digests(request.body)) or self._ledger.is_paid(name):
+            return
+        former = self._name(request, encoded=True)
+        self._ledger.adopt(former, name)
 
     def _name(self, request: PlannedRequest, *, encoded: bool = False) -> str:
         """Return the name of a request: the same for the same account, endpoint and content."""

@@ -7,6 +7,7 @@ installed.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import io
@@ -39,6 +40,7 @@ _INTEGER, _FLOAT = 1, 3
 _STREAMED_SIZES = (0x7FFFFFFF, 0xFFFFFFFF)
 """About the size, besides 0, in the header of a WAV that was written before its end was known."""
 _SIZE_TOLERANCE = 1 << 16
+_BLOCK_SAMPLES = 1 << 20
 _MAX_RATE = 768_000
 _MAX_CHANNELS = 32
 
@@ -77,14 +79,24 @@ def for_speech(sound: Sound, max_rate: int = SPEECH_RATE) -> Sound:
 
 def to_wav(sound: Sound) -> bytes:
     """Return a WAV file of one channel (see `_mono`) and 16 bits, rounded and clamped."""
-    values = _mono(sound.waveform).clamp(-1, 1).mul(32767).round().to(torch.int16)
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)
         writer.setsampwidth(2)
         writer.setframerate(sound.rate)
-        writer.writeframes(values.cpu().numpy().astype("<i2").tobytes())
+        writer.writeframes(_samples_of_16_bits(sound).tobytes())
     return file.getvalue()
+
+
+def digest_of_samples(sound: Sound) -> str:
+    """Return what names a recording of one channel: its rate, and the samples that a WAV holds.
+
+    Neither the format nor the encoder: with another one the user asks for the same.
+    """
+    digest = hashlib.sha256(f"samples of 1 channel at {sound.rate} Hz".encode())
+    for block in sound.waveform.split(_BLOCK_SAMPLES, -1):
+        digest.update(_samples_of_16_bits(Sound(block, sound.rate)))
+    return digest.hexdigest()
 
 
 def has_decoder(kind: str) -> bool:
@@ -144,6 +156,11 @@ def _mono(waveform: torch.Tensor) -> torch.Tensor:
     if float(torch.linalg.vector_norm(mean)) < loudest / len(loudness) / 2:
         return values[loudness.index(loudest)]
     return mean
+
+
+def _samples_of_16_bits(sound: Sound) -> npt.NDArray[np.int16]:
+    values = _mono(sound.waveform).clamp(-1, 1).mul(32767).round().to(torch.int16)
+    return values.numpy().astype("<i2")
 
 
 def _decode_wav(content: bytes) -> Sound:

@@ -76,6 +76,8 @@ def walk(client: Client) -> Iterator[Hop]:
         passed["tls"] = text("hop.tls.none")
     elif date is None and ends_at == "api":  # no answer of any kind: nobody knows
         del passed["tls"]
+    if proxy and ends_at == "proxy":  # it was to resolve the name
+        del passed["name"]
     is_behind = False
     for name in ("name", "proxy", "tls", "api", "key"):
         if name == ends_at and error:
@@ -85,7 +87,8 @@ def walk(client: Client) -> Iterator[Hop]:
             yield Hop(name, None, text("hop.untried_text"))
         else:
             yield Hop(name, True, passed[name])
-    yield _results(client)
+    # Where no connection leads anywhere, no image would be generated either.
+    yield Hop("results", None, text("hop.untried_text")) if date is None else _results(client)
     yield _clock(date)
 
 

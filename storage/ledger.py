@@ -674,23 +674,28 @@ class Ledger:
 def fingerprint(account: str, path: str, body: Mapping[str, Any], *, encoded: bool = False) -> str:
     """Return 64 hex digits: the same for the same account, endpoint path and body.
 
-    A file or an image in the body counts by its `digest`; with `encoded` an image counts by its
-    data URL, as it did until December 2026.
+    What has a `digest`, an image or a recording, counts by it, whatever encoded it; with `encoded`
+    by its bytes, as it did until December 2026.
     The ledger finds paid requests by it: a change here loses every result stored so far.
     """
     content = json.dumps(
         [account, path, body if encoded else _by_digests(body)],
         sort_keys=True,
         separators=(",", ":"),
-        default=lambda file: file.digest,
+        default=lambda file: file.content_digest,
     )
     return hashlib.sha256(content.encode()).hexdigest()
 
 
+def has_digests(body: Mapping[str, Any]) -> bool:
+    """Return whether the fingerprint of a body depends on `encoded`. Hashes nothing."""
+    return _by_digests(body) != body
+
+
 def _by_digests(value: Any) -> Any:
-    """Return a value of a body with the digest of each text that has one in its place."""
-    if isinstance(value, str):
-        return getattr(value, "digest", value)
+    """Return a value of a body with the digest of each part that has one in its place."""
+    if digest := getattr(value, "digest", ""):
+        return digest
     if isinstance(value, Mapping):
         return {name: _by_digests(item) for name, item in value.items()}
     return [_by_digests(item) for item in value] if isinstance(value, list | tuple) else value

@@ -323,7 +323,8 @@ def _file_for_speech(sound: Sound) -> File:
     reduced = audio_files.for_speech(sound)
     if _fits_as_wav(sound):
         return _wav(reduced)
-    return File("audio.mp3", "audio/mpeg", mp3.to_mp3(reduced.waveform, reduced.rate))
+    content = mp3.to_mp3(reduced.waveform, reduced.rate)
+    return File("audio.mp3", "audio/mpeg", content, audio_files.digest_of_samples(reduced))
 
 
 def _wav(sound: Sound) -> File:

@@ -88,9 +88,11 @@ class File:
     name: str
     media_type: str
     content: bytes = field(repr=False)
+    digest: str = ""
+    """What names what is in it however that is encoded; '': its bytes do."""
 
     @cached_property
-    def digest(self) -> str:
+    def content_digest(self) -> str:
         """The SHA-256 of the content, which stands for the file in a fingerprint."""
         return f"sha256:{hashlib.sha256(self.content).hexdigest()}"
 

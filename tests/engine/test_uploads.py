@@ -1,10 +1,6 @@
 """What becomes of input images on their way to the service."""
 
 import asyncio
-import contextlib
-import hashlib
-import json
-import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,15 +11,14 @@ import torch
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import uploads as upload
 from comfyui_siliconflow.engine.job import Plan
-from comfyui_siliconflow.engine.services import current_settings, ledger_for
 from comfyui_siliconflow.engine.uploads import Uploads
 from comfyui_siliconflow.media import png
 from comfyui_siliconflow.media.data_urls import Encoded, digest_of, encode
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow.errors import UploadTooLarge
-from comfyui_siliconflow.storage.accounts import account_id
 from comfyui_siliconflow.storage.settings import Settings
 from comfyui_siliconflow.tasks.image_tasks import plan_images
+from comfyui_siliconflow.tests.former_names import name_as_before
 
 Run = Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]
 Draw = Callable[..., torch.Tensor]
@@ -187,29 +182,6 @@ def test_another_shape_or_pixel_is_another_image() -> None:
     assert len({digest_of(each) for each in [image, *others]}) == 4
     assert digest_of(image, 12) != digest_of(image)
     assert digest_of(image.half()) == digest_of(image)
-
-
-def former_fingerprint(path: str, body: dict[str, Any]) -> str:
-    """Return what named a request of this body until December 2026; images were hashed encoded."""
-    account = account_id(current_settings().require_key(), current_settings().base_url)
-    named = {
-        name: hashlib.sha256(value.encode()).hexdigest() if _is_image(value) else value
-        for name, value in body.items()
-    }
-    content = json.dumps([account, path, named], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _is_image(value: object) -> bool:
-    return isinstance(value, str) and value.startswith("data:")
-
-
-def name_as_before(path: str, body: dict[str, Any]) -> None:
-    """Give the saved request the name that it would have had."""
-    file = ledger_for(current_settings()).database.folder / "ledger.sqlite3"
-    with contextlib.closing(sqlite3.connect(file)) as db, db:
-        former = former_fingerprint(path, body)
-        assert db.execute("UPDATE requests SET fingerprint = ?", (former,)).rowcount == 1
 
 
 @pytest.mark.parametrize("node_id", [REDRAW, EDIT])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,12 @@ def no_proxy(_service: Service, proxy: Proxy, _patch: pytest.MonkeyPatch) -> Non
     proxy.refused |= {API, RESULTS}
 
 
+def dead_proxy(_service: Service, _proxy: Proxy, patch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    patch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+
+
 def no_trust(_service: Service, _proxy: Proxy, patch: pytest.MonkeyPatch) -> None:
     patch.delenv("REQUESTS_CA_BUNDLE")
 
@@ -76,8 +83,9 @@ BROKEN: dict[str, tuple[Callable[..., None], str, str]] = {
     "nothing": (nothing, "+++++++", ""),
     "the name": (no_such_name, "-?????", "the name api.siliconflow.invalid cannot be resolved"),
     "the connection": (no_connection, "++?-???", "Check your network"),
-    "the proxy": (no_proxy, "+-???-?", "Check that the proxy is running"),
-    "the certificate": (no_trust, "++-??-?", "SSL_CERT_FILE"),
+    "the proxy": (no_proxy, "?-?????", "Check that the proxy is running"),
+    "the proxy, which is dead": (dead_proxy, "?-?????", "Check that the proxy is running"),
+    "the certificate": (no_trust, "++-????", "SSL_CERT_FILE"),
     "the API": (status(404), "+++-?++", "SILICONFLOW_BASE_URL"),
     "the key": (status(401), "++++-++", "Check the key"),
     "the result host": (no_results, "+++++-+", "but could not be downloaded here"),
@@ -100,7 +108,9 @@ def test_the_page_is_told_of_every_hop_which_one_fails(way: Way, page: Page, bro
     assert not any(hop["label"]["zh"].isascii() for hop in hops if hop["name"] != "api")
 
 
-@pytest.mark.parametrize("broken", ["nothing", "the key", "the result host"])
+@pytest.mark.parametrize(
+    "broken", ["nothing", "the key", "the result host", "the proxy, which is dead"]
+)
 def test_the_command_line_prints_every_hop_and_fails_with_one(
     way: Way, capsys: pytest.CaptureFixture[str], broken: str
 ) -> None:

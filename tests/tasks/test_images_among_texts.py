@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 import torch
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.engine import lifecycle
 from comfyui_siliconflow.siliconflow import catalogue, errors
+from comfyui_siliconflow.storage.ledger import fingerprint
 from comfyui_siliconflow.storage.settings import Settings
 from comfyui_siliconflow.tasks import retrieval_tasks
 from comfyui_siliconflow.tasks.retrieval_tasks import plan_embeddings
+from comfyui_siliconflow.tests.former_names import name_as_before
 from PIL import Image
 
 Run = Callable[..., dict[str, Any]]
@@ -213,6 +216,42 @@ def test_the_same_images_are_free_the_second_time_and_others_are_not(
     for color in (RED, RED, BLUE):
         outputs_of(EMBED, model=SEES, input="", image=images(color))
     assert len(today.charges) == 2
+
+
+@pytest.fixture
+def former_names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the former names that are made: each costs a walk through all encoded images."""
+    made: list[str] = []
+
+    def name(*given: Any, encoded: bool = False) -> str:
+        made_now = fingerprint(*given, encoded=encoded)
+        made.extend([made_now] if encoded else [])
+        return made_now
+
+    monkeypatch.setattr(lifecycle, "fingerprint", name)
+    return made
+
+
+def test_what_was_paid_under_the_former_name_is_found_and_costs_no_such_name_again(
+    today: Simulator, outputs_of: Run, former_names: list[str]
+) -> None:
+    inputs = {"model": SEES, "input": "a", "image": images(RED)}
+    outputs_of(EMBED, **inputs)
+    name_as_before("embeddings", today.requests[0].body)
+    former_names.clear()
+    for _ in range(3):
+        assert outputs_of(EMBED, **inputs)["info"]["requests"][0]["origin"] == "reused"
+    assert len(former_names) == 1
+    assert len(today.charges) == 1
+
+
+def test_texts_without_images_have_no_former_name(
+    today: Simulator, outputs_of: Run, former_names: list[str]
+) -> None:
+    for _ in range(2):
+        outputs_of(EMBED, model=SEES, input="a cat")
+    assert len(today.charges) == 1
+    assert former_names == []
 
 
 def test_the_job_list_shows_no_data_of_an_image() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.tasks import speech_tasks as speech_plan
 from comfyui_siliconflow.tasks.sentences import pieces
 from comfyui_siliconflow.tasks.speech_tasks import PIECE
+from comfyui_siliconflow.tests.former_names import name_as_before
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -281,6 +283,44 @@ def test_a_recording_is_packed_where_it_would_be_too_large_a_file(
     monkeypatch.setattr(speech_plan, "MAX_FILE_BYTES", speech_plan.MAX_FILE_BYTES // 10)
     text = outputs_of(LISTEN, audio=long, model="TeleAI/TeleSpeechASR")["text"]
     assert (text == "It was a long speech.") == packs
+    assert len(simulator.requests) == 1
+
+
+@pytest.fixture
+def packed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Let every recording go up as the last of these MP3 files, as its encoder made it."""
+    files = [sound.id3(words) + sound.mp3([440.0] * 40, 44100) for words in ("by one", "by two")]
+    monkeypatch.setattr(pack, "has_encoder", lambda: True)
+    monkeypatch.setattr(pack, "to_mp3", lambda *_given: files[-1])
+    monkeypatch.setattr(speech_plan, "MAX_FILE_BYTES", 0)
+    return files
+
+
+def test_a_packed_recording_is_named_by_its_samples_whatever_packs_it(
+    simulator: Simulator, outputs_of: Run, packed: list[bytes]
+) -> None:
+    model = "TeleAI/TeleSpeechASR"
+    outputs_of(LISTEN, audio=noise(), model=model)
+    packed.pop()
+    again = outputs_of(LISTEN, audio=noise(), model=model)
+    assert (again["text"], len(simulator.requests)) == ("by two", 1)
+    slower = {**noise(), "sample_rate": 8000}
+    quieter = {**noise(), "waveform": noise()["waveform"] * 0.5}
+    for number, other in enumerate((slower, quieter), 2):
+        assert outputs_of(LISTEN, audio=other, model=model)["text"] == "by one"
+        assert len(simulator.requests) == number
+
+
+def test_a_packed_recording_that_was_paid_under_the_name_of_its_file_is_found(
+    simulator: Simulator, outputs_of: Run, packed: list[bytes]
+) -> None:
+    inputs = {"audio": noise(), "model": "TeleAI/TeleSpeechASR"}
+    outputs_of(LISTEN, **inputs)
+    file = f"sha256:{hashlib.sha256(packed[-1]).hexdigest()}"
+    name_as_before("audio/transcriptions", {"model": inputs["model"], "file": file})
+    outputs_of(LISTEN, **inputs)
+    packed.pop()
+    assert outputs_of(LISTEN, **inputs)["text"] == "by two"
     assert len(simulator.requests) == 1
 
 
