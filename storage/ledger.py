@@ -689,7 +689,7 @@ def fingerprint(account: str, path: str, body: Mapping[str, Any], *, encoded: bo
 
 def has_digests(body: Mapping[str, Any]) -> bool:
     """Return whether the fingerprint of a body depends on `encoded`. Hashes nothing."""
-    return _by_digests(body) != body
+    return bool(_by_digests(body) != body)
 
 
 def _by_digests(value: Any) -> Any:

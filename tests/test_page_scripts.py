@@ -25,7 +25,7 @@ def test_the_tests_of_the_scripts_pass() -> None:
     files = sorted(str(file) for file in (ROOT / "tests" / "web").glob("*.test.mjs"))
     assert files
     ended = subprocess.run(
-        [str(NODE), "--test", *files], capture_output=True, text=True, check=False
+        [str(NODE), "--test", *files], capture_output=True, encoding="utf-8", check=False
     )
     assert ended.returncode == 0, ended.stdout
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 import sqlite3
 import threading
 import time
@@ -225,6 +226,24 @@ def test_a_request_that_had_not_left_when_its_node_was_cancelled_never_does(
     until(lambda: not pack_threads())
     assert images_paid(simulator) == 2
     assert len(simulator.generations) == 3
+
+
+def test_a_node_that_is_cancelled_while_a_name_is_looked_up_ends_at_once_and_sends_nothing(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def hang(*_given: Any, **_named: Any) -> Any:
+        asked.set()
+        assert over.wait(LONGEST)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    asyncio.run(cancelled(DRAW, INPUTS, lambda: asked.wait(LONGEST)))
+    assert pack_threads()
+    over.set()
+    until(lambda: not pack_threads())
+    assert simulator.requests == []
 
 
 @pytest.mark.usefixtures("quick")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from comfyui_siliconflow.tests.reliability.rows import Row, row
 from comfyui_siliconflow.tests.reliability.server import FaultServer, Reply
 from comfyui_siliconflow.tests.reliability.trial import Bench, Run, environment, write_settings
 from comfyui_siliconflow.tests.siliconflow.network import API, RESULTS, deaf
+from comfyui_siliconflow.tests.waiting import LONGEST
 
 DRAW = "SiliconFlowTextToImage"
 ELSEWHERE = "results.example"
@@ -43,7 +45,7 @@ class Resolver:
     """What a resolver answers, what the user sees then, and what the same brings afterwards.
 
     Afterwards every name has a made-up address, and the other host is one of the operator's.
-    `charged` is what both runs cost.
+    `charged` is what both runs cost. One that `hangs` says nothing of a name that it does not know.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Resolver:
     host: str = RESULTS
     kept: int = 1
     charged: int = 1
+    hangs: bool = False
 
 
 RESOLVERS = (
@@ -67,6 +70,7 @@ RESOLVERS = (
     Resolver("a result's URL names the address 198.18.0.7", all_at(FAKE), "ResultRefused",
              "ResultRefused", FAKE, kept=0),
     Resolver("no name can be resolved", {}, "HostNotFound", "paid"),
+    Resolver("the resolver does not answer", {}, "HostNotFound", "paid", hangs=True),
     Resolver("the result's host cannot be resolved", {API: (FAKE,)}, "DownloadFailed",
              "downloaded"),
     Resolver("every name has a dead address first", all_at(DEAD, FAKE)),
@@ -113,15 +117,16 @@ def named_bench(folder: Path) -> Iterator[tuple[Bench, NamedServer]]:
 def try_resolver(bench: Bench, server: NamedServer, data: Path, resolver: Resolver) -> Row:
     """Run a node behind a resolver, and queue the same again behind one that answers."""
     data.mkdir()
-    write_settings(data, connect_timeout=30)
+    write_settings(data, connect_timeout=1 if resolver.hangs else 30)
     server.host = resolver.host
     server.drop_idle()
     with environment({**server.environment(), DATA: str(data)}):
         with ExitStack() as stack:
             if DEAD in resolver.answers.get(API, ()):
                 stack.enter_context(deaf(LEADS[DEAD], server.port))
-            stack.enter_context(resolving(resolver.answers))
+            stack.enter_context(resolving(resolver.answers, hangs=resolver.hangs))
             first = bench.run(DRAW)
+        write_settings(data, connect_timeout=30)
         with resolving(all_at(FAKE)) as patch:
             patch.setenv(addresses.VARIABLE, ELSEWHERE)
             again = bench.run(DRAW)
@@ -135,14 +140,17 @@ def try_resolver(bench: Bench, server: NamedServer, data: Path, resolver: Resolv
 
 
 @contextmanager
-def resolving(answers: Answers) -> Iterator[pytest.MonkeyPatch]:
+def resolving(answers: Answers, *, hangs: bool = False) -> Iterator[pytest.MonkeyPatch]:
     """Resolve these names alone, and lead connections to made-up addresses to this machine."""
     resolve, connect = socket.getaddrinfo, socket.socket.connect
+    is_over = threading.Event()
 
     def answer(host: Any, port: Any, *given: int, **named: int) -> Any:
         if named.get("flags") or host not in all_at():
             return resolve(host, port, *given, **named)
         if host not in answers:
+            if hangs:
+                is_over.wait(LONGEST)
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         families = {address: socket.AF_INET6 if ":" in address else socket.AF_INET
                     for address in answers[host]}  # fmt: skip
@@ -159,6 +167,7 @@ def resolving(answers: Answers) -> Iterator[pytest.MonkeyPatch]:
         patch.setattr(socket, "getaddrinfo", answer)
         patch.setattr(socket.socket, "connect", lead)
         yield patch
+        is_over.set()
 
 
 def _brought(run: Run) -> str:
