@@ -76,8 +76,9 @@ def walk(client: Client) -> Iterator[Hop]:
         passed["tls"] = text("hop.tls.none")
     elif date is None and ends_at == "api":  # no answer of any kind: nobody knows
         del passed["tls"]
-    if proxy and ends_at == "proxy":  # it was to resolve the name
-        del passed["name"]
+    if ends_at == "proxy" or (ends_at == "tls" and proxy.startswith("https:")):
+        # The proxy was to resolve the name, and the TLS that failed may be its own.
+        del passed["name"], passed["proxy"]
     is_behind = False
     for name in ("name", "proxy", "tls", "api", "key"):
         if name == ends_at and error:

@@ -154,14 +154,7 @@ class Adapter(HTTPAdapter):
         return manager
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Leave the trust to the connection.
-
-        Raises `CertificateFailed` if a variable names certificates that are not there.
-        """
-        variable = trust_variable() if url.startswith("https:") else ""
-        if variable and not Path(os.environ[variable]).exists():
-            names = {"variable": variable, "file": os.environ[variable]}
-            raise CertificateFailed(Failure(text("error.no_bundle", **names)))
+        """Leave the trust to the connection."""
         super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
         conn.ca_certs = None
 
@@ -309,12 +302,20 @@ def _trust() -> Iterator[ssl.SSLContext]:
     """Lend a context for one handshake: it trusts what a variable names, else the system's store.
 
     Those of `truststore`, which judges by the system's own rules, are locked during a handshake:
-    none is lent to two connections at a time.
+    none is lent to two connections at a time. Raises `CertificateFailed` if what a variable names
+    cannot be read.
     """
     variable = trust_variable()
-    if variable or not find_spec("truststore"):
-        path = os.environ.get(variable, "")
-        yield _shared_trust(path, Path(path).stat().st_mtime if path else 0)
+    path = os.environ.get(variable, "")
+    if path or not find_spec("truststore"):
+        try:
+            context = _shared_trust(path, Path(path).stat().st_mtime if path else 0)
+        except OSError as error:
+            if not path:
+                raise
+            names = {"variable": variable, "file": path, "reason": error.strerror}
+            raise CertificateFailed(Failure(text("error.no_bundle", **names))) from error
+        yield context
         return
     try:
         context = _spare_trust.pop()

@@ -60,6 +60,12 @@ def dead_proxy(_service: Service, _proxy: Proxy, patch: pytest.MonkeyPatch) -> N
     patch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
 
 
+def untrusted_proxy(service: Service, proxy: Proxy, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(proxy, "tls", service.tls_of("127.0.0.1"))
+    patch.setenv("HTTPS_PROXY", f"https://{proxy.address}")
+    patch.delenv("REQUESTS_CA_BUNDLE")
+
+
 def no_trust(_service: Service, _proxy: Proxy, patch: pytest.MonkeyPatch) -> None:
     patch.delenv("REQUESTS_CA_BUNDLE")
 
@@ -85,6 +91,7 @@ BROKEN: dict[str, tuple[Callable[..., None], str, str]] = {
     "the connection": (no_connection, "++?-???", "Check your network"),
     "the proxy": (no_proxy, "?-?????", "Check that the proxy is running"),
     "the proxy, which is dead": (dead_proxy, "?-?????", "Check that the proxy is running"),
+    "the proxy's certificate": (untrusted_proxy, "??-????", "certificate of https://127.0.0.1:"),
     "the certificate": (no_trust, "++-????", "SSL_CERT_FILE"),
     "the API": (status(404), "+++-?++", "SILICONFLOW_BASE_URL"),
     "the key": (status(401), "++++-++", "Check the key"),

@@ -103,7 +103,7 @@ class Proxy:
 
     def __init__(self, port: int, user: str = "", tls: ssl.SSLContext | None = None) -> None:
         """Listen on a free port."""
-        self._target, self._user, self._tls = port, user, tls
+        self._target, self._user, self.tls = port, user, tls
         self.asked: list[str] = []
         self.refused: set[str] = set()
         proxy = self
@@ -127,8 +127,8 @@ class Proxy:
     def _talk(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError, EOFError), contextlib.ExitStack() as stack, client:
             client.settimeout(LONGEST)
-            if self._tls:
-                client = stack.enter_context(self._tls.wrap_socket(client, server_side=True))
+            if self.tls:
+                client = stack.enter_context(self.tls.wrap_socket(client, server_side=True))
             stream = client.makefile("rb", buffering=0)
             first = _read(stream, 1)
             ways = {b"\x05": self._socks5, b"\x04": self._socks4}

@@ -368,13 +368,19 @@ class TestCertificates:
         assert service.requests == []
 
     @pytest.mark.parametrize("variable", BUNDLE_VARIABLES)
-    def test_a_variable_that_names_nothing_is_told(
-        self, variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    @pytest.mark.parametrize("content", ["", "no certificate", None])
+    def test_a_variable_that_names_nothing_that_can_be_read_is_told(
+        self, variable: str, content: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        monkeypatch.setenv(variable, str(tmp_path / "gone.pem"))
+        bundle = tmp_path / "bundle.pem"
+        if content is not None:
+            bundle.write_text(content)
+        monkeypatch.setenv(variable, str(bundle))
         error = unsent(Client("sk-x", URL))
         assert type(error) is errors.CertificateFailed
-        assert f"{variable} names {tmp_path / 'gone.pem'}, which does not exist" in str(error)
+        assert f"{variable} names {bundle}, which cannot be read (" in str(error)
+        with pytest.raises(errors.DownloadFailed, match=f"{variable} names"):
+            Client("sk-x", URL).download(f"https://{RESULTS}/a")
 
     def test_a_variable_in_use_is_named_where_its_certificates_do_not_suffice(
         self, resolver: Resolver, service: Service, monkeypatch: pytest.MonkeyPatch
