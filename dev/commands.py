@@ -46,7 +46,7 @@ def _simulated_demo(output: Path) -> int:
     from .simulator import Simulator
 
     with (
-        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         Simulator(latency=DEMO_LATENCY, as_of="today") as simulator,
     ):
         os.environ["SILICONFLOW_API_KEY"] = simulator.key

@@ -90,7 +90,10 @@ def trace(node_id: str, seed: int) -> Trace:
 
 def main() -> None:
     """Print the figures of each call."""
-    with tempfile.TemporaryDirectory() as folder, Simulator() as simulator:
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        Simulator() as simulator,
+    ):
         os.environ["SILICONFLOW_API_KEY"] = simulator.key
         os.environ["SILICONFLOW_BASE_URL"] = simulator.base_url
         os.environ["SILICONFLOW_DATA_DIR"] = folder
