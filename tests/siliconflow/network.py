@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import struct
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
@@ -83,9 +85,14 @@ class Service:
         ).start()
 
     def tls_of(self, *names: str) -> ssl.SSLContext:
-        """Return the TLS of a server with these names, whose certificate the CA has issued."""
+        """Return the TLS of a server with these names, whose certificate the CA has issued.
+
+        It is valid for two months: macOS accepts none that is for more than 825 days.
+        """
+        now, month = datetime.now(timezone.utc), timedelta(days=30)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._authority.issue_cert(*names).configure_cert(context)
+        issued = self._authority.issue_cert(*names, not_before=now - month, not_after=now + month)
+        issued.configure_cert(context)
         return context
 
     def close(self) -> None:
@@ -135,10 +142,7 @@ class Proxy:
             greeting = ways.get(first, self._connect)(client, stream)
             with socket.create_connection(("127.0.0.1", self._target), LONGEST) as target:
                 client.sendall(greeting)
-                back = threading.Thread(target=_pump, args=(target, client), daemon=True)
-                back.start()
-                _pump(client, target)
-                back.join()
+                _relay(client, target)
 
     def _socks5(self, client: socket.socket, stream: object) -> bytes:
         methods = _read(stream, _read(stream, 1)[0])
@@ -198,11 +202,16 @@ def _until(stream: object, end: bytes) -> bytes:
     return data[: -len(end)]
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
+def _relay(client: socket.socket, target: socket.socket) -> None:
+    """Pass on what each says until one hangs up: in one thread, for TLS is not made for two."""
+    other = {client: target, target: client}
+    while True:
+        decrypted = isinstance(client, ssl.SSLSocket) and client.pending()
+        for source in [client] if decrypted else select.select(list(other), [], [], LONGEST)[0]:
+            data = source.recv(65536)
+            if not data:
+                return
+            other[source].sendall(data)
 
 
 @contextlib.contextmanager
