@@ -191,6 +191,10 @@ class _Watched:
                         options = {"ssl_context": self.ssl_context}
                         self.proxy_config = self.proxy_config._replace(**options)
                 super().connect()  # type: ignore[misc]
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            if deadline and deadline.is_over:  # a cut looks like a proxy or a host that hangs up
+                raise urllib3.exceptions.ConnectTimeoutError("timed out") from error
+            raise
         finally:
             if deadline and deadline.socket:
                 deadline.socket.close()
@@ -215,7 +219,7 @@ class _Watched:
     def _tunnel(self) -> None:
         super()._tunnel()  # type: ignore[misc]
         if (deadline := _deadline()) and deadline.is_over:  # a cut within the headers ends them
-            raise urllib3.exceptions.ConnectTimeoutError("timed out")
+            raise TimeoutError("timed out")
 
     def putrequest(self, *args: Any, **options: Any) -> None:
         deadline = _deadline()

@@ -273,8 +273,9 @@ class TestSlowOpenings:
             address = f"127.0.0.1:{listener.getsockname()[1]}"
             threading.Thread(target=drip, daemon=True).start()
             monkeypatch.setenv("HTTPS_PROXY", f"{way}://{address}")
-            unsent(Client("sk-x", URL, connect_timeout=0.5, read_timeout=0.5))
+            error = unsent(Client("sk-x", URL, connect_timeout=0.5, read_timeout=0.5))
             assert was_cut.result(LONGEST)
+            assert "timed out" in str(error)
 
 
 class TestUnsent:
