@@ -132,7 +132,7 @@ async def _run(step: Step, number: int, output: Path, files: list[Path]) -> torc
     started = time.monotonic()
     print(f"{number}. {step.title} · {step.inputs['model']}")
     images: torch.Tensor
-    images, _, _ = await NODE_CLASS_MAPPINGS[step.node]().execute(**step.inputs)
+    images, *_ = await NODE_CLASS_MAPPINGS[step.node]().execute(**step.inputs)
     seconds = time.monotonic() - started
     saved = [_save(frame, output, number, at) for at, frame in enumerate(images)]
     files += saved

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 import threading
 import time
 import uuid
@@ -23,6 +24,8 @@ from .endpoint import Endpoint
 if TYPE_CHECKING:
     import torch
 
+ANY_SEED = -1
+"""The seed of an input that asks for another one in each run."""
 STAGES = 3
 """Encoded, answered, decoded: how far one request can come."""
 LINE_SECONDS = 0.5
@@ -129,6 +132,23 @@ def plan_of_bodies(
 def next_seed(seed: int, images: int) -> int:
     """Return the seed of the request that comes after so many images, within the API's range."""
     return (seed + images) % (int(catalogue.load().inputs["seed"].maximum or 0) + 1)
+
+
+def with_usable_seed(inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Text]]:
+    """Return the inputs with a seed that the service takes, and a note if it is another one.
+
+    -1 is another seed each time; any other integer is folded into the range, so that none refuses
+    a run. Raises `InvalidInput` for what is no integer.
+    """
+    if "seed" not in inputs:
+        return inputs, []
+    seed = inputs["seed"]
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        seed = int(catalogue.load().inputs["seed"].check(seed))
+    used = secrets.randbelow(next_seed(-1, 0) + 1) if seed == ANY_SEED else next_seed(seed, 0)
+    key = "run.seed_drawn" if seed == ANY_SEED else "run.seed_folded"
+    notes = [] if used == seed else [text(key, seed=seed, used=used)]
+    return {**inputs, "seed": used}, notes
 
 
 def _last_message(body: Mapping[str, Any]) -> str:

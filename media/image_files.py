@@ -38,6 +38,8 @@ _CHANNELS = (1, 3, 4)
 _MIN_VALUES = 1 << 16
 """Values below which a second thread costs more than it saves."""
 _STRIP_ROWS = 64
+_ONE_COLOR, _LARGEST_MARK = 4, 0.03
+"""Of 255, how far values of one color lie apart; the part of an image that a mark may cover."""
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
 _DECODE_ERRORS = (
@@ -147,6 +149,21 @@ def to_batch(images: list[DecodedImage]) -> tuple[torch.Tensor, list[Resized]]:
     for frame in list(batch)[::-1]:
         _fill(frame, images.pop())
     return batch, resized
+
+
+def is_one_color(image: DecodedImage, *, is_marked: bool) -> bool:
+    """Return whether an image `[H,W,C]` has a single color, but for a visible mark if it has one.
+
+    Looks at every fourth pixel of every fourth row, and at all of them only where those agree.
+    """
+    allowed = _LARGEST_MARK if is_marked else 0.0
+    tolerance = _ONE_COLOR * (1 if image.dtype == np.uint8 else 1 / 255)
+    for pixels in (image[::4, ::4], image):
+        color = np.median(pixels[::4, ::4].reshape(-1, image.shape[2]), axis=0)
+        is_other = (np.abs(pixels - color) > tolerance).any(axis=2)
+        if is_other.mean() > allowed:
+            return False
+    return True
 
 
 def in_halves(work: Callable[[slice], T], rows: int, values: int) -> list[T]:

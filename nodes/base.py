@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import operator
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -26,7 +28,10 @@ _ESCAPES = re.compile(rf"(\\\\|{_HIGH}{_LOW})|{_HIGH}|{_LOW}")
 """Halves of a surrogate pair as JSON may write them, and in a group what only looks like one."""
 ALIASES = ("silicon flow", "硅基流动")
 """Words by which the page's search finds every node, besides its name."""
-_LOOKUPS = count()
+_RUNS = count(1)
+"""Numbers of which each is given once."""
+_ANY_SEED_RUNS: deque[dict[str, Any]] = deque(maxlen=64)
+"""What nodes were given, texts and numbers, in their last runs with a seed of -1."""
 
 
 class Node:
@@ -68,6 +73,7 @@ class Node:
     async def execute(self, **inputs: Any) -> Any:
         """Run the task and return its outputs; see `tasks` for the shapes and errors."""
         caller = current_caller(type(self).__name__, first_item(inputs.pop(WORKFLOW, None)))
+        _keep_in_mind(inputs)
         sent = {name: _well_formed(name, value) for name, value in inputs.items()}
         changed = [name for name, value in sent.items() if value is not inputs[name]]
         notes = [text("run.not_well_formed", input=name) for name in changed]
@@ -83,18 +89,33 @@ class LookupNode(Node):
     @classmethod
     def IS_CHANGED(cls, **_inputs: Any) -> int:  # noqa: N802 - ComfyUI's name
         """Return what is never the same, so that ComfyUI's cache does not answer."""
-        return next(_LOOKUPS)
+        return next(_RUNS)
 
 
 class PromptNode(Node):
-    """A node whose prompt must not be empty."""
+    """A node whose prompt must not be empty, and whose seed may be -1: another one each time."""
 
     @classmethod
     def VALIDATE_INPUTS(  # noqa: N802 - ComfyUI's name
-        cls, prompt: str | None = None, model: str | None = None, custom_model: str | None = ""
+        cls,
+        prompt: str | None = None,
+        model: str | None = None,
+        custom_model: str | None = "",
+        seed: int | None = None,  # noqa: ARG003 - named here, ComfyUI takes any
     ) -> bool | str:
         """Refuse an empty prompt and an unknown model when the workflow is queued."""
         return validate(cls.task, {"prompt": prompt}, model, custom_model)
+
+    @classmethod
+    def IS_CHANGED(cls, seed: int | None = 0, **inputs: Any) -> int:  # noqa: N802 - ComfyUI's name
+        """Return what is never the same for a seed of -1, so that ComfyUI's cache does not answer.
+
+        A seed from another node is `None` here, as all that is: it is taken to be -1 if it was in
+        the last run with these values.
+        """
+        own = [(name, value) for name, value in inputs.items() if value is not None]
+        was_any = any(all(run.get(name) == value for name, value in own) for run in _ANY_SEED_RUNS)
+        return next(_RUNS) if seed == -1 or (seed is None and was_any) else 0
 
 
 class ModelNode(Node):
@@ -137,6 +158,16 @@ def validate(
 def first_item(value: Any) -> Any:
     """Return the value of an input that a node with `INPUT_IS_LIST` receives as a list."""
     return value[0] if isinstance(value, list | tuple) and value else value
+
+
+def _keep_in_mind(inputs: Mapping[str, Any]) -> None:
+    """Keep whether the last run of a node with these values had a seed of -1."""
+    values = {name: value for name, value in inputs.items() if isinstance(value, str | int | float)}
+    is_any = values.pop("seed", 0) == -1
+    with suppress(ValueError):
+        _ANY_SEED_RUNS.remove(values)
+    if is_any:
+        _ANY_SEED_RUNS.append(values)
 
 
 def _well_formed(name: str, value: Any) -> Any:

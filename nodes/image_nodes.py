@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ..siliconflow.errors import InvalidInput
+from ..strings.text import text
 from .base import PromptNode
+
+_NOTHING = object()
+"""Of an input that a workflow leaves out: one that another node provides is `None` in a check."""
 
 
 class ImageNode(PromptNode):
     """A node that returns generated images."""
 
-    outputs = ("images", "seed", "info")
+    outputs = ("images", "seed", "info", "image_list")
     CATEGORY = "SiliconFlow/Image"
-    RETURN_TYPES = ("IMAGE", "INT", "STRING")
+    RETURN_TYPES = ("IMAGE", "INT", "STRING", "IMAGE")
+    OUTPUT_IS_LIST = (False, False, False, True)
+
+
+class ImageInputNode(ImageNode):
+    """A node that starts from images: connected ones, or ones that the service fetches."""
+
+    @classmethod
+    def VALIDATE_INPUTS(  # noqa: N802, PLR0913, PLR0917 - what ComfyUI asks of it
+        cls,
+        prompt: str | None = None,
+        model: str | None = None,
+        custom_model: str | None = "",
+        seed: int | None = None,
+        image: Any = _NOTHING,
+        references: Any = _NOTHING,
+        image_urls: str | None = "",
+    ) -> bool | str:
+        """Refuse a workflow without an image when it is queued, besides the rest."""
+        checked = super().VALIDATE_INPUTS(prompt, model, custom_model, seed)
+        is_connected = image is not _NOTHING or references is not _NOTHING or image_urls is None
+        if checked is not True or is_connected or str(image_urls).strip():
+            return checked
+        return str(InvalidInput("image", text("task.image_missing")))
 
 
 class SiliconFlowTextToImage(ImageNode):
@@ -50,12 +80,13 @@ class SiliconFlowTextToImage(ImageNode):
     )
 
 
-class SiliconFlowImageToImage(ImageNode):
+class SiliconFlowImageToImage(ImageInputNode):
     """Generate images from an image and a prompt, one request for each frame of a batch."""
 
     task = "image-to-image"
-    required = ("image", "model", "prompt")
+    required = ("model", "prompt")
     optional = (
+        "image",
         "negative_prompt",
         "image_size",
         "width",
@@ -72,16 +103,18 @@ class SiliconFlowImageToImage(ImageNode):
         "image_prompt_strength",
         "custom_model",
         "extra_body",
+        "image_urls",
     )
     SEARCH_ALIASES = ("image to image", "img2img", "i2i", "Kolors", "FLUX", "图生图", "重绘")
 
 
-class SiliconFlowImageEdit(ImageNode):
+class SiliconFlowImageEdit(ImageInputNode):
     """Edit one to three images following a prompt, one request for each frame of a batch."""
 
     task = "image-edit"
-    required = ("image", "model", "prompt")
+    required = ("model", "prompt")
     optional = (
+        "image",
         "image2",
         "image3",
         "negative_prompt",
@@ -97,6 +130,9 @@ class SiliconFlowImageEdit(ImageNode):
         "safety_tolerance",
         "custom_model",
         "extra_body",
+        "references",
+        "batch_means",
+        "image_urls",
     )
     SEARCH_ALIASES = (
         "image edit",

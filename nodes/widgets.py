@@ -20,7 +20,7 @@ WORKFLOW = "extra_pnginfo"
 IMAGE_INPUTS = ("image", "image2", "image3", "image4")
 CONVERSATION = "SILICONFLOW_CONVERSATION"
 SOCKETS: dict[str, tuple[str, dict[str, Any]]] = {
-    **{name: ("IMAGE", {}) for name in IMAGE_INPUTS},
+    **{name: ("IMAGE", {}) for name in (*IMAGE_INPUTS, "references")},
     **{name: ("AUDIO", {}) for name in ("audio", "reference_audio", "reference_audio2")},
     "conversation": (CONVERSATION, {}),
     "texts": ("STRING", {"forceInput": True}),
@@ -36,6 +36,7 @@ MULTILINE = frozenset(
         "text",
         "stop",
         "json_schema",
+        "image_urls",
     }
 )
 FIXED_SEED = frozenset({"chat"})
@@ -65,6 +66,8 @@ ADVANCED = frozenset(
         "instruction",
         "custom_model",
         "extra_body",
+        "batch_means",
+        "image_urls",
     }
 )
 _IMAGE_TASKS = frozenset({"text-to-image", "image-to-image", "image-edit"})

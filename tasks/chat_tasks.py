@@ -15,7 +15,7 @@ import torch
 
 from ..comfyui.host import Caller
 from ..engine.endpoint import ApiRequest, ApiResult, Endpoint, OnText, json_kind
-from ..engine.job import ImageLimits, Plan, PlannedRequest, Results
+from ..engine.job import ImageLimits, Plan, PlannedRequest, Results, with_usable_seed
 from ..engine.progress import start_of
 from ..engine.run import Inputs, run
 from ..siliconflow import catalogue
@@ -118,7 +118,8 @@ def plan_chat(inputs: Inputs, settings: Settings) -> Plan:
     if name and model.listed and not model.images:
         other = next(item.id for item in catalogue.load().of_task(TASK) if item.sees)
         raise InvalidInput(name, text("task.sees_no_images", model=model.id, other=other))
-    values, notes = set_values(inputs, FIELDS), []
+    inputs, notes = with_usable_seed(inputs)
+    values = set_values(inputs, FIELDS)
     not_sent = model.not_sent(values)
     if not_sent:
         notes.append(text("task.fields_not_sent", model=model.id, names=", ".join(not_sent)))

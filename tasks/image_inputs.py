@@ -1,8 +1,12 @@
-"""What all tasks check of an IMAGE that is connected."""
+"""What all tasks check of an IMAGE that is connected, and the images that an edit refers to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 
@@ -17,6 +21,15 @@ IMAGE_TOKENS = 16_384
 """What an image uses at most: a token each 28 x 28 pixels, up to 12,845,056 of them."""
 _TEMPLATE_TOKENS = 16
 """What a model puts around a text or a message."""
+ONE_EDIT = "references of one edit"
+MAX_URL = 2048
+_TAGS = re.compile(r"(?<!\w)(?:@image\d{0,9})+(?!\w)", re.IGNORECASE | re.ASCII)
+"""A word that is nothing but `@image2`, or several of them side by side, as core's nodes read it.
+
+ASCII, because Chinese writes no space before it.
+"""
+_TAG = re.compile(r"@image(\d*)", re.IGNORECASE)
+
 
 
 def tokens_at_most(texts: Iterable[str], images: int = 0) -> int:
@@ -37,3 +50,98 @@ def require_sight(name: str, model: Model, task: str) -> None:
     if model.listed and not model.sees:
         other = next(known.id for known in catalogue.load().of_task(task) if known.sees)
         raise InvalidInput(name, text("task.sees_no_images", model=model.id, other=other))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One image that a request holds: frame n of `images` `[B,H,W,C]`, or its only one, or a URL.
+
+    `number` is what a prompt calls it, `frame` the place of its first frame in that input.
+    """
+
+    input: str
+    number: int
+    frame: int = 0
+    images: torch.Tensor | None = None
+    url: str = ""
+
+
+def gather_references(
+    model: Model, sockets: Sequence[str], inputs: Mapping[str, Any]
+) -> dict[str, Reference]:
+    """Return the images of each request by wire name: URLs first, then sockets in their order.
+
+    A batch in `references` goes with every request; one in another socket does if `batch_means`
+    says so, and else makes a request a frame. A single frame goes with all of them. The number of
+    an image is its place, but never below that in the name of its socket: a gap between sockets
+    changes no number. Raises `InvalidInput`.
+    """
+    means = catalogue.load().inputs["batch_means"]
+    is_one_edit = means.check(inputs.get("batch_means", means.choices[0])) == ONE_EDIT
+    connected = {name: inputs[name] for name in sockets if inputs.get(name) is not None}
+    for name, images in connected.items():
+        require_image(name, images)
+    urls = _urls(str(inputs.get("image_urls") or ""))
+    if sockets and not urls and not connected.keys() & {"image", "references"}:
+        raise InvalidInput("image", text("task.image_missing"))
+    sent = [Reference("image_urls", place, url=url) for place, url in enumerate(urls, 1)]
+    for name, images in connected.items():
+        own = int(name.removeprefix("image") or 1) if name.startswith("image") else 0
+        for frame, part in enumerate(
+            images.split(1) if is_one_edit or name == "references" else [images]
+        ):
+            number = max(sent[-1].number + 1 if sent else 1, own)
+            sent.append(Reference(name, number, frame, part))
+    if len(sent) > len(model.images):
+        name = sent[len(model.images)].input
+        raise InvalidInput(
+            name, text("task.too_many_images", model=model.id, n=len(model.images), sent=len(sent))
+        )
+    batches = [each for each in sent if each.images is not None and len(each.images) > 1]
+    for batch in batches:
+        if len(batch.images) != len(batches[0].images):
+            count, wanted = len(batch.images), len(batches[0].images)
+            values = {"n": count, "wanted": wanted, "other": batches[0].input}
+            raise InvalidInput(batch.input, text("task.other_frames", **values))
+    return dict(zip(model.images, sent, strict=False))
+
+
+def with_references(prompt: str, references: Sequence[Reference], model: Model) -> str:
+    """Return the prompt with each `@image2` as the model speaks of that image; `@image` is 1.
+
+    Raises `InvalidInput` for a number that no image has.
+    """
+    places = {each.number: place for place, each in enumerate(references, 1)}
+
+    def reference(tag: re.Match[str]) -> str:
+        number = int(tag[1] or 1)
+        if number not in places:
+            raise InvalidInput("prompt", text("task.image_not_connected", image=tag[0]))
+        return model.reference.format(places[number])
+
+    return _TAGS.sub(lambda tags: _TAG.sub(reference, tags[0]), prompt)
+
+
+def _urls(lines: str) -> list[str]:
+    """Return the addresses of `image_urls`, one a line, which the service fetches: never we.
+
+    Raises `InvalidInput`, which shows none of them: an address may hold a signature.
+    """
+    urls = []
+    for number, line in enumerate(lines.splitlines(), 1):
+        if url := line.strip():
+            if not _is_public_address(url):
+                raise InvalidInput("image_urls", text("task.bad_url", line=number))
+            urls.append(url)
+    return urls
+
+
+def _is_public_address(url: str) -> bool:
+    """Return whether this is an `https` URL of one word, without a user or a password."""
+    if len(url) > MAX_URL or not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" and bool(parts.hostname) and parts.username is None
+    except ValueError:
+        return False

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -20,9 +20,9 @@ from ..engine.endpoint import (
     RemoteFile,
     ResultKind,
 )
-from ..engine.job import Plan, PlannedRequest, Results, next_seed
+from ..engine.job import Plan, PlannedRequest, Results, next_seed, with_usable_seed
 from ..engine.run import Inputs, run
-from ..media.image_files import decode, to_batch
+from ..media.image_files import DecodedImage, decode, is_one_color, to_batch
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import (
     AUTO,
@@ -34,24 +34,25 @@ from ..siliconflow.catalogue import (
     require_text,
 )
 from ..siliconflow.client import Client
-from ..siliconflow.errors import BadPicture, InvalidInput
+from ..siliconflow.errors import BadPicture
 from ..siliconflow.resources import images as images_api
 from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
 from ..strings.text import Text, text
-from .image_inputs import require_image
+from .image_inputs import gather_references, with_references
 
 RESERVED = frozenset({"model", "prompt", "seed", "image", "image2", "image3"})
-_REFERENCE = re.compile(r"@image(\d+)", re.IGNORECASE)
 _SIZE_INPUTS = ("image_size", "width", "height")
-_OWN_FIELDS = frozenset({*_SIZE_INPUTS, "seed", "batch_size"})
+_OWN_FIELDS = frozenset({*_SIZE_INPUTS, "seed", "batch_size", "batch_means"})
 Images = Mapping[str, torch.Tensor]
+Outputs = tuple[torch.Tensor, int, str, list[torch.Tensor]]
 
 
 async def make_images(
     task: str, image_inputs: tuple[str, ...], inputs: Inputs, caller: Caller
-) -> tuple[torch.Tensor, int, str]:
-    """Return the outputs of an image node: images `[B,H,W,C]`, the first seed, info (JSON).
+) -> Outputs:
+    """Return the outputs of an image node: images `[B,H,W,C]`, the first seed, info (JSON), and a
+    list of the images `[1,H,W,C]`, each in its own size.
 
     Raises what `engine.run.run` raises.
     """
@@ -67,25 +68,20 @@ def plan_images(
     Raises `InvalidInput`, which names the input, for anything that the service would refuse or
     that would be lost on the way.
     """
-    images = {name: inputs[name] for name in image_inputs if inputs.get(name) is not None}
     model = chosen_model(task, inputs, settings.site)
-    if image_inputs and "image" not in images:
-        raise InvalidInput("image", text("task.image_missing"))
-    for place, (name, image) in enumerate(images.items()):
-        _check_frames(name, image, images["image"])
-        if place >= len(model.images):
-            raise InvalidInput(
-                name, text("task.too_many_images", model=model.id, n=len(model.images))
-            )
+    references = gather_references(model, image_inputs, inputs)
+    images = {wire: each.images for wire, each in references.items() if each.images is not None}
     prompt = str(inputs.get("prompt", ""))
     require_text(prompt, "prompt")
     if task == "image-edit":
-        prompt = _with_references(prompt, images, model)
-    head = {"model": model.id, "prompt": prompt}
+        prompt = with_references(prompt, [*references.values()], model)
+    inputs, notes = with_usable_seed(inputs)
+    urls = {wire: each.url for wire, each in references.items() if each.url}
+    head = {"model": model.id, "prompt": prompt, **urls}
     extra = extra_body(inputs, RESERVED | set(model.images))
     values = _set_fields(model, inputs, images)
     parts = _split_batch(model, inputs, settings, extra)
-    frames = max([1, *(image.shape[0] for image in images.values())])
+    frames = max([1, *map(len, images.values())])
     return Plan(
         model=model,
         requests=tuple(
@@ -99,9 +95,11 @@ def plan_images(
             for count, seed, fields in parts
         ),
         endpoint=IMAGES,
-        images=dict(zip(model.images, images.values(), strict=False)),
-        input_names=dict(zip(model.images, images, strict=False)),
+        images=images,
+        input_names={wire: references[wire].input for wire in images},
+        first_frames={wire: references[wire].frame for wire in images},
         not_sent=model.not_sent(values),
+        notes=notes,
         headers={} if settings.visible_watermark else images_api.WITHOUT_VISIBLE_MARK,
         once=(
             {"visible_mark": text("run.visible_mark")}
@@ -111,7 +109,7 @@ def plan_images(
     )
 
 
-def image_outputs(results: Results) -> tuple[Text, tuple[torch.Tensor, int, str]]:
+def image_outputs(results: Results) -> tuple[Text, Outputs]:
     """Return the line that the node shows, and its outputs.
 
     The jobs let go of their images: each leaves memory once it is copied into the batch.
@@ -131,35 +129,59 @@ def image_outputs(results: Results) -> tuple[Text, tuple[torch.Tensor, int, str]
         seed=seeds[0],
         seconds=f"{results.seconds:.1f}",
     )
+    _note_filtered(results, images)
     for job in jobs:
         job.drop_items()
+    others = {at: image for at, image in enumerate(images) if image.shape[:2] != (height, width)}
     batch, resized = to_batch(images)
+    image_list = [
+        to_batch([others.pop(at)])[0] if at in others else batch[at : at + 1]
+        for at in range(len(batch))
+    ]
     info = results.info(
         pictures=sizes,
+        parameters=_parameters(results, seeds[0], f"{width}x{height}"),
         uploads=list(results.uploads),
         resized=[vars(entry) for entry in resized],
         visible_watermark=not results.plan.headers,
     )
-    return line, (batch, seeds[0], info)
+    return line, (batch, seeds[0], info, image_list)
 
 
-def _check_frames(name: str, image: torch.Tensor, first: torch.Tensor) -> None:
-    require_image(name, image)
-    frames, wanted = image.shape[0], first.shape[0]
-    if frames not in {1, wanted}:
-        raise InvalidInput(name, text("task.other_frames", n=frames, wanted=wanted))
+def _note_filtered(results: Results, images: Sequence[DecodedImage]) -> None:
+    """Note which images are of a single color: such a one stands in for what a filter refused."""
+    is_marked = not results.plan.headers
+    places = [at for at, image in enumerate(images, 1) if is_one_color(image, is_marked=is_marked)]
+    if places:
+        price = results.plan.model.price or {}
+        amount = Decimal(str(price.get("image", 0))) * len(places)
+        is_free = "image" in price and not amount
+        key = (
+            "run.filtered_priced" if amount else "run.filtered_free" if is_free else "run.filtered"
+        )
+        cost = text(key, amount=amount, currency=price.get("currency"))
+        numbers = ", ".join(map(str, places))
+        results.note(text("run.one_color", n=len(places), numbers=numbers, cost=cost))
 
 
-def _with_references(prompt: str, images: Images, model: Model) -> str:
-    """Return the prompt with each `@image2` as the model speaks of that image."""
-    numbers = {name.removeprefix("image") or "1": place for place, name in enumerate(images, 1)}
-
-    def reference(match: re.Match[str]) -> str:
-        if match.group(1) not in numbers:
-            raise InvalidInput("prompt", text("task.image_not_connected", image=match.group()))
-        return model.reference.format(numbers[match.group(1)])
-
-    return _REFERENCE.sub(reference, prompt)
+def _parameters(results: Results, seed: int, size: str) -> str:
+    """Return how the first image was made, as A1111 writes it into a file and Civitai reads it."""
+    body = results.plan.requests[0].body
+    negative = body.get("negative_prompt")
+    values = {
+        "Steps": body.get("num_inference_steps"),
+        "CFG scale": body.get("cfg", body.get("guidance_scale")),
+        "Seed": seed,
+        "Size": size,
+        "Model": results.plan.model.id,
+        "Version": "SiliconFlow",
+    }
+    lines = [
+        str(body["prompt"]),
+        *([f"Negative prompt: {negative}"] if negative else []),
+        ", ".join(f"{name}: {value}" for name, value in values.items() if value is not None),
+    ]
+    return "\n".join(lines)
 
 
 def _set_fields(model: Model, inputs: Inputs, images: Images) -> dict[str, Value]:
@@ -167,7 +189,7 @@ def _set_fields(model: Model, inputs: Inputs, images: Images) -> dict[str, Value
     declared = catalogue.load()
     chosen = str(inputs.get("image_size", AUTO))
     if chosen == AUTO and images and inputs.get("aspect_ratio", AUTO) == AUTO:
-        height, width = images["image"].shape[1:3]
+        height, width = next(iter(images.values())).shape[1:3]
         chosen = model.closest_size(width, height)
     sides = (int(inputs.get(name, declared.inputs[name].default)) for name in ("width", "height"))
     size = model.size_arguments(chosen, *sides)

@@ -16,7 +16,7 @@ IMAGES = ("image", "image2", "image3")
 TASKS: dict[str, Task] = {
     "text-to-image": partial(image_tasks.make_images, "text-to-image", ()),
     "image-to-image": partial(image_tasks.make_images, "image-to-image", IMAGES[:1]),
-    "image-edit": partial(image_tasks.make_images, "image-edit", IMAGES),
+    "image-edit": partial(image_tasks.make_images, "image-edit", (*IMAGES, "references")),
     "chat": chat_tasks.chat,
     "text-to-speech": speech_tasks.text_to_speech,
     "speech-to-text": speech_tasks.speech_to_text,

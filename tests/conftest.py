@@ -222,7 +222,7 @@ def run_node() -> Callable[..., tuple[torch.Tensor, int, dict[str, Any]]]:
 
     def run(node_id: str, **inputs: Any) -> tuple[torch.Tensor, int, dict[str, Any]]:
         node = NODE_CLASS_MAPPINGS[node_id]()
-        images, seed, info = asyncio.run(node.execute(**inputs))
+        images, seed, info, *_ = asyncio.run(node.execute(**inputs))
         return images, seed, json.loads(info)
 
     return run

@@ -26,9 +26,11 @@ DRAW, SPEAK = "SiliconFlowTextToImage", "SiliconFlowTextToSpeech"
 HALF = "\ud83d"
 ODD = (HALF, "a\0b", "\x1b[31m\x07\x7f", "\u202eabc\u200f", "\r\n\t", "\ufeff", "\ufffe", "🙂" * 9)
 TEXTS = st.text(st.characters(codec=None, exclude_categories=()), max_size=40)
+IMAGE = torch.zeros(1, 32, 32, 3)
 GIVEN: dict[str, dict[str, Any]] = {
     "SiliconFlowTextToImage": {"image_size": "custom", "width": 64, "height": 64},
-    "SiliconFlowImageToImage": {"image_size": "custom", "width": 64, "height": 64},
+    "SiliconFlowImageToImage": {"image_size": "custom", "width": 64, "height": 64, "image": IMAGE},
+    "SiliconFlowImageEdit": {"image": IMAGE},
     "SiliconFlowChat": {"model": "Qwen/Qwen2.5-7B-Instruct"},
 }
 SOUND = {"waveform": torch.zeros(1, 1, 16000), "sample_rate": 16000}
@@ -52,7 +54,7 @@ def inputs_of(node_id: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, (kind, options) in groups["required"].items():
         if kind == "IMAGE":
-            values[name] = torch.zeros(1, 32, 32, 3)
+            values[name] = IMAGE
         elif kind == "AUDIO":
             values[name] = SOUND
         else:
@@ -134,7 +136,7 @@ def test_half_an_emoji_is_replaced_with_a_note(
     started: Simulator, use: Callable[[Simulator], None], name: str
 ) -> None:
     use(started)
-    _, _, info = run(DRAW, name, f"a cat {HALF} and 🙂")
+    _, _, info, _ = run(DRAW, name, f"a cat {HALF} and 🙂")
     assert started.generations[-1].body[name] == "a cat \ufffd and 🙂"
     assert [note for note in json.loads(info)["notes"] if note.startswith(f"{name}: half")]
 
@@ -160,7 +162,7 @@ def test_half_an_emoji_in_extra_body_is_replaced_however_it_is_written(
     started: Simulator, use: Callable[[Simulator], None], written: str, sent: str
 ) -> None:
     use(started)
-    _, _, info = run(DRAW, "extra_body", written)
+    _, _, info, _ = run(DRAW, "extra_body", written)
     assert started.generations[-1].body["negative_prompt"] == sent
     assert any("half a character" in note for note in json.loads(info)["notes"]) is (
         "\ufffd" in sent

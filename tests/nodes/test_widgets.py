@@ -109,7 +109,8 @@ def test_a_node_asks_for_no_rerun_and_is_none_of_comfy_s_own_paid_ones(
 ) -> None:
     for name in ("API_NODE", "ESSENTIALS_CATEGORY"):
         assert not hasattr(node, name)
-    assert hasattr(node, "IS_CHANGED") == ("refresh" in node.optional), "what is free alone"
+    is_free, has_seed = "refresh" in node.optional, "seed" in node.optional
+    assert hasattr(node, "IS_CHANGED") == (is_free or has_seed), "free, or a seed of -1"
     assert hasattr(node, "OUTPUT_NODE") == (node.task in FREE)
 
 
@@ -188,10 +189,27 @@ def test_a_key_is_never_an_input(node: type[Node]) -> None:
 def test_an_empty_prompt_is_refused_when_the_graph_is_queued() -> None:
     nodes: list[Any] = [*PAINTERS, SiliconFlowChat]
     for node in nodes:
-        assert node.VALIDATE_INPUTS(prompt="a cat") is True
-        assert node.VALIDATE_INPUTS(prompt=None) is True
+        linked = connected(node)
+        assert node.VALIDATE_INPUTS(prompt="a cat", **linked) is True
+        assert node.VALIDATE_INPUTS(prompt=None, **linked) is True
         refusal = str(node.VALIDATE_INPUTS(prompt="  ")).split("\n")
         assert refusal == ["prompt: must not be empty.", "Nothing was sent. You were not charged."]
+
+
+def connected(node: Any) -> dict[str, None]:
+    """Return what ComfyUI gives for an image that a node needs and another one provides."""
+    return {"image": None} if "image_urls" in node.optional else {}
+
+
+EDITORS: list[Any] = [node for node in PAINTERS if connected(node)]
+
+
+@pytest.mark.parametrize("node", EDITORS)
+def test_a_workflow_without_an_image_is_refused_when_it_is_queued(node: Any) -> None:
+    assert str(node.VALIDATE_INPUTS(prompt="a cat")).startswith("image: connect an image, or")
+    for given in ({"image": None}, {"image_urls": None}, {"image_urls": "https://example.com/a"}):
+        assert node.VALIDATE_INPUTS(prompt="a cat", **given) is True
+    assert str(node.VALIDATE_INPUTS(prompt="", image=None)).startswith("prompt: must not be empty")
 
 
 WITH_MODELS: list[Any] = [node for node in NODE_CLASS_MAPPINGS.values() if "model" in node.required]
@@ -203,9 +221,10 @@ def test_a_model_that_is_in_no_list_is_refused_when_the_graph_is_queued(node: An
     packed: Any = (lambda value: [value]) if hasattr(node, "INPUT_IS_LIST") else lambda value: value
     gone, own = packed("vendor/gone"), packed("vendor/own")
     assert "is not in the list of models" in str(node.VALIDATE_INPUTS(model=gone))
-    assert node.VALIDATE_INPUTS(model=gone, custom_model=own) is True
+    linked = connected(node)
+    assert node.VALIDATE_INPUTS(model=gone, custom_model=own, **linked) is True
     for model in (packed(node.INPUT_TYPES()["required"]["model"][0][0]), packed(None)):
-        assert node.VALIDATE_INPUTS(model=model) is True
+        assert node.VALIDATE_INPUTS(model=model, **linked) is True
 
 
 def test_an_empty_prompt_is_refused_in_the_language_in_use(monkeypatch: pytest.MonkeyPatch) -> None:

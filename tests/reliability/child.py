@@ -54,7 +54,9 @@ def _say(text: str) -> None:
 
 async def _run(orders: dict[str, Any]) -> dict[str, Any]:
     try:
-        images, _, info = await NODE_CLASS_MAPPINGS[orders["node"]]().execute(**orders["inputs"])
+        images, _, info, *_ = await NODE_CLASS_MAPPINGS[orders["node"]]().execute(
+            **orders["inputs"]
+        )
     except SiliconFlowError as error:
         return {"images": 0, "error": f"{type(error).__name__}: {error}"}
     return {"images": len(images), "info": json.loads(info)}

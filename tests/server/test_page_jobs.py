@@ -343,7 +343,7 @@ def test_a_ledger_that_fails_stops_neither_the_run_nor_the_list_of_the_next(
     folder = tmp_path / "data" / "siliconflow-ledger"
     folder.parent.mkdir(exist_ok=True)
     folder.write_text("a file is where the folder should be")
-    images, _, _ = draw()
+    images, *_ = draw()
     assert images.shape[0] == 1
     status, error = page.refused("GET", "/jobs")
     assert (status, error["kind"]) == (503, "NoLedger")
