@@ -82,7 +82,7 @@ def gather_references(
     for name, images in connected.items():
         require_image(name, images)
     urls = _urls(str(inputs.get("image_urls") or ""))
-    if sockets and not urls and not connected.keys() & {"image", "references"}:
+    if not urls and not connected.keys() & {"image", "references"}:
         raise InvalidInput("image", text("task.image_missing"))
     sent = [Reference("image_urls", place, url=url) for place, url in enumerate(urls, 1)]
     for name, images in connected.items():
@@ -97,12 +97,12 @@ def gather_references(
         raise InvalidInput(
             name, text("task.too_many_images", model=model.id, n=len(model.images), sent=len(sent))
         )
-    batches = [each for each in sent if each.images is not None and len(each.images) > 1]
-    for batch in batches:
-        if len(batch.images) != len(batches[0].images):
-            count, wanted = len(batch.images), len(batches[0].images)
-            values = {"n": count, "wanted": wanted, "other": batches[0].input}
-            raise InvalidInput(batch.input, text("task.other_frames", **values))
+    batches = [(each.input, len(each.images)) for each in sent if each.images is not None]
+    batches = [(name, count) for name, count in batches if count > 1]
+    for name, count in batches:
+        if count != batches[0][1]:
+            other, wanted = batches[0]
+            raise InvalidInput(name, text("task.other_frames", n=count, wanted=wanted, other=other))
     return dict(zip(model.images, sent, strict=False))
 
 

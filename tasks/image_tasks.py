@@ -69,7 +69,7 @@ def plan_images(
     that would be lost on the way.
     """
     model = chosen_model(task, inputs, settings.site)
-    references = gather_references(model, image_inputs, inputs)
+    references = gather_references(model, image_inputs, inputs) if image_inputs else {}
     images = {wire: each.images for wire, each in references.items() if each.images is not None}
     prompt = str(inputs.get("prompt", ""))
     require_text(prompt, "prompt")

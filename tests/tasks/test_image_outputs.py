@@ -96,7 +96,7 @@ def test_a_black_image_is_said_to_be_probably_filtered_and_what_it_cost(
 def test_an_image_is_of_one_color_only_if_all_of_it_is() -> None:
     image = np.full((64, 64, 3), 7, np.uint8)
     assert is_one_color(image, is_marked=False)
-    assert is_one_color(image.astype(np.float32) / 255, is_marked=True)
+    assert is_one_color(np.full((64, 64, 3), 0.03, np.float32), is_marked=True)
     image[33, 33] = 200
     assert not is_one_color(image, is_marked=False)
     assert is_one_color(image, is_marked=True)
