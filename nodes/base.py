@@ -18,7 +18,7 @@ from ..engine.threads import in_thread
 from ..siliconflow.catalogue import require_text
 from ..siliconflow.errors import InvalidInput
 from ..strings.text import DEFAULT, text, use_language, well_formed
-from .model_choices import check_model, model_ids, valid_settings
+from .model_choices import check_model, offered_here, valid_settings
 from .widgets import WORKFLOW, description, input_types, tooltip
 
 Task = Callable[[Mapping[str, Any], Caller], Awaitable[Any]]
@@ -67,8 +67,8 @@ class Node:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
         """Return the inputs as ComfyUI expects them: `{"required": {name: (type, options)}}`."""
-        models = model_ids(cls.task) if "model" in cls.required else []
-        return input_types(cls.task, cls.required, cls.optional, tuple(models))
+        models = offered_here(cls.task) if "model" in cls.required else []
+        return input_types(cls.task, cls.required, cls.optional, models)
 
     async def execute(self, **inputs: Any) -> Any:
         """Run the task and return its outputs; see `tasks` for the shapes and errors."""

@@ -37,9 +37,9 @@ IMAGE_KINDS = frozenset({"text-to-image", "image-to-image"})
 """Kinds that one model may well have together; any other two contradict each other."""
 
 
-def model_ids(task: str) -> list[str]:
-    """Return the ids of a task's models in the order in which the node offers them."""
-    return [model.id for model in offered_models(task, *site_and_account())]
+def offered_here(task: str) -> list[Model]:
+    """Return a task's models in the order in which the node offers them."""
+    return offered_models(task, *site_and_account())
 
 
 def offered_models(task: str, site: Site, account: ModelList | None) -> list[Model]:
@@ -127,5 +127,5 @@ def valid_settings() -> Settings:
 
 def check_model(task: str, model: str, custom_model: str) -> None:
     """Raise `InvalidInput` if a model is not offered and `custom_model` is empty."""
-    if not custom_model.strip() and model not in model_ids(task):
+    if not custom_model.strip() and model not in {each.id for each in offered_here(task)}:
         raise InvalidInput("model", text("widget.unknown_model", model=model[:100]))

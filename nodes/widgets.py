@@ -86,13 +86,36 @@ _STEPS = {
 
 
 def input_types(
-    task: str, required: tuple[str, ...], optional: tuple[str, ...], models: tuple[str, ...]
+    task: str, required: tuple[str, ...], optional: tuple[str, ...], models: Sequence[Model]
 ) -> dict[str, Any]:
     """Return the `INPUT_TYPES` of a node of `task` with these inputs, in this order.
 
     Each caller gets its own: other packs change what they are given.
     """
-    return copy.deepcopy(_input_types(task, required, optional, models))
+    ids = tuple(model.id for model in models)
+    types = copy.deepcopy(_input_types(task, required, optional, ids))
+    for name, value in (shown_defaults(task, models[0]) if models else {}).items():
+        if name in types["optional"]:
+            types["optional"][name][1]["default"] = value
+    return types
+
+
+def shown_defaults(task: str, model: Model) -> dict[str, Value]:
+    """Return what the widgets of an image node show for a model where the user set nothing.
+
+    That is what the model does then, where it is known. `auto` stays where it is more than a fixed
+    size: with an image, whose shape decides, and where another field stands in for the size.
+    """
+    replaced = {field.excludes for field in model.fields.values()}
+    if task == "image-to-image":
+        replaced.add("image_size")
+    return {
+        name: field.default
+        for name, field in model.fields.items()
+        if task in _IMAGE_TASKS
+        and name in catalogue.load().unset.keys() - replaced
+        and field.default is not None
+    }
 
 
 @lru_cache(maxsize=64)
@@ -150,8 +173,11 @@ def _widget(task: str, name: str) -> tuple[Any, dict[str, Any]]:
     return _WIDGETS[field.type if field else "text"](task, name)
 
 
-def _text(_task: str, name: str) -> tuple[Any, dict[str, Any]]:
-    return "STRING", {"default": "", "multiline": name in MULTILINE}
+def _text(task: str, name: str) -> tuple[Any, dict[str, Any]]:
+    """Return a text; the page makes one of `{a|b}` and leaves out comments where it is a prompt."""
+    is_dynamic = task in _IMAGE_TASKS and name in {"prompt", "negative_prompt"}
+    more = {"dynamicPrompts": True} if is_dynamic else {}
+    return "STRING", {"default": "", "multiline": name in MULTILINE, **more}
 
 
 def _boolean(_task: str, name: str) -> tuple[Any, dict[str, Any]]:

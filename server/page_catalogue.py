@@ -10,7 +10,7 @@ from ..engine.services import client_for, current_settings
 from ..nodes import NODE_CLASS_MAPPINGS
 from ..nodes.base import Node
 from ..nodes.model_choices import mark_of, offered_models, site_and_account
-from ..nodes.widgets import IMAGE_INPUTS
+from ..nodes.widgets import IMAGE_INPUTS, shown_defaults
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Field, Model, Site
 from ..storage.model_lists import ModelList, claim_refresh
@@ -71,6 +71,7 @@ def _model(model: Model, task: str, site: Site, account: ModelList | None) -> Js
         "guessed_from": model.guessed_from,
         "images": list(model.images),
         "fields": {name: _field(field) for name, field in model.fields.items()},
+        "defaults": shown_defaults(task, model),
         "published": model.published,
         "retired": model.retired,
         "price": model.price,

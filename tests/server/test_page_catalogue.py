@@ -128,6 +128,7 @@ def test_a_refresh_marks_what_is_new_and_what_the_account_lacks(
         "guessed_from": "",
         "images": ["image", "image2", "image3", "image4"],
         "fields": {},
+        "defaults": {},
         "published": None,
         "retired": None,
         "price": None,

@@ -14,6 +14,12 @@ function namesOf(type) {
   return [...required, ...optional].map(([name]) => name);
 }
 
+function defaultsOf(task, { fields }) {
+  const replaced = Object.values(fields).map(({ excludes }) => excludes);
+  const known = ([name, field]) => "default" in field && "unset" in inputs[name] && !replaced.includes(name);
+  return task === "chat" ? {} : Object.fromEntries(Object.entries(fields).filter(known).map(([name, field]) => [name, field.default]));
+}
+
 const node = (task, pictures, names) => ({
   task,
   pictures,
@@ -21,7 +27,7 @@ const node = (task, pictures, names) => ({
   models: models
     .filter((model) => model.tasks.includes(task))
     .filter((model, at, all) => all.findIndex(({ id }) => id === model.id) === at)
-    .map((model) => ({ images: [], ...model, listed: true, mark: null, guessed_from: "" })),
+    .map((model) => ({ images: [], ...model, listed: true, mark: null, guessed_from: "", defaults: defaultsOf(task, model) })),
 });
 
 export const catalogue = {

@@ -8,6 +8,7 @@ const KOLORS = "Kwai-Kolors/Kolors";
 const QWEN = "Qwen/Qwen-Image";
 const DEV = "black-forest-labs/FLUX.1-dev";
 const SCHNELL = "black-forest-labs/FLUX.1-schnell";
+const FLEX = "black-forest-labs/FLUX.2-flex";
 const PRO = "black-forest-labs/FLUX-1.1-pro";
 const FRESH = {
   model: KOLORS, custom_model: "", image_size: "auto", width: 1024, height: 1024, batch_size: 1, num_inference_steps: 0,
@@ -22,12 +23,15 @@ const shown = (id, values = FRESH) => draw.inputs.filter((name) => rule(id, name
 function person() {
   let values = { ...FRESH };
   let memory = {};
+  let previous = modelOf(draw, values, NONE);
   const follow = () => {
-    ({ values, memory } = adapt(catalogue, draw, modelOf(draw, values, NONE), values, memory));
+    const model = modelOf(draw, values, NONE);
+    ({ values, memory } = adapt(catalogue, draw, model, values, memory, previous));
+    previous = model;
   };
   return {
     choose(id) { values.model = id; follow(); return this; },
-    type(name, value) { values[name] = value; memory = afterChange(memory, name); if (/model|image_size/.test(name)) follow(); return this; },
+    type(name, value) { values[name] = value; memory = afterChange(catalogue, memory, name, value); if (/model|image_size/.test(name)) follow(); return this; },
     sees: (name) => values[name],
     get memory() { return memory; },
   };
@@ -147,12 +151,47 @@ test("image inputs beyond those of a model are unused", () => {
   assert.deepEqual(unusedInputs(edit, null), []);
 });
 
-test("a size that the new model does not make gives way to auto and comes back", () => {
+test("a size that the new model does not make gives way to its own and comes back", () => {
   const at = person().choose(QWEN).type("image_size", "1664x928").choose(KOLORS);
-  assert.equal(at.sees("image_size"), "auto");
-  assert.equal(at.choose(SCHNELL).sees("image_size"), "auto");
+  assert.equal(at.sees("image_size"), "1024x1024");
+  assert.equal(at.choose(SCHNELL).sees("image_size"), "1024x1024");
   assert.equal(at.choose(QWEN).sees("image_size"), "1664x928");
+  assert.deepEqual(at.memory.image_size, { wanted: [], standsIn: false, typed: true });
+});
+
+test("another model brings its own numbers in place of what was not set", () => {
+  const at = person().choose(QWEN);
+  assert.deepEqual(["image_size", "num_inference_steps", "cfg", "guidance_scale"].map(at.sees), ["1328x1328", 20, 4, -1]);
+  assert.deepEqual(["image_size", "num_inference_steps", "cfg", "guidance_scale"].map(at.choose(KOLORS).sees), ["1024x1024", 20, 0, 7.5]);
   assert.deepEqual(at.memory, {});
+});
+
+test("a number that the user typed stays, though it is what another model would do by itself", () => {
+  const at = person().type("num_inference_steps", 25).choose(FLEX);
+  assert.equal(at.choose(KOLORS).sees("num_inference_steps"), 25);
+  assert.equal(person().choose(KOLORS).choose(FLEX).sees("num_inference_steps"), 25);
+});
+
+test("a number of an older workflow that no model has by itself is the user's", () => {
+  const { values } = adapt(catalogue, draw, modelOfId(QWEN), { ...FRESH, num_inference_steps: 35 }, {}, modelOfId(KOLORS));
+  assert.deepEqual([values.num_inference_steps, values.cfg], [35, 4]);
+});
+
+test("a number that one model brought along is not sent to another that hides and a third that shows it", () => {
+  const at = person().choose(QWEN).choose(KOLORS).choose(SCHNELL);
+  assert.equal(at.sees("guidance_scale"), -1);
+  assert.equal(at.choose(QWEN).sees("guidance_scale"), -1);
+});
+
+test("a model that is written by its id is sent nothing that the user did not set", () => {
+  const at = person().choose(QWEN).type("cfg", 6).type("custom_model", "some/model");
+  assert.deepEqual(["image_size", "num_inference_steps", "cfg"].map(at.sees), ["auto", 0, 6]);
+  assert.deepEqual(["image_size", "num_inference_steps", "cfg"].map(at.type("custom_model", "").sees), ["1328x1328", 20, 6]);
+});
+
+test("while the model stays, nothing that an older workflow did not set is set", () => {
+  const at = person().type("image_size", "custom");
+  assert.equal(at.sees("num_inference_steps"), 0);
 });
 
 test("each model gets back the last of its own sizes that was chosen", () => {
@@ -161,9 +200,10 @@ test("each model gets back the last of its own sizes that was chosen", () => {
   assert.equal(at.choose(KOLORS).sees("image_size"), "768x1024");
 });
 
-test("auto stays auto when the user chose it", () => {
-  const at = person().choose(QWEN).type("image_size", "1664x928").type("image_size", "auto").choose(KOLORS).choose(QWEN);
+test("auto means what it always did, also when the user chose it: the model's own", () => {
+  const at = person().choose(QWEN).type("image_size", "1664x928").type("image_size", "auto");
   assert.equal(at.sees("image_size"), "auto");
+  assert.equal(at.choose(KOLORS).choose(QWEN).sees("image_size"), "1328x1328");
 });
 
 test("a number is clamped to the model's range and comes back", () => {
@@ -175,7 +215,7 @@ test("a number is clamped to the model's range and comes back", () => {
 test("of numbers only the last one typed counts", () => {
   const at = person().type("num_inference_steps", 60).choose(DEV).type("num_inference_steps", 25).choose(KOLORS);
   assert.equal(at.sees("num_inference_steps"), 25);
-  assert.deepEqual(at.memory, {});
+  assert.deepEqual(at.memory.num_inference_steps.wanted, []);
 });
 
 test("what a model does not take is left alone, whatever it is", () => {

@@ -126,6 +126,8 @@ export interface Model {
   guessed_from: string;
   images: string[];
   fields: Record<string, Field>;
+  /** What the widgets show where the user set nothing, where it is known. */
+  defaults: Record<string, InputValue>;
   /** ISO dates, where known. */
   published: string | null;
   retired: string | null;
@@ -183,10 +185,10 @@ export interface Rule {
 }
 
 /**
- * By input: what the user chose, newest first, and does not stand in the widget now; and whether the value
- * that does is not the user's. Saved with the node.
+ * By input: what the user chose, newest first, and does not stand in the widget now; whether the value that does is
+ * not the user's; and whether the user typed one, which no model replaces then. Saved with the node.
  */
-export type Memory = Record<string, { wanted: unknown[]; standsIn: boolean }>;
+export type Memory = Record<string, { wanted: unknown[]; standsIn: boolean; typed?: boolean }>;
 
 /** Why the chosen model deserves a word before a run. */
 export type Notice = Mark | "unlisted" | "elsewhere";

@@ -5,7 +5,7 @@
  * created or loaded, and when the catalogue changes. Hidden widgets are saved and sent as ever.
  */
 
-/** @import { Memory, NodeEntry, Notice, OwnPrices, Rule, Settings, TextKey, Values } from "./types" */
+/** @import { Memory, Model, NodeEntry, Notice, OwnPrices, Rule, Settings, TextKey, Values } from "./types" */
 
 import { app } from "../../../scripts/app.js";
 import * as catalogue from "./catalogue.js";
@@ -34,6 +34,7 @@ const PRICE_COLORS = { fgColor: "#d5e8d4", bgColor: "#2b4433" };
  * @property {Map<string, string | undefined>} labels of its inputs, as translated, by name
  * @property {Comfy.Badge | { text: string }} badge
  * @property {Comfy.Badge | { text: string }} price a badge as well
+ * @property {Model | null} [model] the one that it shows
  * @property {boolean} isChanging whether it is this script that changes its widgets
  */
 
@@ -177,8 +178,9 @@ function translateChoices(node) {
  * @param {string} name of the input that the user, or a control of the page, changed
  */
 function onUserChange(node, name) {
-  if (!read(node)) return;
-  remember(node, afterChange(memoryOf(node), name));
+  const known = read(node);
+  if (!known) return;
+  remember(node, afterChange(known.catalogue, memoryOf(node), name, known.values[name]));
   if (DECIDING_INPUTS.has(name)) adaptValues(node);
   else if (name === "batch_size") show(node);
 }
@@ -202,7 +204,7 @@ function adaptValues(node) {
   if (!known) return;
   const { entry, model, values, linked } = known;
   if (MODEL_INPUTS.some((name) => linked.has(name))) return update(node); // nobody knows which model it will be
-  const adapted = adapt(known.catalogue, entry, model, values, memoryOf(node));
+  const adapted = adapt(known.catalogue, entry, model, values, memoryOf(node), states.get(node)?.model);
   remember(node, adapted.memory);
   for (const widget of widgetsOf(node)) {
     const value = adapted.values[widget.name];
@@ -239,6 +241,7 @@ function show(node) {
   const [known, state] = [read(node), states.get(node)];
   if (!known || !state) return;
   const { entry, model, values, linked } = known;
+  state.model = model;
   /** @param {string} name */
   const ruleFor = (name) => {
     if (name === "model") return { shown: true, choices: entry.models.map(({ id }) => id) };

@@ -164,12 +164,23 @@ export function fits({ choices, minimum, maximum, step }, value) {
 }
 
 /**
- * What stands in for a value that does not fit: the model's first choice, or the nearest number.
+ * What an input shows where the user set nothing: what the model does then, or that this is not known.
+ * @param {Pick<Catalogue, "inputs">} catalogue
+ * @param {Model | null} model
+ * @param {string} name
+ */
+function defaultOf(catalogue, model, name) {
+  return model?.defaults?.[name] ?? catalogue.inputs[name]?.unset ?? null;
+}
+
+/**
+ * What stands in for a value that does not fit: the model's own choice, else its first, or the nearest number.
  * @param {Rule} rule
  * @param {unknown} value
+ * @param {InputValue | null} own
  */
-function standIn({ choices, minimum = -Infinity, maximum = Infinity, step }, value) {
-  if (choices) return choices[0];
+function standIn({ choices, minimum = -Infinity, maximum = Infinity, step }, value, own) {
+  if (choices) return own !== null && choices.includes(own) ? own : choices[0];
   const number = Number(value);
   const nearest = step ? Math.round(number / step) * step : number;
   return Math.min(Math.max(nearest, minimum), maximum);
@@ -177,20 +188,24 @@ function standIn({ choices, minimum = -Infinity, maximum = Infinity, step }, val
 
 /**
  * The values as a model takes them, and what to remember for the next model: a value that the user chose and that
- * does not fit comes back with the first model that it fits.
+ * does not fit comes back with the first model that it fits. Another model than the previous one brings its own
+ * values, in place of those that the user did not set.
  * @param {Pick<Catalogue, "inputs">} catalogue
  * @param {Pick<NodeEntry, "inputs">} node
  * @param {Model | null} model
  * @param {Values} values
  * @param {Memory} memory
+ * @param {Model | null} [previous]
  */
-export function adapt(catalogue, node, model, values, memory) {
+export function adapt(catalogue, node, model, values, memory, previous = model) {
   const adapted = { ...values };
   const remembered = { ...memory };
   for (const name of node.inputs.filter((input) => input in values)) {
+    const own = defaultOf(catalogue, model, name);
+    if (previous?.id !== model?.id && !isSet(catalogue, previous, name, values[name], memory)) adapted[name] = own;
     const rule = ruleOf(catalogue, model, name, adapted);
     if (!rule.shown) continue;
-    const { value, wishes } = choose(rule, adapted[name], memory[name]);
+    const { value, wishes } = choose(rule, adapted[name], memory[name], own);
     adapted[name] = value;
     if (wishes) remembered[name] = wishes;
     else delete remembered[name];
@@ -199,26 +214,46 @@ export function adapt(catalogue, node, model, values, memory) {
 }
 
 /**
+ * Whether a value is the user's: it was typed here, or is neither "not set" nor what the model brought along.
+ * @param {Pick<Catalogue, "inputs">} catalogue
+ * @param {Model | null} model
+ * @param {string} name
+ * @param {unknown} value
+ * @param {Memory} memory
+ */
+function isSet(catalogue, model, name, value, memory) {
+  const unset = catalogue.inputs[name]?.unset ?? null;
+  return unset === null || name in memory || (value !== unset && value !== defaultOf(catalogue, model, name));
+}
+
+/**
  * @param {Rule} rule
  * @param {unknown} current
  * @param {Memory[string]} [remembered]
+ * @param {InputValue | null} [own]
  */
-function choose(rule, current, { wanted, standsIn } = { wanted: [], standsIn: false }) {
+function choose(rule, current, { wanted, standsIn, typed } = { wanted: [], standsIn: false }, own = null) {
   const all = standsIn ? wanted : [current, ...wanted.filter((wish) => wish !== current)];
   const wishes = isNumber(current) ? all.slice(0, 1) : all; // of numbers, only the last one typed
   const found = wishes.find((wish) => fits(rule, wish));
   const rest = wishes.filter((wish) => wish !== found);
-  const value = found === undefined ? standIn(rule, wishes[0]) : found;
-  return { value, wishes: rest.length ? { wanted: rest, standsIn: found === undefined } : null };
+  const value = found === undefined ? standIn(rule, wishes[0], own) : found;
+  const isKept = rest.length || typed;
+  return { value, wishes: isKept ? { wanted: rest, standsIn: found === undefined, ...(typed && { typed }) } : null };
 }
 
 /**
- * The memory after the user changed an input: what stands there now is the user's choice.
+ * The memory after the user changed an input: what stands there now is the user's choice, unless it means "not set".
+ * @param {Pick<Catalogue, "inputs">} catalogue
  * @param {Memory} memory
  * @param {string} name
+ * @param {unknown} value
  * @returns {Memory}
  */
-export function afterChange(memory, name) {
-  const remembered = memory[name];
-  return remembered ? { ...memory, [name]: { ...remembered, standsIn: false } } : memory;
+export function afterChange(catalogue, memory, name, value) {
+  const { [name]: remembered, ...others } = memory;
+  const unset = catalogue.inputs[name]?.unset ?? null;
+  const wanted = remembered?.wanted ?? [];
+  if (unset !== null && value !== unset) return { ...others, [name]: { wanted, standsIn: false, typed: true } };
+  return wanted.length ? { ...others, [name]: { wanted, standsIn: false } } : others;
 }
