@@ -147,7 +147,7 @@ test("a notice says what is odd about a model, and nothing otherwise", () => {
 test("image inputs beyond those of a model are unused", () => {
   const places = (id) => unusedInputs(edit, modelOfId(id, edit));
   assert.deepEqual(places("Qwen/Qwen-Image-Edit-2509"), []);
-  assert.deepEqual(places("Qwen/Qwen-Image-Edit"), ["image2", "image3"]);
+  assert.deepEqual(places("Qwen/Qwen-Image-Edit"), ["image2", "image3", "references"]);
   assert.deepEqual(unusedInputs(edit, null), []);
 });
 

@@ -134,7 +134,7 @@ def test_undo_takes_back_a_choice_with_all_that_it_changed(page: Page, node: int
     page.choose(node, "model", KOLORS)
     page.note_state()
     after, seen_after = page.values(node), page.visible(node)
-    assert after["image_size"] == "auto"
+    assert after["image_size"] == "1024x1024"
     page.press("Control+z")
     assert page.values(node) == before
     assert page.visible(node) == seen
@@ -166,7 +166,7 @@ def test_in_a_subgraph_every_value_stays(page: Page, node: int) -> None:
 
 def test_a_model_that_a_subgraph_takes_changes_no_value(page: Page, node: int) -> None:
     page.change(node, "model", FLUX)
-    assert page.values(node)["image_size"] == "auto"
+    assert page.values(node)["image_size"] == "1024x1024"
     page.select(node)
     page.command("Comfy.Graph.ConvertToSubgraph")
     page.settle(2)

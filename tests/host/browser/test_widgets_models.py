@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.nodes.widgets import IMAGE_INPUTS
+from comfyui_siliconflow.nodes.widgets import SOCKETS
 from comfyui_siliconflow.siliconflow import catalogue
 from comfyui_siliconflow.siliconflow.catalogue import AUTO, CUSTOM, Model
 from comfyui_siliconflow.tests.host.browser.page import Page
@@ -18,6 +18,9 @@ PRO = "black-forest-labs/FLUX-1.1-pro"
 ONE_IMAGE, THREE_IMAGES = "Qwen/Qwen-Image-Edit", "Qwen/Qwen-Image-Edit-2509"
 SEER, BLIND = "Qwen/Qwen3-VL-32B-Instruct", "deepseek-ai/DeepSeek-V2.5"
 ALWAYS = {"model", "prompt", "seed", "batch_size", "custom_model", "extra_body"}
+ALWAYS |= {"batch_means", "image_urls"}
+SQUARE = "1024x1024"
+"""The size of FLUX models where the user chose none that they make."""
 COMPANION = "control_after_generate"
 
 
@@ -28,7 +31,7 @@ def page(reused_page: Page) -> Page:
 
 def names_of(node_type: str) -> list[str]:
     node = NODE_CLASS_MAPPINGS[node_type]
-    return [name for name in (*node.required, *node.optional) if name not in IMAGE_INPUTS]
+    return [name for name in (*node.required, *node.optional) if name not in SOCKETS]
 
 
 def models_of(node_type: str) -> list[Model]:
@@ -110,7 +113,7 @@ def test_what_was_typed_comes_back_with_the_model(page: Page) -> None:
     page.change(node, "cfg", 4.5)
     page.choose(node, "model", DEV)
     values = page.values(node)
-    assert (values["image_size"], values["num_inference_steps"], values["cfg"]) == (AUTO, 30, 4.5)
+    assert (values["image_size"], values["num_inference_steps"], values["cfg"]) == (SQUARE, 30, 4.5)
     page.choose(node, "model", QWEN)
     back = page.values(node)
     assert (back["image_size"], back["num_inference_steps"], back["cfg"]) == ("1664x928", 60, 4.5)
@@ -122,7 +125,7 @@ def test_what_is_shown_is_what_is_sent(page: Page) -> None:
     page.change(node, "model", QWEN)
     page.change(node, "image_size", "1664x928")
     page.change(node, "model", FLUX)
-    assert page.exported()[str(node)]["inputs"]["image_size"] == AUTO
+    assert page.exported()[str(node)]["inputs"]["image_size"] == SQUARE
 
 
 def test_the_node_takes_the_room_that_its_widgets_need(page: Page) -> None:

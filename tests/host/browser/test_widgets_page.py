@@ -80,7 +80,7 @@ def test_nodes_are_found_by_the_words_of_their_users(reused_page: Page) -> None:
 @pytest.mark.parametrize("language", ["zh"])
 def test_choices_that_are_words_are_in_the_page_s_language(reused_page: Page) -> None:
     page = reused_page
-    node = page.add("SiliconFlowTextToImage")
+    node = page.add("SiliconFlowImageToImage")
     shown = page.element(node).inner_text() if page.look == "nodes2" else page.js(DISPLAYED, node)
     assert "自动" in shown
     assert page.values(node)["image_size"] == "auto", "it is saved as ever"

@@ -77,7 +77,8 @@ export function unusedInputs(node, model) {
   if (!model) return [];
   const recordings = node.inputs.filter((name) => name.startsWith("reference_audio"));
   const unused = recordings.filter((name) => !(name.replace("audio", "text") in model.fields));
-  return [...node.pictures.slice(model.images.length), ...unused];
+  const more = node.inputs.filter((name) => name === "references" && model.images.length < 2);
+  return [...node.pictures.slice(model.images.length), ...more, ...unused];
 }
 
 /**
