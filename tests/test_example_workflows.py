@@ -26,6 +26,7 @@ NAMES = {
     "Chat writes the prompt",
     "Edit with a Chinese prompt",
     "Edit with three images",
+    "Five references, one picture",
     "Image to image",
     "Describe an image and redraw it",
     "Same prompt on several models",
