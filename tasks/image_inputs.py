@@ -31,7 +31,6 @@ ASCII, because Chinese writes no space before it.
 _TAG = re.compile(r"@image(\d*)", re.IGNORECASE)
 
 
-
 def tokens_at_most(texts: Iterable[str], images: int = 0) -> int:
     """Return the tokens of texts and images that cannot be exceeded: none is under a byte."""
     return images * IMAGE_TOKENS + sum(len(each.encode()) + _TEMPLATE_TOKENS for each in texts)

@@ -152,16 +152,18 @@ def _note_filtered(results: Results, images: Sequence[DecodedImage]) -> None:
     """Note which images are of a single color: such a one stands in for what a filter refused."""
     is_marked = not results.plan.headers
     places = [at for at, image in enumerate(images, 1) if is_one_color(image, is_marked=is_marked)]
-    if places:
-        price = results.plan.model.price or {}
-        amount = Decimal(str(price.get("image", 0))) * len(places)
-        is_free = "image" in price and not amount
-        key = (
-            "run.filtered_priced" if amount else "run.filtered_free" if is_free else "run.filtered"
-        )
-        cost = text(key, amount=amount, currency=price.get("currency"))
-        numbers = ", ".join(map(str, places))
-        results.note(text("run.one_color", n=len(places), numbers=numbers, cost=cost))
+    if not places:
+        return
+    came = [result for job in results.jobs for result in job.results for _ in range(result.count)]
+    costs = [each.cost / each.count for each in came if each.cost is not None]
+    if len(costs) == len(came):
+        amount = sum((costs[at - 1] for at in places), Decimal(0))
+        key = "run.filtered_priced" if amount else "run.filtered_free"
+        cost = text(key, amount=f"{amount:f}", currency=results.prices.get("currency"))
+    else:
+        cost = text("run.filtered")
+    numbers = ", ".join(map(str, places))
+    results.note(text("run.one_color", n=len(places), numbers=numbers, cost=cost))
 
 
 def _parameters(results: Results, seed: int, size: str) -> str:
