@@ -155,15 +155,15 @@ def test_how_closely_to_look_is_requested_of_models_that_see(page: Page) -> None
 def test_an_image_that_the_model_does_not_take_is_marked_as_unused(
     page: Page, language: str
 ) -> None:
-    unused = ["image2 (not supported by this model)", "image3 (not supported by this model)"]
+    names, mark = ("image2", "image3", "references"), " (not supported by this model)"
     if language == "zh":
-        unused = ["图片 2（当前模型不支持）", "图片 3（当前模型不支持）"]
+        names, mark = ("图片 2", "图片 3", "参考图"), "（当前模型不支持）"
     node, source = page.add(EDIT), page.add("EmptyImage", (-300, 200))
     page.link(source, 0, node, "image2")
     before = page.slots(node)
     page.fit()
     page.choose(node, "model", ONE_IMAGE)
-    assert page.slots(node) == [before[0], *unused]
+    assert page.slots(node) == [before[0], *(name + mark for name in names)]
     assert page.exported()[str(node)]["inputs"]["image2"] == [str(source), 0]
     page.choose(node, "model", THREE_IMAGES)
     assert page.slots(node) == before
