@@ -175,7 +175,7 @@ def test_a_model_that_a_subgraph_takes_changes_no_value(page: Page, node: int) -
     page.settle(2)
     for _ in range(2):
         (sent,) = [entry["inputs"] for entry in page.exported().values()]
-        assert (sent["model"], sent["image_size"]) == (FLUX, "auto")
+        assert (sent["model"], sent["image_size"]) == (FLUX, "1024x1024")
         page.load(page.saved())
 
 
