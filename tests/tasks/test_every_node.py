@@ -132,12 +132,17 @@ def on_day(
     return choose
 
 
-def defaults(trial: Trial) -> dict[str, Any]:
+def defaults(node_id: str) -> dict[str, Any]:
+    """Return what the page sends of a node that nobody touched: the default of each widget."""
+    types = NODE_CLASS_MAPPINGS[node_id].INPUT_TYPES()
+    widgets = {**types["required"], **types["optional"]}
+    return {name: opts["default"] for name, (_, opts) in widgets.items() if "default" in opts}
+
+
+def defaults_of_model(trial: Trial) -> dict[str, Any]:
     """Return what the page sends of a node on which only the model was chosen."""
     node = NODE_CLASS_MAPPINGS[trial.node]
-    types, unset = node.INPUT_TYPES(), catalogue.load().unset
-    widgets = {**types["required"], **types["optional"]}
-    values = {name: opts["default"] for name, (_, opts) in widgets.items() if "default" in opts}
+    values, unset = defaults(trial.node), catalogue.load().unset
     first = catalogue.load().find(values.get("model", ""), trial.model.site or "cn")
     for name in shown_defaults(node.task, first):
         values[name] = unset[name]
@@ -147,7 +152,7 @@ def defaults(trial: Trial) -> dict[str, Any]:
 def inputs_of(trial: Trial) -> dict[str, Any]:
     """Return the inputs: the defaults, what must be given, an image for a model that sees."""
     node = NODE_CLASS_MAPPINGS[trial.node]
-    inputs = {**defaults(trial), "model": trial.model.id}
+    inputs = {**defaults_of_model(trial), "model": trial.model.id}
     inputs |= {name: GIVEN[name] for name in node.required if name in GIVEN}
     if "image" in node.required or ("image" in node.optional and trial.model.sees):
         inputs["image"] = torch.rand(1, SIDE, SIDE, 3)
