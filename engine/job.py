@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model
@@ -88,11 +88,21 @@ class ImageLimits:
 Mend = Callable[[BadRequest, Mapping[str, Any]], tuple[Mapping[str, Any], Text] | None]
 
 
+class Frames(Protocol):
+    """The frames `[H,W,C]` of an input: an IMAGE, a list, or what makes each when it is needed."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __getitem__(self, number: int, /) -> torch.Tensor:
+        """Return a frame."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """One run of a node: its requests, and what goes with them.
 
-    `images` holds, by wire name, the IMAGE that is sent there, `input_names` the input it is from,
+    `images` holds, by wire name, the frames that are sent there, `input_names` the input of theirs,
     and `first_frames` the number of its first frame in that input, where that is not 0. With
     `image_limits` images are sent lossy. `headers` go with each request, and are part of what makes
     it the same as another. `once` holds, by a name that is stored, what an account is told with its
@@ -103,7 +113,7 @@ class Plan:
     model: Model
     requests: tuple[PlannedRequest, ...]
     endpoint: Endpoint
-    images: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    images: Mapping[str, Frames] = field(default_factory=dict)
     input_names: Mapping[str, str] = field(default_factory=dict)
     first_frames: Mapping[str, int] = field(default_factory=dict)
     image_limits: ImageLimits | None = None

@@ -167,7 +167,7 @@ class Uploads:
                 **{name: value for name, value in vars(upload).items() if name != "digest"},
             }
             for wire, images in self._plan.images.items()
-            for frame in range(images.shape[0])
+            for frame in range(len(images))
             if (upload := self._uploads.get((wire, frame)))
         ]
 
@@ -175,7 +175,7 @@ class Uploads:
         """Return a note for each image of this frame that is sent at another size than it has."""
         smaller = [self._smaller.get(place) for place in self._places(frame)]
         places = [place for place in self._places(frame) if place not in self._smaller]
-        sizes = [(wire, self._plan.images[wire].shape[1:3]) for wire, _ in places]
+        sizes = [(wire, self._plan.images[wire][at].shape[:2]) for wire, at in places]
         return [note for note in smaller if note] + [
             self._scaled_note(self._plan.input_names[wire], (width, height), sent)
             for wire, (height, width) in sizes
@@ -195,9 +195,7 @@ class Uploads:
 
     def _places(self, frame: int) -> list[_Place]:
         """Return the images of a frame: an input of a single frame goes with every frame."""
-        return [
-            (wire, min(frame, images.shape[0] - 1)) for wire, images in self._plan.images.items()
-        ]
+        return [(wire, min(frame, len(images) - 1)) for wire, images in self._plan.images.items()]
 
     def _encode_once(self, place: _Place) -> Encoded:
         return self._once(self._encoded, place, partial(self._encode, place, self._format))

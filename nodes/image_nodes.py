@@ -8,6 +8,8 @@ from ..siliconflow.errors import InvalidInput
 from ..strings.text import text
 from .base import PromptNode
 
+FITTING = ("mask", "mask_margin", "mask_feather", "mask_each", "result_size", "fit")
+"""What part of an image is sent, and how the result is laid back."""
 _NOTHING = object()
 """Of an input that a workflow leaves out: one that another node provides is `None` in a check."""
 
@@ -15,10 +17,10 @@ _NOTHING = object()
 class ImageNode(PromptNode):
     """A node that returns generated images."""
 
-    outputs = ("images", "seed", "info", "image_list")
+    outputs = ("images", "seed", "info", "image_list", "mask")
     CATEGORY = "SiliconFlow/Image"
-    RETURN_TYPES = ("IMAGE", "INT", "STRING", "IMAGE")
-    OUTPUT_IS_LIST = (False, False, False, True)
+    RETURN_TYPES = ("IMAGE", "INT", "STRING", "IMAGE", "MASK")
+    OUTPUT_IS_LIST = (False, False, False, True, False)
 
 
 class ImageInputNode(ImageNode):
@@ -103,6 +105,7 @@ class SiliconFlowImageToImage(ImageInputNode):
         "image_prompt_strength",
         "custom_model",
         "extra_body",
+        *FITTING,
         "image_urls",
     )
     SEARCH_ALIASES = ("image to image", "img2img", "i2i", "Kolors", "FLUX", "图生图", "重绘")
@@ -130,12 +133,16 @@ class SiliconFlowImageEdit(ImageInputNode):
         "safety_tolerance",
         "custom_model",
         "extra_body",
+        *FITTING,
         "references",
         "batch_means",
         "image_urls",
     )
     SEARCH_ALIASES = (
         "image edit",
+        "inpaint",
+        "mask",
+        "局部重绘",
         "edit",
         "qwen image edit",
         "Kontext",

@@ -22,6 +22,7 @@ CONVERSATION = "SILICONFLOW_CONVERSATION"
 SOCKETS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: ("IMAGE", {}) for name in (*IMAGE_INPUTS, "references")},
     **{name: ("AUDIO", {}) for name in ("audio", "reference_audio", "reference_audio2")},
+    "mask": ("MASK", {}),
     "conversation": (CONVERSATION, {}),
     "texts": ("STRING", {"forceInput": True}),
 }
@@ -50,6 +51,11 @@ ADVANCED = frozenset(
         "safety_tolerance",
         "raw",
         "image_prompt_strength",
+        "mask_margin",
+        "mask_feather",
+        "mask_each",
+        "result_size",
+        "fit",
         "top_p",
         "top_k",
         "frequency_penalty",
@@ -73,7 +79,18 @@ ADVANCED = frozenset(
 _IMAGE_TASKS = frozenset({"text-to-image", "image-to-image", "image-edit"})
 MAX_NAMES = 8
 """How many models a tooltip names that accept the same values."""
-_SAME_FOR_ALL = frozenset({"seed", "batch_size", "width", "height", "max_tokens", "max_images"})
+_SAME_FOR_ALL = frozenset(
+    {
+        "seed",
+        "batch_size",
+        "width",
+        "height",
+        "max_tokens",
+        "max_images",
+        "mask_margin",
+        "mask_feather",
+    }
+)
 """Inputs whose range is the widget's own, whatever the model."""
 _STEPS = {
     "image_prompt_strength": 0.05,

@@ -49,6 +49,7 @@ _UNITS = {"image": 1, "kilobyte": 1000, "input": 10**6, "output": 10**6, "input_
 """For how much of what was used each rate of a price is."""
 Usage = Mapping[str, int]
 """What a request used, by the name of the rate: items as `image`, bytes of text, tokens."""
+_RATIO = re.compile(r"(\d{1,2}):(\d{1,2})")
 _SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})", re.IGNORECASE)
 
 
@@ -255,7 +256,8 @@ class Model:
     images are sent, `reference` how a prompt refers to one of them, with its number. `limits`
     holds the bounds of one request by name, `rates` the sample rates in Hz by audio format.
     `context` is in tokens. `thinking` says what a chat model does unless told otherwise, `always`
-    that it cannot be told; `None` that it is not known to think.
+    that it cannot be told; `None` that it is not known to think. `keeps` says to which size it
+    scales an image, which is that of the result: one of `choices`, else one of about `max_pixels`.
 
     `published` and `retired` are ISO dates, where known. Of a model that is gone, nobody knows
     since when, `retired_by` is the day on which it was found gone. A model that is not `listed` is
@@ -280,6 +282,7 @@ class Model:
     price: Price | None = None
     context: int | None = None
     thinking: Thinking | None = None
+    keeps: Field = Field("keeps", "size", "")
     source: str = ""
     guessed_from: str = ""
 
@@ -349,7 +352,24 @@ class Model:
             return AUTO
         swapped = ["x".join(reversed(choice.split("x"))) for choice in field.choices]
         choices = [*field.choices, *(swapped if field.custom else ())]
-        return str(min(choices, key=lambda choice: _aspect_difference(choice, width, height)))
+        return _closest(choices, width, height)
+
+    def kept_size(self, width: int, height: int, sent: Mapping[str, Value]) -> tuple[int, int]:
+        """Return the size of the result for an image of this shape: the one that is not scaled.
+
+        It is as the request says in the fields that are `sent`, else as the model `keeps` it.
+        """
+        if "width" in sent and "height" in sent:
+            return int(sent["width"]), int(sent["height"])
+        if size := parse_size(str(sent.get("image_size", ""))):
+            return size
+        pixels = self.keeps.max_pixels or width * height
+        if ratio := _RATIO.fullmatch(str(sent.get("aspect_ratio", ""))):
+            width, height = int(ratio.group(1)), int(ratio.group(2))
+        if self.keeps.choices:
+            size = parse_size(_closest(self.keeps.choices, width, height))
+        scale = math.sqrt(pixels / (width * height))
+        return size or (_on_grid(width * scale, self.keeps), _on_grid(height * scale, self.keeps))
 
     @property
     def _has_sides(self) -> bool:
@@ -425,6 +445,7 @@ class Catalogue:
             upload=relative.upload,
             reference=relative.reference,
             limits=relative.limits,
+            keeps=relative.keeps,
             rates=relative.rates,
             guessed_from=like,
         )
@@ -558,13 +579,13 @@ def _of_families(families: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, An
 def _with_traits(
     entry: Mapping[str, Any], traits: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, Any]:
-    """Return an entry with the fields and limits of each trait that it has.
+    """Return an entry with the fields, limits and sizes of each trait that it has.
 
     A trait names the values that an entry must have; `*` in a value stands for any characters.
     """
     for trait in traits:
         if all(_has_one_of(entry.get(name), values) for name, values in trait["where"].items()):
-            more = {name: trait[name] for name in ("fields", "limits") if name in trait}
+            more = {name: trait[name] for name in ("fields", "limits", "keeps") if name in trait}
             merged = {name: {**entry.get(name, {}), **values} for name, values in more.items()}
             entry = {**entry, **merged}
     return entry
@@ -581,6 +602,7 @@ def _model(entry: Mapping[str, Any], inputs: Mapping[str, Field]) -> Model:
         parse_field(name, {"type": inputs[name].type, **field})
         for name, field in values.pop("fields").items()
     )
+    values["keeps"] = parse_field("keeps", {"type": "size", **values.pop("keeps", {})})
     longest = entry.get("context") or inputs["max_tokens"].maximum
     values["rates"] = {name: tuple(rates) for name, rates in values.pop("rates", {}).items()}
     return Model(
@@ -601,6 +623,11 @@ def _on_grid(side: float, field: Field) -> int:
     step = field.step or 1
     low, high = field.minimum or step, field.maximum or side
     return int(min(max(round(side / step) * step, low), high))
+
+
+def _closest(sizes: Iterable[str], width: int, height: int) -> str:
+    """Return the size that is closest in aspect ratio."""
+    return str(min(sizes, key=lambda size: _aspect_difference(size, width, height)))
 
 
 def _aspect_difference(size: str, width: int, height: int) -> float:

@@ -15,7 +15,7 @@ import torch
 
 from ..comfyui.host import Caller
 from ..engine.endpoint import ApiRequest, ApiResult, Endpoint, OnText, json_kind
-from ..engine.job import ImageLimits, Plan, PlannedRequest, Results, with_usable_seed
+from ..engine.job import Frames, ImageLimits, Plan, PlannedRequest, Results, with_usable_seed
 from ..engine.progress import start_of
 from ..engine.run import Inputs, run
 from ..siliconflow import catalogue
@@ -79,7 +79,7 @@ class Conversation:
     """
 
     messages: tuple[Message, ...] = field(default=(), repr=False)
-    images: Mapping[str, torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
+    images: Mapping[str, Frames] = field(default_factory=dict, repr=False, compare=False)
 
     def __str__(self) -> str:
         """Return who said what."""
@@ -88,7 +88,7 @@ class Conversation:
         )
 
     def followed_by(
-        self, message: Message, images: Mapping[str, torch.Tensor] | None = None
+        self, message: Message, images: Mapping[str, Frames] | None = None
     ) -> Conversation:
         """Return the conversation with one more message, and its images, at its end."""
         return Conversation((*self.messages, message), {**self.images, **(images or {})})

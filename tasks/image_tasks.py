@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -20,9 +21,9 @@ from ..engine.endpoint import (
     RemoteFile,
     ResultKind,
 )
-from ..engine.job import Plan, PlannedRequest, Results, next_seed, with_usable_seed
+from ..engine.job import Frames, Plan, PlannedRequest, Results, next_seed, with_usable_seed
 from ..engine.run import Inputs, run
-from ..media.image_files import DecodedImage, decode, is_one_color, to_batch
+from ..media.image_files import DecodedImage, Resized, decode, is_one_color, to_batch
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import (
     AUTO,
@@ -39,20 +40,31 @@ from ..siliconflow.resources import images as images_api
 from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
 from ..strings.text import Text, text
+from .image_fitting import INPUTS as FITTING_INPUTS
+from .image_fitting import Fitting, fit_images
 from .image_inputs import gather_references, with_references
 
 RESERVED = frozenset({"model", "prompt", "seed", "image", "image2", "image3"})
 _SIZE_INPUTS = ("image_size", "width", "height")
-_OWN_FIELDS = frozenset({*_SIZE_INPUTS, "seed", "batch_size", "batch_means"})
+_OWN_FIELDS = frozenset({*_SIZE_INPUTS, *FITTING_INPUTS, "seed", "batch_size", "batch_means"})
+_EMPTY_MASK = 64
+"""The width and height of the mask that Load Image gives for an image without alpha."""
 Images = Mapping[str, torch.Tensor]
-Outputs = tuple[torch.Tensor, int, str, list[torch.Tensor]]
+Outputs = tuple[torch.Tensor, int, str, list[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class ImagePlan(Plan):
+    """A run of an image node; `fitting` lays its results back, `None` leaves them as they are."""
+
+    fitting: Fitting | None = None
 
 
 async def make_images(
     task: str, image_inputs: tuple[str, ...], inputs: Inputs, caller: Caller
 ) -> Outputs:
-    """Return the outputs of an image node: images `[B,H,W,C]`, the first seed, info (JSON), and a
-    list of the images `[1,H,W,C]`, each in its own size.
+    """Return the outputs of an image node: images `[B,H,W,C]`, the first seed, info (JSON), a list
+    of the images `[1,H,W,C]`, each in its own size, and the mask.
 
     Raises what `engine.run.run` raises.
     """
@@ -79,33 +91,48 @@ def plan_images(
     urls = {wire: each.url for wire, each in references.items() if each.url}
     head = {"model": model.id, "prompt": prompt, **urls}
     extra = extra_body(inputs, RESERVED | set(model.images))
-    values = _set_fields(model, inputs, images)
+    values_for = partial(_set_fields, model, inputs)
+    sources: list[Frames] = [*images.values()]
+    of_references = [each.images for each in references.values()]
+    fitting = fit_images(model, inputs, of_references, values_for) if references else None
+    if fitting:
+        values = fitting.placements[0].values
+        groups = [[(at, each.values) for at, each in group] for group in fitting.groups()]
+        sources = fitting.sent([*images.values()])
+    else:
+        height, width = next(iter(images.values())).shape[1:3] if images else (0, 0)
+        frames = max([1, *map(len, images.values())])
+        values = values_for(width, height)
+        groups = [[(frame, values)] for frame in range(frames)]
+    is_masked = inputs.get("mask") is None or (fitting is not None and fitting.mask is not None)
+    mask_notes = [] if is_masked else [text("task.mask_empty")]
     parts = _split_batch(model, inputs, settings, extra)
-    frames = max([1, *map(len, images.values())])
-    return Plan(
+    return ImagePlan(
         model=model,
         requests=tuple(
             PlannedRequest(
                 frame,
                 count,
                 seed,
-                merged({**head, **_arguments(model, {**values, **fields})}, extra),
+                merged({**head, **_arguments(model, {**sized, **fields})}, extra),
             )
-            for frame in range(frames)
+            for group in groups
             for count, seed, fields in parts
+            for frame, sized in group
         ),
         endpoint=IMAGES,
-        images=images,
+        images=dict(zip(images, sources, strict=True)),
         input_names={wire: references[wire].input for wire in images},
         first_frames={wire: references[wire].frame for wire in images},
         not_sent=model.not_sent(values),
-        notes=notes,
+        notes=[*notes, *mask_notes],
         headers={} if settings.visible_watermark else images_api.WITHOUT_VISIBLE_MARK,
         once=(
             {"visible_mark": text("run.visible_mark")}
             if settings.visible_watermark and settings.site == "cn"
             else {}
         ),
+        fitting=fitting,
     )
 
 
@@ -114,38 +141,62 @@ def image_outputs(results: Results) -> tuple[Text, Outputs]:
 
     The jobs let go of their images: each leaves memory once it is copied into the batch.
     """
-    jobs, images = results.jobs, results.items
-    seeds = [seed for job in jobs for seed in job.seeds]
-    frames = [job.request.frame for job in jobs for _ in job.items]
+    plan, jobs = results.plan, results.jobs
+    fitting = plan.fitting if isinstance(plan, ImagePlan) else None
+    mask: torch.Tensor | None = None
+    resized: list[Resized] = []
+    images = results.items
+    _note_filtered(results, images)
+    if fitting:
+        layers = fitting.layers(plan, jobs)
+        seeds, frames = [each.seed for each in layers], [each.frame for each in layers]
+        batch, mask = fitting.lay_back(layers)
+        shapes = [batch.shape[1:3]] * len(batch)
+        image_list = [batch[at : at + 1] for at in range(len(batch))]
+    else:
+        seeds = [seed for job in jobs for seed in job.seeds]
+        frames = [job.request.frame for job in jobs for _ in job.items]
+        shapes = [image.shape[:2] for image in images]
+        for job in jobs:
+            job.drop_items()
+        others = {at: each for at, each in enumerate(images) if each.shape[:2] != shapes[0]}
+        batch, resized = to_batch(images)
+        image_list = [
+            to_batch([others.pop(at)])[0] if at in others else batch[at : at + 1]
+            for at in range(len(batch))
+        ]
     sizes = [
-        {"seed": seed, "width": image.shape[1], "height": image.shape[0], "frame": frame}
-        for seed, image, frame in zip(seeds, images, frames, strict=True)
+        {"seed": seed, "width": width, "height": height, "frame": frame}
+        for seed, (height, width), frame in zip(seeds, shapes, frames, strict=True)
     ]
-    height, width = images[0].shape[:2]
+    height, width = shapes[0]
     line = text(
         "run.images_done",
-        n=len(images),
+        n=len(batch),
         size=f"{width}×{height}",
         seed=seeds[0],
         seconds=f"{results.seconds:.1f}",
     )
-    _note_filtered(results, images)
-    for job in jobs:
-        job.drop_items()
-    others = {at: image for at, image in enumerate(images) if image.shape[:2] != (height, width)}
-    batch, resized = to_batch(images)
-    image_list = [
-        to_batch([others.pop(at)])[0] if at in others else batch[at : at + 1]
-        for at in range(len(batch))
-    ]
     info = results.info(
         pictures=sizes,
         parameters=_parameters(results, seeds[0], f"{width}x{height}"),
         uploads=list(results.uploads),
+        fitted=fitting.info() if fitting else [],
         resized=[vars(entry) for entry in resized],
-        visible_watermark=not results.plan.headers,
+        visible_watermark=not plan.headers,
     )
-    return line, (batch, seeds[0], info, image_list)
+    mask = _transparency(batch) if mask is None else mask
+    return line, (batch, seeds[0], info, image_list, mask)
+
+
+def _transparency(images: torch.Tensor) -> torch.Tensor:
+    """Return the MASK of images `[B,H,W,C]`, 1 where they are transparent, as Load Image has it.
+
+    Without alpha it is as empty as that node's, and as small.
+    """
+    if images.shape[-1] == 4:
+        return 1 - images[..., 3]
+    return torch.zeros(len(images), _EMPTY_MASK, _EMPTY_MASK)
 
 
 def _note_filtered(results: Results, images: Sequence[DecodedImage]) -> None:
@@ -186,12 +237,14 @@ def _parameters(results: Results, seed: int, size: str) -> str:
     return "\n".join(lines)
 
 
-def _set_fields(model: Model, inputs: Inputs, images: Images) -> dict[str, Value]:
-    """Return the fields that the user set, with the size as the model takes it."""
+def _set_fields(model: Model, inputs: Inputs, width: int, height: int) -> dict[str, Value]:
+    """Return the fields that the user set, with the size as the model takes it.
+
+    Of width and height are the image that is sent; 0 if there is none.
+    """
     declared = catalogue.load()
     chosen = str(inputs.get("image_size", AUTO))
-    if chosen == AUTO and images and inputs.get("aspect_ratio", AUTO) == AUTO:
-        height, width = next(iter(images.values())).shape[1:3]
+    if chosen == AUTO and width and inputs.get("aspect_ratio", AUTO) == AUTO:
         chosen = model.closest_size(width, height)
     sides = (int(inputs.get(name, declared.inputs[name].default)) for name in ("width", "height"))
     size = model.size_arguments(chosen, *sides)

@@ -54,22 +54,23 @@ class Drawing:
     details: tuple[str, ...] = ()
     format: str = "PNG"
     marked: bool = False
+    echo: bool = False
 
 
 def draw(drawing: Drawing) -> bytes:
     """Draw an image and encode it: the same drawing gives the same bytes."""
     size = (max(SMALLEST, drawing.size[0]), max(SMALLEST, drawing.size[1]))
     key = f"{drawing.seed}/{drawing.index}/{drawing.model}/{drawing.prompt}"
-    canvas = draw_landscape(*size, key)
-    top = _draw_caption(canvas, drawing)
-    if drawing.sent:
+    echo = drawing.sent[0].image if drawing.echo else None
+    canvas = echo or draw_landscape(*size, key)
+    top = 0 if echo else _draw_caption(canvas, drawing)
+    if drawing.sent and not echo:
         _hang_all(canvas, drawing.sent, top)
-    if drawing.marked:
+    if drawing.marked and not echo:
         _draw_mark(canvas)
-    if size != drawing.size:
+    if canvas.size != drawing.size:
         canvas = canvas.resize(drawing.size, Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    # PNG lightly packed, because speed counts more than size here.
     how = {"quality": JPEG_QUALITY} if drawing.format == "JPEG" else {"compress_level": 1}
     canvas.save(buffer, drawing.format, **how)
     return buffer.getvalue()
@@ -149,10 +150,7 @@ def font_of(text: str, size: int) -> Font:
 
 
 def legible(text: str) -> str:
-    """Return a text as it can be shown: one line, and no row of empty boxes.
-
-    Without a Chinese font, `画 a cat` becomes `[1 CJK] a cat`.
-    """
+    """Return a text on one line; without a Chinese font, `画 a cat` becomes `[1 CJK] a cat`."""
     line = " ".join(text[:LONGEST_TEXT].split())
     if has_cjk_font():
         return line

@@ -50,7 +50,6 @@ def read_image(state: State, field: str, value: str) -> Sent:
         raise Refused(bad_parameter(f"The image at {value} cannot be fetched")) from None
     try:
         image = Image.open(io.BytesIO(content))
-        # Down to its last row.
         image.load()
     except (*UNREADABLE, Image.DecompressionBombError) as error:
         text = f"{field}: the data is not a whole image ({error})"
@@ -103,9 +102,16 @@ def _drawings(call: Call) -> list[Drawing]:
     count = max(1, _whole(body.get("batch_size"), 1))
     marked = call.state.day.has("visible-mark") and call.headers.get(WATERMARK_HEADER) != "0"
     seed, size = _whole(body.get("seed"), secrets.randbelow(SEEDS)), size_of(model, body, sent)
+    first = sent[0].image if sent and call.state.echoes else None
+    if first and "works_at" in model.traits:
+        area, step = model.traits["works_at"]
+        scale = (area / (first.width * first.height)) ** 0.5 / step
+        width, height = (max(1, round(side * scale)) * step for side in first.size)
+        size = width, height
     kind = "JPEG" if body.get("output_format") == "jpeg" else "PNG"
     given = model.name, str(body.get("prompt", "")), size, seed
-    return [Drawing(*given, at, count, sent, details, kind, marked) for at in range(count)]
+    echo = first is not None
+    return [Drawing(*given, at, count, sent, details, kind, marked, echo) for at in range(count)]
 
 
 def _whole(value: object, otherwise: int) -> int:
@@ -121,7 +127,6 @@ def size_of(model: Model, body: Mapping[str, Any], sent: tuple[Sent, ...]) -> Si
     if requested:
         return requested
     if ratio:
-        # About a megapixel, in multiples of 16.
         scale = (MEGAPIXEL / (ratio.numerator * ratio.denominator)) ** 0.5
         width, height = (round(n * scale / 16) * 16 for n in (ratio.numerator, ratio.denominator))
         return max(16, width), max(16, height)

@@ -115,7 +115,8 @@ class State:
 
     `answer` is how an image is given: `url`, `b64_json`, or `data_url` (a data URL as its url).
     `answer_lists` and `voice_lists` are the names under which images and voices are listed, none
-    of them, or several. Without a `price` or `call_price` each model has its own.
+    of them, or several. Without a `price` or `call_price` each model has its own. `echoes`: a
+    result is the first image that was sent, at the size that the model works at.
     """
 
     balance = Setting[Decimal]()
@@ -134,7 +135,7 @@ class State:
         """Begin with the defaults of a day."""
         self.key, self.day, self.clock, self.origin = key, day, clock, ""
         self.reported = day.has("bodies-as-reported")
-        self.answer = "url"
+        self.answer, self.echoes = "url", False
         self.answer_lists = ("images", "data") if self.reported else ("images",)
         # The owner's documentation says `results`; every client that was seen to work, `result`.
         self.voice_lists = ("result",)

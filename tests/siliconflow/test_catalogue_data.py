@@ -62,6 +62,15 @@ COMMON = {
     "rates": {"type": "object", "additionalProperties": {"type": "array"}},
     "fields": {"type": "object", "additionalProperties": {"type": "object"}},
 }
+KEEPS = {
+    "type": "object",
+    "minProperties": 1,
+    "properties": {
+        "choices": {**TEXTS, "minItems": 1},
+        **{name: {"type": "integer"} for name in ("max_pixels", "step", "minimum", "maximum")},
+    },
+    "additionalProperties": False,
+}
 NEEDED = ["source", "site", "tasks", "fields"]
 SCHEMA = {
     "type": "object",
@@ -82,14 +91,17 @@ SCHEMA = {
                     },
                     "fields": COMMON["fields"],
                     "limits": COMMON["limits"],
+                    "keeps": KEEPS,
+                    "as_of": DAY,
                 },
                 "required": ["source", "where"],
+                "dependentRequired": {"keeps": ["as_of"]},
                 "additionalProperties": False,
             },
         },
         "unlisted": {
             "type": "object",
-            "properties": {"images": TEXTS, "limits": COMMON["limits"]},
+            "properties": {"images": TEXTS, "limits": COMMON["limits"], "keeps": KEEPS},
             "additionalProperties": False,
         },
         "models": {
@@ -156,6 +168,7 @@ def test_every_date_is_one_and_no_model_is_retired_before_it_is_published() -> N
 def test_every_trait_gives_something_to_some_model() -> None:
     for trait in DATA["traits"]:
         given = {*trait.get("fields", {}), *trait.get("limits", {})}
+        assert given or trait["keeps"], trait
         assert [model for model in MODELS if given <= {*model.fields, *model.limits}], trait
 
 

@@ -130,7 +130,7 @@ def test_up_to_three_images_go_where_the_model_takes_them() -> None:
 
 def test_a_gap_between_the_images_is_closed() -> None:
     plan = edit(frames(), None, frames(height=9), prompt="@image3 on @image1")
-    assert {name: image.shape[1] for name, image in plan.images.items()} == {
+    assert {name: len(image[0]) for name, image in plan.images.items()} == {
         "image": 8,
         "image2": 9,
     }

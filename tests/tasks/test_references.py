@@ -36,7 +36,7 @@ def sent(plan: Plan) -> list[dict[str, Any]]:
             **{wire: request.body[wire] for wire in MODEL.images if wire in request.body},
             **{
                 wire: (
-                    images.shape[1],
+                    len(images[0]),
                     round(float(images[min(request.frame, len(images) - 1)].max()) * 8),
                 )
                 for wire, images in plan.images.items()

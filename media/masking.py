@@ -1,0 +1,145 @@
+"""ComfyUI's MASK: where it is painted, its separate spots, and how strongly a result covers them.
+
+A MASK is a float tensor `[B,H,W]` or `[H,W]` of values 0..1, 1 where it is painted. It may have
+another size than the image that it lies on.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..strings.text import text
+from .media_error import MediaError
+
+T = TypeVar("T", torch.Tensor, npt.NDArray[np.float32])
+Weights: TypeAlias = npt.NDArray[np.float32]
+"""`[H,W]`, values 0..1."""
+
+
+class Box(NamedTuple):
+    """A rectangle of an image in pixels, without its right and bottom edge."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.right - self.left, self.bottom - self.top
+
+    def grown(self, by: int, bounds: Box) -> Box:
+        """Return the box with so many pixels more on each side, as far as the bounds allow."""
+        left, top, right, bottom = self
+        return Box(left - by, top - by, right + by, bottom + by).within(bounds)
+
+    def within(self, bounds: Box) -> Box:
+        """Return the part of the box that lies in another; the two must overlap."""
+        starts = (max(a, b) for a, b in zip(self[:2], bounds[:2], strict=True))
+        ends = (min(a, b) for a, b in zip(self[2:], bounds[2:], strict=True))
+        return Box(*starts, *ends)
+
+    def cut(self, values: T) -> T:
+        """Return this part of `[H,W,...]`, as a view."""
+        part: T = values[self.top : self.bottom, self.left : self.right]
+        return part
+
+
+def mask_frames(mask: torch.Tensor) -> torch.Tensor:
+    """Return a MASK as `[B,H,W]`. Raises `MediaError` for what is none."""
+    if not isinstance(mask, torch.Tensor) or mask.ndim not in {2, 3} or 0 in mask.shape:
+        raise MediaError(text("media.not_mask"))
+    if not mask.is_floating_point():
+        raise MediaError(text("media.not_float", dtype=mask.dtype))
+    return mask if mask.ndim == 3 else mask[None]
+
+
+def mask_weights(frame: torch.Tensor, size: tuple[int, int]) -> Weights:
+    """Return one frame `[H,W]` of a MASK at the width and height of the image under it.
+
+    Values are clamped to 0..1, and NaN is 0. A smaller mask is scaled up, and its edge is soft
+    then; a larger one is scaled down so that nothing painted is lost, however small it is. One that
+    needs none of this is not copied.
+    """
+    values = frame.detach().to("cpu", torch.float32)
+    low, high = torch.aminmax(values)
+    if not (low >= 0 and high <= 1):  # also where a value is NaN
+        values = values.nan_to_num(0).clamp(0, 1)
+    width, height = size
+    if frame.shape != (height, width):
+        smaller = min(frame.shape[0], height), min(frame.shape[1], width)
+        kept = torch.nn.functional.adaptive_max_pool2d(values[None, None], smaller)
+        values = torch.nn.functional.interpolate(kept, (height, width), mode="bilinear")[0, 0]
+    weights: Weights = values.numpy()
+    return weights
+
+
+def painted_box(weights: Weights, part: Box) -> Box | None:
+    """Return the smallest box around what is painted in a part; `None` where nothing is."""
+    rows = np.flatnonzero(part.cut(weights).max(axis=1, initial=0))
+    if not len(rows):
+        return None
+    left, top = part[:2]
+    top, bottom = top + int(rows[0]), top + int(rows[-1]) + 1
+    columns = np.flatnonzero(weights[top:bottom, left : part.right].max(axis=0))
+    return Box(left + int(columns[0]), top, left + int(columns[-1]) + 1, bottom)
+
+
+def spots_in(weights: Weights, part: Box, gap: int) -> list[Box]:
+    """Return a box around each spot that is painted in a part, from the top to the bottom.
+
+    Spots are apart where more than `gap` rows or columns between them have nothing painted.
+    """
+    box = painted_box(weights, part)
+    if box is None:
+        return []
+    for axis in (0, 1):
+        lines = np.flatnonzero(box.cut(weights).max(axis=1 - axis))
+        runs = np.split(lines, np.flatnonzero(np.diff(lines) > gap + 1) + 1)
+        if len(runs) > 1:
+            return [
+                spot for run in runs for spot in spots_in(weights, _lines_of(box, axis, run), gap)
+            ]
+    return [box]
+
+
+def _lines_of(box: Box, axis: int, run: npt.NDArray[np.intp]) -> Box:
+    """Return the part of a box from the first to the last of some of its rows, or its columns."""
+    first, end = int(run[0]), int(run[-1]) + 1
+    left, top, right, bottom = box
+    if axis:
+        return Box(left + first, top, left + end, bottom)
+    return Box(left, top + first, right, top + end)
+
+
+def feathered(weights: Weights, spot: Box, part: Box, feather: int) -> Weights:
+    """Return how strongly a result covers a part: as painted in the spot, less and less around it.
+
+    The edge falls to nothing over `feather` pixels; half a mask value or more counts as painted.
+    """
+    painted = np.zeros(part.size[::-1], np.float32)
+    inside = Box(*(a - b for a, b in zip(spot, part[:2] * 2, strict=True)))
+    inside.cut(painted)[:] = spot.cut(weights)
+    if not feather:
+        return painted
+    reach, blur = feather - feather // 2, feather // 2
+    solid = _sums(painted >= 0.5, reach) > 0
+    edge = _sums(solid, blur).astype(np.float32) / np.float32((2 * blur + 1) ** 2)
+    weights_around: Weights = np.maximum(painted, edge)
+    return weights_around
+
+
+def _sums(values: npt.NDArray[np.bool_], radius: int) -> npt.NDArray[np.int32]:
+    """Return how many values are true in the square around each; the edge goes on beyond it."""
+    counts: npt.NDArray[np.int32] = np.pad(values, radius, mode="edge").astype(np.int32)
+    side = 2 * radius + 1
+    for _ in range(2):  # once over the rows, once over the columns
+        totals = np.zeros((len(counts) + 1, counts.shape[1]), np.int32)
+        np.cumsum(counts, axis=0, out=totals[1:])
+        counts = (totals[side:] - totals[:-side]).T
+    return counts

@@ -1,0 +1,251 @@
+"""Which part of an image is sent, at which size, and how its result is laid back into the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from ..engine.job import Frames, Job, Plan
+from ..engine.run import Inputs
+from ..media.fitting import Fit, Size, cut_to, empty_images, fit_box, lay_back, with_channels
+from ..media.image_files import DecodedImage
+from ..media.masking import (
+    Box,
+    Weights,
+    feathered,
+    mask_frames,
+    mask_weights,
+    painted_box,
+    spots_in,
+)
+from ..media.media_error import MediaError
+from ..siliconflow import catalogue
+from ..siliconflow.catalogue import Model, Value
+from ..siliconflow.errors import InvalidInput
+from ..strings.text import text
+
+INPUTS = ("mask_margin", "mask_feather", "mask_each", "result_size", "fit")
+MAX_SPOTS = 64
+"""Requests that the painted spots of one image may ask for: as many as a `batch_size` may."""
+_CUTS_KEPT = 4
+Values = Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What one request sends: a box of a frame at a size; it has the fields `values`.
+
+    With a mask, the result covers the `spot` of the box that is painted.
+    """
+
+    frame: int
+    box: Box
+    size: Size
+    values: Values
+    spot: Box | None = None
+
+
+class Cuts:
+    """The parts of an IMAGE that are sent, `[H,W,C]` float32, each made when it is needed."""
+
+    def __init__(self, image: torch.Tensor, placements: Sequence[Placement]) -> None:
+        """Cut nothing yet. What names a part, encodes it and describes it makes it once."""
+        self._image, self._placements = image, placements
+        self._cut = lru_cache(_CUTS_KEPT)(self._make)
+
+    def __len__(self) -> int:
+        """Return how many parts there are."""
+        return len(self._placements)
+
+    def __getitem__(self, number: int) -> torch.Tensor:
+        """Return a part."""
+        return self._cut(number)
+
+    def _make(self, number: int) -> torch.Tensor:
+        placement = self._placements[number]
+        return cut_to(_frame(self._image, placement.frame), placement.box, placement.size)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """One image of the output: its frame, its seed, and the results that are laid into it."""
+
+    frame: int
+    seed: int
+    results: Sequence[tuple[Placement, DecodedImage]] = ()
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How the frames of an IMAGE `[B,H,W,C]` are sent, and how their results are laid back.
+
+    With a `mask` `[B,H,W]`, a frame in which nothing is painted has no placement: it comes back as
+    it is. `feather` is in pixels.
+    """
+
+    image: torch.Tensor
+    frames: int
+    placements: Sequence[Placement]
+    mask: torch.Tensor | None = None
+    feather: int = 0
+
+    def groups(self) -> list[list[tuple[int, Placement]]]:
+        """Return the placements of each frame, with their numbers."""
+        groups: list[list[tuple[int, Placement]]] = [[] for _ in range(self.frames)]
+        for number, placement in enumerate(self.placements):
+            groups[placement.frame].append((number, placement))
+        return groups
+
+    def sent(self, images: Sequence[torch.Tensor]) -> list[Frames]:
+        """Return what goes with each placement: parts of the first image, frames of the others."""
+        others: list[Frames] = [
+            [_frame(image, each.frame) for each in self.placements] for image in images[1:]
+        ]
+        return [Cuts(self.image, self.placements), *others]
+
+    def layers(self, plan: Plan, jobs: Sequence[Job]) -> list[Layers]:
+        """Return the images of the output in the order of the frames, and then of the seeds."""
+        parts = [request for request in plan.requests if request.frame == 0]
+        remaining, layers = iter(jobs), []
+        for frame, group in enumerate(self.groups()):
+            for part in parts:
+                if not group:
+                    layers += [Layers(frame, part.seed)] * part.count
+                    continue
+                jobs_of_part = [next(remaining) for _ in group]
+                items = [job.items for job in jobs_of_part]
+                for place, seed in enumerate(jobs_of_part[0].seeds):
+                    results = [
+                        (placement, of_spot[place % len(of_spot)])
+                        for (_, placement), of_spot in zip(group, items, strict=True)
+                    ]
+                    layers.append(Layers(frame, seed, results))
+        return layers
+
+    def lay_back(self, layers: Sequence[Layers]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return one IMAGE `[B,H,W,C]` of the size of the input, and the mask used `[B,H,W]`."""
+        _, height, width, channels = self.image.shape
+        if self.mask is None:
+            channels = max(3, *(item.shape[2] for each in layers for _, item in each.results))
+        images = empty_images((len(layers), height, width, channels), self.image.dtype)
+        used = np.zeros((len(layers), height, width), np.float32)  # takes no memory where it is 0
+        for number, each in enumerate(layers):
+            images[number].copy_(with_channels(_frame(self.image, each.frame), channels))
+            for placement, result in each.results:
+                part, weights = self._covered(placement)
+                lay_back(result, placement.box, images[number], part, weights)
+                if weights is not None:
+                    covered = part.cut(used[number])
+                    np.maximum(covered, weights, out=covered)
+        return images, None if self.mask is None else torch.from_numpy(used)
+
+    def info(self) -> list[dict[str, Any]]:
+        """Return what was sent of each frame, for the node's `info`."""
+        return [
+            {
+                "frame": each.frame,
+                "box": [*each.box[:2], *each.box.size],
+                "sent": "x".join(map(str, each.size)),
+                **({"mask_feather": self.feather} if each.spot else {}),
+            }
+            for each in self.placements
+        ]
+
+    def _covered(self, placement: Placement) -> tuple[Box, Weights | None]:
+        """Return the part of a frame that a result covers, and how strongly; `None`: all of it."""
+        bounds = _bounds(self.image)
+        if self.mask is None or placement.spot is None:
+            return placement.box.within(bounds), None
+        part = placement.spot.grown(self.feather, bounds)
+        weights = mask_weights(_frame(self.mask, placement.frame), bounds.size)
+        return part, feathered(weights, placement.spot, part, self.feather)
+
+
+def fit_images(
+    model: Model,
+    inputs: Inputs,
+    references: Sequence[torch.Tensor | None],
+    values_for: Callable[[int, int], Values],
+) -> Fitting | None:
+    """Return how the first of some images is sent and laid back; `None`: it is sent as it is.
+
+    `values_for` gives the fields of a request for a width and height. An image that the service
+    fetches is `None`. Raises `InvalidInput` for a mask that is none, has another number of frames
+    or too many spots, and where the first image is not here.
+    """
+    declared = catalogue.load().inputs
+    margin, feather, is_each, result_size, fit = (
+        declared[name].check(inputs.get(name, _default(name))) for name in INPUTS
+    )
+    mask = _mask(inputs)
+    if references[0] is None:
+        for name, is_set in (
+            ("mask", mask is not None and bool((mask > 0).any())),
+            ("result_size", result_size != _default("result_size")),
+        ):
+            if is_set:
+                raise InvalidInput(name, text("task.needs_own_image"))
+        return None
+    images = [each for each in references if each is not None]
+    bounds = _bounds(images[0])
+    frames = max(map(len, images if mask is None else [*images, mask]))
+    spots: list[Sequence[Box | None]] = [[None]] * frames
+    if mask is not None:
+        if {len(mask), len(images[0])} - {1, frames}:
+            counts = text("task.mask_frames", n=len(mask), wanted=len(images[0]))
+            raise InvalidInput("mask", counts)
+        of_masks = [_spots(frame, bounds, int(margin) if is_each else None) for frame in mask]
+        mask = mask if any(of_masks) else None
+    if mask is not None:
+        spots = [of_masks[min(frame, len(mask) - 1)] for frame in range(frames)]
+    elif result_size == _default("result_size"):
+        return None
+
+    def place(frame: int, spot: Box | None) -> Placement:
+        part = spot.grown(int(margin), bounds) if spot else bounds
+        values = values_for(*part.size)
+        size = model.kept_size(*part.size, values)
+        # Nothing that is painted is cropped away.
+        how = "pad" if spot and fit == "crop" else fit
+        return Placement(frame, fit_box(part, bounds, size, cast(Fit, how)), size, values, spot)
+
+    placements = [place(frame, spot) for frame, of_frame in enumerate(spots) for spot in of_frame]
+    return Fitting(images[0], frames, placements, mask, min(int(feather), int(margin)))
+
+
+def _mask(inputs: Inputs) -> torch.Tensor | None:
+    try:
+        return None if inputs.get("mask") is None else mask_frames(inputs["mask"])
+    except MediaError as error:
+        raise InvalidInput("mask", error.text) from None
+
+
+def _spots(mask: torch.Tensor, bounds: Box, gap: int | None) -> list[Box]:
+    """Return the spots painted in one frame of a mask; without a gap all of them as one."""
+    weights = mask_weights(mask, bounds.size)
+    if gap is None:
+        box = painted_box(weights, bounds)
+        return [box] if box else []
+    spots = spots_in(weights, bounds, gap)
+    if len(spots) > MAX_SPOTS:
+        raise InvalidInput("mask_each", text("task.too_many_spots", n=len(spots), limit=MAX_SPOTS))
+    return spots
+
+
+def _frame(images: torch.Tensor, number: int) -> torch.Tensor:
+    """Return a frame; a single one goes with every frame of the others."""
+    return images[min(number, len(images) - 1)]
+
+
+def _bounds(image: torch.Tensor) -> Box:
+    return Box(0, 0, image.shape[2], image.shape[1])
+
+
+def _default(name: str) -> Value:
+    field = catalogue.load().inputs[name]
+    return field.choices[0] if field.default is None else field.default

@@ -1,0 +1,117 @@
+"""What is painted in a mask, its spots, and the edge over which a result fades into the image."""
+
+import numpy as np
+import pytest
+import torch
+from comfyui_siliconflow.media.masking import (
+    Box,
+    feathered,
+    mask_frames,
+    mask_weights,
+    painted_box,
+    spots_in,
+)
+from comfyui_siliconflow.media.media_error import MediaError
+
+WHOLE = Box(0, 0, 64, 48)
+
+
+def painted(*boxes: Box, value: float = 1.0) -> torch.Tensor:
+    mask = torch.zeros(WHOLE.bottom, WHOLE.right)
+    for box in boxes:
+        box.cut(mask)[:] = value
+    return mask
+
+
+def weights_of(mask: torch.Tensor) -> np.ndarray:
+    return mask_weights(mask, WHOLE.size)
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 1, 4, 4), (0, 4, 4)])
+def test_what_is_no_mask_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(MediaError, match="MASK"):
+        mask_frames(torch.zeros(shape))
+
+
+def test_a_mask_of_whole_numbers_is_refused() -> None:
+    with pytest.raises(MediaError, match="int64"):
+        mask_frames(torch.ones(4, 4, dtype=torch.int64))
+
+
+def test_a_mask_without_a_batch_is_one_frame() -> None:
+    assert mask_frames(torch.zeros(4, 5)).shape == (1, 4, 5)
+
+
+def test_the_box_is_around_all_that_is_painted() -> None:
+    weights = weights_of(painted(Box(3, 5, 10, 9), Box(20, 7, 22, 30), value=0.01))
+    assert painted_box(weights, WHOLE) == Box(3, 5, 22, 30)
+
+
+def test_an_empty_mask_has_no_box() -> None:
+    assert painted_box(weights_of(painted()), WHOLE) is None
+    assert spots_in(weights_of(painted()), WHOLE, 4) == []
+
+
+def test_what_is_below_0_or_no_number_is_not_painted() -> None:
+    mask = painted(Box(3, 5, 10, 9))
+    mask[0, 0], mask[47, 63] = float("nan"), -1
+    assert painted_box(weights_of(mask), WHOLE) == Box(3, 5, 10, 9)
+
+
+def test_a_mask_of_another_size_lies_on_the_whole_image() -> None:
+    weights = mask_weights(torch.ones(12, 16), WHOLE.size)
+    assert weights.shape == (48, 64)
+    assert weights.min() == 1
+    half = torch.zeros(12, 16)
+    half[:, :8] = 1
+    assert painted_box(mask_weights(half, WHOLE.size), WHOLE) == Box(0, 0, 34, 48)
+
+
+def test_a_dot_in_a_larger_mask_is_not_lost_when_it_is_scaled_down() -> None:
+    mask = torch.zeros(1000, 1300)
+    mask[501, 777] = 1
+    weights = mask_weights(mask, WHOLE.size)
+    assert (weights.sum(), weights.max()) == (1, 1)
+
+
+def test_spots_are_apart_where_enough_lines_between_them_are_empty() -> None:
+    first, second = Box(2, 2, 10, 10), Box(15, 4, 20, 12)
+    weights = weights_of(painted(first, second))
+    assert spots_in(weights, WHOLE, 4) == [first, second]
+    assert spots_in(weights, WHOLE, 5) == [Box(2, 2, 20, 12)]
+
+
+def test_spots_one_beside_and_one_below_the_other_are_all_found() -> None:
+    boxes = [Box(0, 0, 4, 4), Box(30, 0, 34, 4), Box(0, 20, 4, 24), Box(60, 44, 64, 48)]
+    assert spots_in(weights_of(painted(*boxes)), WHOLE, 8) == boxes
+
+
+def test_the_edge_falls_from_all_within_the_paint_to_nothing_beyond_the_feather() -> None:
+    spot, feather = Box(20, 15, 40, 30), 7
+    part = spot.grown(feather, WHOLE)
+    weights = feathered(weights_of(painted(spot)), spot, part, feather)
+    assert (weights[7:-7, 7:-7] == 1).all()
+    line = weights[feather + 5, :feather]
+    assert list(line) == sorted(line)
+    assert 0 < line[0] < 0.2
+    wider = feathered(weights_of(painted(spot)), spot, spot.grown(feather + 1, WHOLE), feather)
+    assert not wider[0].any()
+    assert not wider[:, -1].any()
+
+
+def test_the_edge_of_paint_at_the_border_of_the_image_does_not_fade_there() -> None:
+    spot = Box(0, 0, 10, 48)
+    weights = feathered(weights_of(painted(spot)), spot, spot.grown(6, WHOLE), 6)
+    assert (weights[:, :10] == 1).all()
+    assert weights[0, -1] == weights[24, -1] < 0.2
+
+
+def test_without_a_feather_the_mask_itself_counts() -> None:
+    mask, spot = painted(Box(4, 4, 9, 9), value=0.25), Box(4, 4, 9, 9)
+    assert (feathered(weights_of(mask), spot, spot, 0) == 0.25).all()
+
+
+def test_what_is_painted_beside_the_spot_is_not_covered() -> None:
+    spot = Box(4, 4, 9, 9)
+    weights = weights_of(painted(spot, Box(12, 4, 20, 9)))
+    assert not feathered(weights, spot, spot.grown(6, WHOLE), 3)[:, 12:].any()
