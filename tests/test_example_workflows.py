@@ -24,12 +24,14 @@ NAMES = {
     "Pick the best caption and draw it",
     "Chained with local nodes",
     "Chat writes the prompt",
+    "Edit only the mask",
     "Edit with a Chinese prompt",
     "Edit with three images",
     "Five references, one picture",
     "Image to image",
     "Describe an image and redraw it",
     "Same prompt on several models",
+    "Same size as the photo",
     "Text to speech to text",
     "Storyboard",
     "Text to image",
@@ -75,7 +77,7 @@ class Kind:
                 yield "control_after_generate", ["fixed", "increment", "decrement", "randomize"], {}
 
 
-SOCKETS = ("IMAGE", "AUDIO", "SILICONFLOW_CONVERSATION", "*")
+SOCKETS = ("IMAGE", "MASK", "AUDIO", "SILICONFLOW_CONVERSATION", "*")
 UPSCALE = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
 BLEND = ["normal", "multiply", "screen", "overlay", "soft_light", "difference"]
 STOCK = {
@@ -351,6 +353,7 @@ def arguments(workflow: Json, node: Json) -> Json:
     text = first_text(workflow)
     sources = {
         "IMAGE": torch.zeros(1, 64, 64, 3),
+        "MASK": torch.ones(1, 64, 64),
         "AUDIO": {"waveform": torch.zeros(1, 1, 800), "sample_rate": 8000},
         "STRING": text or "A boat",
     }

@@ -11,7 +11,7 @@ import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.comfy import Comfy
 from comfyui_siliconflow.tests.host.graphs import BYPASSED
-from PIL import Image
+from PIL import Image, ImageChops
 
 Json = dict[str, Any]
 Size = tuple[int, int]
@@ -28,6 +28,8 @@ SIZES: dict[str, list[Size]] = {
     "Chat writes the prompt": [(1584, 1056)],
     "Describe an image and redraw it": [SQUARE],
     "Edit with a Chinese prompt": [(768, 768)],
+    "Edit only the mask": [(768, 768)],
+    "Same size as the photo": [(768, 768)],
     "Text to speech to text": [],
     "Pick the best caption and draw it": [SQUARE],
     "Storyboard": [SQUARE] * 4,
@@ -45,6 +47,8 @@ CHARGED = {
     "Chat writes the prompt": 1,
     "Describe an image and redraw it": 1,
     "Edit with a Chinese prompt": 1,
+    "Edit only the mask": 1,
+    "Same size as the photo": 1,
     "Text to speech to text": 0,
     "Pick the best caption and draw it": 1,
     "Storyboard": 4,
@@ -158,3 +162,31 @@ def test_bypassed_local_nodes_hand_the_image_on(
     ended = comfy.run(convert(workflow), workflow)
     assert ended.status == "success", ended.entry["status"]
     assert [size_of(file) for file in ended.files] == [SQUARE, SQUARE]
+
+
+def test_only_what_was_painted_in_load_image_is_changed(
+    comfy: Comfy, load: Callable[[str], Json], convert: Callable[[Json], Json]
+) -> None:
+    """The mask editor saves what was painted as the transparency of the image."""
+    example = Image.open(comfy.folder / "input" / "example.png").convert("RGB")
+    alpha, dress = Image.new("L", example.size, 255), (300, 330, 480, 690)
+    alpha.paste(0, dress)
+    painted = example.copy()
+    painted.putalpha(alpha)
+    painted.save(comfy.folder / "input" / "painted.png")
+    workflow = load("Edit only the mask")
+    for node in workflow["nodes"]:
+        if node["type"] == "LoadImage":
+            node["widgets_values"][0] = "painted.png"
+    prompt = convert(workflow)
+    [edit] = [n["inputs"] for n in prompt.values() if n["class_type"] == "SiliconFlowImageEdit"]
+    ended = comfy.run(prompt)
+    assert ended.status == "success", ended.entry["status"]
+    with Image.open(ended.files[0]) as made:
+        changed = ImageChops.difference(made.convert("RGB"), example).getbbox()
+    feather, (left, top, right, bottom) = edit["mask_feather"], dress
+    assert changed
+    assert left - feather <= changed[0] <= left
+    assert top - feather <= changed[1] <= top
+    assert right <= changed[2] <= right + feather
+    assert bottom <= changed[3] <= bottom + feather
