@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
-from . import comfy, decode, encode, loop, many_results, memory, node, pacing, startup, upload
+from . import comfy, decode, encode, loop, many_results, mask, memory, node, pacing, startup, upload
 from .measure import Row
 
 TOPICS: dict[str, Callable[[], list[Row]]] = {
@@ -22,6 +22,7 @@ TOPICS: dict[str, Callable[[], list[Row]]] = {
     "loop": loop.rows,
     "many-results": many_results.rows,
     "memory": memory.rows,
+    "mask": mask.rows,
     "startup": startup.rows,
     "pacing": pacing.rows,
     "comfy": comfy.rows,

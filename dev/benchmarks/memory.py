@@ -70,7 +70,24 @@ def _large() -> Callable[[], object]:
     return lambda: run(batch, 2)
 
 
-_WORK: dict[str, Callable[[], Callable[[], object]]] = {"decode": _decode, "large": _large}
+def _mask() -> Callable[[], object]:
+    image, mask = photograph(1024).repeat(4, 4, 1)[None], torch.zeros(1, 4096, 4096)
+    mask[0, 1700:2212, 1700:2212] = 1
+    node = NODE_CLASS_MAPPINGS["SiliconFlowImageEdit"]()
+
+    def run(image: torch.Tensor, mask: torch.Tensor, seed: int) -> object:
+        inputs = {"model": "Qwen/Qwen-Image-Edit-2509", "prompt": "x", "seed": seed}
+        return asyncio.run(node.execute(image=image, mask=mask, **inputs))
+
+    run(photograph(64)[None], torch.ones(1, 64, 64), 1)
+    return lambda: run(image, mask, 2)
+
+
+_WORK: dict[str, Callable[[], Callable[[], object]]] = {
+    "decode": _decode,
+    "large": _large,
+    "mask": _mask,
+}
 
 
 def _measure(what: str) -> int:
