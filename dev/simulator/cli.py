@@ -56,9 +56,8 @@ def run(args: argparse.Namespace) -> int:
         print(texts["taken"].format(port=args.port, error=error), file=sys.stderr)
         return 1
     print(texts["intro"].format(site=simulator.site, as_of=args.as_of))
-    print(f"{texts['url']}: SILICONFLOW_BASE_URL={simulator.base_url}")
-    print(f"{texts['key']}: SILICONFLOW_API_KEY={simulator.key}")
-    print(texts["stop"], texts["head"], sep="\n", flush=True)
+    address = {"origin": simulator.origin, "url": simulator.base_url, "key": simulator.key}
+    print(texts["set"].format(**address), texts["stop"], texts["head"], sep="\n", flush=True)
     try:
         while True:
             # A wait without an end cannot be interrupted on Windows, hence the short ones.

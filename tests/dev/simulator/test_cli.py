@@ -87,7 +87,7 @@ def test_it_prints_what_to_use_then_a_line_per_request_until_ctrl_c(
     command: subprocess.Popen[str],
 ) -> None:
     assert command.stdout
-    words = "".join(command.stdout.readline() for _ in range(5))
+    words = read_the_start(command)
     base_url = re.findall(r"SILICONFLOW_BASE_URL=(\S+)", words)[0]
     key = re.findall(r"SILICONFLOW_API_KEY=(\S+)", words)[0]
     body = {"model": "Qwen/Qwen-Image", "prompt": "x", "image_size": "320x240"}
@@ -108,6 +108,43 @@ def test_it_prints_what_to_use_then_a_line_per_request_until_ctrl_c(
     command.send_signal(signal.SIGINT)
     assert "0.10" in command.stdout.read()
     assert command.wait(10) == 0
+
+
+def test_it_prints_what_to_set_in_each_shell(command: subprocess.Popen[str]) -> None:
+    words = read_the_start(command)
+    (url,) = set(re.findall(r"http://\S+/v1", words.replace('"', " ")))
+    key, address = "SILICONFLOW_API_KEY", "SILICONFLOW_BASE_URL"
+    assert f" export {key}=sk-simulator {address}={url}\n" in words
+    assert f" set {key}=sk-simulator\n" in words
+    assert f" set {address}={url}\n" in words
+    assert f' $env:{key}="sk-simulator"; $env:{address}="{url}"\n' in words
+
+
+def test_the_printed_commands_set_an_error_and_clear_it(command: subprocess.Popen[str]) -> None:
+    words = read_the_start(command)
+    commands = re.findall(r"curl -d '(.+)' (\S+)\n", words)
+    assert commands
+    assert re.findall(r"irm (\S+) -Method Post -Body '(.+)'\n", words) == [
+        (address, body) for body, address in commands
+    ]
+    waiting = []
+    for body, address in commands:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = requests.post(address, data=body, headers=form, timeout=20)
+        assert answer.status_code == 200
+        waiting.append(requests.get(address, timeout=20).json()["faults_waiting"])
+    assert waiting == [1, 0]
+
+
+def read_the_start(command: subprocess.Popen[str]) -> str:
+    """Return what is printed up to the head of the requests that follow."""
+    assert command.stdout
+    heads = {f"{texts['head']}\n" for texts in read_table("cli").values()}
+    lines = [""]
+    while lines[-1] not in heads:
+        lines.append(command.stdout.readline())
+        assert lines[-1], "it ended"
+    return "".join(lines)
 
 
 def test_both_languages_have_every_text() -> None:
