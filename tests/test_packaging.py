@@ -27,6 +27,7 @@ from comfyui_siliconflow.siliconflow.resources import (
     audio as speech,
 )
 from comfyui_siliconflow.storage.settings import Settings
+from PIL import Image
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,6 +49,8 @@ ENDPOINTS = (
     speech.VOICES_PATH,
     speech.DELETIONS_PATH,
 )
+LINES_ABOVE_THE_FOLD = 20
+LARGEST_MOVING_IMAGE = 2_000_000
 
 
 @pytest.fixture
@@ -156,11 +159,24 @@ import {PACK}.tasks.registry
 
 def test_the_registry_finds_what_it_asks_for(pyproject: dict[str, Any]) -> None:
     project, comfy = pyproject["project"], pyproject["tool"]["comfy"]
-    assert project["name"] == "siliconflow"
+    assert project["name"] == "siliconflow-nodes"
+    assert comfy["DisplayName"] == "SiliconFlow Nodes"
     assert re.fullmatch(r"\d+\.\d+\.\d+", project["version"])
     assert project["license"] == {"file": "LICENSE"}
     assert project["urls"]["Repository"].startswith("https://github.com/")
-    assert {"PublisherId", "DisplayName", "Icon", "requires-comfyui"} <= set(comfy)
+    assert {"PublisherId", "requires-comfyui"} <= set(comfy)
+
+
+def test_the_registry_gets_images_of_the_shapes_that_it_shows(pyproject: dict[str, Any]) -> None:
+    """A banner is 21:9, an icon a square, and both are files of the repository."""
+    comfy, urls = pyproject["tool"]["comfy"], pyproject["project"]["urls"]
+    raw = urls["Repository"].replace("github.com", "raw.githubusercontent.com") + "/main/"
+    files = [ROOT / comfy[name].removeprefix(raw) for name in ("Icon", "Banner")]
+    assert [file.is_file() for file in files] == [True, True]
+    icon, banner = files
+    assert '<svg xmlns="http://www.w3.org/2000/svg" width="400" height="400"' in icon.read_text()
+    with Image.open(banner) as image:
+        assert image.width * 9 == image.height * 21
 
 
 def _rows(text: str, model: catalogue.Model) -> list[str]:
@@ -192,6 +208,18 @@ def test_both_readmes_name_every_retired_model_once_with_its_day(name: str) -> N
         dated = (line for line in lines if re.match(r"- (before )?20\d\d-", line))
         [line] = [line for line in dated if f"`{model.id}`" in line]
         assert str(model.retired or model.retired_by) in line
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_both_readmes_show_first_what_it_is_how_it_moves_and_how_to_begin(name: str) -> None:
+    head, _, rest = (ROOT / name).read_text(encoding="utf-8").partition("\n## ")
+    [moving] = re.findall(r"\]\((docs/images/[\w-]+\.webp)\)", head)
+    assert re.findall(r"^\d\. \*\*", head, re.MULTILINE) == ["1. **", "2. **", "3. **"]
+    assert len(head.splitlines()) < LINES_ABOVE_THE_FOLD
+    assert "comfy node install siliconflow-nodes" in rest
+    assert (ROOT / moving).stat().st_size < LARGEST_MOVING_IMAGE
+    with Image.open(ROOT / moving) as image:
+        assert getattr(image, "n_frames", 1) > 1
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])

@@ -86,8 +86,15 @@ class Heard:
 class Comfy:
     """One running ComfyUI. `folder` is its base directory."""
 
-    def __init__(self, checkout: Path, python: str, folder: Path, *options: str) -> None:
-        """Prepare the folder: the pack in custom_nodes, ComfyUI's own image in input."""
+    def __init__(
+        self,
+        checkout: Path,
+        python: str,
+        folder: Path,
+        *options: str,
+        pack: str = "comfyui_siliconflow",
+    ) -> None:
+        """Prepare the folder: the pack in custom_nodes/`pack`, ComfyUI's own image in input."""
         self.folder = folder
         self.port = free_port()
         self._command = [*command(checkout, python, folder, self.port), *options]
@@ -97,7 +104,7 @@ class Comfy:
         self._http.trust_env = False
         for name in ("custom_nodes", "input", "output", "temp", "user", "models"):
             (folder / name).mkdir(parents=True)
-        (folder / "custom_nodes" / "comfyui_siliconflow").symlink_to(ROOT, target_is_directory=True)
+        (folder / "custom_nodes" / pack).symlink_to(ROOT, target_is_directory=True)
         shutil.copy(checkout / "input" / "example.png", folder / "input")
         self.forget_settings()
 
