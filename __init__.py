@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .comfyui.host import prompt_server
-from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, replacements
 from .server import routes
 
 WEB_DIRECTORY = "./web"
@@ -11,3 +11,4 @@ __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]
 
 if prompt_server():
     routes.register(prompt_server().routes)
+    replacements.register()

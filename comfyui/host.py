@@ -12,7 +12,7 @@ import locale
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +83,18 @@ def _queued_at(prompt_id: str) -> float:
 def prompt_server() -> Any:
     """Return ComfyUI's server, or `None` outside ComfyUI."""
     return getattr(getattr(module("server"), "PromptServer", None), "instance", None)
+
+
+def register_replacements(replacements: Iterable[Mapping[str, Any]]) -> None:
+    """Offer nodes of ours for nodes that are not installed; a ComfyUI before 0.33 knows of none.
+
+    Each is the arguments of its `NodeReplace`.
+    """
+    manager = getattr(prompt_server(), "node_replace_manager", None)
+    node_replace = getattr(getattr(module("comfy_api.latest"), "io", None), "NodeReplace", None)
+    if manager and node_replace:
+        for arguments in replacements:
+            manager.register(node_replace(**arguments))
 
 
 def send(event: str, data: dict[str, Any], page: str | None = None) -> None:
