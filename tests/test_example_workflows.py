@@ -191,6 +191,25 @@ def test_every_node_is_ours_or_stock(workflow: Json) -> None:
     assert own_nodes(workflow)
 
 
+def test_every_node_names_its_pack_and_version(workflow: Json) -> None:
+    """By these the page offers to install a pack that is missing."""
+    nodes = [node for node in workflow["nodes"] if node["type"] != "MarkdownNote"]
+    for node in nodes:
+        pack = "siliconflow-nodes" if node["type"] in NODE_CLASS_MAPPINGS else "comfy-core"
+        assert node["properties"]["cnr_id"] == pack, node["type"]
+        assert re.fullmatch(r"\d+\.\d+\.\d+", node["properties"]["ver"])
+
+
+def test_one_template_is_an_app_with_fields_and_an_image_to_show() -> None:
+    workflows = [json.loads(file.read_text(encoding="utf-8")) for file in FILES]
+    [app] = [each for each in workflows if each["extra"].get("linearMode")]
+    nodes = {str(node["id"]): node for node in app["nodes"]}
+    for node_id, name in app["extra"]["linearData"]["inputs"]:
+        assert name in values_of(nodes[node_id])
+    shown = [nodes[node_id]["type"] for node_id in app["extra"]["linearData"]["outputs"]]
+    assert shown == ["SaveImage"]
+
+
 def test_there_is_a_saved_value_for_each_widget(workflow: Json) -> None:
     for node in workflow["nodes"]:
         assert len(node.get("widgets_values", [])) == len(kind_of(node).widgets), node["type"]

@@ -134,7 +134,7 @@ def _python(archive: Path, *arguments: str) -> str:
 def test_the_registry_ships_the_pack_and_nothing_of_its_development(archive: Path) -> None:
     folders = {path.name for path in archive.iterdir() if path.is_dir()}
     product = {"comfyui", "engine", "media", "nodes", "server", "siliconflow", "storage", "tasks"}
-    assert folders == {*product, "strings", "web", "locales", "example_workflows"}
+    assert folders == {*product, "strings", "web", "locales", "example_workflows", "subgraphs"}
     files = [path.relative_to(archive).as_posix() for path in archive.rglob("*") if path.is_file()]
     assert [name for name in files if re.search(r"test|simulator|generators|benchmark", name)] == []
     assert {"__init__.py", "pyproject.toml", "requirements.txt", "LICENSE"} <= set(files)

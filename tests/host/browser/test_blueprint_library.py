@@ -1,0 +1,52 @@
+"""The pack's subgraph blueprints, found in the page's search and run."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy
+
+NAMES = sorted(file.stem for file in (ROOT / "subgraphs").glob("*.json"))
+IMAGES = {"SiliconFlow Storyboard of Four": 4}
+"""How many images a blueprint makes, if more than one."""
+
+
+@pytest.fixture
+def offered(comfy: Comfy) -> list[str]:
+    """Return the names of our blueprints in this ComfyUI."""
+    answer = comfy.get("/global_subgraphs")
+    if answer.status_code != 200:
+        pytest.skip("this ComfyUI has no blueprints")
+    packs = {"custom_nodes.comfyui_siliconflow"}
+    return [each["name"] for each in answer.json().values() if each["info"]["node_pack"] in packs]
+
+
+def test_the_library_offers_every_one(offered: list[str]) -> None:
+    assert NAMES
+    assert sorted(offered) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("offered")
+def test_it_is_found_and_runs(
+    open_page: Callable[..., Page], service: Simulator, look: str, name: str, shots: Path
+) -> None:
+    page = open_page(look)
+    node = page.add_by_search(name)
+    page.change(node, "seed", secrets.randbelow(10**9))
+    if "image" in page.js("id => app.graph.getNodeById(id).inputs.map(i => i.name)", node):
+        page.link(page.add("LoadImage", (-200, 200)), 0, node, "image")
+    outputs = page.js("id => app.graph.getNodeById(id).outputs.map(o => o.type)", node)
+    page.link(node, outputs.index("IMAGE"), page.add("PreviewImage", (1200, 200)), "images")
+    before = len(service.generations)
+    ended = page.run()
+    page.fit()
+    page.shot(shots / f"blueprint-{look}-{name}.png")
+    assert ended.status == "success", ended.entry["status"]
+    assert len(ended.files) == IMAGES.get(name, 1)
+    assert len(service.generations) == before + IMAGES.get(name, 1)
