@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
 
 from ..storage.settings import InvalidSettings
 from ..strings.text import Language, Text, language_of, text
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 NAME = "siliconflow"
 PREVIEW_SIDE = 512
 """Pixels of the longer side of an image that is shown on a node."""
+MOST_QUEUED = 10_000
+"""Prompts whose language is remembered."""
+
+request_language: ContextVar[Language | None] = ContextVar("siliconflow_request", default=None)
+"""The language that the request asks for which ComfyUI's server answers here, if it names one."""
+_languages_of_runs: dict[str, Language] = {}
+"""By the id of the prompt, oldest first."""
 
 
 def module(name: str) -> Any:
@@ -62,8 +70,12 @@ def list_output(items: Sequence[Any]) -> list[Any]:
 
 def node_id() -> str | None:
     """Return the id of the running node, or `None` outside ComfyUI."""
-    context = _executing()
-    return context.node_id if context else None
+    return getattr(_executing(), "node_id", None)
+
+
+def _prompt_id() -> str:
+    """Return the id of the running prompt, or nothing."""
+    return getattr(_executing(), "prompt_id", "")
 
 
 def _executing() -> Any:
@@ -125,8 +137,28 @@ def _has_option(name: str) -> bool:
 
 
 def language(setting: str) -> Language:
-    """Return the language of messages: the setting, else ComfyUI's, else the system's."""
-    return language_of(setting or _comfyui_locale() or _system_locale())
+    """Return the language of messages.
+
+    That of the request that is answered, or that queued this run, if it named one; else the
+    setting, else ComfyUI's, else the system's.
+    """
+    requested = request_language.get() or _languages_of_runs.get(_prompt_id())
+    return requested or language_of(setting or _comfyui_locale() or _system_locale())
+
+
+def note_language(prompt: dict[str, Any]) -> dict[str, Any]:
+    """Remember the language of a request that queues a prompt, and return the prompt with an id.
+
+    ComfyUI would give it one, too, but only later.
+    """
+    requested = request_language.get()
+    if requested is None:
+        return prompt
+    prompt_id = str(prompt.get("prompt_id") or uuid4())
+    _languages_of_runs[prompt_id] = requested
+    for oldest in list(_languages_of_runs)[:-MOST_QUEUED]:
+        del _languages_of_runs[oldest]
+    return {**prompt, "prompt_id": prompt_id}
 
 
 def _comfyui_locale() -> str:

@@ -28,6 +28,8 @@ _ESCAPES = re.compile(rf"(\\\\|{_HIGH}{_LOW})|{_HIGH}|{_LOW}")
 """Halves of a surrogate pair as JSON may write them, and in a group what only looks like one."""
 ALIASES = ("silicon flow", "硅基流动")
 """Words by which the page's search finds every node, besides its name."""
+FAULTS_SEPARATOR = "\n\n"
+"""Between the faults of one node in what `VALIDATE_INPUTS` answers."""
 _RUNS = count(1)
 """Numbers of which each is given once."""
 _ANY_SEED_RUNS: deque[dict[str, Any]] = deque(maxlen=64)
@@ -140,19 +142,27 @@ def validate(
     `texts` are the inputs, by name, that must not be empty. An input that another node provides
     is `None` here, and is checked when the node runs. ComfyUI itself checks none of the inputs
     that `VALIDATE_INPUTS` names, and repeats its answer under each of them (`validate_inputs` of
-    its execution.py): so the answer begins with the name of its own input, by which the page
-    removes the repeats.
+    its execution.py): so each fault begins with the name of its own input, by which
+    `server/queueing.py` puts it there alone.
     """
     use_language(host.language(valid_settings().language))
+    checks = [
+        partial(require_text, str(value), name)
+        for name, value in texts.items()
+        if value is not None
+    ]
+    if model is not None and custom_model is not None:
+        checks.append(partial(check_model, task, str(model), str(custom_model)))
+    faults = [str(error) for error in map(_fault, checks) if error]
+    return FAULTS_SEPARATOR.join(faults) if faults else True
+
+
+def _fault(check: Callable[[], None]) -> InvalidInput | None:
     try:
-        for name, value in texts.items():
-            if value is not None:
-                require_text(str(value), name)
-        if model is not None and custom_model is not None:
-            check_model(task, str(model), str(custom_model))
+        check()
     except InvalidInput as error:
-        return str(error)
-    return True
+        return error
+    return None
 
 
 def first_item(value: Any) -> Any:

@@ -83,16 +83,36 @@ def test_an_empty_prompt_is_refused_before_anything_runs(
     assert len(service.generations) == before
 
 
-@pytest.mark.parametrize("field", ["prompt", "model"])
-def test_the_node_says_what_is_wrong_with_an_input(
-    comfy: Comfy, drawing: Drawing, field: str
+def test_each_fault_of_a_queued_graph_is_told_once_at_its_own_input(
+    comfy: Comfy, drawing: Drawing
 ) -> None:
     """ComfyUI repeats what the node says for every input that the node looks at itself."""
-    answer = comfy.post("/prompt", {"prompt": drawing(**{field: ""})})
+    answer = comfy.post("/prompt", {"prompt": drawing(prompt="", model="Gone/Model")})
     assert answer.status_code == 400
     errors = answer.json()["node_errors"]["1"]["errors"]
-    assert field in {error["extra_info"]["input_name"] for error in errors}
-    assert {error["details"].partition(" - ")[2].partition(":")[0] for error in errors} == {field}
+    assert [error["extra_info"]["input_name"] for error in errors] == ["prompt", "model"]
+    for error in errors:
+        name = error["extra_info"]["input_name"]
+        assert error["details"].startswith(f"{name} - {name}: ")
+        assert error["details"].count("Nothing was sent") == 1
+
+
+def test_a_program_is_told_in_the_language_of_its_request(
+    comfy: Comfy, service: Simulator, drawing: Drawing
+) -> None:
+    wanted = {"Accept-Language": "fr, zh-CN;q=0.8, en;q=0.5"}
+    body = {"prompt": drawing(prompt="")}
+    answer = comfy.request("POST", "/prompt", json=body, headers=wanted)
+    (error,) = answer.json()["node_errors"]["1"]["errors"]
+    assert error["details"].startswith("prompt - 提示词（prompt）：不能为空")
+    service.fail(400, times=2)
+    ended = []
+    for headers in (wanted, {}):
+        answer = comfy.request("POST", "/prompt", json={"prompt": drawing()}, headers=headers)
+        ended.append(comfy.end_of(answer.json()["prompt_id"]).message("execution_error"))
+    said = [error["exception_message"] for error in ended if error]
+    assert "拒绝了这次请求" in said[0]
+    assert "rejected the request" in said[1]
 
 
 def test_a_model_that_is_in_no_list_is_refused_before_anything_runs(

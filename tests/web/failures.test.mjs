@@ -13,7 +13,6 @@ import {
   withFailure,
   withTimes,
   withoutFailure,
-  withoutRepeats,
 } from "../../web/js/logic/failures.js";
 
 const failure = (kind, more = {}) => ({
@@ -158,26 +157,6 @@ const refused = (input, said) => ({
   extra_info: { input_name: input },
 });
 const inputs = ["model", "prompt", "custom_model"];
-
-test("what a node refuses is reported once, at the input that it is about", () => {
-  const reasons = [
-    ["prompt", "prompt: must not be empty"],
-    ["prompt", "提示词（prompt）：不能为空"],
-    ["model", 'model: "a - b" is not in the list'],
-  ];
-  for (const [name, said] of reasons) {
-    const node = { class_type: "SiliconFlowChat", errors: inputs.map((input) => refused(input, said)) };
-    assert.deepEqual(withoutRepeats({ 7: node })[7].errors, [refused(name, said)]);
-  }
-});
-
-test("what is no repetition is reported in full: other faults, other nodes, words that name no input", () => {
-  const missing = { type: "required_input_missing", details: "image", extra_info: { input_name: "image" } };
-  const ours = { class_type: "SiliconFlowChat", errors: [missing, ...inputs.map((input) => refused(input, "broken"))] };
-  const other = { class_type: "Theirs", errors: inputs.map((input) => refused(input, "prompt: must not be empty")) };
-  assert.deepEqual(withoutRepeats({ 1: ours, 2: other }), { 1: ours, 2: other });
-  assert.deepEqual(withoutRepeats(undefined), {});
-});
 
 const empty = "prompt: must not be empty";
 const chat = (...said) => ({ class_type: "SiliconFlowChat", errors: said.flatMap((each) => inputs.map((input) => refused(input, each))) });

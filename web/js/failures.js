@@ -22,7 +22,6 @@ import {
   withFailure,
   withTimes,
   withoutFailure,
-  withoutRepeats,
 } from "./logic/failures.js";
 import { shortModel } from "./logic/format.js";
 import { decides, nodeAt, openWorkflowId, setWidgets, showNode } from "./nodes.js";
@@ -320,8 +319,8 @@ function closeOverlay(isAboutIt) {
 }
 
 /**
- * What ComfyUI answers when a graph is queued is shown by cards, and reaches the page with each of our rejections
- * once. Not an async function: this script would stand in the trace of errors that it has no part in.
+ * What ComfyUI answers when a graph is queued is shown by cards. Not an async function: this script would stand in
+ * the trace of errors that it has no part in.
  */
 function interceptQueueing() {
   const queuePrompt = api.queuePrompt;
@@ -341,7 +340,6 @@ function takeNodeErrors(response) {
   onNodeErrors(response?.node_errors);
   const all = Object.values(response?.node_errors ?? {}).flatMap(({ errors }) => errors);
   if (rejections.length && all.every(isRejection)) setTimeout(() => closeOverlay(() => true), OVERLAY_MILLISECONDS);
-  if (response?.node_errors) response.node_errors = withoutRepeats(response.node_errors);
   return response;
 }
 

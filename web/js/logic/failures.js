@@ -195,33 +195,12 @@ export function isAbout(text, { exception_message: message = "" }) {
 const CUSTOM_VALIDATION = "custom_validation_failed";
 
 /**
- * The errors of a queued graph by node, each rejection of our nodes once: ComfyUI repeats what a node says for
- * every input that the node checks itself.
- * @template {NodeError} Errors
- * @param {Record<string, Errors> | undefined} nodeErrors
- * @returns {Record<string, Errors>}
- */
-export function withoutRepeats(nodeErrors) {
-  const entries = Object.entries(nodeErrors ?? {}).map(([id, node]) => {
-    if (!isOurs(node)) return [id, node];
-    const rejections = node.errors.filter(isRejection);
-    /** @param {ValidationError} error */
-    const isRepeat = (error) =>
-      error.type === CUSTOM_VALIDATION &&
-      !isAtItsInput(error) &&
-      rejections.some((other) => messageOf(other) === messageOf(error) && isAtItsInput(other));
-    return [id, { ...node, errors: node.errors.filter((error) => !isRepeat(error)) }];
-  });
-  return Object.fromEntries(entries);
-}
-
-/**
  * What our nodes refused in a queued graph, one for each node. Nothing was sent, so nothing was charged.
  * @param {Record<string, NodeError> | undefined} nodeErrors
  * @returns {Rejection[]}
  */
 export function rejectionsIn(nodeErrors) {
-  return Object.entries(withoutRepeats(nodeErrors)).flatMap(([node, entry]) => {
+  return Object.entries(nodeErrors ?? {}).flatMap(([node, entry]) => {
     if (!isOurs(entry)) return [];
     const messages = entry.errors.filter(isRejection).map(messageOf);
     const said = [...new Set(messages)].join("\n");
@@ -258,13 +237,3 @@ const isOurs = ({ class_type: type, errors }) => type.startsWith("SiliconFlow") 
  * @param {ValidationError} error
  */
 const messageOf = ({ details }) => details.split(" - ").slice(1).join(" - ");
-
-/**
- * Whether an error stands at the input that it is about: ours begin with its name and a colon.
- * @param {ValidationError} error
- */
-function isAtItsInput(error) {
-  const name = String(error.extra_info?.input_name);
-  const [input = "", ...reason] = messageOf(error).split(/[:：]/);
-  return reason.length > 0 && (input === name || input.endsWith(`(${name})`) || input.endsWith(`（${name}）`));
-}
