@@ -7,12 +7,13 @@ and its tooltip lists what each model accepts.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from ..siliconflow import catalogue
-from ..siliconflow.catalogue import AUTO, CUSTOM, Field, Model, Value, range_text
+from ..siliconflow.catalogue import AUTO, CUSTOM, Field, Model, Value, range_text, shape_of
 from ..strings.text import DEFAULT, Text, has_text, join, text
 
 WORKFLOW = "extra_pnginfo"
@@ -213,8 +214,8 @@ def _choice(task: str, name: str) -> tuple[Any, dict[str, Any]]:
 
 
 def _size(task: str, name: str) -> tuple[Any, dict[str, Any]]:
-    choices, options = _choice(task, name)
-    return [*choices, CUSTOM], options
+    (unset, *sizes), options = _choice(task, name)
+    return [unset, *sorted(sizes, key=shape_of), CUSTOM], options
 
 
 def _integer(task: str, name: str) -> tuple[Any, dict[str, Any]]:
@@ -276,15 +277,29 @@ def _ranges(task: str, name: str) -> list[Text]:
     common = field if name in _SAME_FOR_ALL or not models else _common(task, name, models)
     if common:
         return _range_line(common, default)
-    by_rule: dict[Text, dict[str, None]] = {}
+    by_rule: dict[Text, list[Model]] = {}
     for model in models:
         if name in model.fields and not model.is_retired:
-            names = by_rule.setdefault(_rule(model.fields[name], default), {})
-            names[_model_name(model, models)] = None  # once, where two ids differ in a prefix
+            by_rule.setdefault(_rule(model.fields[name], default), []).append(model)
     return [
-        text("widget.models", rule=rule, models=_listed([*names]))
-        for rule, names in by_rule.items()
+        text("widget.models", rule=rule, models=_listed(_names(alike, models)))
+        for rule, alike in by_rule.items()
     ]
+
+
+def _names(alike: Sequence[Model], models: Iterable[Model]) -> list[str]:
+    """Return the names of models that accept the same, each once.
+
+    One of both sites has its site behind its name if it accepts something else on the other.
+    """
+    sites = Counter(model.id for model in models if not model.is_retired)
+    here = Counter(model.id for model in alike)
+    return list(
+        dict.fromkeys(
+            model.name if here[model.id] == sites[model.id] else f"{model.name} (.{model.site})"
+            for model in alike
+        )
+    )
 
 
 def _listed(names: Sequence[str]) -> Text:
@@ -325,9 +340,3 @@ def _rule(field: Field, widget_default: Any) -> Text:
 
 def _plain(value: Value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _model_name(model: Model, models: Iterable[Model]) -> str:
-    """Return a model's name, with its site where both sites have a model of this id."""
-    is_on_both_sites = sum(other.id == model.id for other in models) > 1
-    return f"{model.name} (.{model.site})" if is_on_both_sites else model.name

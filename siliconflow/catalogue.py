@@ -61,7 +61,8 @@ class Field:
     `maximum` are inclusive; `step` is the grid a whole number must lie on, counted from zero.
     `default` is what is sent for a `required` field that the user left alone. `custom` means that
     a size outside `choices` is accepted, of at most `max_pixels` and with each side from `minimum`
-    to `maximum`. `excludes` names a field that cannot be set together with this one.
+    to `maximum`; then each size of the documents is listed turned, too. Sizes are sorted by shape.
+    `excludes` names a field that cannot be set together with this one.
     """
 
     name: str
@@ -102,7 +103,18 @@ def parse_field(name: str, entry: Mapping[str, Any]) -> Field:
     """Return the field of a catalogue entry; its wire name is its own name unless given."""
     values = {"wire": name, **entry}
     values["choices"] = tuple(values.get("choices", ()))
+    if values["type"] == "size":
+        turned = ["x".join(reversed(size.split("x"))) for size in values["choices"]]
+        sizes = {*values["choices"], *(turned if values.get("custom") else ())}
+        values["choices"] = tuple(sorted(sizes, key=shape_of))
     return Field(name=name, **values)
+
+
+def shape_of(size: str) -> tuple[int, float, int]:
+    """Return by what sizes are sorted: square, landscape, portrait; longest last, largest first."""
+    width, height = map(int, size.split("x"))
+    orientation = 0 if width == height else 1 if width > height else 2
+    return orientation, abs(math.log(width / height)), -width * height
 
 
 def range_text(field: Field) -> str:
@@ -340,8 +352,7 @@ class Model:
     def closest_size(self, width: int, height: int) -> str:
         """Return the size closest in aspect ratio to an image, or `auto` where none is chosen.
 
-        Candidates are the listed sizes and, where any size is accepted, those with width and
-        height swapped. A model of widths and heights gets about a megapixel on its grid.
+        A model of widths and heights gets about a megapixel on its grid.
         """
         if self._has_sides:
             scale = math.sqrt(MEGAPIXEL / (width * height))
@@ -350,9 +361,7 @@ class Model:
         field = self.fields.get("image_size")
         if field is None or not field.choices:
             return AUTO
-        swapped = ["x".join(reversed(choice.split("x"))) for choice in field.choices]
-        choices = [*field.choices, *(swapped if field.custom else ())]
-        return _closest(choices, width, height)
+        return _closest(field.choices, width, height)
 
     def kept_size(self, width: int, height: int, sent: Mapping[str, Value]) -> tuple[int, int]:
         """Return the size of the result for an image of this shape: the one that is not scaled.

@@ -120,6 +120,13 @@ def test_nothing_hidden_makes_a_node_run_again(node: type[Node]) -> None:
     assert node.INPUT_TYPES()["hidden"] == {"extra_pnginfo": "EXTRA_PNGINFO"}
 
 
+def test_a_tooltip_names_a_model_of_both_sites_once_unless_they_differ() -> None:
+    options = shown(PAINTERS[0])["optional"]
+    (rule,) = [line for line in options["cfg"][1]["tooltip"].split("\n") if ": Qwen-Image" in line]
+    assert rule.count("Qwen-Image") == 1
+    assert "Qwen-Image (.com)" in options["guidance_scale"][1]["tooltip"]  # .cn has no such field
+
+
 def test_a_tooltip_names_a_few_living_models_each_once() -> None:
     budget = shown(SiliconFlowChat)["optional"]["thinking_budget"][1]["tooltip"]
     named = re.fullmatch(r"128-32768: (.+) and \d+ more", budget.splitlines()[-1])

@@ -283,9 +283,26 @@ def test_a_custom_size_goes_where_the_model_takes_sizes() -> None:
     assert flux.size_arguments(AUTO, 960, 640) == {}
 
 
+def test_sizes_are_sorted_by_shape_and_turned_where_any_is_accepted() -> None:
+    kolors = catalogue.load().find("Kwai-Kolors/Kolors", "cn").fields["image_size"].choices
+    assert kolors == (
+        "1024x1024",
+        *("1280x960", "1024x768", "1280x720", "1440x720"),
+        *("960x1280", "768x1024", "720x1280", "720x1440"),
+    )
+    schnell = catalogue.load().find("black-forest-labs/FLUX.1-schnell", "com").fields["image_size"]
+    assert not schnell.custom
+    assert "1024x512" not in schnell.choices
+
+
 @pytest.mark.parametrize(
     ("width", "height", "size"),
-    [(1000, 1000, "1024x1024"), (600, 800, "960x1280"), (100, 1000, "720x1440")],
+    [
+        (1000, 1000, "1024x1024"),
+        (600, 800, "960x1280"),
+        (800, 600, "1280x960"),
+        (100, 1000, "720x1440"),
+    ],
 )
 def test_the_closest_size_is_the_one_of_the_closest_shape(
     width: int, height: int, size: str
