@@ -9,9 +9,10 @@
 
 import { app } from "../../../scripts/app.js";
 import * as catalogue from "./catalogue.js";
+import { besideDivider, groupOf, isDivider, modelChoices, modelLabel, sizeLabel } from "./logic/choices.js";
 import { shortModel } from "./logic/format.js";
 import { priceLabel } from "./logic/price.js";
-import { adapt, afterChange, modelOf, noticeOf, ruleOf, unusedInputs } from "./logic/widgets.js";
+import { adapt, afterChange, fits, modelOf, noticeOf, ruleOf, unusedInputs } from "./logic/widgets.js";
 import { isVue, t } from "./page.js";
 import { watch } from "./settings_store.js";
 import { TEXTS } from "./texts.js";
@@ -32,6 +33,8 @@ const PRICE_COLORS = { fgColor: "#d5e8d4", bgColor: "#2b4433" };
  * @typedef {object} State
  * @property {Map<Comfy.Widget, Limits>} declared what its definition allows, by widget
  * @property {Map<string, string | undefined>} labels of its inputs, as translated, by name
+ * @property {Map<Comfy.Widget, string | undefined>} widgetLabels the same of its widgets that are marked
+ * @property {Comfy.Widget["value"]} model the last that was chosen
  * @property {Comfy.Badge | { text: string }} badge
  * @property {Comfy.Badge | { text: string }} price a badge as well
  * @property {Model | null} [model] the one that it shows
@@ -98,6 +101,8 @@ function stateOf(node) {
   return {
     declared: new Map(widgetsOf(node).map((widget) => [widget, limitsIn(widget.options ?? {})])),
     labels: new Map((node.inputs ?? []).map((input) => [input.name, input.localized_name])),
+    widgetLabels: new Map(),
+    model: modelWidget(node)?.value,
     badge: makeBadge("", BADGE_COLORS),
     price: makeBadge("", PRICE_COLORS),
     isChanging: false,
@@ -118,6 +123,7 @@ function watchNode(node, state) {
     const { callback } = widget;
     widget.callback = function (...rest) {
       const returned = callback?.apply(this, rest);
+      if (widget === modelWidget(node)) skipDivider(node, state);
       if (!state.isChanging) onUserChange(node, widget.name);
       return returned;
     };
@@ -131,7 +137,23 @@ function watchNode(node, state) {
     onConnectionsChange?.apply(this, rest);
     const slot = rest[4];
     if (slot && "widget" in slot && slot.widget) onLinkChange(node, slot.widget.name);
+    else if (slot) queueMicrotask(() => update(node)); // the page is not done with the slot yet
   };
+}
+
+/**
+ * A line between the models cannot be chosen.
+ * @param {Comfy.Node} node
+ * @param {State} state
+ */
+function skipDivider(node, state) {
+  const model = modelWidget(node);
+  if (!model) return;
+  const choices = /** @type {string[]} */ (model.options.values ?? []);
+  if (isDivider(model.value)) {
+    setValue(node, model, besideDivider(choices, model.value, String(state.model), !isVue()));
+  }
+  state.model = model.value;
 }
 
 /**
@@ -158,19 +180,30 @@ function translatePlaceholders(node) {
 }
 
 /**
- * Choices that are words are shown in the page's language, and saved as they are.
+ * Choices are shown in the page's language, models by their names, sizes with their shapes; they are saved as they are.
  * @param {Comfy.Node} node
  */
 function translateChoices(node) {
-  /** @param {string | null} [value] */
-  const getOptionLabel = (value) => {
-    const key = `choice.${value}`;
-    return key in TEXTS.en ? t(/** @type {TextKey} */ (key)) : String(value ?? "");
-  };
-  for (const { options, _state } of widgetsOf(node)) {
+  for (const { name, options, _state } of widgetsOf(node)) {
     if (!options?.values) continue;
+    /** @param {string | null} [value] */
+    const getOptionLabel = (value) => choiceLabel(node, name, String(value ?? ""));
     for (const each of new Set([_state?.options, options])) if (each) Object.assign(each, { getOptionLabel });
   }
+}
+
+/**
+ * @param {Comfy.Node} node
+ * @param {string} name of the input
+ * @param {string} value
+ */
+function choiceLabel(node, name, value) {
+  const key = `choice.${value}`;
+  if (key in TEXTS.en) return t(/** @type {TextKey} */ (key));
+  if (isDivider(value)) return t("models.group", { name: t(`models.group_${groupOf(value)}`) });
+  if (name === "image_size") return sizeLabel(value);
+  const entry = catalogue.current()?.nodes[node.comfyClass ?? ""];
+  return name === "model" && entry ? modelLabel(entry, value) : value;
 }
 
 /**
@@ -244,14 +277,19 @@ function show(node) {
   state.model = model;
   /** @param {string} name */
   const ruleFor = (name) => {
-    if (name === "model") return { shown: true, choices: entry.models.map(({ id }) => id) };
+    if (name === "model") return { shown: true, choices: modelChoices(known.catalogue, entry) };
     // If another node decides the size, it may well be "custom".
     const isCustom = linked.has("image_size") && ["width", "height"].includes(name);
     const rule = ruleOf(known.catalogue, model, name, isCustom ? { image_size: "custom" } : values);
     return linked.has(name) ? { ...rule, shown: true } : rule;
   };
   for (const [widget, declared] of state.declared) {
-    if (entry.inputs.includes(widget.name)) apply(widget, ruleFor(widget.name), declared);
+    if (!entry.inputs.includes(widget.name)) continue;
+    const rule = ruleFor(widget.name);
+    apply(widget, rule, declared);
+    // The model has a badge.
+    const isOff = rule.shown && widget.name !== "model" && !linked.has(widget.name) && !fits(rule, widget.value);
+    labelWidget(widget, state, isOff);
   }
   labelUnused(node, state, new Set(unusedInputs(entry, model)));
   const text = noticeText(noticeOf(known.catalogue, entry, values, linked), entry, values);
@@ -292,7 +330,25 @@ function limitsOf({ choices, minimum, maximum, step }) {
 }
 
 /**
- * Says at an input from another node that the model does not use it. What is connected stays connected.
+ * Says at a widget that the model does not take what stands there, as a workflow of another model may have it.
+ * @param {Comfy.Widget} widget
+ * @param {State} state
+ * @param {boolean} isOff
+ */
+function labelWidget(widget, { widgetLabels }, isOff) {
+  if (isOff === widgetLabels.has(widget)) return;
+  if (isOff) {
+    widgetLabels.set(widget, widget.label);
+    widget.label = t("models.not_taken", { name: widget.label ?? widget.name });
+  } else {
+    widget.label = widgetLabels.get(widget);
+    widgetLabels.delete(widget);
+  }
+}
+
+/**
+ * Says at an input from another node that the model does not use it, with a sign if something is connected. It stays
+ * connected.
  * @param {Comfy.Node} node
  * @param {State} state
  * @param {Set<string>} unused
@@ -301,7 +357,8 @@ function labelUnused(node, { labels }, unused) {
   node.inputs.forEach((input, at) => {
     if (input.widget || !labels.has(input.name)) return;
     const plain = labels.get(input.name);
-    const label = unused.has(input.name) ? t("models.unused", { name: plain ?? input.name }) : plain;
+    const key = input.link == null ? "models.unused" : "models.unused_linked";
+    const label = unused.has(input.name) ? t(key, { name: plain ?? input.name }) : plain;
     if (input.localized_name === label) return;
     input.localized_name = label;
     // Nodes 2.0 redraws a slot only if it is another object.

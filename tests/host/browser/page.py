@@ -355,12 +355,24 @@ class Page:
         self.settle()
 
     def choose(self, node: int, widget: str, value: str) -> None:
-        """Open a widget's list with the mouse and click an entry."""
+        """Open a widget's list with the mouse and click the entry of a value."""
+        value = self.label(node, widget, value)
         if self.look == "nodes2":
             self._choose_in_dom(node, widget, value)
         else:
             self._choose_on_canvas(node, widget, value)
         self.settle(2)
+
+    def label(self, node: int, widget: str, value: str) -> str:
+        """Return what the list of a widget shows for a value."""
+        shown: str = self.js(
+            f"""([id, name, value]) => {{
+                const o = {NODE}.widgets.find(w => w.name === name).options;
+                return o.getOptionLabel?.(value) ?? value;
+            }}""",
+            [node, widget, value],
+        )
+        return shown
 
     def box(self, node: int) -> tuple[float, float, float, float]:
         """Return left, top, right and bottom of a node as drawn, in pixels of the window."""

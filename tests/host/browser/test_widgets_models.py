@@ -155,9 +155,9 @@ def test_how_closely_to_look_is_requested_of_models_that_see(page: Page) -> None
 def test_an_image_that_the_model_does_not_take_is_marked_as_unused(
     page: Page, language: str
 ) -> None:
-    names, mark = ("image2", "image3", "references"), " (not supported by this model)"
+    names, mark = ("⚠ image2", "image3", "references"), " (not supported by this model)"
     if language == "zh":
-        names, mark = ("图片 2", "图片 3", "参考图"), "（当前模型不支持）"
+        names, mark = ("⚠ 图片 2", "图片 3", "参考图"), "（当前模型不支持）"
     node, source = page.add(EDIT), page.add("EmptyImage", (-300, 200))
     page.link(source, 0, node, "image2")
     before = page.slots(node)

@@ -1,0 +1,167 @@
+"""Lists of choices: models in groups and by name, sizes by shape, faults marked where they are."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from comfyui_siliconflow.tests.host.browser.page import MIDDLE_OF_WIDGET, Page
+
+CLICKS = 3
+DRAW, CHAT, EDIT = "SiliconFlowTextToImage", "SiliconFlowChat", "SiliconFlowImageEdit"
+KOLORS, QWEN, PRO = "Kwai-Kolors/Kolors", "Qwen/Qwen-Image", "black-forest-labs/FLUX-1.1-pro"
+BLIND, FREE = "deepseek-ai/DeepSeek-V3", "Qwen/Qwen3.5-4B"
+GROUPS = {
+    "en": ["── International site only ──", "── retired ──"],
+    "zh": ["── 仅国际站 ──", "── 已下线 ──"],
+}
+MARKED = {
+    "en": "⚠ {name} (not supported by this model)",
+    "zh": "⚠ {name}（当前模型不支持）",
+}
+
+
+@pytest.fixture
+def page(reused_page: Page) -> Page:
+    return reused_page
+
+
+def entries(page: Page, node: int, widget: str) -> list[str]:
+    """Open a widget's list, read it, and leave it open. A page under load may miss a click."""
+    options = page.page.locator("[role=option]:visible, .litecontextmenu .litemenu-entry:visible")
+    for _ in range(CLICKS):
+        if page.look == "nodes2":
+            row = page.element(node).locator(".lg-node-widget")
+            at = page.visible(node).index(widget)
+            row.nth(at).locator("[role=combobox]").first.click()
+        else:
+            page.page.mouse.click(*page.js(MIDDLE_OF_WIDGET, [node, widget]))
+        with suppress(_missed()):
+            options.first.wait_for(timeout=4000)
+            break
+    return [text.strip() for text in options.all_inner_texts()]
+
+
+def _missed() -> type[Exception]:
+    from playwright.sync_api import TimeoutError as Missed  # noqa: PLC0415 - not everybody has it
+
+    return Missed
+
+
+def label_of(page: Page, node: int, widget: str) -> str:
+    """Return what stands at a widget."""
+    label: str = page.js(
+        "([id, name]) => { const w = app.graph.getNodeById(id).widgets"
+        ".find(w => w.name === name); return w.label ?? w.name; }",
+        [node, widget],
+    )
+    if page.look == "nodes2":
+        assert label in page.element(node).inner_text()
+    return label
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_models_are_in_groups_and_by_name_and_saved_by_id(page: Page, shots: Path) -> None:
+    node = page.add(DRAW)
+    page.fit()
+    shown = entries(page, node, "model")
+    page.page.screenshot(path=shots / f"models-{page.look}-{page.language}.png")
+    assert shown[:3] == ["Kolors", "Z-Image-Turbo", "Qwen-Image"]
+    assert [text for text in shown if "──" in text] == GROUPS[page.language]
+    assert shown.index("FLUX-1.1-pro") > shown.index(GROUPS[page.language][0])
+    page.page.keyboard.press("Escape")
+    page.page.mouse.click(800, 980)
+    page.choose(node, "model", PRO)
+    assert page.values(node)["model"] == PRO
+    assert page.exported()[str(node)]["inputs"]["model"] == PRO
+    assert page.saved()["nodes"][0]["widgets_values"][0] == PRO
+
+
+def test_a_line_between_models_cannot_be_chosen(page: Page) -> None:
+    node = page.add(DRAW)
+    page.fit()
+    page.change(node, "model", QWEN)
+    entries(page, node, "model")
+    (line, *_) = GROUPS["en"]
+    if page.look == "nodes2":
+        page.page.locator("[role=option]:visible", has_text=line).click()
+    else:
+        page.page.locator(".litemenu-entry", has_text=line).click(force=True)
+    page.settle(2)
+    assert page.values(node)["model"] == QWEN
+
+
+@pytest.mark.parametrize("look", ["classic"])
+def test_the_arrows_of_a_widget_step_over_a_line(page: Page) -> None:
+    node = page.add(DRAW)
+    offered = page.options(node, "model")["values"]
+    at = next(place for place, value in enumerate(offered) if value.startswith("──"))
+    step = "([id, by]) => { const node = app.graph.getNodeById(id); const w = node.widgets[0];"
+    step += " w[by]({e: {}, node, canvas: app.canvas}); }"
+    page.change(node, "model", offered[at - 1])
+    page.js(step, [node, "incrementValue"])
+    assert page.values(node)["model"] == offered[at + 1]
+    page.js(step, [node, "decrementValue"])
+    assert page.values(node)["model"] == offered[at - 1]
+
+
+@pytest.mark.parametrize(("language", "auto"), [("en", "auto"), ("zh", "自动")])
+def test_sizes_are_shown_by_shape_and_saved_as_they_are(page: Page, auto: str, shots: Path) -> None:
+    node = page.add(DRAW)
+    page.fit()
+    shown = entries(page, node, "image_size")
+    page.page.screenshot(path=shots / f"sizes-{page.look}-{page.language}.png")
+    assert shown[:3] == [auto, "1:1 · 1024×1024", "4:3 · 1280×960"]
+    assert "9:16 · 720×1280" in shown, "Kolors takes any size, so each is offered turned"
+    page.page.keyboard.press("Escape")
+    page.page.mouse.click(800, 980)
+    page.choose(node, "image_size", "1280x960")
+    assert page.exported()[str(node)]["inputs"]["image_size"] == "1280x960"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_an_image_for_a_model_that_sees_none_is_marked_at_once(page: Page) -> None:
+    node, source = page.add(CHAT), page.add("EmptyImage", (-300, 200))
+    page.fit()
+    name = "image" if page.language == "en" else "图片"
+    marked = MARKED[page.language].format(name=name)
+    assert page.slots(node)[0] == name
+    page.change(node, "model", BLIND)
+    assert page.slots(node)[0] == marked.removeprefix("⚠ ")
+    page.link(source, 0, node, "image")
+    assert page.slots(node)[0] == marked
+    page.change(node, "model", FREE)
+    assert page.slots(node)[0] == name
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_size_off_the_models_list_is_marked_on_its_field(page: Page, shots: Path) -> None:
+    """As in a workflow that was written elsewhere: the page never changes what is saved."""
+    node = page.add(DRAW)
+    name = "image_size" if page.language == "en" else "图片尺寸"
+    assert label_of(page, node, "image_size") == name
+    workflow = page.saved()
+    values = workflow["nodes"][0]["widgets_values"]
+    at = values.index("auto")
+    values[at] = "1472x1140"
+    workflow["nodes"][0].get("widgets_values_named", {}).pop("image_size", None)
+    page.load(workflow)
+    page.fit()
+    page.shot(shots / f"off-list-{page.look}-{page.language}.png")
+    assert page.values(node)["image_size"] == "1472x1140"
+    assert label_of(page, node, "image_size") == MARKED[page.language].format(name=name)
+    page.change(node, "model", QWEN)
+    assert label_of(page, node, "image_size") == name
+
+
+def test_chat_starts_with_a_free_model_that_sees(page: Page) -> None:
+    node = page.add(CHAT)
+    assert page.values(node)["model"] == FREE
+    model = next(
+        each
+        for each in page.comfy.get("/siliconflow/catalogue").json()["nodes"][CHAT]["models"]
+        if each["id"] == FREE
+    )
+    assert (model["price"]["input"], model["price"]["output"]) == (0, 0)
+    assert model["images"]
