@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..comfyui import events, host
 from ..siliconflow.client import Client
-from ..siliconflow.errors import BadAnswer, Failure
+from ..siliconflow.errors import BadAnswer, Failure, RequestError
+from ..siliconflow.resources.audio import Voice, list_voices
 from ..siliconflow.resources.models import SUB_TYPES, list_models, list_speech_models
-from ..storage.model_lists import EVERY, SPEAKING, ModelList, claim_refresh, save_model_list
-from ..storage.settings import Settings
+from ..storage.model_lists import (
+    EVERY,
+    SPEAKING,
+    ModelList,
+    OwnVoice,
+    change_voices,
+    claim_refresh,
+    save_model_list,
+)
+from ..storage.settings import InvalidSettings, Settings
 from ..strings.text import SiliconFlowError, text
 from .threads import start_thread
 
@@ -33,8 +43,35 @@ def refresh(client: Client, settings: Settings, folder: Path) -> ModelList:
     kinds = {EVERY: every, **{kind: list_models(client, "", kind) for kind in SUB_TYPES}}
     kinds[SPEAKING] = list_speech_models(client, kinds["speech-to-text"])
     models = save_model_list(folder, settings.account, ModelList(time.time(), kinds))
+    try:
+        save_voices(settings, folder, list_voices(client))
+    except RequestError as error:  # a gateway may well have models and no voices
+        logger.info("The list of voices was not refreshed: %s", type(error).__name__)
     events.send_models_refreshed()
     return models
+
+
+def save_voices(settings: Settings, folder: Path, listed: Iterable[Voice]) -> None:
+    """Store the account's own voices as the service listed them, for the lists of the nodes."""
+    voices = [OwnVoice(voice.uri, voice.name, voice.model) for voice in listed]
+    change_voices(folder, settings.account, lambda _: voices)
+
+
+def note_voices(settings: Settings, folder: Path, *added: OwnVoice, deleted: str = "") -> None:
+    """Store that voices were uploaded or deleted, and tell every page. Never raises.
+
+    The service has it already, and will list it so: a file that cannot be written fails nothing.
+    """
+    gone = {deleted, *(voice.uri for voice in added)}
+    try:
+        change_voices(
+            folder,
+            settings.account,
+            lambda known: [*(voice for voice in known if voice.uri not in gone), *added],
+        )
+    except InvalidSettings as error:
+        logger.warning("The list of voices was not stored: %s", error)
+    events.send_models_refreshed()
 
 
 def refresh_if_due(client: Client, settings: Settings, every: float) -> None:

@@ -45,16 +45,14 @@ class RunProgress:
     def __init__(self, display: Progress) -> None:
         """Start the clock."""
         self._display = display
-        self._model_name = ""
         self._jobs: Sequence[Job] = ()
         self._requested = 0
         self._started_at = time.monotonic()
         self._shown: tuple[int, int, int] | None = None
         self._previews: deque[Image.Image] = deque(maxlen=MAX_PREVIEWS)
 
-    def begin(self, model_name: str, jobs: Sequence[Job]) -> None:
+    def begin(self, jobs: Sequence[Job]) -> None:
         """Show from now on how far these jobs are."""
-        self._model_name = model_name
         self._jobs = jobs
         self._requested = sum(job.request.count for job in jobs)
 
@@ -111,12 +109,13 @@ class RunProgress:
         return text("run.reused_in_part", reused=reused, paid=paid) if paid else text("run.reused")
 
     def _state(self, seconds: int) -> Text:
-        head = f"SiliconFlow · {self._model_name}"
-        if self._requested > 1:
-            head += f" · {sum(len(job.items) for job in self._jobs)}/{self._requested}"
+        done = sum(len(job.items) for job in self._jobs)
+        several = (
+            [text("run.done_of", done=done, of=self._requested)] if self._requested > 1 else []
+        )
+        line = join(" · ", (*several, text("run.seconds", seconds=seconds)))
         growing = [f":\n{end_of(job.growing.text)}" for job in self._jobs if job.growing.text]
-        spent = text("run.seconds", seconds=seconds)
-        return join("", (f"{head} · ", spent, self._waits_for(), *growing))
+        return join("", (line, self._waits_for(), *growing))
 
     def _waits_for(self) -> Text:
         """Return what the next request waits for, if nothing at all is under way."""

@@ -132,7 +132,7 @@ class _Run:
                 job.before = earlier.in_line
         for note in (*caller.notes, *plan.notes):
             self._jobs[0].note(note)
-        progress.begin(plan.model.name, self._jobs)
+        progress.begin(self._jobs)
 
     async def run_all(self) -> None:
         """Run every job, unless a limit of the settings stops them all."""

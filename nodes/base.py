@@ -18,7 +18,7 @@ from ..engine.threads import in_thread
 from ..siliconflow.catalogue import require_text
 from ..siliconflow.errors import InvalidInput
 from ..strings.text import DEFAULT, text, use_language, well_formed
-from .model_choices import check_model, offered_here, valid_settings
+from .model_choices import check_model, check_voice, offered_here, valid_settings
 from .widgets import WORKFLOW, description, input_types, tooltip
 
 Task = Callable[[Mapping[str, Any], Caller], Awaitable[Any]]
@@ -136,6 +136,7 @@ def validate(
     texts: Mapping[str, object],
     model: str | None = None,
     custom_model: str | None = None,
+    voice: str | None = None,
 ) -> bool | str:
     """Return `True`, or why ComfyUI must not queue a workflow with these inputs.
 
@@ -153,6 +154,8 @@ def validate(
     ]
     if model is not None and custom_model is not None:
         checks.append(partial(check_model, task, str(model), str(custom_model)))
+    if voice is not None:
+        checks.append(partial(check_voice, str(voice)))
     faults = [str(error) for error in map(_fault, checks) if error]
     return FAULTS_SEPARATOR.join(faults) if faults else True
 

@@ -12,11 +12,11 @@ from typing import Literal
 
 from ..comfyui import host
 from ..siliconflow import catalogue
-from ..siliconflow.catalogue import Model, Site
+from ..siliconflow.catalogue import OWN_VOICE, Model, Site
 from ..siliconflow.errors import InvalidInput
 from ..storage import model_lists
 from ..storage import settings as settings_file
-from ..storage.model_lists import SPEAKING, ModelList
+from ..storage.model_lists import SPEAKING, ModelList, OwnVoice
 from ..storage.settings import InvalidSettings, Settings
 from ..strings.text import text
 
@@ -129,3 +129,20 @@ def check_model(task: str, model: str, custom_model: str) -> None:
     """Raise `InvalidInput` if a model is not offered and `custom_model` is empty."""
     if not custom_model.strip() and model not in {each.id for each in offered_here(task)}:
         raise InvalidInput("model", text("widget.unknown_model", model=model[:100]))
+
+
+def own_voices() -> tuple[OwnVoice, ...]:
+    """Return the account's own voices, as far as they are known."""
+    settings = valid_settings()
+    if not settings.api_key:
+        return ()
+    return model_lists.load_voices(host.data_directory(), settings.account)
+
+
+def check_voice(voice: str) -> None:
+    """Raise `InvalidInput` for what is neither a model's own voice nor the ID of the user's."""
+    fields = [model.fields["voice"] for model in catalogue.load().of_task("text-to-speech")]
+    voices = dict.fromkeys(choice for field in fields for choice in field.choices)
+    if voice not in voices and not voice.startswith(OWN_VOICE):
+        reason = text("invalid.not_a_choice", value=voice[:100], choices=", ".join(voices))
+        raise InvalidInput("voice", reason)

@@ -48,9 +48,10 @@ class SiliconFlowTextToSpeech(Node):
         input: str | None = None,  # noqa: A002 - the API's name
         model: str | None = None,
         custom_model: str | None = "",
+        voice: str | None = None,
     ) -> bool | str:
-        """Refuse an empty text and an unknown model when the workflow is queued."""
-        return validate(cls.task, {"input": input}, model, custom_model)
+        """Refuse an empty text, an unknown model or an unknown voice when it is queued."""
+        return validate(cls.task, {"input": input}, model, custom_model, voice)
 
 
 class SiliconFlowSpeechToText(ModelNode):

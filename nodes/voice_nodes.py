@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..siliconflow.catalogue import NO_VOICE
 from .base import LookupNode, Node, validate
 
 
@@ -45,6 +46,7 @@ class SiliconFlowDeleteVoice(Node):
 
     task = "delete-voice"
     required = ("uri",)
+    optional = ("voice",)
     outputs = ("voice",)
     CATEGORY = "SiliconFlow/Audio"
     RETURN_TYPES = ("STRING",)
@@ -52,6 +54,8 @@ class SiliconFlowDeleteVoice(Node):
     SEARCH_ALIASES = ("remove voice", "删除音色")
 
     @classmethod
-    def VALIDATE_INPUTS(cls, uri: str | None = None) -> bool | str:  # noqa: N802 - ComfyUI's name
-        """Refuse an empty name when the workflow is queued."""
-        return validate(cls.task, {"uri": uri})
+    def VALIDATE_INPUTS(  # noqa: N802 - ComfyUI's name
+        cls, uri: str | None = None, voice: str | None = NO_VOICE
+    ) -> bool | str:
+        """Refuse to delete no voice when the workflow is queued."""
+        return validate(cls.task, {"uri": uri if voice == NO_VOICE else None})

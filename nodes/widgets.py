@@ -13,7 +13,16 @@ from functools import lru_cache
 from typing import Any
 
 from ..siliconflow import catalogue
-from ..siliconflow.catalogue import AUTO, CUSTOM, Field, Model, Value, range_text, shape_of
+from ..siliconflow.catalogue import (
+    AUTO,
+    CUSTOM,
+    NO_VOICE,
+    Field,
+    Model,
+    Value,
+    range_text,
+    shape_of,
+)
 from ..strings.text import DEFAULT, Text, has_text, join, text
 
 WORKFLOW = "extra_pnginfo"
@@ -45,6 +54,13 @@ FIXED_SEED = frozenset({"chat"})
 """Tasks whose seed does not change after a run: every new answer is charged."""
 ADVANCED = frozenset(
     {
+        "num_inference_steps",
+        "guidance_scale",
+        "cfg",
+        "response_format",
+        "detail",
+        "sample_rate",
+        "gain",
         "aspect_ratio",
         "output_format",
         "prompt_enhancement",
@@ -187,6 +203,8 @@ def _widget(task: str, name: str) -> tuple[Any, dict[str, Any]]:
         return "INT", {"default": 0, "min": 0, "max": 2**31, "hidden": True}
     if name == "model":
         return [], {}
+    if (task, name) == ("delete-voice", "voice"):  # the page has the account's own
+        return [NO_VOICE], {"default": NO_VOICE}
     field = catalogue.load().inputs.get(name)
     return _WIDGETS[field.type if field else "text"](task, name)
 

@@ -9,7 +9,7 @@ from ..engine import model_refresh
 from ..engine.services import client_for, current_settings
 from ..nodes import NODE_CLASS_MAPPINGS
 from ..nodes.base import Node
-from ..nodes.model_choices import mark_of, offered_models, site_and_account
+from ..nodes.model_choices import mark_of, offered_models, own_voices, site_and_account
 from ..nodes.widgets import IMAGE_INPUTS, shown_defaults
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Field, Model, Site
@@ -36,6 +36,7 @@ def catalogue_for_page(site: Site, account: ModelList | None) -> Json:
         "site": site,
         "inputs": {name: _input(field) for name, field in catalogue.load().inputs.items()},
         "nodes": {name: _node(node, site, account) for name, node in NODE_CLASS_MAPPINGS.items()},
+        "voices": [vars(voice) for voice in own_voices()],
         "refreshed_at": account.refreshed_at if account else None,
     }
 

@@ -29,6 +29,9 @@ Site = Literal["cn", "com"]
 Thinking = Literal["off", "on", "always"]
 AUTO = "auto"
 CUSTOM = "custom"
+NO_VOICE = "none"
+OWN_VOICE = "speech:"
+"""How the ID of a voice begins that an account uploaded."""
 MEGAPIXEL = 1024 * 1024
 MAX_MODEL_ID = 200
 """Characters: four times the longest id. What is longer is no id, and would fill every message."""

@@ -1,4 +1,4 @@
-"""The model lists that the service returned, stored in a file, one list per account.
+"""What the service listed for an account, its models and its own voices, stored in a file.
 
 The file is read while ComfyUI describes the nodes, so a damaged one counts as missing: the next
 list that is saved replaces it. Whoever changes it holds a lock: another process may do so too.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ SPEAKING = "speaking"
 """This pack's own kind for the models that speak: the service has none for them."""
 EVERY = "every"
 """This pack's own kind for all models of an account, whatever the service says they are for."""
+_VOICE_KEYS = ("uri", "name", "model")
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,21 @@ class ModelList:
 
 
 @dataclass(frozen=True)
-class _Content:
-    """What the file holds by account: its list, and when the service was last asked for it."""
+class OwnVoice:
+    """A voice that the account uploaded: its ID, its name, and the model that speaks in it."""
 
-    lists: Mapping[str, ModelList]
-    asked_at: Mapping[str, float]
+    uri: str
+    name: str
+    model: str
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What the file holds by account: its list, when it was last asked for, its own voices."""
+
+    lists: Mapping[str, ModelList] = field(default_factory=dict)
+    asked_at: Mapping[str, float] = field(default_factory=dict)
+    voices: Mapping[str, tuple[OwnVoice, ...]] = field(default_factory=dict)
 
 
 def load_model_list(folder: Path, account: str) -> ModelList | None:
@@ -65,8 +76,24 @@ def save_model_list(folder: Path, account: str, models: ModelList) -> ModelList:
         stored = ModelList(models.refreshed_at, {**(last.kinds if last else {}), **filled})
         lists = {**content.lists, account: stored}
         newest = sorted(lists, key=lambda name: lists[name].refreshed_at)[-MAX_ACCOUNTS:]
-        _save(folder, {name: lists[name] for name in newest}, content.asked_at)
+        _save(folder, replace(content, lists={name: lists[name] for name in newest}))
     return stored
+
+
+def load_voices(folder: Path, account: str) -> tuple[OwnVoice, ...]:
+    """Return the account's own voices, as far as they are known."""
+    return _load(folder / FILE_NAME).voices.get(account, ())
+
+
+def change_voices(
+    folder: Path, account: str, change: Callable[[tuple[OwnVoice, ...]], Iterable[OwnVoice]]
+) -> None:
+    """Store what `change` makes of the account's own voices. Raises `InvalidSettings`."""
+    with _changing(folder) as content:
+        changed = tuple(change(content.voices.get(account, ())))
+        others = {name: own for name, own in content.voices.items() if name != account}
+        newest = dict([*others.items()][1 - MAX_ACCOUNTS :])
+        _save(folder, replace(content, voices={**newest, account: changed}))
 
 
 def claim_refresh(folder: Path, account: str, every: float) -> bool:
@@ -82,7 +109,7 @@ def claim_refresh(folder: Path, account: str, every: float) -> bool:
             return False
         asked_at = {**content.asked_at, account: time.time()}
         newest = sorted(asked_at, key=lambda name: asked_at[name])[-MAX_ACCOUNTS:]
-        _save(folder, content.lists, {name: asked_at[name] for name in newest})
+        _save(folder, replace(content, asked_at={name: asked_at[name] for name in newest}))
     return True
 
 
@@ -102,16 +129,18 @@ def _changing(folder: Path) -> Iterator[_Content]:
         raise unwritable(file, error) from None
 
 
-def _save(folder: Path, lists: Mapping[str, ModelList], asked_at: Mapping[str, float]) -> None:
-    accounts = {name: vars(models) for name, models in lists.items()}
-    write_json(folder / FILE_NAME, {"accounts": accounts, "asked_at": asked_at})
+def _save(folder: Path, content: _Content) -> None:
+    accounts = {name: vars(models) for name, models in content.lists.items()}
+    voices = {name: [vars(voice) for voice in own] for name, own in content.voices.items()}
+    everything = {"accounts": accounts, "asked_at": content.asked_at, "voices": voices}
+    write_json(folder / FILE_NAME, everything)
 
 
 def _load(file: Path) -> _Content:
     try:
         stat = file.stat()
     except OSError:
-        return _Content({}, {})
+        return _Content()
     return _parse(file, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
 
 
@@ -121,9 +150,13 @@ def _parse(file: Path, _version: tuple[int, int, int]) -> _Content:
         content = json.loads(file.read_text(encoding="utf-8"))
         lists = {name: _model_list(entry) for name, entry in content["accounts"].items()}
         asked_at = {name: float(at) for name, at in content.get("asked_at", {}).items()}
+        voices = {
+            name: tuple(OwnVoice(**{key: str(voice[key]) for key in _VOICE_KEYS}) for voice in own)
+            for name, own in content.get("voices", {}).items()
+        }
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return _Content({}, {})
-    return _Content(lists, asked_at)
+        return _Content()
+    return _Content(lists, asked_at, voices)
 
 
 def _model_list(entry: Mapping[str, Any]) -> ModelList:

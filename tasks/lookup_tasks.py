@@ -5,13 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import partial
 
-from ..comfyui import host
+from ..comfyui import events, host
 from ..comfyui.host import Caller
 from ..engine.job import as_json
+from ..engine.model_refresh import note_voices, save_voices
 from ..engine.run import Inputs, look_up
 from ..engine.services import current_settings, ledger_for
 from ..engine.spending import spent_by_model, times_began
 from ..engine.threads import in_thread
+from ..siliconflow.catalogue import NO_VOICE, require_text
 from ..siliconflow.client import Client
 from ..siliconflow.errors import RetiredCall
 from ..siliconflow.resources import audio
@@ -87,16 +89,22 @@ async def voices(_inputs: Inputs, caller: Caller) -> tuple[list[str], str]:
             else text("task.no_voices")
         ),
     )
+    save_voices(current_settings(), host.data_directory(), own)
+    events.send_models_refreshed()
     uris = host.list_output([voice.uri for voice in own])
     return uris, as_json({"voices": [vars(voice) for voice in own]})
 
 
 async def delete_voice(inputs: Inputs, caller: Caller) -> tuple[str]:
-    """Delete a voice, and return its name. Raises a `RequestError`."""
-    uri = str(inputs["uri"]).strip()
+    """Delete a voice, and return its ID. Raises a `RequestError`."""
+    chosen = str(inputs.get("voice", NO_VOICE))
+    uri = str(inputs.get("uri", "")).strip() or (chosen if chosen != NO_VOICE else "")
+    require_text(uri, "uri")
 
     def delete(client: Client) -> str:
         audio.delete_voice(client, uri)
         return uri
 
-    return (await look_up(caller, delete, lambda uri: text("task.voice_deleted", voice=uri)),)
+    await look_up(caller, delete, lambda uri: text("task.voice_deleted", voice=uri))
+    note_voices(current_settings(), host.data_directory(), deleted=uri)
+    return (uri,)

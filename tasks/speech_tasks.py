@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from ..comfyui import host
 from ..comfyui.host import Caller
 from ..engine.endpoint import (
     ApiRequest,
@@ -19,14 +20,17 @@ from ..engine.endpoint import (
     json_kind,
 )
 from ..engine.job import Plan, Results, plan_of_bodies
+from ..engine.model_refresh import note_voices
 from ..engine.progress import start_of
 from ..engine.run import Inputs, run
+from ..engine.services import current_settings
 from ..media import audio_files, mp3
 from ..media.audio_files import Sound
 from ..media.media_error import MediaError
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import (
     AUTO,
+    OWN_VOICE,
     Model,
     Usage,
     chosen_model,
@@ -41,6 +45,7 @@ from ..siliconflow.http.bodies import File
 from ..siliconflow.resources import audio as audio_api
 from ..siliconflow.resources.audio import Transcription, UploadedVoice
 from ..storage.ledger import ResponseMetadata
+from ..storage.model_lists import OwnVoice
 from ..storage.settings import Settings
 from ..strings.text import Text, text
 from .sentences import SPEAKER, pieces, turns
@@ -84,8 +89,13 @@ async def speech_to_text(inputs: Inputs, caller: Caller) -> tuple[str, list[str]
 
 
 async def upload_voice(inputs: Inputs, caller: Caller) -> tuple[str, str]:
-    """Return the outputs of Upload Voice: the name of the voice, info (JSON)."""
-    return await run("voice", inputs, caller, partial(plan_voice, inputs), voice_outputs)
+    """Return the outputs of Upload Voice: the ID of the voice, info (JSON)."""
+    uri, info = await run("voice", inputs, caller, partial(plan_voice, inputs), voice_outputs)
+    settings = current_settings()
+    model = chosen_model("voice", inputs, settings.site).id
+    voice = OwnVoice(uri, str(inputs["customName"]).strip(), model)
+    note_voices(settings, host.data_directory(), voice)
+    return uri, info
 
 
 def plan_speech(inputs: Inputs, settings: Settings) -> Plan:
@@ -188,7 +198,7 @@ def plan_voice(inputs: Inputs, settings: Settings) -> Plan:
 
 
 def voice_outputs(results: Results) -> tuple[Text, tuple[str, str]]:
-    """Return the line that the node shows, and the name that the voice was given."""
+    """Return the line that the node shows, and the ID that the voice was given."""
     [uploaded] = results.items
     return Text(uploaded.uri), (uploaded.uri, results.info(uri=uploaded.uri))
 
@@ -233,7 +243,8 @@ def _voice(inputs: Inputs, model: Model) -> dict[str, Any]:
         return {"voice": "", "references": references}
     if own and model.listed and ":" not in own:
         raise InvalidInput("custom_voice", text("task.not_a_voice", voice=own[:80], model=model.id))
-    return {"voice": own or f"{model.id}:{inputs.get('voice', 'alex')}"}
+    listed = str(inputs.get("voice", "alex"))
+    return {"voice": own or (listed if listed.startswith(OWN_VOICE) else f"{model.id}:{listed}")}
 
 
 def _references(inputs: Inputs, model: Model) -> list[dict[str, str]]:

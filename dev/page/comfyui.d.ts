@@ -52,6 +52,7 @@ declare namespace Comfy {
 
 interface Window {
   LiteGraph: { createNode(type: string): Comfy.Node | null; vueNodesMode?: boolean };
+  LGraphCanvas?: { node_colors?: Record<string, { color: string; bgcolor: string } | undefined> };
   /** Older frontends lack it. */
   LGraphBadge?: new (options: { text: string; fgColor?: string; bgColor?: string }) => Comfy.Badge;
 }

@@ -360,7 +360,7 @@ def test_the_node_counts_down_while_a_limit_is_waited_out(
         asyncio.run(graph())
     waiting = [text for text in shown.texts if "rate limit" in text]
     # The second image may still be on its way when the third begins to wait.
-    assert waiting[-1].startswith("SiliconFlow · Qwen-Image · 2/3 · ")
+    assert waiting[-1].startswith("2 of 3 · ")
     left = [int(text.split()[-3]) for text in waiting]
     assert left[0] > left[-1]
     assert left == sorted(left, reverse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -127,13 +128,13 @@ def test_a_model_that_is_in_no_list_is_refused_before_anything_runs(
     assert len(service.generations) == before
 
 
-def test_the_waiting_node_shows_the_model_and_the_seconds(
+def test_the_waiting_node_shows_the_seconds(
     comfy: Comfy, service: Simulator, drawing: Drawing
 ) -> None:
     service.latency = 1.5
     texts = comfy.listen(drawing()).texts
-    assert texts[0] == "SiliconFlow · Kolors · 0 s"
-    assert "SiliconFlow · Kolors · 1 s" in texts
+    assert texts[0] == "0 s"
+    assert "1 s" in texts
     assert texts[-1].startswith("1 image, 1024×1024, ")
 
 
@@ -162,7 +163,7 @@ def seed() -> int:
 def test_the_text_of_a_chat_grows_on_its_node(comfy: Comfy, service: Simulator) -> None:
     service.latency = 3.0
     texts = comfy.listen(chatting()).texts
-    growing = [text.partition("\n")[2] for text in texts if text.startswith("SiliconFlow · ")]
+    growing = [text.partition("\n")[2] for text in texts if re.match(r"\d+ s:\n", text)]
     seen = [text for text in growing if text]
     assert len(set(seen)) > 2
     assert all(later.startswith(earlier) for earlier, later in pairwise(seen))

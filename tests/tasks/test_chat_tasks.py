@@ -232,7 +232,7 @@ class Shown:
 
     def grown(self) -> Iterator[bool]:
         """Tell of each line whether it is a text that grows."""
-        start = re.compile(r"SiliconFlow · Qwen2.5-7B-Instruct · \d+ s:\n")
+        start = re.compile(r"\d+ s:\n")
         return (start.match(line) is not None for line in self.lines)
 
     async def of_a_node(self) -> None:

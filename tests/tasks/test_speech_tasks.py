@@ -10,9 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.dev.simulator import Simulator, sound
+from comfyui_siliconflow.engine.services import current_settings
 from comfyui_siliconflow.media import mp3 as pack
+from comfyui_siliconflow.nodes.model_choices import own_voices
+from comfyui_siliconflow.nodes.speech_nodes import SiliconFlowTextToSpeech
+from comfyui_siliconflow.nodes.voice_nodes import SiliconFlowDeleteVoice
 from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.storage.model_lists import OwnVoice, change_voices
 from comfyui_siliconflow.tasks import speech_tasks as speech_plan
 from comfyui_siliconflow.tasks.sentences import pieces
 from comfyui_siliconflow.tasks.speech_tasks import PIECE
@@ -456,3 +462,35 @@ def test_what_closes_a_sentence_stays_with_it(closing: str, most: int) -> None:
 
 def test_a_sentence_that_fills_a_piece_to_its_last_character_is_whole() -> None:
     assert pieces("One two. Three four.   Five six", 20) == ["One two. Three four.", "   Five six"]
+
+
+def test_own_voices_are_offered_once_they_are_known_and_speak_by_their_id(
+    simulator: Simulator, outputs_of: Run
+) -> None:
+    assert own_voices() == ()
+    words = {"customName": "narrator", "text": "One two"}
+    uri = outputs_of(UPLOAD, audio=noise(), model=COSY, **words)["voice"]
+    assert own_voices() == (OwnVoice(uri, "narrator", COSY),)
+    assert SiliconFlowTextToSpeech.VALIDATE_INPUTS(input="Hello", voice=uri) is True
+    outputs_of(SPEAK, model=COSY, input="Hello", voice=uri)
+    assert simulator.requests[-1].body["voice"] == uri
+    outputs_of("SiliconFlowDeleteVoice", uri="", voice=uri)
+    assert own_voices() == ()
+
+
+@pytest.mark.usefixtures("simulator")
+def test_voices_that_were_uploaded_elsewhere_are_offered_after_they_were_listed(
+    outputs_of: Run,
+) -> None:
+    uploaded = outputs_of(UPLOAD, audio=noise(), model=COSY, customName="b", text="Two")["voice"]
+    change_voices(host.data_directory(), current_settings().account, lambda _: ())
+    assert own_voices() == ()
+    assert outputs_of("SiliconFlowVoices")["voices"] == [uploaded]
+    assert own_voices() == (OwnVoice(uploaded, "b", COSY),)
+
+
+def test_a_voice_that_nobody_has_is_refused_before_anything_is_sent() -> None:
+    said = SiliconFlowTextToSpeech.VALIDATE_INPUTS(input="Hello", voice="nobody")
+    assert str(said).startswith("voice: this model does not support nobody")
+    assert str(SiliconFlowDeleteVoice.VALIDATE_INPUTS(uri="", voice="none")).startswith("voice ID")
+    assert SiliconFlowDeleteVoice.VALIDATE_INPUTS(uri="", voice="speech:a") is True

@@ -22,6 +22,21 @@ export function nodeAt(path) {
   return node;
 }
 
+/** Every node of the workflow, those in subgraphs too. */
+export function graphNodes() {
+  /** @type {Comfy.Node[]} */
+  const nodes = [];
+  /** @param {Comfy.Graph | null | undefined} graph */
+  const walk = (graph) => {
+    for (const node of graph?._nodes ?? []) {
+      nodes.push(node);
+      if (node.isSubgraphNode?.()) walk(node.subgraph);
+    }
+  };
+  walk(app.rootGraph ?? app.graph);
+  return nodes;
+}
+
 /**
  * Whether a node's own widget decides an input: no link, and no subgraph that it is promoted to.
  * @param {Comfy.Node | null} node

@@ -97,6 +97,8 @@ export interface Catalogue {
   site: Site;
   inputs: Record<string, InputDeclaration>;
   nodes: Record<string, NodeEntry>;
+  /** The account's own. */
+  voices: { uri: string; name: string; model: string }[];
   refreshed_at: number | null;
 }
 

@@ -13,14 +13,18 @@ import { besideDivider, groupOf, isDivider, modelChoices, modelLabel, sizeLabel 
 import { shortModel } from "./logic/format.js";
 import { priceLabel } from "./logic/price.js";
 import { adapt, afterChange, fits, modelOf, noticeOf, ruleOf, unusedInputs } from "./logic/widgets.js";
+import { graphNodes } from "./nodes.js";
 import { isVue, t } from "./page.js";
 import { watch } from "./settings_store.js";
 import { TEXTS } from "./texts.js";
+import { voiceName } from "./voices.js";
 
 /** In the node's properties, so that it is saved, copied and undone with the node. */
 const MEMORY_PROPERTY = "siliconflow_kept";
 const MODEL_INPUTS = ["model", "custom_model"];
 const DECIDING_INPUTS = new Set([...MODEL_INPUTS, "image_size"]);
+/** How the ID of a voice begins that the account uploaded. */
+const OWN_VOICE = "speech:";
 const LONGEST_WAIT_MILLISECONDS = 3000;
 const [READABLE_HEIGHT, LARGEST_HEIGHT] = [110, 400];
 const BADGE_COLORS = { fgColor: "#ffd9a0", bgColor: "#5a3a10" };
@@ -68,6 +72,7 @@ app.registerExtension({
     if (!node.comfyClass?.startsWith("SiliconFlow")) return;
     translateChoices(node);
     if (!modelWidget(node)) return;
+    colorAsPaid(node);
     const state = stateOf(node);
     states.set(node, state);
     watchNode(node, state);
@@ -115,6 +120,15 @@ function limitsIn({ values, min, max, step, step2 }) {
 }
 
 /**
+ * The colour that ComfyUI gives its own nodes of paid services; one that the user chose is loaded over it.
+ * @param {Comfy.Node} node
+ */
+function colorAsPaid(node) {
+  const paid = window.LGraphCanvas?.node_colors?.yellow;
+  if (paid) Object.assign(node, { color: paid.color, bgcolor: paid.bgcolor });
+}
+
+/**
  * @param {Comfy.Node} node
  * @param {State} state
  */
@@ -151,7 +165,7 @@ function skipDivider(node, state) {
   if (!model) return;
   const choices = /** @type {string[]} */ (model.options.values ?? []);
   if (isDivider(model.value)) {
-    setValue(node, model, besideDivider(choices, model.value, String(state.model), !isVue()));
+    setValue(node, model, besideDivider(choices, String(model.value), String(state.model), !isVue()));
   }
   state.model = model.value;
 }
@@ -202,6 +216,7 @@ function choiceLabel(node, name, value) {
   if (key in TEXTS.en) return t(/** @type {TextKey} */ (key));
   if (isDivider(value)) return t("models.group", { name: t(`models.group_${groupOf(value)}`) });
   if (name === "image_size") return sizeLabel(value);
+  if (value.startsWith(OWN_VOICE)) return t("voices.own", { name: voiceName(value) });
   const entry = catalogue.current()?.nodes[node.comfyClass ?? ""];
   return name === "model" && entry ? modelLabel(entry, value) : value;
 }
@@ -277,6 +292,10 @@ function show(node) {
   state.model = model;
   /** @param {string} name */
   const ruleFor = (name) => {
+    if (name === "voice" && model) {
+      const own = known.catalogue.voices.filter((voice) => voice.model === model.id).map(({ uri }) => uri);
+      return { shown: true, choices: [...(model.fields.voice?.choices ?? []), ...own] };
+    }
     if (name === "model") return { shown: true, choices: modelChoices(known.catalogue, entry) };
     // If another node decides the size, it may well be "custom".
     const isCustom = linked.has("image_size") && ["width", "height"].includes(name);
@@ -486,16 +505,8 @@ function remember(node, memory) {
  * @returns {[Comfy.Node, State][]}
  */
 function allNodes() {
-  /** @type {[Comfy.Node, State][]} */
-  const found = [];
-  /** @param {Comfy.Graph | null | undefined} graph */
-  const walk = (graph) => {
-    for (const node of graph?._nodes ?? []) {
-      const state = states.get(node);
-      if (state) found.push([node, state]);
-      if (node.isSubgraphNode?.()) walk(node.subgraph);
-    }
-  };
-  walk(app.rootGraph ?? app.graph);
-  return found;
+  return graphNodes().flatMap((node) => {
+    const state = states.get(node);
+    return state ? [/** @type {[Comfy.Node, State]} */ ([node, state])] : [];
+  });
 }

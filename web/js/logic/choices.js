@@ -20,10 +20,7 @@ const SHAPES = [
 
 /** @typedef {"missing" | "elsewhere_cn" | "elsewhere_com" | "retired"} Group What a model of the list lacks. */
 
-/**
- * @param {unknown} value
- * @returns {value is string}
- */
+/** @param {unknown} value */
 export const isDivider = (value) => typeof value === "string" && value.startsWith(DIVIDER);
 
 /**
