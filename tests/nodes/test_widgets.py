@@ -17,13 +17,15 @@ from comfyui_siliconflow import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 from comfyui_siliconflow.nodes.base import Node
 from comfyui_siliconflow.nodes.chat_node import SiliconFlowChat
 from comfyui_siliconflow.nodes.image_nodes import ImageNode
-from comfyui_siliconflow.nodes.widgets import MAX_NAMES, SOCKETS
+from comfyui_siliconflow.nodes.widgets import MAX_NAMES, SOCKETS, WORKFLOW
 from comfyui_siliconflow.siliconflow import catalogue
+from comfyui_siliconflow.strings.text import has_text
 
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
 PAINTERS = [node for node in NODE_CLASS_MAPPINGS.values() if issubclass(node, ImageNode)]
-"""Widgets that a node got after its release, and that are no less common for that."""
 MOST_OPEN = 8
+NAMES = {("text-to-speech", "voice")}
+FORMATS = {"png", "jpeg", "wav", "pcm", "mp3", "opus"}
 FREE = {"account", "models", "voices", "delete-voice"}
 NODES = [pytest.param(node, id=name) for name, node in NODE_CLASS_MAPPINGS.items()]
 
@@ -149,6 +151,16 @@ def test_every_input_is_explained_with_its_range_and_default(node: type[Node]) -
             is_widget = kind in {"INT", "FLOAT", "STRING", "BOOLEAN"} and name not in SOCKETS
             if is_widget and name not in {"prompt", "refresh"}:
                 assert any(word in said.lower() for word in ("default", "empty")), name
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_choice_that_is_a_word_is_translated(node: type[Node]) -> None:
+    """Names of voices and of file formats are the same in every language."""
+    for group in node.INPUT_TYPES().values():
+        for name, (kind, _) in ((name, spec) for name, spec in group.items() if name != WORKFLOW):
+            if isinstance(kind, list) and name != "model" and (node.task, name) not in NAMES:
+                words = [choice for choice in kind if choice.isalpha() and choice not in FORMATS]
+                assert [word for word in words if not has_text(f"page.choice.{word}")] == []
 
 
 @pytest.mark.parametrize("node", NODES)
