@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ..comfyui import events, host
@@ -23,6 +23,7 @@ from ..storage.model_lists import (
 )
 from ..storage.settings import InvalidSettings, Settings
 from ..strings.text import SiliconFlowError, text
+from .services import current_settings
 from .threads import start_thread
 
 A_DAY = 86_400.0
@@ -44,31 +45,26 @@ def refresh(client: Client, settings: Settings, folder: Path) -> ModelList:
     kinds[SPEAKING] = list_speech_models(client, kinds["speech-to-text"])
     models = save_model_list(folder, settings.account, ModelList(time.time(), kinds))
     try:
-        save_voices(settings, folder, list_voices(client))
+        own = own_voices(list_voices(client))
+        change_voices(folder, settings.account, lambda _: own)
     except RequestError as error:  # a gateway may well have models and no voices
         logger.info("The list of voices was not refreshed: %s", type(error).__name__)
     events.send_models_refreshed()
     return models
 
 
-def save_voices(settings: Settings, folder: Path, listed: Iterable[Voice]) -> None:
-    """Store the account's own voices as the service listed them, for the lists of the nodes."""
-    voices = [OwnVoice(voice.uri, voice.name, voice.model) for voice in listed]
-    change_voices(folder, settings.account, lambda _: voices)
+def own_voices(listed: Iterable[Voice]) -> list[OwnVoice]:
+    """Return what is stored of voices that the service listed."""
+    return [OwnVoice(voice.uri, voice.name, voice.model) for voice in listed]
 
 
-def note_voices(settings: Settings, folder: Path, *added: OwnVoice, deleted: str = "") -> None:
-    """Store that voices were uploaded or deleted, and tell every page. Never raises.
+def note_voices(change: Callable[[Sequence[OwnVoice]], Iterable[OwnVoice]]) -> None:
+    """Store what `change` makes of the account's own voices, and tell every page. Never raises.
 
     The service has it already, and will list it so: a file that cannot be written fails nothing.
     """
-    gone = {deleted, *(voice.uri for voice in added)}
     try:
-        change_voices(
-            folder,
-            settings.account,
-            lambda known: [*(voice for voice in known if voice.uri not in gone), *added],
-        )
+        change_voices(host.data_directory(), current_settings().account, change)
     except InvalidSettings as error:
         logger.warning("The list of voices was not stored: %s", error)
     events.send_models_refreshed()

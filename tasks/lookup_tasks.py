@@ -5,10 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import partial
 
-from ..comfyui import events, host
+from ..comfyui import host
 from ..comfyui.host import Caller
 from ..engine.job import as_json
-from ..engine.model_refresh import note_voices, save_voices
+from ..engine.model_refresh import note_voices, own_voices
 from ..engine.run import Inputs, look_up
 from ..engine.services import current_settings, ledger_for
 from ..engine.spending import spent_by_model, times_began
@@ -89,8 +89,7 @@ async def voices(_inputs: Inputs, caller: Caller) -> tuple[list[str], str]:
             else text("task.no_voices")
         ),
     )
-    save_voices(current_settings(), host.data_directory(), own)
-    events.send_models_refreshed()
+    await in_thread(partial(note_voices, lambda _: own_voices(own)))
     uris = host.list_output([voice.uri for voice in own])
     return uris, as_json({"voices": [vars(voice) for voice in own]})
 
@@ -106,5 +105,7 @@ async def delete_voice(inputs: Inputs, caller: Caller) -> tuple[str]:
         return uri
 
     await look_up(caller, delete, lambda uri: text("task.voice_deleted", voice=uri))
-    note_voices(current_settings(), host.data_directory(), deleted=uri)
+    await in_thread(
+        partial(note_voices, lambda known: [voice for voice in known if voice.uri != uri])
+    )
     return (uri,)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ..comfyui import host
 from ..comfyui.host import Caller
 from ..engine.endpoint import (
     ApiRequest,
@@ -24,6 +23,7 @@ from ..engine.model_refresh import note_voices
 from ..engine.progress import start_of
 from ..engine.run import Inputs, run
 from ..engine.services import current_settings
+from ..engine.threads import in_thread
 from ..media import audio_files, mp3
 from ..media.audio_files import Sound
 from ..media.media_error import MediaError
@@ -91,10 +91,11 @@ async def speech_to_text(inputs: Inputs, caller: Caller) -> tuple[str, list[str]
 async def upload_voice(inputs: Inputs, caller: Caller) -> tuple[str, str]:
     """Return the outputs of Upload Voice: the ID of the voice, info (JSON)."""
     uri, info = await run("voice", inputs, caller, partial(plan_voice, inputs), voice_outputs)
-    settings = current_settings()
-    model = chosen_model("voice", inputs, settings.site).id
-    voice = OwnVoice(uri, str(inputs["customName"]).strip(), model)
-    note_voices(settings, host.data_directory(), voice)
+    model = chosen_model("voice", inputs, current_settings().site).id
+    new = OwnVoice(uri, str(inputs["customName"]).strip(), model)
+    await in_thread(
+        partial(note_voices, lambda known: [*(each for each in known if each.uri != uri), new])
+    )
     return uri, info
 
 

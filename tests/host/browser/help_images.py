@@ -47,7 +47,7 @@ SCENES: dict[str, Scene] = {
         {
             "model": "Qwen/Qwen-Image",
             "prompt": (
-                "A travel poster in flat colours: a small red lighthouse on a cliff, gulls, calm sea.",
+                "A travel poster in flat colours: a red lighthouse on a cliff, gulls, calm sea.",
                 "扁平风格的旅行海报：悬崖上的红色小灯塔，海鸥，平静的海面。",
             ),
             "image_size": "1472x1140",
