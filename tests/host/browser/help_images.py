@@ -23,6 +23,7 @@ from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy
 
 LANGUAGES = ("en", "zh")
 WIDTH, GAP, SCALE, MARGIN = 330, 48, 2.08, 14
+NO_LINKS = 3
 VIEWPORT = {"width": 1100, "height": 2600}
 SEED = {"seed": 51, "control_after_generate": "fixed"}
 Values = dict[str, Any]
@@ -154,7 +155,8 @@ def take(page: Page, node_type: str, scene: Scene, language: str) -> None:
         kind, output, name = scene.shows
         shown = page.add(kind)
         page.link(node, output, shown, name)
-        stack.append(shown)
+        if kind != "PreviewImage":  # the node shows its images itself
+            stack.append(shown)
     if node_type == "SiliconFlowDeleteVoice":
         own = page.options(node, "voice")["values"]
         page.change(node, "voice", own[-1])
@@ -173,6 +175,7 @@ def arrange(page: Page, stack: Sequence[int]) -> Any:
     page.js(
         """([ids, width, scale]) => {
             const { ds } = app.canvas;
+            for (const node of app.graph._nodes) node.pos = [4000, 0];
             [ds.scale, ds.offset[0], ds.offset[1]] = [scale, 90, 80];
             for (const id of ids) {
                 const node = app.graph.getNodeById(id);
@@ -210,6 +213,8 @@ def main(wanted: Sequence[str]) -> None:
     with Simulator(site="cn", balance="100") as service, sync_playwright() as playwright:
         comfy = Comfy(checkout, python, Path(tempfile.mkdtemp()))
         comfy.start({"SILICONFLOW_API_KEY": service.key, "SILICONFLOW_BASE_URL": service.base_url})
+        # Without the mark, and so without the note on it that a new account gets once.
+        comfy.request("POST", "/siliconflow/settings", json={"visible_watermark": False})
         found = os.environ.get("CHROMIUM") or shutil.which("chromium")
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         try:
@@ -217,6 +222,7 @@ def main(wanted: Sequence[str]) -> None:
                 page = Page(browser, comfy, "nodes2", language)
                 page.page.set_viewport_size(VIEWPORT)  # type: ignore[arg-type]
                 page.setting("Comfy.Node.AlwaysShowAdvancedWidgets", False)
+                page.setting("Comfy.LinkRenderMode", NO_LINKS)
                 for node_type, scene in SCENES.items():
                     if node_type in wanted or not wanted:
                         take(page, node_type, scene, language)
