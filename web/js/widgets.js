@@ -9,7 +9,7 @@
 
 import { app } from "../../../scripts/app.js";
 import * as catalogue from "./catalogue.js";
-import { besideDivider, groupOf, isDivider, modelChoices, modelLabel, sizeLabel } from "./logic/choices.js";
+import { besideDivider, isDivider, modelChoices, modelLabel, sizeLabel } from "./logic/choices.js";
 import { shortModel } from "./logic/format.js";
 import { priceLabel } from "./logic/price.js";
 import { adapt, afterChange, fits, modelOf, noticeOf, ruleOf, unusedInputs } from "./logic/widgets.js";
@@ -151,7 +151,7 @@ function watchNode(node, state) {
     onConnectionsChange?.apply(this, rest);
     const slot = rest[4];
     if (slot && "widget" in slot && slot.widget) onLinkChange(node, slot.widget.name);
-    else if (slot) queueMicrotask(() => update(node)); // the page is not done with the slot yet
+    else if (slot && !app.configuringGraph) queueMicrotask(() => update(node)); // the page is not done with the slot yet
   };
 }
 
@@ -206,6 +206,9 @@ function translateChoices(node) {
   }
 }
 
+/** @param {"missing" | "elsewhere_cn" | "elsewhere_com" | "retired"} group */
+const groupTitle = (group) => t(`models.group_${group}`);
+
 /**
  * @param {Comfy.Node} node
  * @param {string} name of the input
@@ -214,7 +217,6 @@ function translateChoices(node) {
 function choiceLabel(node, name, value) {
   const key = `choice.${value}`;
   if (key in TEXTS.en) return t(/** @type {TextKey} */ (key));
-  if (isDivider(value)) return t("models.group", { name: t(`models.group_${groupOf(value)}`) });
   if (name === "image_size") return sizeLabel(value);
   if (value.startsWith(OWN_VOICE)) return t("voices.own", { name: voiceName(value) });
   const entry = catalogue.current()?.nodes[node.comfyClass ?? ""];
@@ -296,7 +298,7 @@ function show(node) {
       const own = known.catalogue.voices.filter((voice) => voice.model === model.id).map(({ uri }) => uri);
       return { shown: true, choices: [...(model.fields.voice?.choices ?? []), ...own] };
     }
-    if (name === "model") return { shown: true, choices: modelChoices(known.catalogue, entry) };
+    if (name === "model") return { shown: true, choices: modelChoices(known.catalogue, entry, groupTitle) };
     // If another node decides the size, it may well be "custom".
     const isCustom = linked.has("image_size") && ["width", "height"].includes(name);
     const rule = ruleOf(known.catalogue, model, name, isCustom ? { image_size: "custom" } : values);

@@ -24,17 +24,12 @@ const SHAPES = [
 export const isDivider = (value) => typeof value === "string" && value.startsWith(DIVIDER);
 
 /**
- * Which group a line begins that is no choice.
- * @param {string} divider
- */
-export const groupOf = (divider) => /** @type {Group} */ (divider.slice(DIVIDER.length));
-
-/**
  * The ids of a node's models: those that can be used, and each other group below a line.
  * @param {Pick<Catalogue, "site">} catalogue
  * @param {Pick<NodeEntry, "models">} entry
+ * @param {(group: Group) => string} title
  */
-export function modelChoices({ site }, { models }) {
+export function modelChoices({ site }, { models }, title) {
   /** @param {Model} model */
   const lackOf = ({ mark, site: its }) => {
     if (mark === "retired") return "retired";
@@ -45,7 +40,7 @@ export function modelChoices({ site }, { models }) {
   const groups = ["", "missing", "elsewhere_cn", "elsewhere_com", "retired"];
   return groups.flatMap((group) => {
     const ids = models.filter((model) => lackOf(model) === group).map(({ id }) => id);
-    return group && ids.length ? [DIVIDER + group, ...ids] : ids;
+    return group && ids.length ? [`${DIVIDER} ${title(group)} ${DIVIDER}`, ...ids] : ids;
   });
 }
 
