@@ -38,7 +38,7 @@ const PRICE_COLORS = { fgColor: "#d5e8d4", bgColor: "#2b4433" };
  * @property {Map<Comfy.Widget, Limits>} declared what its definition allows, by widget
  * @property {Map<string, string | undefined>} labels of its inputs, as translated, by name
  * @property {Map<Comfy.Widget, string | undefined>} widgetLabels the same of its widgets that are marked
- * @property {Comfy.Widget["value"]} model the last that was chosen
+ * @property {Comfy.Widget["value"]} chosen the model that was chosen last
  * @property {Comfy.Badge | { text: string }} badge
  * @property {Comfy.Badge | { text: string }} price a badge as well
  * @property {Model | null} [model] the one that it shows
@@ -107,7 +107,7 @@ function stateOf(node) {
     declared: new Map(widgetsOf(node).map((widget) => [widget, limitsIn(widget.options ?? {})])),
     labels: new Map((node.inputs ?? []).map((input) => [input.name, input.localized_name])),
     widgetLabels: new Map(),
-    model: modelWidget(node)?.value,
+    chosen: modelWidget(node)?.value,
     badge: makeBadge("", BADGE_COLORS),
     price: makeBadge("", PRICE_COLORS),
     isChanging: false,
@@ -165,9 +165,9 @@ function skipDivider(node, state) {
   if (!model) return;
   const choices = /** @type {string[]} */ (model.options.values ?? []);
   if (isDivider(model.value)) {
-    setValue(node, model, besideDivider(choices, String(model.value), String(state.model), !isVue()));
+    setValue(node, model, besideDivider(choices, String(model.value), String(state.chosen), !isVue()));
   }
-  state.model = model.value;
+  state.chosen = model.value;
 }
 
 /**
