@@ -29,7 +29,7 @@ def rejection(name: str, said: str) -> Json:
     }
 
 
-def queue(headers: Json, class_type: str = "SiliconFlowTextToImage", **inputs: str) -> Json:
+def queue(headers: Json, class_type: str = "SiliconFlowTextToImage", **inputs: Any) -> Json:
     """Queue a graph of one node at a server that validates as ComfyUI does; return its answer."""
 
     async def post_prompt(request: web.Request) -> web.Response:
