@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 NAME = "siliconflow"
+TYPES = "SiliconFlow"
+"""How the types of this pack's nodes begin."""
+LONGEST_NAME = 255
+"""Characters of a file's name: a longer text is none."""
 PREVIEW_SIDE = 512
 """Pixels of the longer side of an image that is shown on a node."""
 MOST_QUEUED = 10_000
@@ -82,14 +86,21 @@ def _executing() -> Any:
     return getattr(module("comfy_execution.utils"), "get_executing_context", lambda: None)()
 
 
-def _queued_at(prompt_id: str) -> float:
-    """Return when a running prompt was queued; now, where ComfyUI does not say."""
+def _running_prompt(prompt_id: str) -> dict[str, Any]:
+    """Return what ComfyUI says of a running prompt: `graph`, `outputs`, and `queued_at`."""
     queue = getattr(prompt_server(), "prompt_queue", None)
     for item in list(getattr(queue, "currently_running", {}).values()):
-        _, running_id, _, extra_data, *_ = item
-        if running_id == prompt_id and "create_time" in extra_data:
-            return float(extra_data["create_time"]) / 1000
-    return time.time()
+        _, running_id, graph, extra_data, outputs, *_ = item
+        if running_id == prompt_id:
+            milliseconds = extra_data.get("create_time", time.time() * 1000)
+            return {"graph": graph, "outputs": outputs, "queued_at": float(milliseconds) / 1000}
+    return {}
+
+
+def node_task(node_type: str) -> str:
+    """Return the task of a node of this pack by its type; empty for any other."""
+    classes = getattr(module("nodes"), "NODE_CLASS_MAPPINGS", {})
+    return str(getattr(classes.get(node_type), "task", "")) if node_type.startswith(TYPES) else ""
 
 
 def prompt_server() -> Any:
@@ -189,6 +200,10 @@ class Caller:
     prompt_id: str = ""
     queued_at: float = field(default_factory=time.time)
     """When the prompt was queued, in seconds since 1970, as far as ComfyUI says."""
+    graph: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The nodes of the prompt by id, each with its `class_type` and `inputs`."""
+    outputs: Sequence[str] = ()
+    """The nodes that the prompt was queued for: those that they depend on are run."""
 
     @property
     def workflow_id(self) -> str:
@@ -209,7 +224,7 @@ def current_caller(node_type: str, extra_pnginfo: Any) -> Caller:
         current_page(),
         workflow,
         prompt_id=prompt_id,
-        queued_at=_queued_at(prompt_id),
+        **_running_prompt(prompt_id),
     )
 
 
@@ -233,6 +248,18 @@ def input_directory() -> Path | None:
     """Return the folder that Load Image nodes read, or `None` outside ComfyUI."""
     folder_paths = module("folder_paths")
     return Path(folder_paths.get_input_directory()) if folder_paths else None
+
+
+def input_file_version(name: Any) -> tuple[int, int] | None:
+    """Return when a file that Load Image nodes read was changed, and its size; `None`: no file."""
+    folder = input_directory()
+    if folder is None or not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
+        return None
+    try:
+        status = (folder / name).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def _comfyui_directory() -> Path | None:

@@ -25,6 +25,7 @@ from ..storage import notices
 from ..storage.atomic_files import create
 from ..storage.settings import Settings
 from ..strings.text import SiliconFlowError, Text, join, text
+from . import prompt_costs
 from .balance import BALANCES
 from .endpoint import Endpoint
 from .job import Job, Plan, Results
@@ -67,6 +68,8 @@ async def run(
         await current.run_all()
         line, outputs = await _cancellable(partial(current.finish, finish))
         progress.finish(line)
+        if caller.graph:
+            prompt_costs.mark_done(caller)
     except SiliconFlowError as error:
         progress.fail(events.title_of(error))
         events.send_failure(
@@ -192,6 +195,9 @@ class _Run:
             self._jobs,
             lifecycle.unpaid,
             lifecycle.content,
+            partial(
+                prompt_costs.expected, self._caller, self._settings, self._client, self._ledger
+            ),
         )
         try:
             _GUARD.reserve(run_to_judge)

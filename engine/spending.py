@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
@@ -118,13 +118,66 @@ def times_began() -> tuple[float, float]:
     return today.timestamp(), today.replace(day=1, tzinfo=None).timestamp()
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one node makes, or several together: what is to be paid, and what is paid already."""
+
+    images: int = 0
+    """To be paid, as the limits on images count them."""
+    cost: Decimal = Decimal(0)
+    items: int = 0
+    paid: int = 0
+
+    @classmethod
+    def of(cls, bill: Bill, jobs: Sequence[Job], endpoint: Endpoint) -> Share:
+        """Return the share of a node with these jobs."""
+        total = sum(job.request.count for job in jobs)
+        images = bill.items if endpoint.kind.counts_as_images else 0
+        return cls(images, bill.cost, bill.items, total - bill.items)
+
+    def __add__(self, other: Share) -> Share:
+        """Return both together."""
+        return Share(
+            *(
+                mine + its
+                for mine, its in zip(vars(self).values(), vars(other).values(), strict=True)
+            )
+        )
+
+    def exceeds(self, images: float, cost: Decimal) -> bool:
+        """Return whether this is more than either of two limits, where 0 is none."""
+        return 0 < images < self.images or 0 < cost < self.cost
+
+
 @dataclass
 class Prompt:
-    """What the nodes of one prompt make and cost together, without what was confirmed."""
+    """What the nodes of one prompt make and cost together.
+
+    `shares` are those of the nodes by id, `begun` those that are more than expected; `confirmed`
+    is how much of all this the user was asked about.
+    """
 
     queued_at: float
-    images: int = 0
-    cost: Decimal = Decimal(0)
+    content: str | None = None
+    """The hash of what its nodes are made of, whatever the seeds; empty outside ComfyUI."""
+    shares: dict[str, Share] = field(default_factory=dict)
+    begun: set[str] = field(default_factory=set)
+    confirmed: Share = Share()
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def with_share(self, node_id: str, share: Share) -> Share:
+        """Return all of it, if a node makes this; a node may run several times."""
+        others = (each for other, each in self.shares.items() if other != node_id)
+        return sum(others, share + self.own(node_id))
+
+    def own(self, node_id: str) -> Share:
+        """Return what runs of a node have been let through."""
+        return self.shares[node_id] if node_id in self.begun else Share()
+
+    def begin(self, node_id: str, share: Share) -> None:
+        """Count what a node makes from now on."""
+        self.shares[node_id] = self.own(node_id) + share
+        self.begun.add(node_id)
 
 
 @dataclass(frozen=True)
@@ -177,7 +230,8 @@ class RunToJudge:
     """A run before its first request.
 
     `unpaid` returns what of a job would have to be paid now, `content` the hash of what requests
-    ask for, whatever their seeds.
+    ask for, whatever their seeds, `others` the same hash of the whole prompt, and what its other
+    nodes make, by their id.
     """
 
     settings: Settings
@@ -188,11 +242,16 @@ class RunToJudge:
     jobs: Sequence[Job]
     unpaid: Callable[[Job], list[PlannedRequest]]
     content: Callable[[Sequence[PlannedRequest]], str]
+    others: Callable[[], tuple[str, dict[str, Share]]]
 
     @property
     def counts_images(self) -> bool:
         """Whether the limits on images count what this run makes."""
         return self.plan.endpoint.kind.counts_as_images
+
+    def share(self, bill: Bill) -> Share:
+        """Return what this run makes."""
+        return Share.of(bill, self.jobs, self.plan.endpoint)
 
     def bill(self, requests: Sequence[Sequence[PlannedRequest]]) -> Bill:
         """Return what these requests cost."""
@@ -214,17 +273,18 @@ class RunToJudge:
         settings, requests = self.settings, [job.request for job in self.jobs]
         images = bill.items if self.counts_images else 0
         contents: dict[str, float] = {}
-        if (0 < settings.confirm_images < prompt.images + images) or (
-            0 < Decimal(str(settings.confirm_cost)) < prompt.cost + bill.cost
-        ):
-            contents[self.content(requests)] = prompt.queued_at
+        total = prompt.with_share(self.caller.node_id, self.share(bill))
+        limits = settings.confirm_images, Decimal(str(settings.confirm_cost))
+        is_more = total.images > prompt.confirmed.images or total.cost > prompt.confirmed.cost
+        if bill.items and is_more and total.exceeds(*limits):
+            contents[prompt.content or self.content(requests)] = prompt.queued_at
         lately = self._images_lately() if images and settings.auto_run_images else 0
         if not lately or lately + images <= settings.auto_run_images:
             return Question(contents)
         contents[self.content(requests[:1])] = prompt.queued_at - PAUSE_SECONDS
         return Question(contents, lately)
 
-    def judge(self, bill: Bill, question: Question) -> GuardStopped | None:
+    def judge(self, bill: Bill, question: Question, prompt: Prompt) -> GuardStopped | None:
         """Return why the run is stopped, if it is; else hold its cost if there is a budget.
 
         All in one transaction: what other processes hold counts.
@@ -241,7 +301,8 @@ class RunToJudge:
                 answers = [book.confirm(each, since, at) for each, at in question.contents.items()]
                 if not all(answers):
                     setting = "auto_run_images" if question.lately else "confirm_images"
-                    return ConfirmationNeeded(self._confirmation(bill, question.lately), setting)
+                    message = self._confirmation(bill, question.lately, prompt)
+                    return ConfirmationNeeded(message, setting)
                 if self.budgets:
                     bill.hold(book, self.jobs, self.plan.model.id)
         except LedgerError as error:
@@ -271,17 +332,22 @@ class RunToJudge:
         shown = {key: amount_text(amount, currency) for key, amount in amounts.items()}
         return text(f"run.over_{name}", **shown, model=self.plan.model.id)
 
-    def _confirmation(self, bill: Bill, lately: int) -> Text:
-        """Return what a run would make and cost, and how to go ahead."""
-        total = sum(job.request.count for job in self.jobs)
+    def _confirmation(self, bill: Bill, lately: int, prompt: Prompt) -> Text:
+        """Return what a run, or its whole prompt, would make and cost, and how to go ahead."""
+        own = self.share(bill)
+        total = own if lately else prompt.with_share(self.caller.node_id, own)
+        nodes = 1 + len(prompt.shares.keys() - {self.caller.node_id})
+        key = "run.confirm_auto_run" if lately else "run.confirm"
+        is_alike = total.images == (total.items if own.images else 0)
         return text(
-            "run.confirm_auto_run" if lately else "run.confirm",
-            total=total,
-            items=self.plan.endpoint.item_names,
-            paid=total - bill.items,
-            unpaid=bill.items,
+            key if lately or nodes == 1 else "run.confirm_prompt",
+            nodes=nodes,
+            total=total.items + total.paid,
+            items=self.plan.endpoint.item_names if is_alike else text("item.result.some"),
+            paid=total.paid,
+            unpaid=total.items,
             lately=lately,
-            cost=amount_text(bill.cost, self.pricing.currency),
+            cost=amount_text(total.cost, self.pricing.currency),
             model=self.plan.model.id,
             minutes=int(CONFIRM_SECONDS // 60),
         )
@@ -302,25 +368,30 @@ class SpendingGuard:
         What is paid already counts nothing. Raises `GuardStopped` if a limit would be broken, or
         cannot be checked, and for a run that the user has to confirm.
         """
-        settings, jobs, prompt = run.settings, run.jobs, self._prompt_of(run.caller)
-        if settings.balance_floor:
-            jobs[0].note(text("run.balance_floor_retired"))
+        if run.settings.balance_floor:
+            run.jobs[0].note(text("run.balance_floor_retired"))
+        prompt = self._prompt_of(run.caller)
+        with prompt.lock:  # what one node is told by the user holds for those beside it
+            if prompt.content is None:
+                prompt.content, prompt.shares = run.others() if run.caller.graph else ("", {})
+            self._reserve_within(prompt, run)
+
+    def _reserve_within(self, prompt: Prompt, run: RunToJudge) -> None:
+        settings, jobs = run.settings, run.jobs
         bill = run.bill([[job.request] for job in jobs])
         question = run.question(bill, prompt)
         if run.budgets or (run.counts_images and settings.most_pictures) or question.contents:
             bill = run.bill([run.unpaid(job) for job in jobs])
             question = run.question(bill, prompt)
-        if not bill.items:
-            return
-        if run.counts_images:
-            self._hold(settings, jobs, bill)
-        if stopped := run.judge(bill, question):
-            self.release(settings, run.ledger, jobs)
-            raise stopped
-        if not question.contents:
-            with self._lock:
-                prompt.images += bill.items if run.counts_images else 0
-                prompt.cost += bill.cost
+        if bill.items:
+            if run.counts_images:
+                self._hold(settings, jobs, bill)
+            if stopped := run.judge(bill, question, prompt):
+                self.release(settings, run.ledger, jobs)
+                raise stopped
+        prompt.begin(run.caller.node_id, run.share(bill))
+        if question.contents:
+            prompt.confirmed = sum(prompt.shares.values(), Share())
 
     def release(self, settings: Settings, ledger: Ledger, jobs: Sequence[Job]) -> None:
         """Let go of what is held for jobs that are over, or were never started."""

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from ..comfyui.host import Caller
+from ..engine.prompt_costs import PLANNERS
 from ..engine.run import Inputs
 from . import chat_tasks, image_tasks, lookup_tasks, retrieval_tasks, speech_tasks
 
@@ -29,3 +30,15 @@ TASKS: dict[str, Task] = {
     "delete-voice": lookup_tasks.delete_voice,
 }
 """What each task does. Each raises what `engine.run.run` raises."""
+
+PLANNERS.update(
+    {
+        "text-to-image": partial(image_tasks.plan_images, "text-to-image", ()),
+        "image-to-image": partial(image_tasks.plan_images, "image-to-image", IMAGES[:1]),
+        "image-edit": partial(image_tasks.plan_images, "image-edit", IMAGES),
+        "chat": chat_tasks.plan_chat,
+        "text-to-speech": speech_tasks.plan_speech,
+        "embedding": retrieval_tasks.plan_embeddings,
+        "rerank": retrieval_tasks.plan_rerank,
+    }
+)

@@ -1,0 +1,223 @@
+"""What the nodes of a prompt are going to make and cost, before the first of them begins.
+
+ComfyUI has the whole graph of a prompt. A node whose inputs all stand there is planned as it will
+be when it runs, and what the ledger has of it costs nothing. What comes from other nodes is not
+known yet: something stands in for a text, an image counts as many frames as the graph says, one if
+it does not, and a node whose model is not known counts nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import torch
+
+from ..comfyui import host
+from ..comfyui.host import Caller
+from ..siliconflow.client import Client
+from ..storage.ledger import Ledger
+from ..storage.settings import Settings
+from ..strings.text import SiliconFlowError
+from .job import Job, Plan
+from .lifecycle import RequestLifecycle
+from .spending import Bill, Share
+
+PLANNERS: dict[str, Callable[[Mapping[str, Any], Settings], Plan]] = {}
+"""How the requests of a paid task are planned from its inputs; the tasks are entered here."""
+REMEMBERED = 1024
+"""How many nodes that this process has run to their end are remembered."""
+_IMAGE_INPUTS = ("image", "image2", "image3", "image4")
+_TEXT_INPUTS = ("prompt", "input", "query", "documents")
+_MODEL_INPUTS = {"model", "custom_model"}
+_STAND_IN = "?"
+_SIDE = 64
+"""Pixels of an image that stands in for one that is not there yet."""
+BATCHES: Mapping[str, Mapping[str, str | int]] = {
+    "fixed": {"LoadImage": 1, "LoadImageMask": 1, "LoadImageOutput": 1},
+    "counted": dict.fromkeys(
+        ("EmptyImage", "EmptyLatentImage", "EmptySD3LatentImage"), "batch_size"
+    ),
+    "repeated": {"RepeatImageBatch": "amount", "RepeatLatentBatch": "amount"},
+    "cut": {"ImageFromBatch": "length", "LatentFromBatch": "length"},
+    "same": {
+        "VAEDecode": "samples",
+        "VAEDecodeTiled": "samples",
+        "VAEEncode": "pixels",
+        "KSampler": "latent_image",
+        "KSamplerAdvanced": "latent_image",
+        "LatentUpscale": "samples",
+        "LatentUpscaleBy": "samples",
+        "ImageScale": "image",
+        "ImageScaleBy": "image",
+        "ImageScaleToTotalPixels": "image",
+        "ImageScaleToMaxDimension": "image",
+        "ImageUpscaleWithModel": "image",
+        "ImageCrop": "image",
+        "ImageInvert": "image",
+        "ImageBlur": "image",
+        "ImageSharpen": "image",
+        "ImagePadForOutpaint": "image",
+        "ResizeAndPadImage": "image",
+    },
+}
+"""How many images the nodes of ComfyUI bring, by their type, as the page counts them, too.
+
+Nodes that repeat or cut a batch have it at the first of their inputs that is linked.
+"""
+_UNKNOWN: Any = object()
+_done: OrderedDict[str, None] = OrderedDict()
+_lock = threading.Lock()
+Graph = Mapping[str, Any]
+
+
+def expected(
+    caller: Caller, settings: Settings, client: Client, ledger: Ledger
+) -> tuple[str, dict[str, Share]]:
+    """Return what a prompt's other paid nodes are going to make and cost, by their id.
+
+    Before that, a hash of what all its paid nodes are made of, whatever their seeds.
+    """
+    graph, shares = caller.graph, {}
+    nodes = _needed(graph, caller.outputs or graph)
+    paid = [node_id for node_id in nodes if _task(graph, node_id) in PLANNERS]
+    for node_id in paid:
+        if node_id != caller.node_id and not _is_done(graph, node_id):
+            share = _share(graph, node_id, (settings, client, ledger))
+            if share:
+                shares[node_id] = share
+    return _hash(graph, _needed(graph, paid), with_seeds=False), shares
+
+
+def mark_done(caller: Caller) -> None:
+    """Remember that a node has run to its end: ComfyUI or the ledger has what it makes."""
+    if caller.node_id in caller.graph:
+        signature = _hash(caller.graph, _needed(caller.graph, [caller.node_id]))
+        with _lock:
+            _done[signature] = None
+            while len(_done) > REMEMBERED:
+                _done.popitem(last=False)
+
+
+def _is_done(graph: Graph, node_id: str) -> bool:
+    signature = _hash(graph, _needed(graph, [node_id]))
+    with _lock:
+        return signature in _done
+
+
+def _share(graph: Graph, node_id: str, services: tuple[Settings, Client, Ledger]) -> Share | None:
+    """Return what a node is going to make; `None` where it is not known, or will be refused."""
+    task, (settings, client, ledger) = _task(graph, node_id), services
+    linked = _inputs(graph, node_id)
+    inputs = {name: _value(graph, value) for name, value in linked.items()}
+    unknown = [name for name, value in inputs.items() if value is _UNKNOWN]
+    if _MODEL_INPUTS.intersection(unknown):
+        return None
+    for name in unknown:
+        if name in _IMAGE_INPUTS:
+            frames = _frames(graph, linked[name]) or 1
+            inputs[name] = torch.zeros(1, _SIDE, _SIDE, 3).expand(frames, -1, -1, -1)
+        elif name in _TEXT_INPUTS:
+            inputs[name] = _STAND_IN
+        else:
+            del inputs[name]
+    try:
+        plan = PLANNERS[task](inputs, settings)
+        lifecycle = RequestLifecycle(task, settings, client, ledger, plan)
+        jobs = [Job(request, threading.Event()) for request in plan.requests]
+        unpaid = [[job.request] if unknown else lifecycle.unpaid(job) for job in jobs]
+    except SiliconFlowError:  # the node says so itself when it begins, and sends nothing
+        return None
+    bill = Bill(lifecycle.pricing, Decimal(str(settings.unknown_price)), unpaid)
+    return Share.of(bill, jobs, plan.endpoint)
+
+
+def _frames(graph: Graph, link: Any, passed: frozenset[str] = frozenset()) -> int | None:
+    """Return how many images a link brings, as far as the graph says."""
+    if not _is_link(link) or link[0] in passed or link[0] not in graph:
+        return None
+    node_type, inputs = str(graph[link[0]].get("class_type")), _inputs(graph, link[0])
+    passed |= {link[0]}
+    if "image" in _task(graph, link[0]):
+        links = [inputs[name] for name in _IMAGE_INPUTS if name in inputs]
+        return _product(
+            _largest([_frames(graph, each, passed) for each in links]),
+            _value(graph, inputs.get("batch_size", 1)),
+        )
+    kind = next((each for each, types in BATCHES.items() if node_type in types), "")
+    rule = BATCHES[kind][node_type] if kind else ""
+    if kind == "same":
+        return _frames(graph, inputs.get(str(rule)), passed)
+    number = _value(graph, inputs.get(rule, _UNKNOWN)) if isinstance(rule, str) else rule
+    if kind in {"fixed", "counted"}:
+        return _product(1, number)
+    frames = _frames(graph, next(filter(_is_link, inputs.values()), None), passed)
+    if kind == "cut" and frames is not None and number is not _UNKNOWN:
+        return min(frames, int(number))
+    return _product(frames, number)
+
+
+def _largest(sizes: Collection[int | None]) -> int | None:
+    known = [size for size in sizes if size is not None]
+    return max([1, *known]) if len(known) == len(sizes) else None
+
+
+def _product(frames: int | None, times: Any) -> int | None:
+    return None if frames is None or times is _UNKNOWN else frames * int(times)
+
+
+def _task(graph: Graph, node_id: str) -> str:
+    return host.node_task(str(graph[node_id].get("class_type", "")))
+
+
+def _inputs(graph: Graph, node_id: str) -> Mapping[str, Any]:
+    inputs: Mapping[str, Any] = graph[node_id].get("inputs", {})
+    return inputs
+
+
+def _is_link(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
+
+
+def _value(graph: Graph, value: Any) -> Any:
+    """Return the value of an input, or `_UNKNOWN` if another node makes it.
+
+    ComfyUI's own Primitive nodes hold it themselves.
+    """
+    if not _is_link(value):
+        return value
+    if str(graph.get(value[0], {}).get("class_type", "")).startswith("Primitive"):
+        held = _inputs(graph, value[0]).get("value", _UNKNOWN)
+        return _UNKNOWN if _is_link(held) else held
+    return _UNKNOWN
+
+
+def _needed(graph: Graph, node_ids: Iterable[str]) -> list[str]:
+    """Return nodes and all that they depend on, in order."""
+    needed: set[str] = set()
+    left = [node_id for node_id in node_ids if node_id in graph]
+    while left:
+        node_id = left.pop()
+        if node_id not in needed:
+            needed.add(node_id)
+            links = filter(_is_link, _inputs(graph, node_id).values())
+            left += [link[0] for link in links if link[0] in graph]
+    return sorted(needed)
+
+
+def _hash(graph: Graph, node_ids: Collection[str], *, with_seeds: bool = True) -> str:
+    """Return a hash of nodes and their inputs, and of the files of ComfyUI that they name."""
+    nodes = []
+    for node_id in node_ids:
+        inputs = {
+            name: (value, host.input_file_version(value))
+            for name, value in _inputs(graph, node_id).items()
+            if with_seeds or "seed" not in name
+        }
+        nodes.append((node_id, graph[node_id].get("class_type"), inputs))
+    return hashlib.sha256(json.dumps(nodes, sort_keys=True, default=str).encode()).hexdigest()

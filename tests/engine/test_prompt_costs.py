@@ -1,0 +1,222 @@
+"""All nodes of a prompt are counted before the first of them sends anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import torch
+from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.comfyui.host import Caller
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.engine import prompt_costs
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.siliconflow import errors
+
+DRAW, EDIT = "SiliconFlowTextToImage", "SiliconFlowImageEdit"
+QWEN = {"model": "Qwen/Qwen-Image", "image_size": "custom", "width": 64, "height": 64}
+Graph = dict[str, dict[str, Any]]
+RunPrompt = Callable[..., list[str]]
+
+
+def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def draw(prompt: str, batch_size: int, **inputs: Any) -> dict[str, Any]:
+    return node(DRAW, **{**QWEN, "prompt": prompt, "batch_size": batch_size, "seed": 1, **inputs})
+
+
+def edit(image: list[Any], **inputs: Any) -> dict[str, Any]:
+    return node(EDIT, model="Qwen/Qwen-Image-Edit", prompt="blue", image=image, **inputs)
+
+
+@pytest.fixture
+def run_prompt(
+    monkeypatch: pytest.MonkeyPatch, outputs_of: Callable[..., dict[str, Any]]
+) -> RunPrompt:
+    """Run the nodes of a graph as ComfyUI does, until one is stopped; return who was asked about.
+
+    `frames` are how many images a linked input brings.
+    """
+    queued: list[int] = []
+    tasks = {name: each.task for name, each in NODE_CLASS_MAPPINGS.items()}
+    monkeypatch.setattr(host, "node_task", lambda node_type: tasks.get(node_type, ""))
+    monkeypatch.setattr(prompt_costs, "_done", type(prompt_costs._done)())  # noqa: SLF001
+
+    def run(graph: Graph, *, frames: int = 1, outputs: list[str] | None = None) -> list[str]:
+        queued.append(1)
+        prompt_id = f"{id(queued)}-{len(queued)}"
+        images = torch.linspace(0, 1, frames).reshape(-1, 1, 1, 1).expand(-1, 16, 16, 3)
+        nodes = prompt_costs._needed(graph, outputs or graph)  # noqa: SLF001
+        for node_id in (each for each in nodes if graph[each]["class_type"] in tasks):
+            caller = Caller(
+                graph[node_id]["class_type"],
+                node_id,
+                prompt_id=prompt_id,
+                graph=graph,
+                outputs=outputs or (),
+            )
+            monkeypatch.setattr(
+                "comfyui_siliconflow.nodes.base.current_caller",
+                lambda _, __, caller=caller: caller,
+            )
+            inputs = {
+                name: images if isinstance(value, list) else value
+                for name, value in graph[node_id]["inputs"].items()
+            }
+            try:
+                outputs_of(graph[node_id]["class_type"], **inputs)
+            except errors.ConfirmationNeeded as error:
+                return [node_id, str(error)]
+        return []
+
+    return run
+
+
+def test_nothing_is_sent_where_the_nodes_of_a_prompt_make_too_much_together(
+    today: Simulator, run_prompt: RunPrompt
+) -> None:
+    graph = {"1": draw("one", 10), "2": draw("two", 10)}
+    stopped = run_prompt(graph)
+    assert today.generations == []
+    assert stopped[0] == "1"
+    assert "the 2 SiliconFlow nodes of this workflow generate 20 images together" in stopped[1]
+    assert "cost up to ¥6.00" in stopped[1]
+
+
+def test_the_same_prompt_goes_ahead_as_a_whole_when_it_is_queued_again_with_other_seeds(
+    today: Simulator, run_prompt: RunPrompt
+) -> None:
+    graph = {"1": draw("one", 10), "2": draw("two", 10)}
+    assert run_prompt(graph)
+    reseeded = {"1": draw("one", 10, seed=5), "2": draw("two", 10, seed=6)}
+    assert run_prompt(reseeded) == []
+    assert len(today.generations) == 20
+    assert run_prompt({"1": draw("one", 10, seed=100), "2": draw("two", 10, seed=200)})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"1": draw("one", 10), "2": draw("three", 10)},
+        {"1": draw("one", 10), "2": draw("two", 11)},
+        {"1": draw("one", 10), "2": draw("two", 10), "3": draw("three", 1)},
+    ],
+)
+def test_another_node_prompt_or_count_is_asked_about_anew(
+    today: Simulator, run_prompt: RunPrompt, other: Graph
+) -> None:
+    assert run_prompt({"1": draw("one", 10), "2": draw("two", 10)})
+    assert run_prompt(other)
+    assert today.generations == []
+
+
+def test_what_the_ledger_has_of_the_other_nodes_counts_nothing_and_is_told(
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
+) -> None:
+    assert run_prompt({"2": draw("two", 10)}) == []
+    write_settings(confirm_images=12, auto_run_images=0)
+    prompt_costs._done.clear()  # noqa: SLF001 - as after a restart
+    stopped = run_prompt({"1": draw("one", 13), "2": draw("two", 10)})
+    assert "10 of these are already paid and free; the other 13" in stopped[1]
+    prompt_costs._done.clear()  # noqa: SLF001
+    assert run_prompt({"1": draw("one", 12), "2": draw("two", 10)}) == []
+    assert len(today.generations) == 22
+
+
+def test_frames_that_the_graph_tells_of_count_before_they_are_there(
+    today: Simulator, run_prompt: RunPrompt
+) -> None:
+    graph = {
+        "1": draw("one", 2),
+        "2": node("RepeatImageBatch", image=["1", 0], amount=10),
+        "3": edit(["2", 0]),
+    }
+    stopped = run_prompt(graph, frames=20)
+    assert stopped[0] == "1"
+    assert "generate 22 images" in stopped[1]
+    assert today.generations == []
+
+
+def test_more_frames_than_were_confirmed_are_asked_about_once_they_are_known(
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
+) -> None:
+    write_settings(confirm_images=2, auto_run_images=0)
+    graph = {"1": draw("one", 2), "2": edit(["9", 0])}
+    assert run_prompt(graph, frames=5)[0] == "1"
+    assert run_prompt(graph, frames=5)[0] == "2"
+    assert run_prompt(graph, frames=5) == []
+    assert len(today.generations) == 7
+
+
+def test_a_node_that_has_run_here_and_one_that_is_not_queued_count_nothing(
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
+) -> None:
+    write_settings(confirm_images=5, auto_run_images=0)
+    source = {"9": node("LoadImage", image="a.png")}
+    assert run_prompt({**source, "2": edit(["9", 0], batch_size=4)}) == []
+    graph = {**source, "1": draw("one", 4), "2": edit(["9", 0], batch_size=4)}
+    assert run_prompt(graph) == []
+    graph = {"1": draw("three", 4), "2": draw("four", 4)}
+    assert run_prompt(graph, outputs=["2"]) == []
+    assert len(today.generations) == 12
+
+
+@pytest.mark.parametrize(
+    ("source", "frames"),
+    [
+        ({"1": node("LoadImage", image="a.png")}, 1),
+        ({"1": node("EmptyImage", batch_size=6)}, 6),
+        ({"1": node("EmptyImage", batch_size=["2", 0]), "2": node("PrimitiveInt", value=7)}, 7),
+        ({"1": node("EmptyImage", batch_size=["2", 0]), "2": node("Other", value=7)}, None),
+        ({"1": draw("x", 3)}, 3),
+        ({"1": edit(["2", 0], batch_size=2), "2": node("EmptyImage", batch_size=6)}, 12),
+        ({"1": edit(["2", 0]), "2": node("LoadVideo")}, None),
+        (
+            {
+                "1": node("ImageScale", image=["2", 0]),
+                "2": node("VAEDecode", samples=["3", 0], vae=["4", 2]),
+                "3": node("KSampler", model=["4", 0], latent_image=["5", 0]),
+                "5": node("EmptyLatentImage", batch_size=4),
+            },
+            4,
+        ),
+        (
+            {
+                "1": node("ImageFromBatch", image=["2", 0], batch_index=0, length=2),
+                "2": node("RepeatImageBatch", image=["3", 0], amount=81),
+                "3": node("LoadImage", image="a.png"),
+            },
+            2,
+        ),
+        ({"1": node("ImageScale", image=["1", 0])}, None),
+    ],
+)
+def test_the_frames_of_a_link_are_known_where_the_graph_says_so(
+    monkeypatch: pytest.MonkeyPatch, source: Graph, frames: int | None
+) -> None:
+    tasks = {name: each.task for name, each in NODE_CLASS_MAPPINGS.items()}
+    monkeypatch.setattr(host, "node_task", lambda node_type: tasks.get(node_type, ""))
+    assert prompt_costs._frames(source, ["1", 0]) == frames  # noqa: SLF001
+
+
+def test_a_file_that_was_changed_makes_another_prompt(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setattr(host, "input_directory", lambda: tmp_path)
+    graph = {"1": node("LoadImage", image="a.png")}
+    hashes = set()
+    for content in (b"", b"1", b"12"):
+        (tmp_path / "a.png").write_bytes(content)
+        hashes.add(prompt_costs._hash(graph, ["1"]))  # noqa: SLF001
+    assert len(hashes) == 3
+
+
+def test_shares_add_up() -> None:
+    from comfyui_siliconflow.engine.spending import Share  # noqa: PLC0415
+
+    one = Share(1, Decimal("0.3"), 2, 3)
+    assert sum([one, one], Share()) == Share(2, Decimal("0.6"), 4, 6)
