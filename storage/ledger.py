@@ -167,11 +167,15 @@ class SpendBook:
     owner: str
 
     def since(self, moment: float) -> list[SpendSum]:
-        """Return what was spent or is held since a moment, and what was free, by model."""
+        """Return what was spent or is held since the day of a moment, and what was free, by model.
+
+        A day is one of this computer's clock.
+        """
         rows = self.db.execute(
-            "SELECT model, currency, state = 'free' AS is_free, SUM(items) AS items,"
-            " SUM(COALESCE(cost, 0)) AS cost, SUM(items * (cost IS NULL)) AS unknown_items"
-            " FROM spend WHERE at >= ? GROUP BY model, currency, is_free",
+            "SELECT model, currency, is_free, SUM(items) AS items, SUM(cost) AS cost,"
+            " SUM(unknown_items) AS unknown_items"
+            " FROM spend_days WHERE day >= date(?, 'unixepoch', 'localtime')"
+            " GROUP BY model, currency, is_free HAVING SUM(items) > 0",
             (moment,),
         ).fetchall()
         return [SpendSum(**{**row, "is_free": bool(row["is_free"])}) for row in map(dict, rows)]
@@ -741,8 +745,10 @@ def _record_spend(
     db: sqlite3.Connection, first_columns: tuple[str, float, str, str], spend: Spend
 ) -> None:
     db.execute(
-        "INSERT OR REPLACE INTO spend (id, at, state, owner, model, currency, items, cost, content)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO spend (id, at, state, owner, model, currency, items, cost, content)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET at = excluded.at, state = excluded.state,"
+        " owner = excluded.owner, items = excluded.items, cost = excluded.cost",
         (*first_columns, *vars(spend).values()),
     )
 

@@ -115,6 +115,67 @@ LEDGER: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        "CREATE INDEX spend_by_content ON spend (content, at)",
+        """
+        CREATE TABLE spend_days (
+            day TEXT NOT NULL,
+            model TEXT NOT NULL,
+            currency TEXT NOT NULL,
+            is_free INTEGER NOT NULL,
+            items INTEGER NOT NULL,
+            cost INTEGER NOT NULL,
+            unknown_items INTEGER NOT NULL,
+            PRIMARY KEY (day, model, currency, is_free)
+        ) WITHOUT ROWID
+        """,
+        """
+        INSERT INTO spend_days
+            SELECT date(at, 'unixepoch', 'localtime'), model, currency, state = 'free',
+                SUM(items), SUM(COALESCE(cost, 0)), SUM(items * (cost IS NULL))
+            FROM spend GROUP BY 1, 2, 3, 4
+        """,
+        """
+        CREATE TRIGGER count_new_spend AFTER INSERT ON spend BEGIN
+            INSERT INTO spend_days
+                VALUES (
+                    date(NEW.at, 'unixepoch', 'localtime'), NEW.model, NEW.currency,
+                    NEW.state = 'free', NEW.items, COALESCE(NEW.cost, 0),
+                    NEW.items * (NEW.cost IS NULL)
+                )
+                ON CONFLICT DO UPDATE SET items = items + excluded.items,
+                    cost = cost + excluded.cost,
+                    unknown_items = unknown_items + excluded.unknown_items;
+        END
+        """,
+        """
+        CREATE TRIGGER count_spend AFTER UPDATE ON spend BEGIN
+            UPDATE spend_days SET items = items - OLD.items,
+                    cost = cost - COALESCE(OLD.cost, 0),
+                    unknown_items = unknown_items - OLD.items * (OLD.cost IS NULL)
+                WHERE day = date(OLD.at, 'unixepoch', 'localtime') AND model = OLD.model
+                    AND currency = OLD.currency AND is_free = (OLD.state = 'free');
+            INSERT INTO spend_days
+                VALUES (
+                    date(NEW.at, 'unixepoch', 'localtime'), NEW.model, NEW.currency,
+                    NEW.state = 'free', NEW.items, COALESCE(NEW.cost, 0),
+                    NEW.items * (NEW.cost IS NULL)
+                )
+                ON CONFLICT DO UPDATE SET items = items + excluded.items,
+                    cost = cost + excluded.cost,
+                    unknown_items = unknown_items + excluded.unknown_items;
+        END
+        """,
+        """
+        CREATE TRIGGER count_deleted_spend AFTER DELETE ON spend BEGIN
+            UPDATE spend_days SET items = items - OLD.items,
+                    cost = cost - COALESCE(OLD.cost, 0),
+                    unknown_items = unknown_items - OLD.items * (OLD.cost IS NULL)
+                WHERE day = date(OLD.at, 'unixepoch', 'localtime') AND model = OLD.model
+                    AND currency = OLD.currency AND is_free = (OLD.state = 'free');
+        END
+        """,
+    ),
 )
 """`requests.state` is waiting, sent, submitted, unknown, failed, answered or stored.
 
@@ -123,7 +184,8 @@ version of the pack writes. `unread_folders` are those that a rebuild could not 
 
 `spend.state` is held (to be sent by the process `owner`), sent (paid or not, nobody knows yet),
 paid, or free (a saved result was used); `cost` is in billionths of the currency, NULL where the
-price is not known; `content` is the hash of what is asked for, whatever the seed.
+price is not known; `content` is the hash of what is asked for, whatever the seed. `spend_days` has
+its sums by the local day, which triggers maintain: what a month cost is read from some dozen rows.
 """
 
 HISTORY: tuple[tuple[str, ...], ...] = (

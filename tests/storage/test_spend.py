@@ -100,11 +100,11 @@ def test_models_are_told_apart_with_what_is_not_known_and_what_was_free(ledger: 
     assert sums["vendor/new", False].unknown_items == 3
 
 
-def test_only_what_was_spent_since_a_moment_counts(ledger: Ledger, clock: Clock) -> None:
+def test_only_what_was_spent_since_the_day_of_a_moment_counts(ledger: Ledger, clock: Clock) -> None:
     send(ledger)
-    clock.now += 10
+    clock.now += DAY
     send(ledger, "b")
-    assert spent(ledger, BEGINNING + 5) == 600
+    assert spent(ledger, BEGINNING + DAY) == 600
 
 
 def test_spend_is_known_for_a_year_and_outlives_pruned_and_cleared_results(
@@ -120,10 +120,45 @@ def test_spend_is_known_for_a_year_and_outlives_pruned_and_cleared_results(
     assert spent(ledger) == 600
 
 
-def test_to_record_a_request_looks_at_no_other(ledger: Ledger) -> None:
+def test_the_sums_by_day_are_those_of_the_requests(ledger: Ledger, clock: Clock) -> None:
+    with ledger.spending() as book:
+        book.hold("job", SPEND)
+    for name in "abcdef":
+        clock.now += DAY / 2
+        entry = send(ledger, name, UNKNOWN if name == "c" else SPEND, "job")
+        if name == "a":
+            ledger.mark_waiting(entry)
+            clock.now += DAY
+            ledger.mark_sent(entry, SPEND, "job")
+        if name in "ad":
+            ledger.mark_answered(entry, ResponseMetadata(), [None], 500)
+            ledger.mark_reused(entry)
+        if name == "b":
+            ledger.mark_failed(entry, may_be_paid=False, held_as="job")
+    columns = "SUM(items), SUM(cost), SUM(unknown_items)"
+    with ledger.database.read() as db:
+        counted = db.execute(
+            "SELECT date(at, 'unixepoch', 'localtime'), state = 'free', SUM(items),"
+            " SUM(COALESCE(cost, 0)), SUM(items * (cost IS NULL)) FROM spend"
+            " GROUP BY 1, 2 HAVING SUM(items) > 0"
+        ).fetchall()
+        kept = db.execute(
+            f"SELECT day, is_free, {columns} FROM spend_days"  # noqa: S608
+            " GROUP BY 1, 2 HAVING SUM(items) > 0"
+        ).fetchall()
+    assert [tuple(row) for row in kept] == [tuple(row) for row in counted]
+    assert len(kept) > 4
+
+
+def test_to_record_a_request_and_to_judge_a_run_looks_at_no_other(ledger: Ledger) -> None:
     send(ledger)
     with ledger.database.read() as db:
-        for statement in ("DELETE FROM spend WHERE at < 0", "SELECT * FROM spend WHERE id = ''"):
+        for statement in (
+            "DELETE FROM spend WHERE at < 0",
+            "SELECT * FROM spend WHERE id = ''",
+            "SELECT SUM(items) FROM spend WHERE at > 0 AND content = ''",
+            "SELECT SUM(cost) FROM spend_days WHERE day >= '2026-11-01'",
+        ):
             [plan] = db.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
             assert "USING" in plan["detail"]
             assert "SCAN" not in plan["detail"]
