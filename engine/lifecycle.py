@@ -285,7 +285,7 @@ class RequestLifecycle:
                     job.results.append(result)
             job.stage = STAGES
         except SiliconFlowError as error:
-            job.error = error
+            job.error = self.worded(error, job)
         except RunEnded:
             return
         except Exception as error:  # a mistake of ours must not hide what was paid
@@ -313,6 +313,12 @@ class RequestLifecycle:
         )
         names = [self._name(each) for each in unseeded]
         return fingerprint(self._account, self._endpoint.path, {"requests": names})
+
+    def worded(self, error: SiliconFlowError, job: Job) -> SiliconFlowError:
+        """Return an error as it is said of a job: one that costs nothing was not charged."""
+        is_free = self.pricing.cost(job.request) == 0
+        may_tell_of_charge = isinstance(error, RequestError) and error.charged is not False
+        return error.for_free_call() if is_free and may_tell_of_charge else error
 
     def discard(self, jobs: Sequence[Job]) -> None:
         """Let the ledger forget what jobs brought: the node can make nothing of it."""
@@ -447,7 +453,7 @@ class RequestLifecycle:
         except LedgerError as error:
             self._look_up_failed(job, error)
             return None
-        if entry.lost_request:
+        if entry.lost_request and self.pricing.cost(request) != 0:
             sent_at = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.lost_request.sent_at))
             trace_id = entry.lost_request.trace_id
             key = "run.lost_request_traced" if trace_id else "run.lost_request"

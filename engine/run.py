@@ -167,9 +167,9 @@ class _Run:
             prices = self._lifecycle.pricing.describe()
             seconds = self._progress.seconds
             return finish(Results(self._plan, self._jobs, seconds, described, prices))
-        except Unusable:
+        except Unusable as error:
             self._lifecycle.discard(self._jobs)
-            raise
+            raise self._lifecycle.worded(error, self._jobs[0]) from None
 
     def _tell_once(self) -> None:
         """Note what this account was never told; what cannot be stored is told rather than not."""

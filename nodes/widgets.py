@@ -185,7 +185,8 @@ def tooltip(kind: str, task: str, name: str) -> Text:
 
 def input_tooltip(task: str, name: str) -> Text:
     """Return the tooltip of an input, with the range and default of each model that accepts it."""
-    return join("\n", [tooltip("input", task, name), *_ranges(task, name)])
+    lines = _prices(task) if name == "model" else _ranges(task, name)
+    return join("\n", [tooltip("input", task, name), *lines])
 
 
 def _input(task: str, name: str) -> tuple[Any, dict[str, Any]]:
@@ -283,6 +284,13 @@ def _range(task: str, name: str) -> tuple[float, float]:
 def _fields(task: str, name: str) -> list[Field]:
     models = catalogue.load().of_task(task)
     return [model.fields[name] for model in models if name in model.fields]
+
+
+def _prices(task: str) -> list[Text]:
+    """Return a line that says of which days the prices of the task's models are, if it has any."""
+    prices = (model.price for model in catalogue.load().of_task(task) if not model.is_retired)
+    dates = sorted({price["as_of"] for price in prices if price})
+    return [text("widget.prices", dates=", ".join(dates))] if dates else []
 
 
 def _ranges(task: str, name: str) -> list[Text]:

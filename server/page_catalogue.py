@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..comfyui import host
-from ..engine import model_refresh
+from ..engine import model_refresh, prompt_costs
 from ..engine.services import client_for, current_settings
 from ..nodes import NODE_CLASS_MAPPINGS
 from ..nodes.base import Node
@@ -37,6 +37,7 @@ def catalogue_for_page(site: Site, account: ModelList | None) -> Json:
         "inputs": {name: _input(field) for name, field in catalogue.load().inputs.items()},
         "nodes": {name: _node(node, site, account) for name, node in NODE_CLASS_MAPPINGS.items()},
         "voices": [vars(voice) for voice in own_voices()],
+        "batches": prompt_costs.BATCHES,
         "refreshed_at": account.refreshed_at if account else None,
     }
 

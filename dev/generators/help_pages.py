@@ -14,7 +14,7 @@ from typing import Any
 from ...nodes import NODE_CLASS_MAPPINGS
 from ...nodes.widgets import description
 from ...strings.text import DEFAULT, LANGUAGES, Language, text
-from .help_tables import Page, inputs_table, models_list, outputs_table
+from .help_tables import Page, inputs_table, models_list, outputs_table, prices_list
 
 ROOT = Path(__file__).parents[2] / "web" / "docs"
 PROSE = Path(__file__).parent / "help"
@@ -29,6 +29,7 @@ _FACTS: dict[str, Callable[[Page], str]] = {
     "inputs": inputs_table,
     "outputs": outputs_table,
     "models": models_list,
+    "prices": prices_list,
 }
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
+from ...engine.spending import amount_text
 from ...nodes.widgets import IMAGE_INPUTS, label, tooltip
 from ...siliconflow import catalogue
-from ...siliconflow.catalogue import AUTO, CUSTOM, Field, Model
+from ...siliconflow.catalogue import AUTO, CUSTOM, Field, Model, Price
 from ...strings.text import Language, Text, text
 
 MOST_CHOICES = 6
@@ -100,6 +102,37 @@ def models_list(page: Page) -> str:
     if any(field.default for model in models for field in _differing(page, model)):
         lines.append(f"\n{page.text('help.defaults_in_brackets')}")
     return "\n".join(lines)
+
+
+def prices_list(page: Page) -> str:
+    """Return a list of the prices of the task's models, with the day of the price list."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for model in catalogue.load().of_task(page.task):
+        if model.price and not model.is_retired:
+            key = (_price(page, model.price), model.price["as_of"])
+            groups.setdefault(key, []).append(model.id)
+    return "\n".join(
+        f"- **{price}** ({page.text('help.as_of', date=as_of)}): {page.join(ids)}"
+        for (price, as_of), ids in sorted(groups.items(), key=lambda group: -len(group[1]))
+    )
+
+
+def _price(page: Page, price: Price) -> str:
+    """Return what a model costs, as the badge on its node says it."""
+    amounts = {
+        name: amount_text(Decimal(str(price[name])), price["currency"])
+        for name in ("image", "kilobyte", "input", "output")
+        if name in price
+    }
+    if not any(price[name] for name in amounts):
+        return page.text("page.price.free")
+    for name, key in (("image", "each"), ("kilobyte", "bytes")):
+        if name in amounts:
+            return page.text(f"page.price.{key}", price=amounts[name])
+    if not price.get("output"):
+        return page.text("page.price.input", price=amounts["input"])
+    said = page.text("page.price.tokens", input=amounts["input"], output=amounts["output"])
+    return page.text("help.price_tiers", price=said) if "tiers" in price else said
 
 
 def _place(page: Page, model: Model) -> str:

@@ -17,10 +17,11 @@ declare namespace Comfy {
 
   type DeclaredApp = import("@comfyorg/comfyui-frontend-types").ComfyApp;
   type DeclaredSetting = Parameters<DeclaredApp["ui"]["settings"]["addSetting"]>[0];
-  /** `sidebarTab` and `workflow` are the stores behind the tabs, which older frontends lack. Settings are declared with ComfyUI's ids alone. */
+  /** `sidebarTab`, `workflow` and `queueSettings` are stores that older frontends lack. Settings are declared with ComfyUI's ids alone. */
   type App = DeclaredApp & {
     extensionManager: {
       sidebarTab?: { activeSidebarTabId: string | null };
+      queueSettings?: { mode: string };
       workflow?: { activeWorkflow?: { path: string } | null; openWorkflows?: { path: string }[] };
     };
     ui: { settings: { addSetting(setting: Omit<DeclaredSetting, "id"> & { id: string }): unknown } };

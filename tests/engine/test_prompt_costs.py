@@ -121,7 +121,7 @@ def test_what_the_ledger_has_of_the_other_nodes_counts_nothing_and_is_told(
     write_settings(confirm_images=12, auto_run_images=0)
     prompt_costs._done.clear()  # noqa: SLF001 - as after a restart
     stopped = run_prompt({"1": draw("one", 13), "2": draw("two", 10)})
-    assert "10 of these are already paid and free; the other 13" in stopped[1]
+    assert "free: 10. To be paid now: 13." in stopped[1]
     prompt_costs._done.clear()  # noqa: SLF001
     assert run_prompt({"1": draw("one", 12), "2": draw("two", 10)}) == []
     assert len(today.generations) == 22

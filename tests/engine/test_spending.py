@@ -363,8 +363,8 @@ def test_a_video_wired_in_by_accident_costs_nothing_and_is_told_with_its_cost(
     with pytest.raises(errors.GuardStopped) as stopped:
         outputs_of(EDIT, **edit)
     assert today.requests == []
-    assert "81 images, of which 0 are already paid" in str(stopped.value)
-    assert "up to ¥24.30" in str(stopped.value)
+    assert "81 images and costs up to ¥24.30" in str(stopped.value)
+    assert "Already paid, and free: 0. To be paid now: 81." in str(stopped.value)
 
 
 def test_the_same_frames_go_ahead_when_they_are_queued_again_with_another_seed(
@@ -414,7 +414,7 @@ def test_what_is_in_the_ledger_counts_nothing(
 ) -> None:
     outputs_of(DRAW, **IMAGE, batch_size=3)
     write_settings(confirm_images=2, auto_run_images=0)
-    with pytest.raises(errors.GuardStopped, match="6 images, of which 3 are already paid"):
+    with pytest.raises(errors.GuardStopped, match=r"6 images .*\n.*free: 3\."):
         outputs_of(DRAW, **IMAGE, batch_size=6)
     outputs_of(DRAW, **IMAGE, batch_size=5)
     assert len(today.generations) == 5
@@ -521,3 +521,17 @@ def test_the_frames_of_one_run_are_no_auto_run_and_those_of_the_next_are(
     with pytest.raises(errors.GuardStopped, match="4 images were generated"):
         outputs_of(EDIT, **edit, seed=2)
     assert len(today.generations) == 4
+
+
+@pytest.mark.parametrize(
+    ("model", "is_said"), [("Kwai-Kolors/Kolors", False), (IMAGE["model"], True)]
+)
+def test_a_failure_of_a_free_model_says_nothing_of_a_charge(
+    today: Simulator, outputs_of: Outputs, model: str, is_said: bool
+) -> None:
+    today.fail(500, made=True)
+    with pytest.raises(errors.ServerError) as failed:
+        outputs_of(DRAW, **{**IMAGE, "model": model})
+    assert ("may have been charged" in str(failed.value)) is is_said
+    assert ("This request is free" in str(failed.value)) is not is_said
+    assert failed.value.charged is (None if is_said else False)

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { formatPrice, priceLabel } from "../../web/js/logic/price.js";
+import { formatPrice, framesOf, priceLabel } from "../../web/js/logic/price.js";
 
 const model = (id, rates) => ({ id, price: rates && { currency: "CNY", as_of: "2026-07-21", ...rates } });
 const NODE = {
@@ -50,4 +50,50 @@ test("a model that another node decides has no badge", () => {
 
 test("no digit of a price is lost", () => {
   assert.deepEqual([formatPrice(0.0014, "USD"), formatPrice(1.2000000000000002, "CNY")], ["$0.0014", "¥1.20"]);
+});
+
+const BATCHES = {
+  fixed: { LoadImage: 1 },
+  counted: { EmptyImage: "batch_size" },
+  repeated: { RepeatImageBatch: "amount" },
+  cut: { ImageFromBatch: "length" },
+  same: { ImageScale: "image" },
+};
+const KNOWN = { batches: BATCHES, nodes: { Edit: { task: "image-edit", pictures: ["image", "image2"] } } };
+let lastId = 0;
+const source = (type, values = {}, links = {}) => ({
+  id: (lastId += 1),
+  type,
+  links: Object.keys(links),
+  from: (name) => links[name] ?? null,
+  value: (name) => (name in links ? undefined : values[name]),
+});
+
+test("the frames that a node is given are counted as far as the graph says", () => {
+  const load = source("LoadImage");
+  const many = source("RepeatImageBatch", { amount: 81 }, { image: load });
+  const frames = (links) => framesOf(source("Edit", {}, links), ["image", "image2"], KNOWN);
+  assert.equal(frames({}), 1);
+  assert.equal(frames({ image: load }), 1);
+  assert.equal(frames({ image: load, image2: many }), 81);
+  assert.equal(frames({ image: source("ImageScale", {}, { image: many }) }), 81);
+  assert.equal(frames({ image: source("ImageFromBatch", { length: 3 }, { image: many }) }), 3);
+  assert.equal(frames({ image: source("Edit", { batch_size: 2 }, { image: many }) }), 162);
+  assert.equal(frames({ image: source("EmptyImage", { batch_size: 6 }) }), 6);
+});
+
+test("frames that another program or a loop decides are not guessed", () => {
+  const frames = (link) => framesOf(source("Edit", {}, { image: link }), ["image"], KNOWN);
+  assert.equal(frames(source("LoadVideo")), null);
+  assert.equal(frames(null), null);
+  assert.equal(frames(source("EmptyImage", {}, { batch_size: source("Other") })), null);
+  const loop = source("ImageScale");
+  loop.from = () => loop;
+  assert.equal(frames(loop), null);
+});
+
+test("a badge counts frames, and says the price of each where they are not known", () => {
+  const of = (frames) => priceLabel(CN, NODE, { model: "draw", batch_size: 2 }, NONE, {}, frames);
+  assert.deepEqual(of(3), { key: "price.total", values: { count: 6, price: "¥0.30", total: "¥1.80" } });
+  assert.deepEqual(of(null), { key: "price.each", values: { price: "¥0.30" } });
 });

@@ -70,21 +70,31 @@ function onFailure(failure) {
   draw();
 }
 
+/** Closes the question that is open: of several prompts that are stopped together, the last one is asked about. */
+let closeQuestion = () => {};
+
 /**
- * A run that is large enough to be asked about: to go ahead is to queue the same again.
+ * A run that is large enough to be asked about: to go ahead is to queue the same again, if it is still on view.
  * @param {Failure} failure
  */
 function askToGoAhead(failure) {
+  closeQuestion();
   const message = localized(failure.message);
   const { close, fill } = openDialog(localized(failure.title, message), () => {});
+  closeQuestion = close;
   const goAhead = () => {
     close();
-    return app.queuePrompt(0, 1);
+    return isOf(failure, openWorkflowId()) ? app.queuePrompt(0, 1) : undefined;
   };
   fill(
     localized(failure.title, message),
-    h("p", {}, message),
-    h("footer", {}, button(t("action.cancel"), close), button(t("action.go_ahead"), goAhead, { kind: "primary" })),
+    ...message.split("\n").map((line) => h("p", {}, line)),
+    h(
+      "footer",
+      {},
+      button(t("action.cancel"), close),
+      isOf(failure, openWorkflowId()) && button(t("action.go_ahead"), goAhead, { kind: "primary" }),
+    ),
   );
 }
 

@@ -99,7 +99,29 @@ export interface Catalogue {
   nodes: Record<string, NodeEntry>;
   /** The account's own. */
   voices: { uri: string; name: string; model: string }[];
+  batches: Batches;
   refreshed_at: number | null;
+}
+
+/** How many images ComfyUI's nodes bring, by type: a number, or the name of the input that says it. */
+export interface Batches {
+  fixed: Record<string, number>;
+  counted: Record<string, string>;
+  repeated: Record<string, string>;
+  cut: Record<string, string>;
+  same: Record<string, string>;
+}
+
+/** A node that images come from, as far as it matters how many. */
+export interface Source {
+  id: string | number;
+  type: string;
+  /** The names of its inputs that are linked. */
+  links: string[];
+  /** What is linked to an input; null if nobody knows. */
+  from: (name: string) => Source | null;
+  /** The value of an input; undefined if another node decides it. */
+  value: (name: string) => unknown;
 }
 
 export interface InputDeclaration {

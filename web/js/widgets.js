@@ -5,13 +5,14 @@
  * created or loaded, and when the catalogue changes. Hidden widgets are saved and sent as ever.
  */
 
-/** @import { Memory, Model, NodeEntry, Notice, OwnPrices, Rule, Settings, TextKey, Values } from "./types" */
+/** @import { Memory, Model, NodeEntry, Notice, OwnPrices, Rule, Settings, Source, TextKey, Values } from "./types" */
 
 import { app } from "../../../scripts/app.js";
+import { api } from "../../../scripts/api.js";
 import * as catalogue from "./catalogue.js";
 import { besideDivider, isDivider, modelChoices, modelLabel, sizeLabel } from "./logic/choices.js";
 import { shortModel } from "./logic/format.js";
-import { priceLabel } from "./logic/price.js";
+import { framesOf, priceLabel } from "./logic/price.js";
 import { adapt, afterChange, fits, modelOf, noticeOf, ruleOf, unusedInputs } from "./logic/widgets.js";
 import { graphNodes } from "./nodes.js";
 import { isVue, t } from "./page.js";
@@ -62,12 +63,14 @@ app.registerExtension({
       for (const [node] of allNodes()) update(node);
     });
     catalogue.watch();
+    api.addEventListener("graphChanged", showPrices); // other nodes decide how many frames there are
     watch(document.body, (received) => {
       if (!received) return;
       preferences = received.values;
       for (const [node] of allNodes()) update(node);
     });
   },
+  afterConfigureGraph: showPrices,
   nodeCreated(node) {
     if (!node.comfyClass?.startsWith("SiliconFlow")) return;
     translateChoices(node);
@@ -315,9 +318,29 @@ function show(node) {
   labelUnused(node, state, new Set(unusedInputs(entry, model)));
   const text = noticeText(noticeOf(known.catalogue, entry, values, linked), entry, values);
   if (state.badge.text !== text) state.badge = makeBadge(text, BADGE_COLORS);
-  const price = priceText(known);
-  if (state.price.text !== price) state.price = makeBadge(price, PRICE_COLORS);
+  showPrice(node, state, known);
   redraw(node);
+}
+
+/**
+ * Returns whether the price is another than before.
+ * @param {Comfy.Node} node
+ * @param {State} state
+ * @param {NonNullable<ReturnType<typeof read>>} known
+ */
+function showPrice(node, state, known) {
+  const text = priceText(priceOf(node, known));
+  if (state.price.text === text) return false;
+  state.price = makeBadge(text, PRICE_COLORS);
+  return true;
+}
+
+/** Shows the prices of all nodes. */
+function showPrices() {
+  for (const [node, state] of allNodes()) {
+    const known = read(node);
+    if (known && showPrice(node, state, known)) redraw(node);
+  }
 }
 
 /**
@@ -405,12 +428,50 @@ function noticeText(notice, entry, values) {
   return t(`models.${notice}`);
 }
 
-/** @param {NonNullable<ReturnType<typeof read>>} known */
-function priceText({ catalogue: known, entry, values, linked }) {
-  if (!preferences?.show_price) return "";
-  const own = /** @type {OwnPrices} */ (/** @type {unknown} */ (preferences.prices ?? {}));
-  const label = priceLabel(known, entry, values, linked, own);
-  return label ? t(label.key, label.values) : "";
+/**
+ * @param {Comfy.Node} node
+ * @param {NonNullable<ReturnType<typeof read>>} known
+ */
+function priceOf(node, { catalogue: known, entry, values, linked }) {
+  const own = /** @type {OwnPrices} */ (/** @type {unknown} */ (preferences?.prices ?? {}));
+  const frames = entry.task.includes("image") ? framesOf(sourceOf(node), entry.pictures, known) : 1;
+  return priceLabel(known, entry, values, linked, own, frames);
+}
+
+/** @param {ReturnType<typeof priceLabel>} label */
+const priceText = (label) => (label && preferences?.show_price ? t(label.key, label.values) : "");
+
+/**
+ * @param {Comfy.Node} node
+ * @returns {Source}
+ */
+function sourceOf(node) {
+  const inputs = node.inputs ?? [];
+  const linked = inputs.filter(({ link }) => link != null);
+  return {
+    id: node.id,
+    type: node.comfyClass ?? node.type ?? "",
+    links: linked.map(({ name }) => name),
+    from: (name) => {
+      const slot = inputs.findIndex((input) => input.name === name);
+      const origin = slot < 0 ? null : node.getInputNode(slot);
+      return origin && !origin.mode ? sourceOf(origin) : null; // muted and bypassed nodes make nothing
+    },
+    value: (name) =>
+      linked.some((input) => input.name === name)
+        ? undefined
+        : widgetsOf(node).find((widget) => widget.name === name)?.value,
+  };
+}
+
+/** The nodes that pay for what they make, those in subgraphs too, as the page knows. */
+export function paidNodes() {
+  return allNodes()
+    .map(([node]) => node)
+    .filter((node) => {
+      const known = node.mode ? null : read(node);
+      return known && priceOf(node, known)?.key !== "price.free";
+    });
 }
 
 /**

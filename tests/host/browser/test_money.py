@@ -1,0 +1,167 @@
+"""What it costs is seen on the node, before a large run, under auto-run, and in the panel."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.host.browser.conftest import LANGUAGES
+from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.panels import draw
+from comfyui_siliconflow.tests.host.comfy import Comfy
+
+QWEN, EDIT = "Qwen/Qwen-Image", "Qwen/Qwen-Image-Edit"
+SIZES = {"image_size": "custom", "width": 64, "height": 64}
+DIALOG = "dialog.sf-dialog"
+FREE = {"en": "free", "zh": "免费"}
+MODE = "mode => { app.extensionManager.queueSettings.mode = mode }"
+
+pytestmark = pytest.mark.parametrize("language", LANGUAGES)
+
+
+@pytest.fixture
+def unlimited(comfy: Comfy) -> Iterator[None]:
+    """Let auto-runs of other tests of this session count for nothing."""
+    comfy.request("POST", "/siliconflow/settings", json={"auto_run_images": 0})
+    yield
+    comfy.request("POST", "/siliconflow/settings", json={"auto_run_images": 20})
+
+
+Shot = Callable[[str], object]
+
+
+@pytest.fixture
+def shot(page: Page, shots: Path, look: str, language: str) -> Shot:
+    """Take an image of the page in this look and language, to be looked at."""
+    return lambda name: page.shot(shots / f"{name}-{look}-{language}.png")
+
+
+@pytest.fixture
+def node(page: Page) -> int:
+    """Put a node on the canvas that pays ¥0.30 for what nobody has paid before."""
+    prompt = f"A kite {secrets.token_hex(4)}"
+    values = {"control_after_generate": "fixed", "seed": 5}
+    return draw(page, prompt, **SIZES, **{**values, "model": QWEN})
+
+
+def test_a_badge_says_what_the_node_costs_as_it_stands(
+    page: Page, node: int, comfy: Comfy, shot: Shot, language: str
+) -> None:
+    def shows(text: str, at: int = node) -> bool:
+        return text in page.badges(at)
+
+    assert any("¥0.30" in badge for badge in page.badges(node))
+    page.change(node, "batch_size", 4)
+    assert shows("4 × ¥0.30 = ¥1.20")
+    page.fit()
+    shot("badge")
+    page.change(node, "model", "Kwai-Kolors/Kolors")
+    assert shows(FREE[language])
+    page.change(node, "custom_model", "vendor/unheard-of")
+    assert not any("¥" in badge for badge in page.badges(node))
+    page.change(node, "custom_model", "")
+    page.change(node, "model", QWEN)
+    comfy.request("POST", "/siliconflow/settings", json={"show_price": False})
+    try:
+        page.settle(2)
+        assert not any("¥" in badge for badge in page.badges(node))
+    finally:
+        comfy.request("POST", "/siliconflow/settings", json={"show_price": True})
+    page.settle(2)
+    assert shows("4 × ¥0.30 = ¥1.20")
+
+
+def test_a_badge_counts_the_frames_that_other_nodes_bring(page: Page, shot: Shot) -> None:
+    source, repeat = page.add("EmptyImage", (100, 200)), page.add("RepeatImageBatch", (400, 200))
+    edit = page.add("SiliconFlowImageEdit", (750, 200))
+    page.change(edit, "model", EDIT)
+    page.link(source, 0, repeat, "image")
+    page.link(repeat, 0, edit, "image")
+    page.change(repeat, "amount", 81)
+    assert "81 × ¥0.30 = ¥24.30" in page.badges(edit)
+    page.change(source, "batch_size", 2)
+    assert "162 × ¥0.30 = ¥48.60" in page.badges(edit)
+    page.fit()
+    shot("badge-frames")
+    page.unlink(repeat, "image")
+    page.note_state()
+    assert any("¥0.30" in badge and "=" not in badge for badge in page.badges(edit))
+
+
+def test_a_large_run_is_asked_about_and_goes_ahead(
+    page: Page, node: int, service: Simulator, shot: Shot, language: str
+) -> None:
+    page.change(node, "batch_size", 17)
+    before = len(service.generations)
+    assert page.run().status == "error"
+    dialog = page.page.locator(DIALOG)
+    dialog.wait_for()
+    assert "¥5.10" in dialog.inner_text()
+    assert "17" in dialog.inner_text()
+    shot("confirm")
+    assert len(service.generations) == before
+    assert page.page.locator(".sf-failure").count() == 0
+    names = {"en": ("Cancel", "Go ahead"), "zh": ("取消", "继续")}[language]
+    assert dialog.get_by_role("button", name=names[0]).is_visible()
+    with page.page.expect_response(lambda r: r.url.split("?")[0].endswith("/prompt")):
+        dialog.get_by_role("button", name=names[1]).click()
+    page.comfy.wait_for(lambda: len(service.generations) == before + 17)
+    assert dialog.count() == 0
+
+
+def test_cancel_sends_nothing(page: Page, node: int, service: Simulator, language: str) -> None:
+    page.change(node, "batch_size", 17)
+    before = len(service.generations)
+    page.run()
+    dialog = page.page.locator(DIALOG)
+    dialog.get_by_role("button", name={"en": "Cancel", "zh": "取消"}[language]).click()
+    assert dialog.count() == 0
+    page.settle(2)
+    assert len(service.generations) == before
+
+
+@pytest.mark.usefixtures("unlimited")
+@pytest.mark.parametrize(
+    "choice", [{"en": "Run once", "zh": "只运行一次"}, {"en": "Fix the seed", "zh": "固定种子"}]
+)
+def test_a_changed_prompt_under_run_on_change_costs_one_image(  # noqa: PLR0917
+    page: Page, node: int, service: Simulator, shot: Shot, language: str, choice: dict[str, str]
+) -> None:
+    page.change(node, "control_after_generate", "randomize")
+    before = len(service.generations)
+    page.js(MODE, "change")
+    try:
+        page.change(node, "prompt", f"A boat {secrets.token_hex(4)}")
+        dialog = page.page.locator(DIALOG)
+        dialog.wait_for()
+        shot("auto-run")
+        assert len(service.generations) == before
+        dialog.get_by_role("button", name=choice[language]).click()
+        page.comfy.wait_for(lambda: len(service.generations) > before)
+        page.settle(8)
+        assert len(service.generations) == before + 1
+        assert dialog.count() == 0
+    finally:
+        page.js(MODE, "disabled")
+
+
+@pytest.mark.usefixtures("unlimited")
+def test_the_panel_says_what_was_spent_by_model(page: Page, node: int, shot: Shot) -> None:
+    page.run()
+    page.change(node, "seed", 6)
+    page.run()
+    page.change(node, "seed", 5)
+    page.js("() => app.extensionManager.sidebarTab.toggleSidebarTab('siliconflow-jobs')")
+    line = page.page.locator(".sf-spend")
+    line.wait_for()
+    assert "¥" in line.locator("summary").inner_text()
+    line.locator("summary").click()
+    table = line.locator(".sf-spend-table")
+    assert table.get_by_text("Qwen-Image").first.is_visible()
+    page.settle()
+    shot("spend")
+    page.js("() => app.extensionManager.sidebarTab.toggleSidebarTab('siliconflow-jobs')")
+    assert node in page.ids()
