@@ -309,6 +309,14 @@ class DownloadFailed(RequestError):
     charged = True
     stops_run = False
 
+    def for_free_call(self) -> RequestError:
+        """Return the same error for a request that costs nothing: how to get the result stays."""
+        sentences = zip(self._advice, text("error.charged"), strict=True)
+        advice = Text(*(words.removeprefix(charged).lstrip() for words, charged in sentences))
+        error = type(self)(self.failure, advice)
+        error.charged = False
+        return error
+
 
 class ResultRefused(DownloadFailed):
     """A result that was made and charged is not accepted, and will not be the next time."""

@@ -526,6 +526,21 @@ def test_the_frames_of_one_run_are_no_auto_run_and_those_of_the_next_are(
 @pytest.mark.parametrize(
     ("model", "is_said"), [("Kwai-Kolors/Kolors", False), (IMAGE["model"], True)]
 )
+def test_a_download_that_fails_says_of_a_charge_only_what_is_so(
+    today: Simulator, outputs_of: Outputs, model: str, is_said: bool
+) -> None:
+    today.fail(404, on="pictures", times=5)
+    with pytest.raises(errors.DownloadFailed) as failed:
+        outputs_of(DRAW, **{**IMAGE, "model": model})
+    for words in failed.value.text:
+        assert ("You were charged." in words or "本次已扣费。" in words) is is_said
+    assert "Run the same settings again before" in str(failed.value)
+    assert failed.value.charged is is_said
+
+
+@pytest.mark.parametrize(
+    ("model", "is_said"), [("Kwai-Kolors/Kolors", False), (IMAGE["model"], True)]
+)
 def test_a_failure_of_a_free_model_says_nothing_of_a_charge(
     today: Simulator, outputs_of: Outputs, model: str, is_said: bool
 ) -> None:

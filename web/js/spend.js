@@ -70,13 +70,13 @@ function period(title, told, currency) {
     h("li", {}, h("span", { title: each.model }, shortModel(each.model)), formatMoney(each.spent, currency)),
   );
   const notes = [
-    t("spend.saved", { amount: formatMoney(told.saved, currency) }),
+    ...(Number(told.saved) ? [t("spend.saved", { amount: formatMoney(told.saved, currency) })] : []),
     ...(told.unknown ? [t("spend.unknown", { n: told.unknown })] : []),
   ];
   return [
     h("strong", {}, title),
     h("ul", { role: "list" }, ...rows),
-    h("div", { class: "sf-muted" }, notes.join(" · ")),
+    notes.length > 0 && h("div", { class: "sf-muted" }, notes.join(" · ")),
   ];
 }
 
