@@ -34,8 +34,18 @@ SETTINGS = {
     "read_timeout": 5.0,
     "longest_wait": 10.0,
     "native_batch": True,
+    "prices": dict.fromkeys(
+        (
+            "Kwai-Kolors/Kolors",
+            "Qwen/Qwen2.5-7B-Instruct",
+            "FunAudioLLM/SenseVoiceSmall",
+            "BAAI/bge-m3",
+            "BAAI/bge-reranker-v2-m3",
+        ),
+        0.3,
+    ),
 }
-"""The simulator is the service of the older documents, which want `batch_size`."""
+"""The simulator is the service of the older documents, which want `batch_size`; nothing is free."""
 SMALL = {"image_size": "custom", "width": 64, "height": 64}
 NODES: dict[str, dict[str, Any]] = {
     "SiliconFlowTextToImage": {"model": "Qwen/Qwen-Image", **SMALL},

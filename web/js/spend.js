@@ -76,7 +76,7 @@ function period(title, told, currency) {
   return [
     h("strong", {}, title),
     h("ul", { role: "list" }, ...rows),
-    notes.length > 0 && h("div", { class: "sf-muted" }, notes.join(" · ")),
+    ...(notes.length ? [h("div", { class: "sf-muted" }, notes.join(" · "))] : []),
   ];
 }
 
