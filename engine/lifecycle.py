@@ -316,9 +316,9 @@ class RequestLifecycle:
 
     def worded(self, error: SiliconFlowError, job: Job) -> SiliconFlowError:
         """Return an error as it is said of a job: one that costs nothing was not charged."""
-        is_free = self.pricing.cost(job.request) == 0
-        may_tell_of_charge = isinstance(error, RequestError) and error.charged is not False
-        return error.for_free_call() if is_free and may_tell_of_charge else error
+        if not isinstance(error, RequestError) or error.charged is False:
+            return error
+        return error.for_free_call() if self.pricing.cost(job.request) == 0 else error
 
     def discard(self, jobs: Sequence[Job]) -> None:
         """Let the ledger forget what jobs brought: the node can make nothing of it."""
