@@ -35,7 +35,7 @@ PLANNERS.update(
     {
         "text-to-image": partial(image_tasks.plan_images, "text-to-image", ()),
         "image-to-image": partial(image_tasks.plan_images, "image-to-image", IMAGES[:1]),
-        "image-edit": partial(image_tasks.plan_images, "image-edit", IMAGES),
+        "image-edit": partial(image_tasks.plan_images, "image-edit", (*IMAGES, "references")),
         "chat": chat_tasks.plan_chat,
         "text-to-speech": speech_tasks.plan_speech,
         "embedding": retrieval_tasks.plan_embeddings,
