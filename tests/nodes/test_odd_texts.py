@@ -136,7 +136,7 @@ def test_half_an_emoji_is_replaced_with_a_note(
     started: Simulator, use: Callable[[Simulator], None], name: str
 ) -> None:
     use(started)
-    _, _, info, _ = run(DRAW, name, f"a cat {HALF} and 🙂")
+    _, _, info, *_ = run(DRAW, name, f"a cat {HALF} and 🙂")
     assert started.generations[-1].body[name] == "a cat \ufffd and 🙂"
     assert [note for note in json.loads(info)["notes"] if note.startswith(f"{name}: half")]
 
@@ -162,7 +162,7 @@ def test_half_an_emoji_in_extra_body_is_replaced_however_it_is_written(
     started: Simulator, use: Callable[[Simulator], None], written: str, sent: str
 ) -> None:
     use(started)
-    _, _, info, _ = run(DRAW, "extra_body", written)
+    _, _, info, *_ = run(DRAW, "extra_body", written)
     assert started.generations[-1].body["negative_prompt"] == sent
     assert any("half a character" in note for note in json.loads(info)["notes"]) is (
         "\ufffd" in sent

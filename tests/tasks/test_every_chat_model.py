@@ -29,10 +29,11 @@ def service() -> Iterator[Simulator]:
 
 @pytest.fixture
 def ask(
-    service: Simulator, use: Callable[[Simulator], None], outputs_of: Run
+    service: Simulator, use: Callable[[Simulator], None], outputs_of: Run, write_settings: Any
 ) -> Callable[..., tuple[dict[str, Any], dict[str, Any]]]:
-    """Ask a model, and return the outputs and the request."""
+    """Ask a model, whatever the answer may cost, and return the outputs and the request."""
     use(service)
+    write_settings(confirm_cost=0)
 
     def chat(model: Model, **inputs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         image = {"image": torch.rand(1, 56, 56, 3)} if model.sees else {}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import requests
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.waiting import until
 
 Generate = Callable[..., requests.Response]
 TRACE = "x-siliconcloud-trace-id"
@@ -134,6 +135,7 @@ def test_a_record_says_the_whole_request(
 ) -> None:
     generate(simulator, seed=7)
     record = simulator.requests[-1]
+    until(lambda: record.status)  # which is set once the response has left
     assert (record.method, record.path) == ("POST", "/v1/images/generations")
     assert (record.model, record.status, record.body) == (
         kolors["model"],
