@@ -172,7 +172,7 @@ def test_identical_nodes_of_one_graph_share_one_request(
     outputs = run_three()
     assert images_paid(simulator) == 1
     assert all(torch.equal(images, outputs[0][0]) for images, *_ in outputs)
-    assert sum('"origin": "joined"' in info for _, _, info, _ in outputs) == 2
+    assert sum('"origin": "joined"' in info for _, _, info, *_ in outputs) == 2
 
 
 def test_identical_nodes_that_fail_each_say_so_once(

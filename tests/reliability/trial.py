@@ -41,6 +41,7 @@ SETTINGS = {
             "FunAudioLLM/SenseVoiceSmall",
             "BAAI/bge-m3",
             "BAAI/bge-reranker-v2-m3",
+            "FunAudioLLM/CosyVoice2-0.5B",
         ),
         0.3,
     ),

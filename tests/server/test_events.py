@@ -62,7 +62,7 @@ def test_a_failure_is_sent_with_what_may_help_and_its_workflow(
     sent: list[Event], simulator: Simulator
 ) -> None:
     simulator.fail(500, made=True)
-    draw(extra_pnginfo={"workflow": {"id": "one", "nodes": []}})
+    draw(model="Qwen/Qwen-Image", extra_pnginfo={"workflow": {"id": "one", "nodes": []}})
     simulator.fail(400, body="model-400")
     draw(model="black-forest-labs/FLUX-1.1-pro", image_size="auto")
     paid, elsewhere = data_of(sent, "failed")

@@ -118,7 +118,7 @@ def test_a_refresh_marks_what_is_new_and_what_the_account_lacks(
 ) -> None:
     before = combo()
     offered = models(page.post("/models/refresh"))
-    assert {entry.path for entry in account.requests} == {"/v1/models"}
+    assert {entry.path for entry in account.requests} == {"/v1/models", "/v1/audio/voice/list"}
     assert offered[NEW] == {
         "id": NEW,
         "name": NEW,

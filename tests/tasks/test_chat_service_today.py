@@ -21,6 +21,7 @@ CHAT = "SiliconFlowChat"
 DEFAULT = "Qwen/Qwen3.5-4B"
 ALWAYS, NEVER, OFF = "deepseek-ai/DeepSeek-R1", "THUDM/GLM-4-9B-0414", "deepseek-ai/DeepSeek-V3.2"
 FLASH = "deepseek-ai/DeepSeek-V4-Flash"
+PAID = "deepseek-ai/DeepSeek-V4-Flash"
 ASKED = {"model": DEFAULT, "prompt": "Tell me of cats", "seed": 7}
 SCHEMA = {"type": "object", "properties": {"scenes": {"type": "array"}, "n": {"type": "integer"}}}
 
@@ -225,7 +226,7 @@ def test_an_answer_that_is_all_reasoning_says_what_to_raise_and_that_it_was_char
     today: Simulator, outputs_of: Run
 ) -> None:
     with pytest.raises(errors.Unusable) as caught:
-        outputs_of(CHAT, **ASKED, enable_thinking="on", max_tokens=9)
+        outputs_of(CHAT, **{**ASKED, "model": PAID}, enable_thinking="on", max_tokens=9)
     said = str(caught.value)
     assert "used up max_tokens (9) on reasoning and wrote no answer. Raise max_tokens" in said
     assert "The reasoning: The user says" in said

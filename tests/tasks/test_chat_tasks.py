@@ -29,6 +29,7 @@ Draw = Callable[..., torch.Tensor]
 CHAT = "SiliconFlowChat"
 WRITER = "Qwen/Qwen2.5-7B-Instruct"
 SEER = "Qwen/Qwen3-VL-32B-Instruct"
+PAID = "deepseek-ai/DeepSeek-V4-Flash"
 INPUTS = {"model": WRITER, "prompt": "Tell me of cats", "seed": 7}
 
 
@@ -287,9 +288,10 @@ def test_a_broken_stream_is_an_error_that_keeps_the_text_so_far(
     simulator: Simulator, outputs_of: Run, broken: Any
 ) -> None:
     simulator.fail(broken=broken, on="chat", after=4)
+    inputs = {**INPUTS, "model": PAID}
     with pytest.raises(errors.BrokenStream, match=r"characters arrived: This"):
-        outputs_of(CHAT, **INPUTS)
-    again = outputs_of(CHAT, **INPUTS)
+        outputs_of(CHAT, **inputs)
+    again = outputs_of(CHAT, **inputs)
     assert "may have been charged" in again["info"]["notes"][0]
     assert len(simulator.charges) == 2
 
@@ -412,5 +414,7 @@ def test_a_schema_goes_in_extra_body_and_json_is_then_expected(
 def test_what_cannot_be_used_is_not_given_again(simulator: Simulator, outputs_of: Run) -> None:
     for _ in range(2):
         with pytest.raises(errors.Unusable, match="Running again costs again"):
-            outputs_of(CHAT, **INPUTS, response_format="json_object", max_tokens=5)
+            outputs_of(
+                CHAT, **{**INPUTS, "model": PAID}, response_format="json_object", max_tokens=5
+            )
     assert len(simulator.charges) == 2

@@ -26,7 +26,7 @@ TASKS = sorted(file.name.removesuffix(f".{DEFAULT}.md") for file in PROSE.glob(f
 SHARED = sorted(
     file.name.removesuffix(f".{DEFAULT}.md") for file in PROSE.glob(f"shared/*.{DEFAULT}.md")
 )
-FACTS = {"inputs", "outputs", "models"}
+FACTS = {"inputs", "outputs", "models", "prices"}
 LARGEST_IMAGE = 150_000
 NARROWEST_IMAGE = 500
 LONGEST_WORD = 20
