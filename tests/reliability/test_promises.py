@@ -150,7 +150,8 @@ def test_of_a_lost_answer_within_the_hour_only_the_download_is_done_and_later_it
 
 def test_a_download_that_fails_says_until_when_it_is_free(bench: Bench, data: Path) -> None:
     def told(run: Run) -> str:
-        [time_of_day] = re.findall(r"before (\d\d:\d\d) to download the result for free", str(run.error))
+        how = r"before (\d\d:\d\d) to download the result for free"
+        [time_of_day] = re.findall(how, str(run.error))
         return str(time_of_day)
 
     bench.server.break_next(breakers.instead(500), "download", 1000)

@@ -8,6 +8,7 @@ Each node is run in Nodes 2.0 on a simulator, with what stands before and behind
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sys
@@ -20,10 +21,12 @@ from typing import Any
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy
+from PIL import Image
 
 LANGUAGES = ("en", "zh")
 WIDTH, GAP, SCALE, MARGIN = 330, 48, 2.08, 14
 NO_LINKS = 3
+COLORS = 256
 VIEWPORT = {"width": 1100, "height": 2600}
 SEED = {"seed": 51, "control_after_generate": "fixed"}
 Values = dict[str, Any]
@@ -166,7 +169,9 @@ def take(page: Page, node_type: str, scene: Scene, language: str) -> None:
     page.page.mouse.move(VIEWPORT["width"] - 3, VIEWPORT["height"] - 3)
     page.settle(2)
     file = ROOT / "web" / "docs" / node_type / f"{language}.png"
-    page.page.screenshot(path=file, clip=box)
+    content = io.BytesIO(page.page.screenshot(clip=box))
+    with Image.open(content) as image:
+        image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(file, optimize=True)
     print(file)  # noqa: T201 - a command
 
 
