@@ -138,7 +138,7 @@ def is_multi_user() -> bool:
 
 
 def may_store_workflows() -> bool:
-    """Return whether workflows may be kept: not with `--disable-metadata`."""
+    """Return whether workflows and prompts may be kept: not with `--disable-metadata`."""
     return not _has_option("disable_metadata")
 
 

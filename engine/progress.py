@@ -211,6 +211,7 @@ class JobRecorder:
 
     def begin(self, jobs: Sequence[Job]) -> None:
         """Record jobs that begin; blocks for the disk."""
+        may_store = host.may_store_workflows()
         records = [
             JobRecord(
                 id=job.id,
@@ -219,12 +220,12 @@ class JobRecorder:
                 node_type=self._caller.node_type,
                 node_id=self._caller.node_id,
                 model=self._model,
-                prompt=job.request.summary,
+                prompt=job.request.summary if may_store else "",
             )
             for job in jobs
         ]
         _register(records, jobs)  # first: what is written as running and is not here is lost
-        workflow = self._caller.workflow if host.may_store_workflows() else None
+        workflow = self._caller.workflow if may_store else None
         with contextlib.suppress(LedgerError):
             has_workflow = self._history.begin(records, workflow) is not None
             _register([replace(record, has_workflow=has_workflow) for record in records], jobs)

@@ -15,6 +15,7 @@ from .page_http import Failed, File, Json, NotFound, PageRequest, TooLarge
 
 THUMBNAIL_SIDE = 256
 SUBFOLDER = "siliconflow"
+_CONTENT_TYPES = {".png": "png", ".jpg": "jpeg", ".webp": "webp", ".gif": "gif"}
 
 
 def read_thumbnail(request: PageRequest) -> File:
@@ -27,6 +28,14 @@ def read_thumbnail(request: PageRequest) -> File:
     except MediaError:
         raise NotFound(text("server.image_gone")) from None
     return File(content, "image/jpeg", immutable=True)
+
+
+def read_image(request: PageRequest) -> File:
+    """Return a job's image as it was saved."""
+    file = _file(request)
+    if file.suffix not in _CONTENT_TYPES:
+        raise NotFound(text("server.image_gone"))
+    return File(_read(file), f"image/{_CONTENT_TYPES[file.suffix]}", immutable=True)
 
 
 def copy_to_input(request: PageRequest) -> Json:

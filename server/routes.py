@@ -73,6 +73,7 @@ ROUTES = (
     Route("GET", "/spend", "page_spend.read"),
     Route("GET", "/jobs", "page_jobs.list_jobs"),
     Route("GET", "/jobs/{id}/workflow", "page_jobs.read_workflow"),
+    Route("GET", "/jobs/{id}/{place}/image", "page_images.read_image"),
     Route("GET", "/jobs/{id}/{place}/thumbnail", "page_images.read_thumbnail"),
     Route("POST", "/jobs/{id}/{place}/load", "page_images.copy_to_input"),
     Route("GET", "/stored", "page_saved_results.read"),

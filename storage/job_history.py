@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import sqlite3
 import time
 import zlib
@@ -21,8 +22,12 @@ from ..strings.text import DEFAULT, LANGUAGES, Text, text, well_formed
 from .database import Database, LedgerError
 from .migrations import HISTORY
 
-MAX_PROMPT_CHARACTERS = 120
+MAX_PROMPT_CHARACTERS = 4000
+"""Enough to find a job by any word of its prompt, and to copy the prompt."""
 MAX_LISTED = 500
+MAX_EXAMINED = 5000
+"""Jobs that one search reads at most; it is continued where it stopped."""
+MAX_WORDS = 8
 MAX_WORKFLOW_BYTES = 16 << 20
 """A larger workflow has images embedded, and is not stored."""
 MAX_WORKFLOWS_BYTES = 64 << 20
@@ -32,7 +37,7 @@ MAX_DELETED = 64
 _COMPRESSION_LEVEL = 1
 """A request waits for it, and more effort saves little."""
 _SELECT = (
-    "SELECT jobs.*, workflows.hash AS stored_workflow FROM jobs"
+    "SELECT jobs.*, jobs.rowid AS row, workflows.hash AS stored_workflow FROM jobs"
     " LEFT JOIN workflows ON workflows.hash = jobs.workflow"
 )
 
@@ -61,6 +66,32 @@ class JobRecord:
     has_workflow: bool = False
     is_ours: bool = False
     """Whether this process wrote it."""
+
+
+@dataclass(frozen=True)
+class JobSearch:
+    """Which jobs to list: every word is part of the prompt or the model; empty stands for any."""
+
+    words: tuple[str, ...] = ()
+    states: frozenset[str] = frozenset()
+    tasks: frozenset[str] = frozenset()
+
+    def takes(self, job: JobRecord, state: str) -> bool:
+        """Return whether it takes a job that is in a state now."""
+        texts = f"{job.prompt}\n{job.model}".lower()
+        return (
+            all(word.lower() in texts for word in self.words)
+            and (not self.states or state in self.states)
+            and (not self.tasks or job.task in self.tasks)
+        )
+
+
+@dataclass(frozen=True)
+class JobPage:
+    """A part of the list; `next` is where the following one begins, `None` at the end."""
+
+    jobs: list[JobRecord]
+    next: tuple[float, int] | None
 
 
 class JobHistory:
@@ -128,6 +159,30 @@ class JobHistory:
             "WHERE began_at >= ? ORDER BY began_at DESC, jobs.rowid DESC LIMIT ?",
             (moment, MAX_LISTED),
         )
+
+    def page(
+        self, search: JobSearch, limit: int, before: tuple[float, int] = (math.inf, 0)
+    ) -> JobPage:
+        """Return the next jobs of the list, newest first, in steps that do not grow with it.
+
+        `before` is the `next` of the page before. A page may be short, or empty, and not the last.
+        """
+        conditions, values = _conditions(search)
+        position, order = "(began_at, jobs.rowid)", "ORDER BY began_at DESC, jobs.rowid DESC"
+        with self._database.read() as db:
+            last = db.execute(
+                f"SELECT began_at, rowid FROM jobs WHERE {position} < (?, ?)"  # noqa: S608
+                f" {order} LIMIT 1 OFFSET ?",
+                (*before, (MAX_EXAMINED if conditions else limit) - 1),
+            ).fetchone()
+            rows = db.execute(
+                f"{_SELECT} WHERE {position} < (?, ?) AND {position} >= (?, ?)"
+                f"{conditions} {order} LIMIT ?",
+                (*before, *(last or (-math.inf, 0)), *values, limit),
+            ).fetchall()
+        if len(rows) == limit:
+            last = (rows[-1]["began_at"], rows[-1]["row"])
+        return JobPage([self._record(row) for row in rows], tuple(last) if last else None)
 
     def find(self, job_id: str) -> JobRecord | None:
         """Return one job, or `None` if it is not stored."""
@@ -223,6 +278,23 @@ class JobHistory:
 def _first_columns(job: JobRecord, owner: str) -> tuple[Any, ...]:
     prompt = job.prompt[:MAX_PROMPT_CHARACTERS]
     return (job.id, owner, job.began_at, job.task, job.node_type, job.node_id, job.model, prompt)
+
+
+def _conditions(search: JobSearch) -> tuple[str, list[str]]:
+    """Return what SQL can tell of a search, and the values for it.
+
+    A job that runs as far as the file knows may be waiting, or have failed with its process.
+    """
+    conditions, values = "", []
+    for word in search.words[:MAX_WORDS]:
+        conditions += " AND (prompt LIKE ? ESCAPE '!' OR model LIKE ? ESCAPE '!')"
+        values += ["%" + re.sub("([!%_])", r"!\1", word) + "%"] * 2
+    states = search.states and search.states | {"running"}
+    for column, chosen in (("state", states), ("task", search.tasks)):
+        if chosen:
+            conditions += f" AND {column} IN ({', '.join('?' * len(chosen))})"
+            values += sorted(chosen)
+    return conditions, values
 
 
 def _compress(workflow: Any) -> tuple[str, bytes] | None:

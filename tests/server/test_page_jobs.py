@@ -78,11 +78,11 @@ def listed(page: Page) -> list[Json]:
 
 
 def test_a_job_has_its_node_its_request_and_its_result(page: Page, simulator: Simulator) -> None:
-    draw(prompt="a cat " * 100)
+    draw(prompt="a cat " * 1000)
     [job] = listed(page)
     assert job["at"] > 0
     assert (job["task"], job["node_type"], job["model"]) == ("text-to-image", DRAW, KOLORS)
-    assert job["prompt"] == ("a cat " * 100)[:120]
+    assert job["prompt"] == ("a cat " * 1000)[:4000]
     assert (job["state"], job["waits_until"], job["reason"]) == ("done", None, None)
     assert job["trace_id"] == simulator.generations[0].trace_id
     assert job["seconds"] > 0
@@ -189,6 +189,38 @@ def test_earlier_jobs_are_listed_on_request(page: Page) -> None:
         assert page.refused("GET", f"/jobs?since={since}")[0] == 400
 
 
+@pytest.mark.usefixtures("simulator")
+def test_all_jobs_are_listed_in_pages_and_by_search_state_and_task(page: Page) -> None:
+    for seed, prompt in enumerate(("a red Kite", "an old boat", "小猫 at 100% speed")):
+        draw(prompt=prompt, seed=seed)
+    newest = [job["prompt"] for job in listed(page)]
+
+    def found(query: str) -> list[str]:
+        return [job["prompt"] for job in page.get(f"/jobs?limit=9&{query}")["jobs"]]
+
+    first = page.get("/jobs?limit=2")
+    second = page.get(f"/jobs?limit=2&before={first['next']}")
+    assert [job["prompt"] for job in first["jobs"] + second["jobs"]] == newest
+    assert second["next"] is None
+    assert found("search=KITE red") == ["a red Kite"]
+    assert found("search=小猫") == found("search=100%25") == newest[:1]
+    assert found("search=kolors") == found("state=done") == found("task=text-to-image") == newest
+    assert found("search=_") == found("state=failed") == found("task=chat") == []
+    for query in ("limit=0", "limit=501", "limit=x", "limit=1&before=x", "limit=1&before=1"):
+        assert page.refused("GET", f"/jobs?{query}")[0] == 400
+
+
+def test_a_running_job_stands_on_the_first_page_of_those_that_take_it(
+    page: Page, held: Held
+) -> None:
+    with drawing():
+        held.wait_for(1)
+        states = ("running,waiting", "done")
+        lists = [page.get(f"/jobs?limit=9&state={state}")["jobs"] for state in states]
+        assert [[job["state"] for job in jobs] for jobs in lists] == [["running"], []]
+        held.release()
+
+
 def test_running_jobs_are_listed_whenever_they_began(page: Page, held: Held) -> None:
     with drawing():
         held.wait_for(1)
@@ -234,7 +266,7 @@ def test_a_job_that_ends_while_the_list_is_read_is_listed_as_ended(
 
 
 @pytest.mark.usefixtures("simulator")
-def test_an_image_is_shown_small(page: Page) -> None:
+def test_an_image_is_shown_small_and_whole(page: Page) -> None:
     draw(image_size="1024x1024")
     [job] = listed(page)
     answer = page.request("GET", job["pictures"][0]["thumbnail"].removeprefix("/siliconflow"))
@@ -242,6 +274,10 @@ def test_an_image_is_shown_small(page: Page) -> None:
     assert "immutable" in answer.headers["Cache-Control"]
     with Image.open(io.BytesIO(answer.content)) as image:
         assert (image.size, image.format, image.mode) == ((256, 256), "JPEG", "RGB")
+    whole = page.request("GET", f"/jobs/{job['id']}/0/image")
+    assert whole.headers["Content-Type"] == "image/png"
+    with Image.open(io.BytesIO(whole.content)) as image:
+        assert (image.size, image.format) == ((1024, 1024), "PNG")
 
 
 @pytest.mark.usefixtures("simulator")
@@ -295,6 +331,7 @@ def test_a_copy_that_cannot_be_written_fails_with_its_reason(
             "/jobs/..%2f..%2f/0/thumbnail",
             "/jobs/{id}/9999999/thumbnail",
         ),
+        *("/jobs/unknown/0/image", "/jobs/{id}/1/image"),
         *("/jobs/unknown/workflow", "/jobs/{id}/workflow"),
     ],
 )
@@ -313,13 +350,16 @@ def test_the_workflow_of_a_job_is_returned_unchanged(page: Page) -> None:
 
 
 @pytest.mark.usefixtures("simulator")
-def test_no_workflow_is_kept_with_disable_metadata(
-    page: Page, monkeypatch: pytest.MonkeyPatch
+def test_neither_workflow_nor_prompt_is_kept_with_disable_metadata(
+    page: Page, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     arguments = SimpleNamespace(args=SimpleNamespace(disable_metadata=True))
     monkeypatch.setitem(sys.modules, "comfy.cli_args", arguments)
-    draw(extra_pnginfo={"workflow": WORKFLOW})
-    assert [job["has_workflow"] for job in listed(page)] == [False]
+    draw(prompt="a secret garden", extra_pnginfo={"workflow": WORKFLOW})
+    assert [(job["has_workflow"], job["prompt"]) for job in listed(page)] == [(False, "")]
+    files = [file for file in (tmp_path / "data").rglob("*.sqlite3*") if file.is_file()]
+    assert files
+    assert not [file for file in files if b"secret" in file.read_bytes()]
 
 
 @pytest.mark.usefixtures("simulator")
@@ -407,6 +447,8 @@ def test_with_several_users_nobody_sees_another_s_jobs(
     for method, path in (
         ("GET", "/jobs"),
         ("GET", f"/jobs/{job}/workflow"),
+        ("GET", "/jobs?limit=9"),
+        ("GET", f"/jobs/{job}/0/image"),
         ("GET", f"/jobs/{job}/0/thumbnail"),
         ("POST", f"/jobs/{job}/0/load"),
         ("GET", "/stored"),

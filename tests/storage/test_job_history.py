@@ -15,7 +15,12 @@ import pytest
 from comfyui_siliconflow.storage import database
 from comfyui_siliconflow.storage import job_history as jobs_module
 from comfyui_siliconflow.storage.database import LedgerError
-from comfyui_siliconflow.storage.job_history import MAX_DELETED, JobHistory, JobRecord
+from comfyui_siliconflow.storage.job_history import (
+    MAX_DELETED,
+    JobHistory,
+    JobRecord,
+    JobSearch,
+)
 from comfyui_siliconflow.storage.ledger import Ledger, ResponseMetadata
 from comfyui_siliconflow.strings.text import LANGUAGES, Text
 from comfyui_siliconflow.tests.storage.conftest import BEGINNING, Clock
@@ -351,6 +356,53 @@ def test_a_reason_that_lacks_a_language_is_read_in_the_default_one(
     rows.close()
     [found] = jobs.since(0)
     assert found.reason == Text("why")
+
+
+def test_a_list_has_every_job_once_newest_first_in_pages(jobs: JobHistory) -> None:
+    jobs.begin([job(f"{at:02}", BEGINNING + at // 5) for at in range(23)])
+    pages = list(pages_of(jobs, JobSearch(), 5))
+    assert [found.id for page in pages for found in page] == [
+        f"{at:02}" for at in range(22, -1, -1)
+    ]
+    assert [len(page) for page in pages] == [5, 5, 5, 5, 3]
+
+
+def test_a_search_is_continued_where_it_stopped(
+    jobs: JobHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "MAX_EXAMINED", 4)
+    jobs.begin([job(f"{at}", BEGINNING + at, prompt=f"kite {at % 5}") for at in range(10)])
+    pages = list(pages_of(jobs, JobSearch(("4", "KITE")), 5))
+    assert [[found.id for found in page] for page in pages] == [["9"], ["4"], []]
+
+
+def test_a_page_of_the_list_costs_as_many_steps_of_sqlite_however_many_jobs_are_stored(
+    jobs: JobHistory, file: Path
+) -> None:
+    searches = [JobSearch(), JobSearch(("nowhere",), frozenset({"done"}))]
+    costs = []
+    for stored in (6000, 20_000):
+        jobs.begin([job(f"{stored} {at}", BEGINNING + at) for at in range(stored)])
+        middle = (BEGINNING + 5500, 1)
+        for search in searches:
+            steps: list[None] = []
+            with jobs._database.read() as db:  # noqa: SLF001 - counts what SQLite does
+                db.set_progress_handler(partial(steps.append, None), 10)
+            jobs.page(search, 100, middle)
+            with jobs._database.read() as db:  # noqa: SLF001 - as above
+                db.set_progress_handler(None, 0)
+            costs.append(len(steps))
+    assert costs[0] > 10
+    assert costs[2] < 1.5 * costs[0]
+    assert costs[3] < 1.5 * costs[1]
+
+
+def pages_of(jobs: JobHistory, search: JobSearch, limit: int) -> Iterator[list[JobRecord]]:
+    page = jobs.page(search, limit)
+    yield page.jobs
+    while page.next:
+        page = jobs.page(search, limit, page.next)
+        yield page.jobs
 
 
 def test_a_job_costs_as_many_steps_of_sqlite_however_many_are_stored(
