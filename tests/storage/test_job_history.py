@@ -377,7 +377,7 @@ def test_a_search_is_continued_where_it_stopped(
 
 
 def test_a_page_of_the_list_costs_as_many_steps_of_sqlite_however_many_jobs_are_stored(
-    jobs: JobHistory, file: Path
+    jobs: JobHistory,
 ) -> None:
     searches = [JobSearch(), JobSearch(("nowhere",), frozenset({"done"}))]
     costs = []

@@ -19,16 +19,37 @@ test("a list is never changed in place", () => {
   assert.deepEqual(ids(list), ["a"]);
 });
 
-test("the list does not grow without end: the oldest leave", () => {
-  const list = Array.from({ length: 600 }, (_, at) => job(`j${at}`, at)).reduce(jobs.withJob, []);
-  assert.equal(list.length, 500);
-  assert.equal(list[0].id, "j599");
+test("a job that a search does not take, or no longer, is not on its list", () => {
+  const search = { words: "KITE red", states: "running,waiting", tasks: "" };
+  const list = jobs.withJob([], job("a", 1, { prompt: "a red kite", model: "m" }), search);
+  assert.deepEqual(ids(list), ["a"]);
+  assert.deepEqual(ids(jobs.withJob(list, job("b", 2, { prompt: "a kite", model: "m" }), search)), ["a"]);
+  assert.deepEqual(ids(jobs.withJob(list, job("a", 1, { prompt: "a red kite", state: "done" }), search)), []);
+});
+
+test("a search looks at the model and the task too", () => {
+  const any = { words: "", states: "", tasks: "" };
+  const chat = job("a", 1, { model: "Qwen/Qwen3", task: "chat" });
+  const taken = [{}, { words: "qwen" }, { tasks: "image,chat" }, { tasks: "chatter" }, { words: "kite" }];
+  assert.deepEqual(
+    taken.map((search) => jobs.matches(chat, { ...any, ...search })),
+    [true, true, true, false, false],
+  );
+});
+
+test("each day's jobs stand below the day", () => {
+  const noon = new Date(2026, 10, 20, 12).getTime() / 1000;
+  const rows = jobs.rowsOf([job("a", noon), job("b", noon - 60), job("c", noon - 86400)]);
+  assert.deepEqual(
+    rows.map((row) => row.job?.id ?? new Date(row.day * 1000).getDate()),
+    [20, "a", "b", 19, "c"],
+  );
 });
 
 test("what an event told while the list was fetched is not undone by the older response", () => {
   const heard = [job("a", 1, { state: "done" }), job("gone", 0)];
   const list = jobs.withResponse(heard, [job("a", 1), job("b", 2)], new Set(["a"]));
-  assert.deepEqual(ids(list), ["b", "a"]);
+  assert.deepEqual(ids(list), ["b", "a", "gone"]);
   assert.equal(list[1].state, "done");
 });
 
@@ -72,10 +93,4 @@ test("arrow keys stop at the ends of the list, and other keys do nothing", () =>
   assert.equal(jobs.nextIndex("Home", 2, 3), 0);
   assert.equal(jobs.nextIndex("Enter", 0, 3), null);
   assert.equal(jobs.nextIndex("ArrowDown", -1, 0), null);
-});
-
-test("a job of yesterday is on the list, but none of today's", () => {
-  const noon = new Date(2026, 10, 20, 12).getTime() / 1000;
-  const list = [job("a", noon - 60), job("b", noon - 86400, { state: "done" })];
-  assert.deepEqual(jobs.counts(list, noon), { total: 2, today: 1, underWay: 1 });
 });

@@ -77,8 +77,12 @@ export const getBalance = () => request("GET", "balance");
 /** @returns {Promise<Spend>} */
 export const getSpend = () => request("GET", "spend");
 
-/** @returns {Promise<JobList>} */
-export const getJobs = () => request("GET", "jobs");
+/**
+ * A part of the list of all jobs: the first one, or the one that begins `before`.
+ * @param {{ limit: string, before?: string, search?: string, state?: string, task?: string }} query
+ * @returns {Promise<JobList>}
+ */
+export const getJobs = (query) => request("GET", `jobs?${new URLSearchParams(query)}`);
 
 /**
  * Copies an image of a job into ComfyUI's input folder.

@@ -1,4 +1,4 @@
-/** Puts what a job made onto the canvas. */
+/** Puts images onto the canvas and into nodes, and opens the workflow that made one. */
 
 /** @import { InputFile, Job, JobImage } from "./types" */
 /** @import { Box } from "./logic/place.js" */
@@ -7,9 +7,13 @@ import { app } from "../../../scripts/app.js";
 import { getWorkflow, loadImage } from "./api.js";
 import { formatClock } from "./logic/format.js";
 import { freePlace } from "./logic/place.js";
+import { decidingWidget, setWidgets } from "./nodes.js";
 import { errorText, language, t, toast } from "./page.js";
 
 const TITLE_HEIGHT = 30;
+const GAP = 40;
+/** @type {[number, number]} */
+const LOADER_SIZE = [300, 360];
 
 /**
  * Adds a Load Image node for each image, where there is room in the visible part of the canvas.
@@ -18,26 +22,80 @@ const TITLE_HEIGHT = 30;
  */
 export async function putOnCanvas(job, images) {
   try {
-    for (const { place } of images) addLoader(await loadImage(job.id, place));
+    for (const { place } of images) show(addLoader(await loadImage(job.id, place)));
     toast("success", t("jobs.put_done"));
   } catch (error) {
     toast("error", t("app.name"), errorText(error));
   }
 }
 
+/**
+ * Gives an image to the node that is selected: to its own list of files, or by way of a Load Image node.
+ * @param {Job} job
+ * @param {JobImage} image
+ */
+export async function useInSelected(job, image) {
+  const node = selectedNodes().find((each) => loaderWidget(each) || imageInput(each) >= 0);
+  if (!node) return toast("error", t("app.name"), t("jobs.nothing_selected"));
+  try {
+    giveImage(node, await loadImage(job.id, image.place));
+    toast("success", t("jobs.use_done"));
+  } catch (error) {
+    toast("error", t("app.name"), errorText(error));
+  }
+}
+
+/** @returns {Comfy.Node[]} */
+const selectedNodes = () => Object.values(app.canvas.selected_nodes ?? {});
+
+/**
+ * A node that loads the file takes it itself; any other gets it from a Load Image node at its left side.
+ * @param {Comfy.Node} node
+ * @param {InputFile} file
+ */
+export function giveImage(node, file) {
+  if (loaderWidget(node)) return chooseFile(node, pathOf(file));
+  const [x, y, , height] = boxOf(node);
+  const loader = addLoader(file, [x - LOADER_SIZE[0] - 2 * GAP, y, LOADER_SIZE[0] + 2 * GAP, height]);
+  loader.connect(0, node, imageInput(node));
+}
+
+/**
+ * The widget with the files of a node that loads an image.
+ * @param {Comfy.Node} node
+ */
+export function loaderWidget(node) {
+  return /^LoadImage/.test(node.comfyClass ?? "") ? node.widgets?.find(({ name }) => name === "image") : undefined;
+}
+
+/**
+ * The input for one more image: the first that is free, else the first; -1 for a node without any.
+ * @param {Comfy.Node} node
+ */
+function imageInput({ inputs }) {
+  const free = inputs.findIndex(({ type, link }) => type === "IMAGE" && link == null);
+  return free >= 0 ? free : inputs.findIndex(({ type }) => type === "IMAGE");
+}
+
 /** @param {InputFile} file */
-function addLoader({ name, subfolder }) {
+const pathOf = ({ name, subfolder }) => (subfolder ? `${subfolder}/${name}` : name);
+
+/**
+ * @param {InputFile} file
+ * @param {Box} [area] where it should be, if there is room
+ */
+function addLoader(file, area = visibleArea()) {
   const node = window.LiteGraph.createNode("LoadImage");
   if (!node) throw new Error("ComfyUI has no Load Image node.");
   const graph = app.canvas.graph ?? app.graph;
   // With room for the image. Before the node is added: Nodes 2.0 takes its position from then on.
-  node.size = [Math.max(node.size[0], 300), Math.max(node.size[1], 360)];
-  const [x, y] = freePlace(visibleArea(), [node.size[0], node.size[1] + TITLE_HEIGHT], graph.nodes.map(boxOf));
+  node.size = [Math.max(node.size[0], LOADER_SIZE[0]), Math.max(node.size[1], LOADER_SIZE[1])];
+  const [x, y] = freePlace(area, [node.size[0], node.size[1] + TITLE_HEIGHT], graph.nodes.map(boxOf));
   node.pos = [x, y + TITLE_HEIGHT];
   graph.add(node);
-  chooseFile(node, subfolder ? `${subfolder}/${name}` : name);
-  show(node);
+  chooseFile(node, pathOf(file));
   graph.setDirtyCanvas(true, true);
+  return node;
 }
 
 /**
@@ -100,7 +158,23 @@ export async function openWorkflowOf(job) {
     const workflow = await getWorkflow(job.id);
     const time = formatClock(job.at, language()).replace(":", ".");
     await app.loadGraphData(workflow, true, true, t("jobs.workflow_name", { time }));
+    return true;
   } catch (error) {
     toast("error", t("app.name"), errorText(error));
+    return false;
   }
+}
+
+/**
+ * Runs the workflow that made a job once more, as it was but for the seed. What else it requested is saved, and free.
+ * @param {Job} job
+ */
+export async function repeatWithNewSeed(job) {
+  if (!(await openWorkflowOf(job))) return;
+  const seed = decidingWidget(job.node, "seed");
+  if (!seed) return toast("error", t("app.name"), t("jobs.no_seed"));
+  const { widget } = seed;
+  const most = Number(widget.options?.max ?? 2 ** 32 - 1);
+  setWidgets(seed.node, { [widget.name]: Math.floor(Math.random() * (most + 1)) });
+  await app.queuePrompt(0, 1);
 }

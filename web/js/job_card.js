@@ -3,11 +3,12 @@
 /** @import { Job, JobImage } from "./types" */
 
 import { api } from "../../../scripts/api.js";
-import { openWorkflowOf, putOnCanvas } from "./canvas.js";
+import { openWorkflowOf, putOnCanvas, repeatWithNewSeed, useInSelected } from "./canvas.js";
+import * as catalogue from "./catalogue.js";
 import { messageLines } from "./logic/failures.js";
-import { formatMoment, formatSeconds, shortModel } from "./logic/format.js";
-import { isUnderWay, secondsOf, stateText, storedImages } from "./logic/jobs.js";
-import { copyButton, h, icon, language, localized, symbolButton, t } from "./page.js";
+import { formatClock, formatDay, formatMoment, formatSeconds, shortModel } from "./logic/format.js";
+import { hasFailed, isUnderWay, secondsOf, stateText, storedImages } from "./logic/jobs.js";
+import { button, copyButton, h, icon, language, localized, symbolButton, t } from "./page.js";
 
 const STATE_ICONS = {
   running: "spinner pi-spin",
@@ -38,38 +39,49 @@ const RESULT_ICONS = {
   "rerank": "sort-amount-down",
 };
 
+/** Images of a job that have a thumbnail of their own; the last one stands for the others. */
+const MOST_THUMBNAILS = 4;
+
 /** @typedef {ReturnType<typeof jobCard>} JobCard */
+
+/**
+ * What a card needs besides its job.
+ * @typedef {object} Setting
+ * @property {() => number} now the server's time
+ * @property {boolean} isOpen whether a failure is more than one line
+ * @property {() => void} onToggle opens or closes a failure
+ * @property {(place: number) => void} onImage shows an image whole
+ */
 
 /**
  * A card for a job.
  * @param {Job} job
- * @param {() => number} now the server's time
+ * @param {Setting} setting
  * @param {{ element: HTMLElement }} [before] the card of the same job as it was
  */
-export function jobCard(job, now, before) {
+export function jobCard(job, { now, isOpen, onToggle, onImage }, before) {
   const shownLanguage = language();
   const shownJob = JSON.stringify(job);
   const state = h("span", { class: "sf-state" });
   const seconds = h("span");
-  const element = h(
-    "li",
-    { class: `sf-job sf-job-${job.state}`, tabindex: "-1", "data-job": job.id },
-    gallery(job),
-    h(
+  const stateLine = h("div", { class: "sf-job-state" }, icon(STATE_ICONS[job.state]), state, seconds);
+  const element = h("li", { class: `sf-job sf-job-${job.state}`, tabindex: "-1", "data-job": job.id });
+  if (hasFailed(job)) {
+    element.classList.add("sf-job-line");
+    element.append(failureLine(job, isOpen, onToggle));
+    if (isOpen) element.append(h("div", { class: "sf-job-text" }, stateLine, promptOf(job), reasonOf(job), actions(job)));
+  } else {
+    const head = h(
       "div",
-      { class: "sf-job-text" },
-      h(
-        "div",
-        { class: "sf-job-head" },
-        h("strong", { title: job.model }, shortModel(job.model)),
-        h("span", { class: "sf-muted" }, formatMoment(job.at, shownLanguage, now())),
-      ),
-      h("div", { class: "sf-job-state" }, icon(STATE_ICONS[job.state]), state, seconds),
-      job.prompt && h("p", { class: "sf-prompt", title: job.prompt }, job.prompt),
-      job.reason && reasonOf(job),
-      actions(job),
-    ),
-  );
+      { class: "sf-job-head" },
+      h("strong", { title: job.model }, shortModel(job.model)),
+      h("span", { class: "sf-muted" }, formatClock(job.at, shownLanguage)),
+    );
+    element.append(
+      gallery(job, onImage),
+      h("div", { class: "sf-job-text" }, head, stateLine, promptOf(job), actions(job)),
+    );
+  }
   const tick = () => {
     const [key, values] = stateText(job, now());
     state.textContent = t(key, values);
@@ -85,8 +97,16 @@ export function jobCard(job, now, before) {
     element,
     /** Updates what changes with the seconds. */
     tick: () => isUnderWay(job) && tick(),
-    /** @param {Job} other */
-    shows: (other) => JSON.stringify(other) === shownJob && language() === shownLanguage,
+    /**
+     * @param {Job} other
+     * @param {boolean} open
+     */
+    shows: (other, open) =>
+      open === isOpen && JSON.stringify(other) === shownJob && language() === shownLanguage,
+    /** Fetches its thumbnails. */
+    showImages: () => {
+      for (const image of element.querySelectorAll("img")) image.src ||= api.apiURL(image.dataset.src ?? "");
+    },
     /**
      * Only the card that has the focus is reached by the Tab key, or a long list would swallow it.
      * @param {boolean} isReachable
@@ -99,22 +119,57 @@ export function jobCard(job, now, before) {
 }
 
 /**
+ * The day above what was requested on it.
+ * @param {number} day
+ * @param {number} now
+ */
+export const dayLine = (day, now) =>
+  h("li", { class: "sf-job-day" }, formatDay(day, language(), now, { today: t("jobs.today"), yesterday: t("jobs.yesterday") }));
+
+/** @param {Job} job */
+const promptOf = (job) => job.prompt && h("p", { class: "sf-prompt", title: job.prompt }, job.prompt);
+
+/**
+ * The one line of a failure: which model, why, when.
+ * @param {Job} job
+ * @param {boolean} isOpen
+ * @param {() => void} onToggle
+ */
+function failureLine(job, isOpen, onToggle) {
+  const reason = messageLines(localized(job.reason), "", job)[0] ?? t(`state.${job.state}`);
+  return h(
+    "button",
+    { type: "button", class: "sf-job-summary", "aria-expanded": String(isOpen), title: reason, onclick: onToggle },
+    icon(STATE_ICONS[job.state]),
+    h("strong", {}, shortModel(job.model)),
+    h("span", { class: "sf-job-why" }, reason),
+    h("span", { class: "sf-muted" }, formatClock(job.at, language())),
+    icon(isOpen ? "angle-up" : "angle-down"),
+  );
+}
+
+/**
  * Why it failed; model and trace id stand elsewhere on the card.
  * @param {Job} job
  */
 function reasonOf(job) {
   const text = messageLines(localized(job.reason), "", job).join("\n");
-  return h("p", { class: "sf-reason", title: text }, text);
+  return text && h("p", { class: "sf-reason" }, text);
 }
 
-/** @param {Job} job */
-function gallery(job) {
+/**
+ * @param {Job} job
+ * @param {(place: number) => void} onImage
+ */
+function gallery(job, onImage) {
   const placeholder = PLACEHOLDERS[job.state] ?? RESULT_ICONS[job.task] ?? "image";
+  const more = job.pictures.length - MOST_THUMBNAILS;
+  const shown = job.pictures.slice(0, MOST_THUMBNAILS);
   return h(
     "div",
     { class: "sf-gallery" },
-    job.pictures.length
-      ? job.pictures.map((image) => thumbnail(job, image))
+    shown.length
+      ? shown.map((image, at) => thumbnail(job, image, onImage, at === shown.length - 1 ? more : 0))
       : h("div", { class: "sf-thumb sf-thumb-none" }, icon(placeholder)),
   );
 }
@@ -122,32 +177,79 @@ function gallery(job) {
 /**
  * @param {Job} job
  * @param {JobImage} image
+ * @param {(place: number) => void} onImage
+ * @param {number} more how many images follow that have no thumbnail
  */
-function thumbnail(job, image) {
+function thumbnail(job, image, onImage, more) {
   const gone = h("div", { class: "sf-thumb sf-thumb-none", title: t("jobs.gone") }, icon("image"));
   if (!image.is_here) return gone;
   const n = image.place + 1;
-  const label = job.pictures.length > 1 ? t("jobs.put_one", { n }) : t("jobs.put");
+  const label = t("jobs.open", { n });
+  // Fetched when the list stands still.
   const element = h("img", {
-    src: api.apiURL(image.thumbnail),
+    "data-src": image.thumbnail,
     alt: t("jobs.thumbnail", { n, prompt: job.prompt ?? "" }),
-    loading: "lazy",
     decoding: "async",
   });
-  const onclick = () => putOnCanvas(job, [image]);
-  const press = h("button", { type: "button", class: "sf-thumb", title: label, "aria-label": label, onclick }, element);
+  const onclick = () => onImage(image.place);
+  const press = h(
+    "button",
+    { type: "button", class: "sf-thumb", title: label, "aria-label": label, onclick },
+    element,
+    more > 0 && h("span", { class: "sf-thumb-more" }, `+${more}`),
+  );
   element.addEventListener("error", () => press.replaceWith(gone));
   return press;
 }
 
+/**
+ * What can be done with a job: the symbol, the words, the work.
+ * @param {Job} job
+ * @param {JobImage[]} images
+ * @returns {[symbol: string, label: string, run: () => unknown][]}
+ */
+function offers(job, images) {
+  const [image] = images;
+  const hasSeed = catalogue.current()?.nodes[job.node_type]?.inputs.includes("seed");
+  /** @type {(false | undefined | [string, string, () => unknown])[]} */
+  const all = [
+    image && ["plus-circle", t("jobs.put"), () => putOnCanvas(job, images)],
+    image && ["sign-in", t("jobs.use"), () => useInSelected(job, image)],
+    job.has_workflow && hasSeed && ["sync", t("jobs.again"), () => repeatWithNewSeed(job)],
+    job.has_workflow && ["sitemap", t("jobs.workflow"), () => openWorkflowOf(job)],
+  ];
+  return /** @type {[string, string, () => unknown][]} */ (all.filter(Boolean));
+}
+
 /** @param {Job} job */
 function actions(job) {
-  const stored = storedImages(job);
   const buttons = [
-    stored.length > 0 && symbolButton("plus-circle", t("jobs.put"), () => putOnCanvas(job, stored)),
-    job.has_workflow && symbolButton("sitemap", t("jobs.workflow"), () => openWorkflowOf(job)),
+    ...offers(job, storedImages(job)).map(([symbol, label, run]) => symbolButton(symbol, label, run)),
     job.prompt && copyButton(job.prompt, t("jobs.copy_prompt")),
     job.trace_id && copyButton(job.trace_id, t("action.copy_trace"), "hashtag"),
   ];
   return buttons.some(Boolean) && h("div", { class: "sf-job-actions" }, buttons);
+}
+
+/**
+ * What the lightbox says of an image, and offers.
+ * @param {Job} job
+ * @param {JobImage} image
+ * @param {() => void} close
+ */
+export function imageDetails(job, image, close) {
+  /** @param {() => unknown} run */
+  const closing = (run) => () => {
+    close();
+    return run();
+  };
+  return [
+    h("p", { class: "sf-muted" }, `${job.model} · ${formatMoment(job.at, language())}`),
+    job.prompt && h("div", { class: "sf-lightbox-prompt" }, h("p", {}, job.prompt), copyButton(job.prompt, t("jobs.copy_prompt"))),
+    h(
+      "footer",
+      {},
+      offers(job, [image]).map(([symbol, label, run]) => button(label, closing(run), { symbol })),
+    ),
+  ];
 }

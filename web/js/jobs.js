@@ -1,55 +1,93 @@
-/** The sidebar tab with the jobs of today: fetched once, then kept up to date by events. */
+/** The sidebar tab with all that was requested: read in parts as one scrolls, and kept up to date by events. */
 
-/** @import { Job, Settings } from "./types" */
+/** @import { Job, JobSearch, Settings, TextKey } from "./types" */
 /** @import { JobCard } from "./job_card.js" */
+/** @import { Row } from "./logic/virtual_list.js" */
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { getJobs, onEvent } from "./api.js";
 import { balanceLine } from "./balance.js";
-import { jobCard } from "./job_card.js";
+import { dayLine, jobCard } from "./job_card.js";
 import { openKeyDialog } from "./key_dialog.js";
+import { openLightbox } from "./lightbox.js";
 import { shortModel } from "./logic/format.js";
-import { counts, isUnderWay, nextIndex, stateText, withJob, withResponse } from "./logic/jobs.js";
-import { JOBS_TAB, button, errorText, execute, h, icon, t } from "./page.js";
+import { hasFailed, isUnderWay, nextIndex, rowsOf, stateText, withJob, withResponse } from "./logic/jobs.js";
+import { scrollToShow, shownRange, topsOf } from "./logic/virtual_list.js";
+import { JOBS_TAB, button, errorText, execute, h, icon, stopPropagation, t } from "./page.js";
 import { spendLine } from "./spend.js";
 import { settings, watch } from "./settings_store.js";
 
 const TOGGLE_COMMAND = `Workspace.ToggleSidebarTab.${JOBS_TAB}`;
-const CARDS_AT_FIRST = 60;
+const JOBS_A_PART = 100;
 const REDRAW_MILLISECONDS = 150;
+const TYPING_MILLISECONDS = 250;
+/** How long the list stands still before images are fetched: not those that fly past. */
+const REST_MILLISECONDS = 120;
+/** Pixels above and below what is on show that are drawn too, and from the end at which more is fetched. */
+const [MARGIN, NEAR] = [300, 2000];
+const HEIGHTS = { day: 34, card: 132, line: 38, opened: 160 };
+/** What the page lists of states: the words, and those that the server knows. @type {[TextKey, string][]} */
+const STATES = [
+  ["jobs.any_state", ""],
+  ["jobs.with_results", "done,reused"],
+  ["state.failed", "failed"],
+  ["state.cancelled", "cancelled"],
+  ["state.running", "running,waiting"],
+];
+/** @type {[TextKey, string][]} */
+const TASKS = [
+  ["jobs.any_task", ""],
+  ["jobs.images", "text-to-image,image-to-image,image-edit"],
+  ["jobs.texts", "chat,speech-to-text,embedding,rerank"],
+  ["jobs.speech", "text-to-speech,voice"],
+];
 
 /**
  * The tab while it is open.
  * @typedef {object} View
  * @property {HTMLElement} root
  * @property {HTMLElement} summary
- * @property {HTMLElement} list
+ * @property {HTMLElement} body what scrolls
+ * @property {HTMLElement} list as high as all rows are
  * @property {HTMLElement} footer
  * @property {HTMLElement} live what screen readers are told
- * @property {Map<string, JobCard>} cards
- * @property {number} limit how many cards are shown
+ * @property {Map<string, JobCard>} cards those on show
+ * @property {Map<string, HTMLElement>} days
+ * @property {Row[]} rows
+ * @property {Float64Array} tops
+ * @property {Map<string, number>} opened the failures that are open, with their heights
  * @property {string | null} focus the job whose card the Tab key reaches
  * @property {Settings | null} settings
  * @property {ReturnType<typeof setInterval> | undefined} clock
  * @property {ReturnType<typeof setTimeout> | undefined} redraw
+ * @property {ReturnType<typeof setTimeout> | undefined} rest
+ * @property {ResizeObserver} observer
  * @property {() => void} unwatch
  */
 
-/** @type {Job[]} */
+/** What is listed, as far as it was read. @type {Job[]} */
 let jobs = [];
+/** Where the list goes on; null at its end. @type {string | null} */
+let next = null;
+/** @type {JobSearch} */
+const search = { words: "", states: "", tasks: "" };
+/** The jobs under way, for the number on the tab. @type {Map<string, Job>} */
+const underWay = new Map();
 /** Server's clock minus the browser's, in seconds. */
 let clockOffset = 0;
 let isLoaded = false;
+/** The request whose response is awaited; an older one's counts no more. @type {object | null} */
+let pending = null;
 /** @type {unknown} */
 let problem = null;
 /** Several users, one ledger: there is nothing to show, and nothing went wrong. */
 let isShared = false;
 /**
  * Ids of jobs that events told of while the list was fetched.
- * @type {Set<string> | null}
+ * @type {Set<string>}
  */
-let updated = null;
+let updated = new Set();
 /** @type {View | null} */
 let view = null;
 
@@ -62,52 +100,77 @@ export function showJobs() {
 
 export const toggleJobs = () => execute(TOGGLE_COMMAND);
 
-async function load() {
-  /** @type {Set<string>} */
-  const updatedMeanwhile = new Set();
-  updated = updatedMeanwhile;
+/**
+ * Reads the next part of the list; the first one in place of all that is listed.
+ * @param {{ anew?: boolean }} [which]
+ */
+async function load({ anew = false } = {}) {
+  if (pending && !anew) return;
+  const request = {};
+  pending = request;
+  updated = new Set();
+  const { words, states, tasks } = search;
   try {
     isShared = (await settings()).read_only;
     if (!isShared) {
-      const received = await getJobs();
+      const from = anew || next === null ? {} : { before: next };
+      const received = await getJobs({ limit: String(JOBS_A_PART), search: words, state: states, task: tasks, ...from });
+      if (pending !== request) return;
       clockOffset = received.now - Date.now() / 1000;
-      jobs = withResponse(jobs, received.jobs, updatedMeanwhile);
+      const kept = anew ? jobs.filter((job) => updated.has(job.id)) : jobs;
+      jobs = withResponse(kept, received.jobs, updated);
+      next = received.next;
       isLoaded = true;
     }
     problem = null;
   } catch (error) {
+    if (pending !== request) return;
     problem = error;
   }
-  if (updated === updatedMeanwhile) updated = null;
-  showCount();
+  pending = null;
   draw();
+}
+
+/** Asks which jobs are under way, wherever they were queued. */
+async function countUnderWay() {
+  try {
+    if ((await settings()).read_only) return;
+    const received = await getJobs({ limit: String(JOBS_A_PART), state: "running,waiting" });
+    underWay.clear();
+    for (const job of received.jobs) underWay.set(job.id, job);
+  } catch {
+    return; // The list says why, as soon as somebody looks at it.
+  }
+  showCount();
 }
 
 /** @param {{ job: Job }} event */
 function onJob({ job }) {
-  updated?.add(job.id);
-  const before = jobs.find((each) => each.id === job.id);
-  jobs = withJob(jobs, job);
-  if (view && !isShared && before?.state !== job.state) {
+  const before = underWay.get(job.id);
+  if (isUnderWay(job)) underWay.set(job.id, job);
+  else underWay.delete(job.id);
+  showCount();
+  if (!view || isShared) return;
+  updated.add(job.id);
+  jobs = withJob(jobs, job, search);
+  if (before?.state !== job.state) {
     const [key, values] = stateText({ ...job, waits_until: null }, now());
     view.live.textContent = t("jobs.announce", { model: shortModel(job.model), state: t(key, values) });
   }
-  showCount();
   // Many events in a moment become one drawing.
-  if (view) view.redraw ??= setTimeout(draw, REDRAW_MILLISECONDS);
+  view.redraw ??= setTimeout(draw, REDRAW_MILLISECONDS);
 }
 
 /** The number of jobs under way, on the icon of the tab. */
 function showCount() {
   const tab = app.extensionManager.getSidebarTabs?.().find((each) => each.id === JOBS_TAB);
-  const { underWay } = counts(jobs, now());
-  if (tab && !Object.isFrozen(tab)) tab.iconBadge = underWay ? String(underWay) : undefined;
+  if (tab && !Object.isFrozen(tab)) tab.iconBadge = underWay.size ? String(underWay.size) : undefined;
 }
 
 /** @param {HTMLElement} container */
 function render(container) {
   destroy();
-  const summary = h("span", { class: "sf-muted" });
+  const summary = h("span", { class: "sf-muted", role: "status" });
   const list = h("ul", {
     class: "sf-jobs-list",
     role: "list",
@@ -115,6 +178,7 @@ function render(container) {
     onkeydown: /** @param {KeyboardEvent} event */ (event) => view && moveFocus(view, event),
   });
   const footer = h("div", { class: "sf-jobs-rest" });
+  const body = h("div", { class: "sf-jobs-body", onscroll: () => drawRows() }, list, footer);
   const live = h("div", { class: "sf-off-screen", role: "status" });
   const root = h(
     "section",
@@ -126,7 +190,8 @@ function render(container) {
       balanceLine(),
     ),
     spendLine(),
-    h("div", { class: "sf-jobs-body" }, list, footer),
+    searchLine(),
+    body,
     live,
   );
   container.replaceChildren(root);
@@ -136,56 +201,197 @@ function render(container) {
     if (received) isShared = received.read_only;
     draw();
   });
-  const empty = { cards: new Map(), focus: null, settings: null, clock: undefined, redraw: undefined };
-  view = { root, summary, list, footer, live, limit: CARDS_AT_FIRST, unwatch, ...empty };
+  const observer = new ResizeObserver(() => drawRows());
+  observer.observe(body);
+  const empty = { cards: new Map(), days: new Map(), opened: new Map(), rows: [], tops: topsOf([]), focus: null };
+  const none = { settings: null, clock: undefined, redraw: undefined, rest: undefined };
+  view = { root, summary, body, list, footer, live, observer, unwatch, ...empty, ...none };
   draw();
-  load();
+  load({ anew: true });
+}
+
+function searchLine() {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let typing;
+  /** @param {Partial<JobSearch>} changes */
+  const change = (changes) => {
+    Object.assign(search, changes);
+    jobs = [];
+    [next, isLoaded] = [null, false];
+    if (view) view.body.scrollTop = 0;
+    load({ anew: true });
+  };
+  const field = stopPropagation(
+    h("input", {
+      type: "search",
+      class: "sf-field",
+      placeholder: t("jobs.search"),
+      "aria-label": t("jobs.search"),
+      spellcheck: "false",
+      oninput: () => {
+        clearTimeout(typing);
+        typing = setTimeout(() => change({ words: field.value.trim() }), TYPING_MILLISECONDS);
+      },
+    }),
+  );
+  field.value = search.words;
+  return h(
+    "div",
+    { class: "sf-jobs-search", role: "search" },
+    field,
+    filter(t("jobs.filter_state"), STATES, search.states, (states) => change({ states })),
+    filter(t("jobs.filter_task"), TASKS, search.tasks, (tasks) => change({ tasks })),
+  );
+}
+
+/**
+ * @param {string} label
+ * @param {[TextKey, string][]} choices
+ * @param {string} chosen
+ * @param {(value: string) => void} onChoice
+ */
+function filter(label, choices, chosen, onChoice) {
+  const options = choices.map(([key, value]) => h("option", { value, selected: value === chosen }, t(key)));
+  const select = h("select", { class: "sf-field sf-select", "aria-label": label }, options);
+  select.addEventListener("change", () => onChoice(select.value));
+  return stopPropagation(select);
 }
 
 function destroy() {
   if (!view) return;
   view.unwatch();
+  view.observer.disconnect();
   clearInterval(view.clock);
   clearTimeout(view.redraw);
+  clearTimeout(view.rest);
   view = null;
+  // It is read again when the tab is opened again; of what happens meanwhile only the number is shown.
+  jobs = [];
+  [next, isLoaded, pending] = [null, false, null];
 }
 
 function draw() {
   if (!view) return;
   clearTimeout(view.redraw);
   view.redraw = undefined;
-  const listed = isShared ? [] : jobs;
-  const { total, today, underWay } = counts(listed, now());
-  const summary = [];
-  if (today) summary.push(t("jobs.today", { n: today }));
-  if (underWay) summary.push(t("jobs.under_way", { n: underWay }));
-  view.summary.textContent = summary.join(" · ");
-  const shown = listed.slice(0, view.limit);
-  drawCards(view, shown);
-  drawFooter(view, total);
-  runClock(view, shown.some(isUnderWay));
+  const { body, rows, tops } = view;
+  const [anchor] = shownRange(tops, body.scrollTop, 0, 0);
+  view.rows = isShared ? [] : rowsOf(jobs);
+  layOut(view);
+  const moved = body.scrollTop ? view.rows.findIndex((row) => row.key === rows[anchor]?.key) : -1;
+  if (moved >= 0) body.scrollTop += Number(view.tops[moved]) - Number(tops[anchor]);
+  view.summary.textContent = underWay.size ? t("jobs.under_way", { n: underWay.size }) : "";
+  drawFooter(view);
+  drawRows();
+  runClock(view, jobs.some(isUnderWay));
+}
+
+/** @param {View} shown */
+function layOut(shown) {
+  shown.tops = topsOf(shown.rows.map((row) => heightOf(shown, row)));
+  shown.list.style.height = `${shown.tops.at(-1)}px`;
+}
+
+/** @param {View} shown @param {Row} row */
+function heightOf({ opened }, row) {
+  if (!row.job) return HEIGHTS.day;
+  return hasFailed(row.job) ? (opened.get(row.key) ?? HEIGHTS.line) : HEIGHTS.card;
+}
+
+/** Draws the rows on show, and no others; asks for more near the end. */
+function drawRows() {
+  if (!view) return;
+  const shown = view;
+  const { rows, body, list } = shown;
+  const total = Number(shown.tops.at(-1));
+  const [first, end] = shownRange(shown.tops, body.scrollTop, body.clientHeight, MARGIN);
+  const focused = list.contains(document.activeElement) ? jobAt(document.activeElement) : undefined;
+  const away = rows.findIndex((row) => row.key === focused);
+  const indexes = Array.from({ length: end - first }, (_, at) => first + at);
+  if (away >= 0 && (away < first || away >= end)) indexes.push(away); // or the focus would be lost
+  drawElements(shown, indexes.sort((a, b) => a - b), focused);
+  measureOpened(shown);
+  clearTimeout(shown.rest);
+  shown.rest = setTimeout(() => shown.cards.forEach((card) => card.showImages()), REST_MILLISECONDS);
+  if (next !== null && !problem && total - body.scrollTop - body.clientHeight < NEAR) load();
 }
 
 /**
  * Cards whose job is the same as before stay as they are, with their focus and images.
- * @param {View} view
- * @param {Job[]} shown
+ * @param {View} shown
+ * @param {number[]} indexes of rows
+ * @param {string | undefined} focused
  */
-function drawCards(view, shown) {
-  const cards = new Map();
-  for (const job of shown) {
-    const card = view.cards.get(job.id);
-    cards.set(job.id, card?.shows(job) ? card : jobCard(job, now, card));
+function drawElements(shown, indexes, focused) {
+  const { rows, tops, list } = shown;
+  const [cards, days] = [new Map(), new Map()];
+  const elements = indexes.map((index) => {
+    const row = /** @type {Row} */ (rows[index]);
+    if (!row.job) {
+      const line = shown.days.get(row.key) ?? dayLine(row.day, now());
+      days.set(row.key, line);
+      return placed(line, tops[index], HEIGHTS.day);
+    }
+    const isOpen = shown.opened.has(row.key);
+    const before = shown.cards.get(row.key);
+    const card = before?.shows(row.job, isOpen) ? before : makeCard(row.job, isOpen, before);
+    cards.set(row.key, card);
+    return placed(card.element, tops[index], isOpen ? null : heightOf(shown, row));
+  });
+  [shown.cards, shown.days] = [cards, days];
+  arrange(list, elements);
+  if (shown.focus === null || !cards.has(shown.focus)) shown.focus = [...cards.keys()][0] ?? null;
+  for (const [id, card] of cards) card.setReachable(id === shown.focus);
+  if (focused && !list.contains(document.activeElement)) cards.get(focused)?.element.focus();
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {number | undefined} top
+ * @param {number | null} height as high as what is in it, if null
+ */
+function placed(element, top, height) {
+  Object.assign(element.style, { top: `${top}px`, height: height === null ? "" : `${height}px` });
+  return element;
+}
+
+/**
+ * @param {Job} job
+ * @param {boolean} isOpen
+ * @param {JobCard} [before]
+ */
+function makeCard(job, isOpen, before) {
+  const onToggle = () => {
+    if (!view) return;
+    if (!view.opened.delete(job.id)) view.opened.set(job.id, HEIGHTS.opened);
+    layOut(view);
+    drawRows();
+  };
+  /** @param {number} place */
+  const onImage = (place) => openLightbox({ images, more: () => (next === null ? undefined : load()) }, job.id, place);
+  return jobCard(job, { now, isOpen, onToggle, onImage }, before);
+}
+
+/** All images of the list that are still stored, in its order. */
+const images = () =>
+  jobs.flatMap((job) => job.pictures.flatMap((image) => (image.is_here ? [{ job, image }] : [])));
+
+/**
+ * Opened failures are as high as their texts, which is known once they are drawn.
+ * @param {View} shown
+ */
+function measureOpened(shown) {
+  const { opened, cards } = shown;
+  let hasChanged = false;
+  for (const [id, height] of opened) {
+    const drawn = cards.get(id)?.element.offsetHeight ?? height;
+    if (drawn === height || !drawn) continue;
+    opened.set(id, drawn);
+    hasChanged = true;
   }
-  const focused = view.list.contains(document.activeElement) ? jobAt(document.activeElement) : undefined;
-  view.cards = cards;
-  arrange(
-    view.list,
-    [...cards.values()].map((card) => card.element),
-  );
-  if (view.focus === null || !cards.has(view.focus)) view.focus = shown[0]?.id ?? null;
-  for (const [id, card] of cards) card.setReachable(id === view.focus);
-  if (focused && !view.list.contains(document.activeElement)) cards.get(focused)?.element.focus();
+  if (!hasChanged) return;
+  layOut(shown);
+  drawRows();
 }
 
 /**
@@ -211,24 +417,19 @@ function arrange(list, elements) {
 
 /**
  * What stands below the list, or in its place.
- * @param {View} view
- * @param {number} total
+ * @param {View} shown
  */
-function drawFooter(view, total) {
+function drawFooter(shown) {
   const content = [];
+  const isSearch = Object.values(search).some(Boolean);
   if (problem) content.push(loadingFailed());
   else if (isShared) content.push(h("div", { class: "sf-empty" }, icon("users"), h("p", {}, t("jobs.shared"))));
-  else if (!total && isLoaded) content.push(noJobs(view));
-  const hidden = total - view.limit;
-  if (hidden > 0) {
-    const showMore = () => {
-      view.limit += CARDS_AT_FIRST;
-      draw();
-    };
-    content.push(button(t("jobs.more", { n: Math.min(hidden, CARDS_AT_FIRST) }), showMore));
-  }
-  view.footer.replaceChildren(...content);
+  else if (!jobs.length && isLoaded && next === null) content.push(isSearch ? noMatch() : noJobs(shown));
+  else if (!isLoaded || next !== null) content.push(icon("spinner pi-spin"));
+  shown.footer.replaceChildren(...content);
 }
+
+const noMatch = () => h("div", { class: "sf-empty" }, icon("search"), h("p", {}, t("jobs.no_match")));
 
 function loadingFailed() {
   return h(
@@ -236,13 +437,13 @@ function loadingFailed() {
     { class: "sf-empty", role: "alert" },
     icon("exclamation-circle"),
     h("p", {}, t("jobs.failed_to_load", { reason: errorText(problem) })),
-    button(t("jobs.load_again"), load),
+    button(t("jobs.load_again"), () => load({ anew: !jobs.length })),
   );
 }
 
-/** @param {View} view */
-function noJobs(view) {
-  const isKeyless = view.settings && !view.settings.key.is_set;
+/** @param {View} shown */
+function noJobs(shown) {
+  const isKeyless = shown.settings && !shown.settings.key.is_set;
   const offer = isKeyless
     ? button(t("action.set_key"), () => openKeyDialog(), { kind: "primary" })
     : button(t("jobs.empty_templates"), () => execute("Comfy.BrowseTemplates"));
@@ -259,34 +460,33 @@ function noJobs(view) {
 
 /**
  * The clock runs only while something on show changes with the seconds.
- * @param {View} view
+ * @param {View} shown
  * @param {boolean} isNeeded
  */
-function runClock(view, isNeeded) {
+function runClock(shown, isNeeded) {
   if (!isNeeded) {
-    clearInterval(view.clock);
-    view.clock = undefined;
-  } else view.clock ??= setInterval(() => view.cards.forEach((card) => card.tick()), 1000);
+    clearInterval(shown.clock);
+    shown.clock = undefined;
+  } else shown.clock ??= setInterval(() => shown.cards.forEach((card) => card.tick()), 1000);
 }
 
 /**
  * Arrow keys, Home and End go from job to job; Tab goes into the one that has the focus.
- * @param {View} view
+ * @param {View} shown
  * @param {KeyboardEvent} event
  */
-function moveFocus(view, event) {
-  const ids = [...view.cards.keys()];
+function moveFocus(shown, event) {
   const focused = jobAt(/** @type {Element} */ (event.target));
-  const index = nextIndex(event.key, focused === undefined ? -1 : ids.indexOf(focused), ids.length);
-  const next = index === null ? undefined : ids[index];
-  if (next === undefined) return;
+  const index = nextIndex(event.key, jobs.findIndex((job) => job.id === focused), jobs.length);
+  const job = index === null ? undefined : jobs[index];
+  if (!job) return;
   event.preventDefault();
   event.stopPropagation();
-  if (view.focus !== null) view.cards.get(view.focus)?.setReachable(false);
-  view.focus = next;
-  const card = view.cards.get(next);
-  card?.setReachable(true);
-  card?.element.focus();
+  shown.focus = job.id;
+  const row = shown.rows.findIndex((each) => each.key === job.id);
+  shown.body.scrollTop = scrollToShow(shown.tops, row, shown.body.scrollTop, shown.body.clientHeight);
+  drawRows();
+  shown.cards.get(job.id)?.element.focus({ preventScroll: true });
 }
 
 app.registerExtension({
@@ -308,12 +508,12 @@ app.registerExtension({
     };
     app.extensionManager.registerSidebarTab(tab);
     onEvent("jobs", onJob);
-    // While the tab is closed the list may be out of date, but for the number on the icon.
     const reload = () => {
-      if (view || counts(jobs, now()).underWay) load();
+      countUnderWay();
+      if (view) load({ anew: true });
     };
     onEvent("stored", reload);
-    load(); // for the number on the icon
+    countUnderWay();
     api.addEventListener("reconnected", reload);
   },
 });

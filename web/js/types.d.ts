@@ -248,6 +248,16 @@ export interface JobImage {
 export interface JobList {
   jobs: Job[];
   now: number;
+  /** Where the next part of the list begins; null at its end. */
+  next: string | null;
+}
+
+/** Which jobs are shown. Nothing, or an empty text, stands for any. */
+export interface JobSearch {
+  words: string;
+  /** With commas, as the server takes them. */
+  states: string;
+  tasks: string;
 }
 
 /** A file in ComfyUI's input folder. */

@@ -1,4 +1,4 @@
-"""The list of today's jobs, live: running, waiting, done, reused, failed, and onto the canvas."""
+"""The panel, live: running, waiting, done, reused, failed, and onto the canvas."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_tab_has_a_name_of_one_line(page: Page) -> None:
 def test_an_empty_list_says_what_it_is_for(open_page: Callable[..., Page], keyless: Comfy) -> None:
     page = open_page(language="zh", on=keyless)
     show_jobs(page)
-    page.page.get_by_role("heading", name="今天还没有任务").wait_for()
+    page.page.get_by_role("heading", name="还没有结果").wait_for()
     page.page.locator(".sf-empty").get_by_role("button", name="设置 API 密钥").click()
     page.page.locator("dialog.sf-dialog").wait_for()
 
@@ -115,15 +115,19 @@ def test_a_second_page_follows_what_the_first_one_queued(
 
 
 @pytest.mark.parametrize("look", ["classic"])
-def test_a_failed_job_says_why_and_gives_its_trace_id(
+def test_a_failed_job_is_one_line_and_opened_says_why_and_gives_its_trace_id(
     page: Page, service: Simulator, prompt: str
 ) -> None:
     show_jobs(page)
     draw(page, prompt)
     service.fail(400)
     page.run()
-    failed = card(page, prompt, "failed")
-    assert "SiliconFlow rejected the request" in failed.inner_text()
+    failed = page.page.locator(".sf-job-failed", has_text="SiliconFlow rejected the request").first
+    failed.wait_for(timeout=30_000)
+    assert failed.bounding_box()["height"] < 40  # type: ignore[index]
+    assert prompt not in failed.inner_text()
+    failed.locator(".sf-job-summary").click()
+    assert prompt in failed.locator(".sf-prompt").inner_text()
     failed.get_by_role("button", name="Copy trace ID").click()
     page.settle()
     assert page.js("() => navigator.clipboard.readText()") == service.generations[-1].trace_id
@@ -142,7 +146,11 @@ def test_a_wait_for_the_limit_is_counted_down_and_can_be_cancelled(
     first = state.inner_text()
     comfy.wait_for(lambda: state.inner_text() < first)
     comfy.post("/interrupt", {})
-    assert "Cancelled" in card(page, prompt, "cancelled").inner_text()
+    cancelled = page.page.locator(".sf-job-cancelled").first
+    cancelled.wait_for()
+    cancelled.locator(".sf-job-summary").click()
+    assert "Cancelled" in cancelled.inner_text()
+    assert prompt in cancelled.inner_text()
 
 
 def test_an_image_is_put_on_the_canvas_and_loads(page: Page, prompt: str, look: str) -> None:

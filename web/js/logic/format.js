@@ -71,6 +71,27 @@ export function isSameDay(a, b) {
 }
 
 /**
+ * "Today", "Yesterday", else "Fri, 20 Nov".
+ * @param {number} unix
+ * @param {Language} language
+ * @param {number} now
+ * @param {{ today: string, yesterday: string }} words
+ */
+export function formatDay(unix, language, now, { today, yesterday }) {
+  if (isSameDay(unix, now)) return today;
+  const date = new Date(unix * 1000);
+  const after = new Date(date.getFullYear(), date.getMonth(), date.getDate() + 1);
+  if (isSameDay(after.getTime() / 1000, now)) return yesterday;
+  const isThisYear = date.getFullYear() === new Date(now * 1000).getFullYear();
+  return date.toLocaleDateString(LOCALES[language] ?? language, {
+    weekday: "short",
+    day: "numeric",
+    month: "short",
+    year: isThisYear ? undefined : "numeric",
+  });
+}
+
+/**
  * "14:05" today, else "20 Nov, 14:05".
  * @param {number} unix
  * @param {Language} language

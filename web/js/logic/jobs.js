@@ -1,35 +1,74 @@
 /** The list of jobs: how events change it and what is shown of it. Does nothing on import. */
 
-/** @import { Job, JobState, TextValues } from "../types" */
+/** @import { Job, JobSearch, JobState, TextValues } from "../types" */
+/** @import { Row } from "./virtual_list.js" */
 
-import { formatCountdown, isSameDay } from "./format.js";
-
-const MOST_JOBS = 500;
+import { formatCountdown } from "./format.js";
 
 /**
- * The list with one job added or replaced: newest first, and never longer than the limit.
+ * The list with one job added or replaced, newest first; without it, if it is not what is searched for.
  * @param {Job[]} jobs
  * @param {Job} job
+ * @param {JobSearch} [search]
  */
-export function withJob(jobs, job) {
+export function withJob(jobs, job, search) {
   const rest = jobs.filter((each) => each.id !== job.id);
-  return sorted([...rest, job]).slice(0, MOST_JOBS);
+  return search && !matches(job, search) ? rest : sorted([...rest, job]);
 }
 
 /**
- * The list as a route gave it, but for the jobs that events told of after the request: these are newer.
+ * The list with a part of it that a route gave, but for the jobs that events told of after the request: these
+ * are newer.
  * @param {Job[]} jobs
  * @param {Job[]} received
  * @param {Set<string>} updated ids
  */
 export function withResponse(jobs, received, updated) {
-  const newer = jobs.filter((job) => updated.has(job.id));
-  return newer.reduce(withJob, sorted(received).slice(0, MOST_JOBS));
+  const ids = new Set(received.map((job) => job.id));
+  const newer = new Set(jobs.filter((job) => updated.has(job.id)).map((job) => job.id));
+  const others = jobs.filter((job) => newer.has(job.id) || !ids.has(job.id));
+  return sorted([...others, ...received.filter((job) => !newer.has(job.id))]);
+}
+
+/**
+ * Whether a search takes a job, as the server decides it.
+ * @param {Job} job
+ * @param {JobSearch} search
+ */
+export function matches(job, { words, states, tasks }) {
+  const texts = `${job.prompt ?? ""}\n${job.model ?? ""}`.toLowerCase();
+  /** @param {string} choices @param {string} value */
+  const isAmong = (choices, value) => !choices || choices.split(",").includes(value);
+  const hasWords = words.toLowerCase().split(/\s+/).every((word) => texts.includes(word));
+  return hasWords && isAmong(states, job.state) && isAmong(tasks, job.task);
+}
+
+/**
+ * The lines of the list: each day's jobs below the day.
+ * @param {Job[]} jobs newest first
+ * @returns {Row[]}
+ */
+export function rowsOf(jobs) {
+  let midnight = Infinity;
+  return jobs.flatMap((job) => {
+    const row = { key: job.id, job };
+    if (job.at >= midnight) return [row];
+    midnight = new Date(job.at * 1000).setHours(0, 0, 0, 0) / 1000;
+    return [{ key: `day ${midnight}`, day: midnight }, row];
+  });
 }
 
 /** @param {Job} job */
 export function isUnderWay(job) {
   return job.state === "running" || job.state === "waiting";
+}
+
+/**
+ * Whether a job brought nothing: it is one line until somebody opens it.
+ * @param {Job} job
+ */
+export function hasFailed(job) {
+  return job.state === "failed" || job.state === "cancelled";
 }
 
 /**
@@ -54,17 +93,7 @@ export function stateText(job, now) {
 }
 
 /**
- * How many jobs there are; a list that is open at midnight has some of yesterday.
- * @param {Job[]} jobs
- * @param {number} now
- */
-export function counts(jobs, now) {
-  const today = jobs.filter((job) => isSameDay(job.at, now)).length;
-  return { total: jobs.length, today, underWay: jobs.filter(isUnderWay).length };
-}
-
-/**
- * The images that are still stored, and so can be put on the canvas.
+ * The images that are still stored, and so can be shown and put on the canvas.
  * @param {Job} job
  */
 export function storedImages(job) {

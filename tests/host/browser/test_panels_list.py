@@ -1,0 +1,182 @@
+"""The panel as a collection: searched, filtered, looked at whole, used again, and 20,000 long."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import sqlite3
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.panels import draw
+from comfyui_siliconflow.tests.host.browser.test_panels_jobs import card, show_jobs
+from comfyui_siliconflow.tests.host.comfy import Comfy
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Request
+
+MANY = 20_000
+A_PART = 100
+MOST_ROWS = 60
+WORDS = {
+    "en": {"search": "Search prompts and models", "again": "Run again with a new seed"},
+    "zh": {"search": "搜索提示词或模型", "again": "换个种子重新运行"},
+}
+BOTH = pytest.mark.parametrize(("look", "language"), [("classic", "zh"), ("nodes2", "en")])
+NODES = "() => JSON.stringify(app.graph.serialize().nodes.map(n => [n.id, n.widgets_values]))"
+JOBS = "() => [...document.querySelectorAll('.sf-job')].map(job => job.dataset.job)"
+
+
+@pytest.fixture
+def prompt() -> str:
+    """Return a prompt that nobody has paid for."""
+    return f"A kite {secrets.token_hex(4)}"
+
+
+@BOTH
+def test_results_are_searched_looked_at_whole_and_used_again(
+    page: Page, service: Simulator, comfy: Comfy, prompt: str, language: str, shots: Path
+) -> None:
+    words = WORDS[language]
+    service.fail(400)
+    draw(page, f"{prompt} fails", seed=1, control_after_generate="fixed")
+    page.run()
+    page.clear()
+    node = draw(page, prompt, batch_size=2, seed=1, control_after_generate="fixed")
+    assert page.run().status == "success"
+    before = page.js(NODES)
+    show_jobs(page)
+    done = card(page, prompt, "done")
+    page.wait_for("() => document.querySelector('.sf-thumb img')?.naturalWidth > 0")
+    page.shot(shots / f"panel-{page.look}-{language}.png")
+
+    field = page.page.get_by_role("searchbox", name=words["search"])
+    field.fill(f"{prompt.upper()} fails")
+    page.wait_for("() => document.querySelectorAll('.sf-job').length === 1")
+    assert page.page.locator(".sf-job-failed").count() == 1
+    field.fill(prompt)
+    page.wait_for("() => document.querySelectorAll('.sf-job').length === 2")
+    page.page.locator(".sf-jobs-search select").first.select_option("failed")
+    page.wait_for("() => document.querySelectorAll('.sf-job').length === 1")
+    page.page.locator(".sf-jobs-search select").first.select_option("")
+    field.fill("zzz nowhere")
+    page.page.locator(".sf-empty").wait_for()
+    field.fill("")
+    done.wait_for()
+
+    # A thumbnail opens the image, and nothing else.
+    done.locator(".sf-thumb").first.click()
+    whole = page.page.locator(".sf-lightbox-image")
+    page.wait_for("() => document.querySelector('.sf-lightbox-image')?.naturalWidth >= 512")
+    page.shot(shots / f"lightbox-{page.look}-{language}.png")
+    first = whole.get_attribute("src")
+    page.page.keyboard.press("ArrowRight")
+    assert whole.get_attribute("src") != first
+    page.page.keyboard.press("Escape")
+    whole.wait_for(state="detached")
+    assert page.js(NODES) == before
+
+    # The same once more with another seed, as it was queued then.
+    page.change(node, "prompt", "something else")
+    generated = len(service.generations)
+    done.get_by_role("button", name=words["again"]).click()
+    comfy.wait_for(lambda: len(service.generations) > generated)
+    again = service.generations[-1].body
+    assert again["prompt"] == prompt
+    assert again["seed"] != 1
+    card(page, prompt, "done")
+
+
+@pytest.mark.parametrize("look", ["classic", "nodes2"])
+def test_an_image_is_used_in_the_selected_node(page: Page, prompt: str) -> None:
+    draw(page, prompt)
+    assert page.run().status == "success"
+    page.clear()
+    edit = page.add("SiliconFlowImageEdit", (700, 200))
+    loader = page.add("LoadImage", (100, 900))
+    show_jobs(page)
+    use = card(page, prompt, "done").get_by_role("button", name="Use in the selected node")
+    page.js("() => app.canvas.deselectAll()")
+    use.click()
+    page.page.get_by_text("Select a node that takes an image").first.wait_for()
+    assert len(page.ids()) == 2
+
+    page.select(loader)
+    use.click()
+    page.wait_for(f"() => app.graph.getNodeById({loader}).widgets[0].value.includes('siliconflow')")
+    for name in ("image", "image2"):
+        page.select(edit)
+        use.click()
+        page.wait_for(
+            """([id, name]) => app.graph.getNodeById(id).inputs
+                .find(input => input.name === name).link != null""",
+            [edit, name],
+        )
+    assert len(page.ids("LoadImage")) == 3
+
+
+@pytest.mark.parametrize("look", ["classic"])
+def test_twenty_thousand_results_are_scrolled_with_few_rows_and_requests(
+    page: Page, comfy: Comfy, prompt: str
+) -> None:
+    draw(page, prompt)
+    assert page.run().status == "success"
+    page.clear()
+    fill(comfy, prompt)
+    requests: list[str] = []
+
+    def note(request: Request) -> None:
+        requests.append(request.url)
+
+    page.page.on("request", note)
+    show_jobs(page)
+    page.page.get_by_text(f"{prompt} {MANY - 1}", exact=True).wait_for()
+    most_rows = parts = 0
+    while not page.page.get_by_text(f"{prompt} 0", exact=True).count():
+        page.js("() => { const b = document.querySelector('.sf-jobs-body'); b.scrollTop = 1e9 }")
+        parts += 1
+        page.wait_for(
+            """expected => document.querySelector('.sf-jobs-list').offsetHeight >= expected
+                || !document.querySelector('.sf-jobs-rest > *')""",
+            min(parts, 3) * A_PART * 132,
+        )
+        most_rows = max(most_rows, len(page.js(JOBS)))
+        assert parts < MANY
+    assert 3 < most_rows < MOST_ROWS
+    lists = [url for url in requests if "/siliconflow/jobs?" in url]
+    assert MANY / A_PART <= len(lists) <= MANY / A_PART + 3
+    thumbnails = [url for url in requests if url.endswith("/thumbnail")]
+    assert len(thumbnails) < MANY / 10
+
+    # Back to the top: nothing is asked for again.
+    page.js("() => { document.querySelector('.sf-jobs-body').scrollTop = 0 }")
+    page.page.get_by_text(f"{prompt} {MANY - 1}", exact=True).wait_for()
+    assert len([url for url in requests if "/siliconflow/jobs?" in url]) == len(lists)
+
+    # A search reads the list in few steps, however rare what it looks for.
+    page.page.get_by_role("searchbox").fill(f"{prompt} 17")
+    page.wait_for("() => document.querySelectorAll('.sf-job').length > 3")
+    comfy.request("DELETE", "/siliconflow/stored", json={})
+    page.page.locator(".sf-empty").wait_for()
+
+
+def fill(comfy: Comfy, prompt: str) -> None:
+    """Write as many jobs as a heavy user has, with the files of the one that is there."""
+    [file] = comfy.folder.rglob("history.sqlite3")
+    history = sqlite3.connect(file, timeout=30)
+    row = history.execute("SELECT * FROM jobs WHERE prompt = ?", (prompt,))
+    names = [name for name, *_ in row.description]
+    values = dict(zip(names, row.fetchone(), strict=True))
+    now = math.floor(time.time())
+    rows = [
+        {**values, "id": f"{at:032x}", "prompt": f"{prompt} {at}", "began_at": now + at / MANY}
+        for at in range(MANY)
+    ]
+    marks = ", ".join(f":{name}" for name in names)
+    with history:
+        history.executemany(f"INSERT INTO jobs VALUES ({marks})", rows)  # noqa: S608 - our own
+    history.close()

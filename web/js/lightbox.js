@@ -1,0 +1,56 @@
+/** An image of the list, whole, with all that can be done with it; arrow keys go from image to image. */
+
+/** @import { Job, JobImage } from "./types" */
+
+import { api } from "../../../scripts/api.js";
+import { openDialog } from "./dialog.js";
+import { imageDetails } from "./job_card.js";
+import { shortModel } from "./logic/format.js";
+import { nextIndex } from "./logic/jobs.js";
+import { h, symbolButton, t } from "./page.js";
+
+/** Images left before the end of the list at which more of it is fetched. */
+const NEAR = 10;
+/** @type {Record<string, string | undefined>} */
+const KEYS = { ArrowRight: "ArrowDown", ArrowLeft: "ArrowUp", Home: "Home", End: "End" };
+
+/** @typedef {{ job: Job, image: JobImage }} Shown */
+
+/**
+ * @param {{ images: () => Shown[], more: () => unknown }} list
+ * @param {string} id of the job
+ * @param {number} place of the image
+ */
+export function openLightbox(list, id, place) {
+  const dialog = openDialog("", () => {});
+  dialog.element.classList.add("sf-lightbox");
+  const whole = h("img", { class: "sf-lightbox-image", alt: "" });
+  let shown = { id, place };
+
+  /** @param {string} [key] */
+  const go = (key) => {
+    const images = list.images();
+    const at = images.findIndex(({ job, image }) => job.id === shown.id && image.place === shown.place);
+    const index = key === undefined ? at : nextIndex(key, at, images.length);
+    const entry = images[index ?? at];
+    if (!entry) return dialog.close(); // the results were cleared meanwhile
+    shown = { id: entry.job.id, place: entry.image.place };
+    const n = entry.image.place + 1;
+    whole.src = api.apiURL(`/siliconflow/jobs/${encodeURIComponent(entry.job.id)}/${entry.image.place}/image`);
+    whole.alt = t("jobs.thumbnail", { n, prompt: entry.job.prompt ?? "" });
+    const steps = [
+      symbolButton("chevron-left", t("jobs.previous"), () => go("ArrowUp")),
+      symbolButton("chevron-right", t("jobs.next"), () => go("ArrowDown")),
+    ];
+    const stage = h("div", { class: "sf-lightbox-stage" }, steps[0], whole, steps[1]);
+    dialog.fill(shortModel(entry.job.model), stage, ...imageDetails(entry.job, entry.image, dialog.close));
+    if ((index ?? at) > images.length - NEAR) list.more();
+  };
+  dialog.element.addEventListener("keydown", (event) => {
+    const key = KEYS[event.key];
+    if (!key) return;
+    event.preventDefault();
+    go(key);
+  });
+  go();
+}
