@@ -2,9 +2,6 @@
 
 import { app } from "../../../scripts/app.js";
 
-/** What links from the inputs of a subgraph name as their origin. */
-const SUBGRAPH_INPUT = -10;
-
 /** The id of the open workflow, as it is saved; empty where the frontend gives none. */
 export const openWorkflowId = () => String((app.rootGraph ?? app.graph)?.id ?? "");
 
@@ -48,26 +45,6 @@ export function graphNodes() {
 export function decides(node, name) {
   const input = node?.inputs.find((each) => each.name === name);
   return Boolean(node?.widgets?.some((widget) => widget.name === name)) && input?.link == null;
-}
-
-/**
- * The widget that decides an input of the node that a run calls "5" or "3:5", and the node that it is on: a subgraph
- * may have promoted it. None if another node decides.
- * @param {string | number} path
- * @param {string} name
- * @returns {{ node: Comfy.Node, widget: Comfy.Widget } | null}
- */
-export function decidingWidget(path, name) {
-  const node = nodeAt(path);
-  const input = node?.inputs.find((each) => each.name === name);
-  const link = input?.link == null ? null : node?.graph?.getLink(input.link);
-  if (node && link) {
-    const outer = String(path).split(":").slice(0, -1).join(":");
-    const promoted = /** @type {{ inputs?: { name: string }[] } | null} */ (node.graph)?.inputs?.[link.origin_slot];
-    return outer && link.origin_id === SUBGRAPH_INPUT && promoted ? decidingWidget(outer, promoted.name) : null;
-  }
-  const widget = /** @type {Comfy.Widget | undefined} */ (node?.widgets?.find((each) => each.name === name));
-  return node && widget ? { node, widget } : null;
 }
 
 /**

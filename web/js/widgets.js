@@ -17,6 +17,7 @@ import { adapt, afterChange, fits, modelOf, noticeOf, ruleOf, unusedInputs } fro
 import { graphNodes } from "./nodes.js";
 import { isVue, t } from "./page.js";
 import { watch } from "./settings_store.js";
+import { onOuterChange, outerOf } from "./subgraphs.js";
 import { TEXTS } from "./texts.js";
 import { voiceName } from "./voices.js";
 
@@ -43,6 +44,7 @@ const PRICE_COLORS = { fgColor: "#d5e8d4", bgColor: "#2b4433" };
  * @property {Comfy.Badge | { text: string }} badge
  * @property {Comfy.Badge | { text: string }} price a badge as well
  * @property {Model | null} [model] the one that it shows
+ * @property {ReturnType<typeof outerOf>} outer what subgraphs set its promoted inputs to, as it was last seen
  * @property {boolean} isChanging whether it is this script that changes its widgets
  */
 
@@ -50,6 +52,8 @@ const PRICE_COLORS = { fgColor: "#d5e8d4", bgColor: "#2b4433" };
 const states = new WeakMap();
 /** @type {Settings["values"] | null} */
 let preferences = null;
+/** Whether it is this script that changes widgets of subgraphs. */
+let isFollowing = false;
 
 app.registerExtension({
   name: "SiliconFlow.Widgets",
@@ -69,6 +73,7 @@ app.registerExtension({
       preferences = received.values;
       for (const [node] of allNodes()) update(node);
     });
+    onOuterChange(() => allNodes().forEach(([node, state]) => followOuter(node, state)));
   },
   afterConfigureGraph: showPrices,
   nodeCreated(node) {
@@ -113,6 +118,7 @@ function stateOf(node) {
     chosen: modelWidget(node)?.value,
     badge: makeBadge("", BADGE_COLORS),
     price: makeBadge("", PRICE_COLORS),
+    outer: new Map(),
     isChanging: false,
   };
 }
@@ -239,6 +245,39 @@ function onUserChange(node, name) {
 }
 
 /**
+ * Subgraphs may have changed what they set promoted inputs to: then the user did. While a workflow is loaded, or
+ * another node of the same subgraph adapts, values are only noted.
+ * @param {Comfy.Node} node
+ * @param {State} state
+ */
+function followOuter(node, state) {
+  if (isFollowing || state.isChanging) return;
+  isFollowing = true;
+  try {
+    const { outer: before } = state;
+    const outer = [...outerOf(node)];
+    for (const [name, { value }] of outer) {
+      if (!before.has(name) || before.get(name)?.value === value) continue;
+      const widget = widgetsOf(node).find((each) => each.name === name);
+      if (widget) setValue(node, widget, value); // for whoever unpacks the subgraph
+      if (!app.configuringGraph) onUserChange(node, name);
+    }
+    if (outer.some(([name, { widgets }]) => widgets.some((each) => isNewOuter(state, name, each.widget)))) show(node);
+    state.outer = outerOf(node);
+  } finally {
+    isFollowing = false;
+  }
+}
+
+/**
+ * Whether a widget of a subgraph was not there when the node was last looked at.
+ * @param {State} state
+ * @param {string} name
+ * @param {Comfy.Widget} widget
+ */
+const isNewOuter = ({ outer }, name, widget) => !outer.get(name)?.widgets.some((each) => each.widget === widget);
+
+/**
  * A link came or went. While a workflow is loaded, values are never touched.
  * @param {Comfy.Node} node
  * @param {string} name
@@ -255,15 +294,19 @@ function onLinkChange(node, name) {
 function adaptValues(node) {
   const known = read(node);
   if (!known) return;
-  const { entry, model, values, linked } = known;
+  const { entry, model, values, linked, outer } = known;
   if (MODEL_INPUTS.some((name) => linked.has(name))) return update(node); // nobody knows which model it will be
   const adapted = adapt(known.catalogue, entry, model, values, memoryOf(node), states.get(node)?.model);
   remember(node, adapted.memory);
   for (const widget of widgetsOf(node)) {
     const value = adapted.values[widget.name];
-    if (values[widget.name] !== value) setValue(node, widget, value);
+    if (values[widget.name] === value) continue;
+    setValue(node, widget, value);
+    for (const each of outer.get(widget.name)?.widgets ?? []) setValue(node, each.widget, value, each.node);
   }
   update(node);
+  const state = states.get(node);
+  if (state) state.outer = outerOf(node);
 }
 
 /** @param {Comfy.Node} node */
@@ -282,6 +325,7 @@ function keepSize(node, change) {
   change();
   const more = node.computeSize()[1] - before;
   // The first Nodes 2.0 hear of no size that a node was given; to set it would only spoil their undo.
+  // Nor need subgraphs be told theirs: they grow and shrink with their widgets.
   const measuresItself = node.graph && isVue() && !("_state" in (modelWidget(node) ?? {}));
   if (more && !measuresItself) node.setSize([node.size[0], node.size[1] + more]);
 }
@@ -293,7 +337,7 @@ function keepSize(node, change) {
 function show(node) {
   const [known, state] = [read(node), states.get(node)];
   if (!known || !state) return;
-  const { entry, model, values, linked } = known;
+  const { entry, model, values, linked, outer } = known;
   state.model = model;
   /** @param {string} name */
   const ruleFor = (name) => {
@@ -310,7 +354,13 @@ function show(node) {
   for (const [widget, declared] of state.declared) {
     if (!entry.inputs.includes(widget.name)) continue;
     const rule = ruleFor(widget.name);
-    apply(widget, rule, declared);
+    const promoted = outer.get(widget.name)?.widgets ?? [];
+    apply(widget, promoted.length ? { ...rule, shown: true } : rule, declared);
+    for (const each of promoted) {
+      const change = () => apply(each.widget, rule, declared);
+      if (isNewOuter(state, widget.name, each.widget)) change(); // as large as it was saved
+      else keepSize(each.node, change);
+    }
     // The model has a badge.
     const isOff = rule.shown && widget.name !== "model" && !linked.has(widget.name) && !fits(rule, widget.value);
     labelWidget(widget, state, isOff);
@@ -518,15 +568,16 @@ function redraw(node) {
  * @param {Comfy.Node} node
  * @param {Comfy.Widget} widget
  * @param {unknown} value
+ * @param {Comfy.Node} [owner] the subgraph that the widget is on
  */
-function setValue(node, widget, value) {
+function setValue(node, widget, value, owner = node) {
   const state = states.get(node);
   if (!state) return;
   const before = state.isChanging;
   state.isChanging = true;
   try {
     widget.value = /** @type {Comfy.Widget["value"]} */ (value);
-    widget.callback?.(value, app.canvas, node);
+    widget.callback?.(value, app.canvas, owner);
   } finally {
     state.isChanging = before;
   }
@@ -546,7 +597,12 @@ function read(node) {
   const linked = new Set(
     node.inputs.flatMap((input) => (input.widget && input.link != null ? [input.widget.name] : [])),
   );
-  return { catalogue: latest, entry, model: modelOf(entry, values, linked), values, linked };
+  const outer = outerOf(node);
+  for (const [name, { value }] of outer) {
+    values[name] = value;
+    linked.delete(name);
+  }
+  return { catalogue: latest, entry, model: modelOf(entry, values, linked), values, linked, outer };
 }
 
 /** @param {Comfy.Node} node */
