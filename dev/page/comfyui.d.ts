@@ -36,6 +36,13 @@ declare namespace Comfy {
   type NodeWithElements = Node & {
     addDOMWidget(name: string, type: string, element: HTMLElement, options: object): Widget;
   };
+  /** What ComfyUI itself adds to nodes: the images on show, and what becomes of dropped files. */
+  type NodeWithImages = Node & {
+    imgs?: HTMLImageElement[];
+    imageIndex?: number | null;
+    onDragOver?: (event: DragEvent) => boolean;
+    onDragDrop?: (event: DragEvent) => Promise<boolean>;
+  };
   type Graph = NonNullable<Node["graph"]>;
 
   type DeclaredWidget = NonNullable<Node["widgets"]>[number];

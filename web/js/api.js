@@ -98,6 +98,21 @@ export const loadImage = (id, place) => request("POST", `jobs/${encodeURICompone
  */
 export const getWorkflow = (id) => request("GET", `jobs/${encodeURIComponent(id)}/workflow`);
 
+/**
+ * Stores an image in ComfyUI's input folder, by ComfyUI's own route.
+ * @param {Blob} content
+ * @param {string} name
+ * @returns {Promise<InputFile>}
+ */
+export async function uploadImage(content, name) {
+  const body = new FormData();
+  body.append("image", content, name);
+  body.append("subfolder", "siliconflow");
+  const response = await api.fetchApi("/upload/image", { method: "POST", body });
+  if (!response.ok) throw new ApiError(response.status, undefined);
+  return response.json();
+}
+
 /** @returns {Promise<Stored>} */
 export const getStored = () => request("GET", "stored");
 

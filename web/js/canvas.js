@@ -7,8 +7,9 @@ import { app } from "../../../scripts/app.js";
 import { getWorkflow, loadImage } from "./api.js";
 import { formatClock } from "./logic/format.js";
 import { freePlace } from "./logic/place.js";
-import { decidingWidget, setWidgets } from "./nodes.js";
+import { nodeAt, setWidgets } from "./nodes.js";
 import { errorText, language, t, toast } from "./page.js";
+import { decidingWidgets } from "./subgraphs.js";
 
 const TITLE_HEIGHT = 30;
 const GAP = 40;
@@ -61,6 +62,35 @@ export function giveImage(node, file) {
 }
 
 /**
+ * Adds an edit node at the right of a node, for a copy of the image that it shows, or for its output.
+ * @param {Comfy.Node} node
+ * @param {InputFile | null} file
+ */
+export function addEditor(node, file) {
+  const editor = window.LiteGraph.createNode("SiliconFlowImageEdit");
+  const graph = node.graph;
+  if (!editor || !graph) return;
+  const source = file ? addLoader(file, besideOf(node, LOADER_SIZE)) : node;
+  const size = /** @type {[number, number]} */ ([editor.size[0], editor.size[1] + TITLE_HEIGHT]);
+  const [x, y] = freePlace(besideOf(source, size), size, graph.nodes.map(boxOf));
+  editor.pos = [x, y + TITLE_HEIGHT];
+  graph.add(editor);
+  source.connect(source.outputs.findIndex(({ type }) => type === "IMAGE"), editor, imageInput(editor));
+  show(editor);
+}
+
+/**
+ * Room for a node of a size, at the right of another.
+ * @param {Comfy.Node} node
+ * @param {[number, number]} size
+ * @returns {Box}
+ */
+function besideOf(node, [width]) {
+  const [left, top, ownWidth, height] = boxOf(node);
+  return [left + ownWidth, top, width + 2 * GAP, height];
+}
+
+/**
  * The widget with the files of a node that loads an image.
  * @param {Comfy.Node} node
  */
@@ -72,7 +102,7 @@ export function loaderWidget(node) {
  * The input for one more image: the first that is free, else the first; -1 for a node without any.
  * @param {Comfy.Node} node
  */
-function imageInput({ inputs }) {
+export function imageInput({ inputs }) {
   const free = inputs.findIndex(({ type, link }) => type === "IMAGE" && link == null);
   return free >= 0 ? free : inputs.findIndex(({ type }) => type === "IMAGE");
 }
@@ -171,10 +201,13 @@ export async function openWorkflowOf(job) {
  */
 export async function repeatWithNewSeed(job) {
   if (!(await openWorkflowOf(job))) return;
-  const seed = decidingWidget(job.node, "seed");
-  if (!seed) return toast("error", t("app.name"), t("jobs.no_seed"));
-  const { widget } = seed;
-  const most = Number(widget.options?.max ?? 2 ** 32 - 1);
-  setWidgets(seed.node, { [widget.name]: Math.floor(Math.random() * (most + 1)) });
+  const node = nodeAt(job.node);
+  const input = node?.inputs.find(({ name }) => name === "seed");
+  const seeds = node && input && decidingWidgets(node, input);
+  if (!seeds) return toast("error", t("app.name"), t("jobs.no_seed"));
+  for (const { node: owner, widget } of seeds) {
+    const most = Number(widget.options?.max ?? 2 ** 32 - 1);
+    setWidgets(owner, { [widget.name]: Math.floor(Math.random() * (most + 1)) });
+  }
   await app.queuePrompt(0, 1);
 }

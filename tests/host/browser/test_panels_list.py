@@ -39,9 +39,9 @@ def prompt() -> str:
 
 @BOTH
 def test_results_are_searched_looked_at_whole_and_used_again(
-    page: Page, service: Simulator, comfy: Comfy, prompt: str, language: str, shots: Path
+    page: Page, service: Simulator, prompt: str, language: str, shots: Path
 ) -> None:
-    words = WORDS[language]
+    words, comfy = WORDS[language], page.comfy
     service.fail(400)
     draw(page, f"{prompt} fails", seed=1, control_after_generate="fixed")
     page.run()
@@ -84,7 +84,8 @@ def test_results_are_searched_looked_at_whole_and_used_again(
     page.change(node, "prompt", "something else")
     generated = len(service.generations)
     done.get_by_role("button", name=words["again"]).click()
-    comfy.wait_for(lambda: len(service.generations) > generated)
+    # The page's requests pass through this thread: it may not stand still.
+    comfy.wait_for(lambda: page.settle() or len(service.generations) > generated)
     again = service.generations[-1].body
     assert again["prompt"] == prompt
     assert again["seed"] != 1
