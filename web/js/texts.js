@@ -293,7 +293,7 @@ export const TEXTS = {
       "other": "{n} results without a known price are not included"
     },
     "balance.label": "Balance",
-    "balance.tooltip": "SiliconFlow balance at {when}; vouchers may not be included. Click to show today's jobs.",
+    "balance.tooltip": "SiliconFlow balance at {when}; vouchers may not be included. Click to open the panel.",
     "balance.unknown": "Not known yet",
     "balance.refresh": "Refresh balance"
   },
@@ -327,7 +327,7 @@ export const TEXTS = {
     "setting.site": "站点",
     "setting.site.tip": "两个站点的账户和密钥互相独立，模型也不完全相同。",
     "setting.show_balance": "显示余额",
-    "setting.show_balance.tip": "显示在任务列表上方；ComfyUI 版本支持时也显示在顶栏。每次运行后刷新，查询不收费。余额可能不含代金券；SiliconFlow 不再提供余额时不显示。",
+    "setting.show_balance.tip": "显示在 SiliconFlow 面板上方；ComfyUI 版本支持时也显示在顶栏。每次运行后刷新，查询不收费。余额可能不含代金券；SiliconFlow 不再提供余额时不显示。",
     "setting.refresh": "模型列表",
     "setting.refresh.tip": "向 SiliconFlow 查询你的账户有哪些模型。ComfyUI 启动时不会查询。",
     "setting.max_parallel": "同时请求数",
@@ -563,7 +563,7 @@ export const TEXTS = {
     "spend.saved": "复用结果节省：{amount}",
     "spend.unknown": "另有 {n} 个结果价格未知，未计入",
     "balance.label": "余额",
-    "balance.tooltip": "SiliconFlow 余额（{when}，可能不含代金券）。点击查看今天的任务。",
+    "balance.tooltip": "SiliconFlow 余额（{when}，可能不含代金券）。点击打开面板。",
     "balance.unknown": "尚未查询",
     "balance.refresh": "刷新余额"
   }

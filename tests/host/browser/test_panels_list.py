@@ -84,8 +84,12 @@ def test_results_are_searched_looked_at_whole_and_used_again(
     page.change(node, "prompt", "something else")
     generated = len(service.generations)
     done.get_by_role("button", name=words["again"]).click()
-    # The page's requests pass through this thread: it may not stand still.
-    comfy.wait_for(lambda: page.settle() or len(service.generations) > generated)
+
+    def has_generated() -> bool:
+        page.settle()  # the page's requests pass through this thread: it may not stand still
+        return len(service.generations) > generated
+
+    comfy.wait_for(has_generated)
     again = service.generations[-1].body
     assert again["prompt"] == prompt
     assert again["seed"] != 1
