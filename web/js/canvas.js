@@ -46,6 +46,19 @@ export async function useInSelected(job, image) {
   }
 }
 
+/**
+ * Puts an image on the canvas, with an edit node for it.
+ * @param {Job} job
+ * @param {JobImage} image
+ */
+export async function editImage(job, image) {
+  try {
+    addEditor(addLoader(await loadImage(job.id, image.place)), null);
+  } catch (error) {
+    toast("error", t("app.name"), errorText(error));
+  }
+}
+
 /** @returns {Comfy.Node[]} */
 const selectedNodes = () => Object.values(app.canvas.selected_nodes ?? {});
 

@@ -3,7 +3,7 @@
 /** @import { Job, JobImage } from "./types" */
 
 import { api } from "../../../scripts/api.js";
-import { openWorkflowOf, putOnCanvas, repeatWithNewSeed, useInSelected } from "./canvas.js";
+import { editImage, openWorkflowOf, putOnCanvas, repeatWithNewSeed, useInSelected } from "./canvas.js";
 import * as catalogue from "./catalogue.js";
 import { messageLines } from "./logic/failures.js";
 import { formatClock, formatDay, formatMoment, formatSeconds, shortModel } from "./logic/format.js";
@@ -250,6 +250,7 @@ export function imageDetails(job, image, close) {
       "footer",
       {},
       offers(job, [image]).map(([symbol, label, run]) => button(label, closing(run), { symbol })),
+      button(t("edit.menu"), closing(() => editImage(job, image)), { symbol: "pencil" }),
     ),
   ];
 }
