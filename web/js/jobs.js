@@ -408,7 +408,12 @@ const jobAt = (element) => element?.closest("li")?.dataset.job;
 function arrange(list, elements) {
   /** @type {Set<Element>} */
   const wanted = new Set(elements);
-  for (const element of [...list.children]) if (!wanted.has(element)) element.remove();
+  for (const element of [...list.children]) {
+    if (wanted.has(element)) continue;
+    // What nobody waits for any more is not fetched: it would hold up what is on show.
+    for (const image of element.querySelectorAll("img")) if (!image.complete) image.removeAttribute("src");
+    element.remove();
+  }
   elements.forEach((element, at) => {
     const there = list.children[at] ?? null;
     if (there !== element) list.insertBefore(element, there);
