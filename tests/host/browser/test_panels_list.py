@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MANY = 20_000
 A_PART = 100
 MOST_ROWS = 60
+RARE = "1717"
 WORDS = {
     "en": {"search": "Search prompts and models", "again": "Run again with a new seed"},
     "zh": {"search": "搜索提示词或模型", "again": "换个种子重新运行"},
@@ -41,12 +42,12 @@ TO_THE_END = """async () => {
     return most;
 }"""
 
-ONLY_LOADED = """words => {
+ONLY_LOADED = """word => {
     const cards = [...document.querySelectorAll('.sf-job')];
-    return cards.length > 3 && cards.every(card => card.textContent.includes(words)
+    return cards.length > 3 && cards.every(card => card.textContent.includes(word)
         && [...card.querySelectorAll('img')].every(image => image.naturalWidth > 0));
 }"""
-"""Whether all cards have the words, and their thumbnails: to delete those on the way is a 404."""
+"""Whether all cards have the word, and their thumbnails: to delete those on the way is a 404."""
 
 
 @pytest.fixture
@@ -190,8 +191,8 @@ def test_twenty_thousand_results_are_scrolled_with_few_rows_and_requests(
     assert len([url for url in requests if "/siliconflow/jobs?" in url]) == len(lists)
 
     # A search reads the list in few steps, however rare what it looks for.
-    page.page.get_by_role("searchbox").fill(f"{prompt} 17")
-    page.wait_for(ONLY_LOADED, f"{prompt} 17")
+    page.page.get_by_role("searchbox").fill(f"{prompt} {RARE}")
+    page.wait_for(ONLY_LOADED, RARE)
     comfy.request("DELETE", "/siliconflow/stored", json={})
     page.page.locator(".sf-empty").wait_for()
 
