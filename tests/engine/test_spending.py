@@ -57,8 +57,11 @@ def charged(simulator: Simulator) -> Decimal:
 
 
 def rows(data: Path) -> list[tuple[str, str, int, int | None]]:
-    """Return what is recorded: state, model, items, billionths."""
-    with closing(sqlite3.connect(data / "siliconflow-ledger" / "ledger.sqlite3")) as database:
+    """Return what is recorded: state, model, items, billionths; nothing before the first run."""
+    file = data / "siliconflow-ledger" / "ledger.sqlite3"
+    if not file.exists():
+        return []
+    with closing(sqlite3.connect(file)) as database:
         found = database.execute("SELECT state, model, items, cost FROM spend ORDER BY at")
         return found.fetchall()
 

@@ -236,8 +236,12 @@ def test_after_a_run_the_balance_is_sent(sent: list[Event], simulator: Simulator
 def test_runs_that_end_together_are_followed_by_one_balance_request_after_the_last(
     sent: list[Event], simulator: Simulator
 ) -> None:
-    for seed in range(6):  # they take less than the pause does
-        draw(seed=seed)
+    async def six() -> None:
+        values = {"model": KOLORS, "prompt": "a cat", **SMALL}
+        nodes = [NODE_CLASS_MAPPINGS[DRAW]().execute(**values, seed=seed) for seed in range(6)]
+        await asyncio.gather(*nodes)
+
+    asyncio.run(six())
     wait_for(
         lambda: data_of(sent, "balance") and data_of(sent, "balance")[-1]["balance"] == "99.40"
     )
