@@ -91,7 +91,8 @@ def expected(
             share = _share(graph, node_id, (settings, client, ledger))
             if share:
                 shares[node_id] = share
-    return _hash(graph, _needed(graph, paid), with_seeds=False), shares
+    unseeded = _needed(graph, paid, with_seeds=False)
+    return _hash(graph, unseeded, with_seeds=False), shares
 
 
 def mark_done(caller: Caller) -> None:
@@ -197,17 +198,22 @@ def _value(graph: Graph, value: Any) -> Any:
     return _UNKNOWN
 
 
-def _needed(graph: Graph, node_ids: Iterable[str]) -> list[str]:
-    """Return nodes and all that they depend on, in order."""
+def _needed(graph: Graph, node_ids: Iterable[str], *, with_seeds: bool = True) -> list[str]:
+    """Return nodes and all that they depend on, in order; without what gives them their seeds."""
     needed: set[str] = set()
     left = [node_id for node_id in node_ids if node_id in graph]
     while left:
         node_id = left.pop()
         if node_id not in needed:
             needed.add(node_id)
-            links = filter(_is_link, _inputs(graph, node_id).values())
-            left += [link[0] for link in links if link[0] in graph]
+            inputs = _inputs(graph, node_id).items()
+            links = [value for name, value in inputs if with_seeds or not _is_seed(name)]
+            left += [link[0] for link in links if _is_link(link) and link[0] in graph]
     return sorted(needed)
+
+
+def _is_seed(name: str) -> bool:
+    return "seed" in name
 
 
 def _hash(graph: Graph, node_ids: Collection[str], *, with_seeds: bool = True) -> str:
@@ -217,7 +223,7 @@ def _hash(graph: Graph, node_ids: Collection[str], *, with_seeds: bool = True) -
         inputs = {
             name: (value, host.input_file_version(value))
             for name, value in _inputs(graph, node_id).items()
-            if with_seeds or "seed" not in name
+            if with_seeds or not _is_seed(name)
         }
         nodes.append((node_id, graph[node_id].get("class_type"), inputs))
     return hashlib.sha256(json.dumps(nodes, sort_keys=True, default=str).encode()).hexdigest()

@@ -114,8 +114,10 @@ def spent_by_model(sums: Sequence[SpendSum], settings: Settings) -> list[Spent]:
 
 def times_began() -> tuple[float, float]:
     """Return when today and this month began, by the local clock, in seconds since 1970."""
-    today = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-    return today.timestamp(), today.replace(day=1, tzinfo=None).timestamp()
+    now = datetime.now().astimezone()
+    # Without the offset of now: at midnight the clock may have had another.
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    return today.timestamp(), today.replace(day=1).timestamp()
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,11 @@ def run_prompt(
                 lambda _, __, caller=caller: caller,
             )
             inputs = {
-                name: images if isinstance(value, list) else value
+                name: graph[value[0]]["inputs"].get("value", images)
+                if isinstance(value, list) and value[0] in graph
+                else images
+                if isinstance(value, list)
+                else value
                 for name, value in graph[node_id]["inputs"].items()
             }
             try:
@@ -96,6 +100,17 @@ def test_the_same_prompt_goes_ahead_as_a_whole_when_it_is_queued_again_with_othe
     assert run_prompt(reseeded) == []
     assert len(today.generations) == 20
     assert run_prompt({"1": draw("one", 10, seed=100), "2": draw("two", 10, seed=200)})
+
+
+def test_a_seed_that_a_node_of_its_own_gives_makes_no_other_prompt(
+    today: Simulator, run_prompt: RunPrompt
+) -> None:
+    def graph(seed: int) -> Graph:
+        return {"1": draw("one", 20, seed=["9", 0]), "9": node("PrimitiveInt", value=seed)}
+
+    assert run_prompt(graph(1))
+    assert run_prompt(graph(2)) == []
+    assert len(today.generations) == 20
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import datetime, timezone, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -278,6 +279,29 @@ def test_what_is_recorded_is_what_was_charged_or_more_by_requests_of_unknown_fat
 
 
 # Budgets
+
+
+@pytest.mark.skipif(
+    not hasattr(time, "tzset"), reason="the zone of a process is set on POSIX alone"
+)
+def test_a_day_begins_at_midnight_where_the_clock_changes_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class OnThatDay(datetime):
+        @classmethod
+        def now(cls, _zone: tzinfo | None = None) -> OnThatDay:
+            return cls(2027, 3, 28, 12)
+
+    monkeypatch.setattr(spending, "datetime", OnThatDay)
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    try:
+        assert (
+            spending.times_began()[0] == datetime(2027, 3, 27, 23, tzinfo=timezone.utc).timestamp()
+        )
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("name", ["daily_budget", "monthly_budget"])
