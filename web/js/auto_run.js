@@ -1,6 +1,6 @@
 /**
  * Before a workflow that runs by itself pays without end: while Run (On Change) or Run (Instant) is on and the seed of
- * a paid node changes with each run, the page asks what to do.
+ * a paid node is another one in each run, the page asks what to do.
  */
 
 /** @import { TextKey } from "./types" */
@@ -8,11 +8,11 @@
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { openDialog } from "./dialog.js";
+import { fixing } from "./logic/seeds.js";
 import { setWidgets } from "./nodes.js";
 import { button, h, t } from "./page.js";
 import { paidNodes } from "./widgets.js";
 
-const CONTROL = "control_after_generate";
 /** Whether the user wants the mode to go on; asked again after it was off. */
 let mayGoOn = false;
 /** @type {Promise<boolean> | null} */
@@ -32,16 +32,24 @@ function stop() {
 }
 
 /**
- * The nodes with a seed that changes by itself, each with the node that holds the control: its own, or what is linked.
+ * The nodes with a seed that is another one in each run, each with the node that holds it: its own, or what is linked.
  * @returns {[paid: Comfy.Node, holder: Comfy.Node][]}
  */
 function reseeded() {
   return paidNodes().flatMap((node) => {
     const slot = node.inputs.findIndex((input) => input.name === "seed" && input.link != null);
     const holder = slot < 0 ? node : node.getInputNode(slot);
-    const control = holder?.widgets?.find((widget) => widget.name === CONTROL);
-    return holder && control && control.value !== "fixed" ? [[node, holder]] : [];
+    return holder && Object.keys(fixing(holder.widgets ?? [])).length ? [[node, holder]] : [];
   });
+}
+
+/**
+ * Fixes the seeds and queues the workflow anew: the prompt that waits has the old ones.
+ * @param {[Comfy.Node, Comfy.Node][]} nodes
+ */
+function fix(nodes) {
+  for (const [, holder] of nodes) setWidgets(holder, fixing(holder.widgets ?? []));
+  void app.queuePrompt(0, 1);
 }
 
 /**
@@ -51,14 +59,15 @@ function reseeded() {
  */
 function ask(nodes) {
   return new Promise((resolve) => {
-    let goes = false;
+    /** @type {boolean | null} */
+    let goes = null;
     const { close, fill } = openDialog(t("auto_run.title"), () => {
-      if (!goes) stop();
-      resolve(goes);
+      if (goes === null) stop();
+      resolve(goes ?? false);
     });
     /** @param {() => void} change */
-    const then = (change) => () => {
-      goes = true;
+    const then = (change, isSent = true) => () => {
+      goes = isSent;
       change();
       close();
     };
@@ -72,11 +81,7 @@ function ask(nodes) {
         {},
         button(t("auto_run.once"), then(stop)),
         button(t("auto_run.go_on"), then(() => (mayGoOn = true))),
-        button(
-          t("auto_run.fix"),
-          then(() => nodes.forEach(([, holder]) => setWidgets(holder, { [CONTROL]: "fixed" }))),
-          { kind: "primary" },
-        ),
+        button(t("auto_run.fix"), then(() => fix(nodes), false), { kind: "primary" }),
       ),
     );
   });

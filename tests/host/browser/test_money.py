@@ -149,6 +149,28 @@ def test_a_changed_prompt_under_run_on_change_costs_one_image(  # noqa: PLR0917
 
 
 @pytest.mark.usefixtures("unlimited")
+def test_a_seed_of_minus_one_that_is_fixed_is_paid_once(
+    page: Page, node: int, service: Simulator, language: str
+) -> None:
+    page.change(node, "seed", -1)
+    before = len(service.generations)
+    page.js(MODE, "change")
+    try:
+        page.change(node, "prompt", f"A boat {secrets.token_hex(4)}")
+        dialog = page.page.locator(DIALOG)
+        dialog.wait_for()
+        assert len(service.generations) == before
+        fix = {"en": "Fix the seed", "zh": "固定种子"}[language]
+        dialog.get_by_role("button", name=fix).click()
+        page.comfy.wait_for(lambda: len(service.generations) > before)
+        page.settle(8)
+        assert len(service.generations) == before + 1
+        assert dialog.count() == 0
+    finally:
+        page.js(MODE, "disabled")
+
+
+@pytest.mark.usefixtures("unlimited")
 def test_the_panel_says_what_was_spent_by_model(page: Page, node: int, shot: Shot) -> None:
     page.run()
     page.change(node, "seed", 6)

@@ -1,0 +1,27 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fixing } from "../../web/js/logic/seeds.js";
+
+const control = (value) => ({ name: "control_after_generate", value });
+const half = () => 0.5;
+
+test("a fixed seed needs nothing to stay as it is", () => {
+  assert.deepEqual(fixing([{ name: "seed", value: 0 }, control("fixed")]), {});
+  assert.deepEqual(fixing([{ name: "prompt", value: "-1" }, { name: "safety_tolerance", value: -1 }]), {});
+});
+
+test("a seed that a control changes stays if the control is fixed", () => {
+  const fixed = { control_after_generate: "fixed" };
+  assert.deepEqual(fixing([{ name: "seed", value: 7 }, control("randomize")]), fixed);
+});
+
+test("a seed of -1 becomes a number within its range, even if its control is fixed", () => {
+  const seed = (name, max) => ({ name, value: -1, options: { max } });
+  assert.deepEqual(fixing([seed("seed", 100), control("fixed")], half), { seed: 50 });
+  assert.deepEqual(fixing([seed("value", 2 ** 63), control("fixed")], half), { value: 2 ** 31 });
+  assert.deepEqual(fixing([{ name: "seed", value: -1 }], () => 0), { seed: 0 });
+  assert.deepEqual(fixing([seed("seed", 100), control("increment")], half), {
+    seed: 50,
+    control_after_generate: "fixed",
+  });
+});
