@@ -32,8 +32,8 @@ FAULTS_SEPARATOR = "\n\n"
 """Between the faults of one node in what `VALIDATE_INPUTS` answers."""
 _RUNS = count(1)
 """Numbers of which each is given once."""
-_ANY_SEED_RUNS: deque[dict[str, Any]] = deque(maxlen=64)
-"""What nodes were given, texts and numbers, in their last runs with a seed of -1."""
+_ANY_SEED_RUNS: deque[tuple[str, str, dict[str, Any]]] = deque(maxlen=64)
+"""The last runs with a seed of -1: workflow, node, and the texts and numbers it was given."""
 
 
 class Node:
@@ -75,7 +75,7 @@ class Node:
     async def execute(self, **inputs: Any) -> Any:
         """Run the task and return its outputs; see `tasks` for the shapes and errors."""
         caller = current_caller(type(self).__name__, first_item(inputs.pop(WORKFLOW, None)))
-        _keep_in_mind(inputs)
+        _keep_in_mind(caller, inputs)
         sent = {name: _well_formed(name, value) for name, value in inputs.items()}
         changed = [name for name, value in sent.items() if value is not inputs[name]]
         notes = [text("run.not_well_formed", input=name) for name in changed]
@@ -113,10 +113,12 @@ class PromptNode(Node):
         """Return what is never the same for a seed of -1, so that ComfyUI's cache does not answer.
 
         A seed from another node is `None` here, as all that is: it is taken to be -1 if it was in
-        the last run with these values.
+        the last run of any node with these values, for ComfyUI's cache answers one by another's.
         """
         own = [(name, value) for name, value in inputs.items() if value is not None]
-        was_any = any(all(run.get(name) == value for name, value in own) for run in _ANY_SEED_RUNS)
+        was_any = any(
+            all(run.get(name) == value for name, value in own) for *_, run in _ANY_SEED_RUNS
+        )
         return next(_RUNS) if seed == -1 or (seed is None and was_any) else 0
 
 
@@ -173,14 +175,15 @@ def first_item(value: Any) -> Any:
     return value[0] if isinstance(value, list | tuple) and value else value
 
 
-def _keep_in_mind(inputs: Mapping[str, Any]) -> None:
-    """Keep whether the last run of a node with these values had a seed of -1."""
+def _keep_in_mind(caller: Caller, inputs: Mapping[str, Any]) -> None:
+    """Keep whether the last run of this node with these values had a seed of -1."""
     values = {name: value for name, value in inputs.items() if isinstance(value, str | int | float)}
     is_any = values.pop("seed", 0) == -1
+    run = (caller.workflow_id, caller.node_id, values)
     with suppress(ValueError):
-        _ANY_SEED_RUNS.remove(values)
+        _ANY_SEED_RUNS.remove(run)
     if is_any:
-        _ANY_SEED_RUNS.append(values)
+        _ANY_SEED_RUNS.append(run)
 
 
 def _well_formed(name: str, value: Any) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine.job import with_usable_seed
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
@@ -90,3 +92,21 @@ def test_a_linked_seed_that_was_minus_one_is_not_answered_by_the_cache(
     assert cache_key(seed=None, **other) == cache_key(seed=5)
     run_node(DRAW, **VALUES, seed=6)
     assert cache_key(seed=None) == cache_key(seed=5)
+
+
+def test_another_node_with_the_same_values_changes_nothing_for_a_seed_of_minus_one(
+    today: Simulator, run_node: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del today
+    values = {"prompt": "two cats"}
+
+    def run(node_id: str, seed: int) -> None:
+        context = SimpleNamespace(node_id=node_id, prompt_id="")
+        monkeypatch.setattr(host, "_executing", lambda: context)
+        run_node(DRAW, **{**VALUES, **values}, seed=seed)
+
+    run("1", -1)
+    run("2", 5)
+    assert cache_key(seed=None, **values) != cache_key(seed=None, **values)
+    run("1", 5)
+    assert cache_key(seed=None, **values) == cache_key(seed=5)
