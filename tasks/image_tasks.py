@@ -218,21 +218,29 @@ def _note_filtered(results: Results, images: Sequence[DecodedImage]) -> None:
 
 
 def _parameters(results: Results, seed: int, size: str) -> str:
-    """Return how the first image was made, as A1111 writes it into a file and Civitai reads it."""
-    body = results.plan.requests[0].body
+    """Return how the first image was made, as A1111 writes it into a file and Civitai reads it.
+
+    What is not sent is what the service's documents say of the model; what nobody knows is left
+    out. Many programs look for a line that begins with the steps, and find none without.
+    """
+    model, body = results.plan.model, results.plan.requests[0].body
+    own = (
+        [] if model.guessed_from else [each for each in model.fields.values() if not each.required]
+    )
+    values = {**{each.wire: each.default for each in own if each.default is not None}, **body}
     negative = body.get("negative_prompt")
-    values = {
-        "Steps": body.get("num_inference_steps"),
-        "CFG scale": body.get("cfg", body.get("guidance_scale")),
+    named = {
+        "Steps": values.get("num_inference_steps"),
+        "CFG scale": values.get("cfg", values.get("guidance_scale")),
         "Seed": seed,
         "Size": size,
-        "Model": results.plan.model.id,
+        "Model": model.id,
         "Version": "SiliconFlow",
     }
     lines = [
         str(body["prompt"]),
         *([f"Negative prompt: {negative}"] if negative else []),
-        ", ".join(f"{name}: {value}" for name, value in values.items() if value is not None),
+        ", ".join(f"{name}: {value}" for name, value in named.items() if value is not None),
     ]
     return "\n".join(lines)
 

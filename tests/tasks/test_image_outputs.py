@@ -67,6 +67,17 @@ def test_settings_that_the_model_does_not_have_are_left_out(
     ]
 
 
+def test_settings_that_are_not_sent_are_the_service_s_own_as_documented(
+    today: Simulator, outputs_of: Callable[..., Any]
+) -> None:
+    inputs = {**KOLORS, "model": "Qwen/Qwen-Image"}
+    info = outputs_of(DRAW, **inputs)["info"]
+    assert "num_inference_steps" not in today.generations[-1].body
+    assert info["parameters"].split("\n")[-1].startswith("Steps: 20, CFG scale: 4, Seed: 5, ")
+    info = outputs_of(DRAW, **inputs, extra_body='{"num_inference_steps": 9}')["info"]
+    assert info["parameters"].split("\n")[-1].startswith("Steps: 9, ")
+
+
 @pytest.mark.parametrize("is_marked", [False, True])
 def test_a_black_image_is_said_to_be_probably_filtered_and_what_it_cost(
     today: Simulator,
