@@ -23,10 +23,12 @@ _TEMPLATE_TOKENS = 16
 """What a model puts around a text or a message."""
 ONE_EDIT = "references of one edit"
 MAX_URL = 2048
-_TAGS = re.compile(r"(?<!\w)(?:@image\d{0,9})+(?!\w)", re.IGNORECASE | re.ASCII)
+_LATIN = r"\w\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0300-\u036f\u1e00-\u1eff"
+"""Letters of the alphabet with all their accents, those that stand alone too, and digits."""
+_TAGS = re.compile(rf"(?<![{_LATIN}])(?:@image\d{{0,9}})+(?![{_LATIN}])", re.IGNORECASE | re.ASCII)
 """A word that is nothing but `@image2`, or several of them side by side, as core's nodes read it.
 
-ASCII, because Chinese writes no space before it.
+Other letters are no part of the word: Chinese writes no space before it.
 """
 _TAG = re.compile(r"@image(\d*)", re.IGNORECASE)
 

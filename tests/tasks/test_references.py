@@ -1,11 +1,12 @@
 """Which images an edit refers to: sockets, batches, addresses, and what a prompt calls them."""
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from comfyui_siliconflow.engine.job import Plan
+from comfyui_siliconflow.nodes.widgets import tooltip
 from comfyui_siliconflow.siliconflow import catalogue
 from comfyui_siliconflow.siliconflow.errors import InvalidInput
 from comfyui_siliconflow.storage.settings import Settings
@@ -175,10 +176,23 @@ def references(count: int) -> list[Reference]:
         ("me@image.com me@image1@image2", "me@image.com me@image1@image2"),
         ("by @images, @imageFoo and @image_lab", "by @images, @imageFoo and @image_lab"),
         ("@image1@imageFoo", "Picture 1@imageFoo"),
+        ("jos\u00e9@image.com jose\u0301@image", "jos\u00e9@image.com jose\u0301@image"),
+        ("ng\u1ecdc@image @image\u00e9", "ng\u1ecdc@image @image\u00e9"),
+        ("\u8d34\u5230@image2\u3002 2\u00d7@image", "\u8d34\u5230Picture 2\u3002 2\u00d7Picture 1"),
     ],
 )
 def test_a_tag_is_a_whole_word_or_stands_beside_another(prompt: str, meant: str) -> None:
     assert with_references(prompt, references(2), MODEL) == meant
+
+
+@pytest.mark.parametrize(
+    ("language", "files"), [("en", "images and workflows"), ("zh", "图片与工作流")]
+)
+def test_what_a_user_writes_is_said_to_be_saved_where_it_may_be_secret(
+    language: Literal["en", "zh"], files: str
+) -> None:
+    for name in ("image_urls", "extra_body"):
+        assert files in tooltip("input", "image-edit", name).in_language(language)
 
 
 def test_a_tag_of_no_image_is_refused_by_its_name() -> None:
