@@ -193,18 +193,19 @@ def fit_images(
         return None
     images = [each for each in references if each is not None]
     bounds = _bounds(images[0])
-    frames = max(map(len, images if mask is None else [*images, mask]))
+    gap = int(margin) if is_each else None
+    of_masks = [] if mask is None else [_spots(frame, bounds, gap) for frame in mask]
+    frames = max(map(len, images))
     spots: list[Sequence[Box | None]] = [[None]] * frames
-    if mask is not None:
-        if {len(mask), len(images[0])} - {1, frames}:
-            counts = text("task.mask_frames", n=len(mask), wanted=len(images[0]))
-            raise InvalidInput("mask", counts)
-        of_masks = [_spots(frame, bounds, int(margin) if is_each else None) for frame in mask]
-        mask = mask if any(of_masks) else None
-    if mask is not None:
-        spots = [of_masks[min(frame, len(mask) - 1)] for frame in range(frames)]
+    if any(of_masks):
+        if frames > 1 and len(of_masks) not in {1, frames}:
+            raise InvalidInput("mask", text("task.mask_frames", n=len(of_masks), wanted=frames))
+        frames = max(frames, len(of_masks))
+        spots = [of_masks[min(frame, len(of_masks) - 1)] for frame in range(frames)]
     elif result_size == _default("result_size"):
         return None
+    else:
+        mask = None
 
     def place(frame: int, spot: Box | None) -> Placement:
         part = spot.grown(int(margin), bounds) if spot else bounds

@@ -182,6 +182,22 @@ def test_each_mask_of_a_batch_edits_the_single_image(simulator: Simulator, outpu
     assert not torch.equal(made["images"][0], made["images"][1])
 
 
+def test_masks_must_fit_the_frames_of_every_image() -> None:
+    other, masks = smooth(2), mask_of((10, 10, 40, 40)).repeat(3, 1, 1)
+    with pytest.raises(InvalidInput, match="3 frames and the images have 2"):
+        plan(MULTI_EDIT, image=smooth(), image2=other, mask=masks)
+    assert len(plan(MULTI_EDIT, image=smooth(), image2=other, mask=masks[:2]).requests) == 2
+
+
+@pytest.mark.parametrize("result_size", ["as the model makes it", AS_INPUT])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_an_empty_mask_counts_as_none_however_many_frames_it_has(
+    frames: int, result_size: str
+) -> None:
+    made = plan(image=smooth(frames), mask=torch.zeros(3, 64, 64), result_size=result_size)
+    assert len(made.requests) == frames
+
+
 def test_the_frames_of_another_image_go_with_the_frame_that_is_cut() -> None:
     image, other = smooth(2), torch.stack([torch.zeros(8, 8, 3), torch.ones(8, 8, 3)])
     mask = torch.cat([mask_of(), mask_of((10, 10, 40, 40))])
