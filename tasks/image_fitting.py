@@ -28,6 +28,7 @@ from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model, Value
 from ..siliconflow.errors import InvalidInput
 from ..strings.text import text
+from .image_inputs import ONE_EDIT
 
 INPUTS = ("mask_margin", "mask_feather", "mask_each", "result_size", "fit")
 MAX_SPOTS = 64
@@ -183,6 +184,8 @@ def fit_images(
         declared[name].check(inputs.get(name, _default(name))) for name in INPUTS
     )
     mask = _mask(inputs)
+    if mask is not None and inputs.get("batch_means") == ONE_EDIT:
+        mask = mask[:1]  # A batch comes with a mask for each image, and only the first is edited.
     if references[0] is None:
         for name, is_set in (
             ("mask", mask is not None and bool((mask > 0).any())),

@@ -261,6 +261,15 @@ def test_a_mask_is_for_the_first_of_several_references_of_one_edit() -> None:
     assert [frames[0].shape[:2] for frames in made.images.values()] == [(1024, 1024), (300, 400)]
 
 
+def test_a_batch_with_its_masks_is_one_edit_of_its_first_image_if_it_is_references() -> None:
+    masks = torch.cat([mask_of((180, 120, 220, 160)), mask_of((0, 0, 400, 300))])
+    inputs = {"batch_means": "references of one edit", "image": smooth(2), "mask_margin": 64}
+    made = plan(MULTI_EDIT, **inputs, mask=masks)
+    assert len(made.requests) == 1
+    assert made.fitting
+    assert [each.box for each in made.fitting.placements] == [(116, 56, 284, 224)]
+
+
 def test_more_spots_than_anybody_paints_are_refused_before_anything_is_sent(
     simulator: Simulator, outputs_of: Run
 ) -> None:
