@@ -68,8 +68,7 @@ class Cuts:
         return self._cut(number)
 
     def _make(self, number: int) -> torch.Tensor:
-        placement = self._placements[number]
-        return cut_to(_frame(self._image, placement.frame), placement.box, placement.size)
+        return _cut(self._image, self._placements[number])
 
 
 @dataclass(frozen=True)
@@ -108,6 +107,11 @@ class Fitting:
             [_frame(image, each.frame) for each in self.placements] for image in images[1:]
         ]
         return [Cuts(self.image, self.placements), *others]
+
+    def sent_part(self, placement: Placement) -> DecodedImage:
+        """Return the part of the first image that goes with a placement, `[H,W,C]` float32."""
+        part: DecodedImage = _cut(self.image, placement).numpy()
+        return part
 
     def layers(self, plan: Plan, jobs: Sequence[Job]) -> list[Layers]:
         """Return the images of the output in the order of the frames, and then of the seeds."""
@@ -239,6 +243,10 @@ def _spots(mask: torch.Tensor, bounds: Box, gap: int | None) -> list[Box]:
     if len(spots) > MAX_SPOTS:
         raise InvalidInput("mask_each", text("task.too_many_spots", n=len(spots), limit=MAX_SPOTS))
     return spots
+
+
+def _cut(image: torch.Tensor, placement: Placement) -> torch.Tensor:
+    return cut_to(_frame(image, placement.frame), placement.box, placement.size)
 
 
 def _frame(images: torch.Tensor, number: int) -> torch.Tensor:

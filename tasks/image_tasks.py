@@ -23,7 +23,7 @@ from ..engine.endpoint import (
 )
 from ..engine.job import Frames, Plan, PlannedRequest, Results, next_seed, with_usable_seed
 from ..engine.run import Inputs, run
-from ..media.image_files import DecodedImage, Resized, decode, is_one_color, to_batch
+from ..media.image_files import Resized, decode, is_one_color, to_batch
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import (
     AUTO,
@@ -41,7 +41,7 @@ from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
 from ..strings.text import Text, text
 from .image_fitting import INPUTS as FITTING_INPUTS
-from .image_fitting import Fitting, fit_images
+from .image_fitting import Fitting, Layers, fit_images
 from .image_inputs import gather_references, with_references
 
 RESERVED = frozenset({"model", "prompt", "seed", "image", "image2", "image3"})
@@ -146,9 +146,9 @@ def image_outputs(results: Results) -> tuple[Text, Outputs]:
     mask: torch.Tensor | None = None
     resized: list[Resized] = []
     images = results.items
-    _note_filtered(results, images)
+    layers = fitting.layers(plan, jobs) if fitting else []
+    _note_filtered(results, fitting, layers)
     if fitting:
-        layers = fitting.layers(plan, jobs)
         seeds, frames = [each.seed for each in layers], [each.frame for each in layers]
         batch, mask = fitting.lay_back(layers)
         shapes = [batch.shape[1:3]] * len(batch)
@@ -199,22 +199,37 @@ def _transparency(images: torch.Tensor) -> torch.Tensor:
     return torch.zeros(len(images), _EMPTY_MASK, _EMPTY_MASK)
 
 
-def _note_filtered(results: Results, images: Sequence[DecodedImage]) -> None:
-    """Note which images are of a single color: such a one stands in for what a filter refused."""
-    is_marked = not results.plan.headers
-    places = [at for at, image in enumerate(images, 1) if is_one_color(image, is_marked=is_marked)]
+def _note_filtered(results: Results, fitting: Fitting | None, layers: Sequence[Layers]) -> None:
+    """Note which images are of a single color: such a one stands in for what a filter refused.
+
+    A result that is laid into an image has that one's number, and is none if all that was sent of
+    the image had a single color.
+    """
+    is_flat = partial(is_one_color, is_marked=not results.plan.headers)
+    images = results.items
+    places = [at for at, image in enumerate(images) if is_flat(image)]
+    outputs = {at + 1 for at in places}
+    if fitting and places:
+        place_of = {id(images[at]): at for at in places}
+        laid = [
+            (number, place_of[id(image)])
+            for number, each in enumerate(layers, 1)
+            for placement, image in each.results
+            if id(image) in place_of and not is_flat(fitting.sent_part(placement))
+        ]
+        outputs, places = {number for number, _ in laid}, [*{at for _, at in laid}]
     if not places:
         return
     came = [result for job in results.jobs for result in job.results for _ in range(result.count)]
     costs = [each.cost / each.count for each in came if each.cost is not None]
     if len(costs) == len(came):
-        amount = sum((costs[at - 1] for at in places), Decimal(0))
+        amount = sum((costs[at] for at in places), Decimal(0))
         key = "run.filtered_priced" if amount else "run.filtered_free"
         cost = text(key, amount=f"{amount:f}", currency=results.prices.get("currency"))
     else:
         cost = text("run.filtered")
-    numbers = ", ".join(map(str, places))
-    results.note(text("run.one_color", n=len(places), numbers=numbers, cost=cost))
+    numbers = ", ".join(map(str, sorted(outputs)))
+    results.note(text("run.one_color", n=len(outputs), numbers=numbers, cost=cost))
 
 
 def _parameters(results: Results, seed: int, size: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.dev.simulator import images as drawn
 from comfyui_siliconflow.engine.job import Plan
 from comfyui_siliconflow.media.data_urls import encode
 from comfyui_siliconflow.siliconflow import catalogue
@@ -268,6 +269,35 @@ def test_a_batch_with_its_masks_is_one_edit_of_its_first_image_if_it_is_referenc
     assert len(made.requests) == 1
     assert made.fitting
     assert [each.box for each in made.fitting.placements] == [(116, 56, 284, 224)]
+
+
+def filter_notes(made: dict[str, Any]) -> list[str]:
+    return [note for note in made["info"]["notes"] if "single color" in note]
+
+
+def test_a_single_color_that_was_sent_is_not_taken_for_a_filtered_image(
+    echoing: Simulator, outputs_of: Run
+) -> None:
+    white, mask = torch.ones(1, 300, 400, 3), mask_of((180, 120, 220, 160))
+    assert not filter_notes(outputs_of(EDIT, model=QWEN, prompt="x", image=white, mask=mask))
+    assert echoing.generations
+
+
+def test_what_was_filtered_is_numbered_as_it_comes_out(
+    simulator: Simulator, outputs_of: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del simulator
+    file = io.BytesIO()
+    Image.new("RGB", (512, 512)).save(file, "PNG")
+    monkeypatch.setattr(drawn, "draw", lambda _drawing: file.getvalue())
+    inputs: dict[str, Any] = {"model": QWEN, "prompt": "x"}
+    spots = mask_of((10, 10, 40, 40), (300, 200, 330, 240))
+    apart = {"mask": spots, "mask_each": True, "mask_margin": 16}
+    [note] = filter_notes(outputs_of(EDIT, **inputs, **apart, image=smooth()))
+    assert note.startswith("Image 1 is a single color")
+    third = torch.cat([mask_of(), mask_of(), mask_of((10, 10, 40, 40))])
+    [note] = filter_notes(outputs_of(EDIT, **inputs, image=smooth(3), mask=third))
+    assert note.startswith("Image 3 is a single color")
 
 
 def test_more_spots_than_anybody_paints_are_refused_before_anything_is_sent(
