@@ -18,6 +18,8 @@ from .media_error import MediaError
 T = TypeVar("T", torch.Tensor, npt.NDArray[np.float32])
 Weights: TypeAlias = npt.NDArray[np.float32]
 """`[H,W]`, values 0..1."""
+_FAINTEST = 1 / 512
+"""The least that changes a pixel of 8 bits: half a step of it."""
 
 
 class Box(NamedTuple):
@@ -62,7 +64,8 @@ def mask_frames(mask: torch.Tensor) -> torch.Tensor:
 def mask_weights(frame: torch.Tensor, size: tuple[int, int]) -> Weights:
     """Return one frame `[H,W]` of a MASK at the width and height of the image under it.
 
-    Values are clamped to 0..1, and NaN is 0. A smaller mask is scaled up, and its edge is soft
+    Values are clamped to 0..1, and NaN is 0, as is what is too faint to be seen: a blurred mask has
+    such an edge that is far wider than it looks. A smaller mask is scaled up, and its edge is soft
     then; a larger one is scaled down so that nothing painted is lost, however small it is. One that
     needs none of this is not copied.
     """
@@ -75,6 +78,8 @@ def mask_weights(frame: torch.Tensor, size: tuple[int, int]) -> Weights:
         smaller = min(frame.shape[0], height), min(frame.shape[1], width)
         kept = torch.nn.functional.adaptive_max_pool2d(values[None, None], smaller)
         values = torch.nn.functional.interpolate(kept, (height, width), mode="bilinear")[0, 0]
+    if bool(((values > 0) & (values < _FAINTEST)).any()):
+        values = torch.where(values < _FAINTEST, 0, values)
     weights: Weights = values.numpy()
     return weights
 

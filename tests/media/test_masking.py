@@ -58,6 +58,17 @@ def test_what_is_below_0_or_no_number_is_not_painted() -> None:
     assert painted_box(weights_of(mask), WHOLE) == Box(3, 5, 10, 9)
 
 
+@pytest.mark.parametrize("shape", [WHOLE.size[::-1], (12, 16)])
+def test_what_is_too_faint_to_be_seen_is_not_painted(shape: tuple[int, int]) -> None:
+    faint = torch.full(shape, 1 / 600)
+    assert painted_box(weights_of(faint), WHOLE) is None
+    assert faint.min() > 0
+    faint[0, 0] = 1 / 255
+    box = painted_box(weights_of(faint), WHOLE)
+    assert box
+    assert max(box.size) < 8
+
+
 def test_a_mask_of_another_size_lies_on_the_whole_image() -> None:
     weights = mask_weights(torch.ones(12, 16), WHOLE.size)
     assert weights.shape == (48, 64)
