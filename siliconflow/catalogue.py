@@ -52,7 +52,7 @@ _UNITS = {"image": 1, "kilobyte": 1000, "input": 10**6, "output": 10**6, "input_
 """For how much of what was used each rate of a price is."""
 Usage = Mapping[str, int]
 """What a request used, by the name of the rate: items as `image`, bytes of text, tokens."""
-_RATIO = re.compile(r"(\d{1,2}):(\d{1,2})")
+_RATIO = re.compile(r"([1-9]\d?):([1-9]\d?)")
 _SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})", re.IGNORECASE)
 
 

@@ -25,7 +25,7 @@ from ..media.masking import (
 )
 from ..media.media_error import MediaError
 from ..siliconflow import catalogue
-from ..siliconflow.catalogue import Model, Value
+from ..siliconflow.catalogue import Model, Value, merged, parse_size
 from ..siliconflow.errors import InvalidInput
 from ..strings.text import text
 from .image_inputs import ONE_EDIT
@@ -176,12 +176,14 @@ def fit_images(
     inputs: Inputs,
     references: Sequence[torch.Tensor | None],
     values_for: Callable[[int, int], Values],
+    extra: Mapping[str, Any],
 ) -> Fitting | None:
     """Return how the first of some images is sent and laid back; `None`: it is sent as it is.
 
-    `values_for` gives the fields of a request for a width and height. An image that the service
-    fetches is `None`. Raises `InvalidInput` for a mask that is none, has another number of frames
-    or too many spots, and where the first image is not here.
+    `values_for` gives the fields of a request for a width and height, to which `extra` is added. An
+    image that the service fetches is `None`. Raises `InvalidInput` for a mask that is none, has
+    another number of frames or too many spots, for a size in `extra` that no side may have, and
+    where the first image is not here.
     """
     declared = catalogue.load().inputs
     margin, feather, is_each, result_size, fit = (
@@ -214,16 +216,27 @@ def fit_images(
     else:
         mask = None
 
+    for name, side in _sides_in(extra):
+        declared[name].check(side)
+
     def place(frame: int, spot: Box | None) -> Placement:
         part = spot.grown(int(margin), bounds) if spot else bounds
         values = values_for(*part.size)
-        size = model.kept_size(*part.size, values)
+        size = model.kept_size(*part.size, merged(values, extra))
         # Nothing that is painted is cropped away.
         how = "pad" if spot and fit == "crop" else fit
         return Placement(frame, fit_box(part, bounds, size, cast(Fit, how)), size, values, spot)
 
     placements = [place(frame, spot) for frame, of_frame in enumerate(spots) for spot in of_frame]
     return Fitting(images[0], frames, placements, mask, min(int(feather), int(margin)))
+
+
+def _sides_in(extra: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the sides of the result that `extra_body` asks for: nothing else has checked them."""
+    size = parse_size(str(extra.get("image_size", "")))
+    sides = [(name, extra.get(name)) for name in ("width", "height")]
+    sides += [*zip(("width", "height"), size, strict=True)] if size else []
+    return [(name, side) for name, side in sides if side is not None]
 
 
 def _mask(inputs: Inputs) -> torch.Tensor | None:

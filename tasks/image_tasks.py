@@ -94,7 +94,7 @@ def plan_images(
     values_for = partial(_set_fields, model, inputs)
     sources: list[Frames] = [*images.values()]
     of_references = [each.images for each in references.values()]
-    fitting = fit_images(model, inputs, of_references, values_for) if references else None
+    fitting = fit_images(model, inputs, of_references, values_for, extra) if references else None
     if fitting:
         values = fitting.placements[0].values
         groups = [[(at, each.values) for at, each in group] for group in fitting.groups()]

@@ -53,7 +53,7 @@ def rows() -> list[Row]:
 
 def _ours(image: torch.Tensor, mask: torch.Tensor, result: Pixels) -> torch.Tensor:
     model, inputs = catalogue.load().find(MODEL, "cn"), {"mask": mask}
-    fitting = fit_images(model, inputs, [image], lambda _width, _height: {})
+    fitting = fit_images(model, inputs, [image], lambda _width, _height: {}, {})
     if fitting is None:
         raise RuntimeError("the mask is empty")
     Cuts(image, fitting.placements)[0]

@@ -225,6 +225,13 @@ def test_a_size_or_a_shape_that_was_chosen_is_what_is_sent() -> None:
     assert frames[0].shape[:2] == (752, 1392)
 
 
+def test_a_size_in_extra_body_is_what_is_sent() -> None:
+    inputs = {"image": smooth(), "mask": mask_of((180, 120, 220, 160)), "image_size": "720x1280"}
+    made = plan(KOLORS, **inputs, extra_body='{"image_size": "960x1280"}')
+    assert sizes_sent(made) == [(960, 1280)]
+    assert made.requests[0].body["image_size"] == "960x1280"
+
+
 def test_a_model_that_is_not_listed_is_sent_about_a_megapixel() -> None:
     made = plan("", custom_model="vendor/new", image=smooth(), result_size=AS_INPUT)
     assert sizes_sent(made) == [(1184, 896)]
@@ -235,6 +242,12 @@ def test_a_model_that_is_not_listed_is_sent_about_a_megapixel() -> None:
     [
         ({"mask": torch.zeros(4)}, "mask", "MASK"),
         ({"mask": torch.ones(3, 8, 8)}, "mask", "3 frames"),
+        ({"result_size": AS_INPUT, "extra_body": '{"image_size": "64x9999"}'}, "height", "9999"),
+        (
+            {"result_size": AS_INPUT, "extra_body": '{"width": [1], "height": 64}'},
+            "width",
+            "not a number",
+        ),
         ({"mask_margin": -1}, "mask_margin", "outside"),
         ({"fit": "squeeze"}, "fit", "squeeze"),
         ({"result_size": "huge"}, "result_size", "huge"),
