@@ -27,7 +27,7 @@ LANGUAGES = ("en", "zh")
 WIDTH, GAP, SCALE, MARGIN = 330, 48, 2.08, 14
 NO_LINKS = 3
 COLORS = 256
-VIEWPORT = {"width": 1100, "height": 2600}
+VIEWPORT: Any = {"width": 1100, "height": 2600}
 SEED = {"seed": 51, "control_after_generate": "fixed"}
 Values = dict[str, Any]
 
@@ -225,7 +225,7 @@ def main(wanted: Sequence[str]) -> None:
         try:
             for language in LANGUAGES:
                 page = Page(browser, comfy, "nodes2", language)
-                page.page.set_viewport_size(VIEWPORT)  # type: ignore[arg-type]
+                page.page.set_viewport_size(VIEWPORT)
                 page.setting("Comfy.Node.AlwaysShowAdvancedWidgets", False)
                 page.setting("Comfy.LinkRenderMode", NO_LINKS)
                 for node_type, scene in SCENES.items():

@@ -124,7 +124,8 @@ def test_a_failed_job_is_one_line_and_opened_says_why_and_gives_its_trace_id(
     page.run()
     failed = page.page.locator(".sf-job-failed", has_text="SiliconFlow rejected the request").first
     failed.wait_for(timeout=30_000)
-    assert failed.bounding_box()["height"] < 40  # type: ignore[index]
+    box: Any = failed.bounding_box()
+    assert box["height"] < 40
     assert prompt not in failed.inner_text()
     failed.locator(".sf-job-summary").click()
     assert prompt in failed.locator(".sf-prompt").inner_text()

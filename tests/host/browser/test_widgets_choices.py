@@ -46,7 +46,8 @@ def entries(page: Page, node: int, widget: str) -> list[str]:
 def _missed() -> type[Exception]:
     from playwright.sync_api import TimeoutError as Missed  # noqa: PLC0415 - not everybody has it
 
-    return Missed
+    missed: type[Exception] = Missed
+    return missed
 
 
 def label_of(page: Page, node: int, widget: str) -> str:
