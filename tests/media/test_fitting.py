@@ -134,7 +134,8 @@ def test_outside_the_feather_every_value_stays_bit_for_bit(  # noqa: PLR0917 - e
         *image.shape[:2], -1
     )
     assert same.all(-1)[covered == 0].all()
-    assert (covered[mask > 0] >= mask[mask > 0]).all()
+    painted = mask >= 1 / 512  # what is fainter counts as none
+    assert (covered[painted] >= mask[painted]).all()
 
 
 def test_a_transparent_result_lets_the_image_show_through() -> None:
