@@ -173,7 +173,7 @@ async def _obtain(prompt: str, tally: Tally) -> None:
 async def _queued(prompt: str, tally: Tally) -> bool:
     started = time.monotonic()
     try:
-        _, _, info, _ = await NODE_CLASS_MAPPINGS[DRAW]().execute(
+        _, _, info, *_ = await NODE_CLASS_MAPPINGS[DRAW]().execute(
             **{**NODES[DRAW], "prompt": prompt, "seed": 1}
         )
     except Exception as error:  # noqa: BLE001 - what it is, is judged here
