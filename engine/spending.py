@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
+from fractions import Fraction
+from math import ceil
 from typing import Any
 
 from ..comfyui.host import Caller
@@ -20,7 +22,7 @@ from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model, Usage
 from ..siliconflow.errors import ConfirmationNeeded, GuardStopped
 from ..storage.database import LedgerError
-from ..storage.ledger import Ledger, Spend, SpendBook, SpendSum
+from ..storage.ledger import ANY_AMOUNT, NO_AMOUNT, Amount, Ledger, Spend, SpendBook, SpendSum
 from ..storage.settings import Settings
 from ..strings.text import Text, text
 from .endpoint import Endpoint
@@ -146,6 +148,20 @@ class Share:
             )
         )
 
+    @property
+    def amount(self) -> Amount:
+        """What this comes to."""
+        return Amount(self.images, billionths(self.cost) or 0)
+
+    @property
+    def unsaved(self) -> Amount:
+        """What this comes to where nothing is paid already, as with other seeds."""
+        if not self.items:
+            return self.amount
+        all_of_it = Fraction(self.items + self.paid, self.items)
+        images, cost = self.amount
+        return Amount(ceil(images * all_of_it), ceil(cost * all_of_it))
+
     def exceeds(self, images: float, cost: Decimal) -> bool:
         """Return whether this is more than either of two limits, where 0 is none."""
         return 0 < images < self.images or 0 < cost < self.cost
@@ -156,7 +172,7 @@ class Prompt:
     """What the nodes of one prompt make and cost together.
 
     `shares` are those of the nodes by id, `begun` those that are more than expected; `confirmed`
-    is how much of all this the user was asked about.
+    is how much the user was asked about before it was queued.
     """
 
     queued_at: float
@@ -164,7 +180,7 @@ class Prompt:
     """The hash of what its nodes are made of, whatever the seeds; empty outside ComfyUI."""
     shares: dict[str, Share] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
-    confirmed: Share = Share()
+    confirmed: Amount = NO_AMOUNT
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def with_share(self, node_id: str, share: Share) -> Share:
@@ -219,11 +235,13 @@ class Bill:
 class Question:
     """What the user is asked before a run: each content, and when that counts as confirmed.
 
-    A content is confirmed if it was asked about before that moment. `lately` counts the images
-    that an auto-run has paid.
+    A content is confirmed if that much of it was asked about before that moment. `of_prompt` is
+    the content of the whole prompt, `lately` counts the images that an auto-run has paid.
     """
 
     contents: Mapping[str, float]
+    amount: Amount
+    of_prompt: str
     lately: int = 0
 
 
@@ -251,6 +269,13 @@ class RunToJudge:
         """Whether the limits on images count what this run makes."""
         return self.plan.endpoint.kind.counts_as_images
 
+    def is_repeated(self, prompt: Prompt) -> bool:
+        """Return whether the node has run in this prompt: a list calls it nobody knows how often.
+
+        Outside ComfyUI each run is a prompt.
+        """
+        return self.caller.node_id in prompt.begun
+
     def share(self, bill: Bill) -> Share:
         """Return what this run makes."""
         return Share.of(bill, self.jobs, self.plan.endpoint)
@@ -277,14 +302,18 @@ class RunToJudge:
         contents: dict[str, float] = {}
         total = prompt.with_share(self.caller.node_id, self.share(bill))
         limits = settings.confirm_images, Decimal(str(settings.confirm_cost))
-        is_more = total.images > prompt.confirmed.images or total.cost > prompt.confirmed.cost
+        of_prompt = prompt.content or self.content(requests)
+        amount = ANY_AMOUNT if self.is_repeated(prompt) else total.unsaved
+        is_more = any(a > b for a, b in zip(total.amount, prompt.confirmed, strict=True))
         if bill.items and is_more and total.exceeds(*limits):
-            contents[prompt.content or self.content(requests)] = prompt.queued_at
-        lately = self._images_lately() if images and settings.auto_run_images else 0
+            contents[of_prompt] = prompt.queued_at
+        is_confirmed = not is_more and prompt.confirmed != NO_AMOUNT
+        counts_lately = images and settings.auto_run_images and not is_confirmed
+        lately = self._images_lately() if counts_lately else 0
         if not lately or lately + images <= settings.auto_run_images:
-            return Question(contents)
+            return Question(contents, amount, of_prompt)
         contents[self.content(requests[:1])] = prompt.queued_at - PAUSE_SECONDS
-        return Question(contents, lately)
+        return Question(contents, amount, of_prompt, lately)
 
     def judge(self, bill: Bill, question: Question, prompt: Prompt) -> GuardStopped | None:
         """Return why the run is stopped, if it is; else hold its cost if there is a budget.
@@ -300,11 +329,20 @@ class RunToJudge:
                     if bill.cost and spent + bill.cost > budget:
                         return GuardStopped(self._over_budget(name, budget, spent, bill), name)
                 since = book.now - CONFIRM_SECONDS
-                answers = [book.confirm(each, since, at) for each, at in question.contents.items()]
-                if not all(answers):
+                answers = {
+                    content: book.asked(content, question.amount, since, at)
+                    for content, at in question.contents.items()
+                }
+                unanswered = [content for content, asked in answers.items() if asked is None]
+                for content in unanswered:
+                    book.ask(content, question.amount, since)
+                if unanswered:
                     setting = "auto_run_images" if question.lately else "confirm_images"
                     message = self._confirmation(bill, question.lately, prompt)
                     return ConfirmationNeeded(message, setting)
+                for content in answers:
+                    book.confirm(content)
+                prompt.confirmed = answers.get(question.of_prompt) or prompt.confirmed
                 if self.budgets:
                     bill.hold(book, self.jobs, self.plan.model.id)
         except LedgerError as error:
@@ -341,8 +379,12 @@ class RunToJudge:
         nodes = 1 + len(prompt.shares.keys() - {self.caller.node_id})
         key = "run.confirm_auto_run" if lately else "run.confirm"
         is_alike = total.images == (total.items if own.images else 0)
+        if not lately and self.is_repeated(prompt):
+            key = "run.confirm_list"
+        elif not lately and nodes > 1:
+            key = "run.confirm_prompt"
         return text(
-            key if lately or nodes == 1 else "run.confirm_prompt",
+            key,
             nodes=nodes,
             total=total.items + total.paid,
             items=self.plan.endpoint.item_names if is_alike else text("item.result.some"),
@@ -392,8 +434,6 @@ class SpendingGuard:
                 self.release(settings, run.ledger, jobs)
                 raise stopped
         prompt.begin(run.caller.node_id, run.share(bill))
-        if question.contents:
-            prompt.confirmed = sum(prompt.shares.values(), Share())
 
     def release(self, settings: Settings, ledger: Ledger, jobs: Sequence[Job]) -> None:
         """Let go of what is held for jobs that are over, or were never started."""

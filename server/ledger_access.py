@@ -22,15 +22,15 @@ def page_job_history() -> Iterator[JobHistory]:
 
 
 @contextlib.contextmanager
-def page_ledger() -> Iterator[Ledger]:
-    """Yield the ledger. Raises `SharedServer` or `NoLedger`."""
-    with _page_errors():
+def page_ledger(*, is_shared: bool = False) -> Iterator[Ledger]:
+    """Yield the ledger. Raises `NoLedger`, and `SharedServer` unless all users may share it."""
+    with _page_errors(is_shared=is_shared):
         yield ledger_for(current_settings())
 
 
 @contextlib.contextmanager
-def _page_errors() -> Iterator[None]:
-    if host.is_multi_user():
+def _page_errors(*, is_shared: bool = False) -> Iterator[None]:
+    if host.is_multi_user() and not is_shared:
         raise SharedServer(text("server.shared_results"))
     try:
         yield

@@ -19,6 +19,13 @@ def read(_request: PageRequest) -> Json:
     return {"currency": settings.currency, "today": _period(today), "month": _period(month)}
 
 
+def forget_questions(_request: PageRequest) -> Json:
+    """Forget what the user was asked to confirm: who cancels is asked again."""
+    with page_ledger(is_shared=True) as ledger:
+        ledger.forget_questions()
+    return {}
+
+
 def _period(models: Sequence[Spent]) -> Json:
     return {
         "spent": f"{sum((each.spent for each in models), Decimal(0)):f}",

@@ -26,7 +26,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from . import atomic_files
 from .database import Database, ledger_errors
@@ -136,6 +136,18 @@ class Spend:
     content: str
 
 
+class Amount(NamedTuple):
+    """How many images, and what they cost in billionths, a user is asked about."""
+
+    images: int
+    cost: int
+
+
+NO_AMOUNT = Amount(0, 0)
+ANY_AMOUNT = Amount(1 << 62, 1 << 62)
+"""Where nobody can know how much it will be."""
+
+
 @dataclass(frozen=True)
 class SpendSum:
     """What one model took: billionths of the currency, and items whose price is not known."""
@@ -180,19 +192,29 @@ class SpendBook:
         ).fetchall()
         return [SpendSum(**{**row, "is_free": bool(row["is_free"])}) for row in map(dict, rows)]
 
-    def confirm(self, content: str, asked_after: float, asked_before: float) -> bool:
-        """Return whether the user was asked about this content between two moments.
+    def asked(
+        self, content: str, amount: Amount, asked_after: float, asked_before: float
+    ) -> Amount | None:
+        """Return the amount that the user was asked about between two moments, if it is enough."""
+        row = _asked(self.db, content)
+        asked = Amount(row["images"], row["cost"])
+        is_enough = amount.images <= asked.images and amount.cost <= asked.cost
+        return asked if is_enough and asked_after < row["asked_at"] <= asked_before else None
 
-        That counts once. Who was not asked is asked now.
-        """
-        asked = _asked(self.db, content)
-        is_confirmed = asked_after < asked["asked_at"] <= asked_before
+    def ask(self, content: str, amount: Amount, forgotten_before: float) -> None:
+        """Record that the user is asked about an amount of this content now."""
         self.db.execute(
-            "DELETE FROM confirmations WHERE MAX(asked_at, confirmed_at) < ?", (asked_after,)
+            "DELETE FROM confirmations WHERE MAX(asked_at, confirmed_at) < ?", (forgotten_before,)
         )
-        values = (0.0, self.now) if is_confirmed else (self.now, asked["confirmed_at"])
-        self.db.execute("INSERT OR REPLACE INTO confirmations VALUES (?, ?, ?)", (content, *values))
-        return is_confirmed
+        values = (content, self.now, _asked(self.db, content)["confirmed_at"], *amount)
+        self.db.execute("INSERT OR REPLACE INTO confirmations VALUES (?, ?, ?, ?, ?)", values)
+
+    def confirm(self, content: str) -> None:
+        """Record that what the user was asked about goes ahead: that counts once."""
+        self.db.execute(
+            "UPDATE confirmations SET asked_at = 0, confirmed_at = ? WHERE content = ?",
+            (self.now, content),
+        )
 
     def hold(self, held_as: str, spend: Spend) -> None:
         """Count what a job may spend as spent, until it is sent, let go, or its process is dead."""
@@ -401,6 +423,11 @@ class Ledger:
                 (since, content),
             ).fetchone()
         return int(row[0])
+
+    def forget_questions(self) -> None:
+        """Forget what the user was asked about: to queue it again asks anew."""
+        with self.database.change() as db:
+            db.execute("UPDATE confirmations SET asked_at = 0")
 
     def let_go(self, held_as: Sequence[str]) -> None:
         """Count no more what jobs held and did not send."""
@@ -726,11 +753,12 @@ def _mark(db: sqlite3.Connection, request_id: str, state: str) -> None:
     db.execute("UPDATE requests SET state = ? WHERE id = ?", (state, request_id))
 
 
-def _asked(db: sqlite3.Connection, content: str) -> Mapping[str, float]:
+def _asked(db: sqlite3.Connection, content: str) -> Mapping[str, Any]:
     row = db.execute(
-        "SELECT asked_at, confirmed_at FROM confirmations WHERE content = ?", (content,)
+        "SELECT asked_at, confirmed_at, images, cost FROM confirmations WHERE content = ?",
+        (content,),
     ).fetchone()
-    return dict(row) if row else {"asked_at": 0.0, "confirmed_at": 0.0}
+    return dict(row) if row else {"asked_at": 0.0, "confirmed_at": 0.0, "images": 0, "cost": 0}
 
 
 def _change_hold(db: sqlite3.Connection, held_as: str, items: int, cost: int) -> None:

@@ -7,6 +7,21 @@ wrote version 1 and left its number at 0, hence `IF NOT EXISTS` in the first ste
 
 from __future__ import annotations
 
+_COUNT_NEW_SPEND = """
+    INSERT INTO spend_days
+        VALUES (
+            date(NEW.at, 'unixepoch', 'localtime'), NEW.model, NEW.currency, NEW.state = 'free',
+            NEW.items, COALESCE(NEW.cost, 0), NEW.items * (NEW.cost IS NULL)
+        )
+        ON CONFLICT DO UPDATE SET items = items + excluded.items, cost = cost + excluded.cost,
+            unknown_items = unknown_items + excluded.unknown_items;
+"""
+_TAKE_OLD_SPEND = """
+    UPDATE spend_days SET items = items - OLD.items, cost = cost - COALESCE(OLD.cost, 0),
+            unknown_items = unknown_items - OLD.items * (OLD.cost IS NULL)
+        WHERE day = date(OLD.at, 'unixepoch', 'localtime') AND model = OLD.model
+            AND currency = OLD.currency AND is_free = (OLD.state = 'free');
+"""
 LEDGER: tuple[tuple[str, ...], ...] = (
     (
         """
@@ -111,11 +126,11 @@ LEDGER: tuple[tuple[str, ...], ...] = (
         CREATE TABLE confirmations (
             content TEXT PRIMARY KEY,
             asked_at REAL NOT NULL,
-            confirmed_at REAL NOT NULL
+            confirmed_at REAL NOT NULL,
+            images INTEGER NOT NULL,
+            cost INTEGER NOT NULL
         )
         """,
-    ),
-    (
         "CREATE INDEX spend_by_content ON spend (content, at)",
         """
         CREATE TABLE spend_days (
@@ -129,52 +144,12 @@ LEDGER: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (day, model, currency, is_free)
         ) WITHOUT ROWID
         """,
-        """
-        INSERT INTO spend_days
-            SELECT date(at, 'unixepoch', 'localtime'), model, currency, state = 'free',
-                SUM(items), SUM(COALESCE(cost, 0)), SUM(items * (cost IS NULL))
-            FROM spend GROUP BY 1, 2, 3, 4
+        f"CREATE TRIGGER count_new_spend AFTER INSERT ON spend BEGIN {_COUNT_NEW_SPEND} END",
+        f"""
+        CREATE TRIGGER count_spend AFTER UPDATE ON spend
+        BEGIN {_TAKE_OLD_SPEND} {_COUNT_NEW_SPEND} END
         """,
-        """
-        CREATE TRIGGER count_new_spend AFTER INSERT ON spend BEGIN
-            INSERT INTO spend_days
-                VALUES (
-                    date(NEW.at, 'unixepoch', 'localtime'), NEW.model, NEW.currency,
-                    NEW.state = 'free', NEW.items, COALESCE(NEW.cost, 0),
-                    NEW.items * (NEW.cost IS NULL)
-                )
-                ON CONFLICT DO UPDATE SET items = items + excluded.items,
-                    cost = cost + excluded.cost,
-                    unknown_items = unknown_items + excluded.unknown_items;
-        END
-        """,
-        """
-        CREATE TRIGGER count_spend AFTER UPDATE ON spend BEGIN
-            UPDATE spend_days SET items = items - OLD.items,
-                    cost = cost - COALESCE(OLD.cost, 0),
-                    unknown_items = unknown_items - OLD.items * (OLD.cost IS NULL)
-                WHERE day = date(OLD.at, 'unixepoch', 'localtime') AND model = OLD.model
-                    AND currency = OLD.currency AND is_free = (OLD.state = 'free');
-            INSERT INTO spend_days
-                VALUES (
-                    date(NEW.at, 'unixepoch', 'localtime'), NEW.model, NEW.currency,
-                    NEW.state = 'free', NEW.items, COALESCE(NEW.cost, 0),
-                    NEW.items * (NEW.cost IS NULL)
-                )
-                ON CONFLICT DO UPDATE SET items = items + excluded.items,
-                    cost = cost + excluded.cost,
-                    unknown_items = unknown_items + excluded.unknown_items;
-        END
-        """,
-        """
-        CREATE TRIGGER count_deleted_spend AFTER DELETE ON spend BEGIN
-            UPDATE spend_days SET items = items - OLD.items,
-                    cost = cost - COALESCE(OLD.cost, 0),
-                    unknown_items = unknown_items - OLD.items * (OLD.cost IS NULL)
-                WHERE day = date(OLD.at, 'unixepoch', 'localtime') AND model = OLD.model
-                    AND currency = OLD.currency AND is_free = (OLD.state = 'free');
-        END
-        """,
+        f"CREATE TRIGGER count_deleted_spend AFTER DELETE ON spend BEGIN {_TAKE_OLD_SPEND} END",
     ),
 )
 """`requests.state` is waiting, sent, submitted, unknown, failed, answered or stored.

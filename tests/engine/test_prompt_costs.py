@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.comfyui.host import Caller
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.engine import prompt_costs
+from comfyui_siliconflow.engine import prompt_costs, spending
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
 
@@ -41,15 +42,26 @@ def run_prompt(
 
     `frames` are how many images a linked input brings.
     """
-    queued: list[int] = []
     tasks = {name: each.task for name, each in NODE_CLASS_MAPPINGS.items()}
     monkeypatch.setattr(host, "node_task", lambda node_type: tasks.get(node_type, ""))
     monkeypatch.setattr(prompt_costs, "_done", type(prompt_costs._done)())  # noqa: SLF001
 
-    def run(graph: Graph, *, frames: int = 1, outputs: list[str] | None = None) -> list[str]:
-        queued.append(1)
-        prompt_id = f"{id(queued)}-{len(queued)}"
+    def run(
+        graph: Graph,
+        *,
+        frames: int = 1,
+        outputs: list[str] | None = None,
+        times: int = 1,
+        first_seed: int = 0,
+    ) -> list[str]:
+        prompt_id = uuid.uuid4().hex
         images = torch.linspace(0, 1, frames).reshape(-1, 1, 1, 1).expand(-1, 16, 16, 3)
+
+        def given(graph: Graph, value: Any) -> Any:
+            if not isinstance(value, list):
+                return value
+            return graph.get(value[0], {"inputs": {}})["inputs"].get("value", images)
+
         nodes = prompt_costs._needed(graph, outputs or graph)  # noqa: SLF001
         for node_id in (each for each in nodes if graph[each]["class_type"] in tasks):
             caller = Caller(
@@ -63,16 +75,11 @@ def run_prompt(
                 "comfyui_siliconflow.nodes.base.current_caller",
                 lambda _, __, caller=caller: caller,
             )
-            inputs = {
-                name: graph[value[0]]["inputs"].get("value", images)
-                if isinstance(value, list) and value[0] in graph
-                else images
-                if isinstance(value, list)
-                else value
-                for name, value in graph[node_id]["inputs"].items()
-            }
+            inputs = {name: given(graph, value) for name, value in graph[node_id]["inputs"].items()}
             try:
-                outputs_of(graph[node_id]["class_type"], **inputs)
+                for seed in range(first_seed, first_seed + times):
+                    again = {"seed": seed} if times > 1 else {}
+                    outputs_of(graph[node_id]["class_type"], **{**inputs, **again})
             except errors.ConfirmationNeeded as error:
                 return [node_id, str(error)]
         return []
@@ -100,6 +107,67 @@ def test_the_same_prompt_goes_ahead_as_a_whole_when_it_is_queued_again_with_othe
     assert run_prompt(reseeded) == []
     assert len(today.generations) == 20
     assert run_prompt({"1": draw("one", 10, seed=100), "2": draw("two", 10, seed=200)})
+
+
+def test_more_of_the_same_prompt_than_was_asked_about_is_asked_about_anew(
+    today: Simulator, run_prompt: RunPrompt
+) -> None:
+    graph = {"1": edit(["8", 0]), "8": node("LoadVideoOfAnyLength", file="a.mp4")}
+    assert run_prompt(graph, frames=17)
+    assert "81" in run_prompt(graph, frames=81)[1]
+    assert today.generations == []
+    assert run_prompt(graph, frames=81) == []
+    assert len(today.generations) == 81
+
+
+def known_late(seed: int) -> Graph:
+    return {
+        "1": draw("one", 18, seed=seed * 100),
+        "2": edit(["8", 0], seed=seed),
+        "8": node("Unknown", image=["1", 0]),
+    }
+
+
+@pytest.mark.usefixtures("today")
+def test_what_is_known_only_when_another_node_has_run_is_asked_about_once(
+    run_prompt: RunPrompt, write_settings: Any
+) -> None:
+    write_settings(auto_run_images=0)
+    assert run_prompt(known_late(1), frames=18)[0] == "1"
+    assert run_prompt(known_late(2), frames=18)[0] == "2"
+    assert run_prompt(known_late(3), frames=18) == []
+
+
+@pytest.mark.usefixtures("today")
+def test_an_answer_to_one_question_is_kept_until_the_other_has_one_too(
+    run_prompt: RunPrompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spending, "PAUSE_SECONDS", 0)
+    stops = [run_prompt(known_late(seed), frames=18)[:1] for seed in range(1, 5)]
+    assert stops == [["1"], ["2"], ["1"], []]
+
+
+def test_a_node_that_a_list_runs_ever_again_is_asked_about_once(
+    today: Simulator, run_prompt: RunPrompt
+) -> None:
+    graph = {"1": draw("one", 1)}
+    stopped = run_prompt(graph, times=40)
+    assert "for each item of a list" in stopped[1]
+    assert len(today.generations) == 16
+    assert run_prompt(graph, times=40) == []
+    assert len(today.generations) == 40
+
+
+def test_with_new_seeds_a_list_that_runs_a_node_gets_through_as_well(
+    today: Simulator, run_prompt: RunPrompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spending, "PAUSE_SECONDS", 0)
+    graph = {"1": draw("one", 1)}
+    stops = 0
+    while run_prompt(graph, times=40, first_seed=stops * 1000):
+        stops += 1
+    assert stops == 2
+    assert len(today.generations) == 60
 
 
 def test_a_seed_that_a_node_of_its_own_gives_makes_no_other_prompt(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.siliconflow.errors import ConfirmationNeeded
 from comfyui_siliconflow.tests.server.conftest import Page
 
 QWEN = "Qwen/Qwen-Image"
@@ -41,3 +43,16 @@ def test_the_spend_is_shown_by_model_with_what_saved_results_would_have_cost(
 def test_of_several_users_none_sees_the_spend(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "is_multi_user", lambda: True)
     assert page.request("GET", "/spend").status_code == 403
+
+
+@pytest.mark.parametrize("users", ["one", "several"])
+def test_who_cancels_is_asked_again(
+    today: Simulator, page: Page, several_users: Callable[[], None], users: str
+) -> None:
+    if users == "several":
+        several_users()
+    for _ in range(2):
+        with pytest.raises(ConfirmationNeeded):
+            draw(batch_size=17)
+        assert page.delete("/questions") == {}
+    assert today.generations == []

@@ -77,6 +77,9 @@ export const getBalance = () => request("GET", "balance");
 /** @returns {Promise<Spend>} */
 export const getSpend = () => request("GET", "spend");
 
+/** Who cancels is asked again. */
+export const forgetQuestions = () => request("DELETE", "questions", {});
+
 /**
  * A part of the list of all jobs: the first one, or the one that begins `before`.
  * @param {{ limit: string, before?: string, search?: string, state?: string, task?: string }} query

@@ -4,7 +4,7 @@
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
-import { onEvent } from "./api.js";
+import { forgetQuestions, onEvent } from "./api.js";
 import { showJobs } from "./jobs.js";
 import { openDialog } from "./dialog.js";
 import { openKeyDialog } from "./key_dialog.js";
@@ -80,10 +80,15 @@ let closeQuestion = () => {};
 function askToGoAhead(failure) {
   closeQuestion();
   const message = localized(failure.message);
-  const { close, fill } = openDialog(localized(failure.title, message), () => {});
-  closeQuestion = close;
-  const goAhead = () => {
+  let isOver = false; // otherwise it was cancelled, and the next run is asked about again
+  const onClose = () => void (isOver || forgetQuestions().catch(console.warn));
+  const { close, fill } = openDialog(localized(failure.title, message), onClose);
+  closeQuestion = () => {
+    isOver = true;
     close();
+  };
+  const goAhead = () => {
+    closeQuestion();
     return isOf(failure, openWorkflowId()) ? app.queuePrompt(0, 1) : undefined;
   };
   fill(

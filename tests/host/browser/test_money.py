@@ -112,7 +112,9 @@ def test_a_large_run_is_asked_about_and_goes_ahead(
     assert dialog.count() == 0
 
 
-def test_cancel_sends_nothing(page: Page, node: int, service: Simulator, language: str) -> None:
+def test_cancel_sends_nothing_and_the_next_run_is_asked_about(
+    page: Page, node: int, service: Simulator, language: str
+) -> None:
     page.change(node, "batch_size", 17)
     before = len(service.generations)
     page.run()
@@ -120,6 +122,8 @@ def test_cancel_sends_nothing(page: Page, node: int, service: Simulator, languag
     dialog.get_by_role("button", name={"en": "Cancel", "zh": "取消"}[language]).click()
     assert dialog.count() == 0
     page.settle(2)
+    page.run()
+    dialog.wait_for()  # it is asked about again
     assert len(service.generations) == before
 
 
