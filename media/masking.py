@@ -64,8 +64,7 @@ def mask_frames(mask: torch.Tensor) -> torch.Tensor:
 def mask_weights(frame: torch.Tensor, size: tuple[int, int]) -> Weights:
     """Return one frame `[H,W]` of a MASK at the width and height of the image under it.
 
-    Values are clamped to 0..1, and NaN is 0, as is what is too faint to be seen: a blurred mask has
-    such an edge that is far wider than it looks. A smaller mask is scaled up, and its edge is soft
+    Values are clamped to 0..1, and NaN is 0. A smaller mask is scaled up, and its edge is soft
     then; a larger one is scaled down so that nothing painted is lost, however small it is. One that
     needs none of this is not copied.
     """
@@ -78,21 +77,17 @@ def mask_weights(frame: torch.Tensor, size: tuple[int, int]) -> Weights:
         smaller = min(frame.shape[0], height), min(frame.shape[1], width)
         kept = torch.nn.functional.adaptive_max_pool2d(values[None, None], smaller)
         values = torch.nn.functional.interpolate(kept, (height, width), mode="bilinear")[0, 0]
-    if bool(((values > 0) & (values < _FAINTEST)).any()):
-        values = torch.where(values < _FAINTEST, 0, values)
     weights: Weights = values.numpy()
     return weights
 
 
 def painted_box(weights: Weights, part: Box) -> Box | None:
     """Return the smallest box around what is painted in a part; `None` where nothing is."""
-    rows = np.flatnonzero(part.cut(weights).max(axis=1, initial=0))
+    rows = _painted_lines(weights, part, 0)
     if not len(rows):
         return None
-    left, top = part[:2]
-    top, bottom = top + int(rows[0]), top + int(rows[-1]) + 1
-    columns = np.flatnonzero(weights[top:bottom, left : part.right].max(axis=0))
-    return Box(left + int(columns[0]), top, left + int(columns[-1]) + 1, bottom)
+    part = _lines_of(part, 0, rows)
+    return _lines_of(part, 1, _painted_lines(weights, part, 1))
 
 
 def spots_in(weights: Weights, part: Box, gap: int) -> list[Box]:
@@ -104,13 +99,22 @@ def spots_in(weights: Weights, part: Box, gap: int) -> list[Box]:
     if box is None:
         return []
     for axis in (0, 1):
-        lines = np.flatnonzero(box.cut(weights).max(axis=1 - axis))
+        lines = _painted_lines(weights, box, axis)
         runs = np.split(lines, np.flatnonzero(np.diff(lines) > gap + 1) + 1)
         if len(runs) > 1:
             return [
                 spot for run in runs for spot in spots_in(weights, _lines_of(box, axis, run), gap)
             ]
     return [box]
+
+
+def _painted_lines(weights: Weights, part: Box, axis: int) -> npt.NDArray[np.intp]:
+    """Return which rows of a part have something painted, or for axis 1 which columns.
+
+    What is too faint to be seen is not: a blurred mask has an edge that is far wider than it looks.
+    """
+    highest = torch.from_numpy(part.cut(weights)).amax(1 - axis)
+    return np.flatnonzero(highest.numpy() >= _FAINTEST)
 
 
 def _lines_of(box: Box, axis: int, run: npt.NDArray[np.intp]) -> Box:
@@ -129,7 +133,7 @@ def feathered(weights: Weights, spot: Box, part: Box, feather: int) -> Weights:
     """
     painted = np.zeros(part.size[::-1], np.float32)
     inside = Box(*(a - b for a, b in zip(spot, part[:2] * 2, strict=True)))
-    inside.cut(painted)[:] = spot.cut(weights)
+    inside.cut(painted)[:] = np.where(spot.cut(weights) < _FAINTEST, 0, spot.cut(weights))
     if not feather:
         return painted
     reach, blur = feather - feather // 2, feather // 2

@@ -141,8 +141,9 @@ class Fitting:
         used = np.zeros((len(layers), height, width), np.float32)  # takes no memory where it is 0
         for number, each in enumerate(layers):
             images[number].copy_(with_channels(_frame(self.image, each.frame), channels))
+            painted = self._painted(each.frame) if each.results else None
             for placement, result in each.results:
-                part, weights = self._covered(placement)
+                part, weights = self._covered(placement, painted)
                 lay_back(result, placement.box, images[number], part, weights)
                 if weights is not None:
                     covered = part.cut(used[number])
@@ -161,14 +162,20 @@ class Fitting:
             for each in self.placements
         ]
 
-    def _covered(self, placement: Placement) -> tuple[Box, Weights | None]:
+    def _painted(self, frame: int) -> Weights | None:
+        if self.mask is None:
+            return None
+        return mask_weights(_frame(self.mask, frame), _bounds(self.image).size)
+
+    def _covered(
+        self, placement: Placement, painted: Weights | None
+    ) -> tuple[Box, Weights | None]:
         """Return the part of a frame that a result covers, and how strongly; `None`: all of it."""
         bounds = _bounds(self.image)
-        if self.mask is None or placement.spot is None:
+        if painted is None or placement.spot is None:
             return placement.box.within(bounds), None
         part = placement.spot.grown(self.feather, bounds)
-        weights = mask_weights(_frame(self.mask, placement.frame), bounds.size)
-        return part, feathered(weights, placement.spot, part, self.feather)
+        return part, feathered(painted, placement.spot, part, self.feather)
 
 
 def fit_images(

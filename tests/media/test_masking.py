@@ -69,6 +69,13 @@ def test_what_is_too_faint_to_be_seen_is_not_painted(shape: tuple[int, int]) -> 
     assert max(box.size) < 8
 
 
+def test_what_is_too_faint_to_be_seen_inside_a_spot_is_not_covered() -> None:
+    mask, spot = painted(Box(4, 4, 9, 9)), Box(2, 2, 20, 20)
+    mask[mask == 0] = 1 / 600
+    weights = feathered(weights_of(mask), spot, spot, 0)
+    assert (weights > 0).sum() == weights.sum() == 25
+
+
 def test_a_mask_of_another_size_lies_on_the_whole_image() -> None:
     weights = mask_weights(torch.ones(12, 16), WHOLE.size)
     assert weights.shape == (48, 64)
