@@ -61,6 +61,11 @@ def mask_frames(mask: torch.Tensor) -> torch.Tensor:
     return mask if mask.ndim == 3 else mask[None]
 
 
+def is_painted(frame: torch.Tensor) -> bool:
+    """Return whether a frame `[H,W]` of a MASK has anything painted that can be seen."""
+    return bool((frame >= _FAINTEST).any())
+
+
 def mask_weights(frame: torch.Tensor, size: tuple[int, int]) -> Weights:
     """Return one frame `[H,W]` of a MASK at the width and height of the image under it.
 

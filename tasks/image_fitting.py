@@ -18,6 +18,7 @@ from ..media.masking import (
     Box,
     Weights,
     feathered,
+    is_painted,
     mask_frames,
     mask_weights,
     painted_box,
@@ -167,9 +168,7 @@ class Fitting:
             return None
         return mask_weights(_frame(self.mask, frame), _bounds(self.image).size)
 
-    def _covered(
-        self, placement: Placement, painted: Weights | None
-    ) -> tuple[Box, Weights | None]:
+    def _covered(self, placement: Placement, painted: Weights | None) -> tuple[Box, Weights | None]:
         """Return the part of a frame that a result covers, and how strongly; `None`: all of it."""
         bounds = _bounds(self.image)
         if painted is None or placement.spot is None:
@@ -197,11 +196,9 @@ def fit_images(
         declared[name].check(inputs.get(name, _default(name))) for name in INPUTS
     )
     mask = _mask(inputs)
-    if mask is not None and inputs.get("batch_means") == ONE_EDIT:
-        mask = mask[:1]  # A batch comes with a mask for each image, and only the first is edited.
     if references[0] is None:
         for name, is_set in (
-            ("mask", mask is not None and bool((mask > 0).any())),
+            ("mask", mask is not None and any(map(is_painted, mask))),
             ("result_size", result_size != _default("result_size")),
         ):
             if is_set:
@@ -247,10 +244,23 @@ def _sides_in(extra: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _mask(inputs: Inputs) -> torch.Tensor | None:
+    """Return the mask `[B,H,W]` of what is edited: of references of one edit the first image.
+
+    A batch of images has a mask for each. Raises `InvalidInput` where only another one's mask is
+    painted: the user means to edit that image, and would pay for an edit of the whole first one.
+    """
+    if inputs.get("mask") is None:
+        return None
     try:
-        return None if inputs.get("mask") is None else mask_frames(inputs["mask"])
+        mask = mask_frames(inputs["mask"])
     except MediaError as error:
         raise InvalidInput("mask", error.text) from None
+    if inputs.get("batch_means") != ONE_EDIT:
+        return mask
+    first = next((number for number, frame in enumerate(mask, 1) if is_painted(frame)), 1)
+    if first > 1:
+        raise InvalidInput("mask", text("task.mask_of_another", n=first))
+    return mask[:1]
 
 
 def _spots(mask: torch.Tensor, bounds: Box, gap: int | None) -> list[Box]:

@@ -49,6 +49,8 @@ _SIZE_INPUTS = ("image_size", "width", "height")
 _OWN_FIELDS = frozenset({*_SIZE_INPUTS, *FITTING_INPUTS, "seed", "batch_size", "batch_means"})
 _EMPTY_MASK = 64
 """The width and height of the mask that Load Image gives for an image without alpha."""
+_SAME_SHAPE = 0.02
+"""By how much the shape of a mask may differ from the image's: sides are rounded when scaled."""
 Images = Mapping[str, torch.Tensor]
 Outputs = tuple[torch.Tensor, int, str, list[torch.Tensor], torch.Tensor]
 
@@ -104,8 +106,6 @@ def plan_images(
         frames = max([1, *map(len, images.values())])
         values = values_for(width, height)
         groups = [[(frame, values)] for frame in range(frames)]
-    is_masked = inputs.get("mask") is None or (fitting is not None and fitting.mask is not None)
-    mask_notes = [] if is_masked else [text("task.mask_empty")]
     parts = _split_batch(model, inputs, settings, extra)
     return ImagePlan(
         model=model,
@@ -125,7 +125,7 @@ def plan_images(
         input_names={wire: references[wire].input for wire in images},
         first_frames={wire: references[wire].frame for wire in images},
         not_sent=model.not_sent(values),
-        notes=[*notes, *mask_notes],
+        notes=[*notes, *_notes_of_mask(inputs, fitting)],
         headers={} if settings.visible_watermark else images_api.WITHOUT_VISIBLE_MARK,
         once=(
             {"visible_mark": text("run.visible_mark")}
@@ -281,6 +281,19 @@ def _arguments(model: Model, values: Mapping[str, Value]) -> dict[str, Value]:
     """Return the request's fields, without a `batch_size` that only a default would send."""
     arguments = model.arguments(values)
     return {name: arguments[name] for name in arguments if name != "batch_size" or name in values}
+
+
+def _notes_of_mask(inputs: Inputs, fitting: Fitting | None) -> list[Text]:
+    """Return what is worth knowing of a mask: that it is empty, or has another shape."""
+    if inputs.get("mask") is None:
+        return []
+    if fitting is None or fitting.mask is None:
+        return [text("task.mask_empty")]
+    (height, width), (image_height, image_width) = fitting.mask.shape[1:], fitting.image.shape[1:3]
+    if abs(width * image_height / (height * image_width) - 1) <= _SAME_SHAPE:
+        return []
+    sizes = {"mask": f"{width}×{height}", "image": f"{image_width}×{image_height}"}
+    return [text("task.mask_stretched", **sizes)]
 
 
 def _split_batch(

@@ -284,6 +284,33 @@ def test_a_batch_with_its_masks_is_one_edit_of_its_first_image_if_it_is_referenc
     assert [each.box for each in made.fitting.placements] == [(116, 56, 284, 224)]
 
 
+@pytest.mark.parametrize("sizes", [[(300, 400)] * 2, [(300, 400), (64, 300)]])
+def test_a_mask_painted_for_another_reference_than_the_first_is_refused_before_it_is_paid(
+    simulator: Simulator, outputs_of: Run, sizes: list[tuple[int, int]]
+) -> None:
+    images = [torch.rand(1, *size, 3) for size in sizes]
+    inputs = {"batch_means": "references of one edit", "image": images[0], "image2": images[1]}
+    masks = torch.cat([mask_of(), mask_of((180, 120, 220, 160))])
+    with pytest.raises(InvalidInput, match="painted in frame 2 and not in the first") as refused:
+        outputs_of(EDIT, model=MULTI_EDIT, prompt="x", mask=masks, **inputs)
+    assert refused.value.name == "mask"
+    assert not simulator.requests
+    assert plan(MULTI_EDIT, mask=masks * 0, **inputs).fitting is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_noted"),
+    [((300, 400), False), ((75, 100), False), ((38, 50), False), ((400, 300), True)],
+)
+def test_a_mask_of_another_shape_is_said_to_be_stretched(
+    shape: tuple[int, int], is_noted: bool
+) -> None:
+    mask = torch.ones(1, *shape)
+    notes = [note for note in map(str, plan(image=smooth(), mask=mask).notes) if "shape" in note]
+    assert bool(notes) == is_noted
+    assert all("300×400" in note and "400×300" in note for note in notes)
+
+
 def filter_notes(made: dict[str, Any]) -> list[str]:
     return [note for note in made["info"]["notes"] if "single color" in note]
 
