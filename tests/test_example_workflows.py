@@ -44,6 +44,7 @@ Json = dict[str, Any]
 Widgets = Mapping[str, tuple[Any, Mapping[str, Any]]]
 
 IMAGE: tuple[Any, Json] = ("IMAGE", {})
+MASK: tuple[Any, Json] = ("MASK", {})
 AUDIO: tuple[Any, Json] = ("AUDIO", {})
 ANYTHING: tuple[Any, Json] = ("*", {})
 TEXT: tuple[Any, Json] = ("STRING", {})
@@ -116,6 +117,17 @@ STOCK = {
             "color": whole(0, 0xFFFFFF),
         },
         ("IMAGE",),
+    ),
+    "ImageColorToMask": Kind({"image": IMAGE, "color": whole(0, 0xFFFFFF)}, ("MASK",)),
+    "MaskComposite": Kind(
+        {
+            "destination": MASK,
+            "source": MASK,
+            "x": whole(0, 16384),
+            "y": whole(0, 16384),
+            "operation": (["multiply", "add", "subtract", "and", "or", "xor"], {}),
+        },
+        ("MASK",),
     ),
     "PrimitiveStringMultiline": Kind({"value": TEXT}, ("STRING",)),
     "PreviewAny": Kind({"source": ANYTHING}),

@@ -62,6 +62,8 @@ OTHER_CALLS = {
     "Storyboard": 1,
 }
 """How many requests that make no image an example pays."""
+DRESS = (263, 324, 499, 663)
+"""Where ComfyUI's own example image is pink."""
 
 
 @pytest.fixture(scope="module")
@@ -164,27 +166,30 @@ def test_bypassed_local_nodes_hand_the_image_on(
     assert [size_of(file) for file in ended.files] == [SQUARE, SQUARE]
 
 
-def test_only_what_was_painted_in_load_image_is_changed(
-    comfy: Comfy, load: Callable[[str], Json], convert: Callable[[Json], Json]
+@pytest.mark.parametrize("is_painted", [False, True])
+def test_only_the_dress_or_in_another_image_what_was_painted_is_changed(
+    comfy: Comfy, load: Callable[[str], Json], convert: Callable[[Json], Json], is_painted: bool
 ) -> None:
     """The mask editor saves what was painted as the transparency of the image."""
-    example = Image.open(comfy.folder / "input" / "example.png").convert("RGB")
-    alpha, dress = Image.new("L", example.size, 255), (300, 330, 480, 690)
-    alpha.paste(0, dress)
-    painted = example.copy()
-    painted.putalpha(alpha)
-    painted.save(comfy.folder / "input" / "painted.png")
     workflow = load("Edit only the mask")
-    for node in workflow["nodes"]:
-        if node["type"] == "LoadImage":
-            node["widgets_values"][0] = "painted.png"
+    [loader] = [node for node in workflow["nodes"] if node["type"] == "LoadImage"]
+    original = Image.open(comfy.folder / "input" / "example.png").convert("RGB")
+    masked = DRESS
+    if is_painted:
+        masked = (440, 100, 600, 300)
+        original, alpha = original.convert("L").convert("RGB"), Image.new("L", original.size, 255)
+        alpha.paste(0, masked)
+        painted = original.copy()
+        painted.putalpha(alpha)
+        painted.save(comfy.folder / "input" / "painted.png")
+        loader["widgets_values"][0] = "painted.png"
     prompt = convert(workflow)
     [edit] = [n["inputs"] for n in prompt.values() if n["class_type"] == "SiliconFlowImageEdit"]
     ended = comfy.run(prompt)
     assert ended.status == "success", ended.entry["status"]
     with Image.open(ended.files[0]) as made:
-        changed = ImageChops.difference(made.convert("RGB"), example).getbbox()
-    feather, (left, top, right, bottom) = edit["mask_feather"], dress
+        changed = ImageChops.difference(made.convert("RGB"), original).getbbox()
+    feather, (left, top, right, bottom) = edit["mask_feather"], masked
     assert changed
     assert left - feather <= changed[0] <= left
     assert top - feather <= changed[1] <= top

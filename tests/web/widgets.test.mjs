@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { adapt, afterChange, fits, modelOf, noticeOf, ruleOf, unusedInputs } from "../../web/js/logic/widgets.js";
+import { adapt, afterChange, fits, markOf, modelOf, noticeOf, ruleOf, unusedInputs } from "../../web/js/logic/widgets.js";
 import { catalogue, chat, draw, edit, modelOfId } from "./catalogue.mjs";
 
 const KOLORS = "Kwai-Kolors/Kolors";
@@ -260,4 +260,13 @@ test("a node that uses no model has no notice of one", () => {
   const account = { models: [], inputs: ["refresh"], pictures: [] };
   assert.equal(noticeOf(catalogue, account, { refresh: 0 }, NONE), null);
   assert.equal(modelOf(account, { refresh: 0 }, NONE), null);
+});
+
+test("a number that stands for a default is said to, and what a model does not take is", () => {
+  const mark = (id, name, value) => markOf(catalogue, rule(id, name), name, value);
+  assert.equal(mark(KOLORS, "guidance_scale", -1), "own_default");
+  assert.equal(mark(KOLORS, "guidance_scale", 7.5), null);
+  assert.equal(mark(KOLORS, "guidance_scale", 99), "not_taken");
+  assert.equal(mark(KOLORS, "image_size", "auto"), null, "says it itself");
+  assert.equal(markOf(catalogue, { shown: true }, "num_inference_steps", 0), "own_default", "of a model not listed");
 });

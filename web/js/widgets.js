@@ -13,7 +13,7 @@ import * as catalogue from "./catalogue.js";
 import { besideDivider, isDivider, modelChoices, modelLabel, sizeLabel } from "./logic/choices.js";
 import { shortModel } from "./logic/format.js";
 import { framesOf, priceLabel } from "./logic/price.js";
-import { adapt, afterChange, fits, modelOf, noticeOf, ruleOf, unusedInputs } from "./logic/widgets.js";
+import { adapt, afterChange, markOf, modelOf, noticeOf, ruleOf, unusedInputs } from "./logic/widgets.js";
 import { graphNodes } from "./nodes.js";
 import { isVue, t } from "./page.js";
 import { watch } from "./settings_store.js";
@@ -241,7 +241,7 @@ function onUserChange(node, name) {
   if (!known) return;
   remember(node, afterChange(known.catalogue, memoryOf(node), name, known.values[name]));
   if (DECIDING_INPUTS.has(name)) adaptValues(node);
-  else if (name === "batch_size") show(node);
+  else if (typeof known.values[name] === "number") show(node);
 }
 
 /**
@@ -362,8 +362,8 @@ function show(node) {
       else keepSize(each.node, change);
     }
     // The model has a badge.
-    const isOff = rule.shown && widget.name !== "model" && !linked.has(widget.name) && !fits(rule, widget.value);
-    labelWidget(widget, state, isOff);
+    const isMarked = widget.name !== "model" && !linked.has(widget.name);
+    labelWidget(widget, state, isMarked ? markOf(known.catalogue, rule, widget.name, widget.value) : null);
   }
   labelUnused(node, state, new Set(unusedInputs(entry, model)));
   const text = noticeText(noticeOf(known.catalogue, entry, values, linked), entry, values);
@@ -424,20 +424,18 @@ function limitsOf({ choices, minimum, maximum, step }) {
 }
 
 /**
- * Says at a widget that the model does not take what stands there, as a workflow of another model may have it.
+ * Says at a widget what is to be known of what stands there: see markOf.
  * @param {Comfy.Widget} widget
  * @param {State} state
- * @param {boolean} isOff
+ * @param {ReturnType<typeof markOf>} mark
  */
-function labelWidget(widget, { widgetLabels }, isOff) {
-  if (isOff === widgetLabels.has(widget)) return;
-  if (isOff) {
-    widgetLabels.set(widget, widget.label);
-    widget.label = t("models.not_taken", { name: widget.label ?? widget.name });
-  } else {
-    widget.label = widgetLabels.get(widget);
-    widgetLabels.delete(widget);
-  }
+function labelWidget(widget, { widgetLabels }, mark) {
+  const plain = widgetLabels.has(widget) ? widgetLabels.get(widget) : widget.label;
+  const label = mark ? t(`models.${mark}`, { name: plain ?? widget.name }) : plain;
+  if (widget.label === label) return;
+  if (mark) widgetLabels.set(widget, plain);
+  else widgetLabels.delete(widget);
+  widget.label = label;
 }
 
 /**

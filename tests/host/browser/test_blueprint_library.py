@@ -39,8 +39,11 @@ def test_it_is_found_and_runs(
     page = open_page(look)
     node = page.add_by_search(name)
     page.change(node, "seed", secrets.randbelow(10**9))
-    if "image" in page.js("id => app.graph.getNodeById(id).inputs.map(i => i.name)", node):
+    inputs = page.js("id => app.graph.getNodeById(id).inputs.map(i => i.name)", node)
+    if "image" in inputs:
         page.link(page.add("LoadImage", (-200, 200)), 0, node, "image")
+    if "mask" in inputs:
+        page.link(page.add("SolidMask", (-200, 700)), 0, node, "mask")
     outputs = page.js("id => app.graph.getNodeById(id).outputs.map(o => o.type)", node)
     page.link(node, outputs.index("IMAGE"), page.add("PreviewImage", (1200, 200)), "images")
     before = len(service.generations)

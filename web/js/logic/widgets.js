@@ -165,6 +165,21 @@ export function fits({ choices, minimum, maximum, step }, value) {
 }
 
 /**
+ * What a widget says behind its name: that the model does not take what stands there, or that the number is none but
+ * stands for a default that nobody knows, or that the service decides.
+ * @param {Pick<Catalogue, "inputs">} catalogue
+ * @param {Rule} rule
+ * @param {string} name
+ * @param {unknown} value
+ * @returns {"not_taken" | "own_default" | null}
+ */
+export function markOf(catalogue, rule, name, value) {
+  if (!rule.shown) return null;
+  if (!fits(rule, value)) return "not_taken";
+  return isNumber(value) && value === catalogue.inputs[name]?.unset ? "own_default" : null;
+}
+
+/**
  * What an input shows where the user set nothing: what the model does then, or that this is not known.
  * @param {Pick<Catalogue, "inputs">} catalogue
  * @param {Model | null} model
