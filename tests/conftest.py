@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.dev.simulator import Simulator, video
 from comfyui_siliconflow.dev.simulator.service import Service
 from comfyui_siliconflow.engine import rate_limit
 from comfyui_siliconflow.engine.job import Job
@@ -60,6 +60,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SILICONFLOW_BASE_URL", NO_SERVICE)
     monkeypatch.setenv("LANG", "en_US.UTF-8")
     use_language("en")
+
+
+@pytest.fixture(autouse=True)
+def short_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the simulator make clips of a quarter of a second: five take it more than one."""
+    monkeypatch.setattr(video, "SECONDS", 0.25)
 
 
 @pytest.fixture

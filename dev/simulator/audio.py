@@ -46,17 +46,13 @@ def speech(call: Call) -> Result:
     seconds = min(LONGEST_SPEECH, SHORTEST + SECONDS_A_CHARACTER * len(text))
     spoken = Spoken(seconds / body.get("speed", 1.0), tone, text)
     gain = body.get("gain", 0.0)
-    if kind == "mp3":
-        step = sound.GRANULE / rate
-        audible = _audible(text, np.arange(0, spoken.seconds, step) / spoken.seconds)
-        tones = [tone if each > 0.5 else 0.0 for each in audible]
-        content = sound.id3(text) + sound.mp3(tones, rate, gain)
-    elif kind == "opus":
-        content = sound.opus(spoken.seconds, text)
+    times = np.arange(round(spoken.seconds * rate)) / rate
+    wave = VOLUME * 10 ** (gain / 20) * np.sin(2 * np.pi * tone * times)
+    wave *= _audible(text, times / spoken.seconds)
+    if kind in sound.FORMS:
+        content = sound.packed(kind, wave, rate, text)
     else:
-        times = np.arange(round(spoken.seconds * rate)) / rate
-        wave = VOLUME * 10 ** (gain / 20) * np.sin(2 * np.pi * tone * times)
-        content = sound.to_int16(wave * _audible(text, times / spoken.seconds))
+        content = sound.to_int16(wave)
         content = sound.wav(content, rate, text) if kind == "wav" else content
     call.state.spoken.append(spoken)
     pieces = tuple(content[at : at + PIECE] for at in range(0, len(content), PIECE))

@@ -15,7 +15,7 @@ from typing import Any
 
 from .drawing import Sent
 from .images import describe, read_image
-from .models import Call, Result, Usage, count_image_tokens, count_tokens, split_tokens
+from .models import TOKEN, Call, Result, Usage, count_image_tokens, count_tokens
 from .responses import Refused, Reply, bad_parameter, event_reply, json_reply
 
 MAX_TOKENS, BUDGET = 512, 4096
@@ -107,11 +107,11 @@ def _choose(call: Call, images: list[Sent], index: int) -> Choice:
     reasoning: list[str] = []
     if thinking == "always" or (thinking == "optional" and body.get("enable_thinking", True)):
         said = f'The user says "{_last(body)}" and shows {len(images)} images. I repeat it.'
-        reasoning = split_tokens(said)[: min(limit, body.get("thinking_budget", BUDGET))]
+        reasoning = TOKEN.findall(said)[: min(limit, body.get("thinking_budget", BUDGET))]
     text, stop = _write(body, images, index), body.get("stop") or []
     words = [stop] if isinstance(stop, str) else stop
     text = text[: min((text.find(word) for word in words if word and word in text), default=None)]
-    content, room = split_tokens(text), limit - len(reasoning)
+    content, room = TOKEN.findall(text), limit - len(reasoning)
     return Choice(index, reasoning, content[:room], "length" if len(content) > room else "stop")
 
 

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser, language: str = "en") -> None
         "--as-of": {"type": _day, "default": DEFAULT_AS_OF},
         "--removed-fields": {"choices": ("refuse", "ignore"), "default": "refuse"},
         "--latency": {"type": _positive, "default": 0.0},
+        "--clip-seconds": {"type": _positive, "default": 0.0},
         "--ipm": {"type": _positive},
         "--rpm": {"type": _positive},
         "--tpm": {"type": _positive},

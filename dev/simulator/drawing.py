@@ -8,17 +8,14 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from .models import read_table
 
 Size = tuple[int, int]
 Color = tuple[int, int, int]
-Grid = NDArray[np.float32]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 PAPER, INK, VEIL = (250, 248, 243), (28, 30, 38), (10, 12, 20)
@@ -59,10 +56,19 @@ class Drawing:
 
 def draw(drawing: Drawing) -> bytes:
     """Draw an image and encode it: the same drawing gives the same bytes."""
+    canvas, buffer = paint(drawing)[0], io.BytesIO()
+    # PNG lightly packed, because speed counts more than size here.
+    how = {"quality": JPEG_QUALITY} if drawing.format == "JPEG" else {"compress_level": 1}
+    canvas.save(buffer, drawing.format, **how)
+    return buffer.getvalue()
+
+
+def paint(drawing: Drawing, background: Image.Image | None = None) -> tuple[Image.Image, int]:
+    """Return what is drawn, on a background or a landscape, and where its caption starts."""
     size = (max(SMALLEST, drawing.size[0]), max(SMALLEST, drawing.size[1]))
     key = f"{drawing.seed}/{drawing.index}/{drawing.model}/{drawing.prompt}"
     echo = drawing.sent[0].image if drawing.echo else None
-    canvas = echo or draw_landscape(*size, key)
+    canvas = echo or background or draw_landscape(*size, key)
     top = 0 if echo else _draw_caption(canvas, drawing)
     if drawing.sent and not echo:
         _hang_all(canvas, drawing.sent, top)
@@ -70,10 +76,7 @@ def draw(drawing: Drawing) -> bytes:
         _draw_mark(canvas)
     if canvas.size != drawing.size:
         canvas = canvas.resize(drawing.size, Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    how = {"quality": JPEG_QUALITY} if drawing.format == "JPEG" else {"compress_level": 1}
-    canvas.save(buffer, drawing.format, **how)
-    return buffer.getvalue()
+    return canvas, top
 
 
 def _draw_mark(canvas: Image.Image) -> None:
@@ -211,7 +214,7 @@ def _hang_all(canvas: Image.Image, sent: tuple[Sent, ...], bottom: int) -> None:
 
 
 def _hang(canvas: Image.Image, sent: Sent, place: Size, room: Size) -> None:
-    """Hang an image in the middle of a place: framed, with a shadow and the name of its field."""
+    """Hang an image in the middle of a place: framed, with the name of its field."""
     frame, unit = max(2, min(canvas.size) // 110), max(9, min(canvas.size) // 46)
     room = (max(1, room[0] - 2 * frame), max(1, room[1] - 2 * frame))
     # A link is not opened: a grey card stands for its image.
@@ -224,11 +227,6 @@ def _hang(canvas: Image.Image, sent: Sent, place: Size, room: Size) -> None:
     y = place[1] + (room[1] - image.height) // 2
     framed = Image.new("RGB", (image.width + 2 * frame, image.height + 2 * frame), PAPER)
     framed.paste(image, (frame, frame))
-    spread = 3 * frame
-    shadow = Image.new("L", (framed.width + 2 * spread, framed.height + 2 * spread))
-    shadow.paste(130, (spread, spread, spread + framed.width, spread + framed.height))
-    shadow = shadow.filter(ImageFilter.BoxBlur(spread / 3))
-    canvas.paste((0, 0, 0), (x - spread, y - spread + frame), shadow)
     canvas.paste(framed, (x, y))
     font, pen, left, top = font_for(unit), ImageDraw.Draw(canvas), x + frame, y + frame
     name = sent.field if sent.image else f"{sent.field}={sent.url}"
@@ -238,61 +236,30 @@ def _hang(canvas: Image.Image, sent: Sent, place: Size, room: Size) -> None:
 
 
 def draw_landscape(width: int, height: int, key: str) -> Image.Image:
-    """Draw a landscape: sky, sun or moon, ridges one behind the other, and often a lake."""
+    """Draw a landscape: sky, sun or moon, and ridges one behind the other."""
     digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
     random = np.random.default_rng(int.from_bytes(digest, "big"))
     palettes = read_table("palettes")
     palette = palettes[random.integers(len(palettes))]
-    stops = np.array([palette["top"], palette["middle"], palette["low"]], np.float32)
-    rows = np.linspace(0, 1 / 0.62, height, dtype=np.float32)
+    stops = np.array([palette["top"], palette["middle"], palette["low"]])
+    rows = np.linspace(0, 1 / 0.62, height)
     sky = np.stack([np.interp(rows, [0, 0.62, 1], stops[:, at]) for at in range(3)], axis=1)
-    canvas: Grid = np.repeat(sky.astype(np.float32)[:, None, :], width, axis=1)
+    canvas = Image.fromarray(sky.astype(np.uint8)[:, None]).resize((width, height))
+    pen, radius = ImageDraw.Draw(canvas), min(width, height) * random.uniform(0.045, 0.085)
     sun = width * random.uniform(0.18, 0.82), height * random.uniform(0.16, 0.4)
-    _draw_sun(canvas, sun, min(width, height) * random.uniform(0.045, 0.085), palette["light"])
-    shore = int(height * random.uniform(0.6, 0.72)) if random.random() < 0.8 else height
-    count = int(random.integers(4, 7))
+    box = (sun[0] - radius, sun[1] - radius, sun[0] + radius, sun[1] + radius)
+    pen.ellipse(box, fill=tuple(palette["light"]))
+    count, where = int(random.integers(4, 7)), np.linspace(0, 1, width)
+    far, near = np.array(palette["far"]), np.array(palette["near"])
     for layer in range(count):
-        _draw_ridge(canvas[:shore], layer / (count - 1), layer, palette, random)
-    # The lake mirrors what is above its shore, a little darker and with waves.
-    rows = np.arange(height - shore, dtype=np.float32)
-    mirror = shore - 1 - rows * 1.15 + np.sin(rows * 0.7 / (1 + rows * 6 / height)) * rows * 0.035
-    canvas[shore:] = 0.78 * canvas[np.clip(mirror, 0, shore - 1).astype(int)]
-    return Image.fromarray(np.clip(canvas + 0.5, 0, 255).astype(np.uint8))
-
-
-def _draw_sun(canvas: Grid, place: tuple[float, float], radius: float, light: Any) -> None:
-    height, width = canvas.shape[:2]
-    dx = np.arange(width, dtype=np.float32) - np.float32(place[0])
-    dy = np.arange(height, dtype=np.float32) - np.float32(place[1])
-    for spread, strength in ((9.0, 0.35), (3.2, 0.45)):
-        across, down = (np.exp(-((each / (radius * spread)) ** 2)) for each in (dx, dy))
-        _blend(canvas, strength * np.outer(down, across), light)
-    _blend(canvas, np.clip(radius + 0.5 - np.hypot(dx[None, :], dy[:, None]), 0, 1), light)
-
-
-def _blend(canvas: Grid, amount: Any, color: Any) -> None:
-    canvas += amount[..., None] * (np.array(color, np.float32) - canvas)
-
-
-def _draw_ridge(
-    canvas: Grid, depth: float, layer: int, palette: Any, random: np.random.Generator
-) -> None:
-    """Draw a ridge, from far and pale (depth 0) to near and dark (depth 1)."""
-    height, width = canvas.shape[:2]
-    where = np.linspace(0, 1, width, dtype=np.float32)
-    line, strength = np.zeros(width, np.float32), 1.0
-    for octave in range(6):
-        knots = random.random((2 + layer) * 2**octave + 2, dtype=np.float32) - 0.5
-        line += strength * np.interp(where, np.linspace(0, 1, len(knots)), knots)
-        strength *= 0.5 if depth < 0.7 else 0.32
-    swing = height * (0.36 - 0.2 * depth) * random.uniform(0.75, 1.15)
-    edge = height * (0.82 + 0.18 * depth) - swing * (line + 0.5)
-    far, near, low = (np.array(palette[name], np.float32) for name in ("far", "near", "low"))
-    color = far + (near - far) * depth**0.9
-    mist = color + (low - color) * (0.5 * (1 - depth) + 0.08)
-    start = min(height - 1, max(0, int(edge.min()) - 1))
-    rows = np.arange(start, height, dtype=np.float32)[:, None]
-    fall = ((rows - start) / (height - start)) ** 1.4
-    shades = (color * (1 - fall) + mist * fall)[:, None, :]
-    cover = np.clip(rows - edge[None, :] + 0.5, 0, 1)[..., None]
-    canvas[start:] += cover * (shades - canvas[start:])
+        # From far and pale (depth 0) to near and dark (depth 1).
+        depth, line, strength = layer / (count - 1), np.zeros(width), 1.0
+        for octave in range(6):
+            knots = random.random((2 + layer) * 2**octave + 2) - 0.5
+            line += strength * np.interp(where, np.linspace(0, 1, len(knots)), knots)
+            strength *= 0.5 if depth < 0.7 else 0.32
+        swing = height * (0.36 - 0.2 * depth) * random.uniform(0.75, 1.15)
+        edge = height * (0.6 + 0.3 * depth) - swing * (line + 0.5)
+        color = tuple((far + (near - far) * depth**0.9).astype(int).tolist())
+        pen.polygon([(0, height), *enumerate(edge.tolist()), (width, height)], fill=color)
+    return canvas

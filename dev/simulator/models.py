@@ -1,7 +1,7 @@
 """What the service offers on a day: its models, what each takes and costs, what has changed.
 
-The tables are in `data/`: `images.json`, `chat.json`, `audio.json` and `retrieval.json` hold the
-models, `requests.json` and `fields.json` the schemas, `calendar.json` the other dated changes.
+The tables are in `data/`: `images.json`, `video.json`, `chat.json`, `audio.json`, `retrieval.json`
+hold the models, `requests.json`, `fields.json` the schemas, `calendar.json` other dated changes.
 Under a date a model is there from `published` until `retired`, and its `changes` apply from their
 day on. Under `ever` nothing was retired, and every model takes what the older documents say.
 """
@@ -31,7 +31,7 @@ DATA = Path(__file__).parent / "data"
 IMAGE_TASKS = ("text-to-image", "image-to-image")
 IMAGE_FIELD = {"$ref": "#/$defs/picture"}
 # What stands in for a price that no document lists.
-UNLISTED = {"image": "0.05", "input": "1", "output": "1", "bytes": "0.05"}
+UNLISTED = {"image": "0.05", "input": "1", "output": "1", "bytes": "0.05", "clip": "2"}
 MILLION, THOUSAND = Decimal(1_000_000), Decimal(1000)
 BEIJING, NIGHT = 8 * 3600, range(2, 8)
 # A Chinese, Japanese or Korean character is one token; other words are cut into pieces of six.
@@ -75,13 +75,14 @@ class Day:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a request used: images, tokens, bytes of text."""
+    """What a request used: images, tokens, bytes of text, clips."""
 
     images: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     image_tokens: int = 0
     bytes: int = 0
+    clips: int = 0
 
     @property
     def tokens(self) -> int:
@@ -111,7 +112,8 @@ class Model:
         tokens = usage.input_tokens * rates["input"] + usage.output_tokens * rates["output"]
         tokens += usage.image_tokens * (rates["image_tokens"] or rates["input"])
         spoken = usage.bytes * rates["bytes"] / THOUSAND
-        return usage.images * rates["image"] + tokens / MILLION + spoken
+        drawn = usage.images * rates["image"] + usage.clips * rates["clip"]
+        return drawn + tokens / MILLION + spoken
 
 
 class Models:
@@ -127,7 +129,7 @@ class Models:
         self.image_fields = frozenset(name for name, rule in fields if rule == "picture")
 
     def _served(self, requests: Schema) -> Iterator[Model]:
-        for row in read_table("images"):
+        for row in (*read_table("images"), *read_table("video")):
             if self.day.serves(row):
                 yield self._model(row, tuple(row["tasks"]), self._image_schema(row))
         groups = {"chat": read_table("chat"), **read_table("audio"), **read_table("retrieval")}
@@ -242,14 +244,9 @@ class Result:
     stream: bool = False
 
 
-def split_tokens(text: str) -> list[str]:
-    """Return the tokens of a text; put together they are the text again."""
-    return TOKEN.findall(text)
-
-
 def count_tokens(text: str) -> int:
     """Return how many tokens a text has."""
-    return len(split_tokens(text))
+    return len(TOKEN.findall(text))
 
 
 def count_image_tokens(size: tuple[int, int], detail: str = "auto") -> int:

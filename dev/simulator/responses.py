@@ -22,9 +22,10 @@ Delivery = tuple[tuple[bytes, ...], int | None, Ending]
 """What is put on the wire, its length if that is told, and how the response ends."""
 Broken = Literal["cut", "short", "stall", "malformed", "error", "undone", "noise"]
 WordPlace = Literal["generations", "pictures", "models", "info", "chat", "embeddings", "rerank"]
+VideoPlace = Literal["video_submit", "video_status"]
 SoundPlace = Literal["speech", "transcriptions", "voice_upload", "voice_list", "voice_deletion"]
-Place = WordPlace | SoundPlace
-PLACES: tuple[str, ...] = (*get_args(WordPlace), *get_args(SoundPlace))
+Place = Literal[WordPlace, SoundPlace, VideoPlace]
+PLACES: tuple[str, ...] = get_args(Place)
 BROKEN: tuple[str, ...] = get_args(Broken)
 TRACE_HEADER = "x-siliconcloud-trace-id"
 JSON = "application/json"

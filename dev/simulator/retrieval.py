@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .images import describe, read_image
-from .models import Call, Result, Usage, count_image_tokens, count_tokens, split_tokens
+from .models import TOKEN, Call, Result, Usage, count_image_tokens, count_tokens
 from .responses import Refused, bad_parameter, json_reply
 
 Vector = NDArray[np.float64]
@@ -133,7 +133,7 @@ def embed(text: str, model: str, size: int) -> Vector:
 
 def _score(body: Mapping[str, Any], query: str, document: str) -> float:
     """Return from 0 to 1 how much of a query the best chunk of a document holds, and no more."""
-    pieces = split_tokens(document)
+    pieces = TOKEN.findall(document)
     step = CHUNK - body.get("overlap_tokens", OVERLAP)
     starts = range(0, max(1, len(pieces)), step)[: body.get("max_chunks_per_doc", MOST_CHUNKS)]
     wanted, best = weights(query), 0.0

@@ -44,6 +44,7 @@ class Simulator(State):
         price: Money | None = None,
         call_price: Money | None = None,
         removed_fields: Removed = "refuse",
+        clip_seconds: PerModel = 0.0,
         clock: Callable[[], float] = time.time,
         on_request: Listener | None = None,
     ) -> None:
@@ -53,8 +54,9 @@ class Simulator(State):
         November 2026, or `ever`: nothing was retired, older documents are spoken, and every image
         and every other request has one price.
 
-        `latency` (seconds a request takes), `ipm` (images of one model in any 60 seconds), and
-        `rpm` and `tpm` (other requests, and their tokens) are one number, or a number per model
+        `latency` (seconds a request takes), `clip_seconds` (those of a video in its turn), `ipm`
+        (images of one model in any 60 seconds), `rpm` and `tpm` (other requests, and their tokens)
+        are one number, or a number per model
         or kind (`chat`, `embedding`, ...) where `*` stands for the rest. `price` is that of an
         image, `call_price` that of any other request with a model; without them a date has its
         price list. `removed_fields` says what becomes of a field that was taken out of the API:
@@ -70,7 +72,7 @@ class Simulator(State):
         self.balance = balance
         self.price = flat[0] if price is None else price
         self.call_price = flat[1] if call_price is None else call_price
-        self.removed_fields = removed_fields
+        self.removed_fields, self.clip_seconds = removed_fields, clip_seconds
         self._service = Service(self, on_request)
         self._started = threading.Event()
         self._thread: threading.Thread | None = None

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
-from . import audio, chat, images, responses, retrieval
-from .models import IMAGE_TASKS, Call, Model, Result
+from . import audio, chat, images, responses, retrieval, video
+from .models import IMAGE_TASKS, Call, Model, Result, read_table
 from .responses import JSON, Place, Refused, Response, bad_parameter, json_reply, named_response
 from .schemas import Upload
 from .state import Record, for_model
@@ -37,16 +37,12 @@ LARGEST_REQUEST = 64 * 1024 * 1024
 HALF_CHARACTER = b"\\ud"
 FORM = "multipart/form-data"
 SPEAKS, HEARS = ("text-to-speech",), ("speech-to-text",)
+CLIPS = "text-to-video", "image-to-video"
 TRANSCRIPTIONS, VOICES = "/audio/transcriptions", "/uploads/audio/voice"
 DELETIONS = "/audio/voice/deletions"
 RECORD: ContextVar[Record] = ContextVar("record")
 logger = logging.getLogger(__name__)
-TYPES = {
-    "text": {"chat", "embedding", "reranker"},
-    "image": {"text-to-image", "image-to-image"},
-    "audio": {"speech-to-text", "text-to-speech"},
-    "video": {"text-to-video", "image-to-video"},
-}
+TYPES: dict[str, list[str]] = read_table("types")
 # What speaks has a type, but no sub type to ask for.
 SUB_TYPES = tuple(sorted(set().union(*TYPES.values()) - {"text-to-speech"}))
 
@@ -77,7 +73,7 @@ def list_models(call: Call) -> Result:
     listed = [
         {"id": model.name, "object": "model", "created": 0, "owned_by": ""}
         for model in call.state.models.all.values()
-        if (kind is None or TYPES[kind] & set(model.tasks))
+        if (kind is None or set(TYPES[kind]) & set(model.tasks))
         and (task is None or task in model.tasks)
     ]
     return Result(lambda _: json_reply({"object": "list", "data": listed}))
@@ -108,6 +104,8 @@ ENDPOINTS = (
     Endpoint("rerank", "/rerank", retrieval.rerank, ("reranker",)),
     Endpoint("speech", "/audio/speech", audio.speech, SPEAKS),
     Endpoint("transcriptions", TRANSCRIPTIONS, audio.transcription, HEARS, forms=(FORM,)),
+    Endpoint("video_submit", "/video/submit", video.submit, CLIPS),
+    Endpoint("video_status", "/video/status", video.status, request="status", paid=False),
     # The 2024 document knows the form alone; the guide that it refers to also sends JSON.
     Endpoint("voice_upload", VOICES, audio.upload_voice, SPEAKS, (FORM, JSON), "voice", paid=False),
     # These two are in the owner's public documentation, not in the 2024 document.

@@ -14,7 +14,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 from jsonschema import Draft202012Validator
 from PIL import Image
@@ -24,6 +24,9 @@ from .audio import Spoken
 from .models import IMAGE_TASKS, Day, Model, Models, Usage, read_table
 from .responses import AFTER, Broken, Fault, Kind, Place, Refused, Response, named_response
 from .schemas import Upload, check_schema
+
+if TYPE_CHECKING:
+    from .video import Clip
 
 Value = TypeVar("Value")
 Money = Decimal | str | float
@@ -116,7 +119,8 @@ class State:
     `answer` is how an image is given: `url`, `b64_json`, or `data_url` (a data URL as its url).
     `answer_lists` and `voice_lists` are the names under which images and voices are listed, none
     of them, or several. Without a `price` or `call_price` each model has its own. `echoes`: a
-    result is the first image that was sent, at the size that the model works at.
+    result is the first image that was sent, at the size that the model works at. `clips_at_once`
+    are made at a time; with a `clip_failure` one that is submitted fails so, and costs nothing.
     """
 
     balance = Setting[Decimal]()
@@ -130,6 +134,9 @@ class State:
     answer_lists = Setting["tuple[str, ...]"]()
     voice_lists = Setting["tuple[str, ...]"]()
     removed_fields = Setting["Removed"]()
+    clip_seconds = Setting["PerModel"]()
+    clips_at_once = Setting["int"]()
+    clip_failure = Setting["str | None"]()
 
     def __init__(self, key: str, day: Day, clock: Callable[[], float]) -> None:
         """Begin with the defaults of a day."""
@@ -139,6 +146,9 @@ class State:
         self.answer_lists = ("images", "data") if self.reported else ("images",)
         # The owner's documentation says `results`; every client that was seen to work, `result`.
         self.voice_lists = ("result",)
+        self.clip_seconds, self.clips_at_once, self.clip_failure = 0.0, 2, None
+        self.clips: dict[str, Clip] = {}
+        """The clips by their requestId, also those that failed, or are gone by now."""
         self.models = Models(day)
         self.requests: list[Record] = []
         self.charges: list[Charge] = []

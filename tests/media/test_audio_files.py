@@ -9,6 +9,7 @@ import sys
 import wave
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from comfyui_siliconflow.dev.simulator import sound
@@ -119,7 +120,7 @@ def test_a_wav_is_read_whatever_was_requested(wanted: str) -> None:
 def test_compressed_sound_is_decoded_as_what_it_is_whatever_was_requested(
     wanted: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = sound.mp3([440.0] * 20, 44100) if kind == "mp3" else sound.opus(1.0, "Hello")
+    content = sound.packed("mp3" if kind == "mp3" else "opus", np.zeros(48000), 48000)
     opened: list[str] = []
 
     def decoded(_av: Any, _content: bytes, found: str) -> Sound:
@@ -162,7 +163,7 @@ def test_without_a_decoder_compressed_sound_says_what_is_missing(
     assert not audio.has_decoder("mp3")
     assert audio.has_decoder("wav")
     with pytest.raises(MediaError, match="PyAV"):
-        audio.decode(sound.mp3([440.0] * 20, 44100), "mp3", 0)
+        audio.decode(sound.packed("mp3", np.zeros(9000), 44100), "mp3", 0)
 
 
 def test_sounds_are_joined_one_behind_the_other() -> None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from comfyui_siliconflow.dev.simulator import sound
 from comfyui_siliconflow.media import audio_formats as packed
 from comfyui_siliconflow.media.media_error import MediaError
 
-SPOKEN = sound.mp3([440.0] * 40, 44100)
+TONE = 0.25 * np.sin(np.arange(23_040) * 0.06)
+SPOKEN = sound.packed("mp3", TONE, 44100)
 FILES = {
     "MP3": SPOKEN,
-    "MP3 of 48 kHz": sound.mp3([440.0] * 40, 48000),
-    "MP3 with a tag": sound.id3("Hello") + SPOKEN,
+    "MP3 of 48 kHz": sound.packed("mp3", TONE, 48000),
+    "MP3 with a tag": sound.packed("mp3", TONE, 44100, "Hello"),
     "MP3 with a tag at its end": SPOKEN + b"TAG" + bytes(125),
-    "MP3 put together of two": (sound.id3("Hello") + SPOKEN) * 2,
-    "Opus": sound.opus(2.0, "Hello"),
+    "MP3 put together of two": sound.packed("mp3", TONE, 44100, "Hello") * 2,
+    "Opus": sound.packed("opus", TONE, 48000, "Hello"),
 }
-FRAME = 104
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -282,7 +282,7 @@ def test_a_recording_is_packed_where_it_would_be_too_large_a_file(
     packs: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    packed = sound.id3("It was a long speech.") + sound.mp3([440.0] * 40, 44100)
+    packed = sound.packed("mp3", np.zeros(23_040), 44100, "It was a long speech.")
     monkeypatch.setattr(pack, "has_encoder", lambda: True)
     monkeypatch.setattr(pack, "to_mp3", lambda *_given: packed)
     long = {"waveform": torch.zeros(1, 1, 1).expand(1, 1, 1600 * seconds), "sample_rate": 1600}
@@ -295,7 +295,7 @@ def test_a_recording_is_packed_where_it_would_be_too_large_a_file(
 @pytest.fixture
 def packed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Let every recording go up as the last of these MP3 files, as its encoder made it."""
-    files = [sound.id3(words) + sound.mp3([440.0] * 40, 44100) for words in ("by one", "by two")]
+    files = [sound.packed("mp3", np.zeros(23_040), 44100, words) for words in ("by one", "by two")]
     monkeypatch.setattr(pack, "has_encoder", lambda: True)
     monkeypatch.setattr(pack, "to_mp3", lambda *_given: files[-1])
     monkeypatch.setattr(speech_plan, "MAX_FILE_BYTES", 0)

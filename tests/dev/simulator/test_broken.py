@@ -19,6 +19,7 @@ SILENT = sound.wav(bytes(3200), 16000)
 FILE = {"file": ("a.wav", SILENT, "audio/wav")}
 VOICE = {"model": COSY, "customName": "me", "text": "Hello"}
 IMAGE = {"model": "Qwen/Qwen-Image", "prompt": "x", "image_size": "320x240"}
+CLIP = {"model": "Wan-AI/Wan2.2-T2V-A14B", "prompt": "x", "image_size": "960x960"}
 
 # Place: method, path, and what is sent.
 CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -38,10 +39,11 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "voice_upload": ("POST", "/uploads/audio/voice", {"data": VOICE, "files": FILE}),
     "voice_list": ("GET", "/audio/voice/list", {}),
+    "video_submit": ("POST", "/video/submit", {"json": CLIP}),
     "models": ("GET", "/models", {}),
     "info": ("GET", "/user/info", {}),
 }
-PAID = ("generations", "chat", "embeddings", "rerank", "speech", "transcriptions")
+PAID = ("generations", "chat", "embeddings", "rerank", "speech", "transcriptions", "video_submit")
 
 
 def call(simulator: Simulator, place: str, timeout: float = 2, **how: Any) -> requests.Response:
@@ -73,7 +75,7 @@ def collect(answer: requests.Response) -> tuple[list[str], Exception | None]:
 
 
 def test_every_place_is_tried_here() -> None:
-    assert {*CALLS, "pictures", "voice_deletion"} == set(PLACES)
+    assert {*CALLS, "pictures", "voice_deletion", "video_status"} == set(PLACES)
 
 
 @pytest.mark.parametrize("place", CALLS)

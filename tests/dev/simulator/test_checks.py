@@ -197,7 +197,8 @@ def test_every_kind_of_model_can_be_listed(
 
 
 @pytest.mark.parametrize(
-    "query", [{"type": "video"}, {"type": "text", "sub_type": "speech-to-text"}]
+    "query",
+    [{"type": "text", "sub_type": "text-to-video"}, {"type": "text", "sub_type": "speech-to-text"}],
 )
 def test_a_filter_without_models_lists_none(
     sites: dict[str, Simulator], get: Generate, query: dict[str, str]

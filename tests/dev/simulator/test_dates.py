@@ -152,8 +152,8 @@ def test_a_retired_model_does_not_exist(
     assert (answer.status_code, answer.json()) == (400, GONE)
 
 
-def test_the_models_have_sub_types_for_video_without_any(today: Simulator, get: Generate) -> None:
-    assert listed(today, get, sub_type="image-to-video") == set()
+def test_the_models_of_video_have_sub_types(today: Simulator, get: Generate) -> None:
+    assert listed(today, get, sub_type="image-to-video") == {"Wan-AI/Wan2.2-I2V-A14B"}
     assert listed(today, get, type="image", sub_type="text-to-image")
 
 
