@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .comfyui.host import prompt_server
 from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, replacements
-from .server import queueing, routes
+from .server import queueing, restart, routes
 
 WEB_DIRECTORY = "./web"
 __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]
@@ -13,3 +13,4 @@ if prompt_server():
     routes.register(prompt_server().routes)
     queueing.register(prompt_server())
     replacements.register()
+    restart.go_on()

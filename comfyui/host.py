@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 import locale
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
@@ -260,6 +263,32 @@ def input_file_version(name: Any) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return status.st_mtime_ns, status.st_size
+
+
+def temporary_directory() -> Path:
+    """Return ComfyUI's folder for files that are deleted at its next start, or the system's."""
+    folder_paths = module("folder_paths")
+    folder = folder_paths.get_temp_directory() if folder_paths else tempfile.gettempdir()
+    return Path(folder) / NAME
+
+
+def video(file: Path) -> Any:
+    """Return a VIDEO of a file, or the path outside ComfyUI.
+
+    It has a name of its own for the file: clearing the saved results must not break a workflow that
+    ComfyUI has cached.
+    """
+    if module("folder_paths") is None:
+        return file
+    linked = temporary_directory() / file.name
+    linked.parent.mkdir(parents=True, exist_ok=True)
+    if not linked.exists():
+        try:
+            os.link(file, linked)
+        except OSError:  # another drive, or one without links
+            shutil.copyfile(file, part := linked.with_suffix(f".{uuid4().hex}.part"))
+            part.replace(linked)
+    return import_module("comfy_api.input_impl").VideoFromFile(str(linked))
 
 
 def _comfyui_directory() -> Path | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+from ..media.image_files import DecodedImage
 from ..media.media_error import MediaError
 from ..siliconflow.catalogue import Usage
 from ..siliconflow.client import Client
@@ -73,22 +75,28 @@ class ResultKind:
 
     `load` turns a file into the item that nodes use and raises `MediaError`; it is given the most
     pixels that the settings allow. `save` turns an item that came without a file into one.
+    Files that are too large for memory have a `load_file` instead: they are downloaded to the disk,
+    under a name that ends in `suffix`, and stay there.
     """
 
     name: Literal["image", "text", "audio", "vectors", "ranking", "voice", "video"]
-    load: Callable[[bytes, int], Any]
+    load: Callable[[bytes, int], Any] = lambda content, _max_pixels: content
     save: Callable[[Any], bytes] = bytes
+    load_file: Callable[[Path, int], Any] | None = None
+    suffix: str = ""
     allowed_a_minute: int = REQUESTS_A_MINUTE
     """Items of one model that the lowest level of an account lets pass a minute."""
     counts_as_images: bool = False
     """Whether the limit on images in progress counts its items."""
     has_previews: bool = False
     """Whether its items are shown, small, on the node and in the job list."""
+    preview: Callable[[Any], DecodedImage | None] = lambda item: item
+    """Returns the image that shows an item, if there is one."""
     bad_file: type[BadResult] = BadResult
     """Raised for a file that `load` cannot decode."""
 
 
-def _never_submitted(_client: Client, ticket: Ticket) -> ApiResult | None:
+def _never_submitted(_client: Client, ticket: Ticket) -> ApiResult | Text:
     raise NotImplementedError(f"an endpoint without poll gave the ticket {ticket.id}")
 
 
@@ -97,17 +105,17 @@ class Endpoint:
     """One paid call of the API.
 
     `call` sends a request once. It returns the result, or a ticket where the service makes the
-    result later: then `poll` asks for it, and returns `None` until it is there. `is_gone` returns
-    whether an item that is saved is of no use any more. `usage` returns what a request with this
-    body uses at most, besides its items. The item's names in messages are the
-    strings `item.<words>.one` and `item.<words>.some`.
+    result later: then `poll` asks for it, and returns how far it is until it is there. `is_gone`
+    returns whether an item that is saved is of no use any more. `usage` returns what a request with
+    this body uses at most, besides its items. The item's names in messages are the strings
+    `item.<words>.one` and `item.<words>.some`.
     """
 
     path: str
     kind: ResultKind
     call: Callable[[Client, ApiRequest, OnText], ApiResult | Ticket]
     words: str
-    poll: Callable[[Client, Ticket], ApiResult | None] = _never_submitted
+    poll: Callable[[Client, Ticket], ApiResult | Text] = _never_submitted
     is_gone: Callable[[Client, Any], bool] = lambda _client, _item: False
     usage: Callable[[Mapping[str, Any]], Usage] | None = None
 

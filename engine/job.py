@@ -223,6 +223,10 @@ class Job:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     queued_at: float = field(default_factory=time.time)
     started_at: float = 0.0
+    doing: Text | None = None
+    """What the service is doing about it, as its polls say."""
+    usual_seconds: float | None = None
+    """How long such a request mostly takes here, if that is known."""
     growing: GrowingText = field(default_factory=GrowingText)
     """The text so far; a job that joins another has that of the other."""
 
@@ -269,7 +273,7 @@ class Job:
         if line not in self.notes:
             self.notes.append(line)
 
-    def record(self, change: Callable[..., None], entry: LedgerEntry | None, *args: Any) -> None:
+    def record(self, change: Callable[..., object], entry: LedgerEntry | None, *args: Any) -> None:
         """Change the entry of this request in the ledger, if it has one.
 
         A ledger that fails keeps no result from the user: the job notes that it is not saved.

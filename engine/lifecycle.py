@@ -8,16 +8,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from ..comfyui import host
 from ..media.media_error import MediaError, TooManyPixels
 from ..siliconflow.client import Client
 from ..siliconflow.errors import (
@@ -26,15 +28,18 @@ from ..siliconflow.errors import (
     BadResult,
     DownloadFailed,
     Failure,
+    NoResult,
     NotSent,
     RequestError,
     ResultRefused,
-    RetiredCall,
+    TicketExpired,
     Unforeseen,
     UploadTooLarge,
 )
+from ..siliconflow.http.downloads import NotWritten
+from ..storage import atomic_files
 from ..storage.accounts import account_id
-from ..storage.database import LedgerError, LedgerTooNew
+from ..storage.database import LedgerError, LedgerTooNew, ledger_errors
 from ..storage.ledger import (
     URL_SECONDS,
     EntryState,
@@ -42,6 +47,7 @@ from ..storage.ledger import (
     LedgerEntry,
     ResponseMetadata,
     Spend,
+    Submitter,
     fingerprint,
     has_digests,
 )
@@ -52,7 +58,7 @@ from .endpoint import ApiRequest, ApiResult, FileContent, RemoteFile, Ticket
 from .job import STAGES, GrowingText, Job, Origin, Plan, PlannedRequest, Result, RunEnded
 from .rate_limit import TooHeavy
 from .sending import Sender
-from .spending import Pricing, billionths
+from .spending import Pricing, amount_text, billionths
 from .threads import CPU, run_all
 from .uploads import Uploads
 
@@ -61,8 +67,6 @@ PARALLEL_DOWNLOADS = 4
 POLL_SECONDS = 5.0
 """Seconds between two questions whether a submitted request is done (service-2026: "5 to 10 s")."""
 _ORIGINS: dict[EntryState, Origin] = {"stored": "reused", "answered": "downloaded"}
-_NO_RESULT = (BadRequest, RetiredCall, BadResult)
-"""Answers to a poll after which its ticket never brings a result."""
 logger = logging.getLogger("siliconflow")
 
 
@@ -188,6 +192,8 @@ class Receiver:
         """Return one item of a response, ready to be used; what was downloaded is saved."""
         if isinstance(item, FileContent):
             item = self._decoded(item.content, metadata, BadAnswer)
+        elif isinstance(item, RemoteFile) and self._endpoint.kind.load_file:
+            item = self._download_file(job, entry, metadata, count, place, item.url)
         elif isinstance(item, RemoteFile):
             try:
                 content = self._client.download(item.url, self._model, metadata.trace_id)
@@ -203,10 +209,67 @@ class Receiver:
             job.show(item)
         return item
 
+    def _download_file(  # noqa: PLR0913, PLR0917 - as above
+        self,
+        job: Job,
+        entry: LedgerEntry | None,
+        metadata: ResponseMetadata,
+        count: int,
+        place: int,
+        url: str,
+    ) -> Any:
+        """Download an item straight to the disk, and check it there before it counts.
+
+        Where the folder of the saved results takes no file, ComfyUI's temporary one may.
+        """
+        recorded = entry if job.is_saved else None
+        download = partial(self._write_whole, url, metadata)
+        suffix, not_stored = self._endpoint.kind.suffix, None
+        try:
+            if entry:
+                try:
+                    path = self._ledger.store_file(entry, place, count, download, suffix)
+                    return self._decoded(path, metadata)
+                except LedgerError as error:
+                    not_stored = error
+            path = host.temporary_directory() / f"{uuid.uuid4().hex}{suffix}"
+            with ledger_errors():
+                atomic_files.write(path, download)
+        except DownloadFailed as error:
+            raise _until(error, recorded) from None
+        except LedgerError as error:
+            message = text("run.not_written", item=self._endpoint.item_name, reason=error.text)
+            failure = Failure(message, model=self._model, trace_id=metadata.trace_id)
+            raise _until(
+                DownloadFailed(failure), recorded, "error.DownloadFailed.no_room"
+            ) from None
+        if not_stored:
+            job.ledger_failed(not_stored)
+        return self._decoded(path, metadata)
+
+    def _write_whole(self, url: str, metadata: ResponseMetadata, file: BinaryIO) -> None:
+        """Download an item into a file; one that is damaged on the way once more from the start."""
+        for is_last in (False, True):
+            file.seek(0)
+            file.truncate()
+            try:
+                self._client.download_to(url, file, self._model, metadata.trace_id)
+            except NotWritten as error:
+                raise error.reason from None
+            file.flush()
+            try:
+                self._decoded(Path(file.name), metadata)
+            except BadResult as error:
+                if is_last or isinstance(error.__cause__, TooManyPixels):
+                    raise
+            else:
+                return
+
     def _load(self, job: Job, entry: LedgerEntry, place: int, file: Path) -> Any:
         """Decode a saved file. Only one that can be read and not decoded is damaged."""
         try:
-            content = file.read_bytes()
+            content = file if self._endpoint.kind.load_file else file.read_bytes()
+            item = self._decoded(content, entry.metadata)
         except OSError as error:
             message = text(
                 "run.saved_file_unreadable", item=self._endpoint.item_name, reason=str(error)
@@ -214,8 +277,6 @@ class Receiver:
             raise self._endpoint.kind.bad_file(
                 Failure(message, model=self._model, trace_id=entry.metadata.trace_id)
             ) from None
-        try:
-            item = self._decoded(content, entry.metadata)
         except BadResult as error:
             if isinstance(error.__cause__, TooManyPixels):
                 raise
@@ -227,13 +288,15 @@ class Receiver:
 
     def _decoded(
         self,
-        content: bytes,
+        content: Any,
         metadata: ResponseMetadata,
         error_class: type[RequestError] | None = None,
     ) -> Any:
+        """Return the item of a file: of its content, or of its path if it is not in memory."""
+        kind = self._endpoint.kind
         try:
             with CPU:
-                return self._endpoint.kind.load(content, self._max_pixels)
+                return (kind.load_file or kind.load)(content, self._max_pixels)
         except MediaError as error:
             message = text("run.bad_item", item=self._endpoint.item_name, reason=error.text)
             advice = text("error.ResultRefused.too_large", setting="most_megapixels")
@@ -267,7 +330,7 @@ class RequestLifecycle:
 
         A request that the rate limit never lets pass as a whole goes in parts.
         """
-        try:
+        with self._ending(job):
             left = [job.request]
             while left:
                 request = left.pop(0)
@@ -284,6 +347,21 @@ class RequestLifecycle:
                 else:
                     job.results.append(result)
             job.stage = STAGES
+
+    def go_on(self, job: Job, name: str) -> None:
+        """Fetch what another process submitted under this name. Nothing is sent, or charged."""
+        with self._ending(job):
+            job.stage = 1
+            work = partial(self._find_or_send, job, job.request, name, sends=False)
+            result = _IN_FLIGHT.share(name, job, work)
+            job.results.append(replace(result, origin="paid"))  # by this job, in its first process
+            job.stage = STAGES
+
+    @contextmanager
+    def _ending(self, job: Job) -> Iterator[None]:
+        """Leave in `job.error` what goes wrong with a job, and let go of what it held."""
+        try:
+            yield
         except SiliconFlowError as error:
             job.error = self.worded(error, job)
         except RunEnded:
@@ -382,7 +460,9 @@ class RequestLifecycle:
             self._is_paid(job, part) or self._has_paid_parts(job, part) for part in request.split()
         )
 
-    def _find_or_send(self, job: Job, request: PlannedRequest, name: str) -> Result:
+    def _find_or_send(
+        self, job: Job, request: PlannedRequest, name: str, *, sends: bool = True
+    ) -> Result:
         """Take what the ledger has, else send the request and record what comes of it."""
         if job.ends.is_set():
             raise RunEnded
@@ -392,7 +472,11 @@ class RequestLifecycle:
         origin: Origin = "paid"
         sent_at = time.time()
         if entry and entry.state == "submitted":
-            origin, result = "downloaded", self._wait_for(job, entry, Ticket(entry.ticket or ""))
+            ticket = Ticket(entry.ticket or "")
+            origin, result = "downloaded", self._wait_for(job, request, entry, ticket)
+        elif not sends:
+            job.record(partial(self._ledger.mark_failed, may_be_paid=False), entry)
+            raise RunEnded
         else:
             try:
                 response = self._send_fitting(job, request, entry)
@@ -404,8 +488,9 @@ class RequestLifecycle:
                 job.record(mark_failed, entry)
                 raise
             if isinstance(response, Ticket):
-                job.record(self._ledger.mark_submitted, entry, response.id)
-                response = self._wait_for(job, entry, response)
+                submitter = Submitter(self._account, self._task, job.id)
+                job.record(self._ledger.mark_submitted, entry, response.id, submitter)
+                response = self._wait_for(job, request, entry, response)
             result = response
         job.stage = max(job.stage, 2)
         cost = self.pricing.cost(request, result.usage, sent_at)
@@ -499,37 +584,60 @@ class RequestLifecycle:
                 (body, note), mend = mended, None
                 job.note(note)
 
-    def _wait_for(self, job: Job, entry: LedgerEntry | None, ticket: Ticket) -> ApiResult:
+    def _wait_for(
+        self, job: Job, request: PlannedRequest, entry: LedgerEntry | None, ticket: Ticket
+    ) -> ApiResult:
         """Poll until the result of a submitted request is there.
 
-        A poll that fails is repeated: it is free. Whatever ends this early, the request stays
+        It is paid for: a cancel ends the node, and this goes on, so that the result is saved. A
+        poll that fails is repeated: it is free. Whatever ends this early, the request stays
         submitted and its ticket finds the result later, unless the service says that there will be
         none: then the same request is sent anew.
         """
-        failures, job.is_sent = 0, True  # under way at the service, and shown so
+        failures, good_at, job.is_sent = 0, time.monotonic(), True  # under way at the service
+        with suppress(LedgerError):
+            job.usual_seconds = self._ledger.usual_seconds(self._plan.model.id)
         while True:
-            reason, seconds = text("run.submitted"), POLL_SECONDS
+            seconds = POLL_SECONDS
             try:
                 result = self._endpoint.poll(self._client, ticket)
             except RequestError as error:
                 failures += 1
-                wait = retry.poll_delay(error, failures)
+                wait = retry.poll_delay(error, failures, time.monotonic() - good_at)
                 if wait is None:
-                    # The address was right when the request was sent: the 404 is of its ticket.
-                    error_class = BadRequest if error.failure.status == 404 else type(error)
-                    is_lost = issubclass(error_class, _NO_RESULT)
-                    if is_lost:
-                        job.record(partial(self._ledger.mark_failed, may_be_paid=True), entry)
-                    advice = text("run.no_result" if is_lost else "run.polls_failed")
-                    final = error_class(error.failure, advice)
-                    final.charged = None
-                    raise final from None
-                reason, seconds = text("run.retrying"), max(wait, POLL_SECONDS)
+                    raise self._lost(job, request, entry, error) from None
+                job.doing, seconds = text("run.retrying"), max(wait, POLL_SECONDS)
             else:
-                failures = 0
-                if result is not None:
+                failures, good_at = 0, time.monotonic()
+                if isinstance(result, ApiResult):
+                    job.doing = None
                     return result
-            job.sleep(reason, seconds)
+                job.doing = result
+            time.sleep(seconds)
+
+    def _lost(
+        self, job: Job, request: PlannedRequest, entry: LedgerEntry | None, error: RequestError
+    ) -> RequestError:
+        """Return the error of a poll that is the last; record it if there will be no result."""
+        failure = replace(error.failure, model=self._plan.model.id)
+        # The address was right when the request was sent: a 404 is of its ticket.
+        if isinstance(error, retry.UNKNOWN):
+            cost = self.pricing.cost(request)
+            sent_at = time.localtime(entry.sent_at if entry and entry.sent_at else time.time())
+            price = text("run.price") if cost is None else amount_text(cost, self.pricing.currency)
+            submitted_at = time.strftime("%Y-%m-%d %H:%M", sent_at)
+            advice = text("run.expired", time=submitted_at, cost=price)
+            final: RequestError = TicketExpired(failure, advice)
+        elif isinstance(error, NoResult):
+            final = type(error)(failure)
+        else:
+            final = type(error)(failure, text("run.polls_failed"))
+        if isinstance(final, NoResult):
+            job.record(partial(self._ledger.mark_failed, may_be_paid=True), entry)
+        else:
+            job.record(self._ledger.leave, entry)
+        final.charged = None
+        return final
 
     def _note_count(self, job: Job, request: PlannedRequest, count: int) -> None:
         if count != request.count:
@@ -563,7 +671,9 @@ def _may_be_paid(error: BaseException) -> bool:
     return not isinstance(error, RequestError) or error.charged is not False
 
 
-def _until(error: DownloadFailed, entry: LedgerEntry | None) -> DownloadFailed:
+def _until(
+    error: DownloadFailed, entry: LedgerEntry | None, advice: str = "error.DownloadFailed.until"
+) -> DownloadFailed:
     """Return the error of a download that says until when the file can be had for free, if at all.
 
     Without a record of its URL it cannot: `entry` is `None` then.
@@ -573,5 +683,5 @@ def _until(error: DownloadFailed, entry: LedgerEntry | None) -> DownloadFailed:
     if entry is None:
         return DownloadFailed(error.failure, text("error.DownloadFailed.unsaved"))
     ends = time.localtime((entry.answered_at or time.time()) + URL_SECONDS)
-    advice = text("error.DownloadFailed.until", until=time.strftime("%H:%M", ends))
-    return DownloadFailed(error.failure, advice)
+    until = time.strftime("%H:%M", ends)
+    return DownloadFailed(error.failure, text(advice, until=until))

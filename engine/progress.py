@@ -10,7 +10,7 @@ import contextlib
 import math
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -77,12 +77,13 @@ class RunProgress:
             self._display.value(done, STAGES * self._requested)
         self._show_previews()
 
-    def add_preview(self, image: DecodedImage) -> None:
+    def add_preview(self, image: DecodedImage | None) -> None:
         """Scale down an image that has just come; it is shown with the next state.
 
         Called in threads: on the event loop it would hold up every other node.
         """
-        self._previews.append(to_preview(image, PREVIEW_SIDE))
+        if image is not None:
+            self._previews.append(to_preview(image, PREVIEW_SIDE))
 
     def fail(self, message: Text) -> None:
         """Show why nothing came: some versions of the page show an error's name alone."""
@@ -115,7 +116,16 @@ class RunProgress:
         )
         line = join(" · ", (*several, text("run.seconds", seconds=seconds)))
         growing = [f":\n{end_of(job.growing.text)}" for job in self._jobs if job.growing.text]
-        return join("", (line, self._waits_for(), *growing))
+        return join("", (line, *self._doing(), self._waits_for(), *growing))
+
+    def _doing(self) -> list[Text]:
+        """Return what the service does about submitted requests, and how long it usually takes."""
+        jobs = [job for job in self._jobs if job.doing]
+        states = Counter(job.doing or Text("") for job in jobs)
+        parts = [join("", (f"{n} × " * (len(jobs) > 1), doing)) for doing, n in states.items()]
+        if usual := next((job.usual_seconds for job in jobs if job.usual_seconds), None):
+            parts.append(text("run.usual_seconds", seconds=round(usual)))
+        return [join("", (" · ", part)) for part in parts]
 
     def _waits_for(self) -> Text:
         """Return what the next request waits for, if nothing at all is under way."""
@@ -145,6 +155,7 @@ class JobView:
     state: str
     seconds: float | None
     waits_until: float | None = None
+    doing: Text | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it in the page's words."""
@@ -160,6 +171,7 @@ class JobView:
             "seconds": None if self.seconds is None else round(self.seconds, 2),
             "state": self.state,
             "waits_until": self.waits_until,
+            "doing": self.doing.as_json() if self.doing else None,
             "reason": record.reason.as_json() if record.reason else None,
             "trace_id": record.trace_id,
             "origins": list(record.origins),
@@ -167,6 +179,9 @@ class JobView:
                 {
                     "place": place,
                     "thumbnail": f"/siliconflow/jobs/{record.id}/{place}/thumbnail",
+                    "video": f"/siliconflow/jobs/{record.id}/{place}/video"
+                    if record.task.endswith("-video")
+                    else None,
                     "is_here": is_here,
                 }
                 for place, is_here in enumerate(record.files_here)
@@ -229,6 +244,15 @@ class JobRecorder:
         with contextlib.suppress(LedgerError):
             has_workflow = self._history.begin(records, workflow) is not None
             _register([replace(record, has_workflow=has_workflow) for record in records], jobs)
+
+    def go_on(self, job: Job) -> JobRecord:
+        """Record that a job of a process that is gone goes on here; blocks for the disk."""
+        record = JobRecord(job.id, job.queued_at, self._task, model=self._model)
+        with contextlib.suppress(LedgerError):
+            record = self._history.take_over(job.id) or record
+        _register([record], [job])
+        self.publish([job])
+        return record
 
     def publish(self, jobs: Sequence[Job]) -> None:
         """Send the page every job whose state has changed since it was last sent."""
@@ -299,7 +323,7 @@ def _live_view(record: JobRecord, job: Job) -> JobView:
     if job.waits_for and not job.is_sent:
         until = time.time() + job.waits_until - time.monotonic()
         return JobView(record, "waiting", job.seconds, until)
-    return JobView(record, "running", job.seconds)
+    return JobView(record, "running", job.seconds, doing=job.doing)
 
 
 def _has_changed(view: JobView, last: JobView) -> bool:
@@ -307,7 +331,8 @@ def _has_changed(view: JobView, last: JobView) -> bool:
     if last.state not in _LIVE_STATES:
         return False
     moved = abs((view.waits_until or 0) - (last.waits_until or 0))
-    return view.state != last.state or moved > _NOTICED_SECONDS
+    is_news = (view.state, view.doing) != (last.state, last.doing)
+    return is_news or moved > _NOTICED_SECONDS
 
 
 def _ended(record: JobRecord, job: Job, reason: Text | None) -> JobRecord:

@@ -12,17 +12,23 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ..siliconflow.errors import (
+    BadRequest,
     MaybeCharged,
+    NoResult,
     NotConnected,
     RateLimited,
     RequestError,
+    RetiredCall,
     WrongAddress,
 )
 
 T = TypeVar("T")
 TRIES = 5
-POLL_TRIES = 10
-"""Polls that fail in a row before a run ends without its result: some minutes of an outage."""
+OUTAGE_SECONDS = 1200.0
+"""For how long polls may fail in a row: longer than the service keeps a result that is done."""
+UNKNOWN = (BadRequest, RetiredCall, WrongAddress)
+"""Answers to a poll whose ticket the service does not know: not yet, or not any more."""
+UNKNOWN_TRIES = 4
 FIRST = 1.0
 LONGEST = 30.0
 _DICE = random.SystemRandom()
@@ -40,14 +46,18 @@ def delay(error: RequestError, tries: int) -> float | None:
     return 0.0 if isinstance(error, RateLimited) else _backoff(error, tries)
 
 
-def poll_delay(error: RequestError, tries: int) -> float | None:
-    """Return what `delay` does for a poll, which costs nothing, so that hardly any error is final.
+def poll_delay(error: RequestError, tries: int, seconds: float) -> float | None:
+    """Return the seconds to wait after `tries` polls failed for `seconds`; `None`: give up.
 
-    A 404 is repeated too: the ticket may not have reached each machine of the service yet.
+    A poll costs nothing, so that whatever may pass is waited for. An unknown ticket is repeated,
+    too: it may not have reached each machine of the service yet.
     """
-    if isinstance(error, MaybeCharged | NotConnected | WrongAddress):
-        return _backoff(error, tries, POLL_TRIES)
-    return delay(error, tries)
+    if isinstance(error, UNKNOWN):
+        return _backoff(error, tries, UNKNOWN_TRIES)
+    passes = error.retryable or isinstance(error, MaybeCharged | NotConnected | RateLimited)
+    if not passes or isinstance(error, NoResult) or seconds > OUTAGE_SECONDS:
+        return None
+    return min(_backoff(error, min(tries, TRIES - 1)) or 0.0, LONGEST)
 
 
 def retry_free_call(call: Callable[[], T], ends: threading.Event) -> T:

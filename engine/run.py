@@ -123,7 +123,8 @@ class _Run:
         self._recorder = JobRecorder(job_history_for(settings), caller, task, plan)
         self._ends = threading.Event()
         shows = plan.endpoint.kind.has_previews and host.shows_images()
-        show = progress.add_preview if shows else None
+        preview = plan.endpoint.kind.preview
+        show = (lambda item: progress.add_preview(preview(item))) if shows else None
         self._jobs = [
             Job(request, self._ends, is_saved=settings.reuse, show=show)
             for request in plan.requests

@@ -222,7 +222,7 @@ class Client:
     def download_to(self, url: str, file: BinaryIO, model: str = "", trace_id: str = "") -> None:
         """Download a result, without the key, into an empty, seekable file.
 
-        Raises `DownloadFailed`, or `ResultRefused` where trying again would not help.
+        Raises `DownloadFailed`, or `ResultRefused` where trying again would not help; `NotWritten`.
         """
         self._downloader.download(url, file, Failure(model=model, trace_id=trace_id))
 

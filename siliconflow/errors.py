@@ -34,6 +34,9 @@ SiliconFlowError                 (strings/text.py) anything that the pack raises
     │   │   └── BrokenStream     a streamed response ended early
     │   ├── BadAnswer            a 200 that is not what the API documents
     │   │   └── Unusable         a result that the node cannot use
+    │   ├── NoResult             a submitted request that brings none
+    │   │   ├── GenerationFailed because the service could not make it
+    │   │   └── TicketExpired    because the service does not know it any more
     │   └── Unforeseen           a mistake of this pack
     └── DownloadFailed           a finished file could not be downloaded
         └── ResultRefused        and trying again will not help
@@ -295,6 +298,18 @@ class Unusable(BadAnswer):
     """A complete response that the node cannot use. It is not saved: reuse would repeat it."""
 
     charged = True
+
+
+class NoResult(MaybeCharged):
+    """A request that the service accepted, and that never brings a result."""
+
+
+class GenerationFailed(NoResult):
+    """The service could not make what was submitted; the message is its reason."""
+
+
+class TicketExpired(NoResult):
+    """The service no longer knows a submitted request: its result was not fetched in time."""
 
 
 class Unforeseen(MaybeCharged):

@@ -9,8 +9,9 @@ import os
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from . import notices
 
@@ -32,9 +33,18 @@ _RENAME_PAUSES = (0.05, 0.1, 0.2, 0.4)
 
 
 def write(
-    file: Path, content: bytes, *, private: bool = False, part_folder: Path | None = None
-) -> None:
-    """Write a file, and its folder; raise `OSError` and leave the old file if that fails.
+    file: Path,
+    content: bytes | Callable[[BinaryIO], None],
+    *,
+    private: bool = False,
+    part_folder: Path | None = None,
+) -> int:
+    """Write a file, and its folder; return its bytes.
+
+    Raises `OSError` and leaves the old file if that fails.
+
+    `content` may be a function that writes into the file while it is open, and checks it: what it
+    raises is raised here, and leaves nothing.
 
     The content survives a power failure as soon as this returns, where the drive can promise that.
     Only its owner can read a `private` file, from its first byte on. While it is written it is a
@@ -46,15 +56,20 @@ def write(
     part = folder / f"{uuid.uuid4().hex[:16]}.part"
     try:
         with open(part, "xb", opener=_open_private if private else None) as opened:
-            opened.write(content)
+            if callable(content):
+                content(opened)
+            else:
+                opened.write(content)
             opened.flush()
             _sync(opened.fileno())
+            size = opened.seek(0, os.SEEK_END)
         rename(part, file)
     except BaseException:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
     _sync_folder(file.parent)
+    return size
 
 
 def create(file: Path) -> bool:

@@ -139,6 +139,15 @@ class JobHistory:
             )
         return compressed[0] if compressed else None
 
+    def take_over(self, job_id: str) -> JobRecord | None:
+        """Record that a job of a process that is gone goes on in this one; return it."""
+        with self._database.change(durable=False) as db:
+            db.execute(
+                "UPDATE jobs SET owner = ?, state = 'running' WHERE id = ?",
+                (self._database.process_lock.token, job_id),
+            )
+        return self.find(job_id)
+
     def end(self, job: JobRecord, request_ids: Iterable[str]) -> JobRecord:
         """Record the outcome of a job and the requests it came from; return it as stored."""
         names = self._names_of(request_ids)

@@ -21,12 +21,13 @@ import os
 import re
 import sqlite3
 import stat
+import statistics
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from . import atomic_files
 from .database import Database, ledger_errors
@@ -39,6 +40,12 @@ _SWEEP_SECONDS = 3600
 _DAY = 86400
 _SPEND_SECONDS = 366 * _DAY
 """How long it is known what a request cost."""
+_GOES_ON_SECONDS = _DAY
+"""How long ago a request may have been submitted that is gone on with after a restart."""
+_LEARNED_FROM = 20
+"""The last requests for a model from which it is learned how long one takes."""
+_NOBODY = "nobody"
+"""The owner of a request that no process is busy with."""
 _FOLDER = "siliconflow-ledger"
 _SUBFOLDERS = tuple(f"{first:02x}" for first in range(256))
 _SHORT_FINGERPRINT, _SHORT_ID = 32, 16
@@ -119,6 +126,26 @@ class LedgerEntry:
     ticket: str | None = None
     answered_at: float = 0.0
     """When its URLs were told; 0: not yet."""
+    sent_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Submitter:
+    """Who submitted a request, as far as another process needs it to go on with it."""
+
+    account: str
+    task: str
+    job: str
+    """The id of its job in the history."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A submitted request whose result is not here, and whose process is gone."""
+
+    fingerprint: str
+    model: str
+    submitter: Submitter
 
 
 @dataclass(frozen=True)
@@ -315,17 +342,61 @@ class Ledger:
                 _record_spend(db, (entry.id, now, "sent", owner), spend)
             db.execute("DELETE FROM spend WHERE at < ?", (now - _SPEND_SECONDS,))
 
-    def mark_submitted(self, entry: LedgerEntry, ticket: str) -> None:
+    def mark_submitted(
+        self, entry: LedgerEntry, ticket: str, submitter: Submitter | None = None
+    ) -> None:
         """Record that the service accepted the request; `ticket` is what to poll with.
 
         It is on disk when this returns. From then on the same request is polled, not sent again,
         until it is answered or marked as failed: a poll that fails changes nothing here.
         """
         with self.database.change() as db:
+            who = vars(submitter).values() if submitter else ("", "", "")
             db.execute(
-                "UPDATE requests SET state = 'submitted', ticket = ? WHERE id = ?",
-                (ticket, entry.id),
+                "UPDATE requests SET state = 'submitted', ticket = ?, account = ?, task = ?,"
+                " job = ? WHERE id = ?",
+                (ticket, *who, entry.id),
             )
+
+    def leave(self, entry: LedgerEntry) -> None:
+        """Record that this process asks no more for a submitted request: any other one may."""
+        with self.database.change() as db:
+            db.execute("UPDATE requests SET owner = ? WHERE id = ?", (_NOBODY, entry.id))
+
+    def unfinished(self, account: str) -> list[Unfinished]:
+        """Return what an account's dead processes submitted, and what can still be fetched of it.
+
+        What has expired at the service is not known here: asking for it is free.
+        """
+        if not self.database.folder.is_dir():
+            return []
+        now, lock = self._clock(), self.database.process_lock
+        with self.database.read() as db:
+            rows = db.execute(
+                "SELECT * FROM requests WHERE ticket IS NOT NULL AND account = ? AND sent_at > ?"
+                " AND (state = 'submitted' OR (state = 'answered' AND answered_at > ?))"
+                " ORDER BY sent_at",
+                (account, now - _GOES_ON_SECONDS, now - URL_SECONDS),
+            ).fetchall()
+        return [
+            Unfinished(
+                row["fingerprint"],
+                row["model"],
+                Submitter(row["account"], row["task"], row["job"]),
+            )
+            for row in rows
+            if row["owner"] != lock.token and not lock.is_alive(row["owner"])
+        ]
+
+    def usual_seconds(self, model: str) -> float | None:
+        """Return how long a submitted request for a model mostly takes; `None`: not known yet."""
+        with self.database.read() as db:
+            rows = db.execute(
+                "SELECT answered_at - sent_at AS seconds FROM requests WHERE model = ? AND"
+                " ticket IS NOT NULL AND answered_at > sent_at ORDER BY rowid DESC LIMIT ?",
+                (model, _LEARNED_FROM),
+            ).fetchall()
+        return statistics.median(row["seconds"] for row in rows) if rows else None
 
     def mark_answered(
         self,
@@ -361,15 +432,29 @@ class Ledger:
                 [(entry.id, index, url) for index, url in enumerate(urls)],
             )
 
-    def store_file(self, entry: LedgerEntry, index: int, count: int, content: bytes) -> None:
-        """Write file `index` (from 0) of `count` to disk, then record it."""
-        suffix = next((suffix for start, suffix in _SUFFIXES if start.match(content)), ".bin")
+    def store_file(
+        self,
+        entry: LedgerEntry,
+        index: int,
+        count: int,
+        content: bytes | Callable[[BinaryIO], None],
+        suffix: str = "",
+    ) -> Path:
+        """Write file `index` (from 0) of `count` to disk, then record it; return its path.
+
+        `content` may be a function that writes it and checks it, see `atomic_files.write`: then
+        `suffix` is that of its name.
+        """
+        if not callable(content):
+            suffix = next((suffix for start, suffix in _SUFFIXES if start.match(content)), ".bin")
         short, short_id = entry.fingerprint[:_SHORT_FINGERPRINT], entry.id[:_SHORT_ID]
         name = f"{short[:2]}/{short}-{short_id}-{index}of{count}{suffix}"
+        path = self.files_folder / name
         with ledger_errors():
-            atomic_files.write(self.files_folder / name, content, part_folder=self._part_folder)
+            size = atomic_files.write(path, content, part_folder=self._part_folder)
         with self.database.change() as db:
-            _record_file(db, entry.id, index, name, len(content))
+            _record_file(db, entry.id, index, name, size)
+        return path
 
     def mark_stored(self, entry: LedgerEntry) -> None:
         """Record that every file is stored, and delete what exceeds the bounds."""
@@ -502,7 +587,14 @@ class Ledger:
         """Return what can be done with a request without sending it; `None`: nothing."""
         state, unfinished = row["state"], {"waiting", "sent", "submitted"}
         metadata = ResponseMetadata(row["trace_id"], row["seed"], row["inference"], row["seconds"])
-        entry = LedgerEntry(row["id"], row["fingerprint"], "new", metadata, ticket=row["ticket"])
+        entry = LedgerEntry(
+            row["id"],
+            row["fingerprint"],
+            "new",
+            metadata,
+            ticket=row["ticket"],
+            sent_at=row["sent_at"],
+        )
         if state in unfinished and self.database.process_lock.is_alive(row["owner"]):
             return replace(entry, state="busy")
         if state == "submitted":

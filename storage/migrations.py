@@ -151,11 +151,20 @@ LEDGER: tuple[tuple[str, ...], ...] = (
         """,
         f"CREATE TRIGGER count_deleted_spend AFTER DELETE ON spend BEGIN {_TAKE_OLD_SPEND} END",
     ),
+    (
+        "ALTER TABLE requests ADD COLUMN account TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE requests ADD COLUMN task TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE requests ADD COLUMN job TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX with_tickets ON requests (account, state) WHERE ticket IS NOT NULL",
+    ),
 )
 """`requests.state` is waiting, sent, submitted, unknown, failed, answered or stored.
 
 Triggers maintain `requests.bytes` and the one row of `totals`, so that they are right whichever
 version of the pack writes. `unread_folders` are those that a rebuild could not list.
+
+`requests.account`, `task` and `job` (its id in the history) are those of a request with a ticket,
+so that another process can go on with it.
 
 `spend.state` is held (to be sent by the process `owner`), sent (paid or not, nobody knows yet),
 paid, or free (a saved result was used); `cost` is in billionths of the currency, NULL where the

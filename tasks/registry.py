@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from ..comfyui.host import Caller
+from ..engine.endpoint import Endpoint
 from ..engine.prompt_costs import PLANNERS
 from ..engine.run import Inputs
 from . import chat_tasks, image_tasks, lookup_tasks, retrieval_tasks, speech_tasks
@@ -42,3 +43,6 @@ PLANNERS.update(
         "rerank": retrieval_tasks.plan_rerank,
     }
 )
+
+TICKETS: dict[str, Endpoint] = {}
+"""The endpoints of the tasks whose requests outlive a process: they are gone on with."""

@@ -43,6 +43,15 @@ class IncompleteDownload(Exception):
         self.reason = reason
 
 
+class NotWritten(Exception):
+    """The file that is written into takes no more: no fault of the connection."""
+
+    def __init__(self, reason: OSError) -> None:
+        """Keep why."""
+        super().__init__(str(reason))
+        self.reason = reason
+
+
 _CONNECTION_ERRORS = (
     IncompleteDownload,
     requests.RequestException,
@@ -80,7 +89,7 @@ class Downloader:
         """Write the whole file into an empty, seekable one. `facts` names model and trace ID.
 
         Raises `DownloadFailed` after the last attempt, or at once for an HTTP status that stays;
-        `ResultRefused` for what no further attempt would mend.
+        `ResultRefused` for what no further attempt would mend; `NotWritten`.
         """
         partial = _Partial(into)
         for wait in (*WAITS, None):
@@ -177,7 +186,10 @@ class Downloader:
 
     def _write(self, response: requests.Response, partial: _Partial, failure: Failure) -> None:
         for chunk in iter_raw(response):
-            partial.file.write(chunk)
+            try:
+                partial.file.write(chunk)
+            except OSError as error:
+                raise NotWritten(error) from None
             partial.size += len(chunk)
             if partial.size > self.max_bytes:
                 raise self._too_large(failure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from comfyui_siliconflow.siliconflow.errors import (
     ConnectionLost,
     Failure,
     GatewayTimeout,
+    GenerationFailed,
     InvalidKey,
     ModelNotFound,
     NotConnected,
@@ -34,11 +36,15 @@ from comfyui_siliconflow.siliconflow.errors import (
     RateLimited,
     ReadTimeout,
     RequestError,
+    RetiredCall,
     ServerError,
+    TicketExpired,
     WrongAddress,
 )
-from comfyui_siliconflow.storage.ledger import Ledger, ResponseMetadata
+from comfyui_siliconflow.storage.accounts import account_id
+from comfyui_siliconflow.storage.ledger import Ledger, ResponseMetadata, Submitter
 from comfyui_siliconflow.storage.settings import Settings
+from comfyui_siliconflow.strings.text import Text
 
 SETTINGS = Settings(api_key="sk-x", base_url="http://127.0.0.1:1/v1")
 
@@ -56,12 +62,12 @@ class Service:
         self.submitted += 1
         return Ticket(f"ticket {self.submitted}")
 
-    def poll(self, _client: Client, ticket: Ticket) -> ApiResult | None:
+    def poll(self, _client: Client, ticket: Ticket) -> ApiResult | Text:
         self.polled.append(ticket.id)
         self.during_poll()
         self.polls_left -= 1
         if self.polls_left > 0:
-            return None
+            return Text("in line")
         return ApiResult([FileContent(b"a clip")], ResponseMetadata("trace", seconds=1.0))
 
 
@@ -101,21 +107,101 @@ def test_the_result_is_polled_for_and_saved(service: Service, ledger: Ledger) ->
     assert (service.submitted, len(service.polled)) == (1, 2)
 
 
-def test_a_cancel_stops_the_polling_and_the_same_request_goes_on_with_its_ticket(
-    service: Service, tmp_path: Path
+def test_a_cancel_does_not_end_the_polling_so_that_the_result_comes_into_the_ledger(
+    service: Service, ledger: Ledger
 ) -> None:
     plan, client = plan_of(service), Client("sk-x", SETTINGS.base_url)
-    first, second = Ledger(tmp_path), Ledger(tmp_path)
     cancelled = Job(plan.requests[0], threading.Event())
     service.during_poll = cancelled.ends.set
-    lifecycle.RequestLifecycle("video", SETTINGS, client, first, plan).run(cancelled)
-    assert (cancelled.results, cancelled.error) == ([], None)
-    first.close()  # as when its process ends
-    service.during_poll = list
+    lifecycle.RequestLifecycle("video", SETTINGS, client, ledger, plan).run(cancelled)
+    assert cancelled.items == [b"a clip"]
+    assert run(service, ledger).results[0].origin == "reused"
+    assert service.submitted == 1
+
+
+def die(_client: Client, _ticket: Ticket) -> ApiResult | Text:
+    raise SystemExit
+
+
+def submit_and_die(service: Service, ledger: Ledger) -> Job:
+    """Submit, and end the thread at the first poll, as the end of the process does."""
+    plan, client = plan_of(service), Client("sk-x", SETTINGS.base_url)
+    plan = replace(plan, endpoint=replace(plan.endpoint, poll=die))
+    job = Job(plan.requests[0], threading.Event())
+    with pytest.raises(SystemExit):
+        lifecycle.RequestLifecycle("video", SETTINGS, client, ledger, plan).run(job)
+    return job
+
+
+def test_the_same_request_goes_on_with_the_ticket_of_a_process_that_died(
+    service: Service, tmp_path: Path
+) -> None:
+    first, second = Ledger(tmp_path), Ledger(tmp_path)
+    submit_and_die(service, first)
+    first.close()
     job = run(service, second)
     assert (job.items, job.results[0].origin) == ([b"a clip"], "downloaded")
     assert (service.submitted, service.polled) == (1, ["ticket 1"] * 2)
     second.close()
+
+
+def test_a_restart_knows_what_a_process_that_died_had_submitted_and_fetches_it(
+    service: Service, tmp_path: Path
+) -> None:
+    first, second = Ledger(tmp_path), Ledger(tmp_path)
+    account = account_id("sk-x", SETTINGS.base_url)
+    died = submit_and_die(service, first)
+    assert second.unfinished(account) == []  # its process still runs
+    first.close()
+    [unfinished] = second.unfinished(account)
+    assert unfinished.submitter == Submitter(account, "video", died.id)
+    assert second.unfinished("another account") == []
+    plan, client = plan_of(service), Client("sk-x", SETTINGS.base_url)
+    job = Job(plan.requests[0], threading.Event())
+    going_on = lifecycle.RequestLifecycle("video", SETTINGS, client, second, plan)
+    going_on.go_on(job, unfinished.fingerprint)
+    assert (job.items, service.submitted) == ([b"a clip"], 1)
+    assert second.unfinished(account) == []
+    assert run(service, second).results[0].origin == "reused"
+    second.close()
+
+
+def test_going_on_sends_nothing_where_the_ledger_has_no_ticket(
+    service: Service, ledger: Ledger
+) -> None:
+    plan, client = plan_of(service), Client("sk-x", SETTINGS.base_url)
+    job = Job(plan.requests[0], threading.Event())
+    lifecycle.RequestLifecycle("video", SETTINGS, client, ledger, plan).go_on(job, "0" * 64)
+    assert (job.items, job.error, service.submitted) == ([], None, 0)
+
+
+def test_how_long_a_request_usually_takes_is_learned(tmp_path: Path) -> None:
+    now = 0.0
+
+    def clock() -> float:
+        return now
+
+    ledger = Ledger(tmp_path, clock=clock)
+    assert ledger.usual_seconds("vendor/clip") is None
+    for number, takes in enumerate((50.0, 90.0, 60.0)):
+        entry = ledger.claim(f"{number}" * 64, "vendor/clip")
+        ledger.mark_sent(entry)
+        ledger.mark_submitted(entry, "ticket")
+        now += takes
+        ledger.mark_answered(entry, ResponseMetadata(), ["https://host/clip.mp4"])
+    assert ledger.usual_seconds("vendor/clip") == 60.0
+    assert ledger.usual_seconds("vendor/other") is None
+    ledger.close()
+
+
+def test_what_the_service_does_about_it_is_told(service: Service, ledger: Ledger) -> None:
+    plan, client = plan_of(service), Client("sk-x", SETTINGS.base_url)
+    job = Job(plan.requests[0], threading.Event())
+    seen: list[Text | None] = []
+    service.during_poll = lambda: seen.append(job.doing)
+    lifecycle.RequestLifecycle("video", SETTINGS, client, ledger, plan).run(job)
+    assert seen == [None, Text("in line")]
+    assert job.doing is None
 
 
 def test_a_submitted_request_counts_as_running_while_it_is_polled(
@@ -171,9 +257,14 @@ def test_a_poll_that_fails_is_repeated(
 
 
 @pytest.mark.parametrize("error_class", [ConnectionLost, Overloaded, InvalidKey])
-def test_polls_that_all_fail_leave_the_ticket_for_the_next_run_and_say_so(
-    service: Service, ledger: Ledger, error_class: type[RequestError]
+def test_polls_that_fail_for_too_long_leave_the_ticket_for_the_next_run_and_say_so(
+    service: Service,
+    ledger: Ledger,
+    error_class: type[RequestError],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(retry, "OUTAGE_SECONDS", 0.05)
+
     def lose() -> None:
         raise error_class(Failure("gone"))
 
@@ -188,24 +279,73 @@ def test_polls_that_all_fail_leave_the_ticket_for_the_next_run_and_say_so(
     assert service.submitted == 1
 
 
+def test_another_process_goes_on_with_what_this_one_no_longer_asks_for(
+    service: Service, tmp_path: Path
+) -> None:
+    first, second = Ledger(tmp_path), Ledger(tmp_path)
+
+    def refuse() -> None:
+        raise InvalidKey(Failure("no such key"))
+
+    service.during_poll = refuse
+    assert isinstance(run(service, first).error, InvalidKey)
+    service.during_poll = list
+    assert run(service, second).items == [b"a clip"]
+    assert service.submitted == 1
+    first.close()
+    second.close()
+
+
 @pytest.mark.parametrize(
-    ("refusal", "error_class"),
+    "refusal",
     [
-        (ModelNotFound(Failure("no such request", 400)), ModelNotFound),
-        (WrongAddress(Failure("no such request", 404)), BadRequest),
+        ModelNotFound(Failure("no such request", 400)),
+        BadRequest(Failure("no such request", 400)),
+        WrongAddress(Failure("no such request", 404)),
+        RetiredCall(Failure("no such request", 410)),
     ],
 )
-def test_a_ticket_that_brings_nothing_is_given_up_and_its_loss_is_noted(
-    service: Service, ledger: Ledger, refusal: RequestError, error_class: type[RequestError]
+def test_an_expired_ticket_is_given_up_says_what_was_charged_and_its_loss_is_noted(
+    service: Service, ledger: Ledger, refusal: RequestError
 ) -> None:
     def refuse() -> None:
         raise refusal
 
     service.during_poll = refuse
     error = run(service, ledger).error
-    assert type(error) is error_class
-    assert "You may have been charged" in str(error)
+    assert type(error) is TicketExpired
+    assert "You were probably charged the price of one request" in str(error)
+    assert service.polled == ["ticket 1"] * retry.UNKNOWN_TRIES
     service.during_poll = list
     again = run(service, ledger)
     assert (again.items, service.submitted) == ([b"a clip"], 2)
     assert again.notes
+
+
+def test_what_the_service_could_not_make_is_given_up_at_once_with_its_reason(
+    service: Service, ledger: Ledger
+) -> None:
+    def fail() -> None:
+        raise GenerationFailed(Failure("The prompt was refused.", 200))
+
+    service.during_poll = fail
+    error = run(service, ledger).error
+    assert type(error) is GenerationFailed
+    assert "The prompt was refused." in str(error)
+    assert service.polled == ["ticket 1"]
+    service.during_poll = list
+    assert run(service, ledger).notes
+
+
+def test_an_outage_of_minutes_is_waited_out(
+    service: Service, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "POLL_SECONDS", 0.0)
+
+    def lose() -> None:
+        if len(service.polled) < 60:
+            raise NotConnected(Failure("no network"))
+
+    service.during_poll = lose
+    assert run(service, ledger).items == [b"a clip"]
+    assert retry.OUTAGE_SECONDS > 10 * 60 + 5 * 60
