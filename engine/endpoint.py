@@ -87,7 +87,7 @@ class ResultKind:
     allowed_a_minute: int = REQUESTS_A_MINUTE
     """Items of one model that the lowest level of an account lets pass a minute."""
     counts_as_images: bool = False
-    """Whether the limit on images in progress counts its items."""
+    """Whether the limits on images count its items, too."""
     has_previews: bool = False
     """Whether its items are shown, small, on the node and in the job list."""
     preview: Callable[[Any], DecodedImage | None] = lambda item: item

@@ -131,13 +131,15 @@ class Share:
     cost: Decimal = Decimal(0)
     items: int = 0
     paid: int = 0
+    words: tuple[str, ...] = ()
+    """What each node calls its items: see `Endpoint`."""
 
     @classmethod
     def of(cls, bill: Bill, jobs: Sequence[Job], endpoint: Endpoint) -> Share:
         """Return the share of a node with these jobs."""
         total = sum(job.request.count for job in jobs)
         images = bill.items if endpoint.kind.counts_as_images else 0
-        return cls(images, bill.cost, bill.items, total - bill.items)
+        return cls(images, bill.cost, bill.items, total - bill.items, (endpoint.words,))
 
     def __add__(self, other: Share) -> Share:
         """Return both together."""
@@ -378,7 +380,7 @@ class RunToJudge:
         total = own if lately else prompt.with_share(self.caller.node_id, own)
         nodes = 1 + len(prompt.shares.keys() - {self.caller.node_id})
         key = "run.confirm_auto_run" if lately else "run.confirm"
-        is_alike = total.images == (total.items if own.images else 0)
+        is_alike = len(set(total.words)) == 1
         if not lately and self.is_repeated(prompt):
             key = "run.confirm_list"
         elif not lately and nodes > 1:

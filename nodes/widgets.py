@@ -94,6 +94,7 @@ ADVANCED = frozenset(
     }
 )
 _IMAGE_TASKS = frozenset({"text-to-image", "image-to-image", "image-edit"})
+_VIDEO_TASKS = frozenset({"text-to-video", "image-to-video"})
 MAX_NAMES = 8
 """How many models a tooltip names that accept the same values."""
 _SAME_FOR_ALL = frozenset(
@@ -212,7 +213,8 @@ def _widget(task: str, name: str) -> tuple[Any, dict[str, Any]]:
 
 def _text(task: str, name: str) -> tuple[Any, dict[str, Any]]:
     """Return a text; the page makes one of `{a|b}` and leaves out comments where it is a prompt."""
-    is_dynamic = task in _IMAGE_TASKS and name in {"prompt", "negative_prompt"}
+    is_drawn = task in _IMAGE_TASKS | _VIDEO_TASKS
+    is_dynamic = is_drawn and name in {"prompt", "negative_prompt"}
     more = {"dynamicPrompts": True} if is_dynamic else {}
     return "STRING", {"default": "", "multiline": name in MULTILINE, **more}
 
@@ -234,7 +236,8 @@ def _choice(task: str, name: str) -> tuple[Any, dict[str, Any]]:
 
 def _size(task: str, name: str) -> tuple[Any, dict[str, Any]]:
     (unset, *sizes), options = _choice(task, name)
-    return [unset, *sorted(sizes, key=shape_of), CUSTOM], options
+    custom = [CUSTOM] if any(field.custom for field in _fields(task, name)) else []
+    return [unset, *sorted(sizes, key=shape_of), *custom], options
 
 
 def _integer(task: str, name: str) -> tuple[Any, dict[str, Any]]:

@@ -48,7 +48,14 @@ _COUNTED = frozenset({"seed", "top_n"})
 """What the nodes read of `extra_body` themselves, besides passing it on."""
 _BEIJING = timezone(timedelta(hours=8))
 """The time of the hours in the price list: `02:00-08:00 Asia/Shanghai`."""
-_UNITS = {"image": 1, "kilobyte": 1000, "input": 10**6, "output": 10**6, "input_images": 10**6}
+_UNITS = {
+    "image": 1,
+    "video": 1,
+    "kilobyte": 1000,
+    "input": 10**6,
+    "output": 10**6,
+    "input_images": 10**6,
+}
 """For how much of what was used each rate of a price is."""
 Usage = Mapping[str, int]
 """What a request used, by the name of the rate: items as `image`, bytes of text, tokens."""
@@ -219,7 +226,7 @@ _CHECKS: dict[str, Callable[[Field, Value], Value]] = {
 class Price(TypedDict, total=False):
     """What a model costs, as the service's price list said on `as_of`.
 
-    `image` is for one image, `kilobyte` for a thousand UTF-8 bytes, `input`, `output` and
+    `image` and `video` are for one, `kilobyte` for a thousand UTF-8 bytes, `input`, `output` and
     `input_images` for a million tokens. A tier has other prices of `input` and `output`: for a
     request of `above` so many input tokens, or between `hours` of the day.
     """
@@ -227,6 +234,7 @@ class Price(TypedDict, total=False):
     currency: str
     as_of: str
     image: float
+    video: float
     kilobyte: float
     input: float
     output: float

@@ -58,7 +58,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "upload_side": (0, 16_384),
 }
 """The minimum and maximum of every number, both included."""
-RATES = frozenset({"image", "kilobyte", "input", "output", "input_images"})
+RATES = frozenset({"image", "video", "kilobyte", "input", "output", "input_images"})
 """What a price of the user's own may name, as in the catalogue."""
 KEY_PAGES = (
     "https://cloud.siliconflow.cn/account/ak",

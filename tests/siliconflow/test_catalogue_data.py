@@ -31,7 +31,7 @@ TIER = {
     "oneOf": [{"required": ["above"]}, {"required": ["hours"]}],
     "additionalProperties": False,
 }
-AMOUNTS = ("image", "kilobyte", "input", "output", "input_images")
+AMOUNTS = ("image", "video", "kilobyte", "input", "output", "input_images")
 PRICE = {
     "type": "object",
     "properties": {

@@ -12,6 +12,7 @@ const NODE = {
     model("talk", { input: 8, output: 28 }),
     model("embed", { input: 0.07 }),
     model("speak", { kilobyte: 0.05 }),
+    model("film", { video: 2 }),
     model("new", null),
   ],
 };
@@ -33,6 +34,13 @@ test("a badge says the price as the model is paid", () => {
 test("a batch is multiplied", () => {
   assert.deepEqual(label({ batch_size: 4 }).values, { count: 4, price: "¥0.30", total: "¥1.20" });
   assert.equal(label({ batch_size: 4 }, { linked: new Set(["batch_size"]) }).key, "price.each");
+});
+
+test("each frame of a batch is a video, at the price of one", () => {
+  const values = { model: "film", custom_model: "" };
+  assert.deepEqual(priceLabel(CN, NODE, values, NONE, {}), { key: "price.each", values: { price: "¥2.00" } });
+  const total = { count: 3, price: "¥2.00", total: "¥6.00" };
+  assert.deepEqual(priceLabel(CN, NODE, values, NONE, {}, 3), { key: "price.total", values: total });
 });
 
 test("the price of the other site's currency is unknown", () => {

@@ -167,11 +167,12 @@ export interface PriceLabel {
   values: Record<string, string | number>;
 }
 
-/** As the price list said on the day `as_of`: for one image, a thousand bytes, or a million tokens. */
+/** As the price list said on the day `as_of`: for one image or video, a thousand bytes, or a million tokens. */
 export interface Price {
   currency: string;
   as_of: string;
   image?: number;
+  video?: number;
   kilobyte?: number;
   input?: number;
   output?: number;

@@ -5,7 +5,7 @@
 
 const CURRENCIES = { cn: "CNY", com: "USD" };
 const SIGNS = { CNY: "¥", USD: "$" };
-const RATES = /** @type {const} */ (["image", "kilobyte", "input", "output", "input_images"]);
+const RATES = /** @type {const} */ (["image", "video", "kilobyte", "input", "output", "input_images"]);
 
 /**
  * 0.3, "CNY" -> "¥0.30"; digits beyond the second stay, for some prices have them.
@@ -86,15 +86,16 @@ export function priceLabel(catalogue, node, values, linked, own, frames = 1) {
   if (known.every((name) => rates[name] === 0)) return { key: "price.free", values: {} };
   /** @param {number | undefined} amount */
   const money = (amount) => formatPrice(amount ?? 0, currency);
-  if (rates.image === undefined) {
+  const each = rates.image ?? rates.video;
+  if (each === undefined) {
     if (rates.kilobyte !== undefined) return { key: "price.bytes", values: { price: money(rates.kilobyte) } };
     if (!rates.output) return { key: "price.input", values: { price: money(rates.input) } };
     return { key: "price.tokens", values: { input: money(rates.input), output: money(rates.output) } };
   }
   const count = linked.has("batch_size") || frames === null ? 1 : Number(values.batch_size ?? 1) * frames;
-  const price = money(rates.image);
+  const price = money(each);
   if (count === 1) return { key: "price.each", values: { price } };
-  return { key: "price.total", values: { count, price, total: money(rates.image * count) } };
+  return { key: "price.total", values: { count, price, total: money(each * count) } };
 }
 
 /**
