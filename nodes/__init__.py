@@ -9,12 +9,15 @@ from .chat_node import SiliconFlowChat
 from .image_nodes import SiliconFlowImageEdit, SiliconFlowImageToImage, SiliconFlowTextToImage
 from .retrieval_nodes import SiliconFlowEmbeddings, SiliconFlowRerank
 from .speech_nodes import SiliconFlowSpeechToText, SiliconFlowTextToSpeech
+from .video_nodes import SiliconFlowImageToVideo, SiliconFlowTextToVideo
 from .voice_nodes import SiliconFlowDeleteVoice, SiliconFlowUploadVoice, SiliconFlowVoices
 
 NODE_CLASS_MAPPINGS: dict[str, type[Node]] = {
     "SiliconFlowTextToImage": SiliconFlowTextToImage,
     "SiliconFlowImageToImage": SiliconFlowImageToImage,
     "SiliconFlowImageEdit": SiliconFlowImageEdit,
+    "SiliconFlowTextToVideo": SiliconFlowTextToVideo,
+    "SiliconFlowImageToVideo": SiliconFlowImageToVideo,
     "SiliconFlowChat": SiliconFlowChat,
     "SiliconFlowTextToSpeech": SiliconFlowTextToSpeech,
     "SiliconFlowSpeechToText": SiliconFlowSpeechToText,

@@ -25,6 +25,8 @@ KINDS = {
     "text-to-image": "text-to-image",
     "image-to-image": "image-to-image",
     "image-edit": "image-to-image",
+    "text-to-video": "text-to-video",
+    "image-to-video": "image-to-video",
     "chat": "chat",
     "embedding": "embedding",
     "rerank": "reranker",

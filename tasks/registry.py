@@ -10,7 +10,7 @@ from ..comfyui.host import Caller
 from ..engine.endpoint import Endpoint
 from ..engine.prompt_costs import PLANNERS
 from ..engine.run import Inputs
-from . import chat_tasks, image_tasks, lookup_tasks, retrieval_tasks, speech_tasks
+from . import chat_tasks, image_tasks, lookup_tasks, retrieval_tasks, speech_tasks, video_tasks
 
 Task = Callable[[Inputs, Caller], Awaitable[Any]]
 IMAGES = ("image", "image2", "image3")
@@ -19,6 +19,8 @@ TASKS: dict[str, Task] = {
     "text-to-image": partial(image_tasks.make_images, "text-to-image", ()),
     "image-to-image": partial(image_tasks.make_images, "image-to-image", IMAGES[:1]),
     "image-edit": partial(image_tasks.make_images, "image-edit", (*IMAGES, "references")),
+    "text-to-video": partial(video_tasks.make_videos, "text-to-video"),
+    "image-to-video": partial(video_tasks.make_videos, "image-to-video"),
     "chat": chat_tasks.chat,
     "text-to-speech": speech_tasks.text_to_speech,
     "speech-to-text": speech_tasks.speech_to_text,
@@ -37,6 +39,8 @@ PLANNERS.update(
         "text-to-image": partial(image_tasks.plan_images, "text-to-image", ()),
         "image-to-image": partial(image_tasks.plan_images, "image-to-image", IMAGES[:1]),
         "image-edit": partial(image_tasks.plan_images, "image-edit", (*IMAGES, "references")),
+        "text-to-video": partial(video_tasks.plan_videos, "text-to-video"),
+        "image-to-video": partial(video_tasks.plan_videos, "image-to-video"),
         "chat": chat_tasks.plan_chat,
         "text-to-speech": speech_tasks.plan_speech,
         "embedding": retrieval_tasks.plan_embeddings,
@@ -44,5 +48,8 @@ PLANNERS.update(
     }
 )
 
-TICKETS: dict[str, Endpoint] = {}
+TICKETS: dict[str, Endpoint] = {
+    "text-to-video": video_tasks.VIDEOS,
+    "image-to-video": video_tasks.VIDEOS,
+}
 """The endpoints of the tasks whose requests outlive a process: they are gone on with."""

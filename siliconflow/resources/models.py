@@ -9,7 +9,16 @@ from ..client import Client, bad_answer
 from ..http.bodies import read_object
 
 PATH = "models"
-SUB_TYPES = ("text-to-image", "image-to-image", "chat", "embedding", "reranker", "speech-to-text")
+SUB_TYPES = (
+    "text-to-image",
+    "image-to-image",
+    "text-to-video",
+    "image-to-video",
+    "chat",
+    "embedding",
+    "reranker",
+    "speech-to-text",
+)
 """The service's own sub types of the models that nodes offer."""
 _MAX_ID = 200
 

@@ -17,6 +17,7 @@ from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
 
 DRAW, EDIT = "SiliconFlowTextToImage", "SiliconFlowImageEdit"
+MOVE = "SiliconFlowImageToVideo"
 QWEN = {"model": "Qwen/Qwen-Image", "image_size": "custom", "width": 64, "height": 64}
 Graph = dict[str, dict[str, Any]]
 RunPrompt = Callable[..., list[str]]
@@ -224,6 +225,16 @@ def test_frames_that_the_graph_tells_of_count_before_they_are_there(
     assert today.generations == []
 
 
+def test_each_frame_of_a_batch_counts_as_a_video_before_the_frames_are_there(
+    today: Simulator, run_prompt: RunPrompt
+) -> None:
+    clips = node(MOVE, model="Wan-AI/Wan2.2-I2V-A14B", prompt="it moves", image=["1", 0])
+    stopped = run_prompt({"1": draw("one", 3), "2": clips})
+    assert stopped[0] == "1"
+    assert "generate 6 results together and cost up to ¥6.90" in stopped[1]
+    assert today.requests == []
+
+
 def test_more_frames_than_were_confirmed_are_asked_about_once_they_are_known(
     today: Simulator, run_prompt: RunPrompt, write_settings: Any
 ) -> None:
@@ -301,5 +312,5 @@ def test_a_file_that_was_changed_makes_another_prompt(
 def test_shares_add_up() -> None:
     from comfyui_siliconflow.engine.spending import Share  # noqa: PLC0415
 
-    one = Share(1, Decimal("0.3"), 2, 3)
-    assert sum([one, one], Share()) == Share(2, Decimal("0.6"), 4, 6)
+    shares = [Share(1, Decimal("0.3"), 2, 3, ("image",)), Share(2, Decimal(4), 2, 0, ("video",))]
+    assert sum(shares, Share()) == Share(3, Decimal("4.3"), 4, 3, ("image", "video"))

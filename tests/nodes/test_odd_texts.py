@@ -82,7 +82,7 @@ def error_of(node_id: str, name: str, words: str) -> InvalidInput | BadRequest |
 @pytest.fixture(scope="module")
 def started() -> Iterator[Simulator]:
     """Serve the site of today for all examples."""
-    with Simulator(site="cn", as_of="today") as simulator:
+    with Simulator(site="cn", as_of="today", balance="100000") as simulator:
         yield simulator
 
 

@@ -17,6 +17,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from comfyui_siliconflow.tests.reliability.resolvers import (
 )
 from comfyui_siliconflow.tests.reliability.rows import Row
 from comfyui_siliconflow.tests.reliability.server import FaultServer
-from comfyui_siliconflow.tests.reliability.test_crashes import CRASHES
+from comfyui_siliconflow.tests.reliability.test_crashes import CRASHES, SUBMITTED
 from comfyui_siliconflow.tests.reliability.trial import (
     CALLS,
     FREE_CALLS,
@@ -45,6 +46,8 @@ from comfyui_siliconflow.tests.reliability.trial import (
     Bench,
     Outcome,
 )
+from comfyui_siliconflow.tests.reliability.video_steps import FAULTS as STEP_FAULTS
+from comfyui_siliconflow.tests.reliability.video_steps import STEPS, Trial, try_step
 
 FILE = Path(__file__).parents[2] / "docs" / "reliability.md"
 SOAK_MODULE = "comfyui_siliconflow.tests.reliability.soak"
@@ -157,6 +160,19 @@ or because its main program is over, stands still in the middle of what the row 
 process does the same again. "Paid" after an encoding: the first had sent nothing yet.
 
 """
+VIDEOS_HEAD = """
+
+## The three steps of a video: {faults} faults, {trials} trials
+
+Each fault strikes the submission of a video, then three polls in a row, one download, and every
+download of a run; then all is mended, and the same is queued again. What was submitted is charged
+once, whatever its polls and downloads meet. "Done, then" is a fault behind which the request was
+carried out; where such a reply to a submission says that nothing was charged, it is taken at its
+word. Videos are killed, too: `kill -9` at {crashes} steps (`tests/reliability/test_crashes.py`).
+
+| step | what the user sees | charged | queued again | faults |
+|---|---|---|---|---|
+"""
 COLUMNS = """\
 | what was broken | what happened | results kept | charged | as expected |
 |---|---|---|---|---|
@@ -228,6 +244,36 @@ def tried_endings() -> list[Row]:
             rows.append(attempt(data))
         server.close()
     return rows
+
+
+def tried_videos() -> list[Trial]:
+    """Try out every fault on every step of a video."""
+    trials = []
+    with Simulator(key=KEY, balance="100000") as simulator, tempfile.TemporaryDirectory() as name:
+        server = FaultServer(simulator)
+        bench = Bench(simulator, server, Path(name))
+        for place, (step, fault) in enumerate(product(STEPS, STEP_FAULTS)):
+            data = Path(name, str(place))
+            data.mkdir()
+            trials.append(try_step(bench, data, step, fault))
+            sys.stderr.writelines(f"{step.name}, {fault}: {each}\n" for each in trials[-1].problems)
+        server.close()
+    return trials
+
+
+def table_of_videos(trials: Sequence[Trial]) -> str:
+    """Write one line for each way in which faults on a step end."""
+    ways: dict[tuple[str, ...], list[str]] = {}
+    for trial in trials:
+        again = "NOT AS EXPECTED" if trial.problems else trial.again
+        way = (trial.step.name, trial.seen, str(trial.charged), again)
+        ways.setdefault(way, []).append(trial.fault)
+    lines = [
+        f"| {' | '.join(way)} | {len(faults)}: {', '.join(faults)} |\n"
+        for way, faults in ways.items()
+    ]
+    numbers = {"faults": len(STEP_FAULTS), "trials": len(trials), "crashes": len(SUBMITTED)}
+    return "".join([VIDEOS_HEAD.format(**numbers), *lines])
 
 
 def table_of_rows(head: str, rows: Sequence[Row]) -> str:
@@ -407,10 +453,13 @@ def main() -> int:
     tables.append(table_of_drives(drives))
     tables.append(table_of_rows(RESOLVERS_HEAD, resolvers))
     tables.append(table_of_rows(ENDINGS_HEAD, endings))
+    videos = tried_videos()
+    tables.append(table_of_videos(videos))
     parts = [head(), totals(outcomes), soaked(chosen.seed, found), *tables]
     FILE.write_text("".join(parts), encoding="utf-8")
     good = not any(item.problems for item in outcomes) and not any(drives.values())
-    good = good and not any(row.problems for row in [*resolvers, *endings])
+    good = good and not any(each.problems for each in [*resolvers, *endings])
+    good = good and not any(each.problems for each in videos)
     return 0 if good and found["got"] == chosen.images and not found["paid_twice"] else 1
 
 

@@ -69,6 +69,43 @@ INSIDE = (
 """Those of an endpoint whose result is in its response."""
 
 
+VIDEO = "SiliconFlowTextToVideo"
+WORDS = {"model": "Wan-AI/Wan2.2-T2V-A14B", "prompt": "waves", "image_size": "960x960", "seed": 7}
+CLIP = "siliconflow.resources.video"
+SUBMITTED = (
+    Crash("before anything is recorded", 0, PAID, (f"{LEDGER}.claim", "before", 1)),
+    Crash("recorded, before it is submitted", 0, UNSURE, (f"{CLIP}.submit", "before", 1)),
+    Crash("submitted, before the ticket is recorded", 1, UNSURE,
+          (f"{LEDGER}.mark_submitted", "before", 1)),
+    Crash("when the ticket is recorded", 1, FETCHED, (f"{LEDGER}.mark_submitted", "after", 1)),
+    Crash("before the first poll", 1, FETCHED, (f"{CLIP}.status", "before", 1)),
+    Crash("when the result is told", 1, FETCHED, (f"{CLIP}.status", "after", 1)),
+    Crash("when its URL is recorded", 1, FETCHED, (f"{LEDGER}.mark_answered", "after", 1)),
+    Crash("before the file is safe on disk", 1, FETCHED, ("os.fsync", "before", 1)),
+    Crash("before the file on disk is recorded", 1, FETCHED,
+          ("storage.atomic_files.write", "after", 1)),
+    Crash("when the file is stored, before that is recorded", 1, FREE,
+          (f"{LEDGER}.mark_stored", "before", 1)),
+    Crash("when all is recorded", 1, FREE, (f"{LEDGER}.mark_stored", "after", 1)),
+)  # fmt: skip
+"""Those of an endpoint whose requests are submitted, polled for, and downloaded to the disk."""
+
+
+@pytest.mark.parametrize("crash", SUBMITTED, ids=lambda crash: crash.name)
+@pytest.mark.usefixtures("data")
+def test_a_video_survives_the_death_of_its_process_with_one_charge(
+    bench: Bench, child: Start, crash: Crash
+) -> None:
+    before = bench.paid
+    _die(bench, child, crash, VIDEO, WORDS)
+    assert bench.paid - before == crash.charged
+    run = bench.run(VIDEO, **WORDS)
+    assert (run.error, run.origins) == (None, {crash.again.origin})
+    assert run.charged == crash.again.charged
+    assert (WARNING in run.notes) is crash.again.has_warning
+    assert bench.run(VIDEO, **WORDS).origins == {"reused"}
+
+
 @pytest.mark.parametrize("crash", CRASHES, ids=lambda crash: crash.name)
 def test_what_a_killed_process_paid_is_not_lost_and_not_paid_again(
     bench: Bench, data: Path, child: Start, crash: Crash

@@ -190,7 +190,7 @@ def test_the_prose_shows_the_facts_and_what_can_go_wrong(name: str) -> None:
     named = placeholders(name)
     assert {"inputs", "outputs", "key", "trace"} <= set(named)
     assert ("models" in named) == bool(catalogue.load().of_task(name))
-    assert {"lookup-errors", "errors", "image-errors"} & set(named)
+    assert {"lookup-errors", "errors", "image-errors", "video-errors"} & set(named)
 
 
 def test_the_folder_holds_prose_alone() -> None:

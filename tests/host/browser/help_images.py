@@ -46,6 +46,8 @@ class Scene:
 
 
 TEXT = ("PreviewAny", 0, "source")
+UNSEEN = frozenset({"PreviewImage", "SaveVideo"})
+"""What only has the node run: it shows its results itself."""
 SCENES: dict[str, Scene] = {
     "SiliconFlowTextToImage": Scene(
         {
@@ -79,6 +81,27 @@ SCENES: dict[str, Scene] = {
         },
         source="LoadImage",
         shows=("PreviewImage", 0, "images"),
+    ),
+    "SiliconFlowTextToVideo": Scene(
+        {
+            "prompt": (
+                "A lighthouse on a cliff at dawn. Waves break below, gulls circle the lamp.",
+                "黎明时分悬崖上的灯塔，海浪拍打礁石，海鸥绕着灯飞翔。",
+            ),
+            **SEED,
+        },
+        shows=("SaveVideo", 0, "video"),
+    ),
+    "SiliconFlowImageToVideo": Scene(
+        {
+            "prompt": (
+                "Her hair moves in the wind. The camera moves slowly closer.",
+                "她的头发随风飘动，镜头缓缓推近。",
+            ),
+            **SEED,
+        },
+        source="LoadImage",
+        shows=("SaveVideo", 0, "video"),
     ),
     "SiliconFlowChat": Scene(
         {
@@ -158,7 +181,7 @@ def take(page: Page, node_type: str, scene: Scene, language: str) -> None:
         kind, output, name = scene.shows
         shown = page.add(kind)
         page.link(node, output, shown, name)
-        if kind != "PreviewImage":  # the node shows its images itself
+        if kind not in UNSEEN:
             stack.append(shown)
     if node_type == "SiliconFlowDeleteVoice":
         own = page.options(node, "voice")["values"]

@@ -1,0 +1,87 @@
+"""`POST /video/submit` and `/video/status`: videos, which take the service minutes.
+
+Source: service-2026 and its `video` document. A result is kept for ten minutes after it is done,
+its URL works for an hour after it was told. There is no cancel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..client import Client, JsonResponse, bad_answer
+from ..errors import Failure, GenerationFailed
+from ..http.bodies import read_integer, read_list, read_number, read_object, read_text
+
+SUBMIT_PATH, STATUS_PATH = "video/submit", "video/status"
+MAX_URL = 16_384
+MAX_VIDEOS = 16
+"""No request asks for more than one."""
+MAX_ID = 512
+
+
+@dataclass(frozen=True)
+class VideoPending:
+    """A video that is not there yet. A word that the document does not know counts as running."""
+
+    state: Literal["in_line", "running"]
+
+
+@dataclass(frozen=True)
+class GeneratedVideo:
+    """The result of one request."""
+
+    urls: tuple[str, ...]
+    seed: int | None
+    inference: float | None
+    """Seconds that the model ran, by the service's account."""
+    trace_id: str
+    seconds: float
+
+
+def submit(
+    client: Client, body: Mapping[str, Any], images: Mapping[str, bytes] | None = None
+) -> str:
+    """Submit a video, once; this is charged. Returns the id to ask for it with.
+
+    `images` are data URLs by wire name. Raises a `RequestError` of the cause; `BadAnswer` for a 200
+    without an id.
+    """
+    response = client.post(SUBMIT_PATH, body, images)
+    request_id = read_text(read_object(response.data).get("requestId"))
+    if not 0 < len(request_id) <= MAX_ID:
+        raise bad_answer(response, "response.no_request_id")
+    return request_id
+
+
+def status(client: Client, request_id: str) -> GeneratedVideo | VideoPending:
+    """Ask for a video. Free.
+
+    Raises `GenerationFailed` with the service's reason, `BadAnswer` for a video without a URL, or
+    another `RequestError` of the cause.
+    """
+    response = client.post(STATUS_PATH, {"requestId": request_id})
+    data = read_object(response.data)
+    word = read_text(data.get("status")).lower()
+    if word == "failed":
+        reason = read_text(data.get("reason"))
+        raise GenerationFailed(Failure(reason, 200, trace_id=response.trace_id))
+    if word != "succeed":
+        return VideoPending("in_line" if word == "inqueue" else "running")
+    return _parse(response, read_object(data.get("results")))
+
+
+def _parse(response: JsonResponse, results: Mapping[str, Any]) -> GeneratedVideo:
+    entries = read_list(results.get("videos"))[:MAX_VIDEOS]
+    urls = (read_text(read_object(entry).get("url")) for entry in entries)
+    usable = tuple(url for url in urls if 0 < len(url) <= MAX_URL)
+    if not usable:
+        raise bad_answer(response, "response.no_videos")
+    return GeneratedVideo(
+        urls=usable,
+        seed=read_integer(results.get("seed")),
+        inference=read_number(read_object(results.get("timings")).get("inference")),
+        trace_id=response.trace_id,
+        seconds=response.seconds,
+    )
