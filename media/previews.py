@@ -27,11 +27,12 @@ def to_preview(image: DecodedImage, side: int) -> Image.Image:
     return preview.convert("RGB")
 
 
-def thumbnail(content: bytes, side: int, max_pixels: int) -> bytes:
-    """Return an image file as a small JPEG.
+def thumbnail(image: bytes | DecodedImage, side: int, max_pixels: int) -> bytes:
+    """Return an image, or its file, as a small JPEG.
 
     Raises `MediaError` if it is not an image, `TooManyPixels` for more than `max_pixels`.
     """
     file = io.BytesIO()
-    to_preview(decode(content, max_pixels), side).save(file, "JPEG", quality=_QUALITY)
+    decoded = decode(image, max_pixels) if isinstance(image, bytes) else image
+    to_preview(decoded, side).save(file, "JPEG", quality=_QUALITY)
     return file.getvalue()

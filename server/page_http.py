@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ..siliconflow.errors import InvalidInput, RequestError
@@ -26,7 +27,8 @@ class PageRequest:
 class File:
     """A response that is a file. `immutable`: its URL always has this content, so it is cached."""
 
-    content: bytes
+    content: bytes | Path
+    """A path where the file is too large for memory."""
     content_type: str
     immutable: bool = False
 

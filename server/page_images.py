@@ -1,4 +1,4 @@
-"""The saved images of jobs: as thumbnails, and copied to ComfyUI's input folder."""
+"""The saved images and videos of jobs: thumbnails, played, copied to ComfyUI's input folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ..comfyui import host
 from ..engine.services import current_settings
 from ..media.media_error import MediaError, TooManyPixels
 from ..media.previews import thumbnail
+from ..media.video_files import SUFFIX, poster
 from ..storage import atomic_files as files
 from ..strings.text import text
 from .ledger_access import page_job_history
@@ -21,11 +22,13 @@ _CONTENT_TYPES = {".png": "png", ".jpg": "jpeg", ".webp": "webp", ".gif": "gif"}
 def read_thumbnail(request: PageRequest) -> File:
     """Return a job's image as a small JPEG."""
     max_pixels = int(current_settings().most_megapixels * 1_000_000)
+    file = _file(request)
     try:
-        content = thumbnail(_read(_file(request)), THUMBNAIL_SIDE, max_pixels)
+        image = poster(file, max_pixels) if file.suffix == SUFFIX else _read(file)
+        content = thumbnail(image, THUMBNAIL_SIDE, max_pixels)
     except TooManyPixels as error:
         raise TooLarge(text("server.image_too_large", reason=error.text)) from None
-    except MediaError:
+    except (MediaError, OSError):
         raise NotFound(text("server.image_gone")) from None
     return File(content, "image/jpeg", immutable=True)
 
@@ -36,6 +39,14 @@ def read_image(request: PageRequest) -> File:
     if file.suffix not in _CONTENT_TYPES:
         raise NotFound(text("server.image_gone"))
     return File(_read(file), f"image/{_CONTENT_TYPES[file.suffix]}", immutable=True)
+
+
+def play_video(request: PageRequest) -> File:
+    """Return a job's video, which the page plays from wherever it is asked to."""
+    file = _file(request)
+    if file.suffix != SUFFIX:
+        raise NotFound(text("server.image_gone"))
+    return File(file, "video/mp4", immutable=True)
 
 
 def copy_to_input(request: PageRequest) -> Json:

@@ -76,6 +76,7 @@ ROUTES = (
     Route("GET", "/jobs/{id}/workflow", "page_jobs.read_workflow"),
     Route("GET", "/jobs/{id}/{place}/image", "page_images.read_image"),
     Route("GET", "/jobs/{id}/{place}/thumbnail", "page_images.read_thumbnail"),
+    Route("GET", "/jobs/{id}/{place}/video", "page_images.play_video"),
     Route("POST", "/jobs/{id}/{place}/load", "page_images.copy_to_input"),
     Route("GET", "/stored", "page_saved_results.read"),
     Route("DELETE", "/stored", "page_saved_results.clear"),
@@ -116,10 +117,12 @@ def _json_response(content: Json, status: int) -> web.Response:
     return web.json_response(content, status=status, headers=_NO_CACHE)
 
 
-def _file_response(file: File) -> web.Response:
+def _file_response(file: File) -> web.StreamResponse:
     from aiohttp import web  # noqa: PLC0415 - as above
 
     headers = _CACHE_A_DAY if file.immutable else _NO_CACHE
+    if not isinstance(file.content, bytes):
+        return web.FileResponse(file.content, headers=headers)
     return web.Response(body=file.content, content_type=file.content_type, headers=headers)
 
 

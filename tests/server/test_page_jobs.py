@@ -87,7 +87,7 @@ def test_a_job_has_its_node_its_request_and_its_result(page: Page, simulator: Si
     assert job["trace_id"] == simulator.generations[0].trace_id
     assert job["seconds"] > 0
     thumbnail = f"/siliconflow/jobs/{job['id']}/0/thumbnail"
-    assert job["pictures"] == [{"place": 0, "thumbnail": thumbnail, "is_here": True}]
+    assert job["pictures"] == [{"place": 0, "thumbnail": thumbnail, "video": None, "is_here": True}]
 
 
 @pytest.mark.usefixtures("simulator")
@@ -278,6 +278,21 @@ def test_an_image_is_shown_small_and_whole(page: Page) -> None:
     assert whole.headers["Content-Type"] == "image/png"
     with Image.open(io.BytesIO(whole.content)) as image:
         assert (image.size, image.format) == ((1024, 1024), "PNG")
+
+
+def test_a_video_has_a_poster_and_is_played_in_ranges(page: Page, today: Simulator) -> None:
+    values = {"model": "Wan-AI/Wan2.2-T2V-A14B", "prompt": "waves", "image_size": "960x960"}
+    asyncio.run(NODE_CLASS_MAPPINGS["SiliconFlowTextToVideo"]().execute(**values, seed=1))
+    [video] = listed(page)[0]["pictures"]
+    poster = page.request("GET", f"{page.origin}{video['thumbnail']}")
+    with Image.open(io.BytesIO(poster.content)) as image:
+        assert image.size == (256, 256)
+    part = page.request("GET", f"{page.origin}{video['video']}", headers={"Range": "bytes=4-7"})
+    assert (part.status_code, part.headers["Content-Type"]) == (206, "video/mp4")
+    assert part.content == b"ftyp"
+    whole = page.origin + video["thumbnail"].replace("thumbnail", "image")
+    assert page.request("GET", whole).status_code == 404
+    assert len(today.charges) == 1
 
 
 @pytest.mark.usefixtures("simulator")

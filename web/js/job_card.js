@@ -33,6 +33,8 @@ const PLACEHOLDERS = {
  */
 const RESULT_ICONS = {
   "chat": "comment",
+  "text-to-video": "video",
+  "image-to-video": "video",
   "text-to-speech": "volume-up",
   "speech-to-text": "microphone",
   "embedding": "share-alt",
@@ -84,7 +86,7 @@ export function jobCard(job, { now, isOpen, onToggle, onImage }, before) {
   }
   const tick = () => {
     const [key, values] = stateText(job, now());
-    state.textContent = t(key, values);
+    state.textContent = job.doing ? localized(job.doing) : t(key, values);
     seconds.textContent = formatSeconds(secondsOf(job, now()), t("unit.seconds"));
   };
   tick();
@@ -184,11 +186,11 @@ function thumbnail(job, image, onImage, more) {
   const gone = h("div", { class: "sf-thumb sf-thumb-none", title: t("jobs.gone") }, icon("image"));
   if (!image.is_here) return gone;
   const n = image.place + 1;
-  const label = t("jobs.open", { n });
+  const label = t(image.video ? "jobs.play" : "jobs.open", { n });
   // Fetched when the list stands still.
   const element = h("img", {
     "data-src": image.thumbnail,
-    alt: t("jobs.thumbnail", { n, prompt: job.prompt ?? "" }),
+    alt: t(image.video ? "jobs.poster" : "jobs.thumbnail", { n, prompt: job.prompt ?? "" }),
     decoding: "async",
   });
   const onclick = () => onImage(image.place);
@@ -196,9 +198,11 @@ function thumbnail(job, image, onImage, more) {
     "button",
     { type: "button", class: "sf-thumb", title: label, "aria-label": label, onclick },
     element,
+    image.video && h("span", { class: "sf-thumb-more" }, icon("play-circle")),
     more > 0 && h("span", { class: "sf-thumb-more" }, `+${more}`),
   );
-  element.addEventListener("error", () => press.replaceWith(gone));
+  // A video plays, though nothing may be installed that makes its poster.
+  element.addEventListener("error", () => (image.video ? element.remove() : press.replaceWith(gone)));
   return press;
 }
 
@@ -232,7 +236,7 @@ function actions(job) {
 }
 
 /**
- * What the lightbox says of an image, and offers.
+ * What the lightbox says of an image or a video, and offers.
  * @param {Job} job
  * @param {JobImage} image
  * @param {() => void} close
@@ -249,8 +253,8 @@ export function imageDetails(job, image, close) {
     h(
       "footer",
       {},
-      offers(job, [image]).map(([symbol, label, run]) => button(label, closing(run), { symbol })),
-      button(t("edit.menu"), closing(() => editImage(job, image)), { symbol: "pencil" }),
+      offers(job, image.video ? [] : [image]).map(([symbol, label, run]) => button(label, closing(run), { symbol })),
+      !image.video && button(t("edit.menu"), closing(() => editImage(job, image)), { symbol: "pencil" }),
     ),
   ];
 }

@@ -39,6 +39,7 @@ const STATES = [
 const TASKS = [
   ["jobs.any_task", ""],
   ["jobs.images", "text-to-image,image-to-image,image-edit"],
+  ["jobs.videos", "text-to-video,image-to-video"],
   ["jobs.texts", "chat,speech-to-text,embedding,rerank"],
   ["jobs.speech", "text-to-speech,voice"],
 ];

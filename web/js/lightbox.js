@@ -1,4 +1,4 @@
-/** An image of the list, whole, with all that can be done with it; arrow keys go from image to image. */
+/** An image or a video of the list, whole, with all that can be done with it; arrow keys go from image to image. */
 
 /** @import { Job, JobImage } from "./types" */
 
@@ -24,7 +24,8 @@ const KEYS = { ArrowRight: "ArrowDown", ArrowLeft: "ArrowUp", Home: "Home", End:
 export function openLightbox(list, id, place) {
   const dialog = openDialog("", () => {});
   dialog.element.classList.add("sf-lightbox");
-  const whole = h("img", { class: "sf-lightbox-image", alt: "" });
+  const still = h("img", { class: "sf-lightbox-image", alt: "" });
+  const player = h("video", { class: "sf-lightbox-image", controls: true, autoplay: true, loop: true });
   let shown = { id, place };
 
   /** @param {string} [key] */
@@ -36,8 +37,15 @@ export function openLightbox(list, id, place) {
     if (!entry) return dialog.close(); // the results were cleared meanwhile
     shown = { id: entry.job.id, place: entry.image.place };
     const n = entry.image.place + 1;
-    whole.src = api.apiURL(`/siliconflow/jobs/${encodeURIComponent(entry.job.id)}/${entry.image.place}/image`);
-    whole.alt = t("jobs.thumbnail", { n, prompt: entry.job.prompt ?? "" });
+    const { video } = entry.image;
+    const alt = t(video ? "jobs.poster" : "jobs.thumbnail", { n, prompt: entry.job.prompt ?? "" });
+    const whole = video ? player : still;
+    if (video) Object.assign(player, { src: api.apiURL(video), ariaLabel: alt });
+    else {
+      player.removeAttribute("src"); // or it would go on being fetched
+      const path = `/siliconflow/jobs/${encodeURIComponent(entry.job.id)}/${entry.image.place}/image`;
+      Object.assign(still, { src: api.apiURL(path), alt });
+    }
     const steps = [
       symbolButton("chevron-left", t("jobs.previous"), () => go("ArrowUp")),
       symbolButton("chevron-right", t("jobs.next"), () => go("ArrowDown")),

@@ -233,6 +233,8 @@ export interface Job {
   seconds: number | null;
   state: JobState;
   waits_until: number | null;
+  /** What the service does about a submitted request. */
+  doing: LocalizedText | null;
   reason: LocalizedText | null;
   trace_id: string;
   origins: ("paid" | "downloaded" | "reused" | "joined")[];
@@ -243,6 +245,8 @@ export interface Job {
 export interface JobImage {
   place: number;
   thumbnail: string;
+  /** Where it is played from; `null` for an image. */
+  video: string | null;
   is_here: boolean;
 }
 

@@ -97,7 +97,7 @@ export function stateText(job, now) {
  * @param {Job} job
  */
 export function storedImages(job) {
-  return job.pictures.filter((image) => image.is_here);
+  return job.pictures.filter((image) => image.is_here && !image.video);
 }
 
 /**
