@@ -35,6 +35,9 @@ NAMES = {
     "Text to speech to text",
     "Storyboard",
     "Text to image",
+    "Words to clip",
+    "Image to clip",
+    "Storyboard of clips",
 }
 TITLE_HEIGHT = 30
 WIDEST_THUMBNAIL = 640
@@ -46,6 +49,7 @@ Widgets = Mapping[str, tuple[Any, Mapping[str, Any]]]
 IMAGE: tuple[Any, Json] = ("IMAGE", {})
 MASK: tuple[Any, Json] = ("MASK", {})
 AUDIO: tuple[Any, Json] = ("AUDIO", {})
+VIDEO: tuple[Any, Json] = ("VIDEO", {})
 ANYTHING: tuple[Any, Json] = ("*", {})
 TEXT: tuple[Any, Json] = ("STRING", {})
 
@@ -78,7 +82,7 @@ class Kind:
                 yield "control_after_generate", ["fixed", "increment", "decrement", "randomize"], {}
 
 
-SOCKETS = ("IMAGE", "MASK", "AUDIO", "SILICONFLOW_CONVERSATION", "*")
+SOCKETS = ("IMAGE", "MASK", "AUDIO", "VIDEO", "SILICONFLOW_CONVERSATION", "*")
 UPSCALE = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
 BLEND = ["normal", "multiply", "screen", "overlay", "soft_light", "difference"]
 STOCK = {
@@ -133,6 +137,16 @@ STOCK = {
     "PreviewAny": Kind({"source": ANYTHING}),
     "PreviewAudio": Kind({"audio": AUDIO}),
     "RebatchImages": Kind({"images": IMAGE, "batch_size": whole(1, 4096)}, ("IMAGE",)),
+    "SaveVideo": Kind(
+        {
+            "video": VIDEO,
+            "filename_prefix": TEXT,
+            "format": (["auto", "mp4"], {}),
+            "codec": (["auto", "h264"], {}),
+        }
+    ),
+    "GetVideoComponents": Kind({"video": VIDEO}, ("IMAGE", "AUDIO", "FLOAT")),
+    "CreateVideo": Kind({"images": IMAGE, "fps": number(1, 120)}, ("VIDEO",)),
     "MarkdownNote": Kind({"text": TEXT}),
 }
 """What is in ComfyUI 0.3.64, 0.8.0 and 0.33.0 alike, and deprecated in none of them."""

@@ -138,6 +138,11 @@ class Comfy:
             self._process.kill()
             self._process.wait(STOP_SECONDS)
 
+    def kill(self) -> None:
+        """End it as a power failure does; it may be started again."""
+        self._process.kill()
+        self._process.wait(STOP_SECONDS)
+
     def wait_for(self, condition: Callable[[], Any], seconds: float = RUN_SECONDS) -> Any:
         """Wait for a condition and give its value; `ComfyFailure` shows the console's end."""
         end = time.monotonic() + seconds

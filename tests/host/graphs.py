@@ -8,7 +8,7 @@ from typing import Any
 Json = dict[str, Any]
 
 BYPASSED = 4
-WIDGETS = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
+WIDGETS = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"})
 SEEDS = frozenset({"seed", "noise_seed"})
 NOTES = frozenset({"Note", "MarkdownNote"})
 
