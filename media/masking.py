@@ -69,16 +69,14 @@ def is_painted(frame: torch.Tensor) -> bool:
 def mask_weights(frame: torch.Tensor, size: tuple[int, int]) -> Weights:
     """Return one frame `[H,W]` of a MASK at the width and height of the image under it.
 
-    Values are clamped to 0..1, and NaN is 0. A smaller mask is scaled up, and its edge is soft
-    then; a larger one is scaled down so that nothing painted is lost, however small it is. One that
-    needs none of this is not copied.
+    A smaller mask is scaled up, and its edge is soft then; a larger one is scaled down so that
+    nothing painted is lost, however small it is. One of the same size is neither copied nor read:
+    what reads it takes NaN as 0, and values beyond 0..1 as the nearer end.
     """
     values = frame.detach().to("cpu", torch.float32)
-    low, high = torch.aminmax(values)
-    if not (low >= 0 and high <= 1):  # also where a value is NaN
-        values = values.nan_to_num(0).clamp(0, 1)
     width, height = size
     if frame.shape != (height, width):
+        values = values.nan_to_num(0).clamp(0, 1)
         smaller = min(frame.shape[0], height), min(frame.shape[1], width)
         kept = torch.nn.functional.adaptive_max_pool2d(values[None, None], smaller)
         values = torch.nn.functional.interpolate(kept, (height, width), mode="bilinear")[0, 0]
@@ -118,7 +116,10 @@ def _painted_lines(weights: Weights, part: Box, axis: int) -> npt.NDArray[np.int
 
     What is too faint to be seen is not: a blurred mask has an edge that is far wider than it looks.
     """
-    highest = torch.from_numpy(part.cut(weights)).amax(1 - axis)
+    values = torch.from_numpy(part.cut(weights))
+    highest = values.amax(1 - axis)
+    if highest.isnan().any():  # one such value hides all others of its line
+        highest = values.nan_to_num(0).amax(1 - axis)
     return np.flatnonzero(highest.numpy() >= _FAINTEST)
 
 
@@ -138,7 +139,8 @@ def feathered(weights: Weights, spot: Box, part: Box, feather: int) -> Weights:
     """
     painted = np.zeros(part.size[::-1], np.float32)
     inside = Box(*(a - b for a, b in zip(spot, part[:2] * 2, strict=True)))
-    inside.cut(painted)[:] = np.where(spot.cut(weights) < _FAINTEST, 0, spot.cut(weights))
+    own = spot.cut(weights)
+    inside.cut(painted)[:] = np.where(own >= _FAINTEST, np.minimum(own, 1), 0)  # no NaN either
     if not feather:
         return painted
     reach, blur = feather - feather // 2, feather // 2
@@ -150,10 +152,9 @@ def feathered(weights: Weights, spot: Box, part: Box, feather: int) -> Weights:
 
 def _sums(values: npt.NDArray[np.bool_], radius: int) -> npt.NDArray[np.int32]:
     """Return how many values are true in the square around each; the edge goes on beyond it."""
-    counts: npt.NDArray[np.int32] = np.pad(values, radius, mode="edge").astype(np.int32)
+    totals: npt.NDArray[np.int32] = np.pad(values, radius + 1, mode="edge").astype(np.int32)
     side = 2 * radius + 1
-    for _ in range(2):  # once over the rows, once over the columns
-        totals = np.zeros((len(counts) + 1, counts.shape[1]), np.int32)
-        np.cumsum(counts, axis=0, out=totals[1:])
-        counts = (totals[side:] - totals[:-side]).T
-    return counts
+    np.cumsum(totals, axis=0, out=totals)
+    totals = totals[side:-1] - totals[: -side - 1]
+    np.cumsum(totals, axis=1, out=totals)
+    return totals[:, side:-1] - totals[:, : -side - 1]

@@ -53,8 +53,6 @@ and refusals are counted with minutes of four seconds, on a simulator that refus
   (6.1x, 1.57x, 23 ms) and missed in each run since; between runs they differ by a fifth. The import
   has doubled with the nodes and their prices; what of it could wait has not been looked for yet.
   The same is true of `/object_info`, with the choices and defaults that nodes show now.
-- A mask on 4096x4096: to copy the image, so that the input stays as it is, takes more than half of
-  the time (in the details). The rest is the scaling of the part that is laid back.
 
 ## Details
 

@@ -53,9 +53,11 @@ def test_an_empty_mask_has_no_box() -> None:
 
 
 def test_what_is_below_0_or_no_number_is_not_painted() -> None:
-    mask = painted(Box(3, 5, 10, 9))
-    mask[0, 0], mask[47, 63] = float("nan"), -1
-    assert painted_box(weights_of(mask), WHOLE) == Box(3, 5, 10, 9)
+    mask, spot = painted(Box(3, 5, 10, 9)), Box(3, 5, 10, 9)
+    mask[0, 0], mask[7, 40], mask[47, 63] = float("nan"), float("nan"), -1
+    assert painted_box(weights_of(mask), WHOLE) == spot
+    mask[6, 4], mask[6, 5], mask[6, 6] = float("nan"), -1, 2
+    assert list(feathered(weights_of(mask), spot, spot, 0)[1, :4]) == [1, 0, 0, 1]
 
 
 @pytest.mark.parametrize("shape", [WHOLE.size[::-1], (12, 16)])

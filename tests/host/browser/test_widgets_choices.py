@@ -144,7 +144,7 @@ def test_a_size_off_the_models_list_is_marked_on_its_field(page: Page, shots: Pa
     assert label_of(page, node, "image_size") == name
     workflow = page.saved()
     values = workflow["nodes"][0]["widgets_values"]
-    at = values.index("auto")
+    at = values.index(page.values(node)["image_size"])
     values[at] = "1472x1140"
     workflow["nodes"][0].get("widgets_values_named", {}).pop("image_size", None)
     page.load(workflow)

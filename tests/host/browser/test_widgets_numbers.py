@@ -79,6 +79,29 @@ def test_a_model_that_is_written_by_its_id_is_sent_no_number_of_another(page: Pa
     assert numbers(page, node) == OF_KOLORS
 
 
+def test_a_number_that_stands_for_a_default_nobody_knows_says_so(page: Page, shots: Path) -> None:
+    node = page.add(EDIT)
+    page.fit()
+    page.shot(shots / f"default-{page.look}.png", node)
+    assert labels(page, node) >= {
+        "num_inference_steps",
+        "guidance_scale (default)",
+        "cfg (default)",
+    }
+    page.change(node, "cfg", 4)
+    assert "cfg" in labels(page, node)
+    page.change(node, "cfg", 0)
+    assert "cfg (default)" in labels(page, node)
+
+
+def labels(page: Page, node: int) -> set[str]:
+    """Return what stands at the widgets of a node."""
+    shown: list[str] = page.js(
+        "id => app.graph.getNodeById(id).widgets.map(w => w.label ?? w.name)", node
+    )
+    return set(shown)
+
+
 def test_a_prompt_is_made_of_one_choice_and_without_comments(page: Page) -> None:
     node = page.add(DRAW)
     page.change(node, "prompt", "a {red|blue} kite // no birds\n/* nor clouds */by the sea")
