@@ -78,6 +78,11 @@ def test_what_is_too_faint_to_be_seen_inside_a_spot_is_not_covered() -> None:
     assert (weights > 0).sum() == weights.sum() == 25
 
 
+def test_a_mask_of_the_size_of_its_image_is_not_copied() -> None:
+    mask = painted(Box(3, 5, 10, 9))
+    assert np.shares_memory(weights_of(mask), mask.numpy())
+
+
 def test_a_mask_of_another_size_lies_on_the_whole_image() -> None:
     weights = mask_weights(torch.ones(12, 16), WHOLE.size)
     assert weights.shape == (48, 64)
