@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model
-from ..siliconflow.errors import BadRequest, Failure, Unusable
+from ..siliconflow.errors import BadRequest, Failure, GuardStopped, Unusable
 from ..storage.database import LedgerError
 from ..storage.ledger import LedgerEntry, ResponseMetadata
 from ..strings.text import SiliconFlowError, Text, text
@@ -195,12 +195,13 @@ class Job:
     """One request under way. Only the thread that runs it changes it.
 
     `ends` is set when nobody waits for the job any more: what is not sent yet is not sent then.
-    `is_saved` is false once the ledger failed: what comes is not saved. `reserved` counts the
-    images that the spending guard holds for it; with `holds_cost` it holds money, too. `in_line`
+    `is_saved` is false once the ledger failed: what comes is not saved. `may_pay` counts the items
+    that the spending guard has let it pay for; `judge` asks it about others. `reserved` counts the
+    images that it holds for the job; with `holds_cost` it holds money, too. `in_line`
     is set when the job asks the rate limiter for its turn, `before` is that of the job that should
     ask first. `show` is called with each item. `queued_at` is when its run began, by the wall
     clock; `started_at` when its turn came. `is_sent`: a request is at the service now;
-    `was_sent`: one may have been, ever.
+    `was_sent`: one may have been, ever; `sent_at`: when the last one left, by the wall clock.
     """
 
     request: PlannedRequest
@@ -213,8 +214,11 @@ class Job:
     waits_until: float = 0.0
     is_sent: bool = False
     was_sent: bool = False
+    sent_at: float = 0.0
     is_started: bool = False
     is_saved: bool = True
+    may_pay: int = 0
+    judge: Callable[[Job, PlannedRequest], None] | None = None
     reserved: int = 0
     holds_cost: bool = False
     before: threading.Event | None = None
@@ -283,6 +287,15 @@ class Job:
                 change(entry, *args)
             except LedgerError as error:
                 self.ledger_failed(error)
+
+    def ledger_failed_before_sending(self, error: LedgerError) -> None:
+        """Note that what comes is not saved, unless a budget would not know of it either.
+
+        Raises `GuardStopped` then.
+        """
+        if self.holds_cost:
+            raise GuardStopped(text("run.spending_unreadable", reason=error.text), "daily_budget")
+        self.ledger_failed(error)
 
     def ledger_failed(self, error: LedgerError) -> None:
         """Note that what comes is not saved."""

@@ -28,6 +28,7 @@ from ..siliconflow.errors import (
     BadResult,
     DownloadFailed,
     Failure,
+    GuardStopped,
     NoResult,
     NotSent,
     RequestError,
@@ -470,7 +471,6 @@ class RequestLifecycle:
         if isinstance(entry, Result):
             return entry
         origin: Origin = "paid"
-        sent_at = time.time()
         if entry and entry.state == "submitted":
             ticket = Ticket(entry.ticket or "")
             origin, result = "downloaded", self._wait_for(job, request, entry, ticket)
@@ -479,9 +479,13 @@ class RequestLifecycle:
             raise RunEnded
         else:
             try:
+                if job.judge and job.may_pay < request.count:
+                    job.judge(job, request)  # it was taken for paid, or for another run's
+                job.may_pay -= request.count
                 response = self._send_fitting(job, request, entry)
             except BaseException as error:
                 may_be_paid = job.was_sent and _may_be_paid(error)
+                job.may_pay += 0 if may_be_paid else request.count
                 mark_failed = partial(
                     self._ledger.mark_failed, may_be_paid=may_be_paid, held_as=job.id
                 )
@@ -493,7 +497,7 @@ class RequestLifecycle:
                 response = self._wait_for(job, request, entry, response)
             result = response
         job.stage = max(job.stage, 2)
-        cost = self.pricing.cost(request, result.usage, sent_at)
+        cost = self.pricing.cost(request, result.usage, job.sent_at or None)
         items = self._receiver.receive(job, entry, result, billionths(cost))
         self._note_count(job, request, len(items))
         request_id, paid = entry.id if entry else "", cost if origin == "paid" else Decimal(0)
@@ -552,7 +556,7 @@ class RequestLifecycle:
         """
         if self._reuse and isinstance(error, LedgerTooNew):
             raise LedgerTooNew(text("run.ledger_too_new", reason=error.text)) from None
-        job.ledger_failed(error)
+        job.ledger_failed_before_sending(error)
 
     def _send_fitting(
         self, job: Job, request: PlannedRequest, entry: LedgerEntry | None
@@ -666,7 +670,7 @@ class RequestLifecycle:
 
 def _may_be_paid(error: BaseException) -> bool:
     """Return whether a request that ended so may have been charged; the unforeseen may have."""
-    if isinstance(error, RunEnded | TooHeavy):
+    if isinstance(error, RunEnded | TooHeavy | GuardStopped):
         return False
     return not isinstance(error, RequestError) or error.charged is not False
 

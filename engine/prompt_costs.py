@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -32,6 +33,8 @@ PLANNERS: dict[str, Callable[[Mapping[str, Any], Settings], Plan]] = {}
 """How the requests of a paid task are planned from its inputs; the tasks are entered here."""
 REMEMBERED = 1024
 """How many nodes that this process has run to their end are remembered."""
+MOST_FRAMES = 1000
+"""More frames of one node are not planned before they are there: so many are asked about anyway."""
 _IMAGE_INPUTS = ("image", "image2", "image3", "image4")
 _TEXT_INPUTS = ("prompt", "input", "query", "documents")
 _MODEL_INPUTS = {"model", "custom_model"}
@@ -71,6 +74,7 @@ BATCHES: Mapping[str, Mapping[str, str | int]] = {
 Nodes that repeat or cut a batch have it at the first of their inputs that is linked.
 """
 _UNKNOWN: Any = object()
+logger = logging.getLogger("siliconflow")
 _done: OrderedDict[str, None] = OrderedDict()
 _lock = threading.Lock()
 Graph = Mapping[str, Any]
@@ -113,6 +117,18 @@ def _is_done(graph: Graph, node_id: str) -> bool:
 
 def _share(graph: Graph, node_id: str, services: tuple[Settings, Client, Ledger]) -> Share | None:
     """Return what a node is going to make; `None` where it is not known, or will be refused."""
+    try:
+        return _planned_share(graph, node_id, services)
+    except SiliconFlowError:  # the node says so itself when it begins, and sends nothing
+        return None
+    except Exception:  # values that ComfyUI refuses, or passes on as they are: not this node's
+        logger.warning("node %s cannot be planned before it runs", node_id, exc_info=True)
+        return None
+
+
+def _planned_share(
+    graph: Graph, node_id: str, services: tuple[Settings, Client, Ledger]
+) -> Share | None:
     task, (settings, client, ledger) = _task(graph, node_id), services
     linked = _inputs(graph, node_id)
     inputs = {name: _value(graph, value) for name, value in linked.items()}
@@ -121,19 +137,16 @@ def _share(graph: Graph, node_id: str, services: tuple[Settings, Client, Ledger]
         return None
     for name in unknown:
         if name in _IMAGE_INPUTS:
-            frames = _frames(graph, linked[name]) or 1
+            frames = min(_frames(graph, linked[name]) or 1, MOST_FRAMES)
             inputs[name] = torch.zeros(1, _SIDE, _SIDE, 3).expand(frames, -1, -1, -1)
         elif name in _TEXT_INPUTS:
             inputs[name] = _STAND_IN
         else:
             del inputs[name]
-    try:
-        plan = PLANNERS[task](inputs, settings)
-        lifecycle = RequestLifecycle(task, settings, client, ledger, plan)
-        jobs = [Job(request, threading.Event()) for request in plan.requests]
-        unpaid = [[job.request] if unknown else lifecycle.unpaid(job) for job in jobs]
-    except SiliconFlowError:  # the node says so itself when it begins, and sends nothing
-        return None
+    plan = PLANNERS[task](inputs, settings)
+    lifecycle = RequestLifecycle(task, settings, client, ledger, plan)
+    jobs = [Job(request, threading.Event()) for request in plan.requests]
+    unpaid = [[job.request] if unknown else lifecycle.unpaid(job) for job in jobs]
     bill = Bill(lifecycle.pricing, Decimal(str(settings.unknown_price)), unpaid)
     return Share.of(bill, jobs, plan.endpoint)
 
@@ -158,8 +171,8 @@ def _frames(graph: Graph, link: Any, passed: frozenset[str] = frozenset()) -> in
     if kind in {"fixed", "counted"}:
         return _product(1, number)
     frames = _frames(graph, next(filter(_is_link, inputs.values()), None), passed)
-    if kind == "cut" and frames is not None and number is not _UNKNOWN:
-        return min(frames, int(number))
+    if kind == "cut" and frames is not None and isinstance(number, int):
+        return min(frames, number)
     return _product(frames, number)
 
 
@@ -169,7 +182,7 @@ def _largest(sizes: Collection[int | None]) -> int | None:
 
 
 def _product(frames: int | None, times: Any) -> int | None:
-    return None if frames is None or times is _UNKNOWN else frames * int(times)
+    return frames * times if frames is not None and isinstance(times, int) else None
 
 
 def _task(graph: Graph, node_id: str) -> str:

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ from ..strings.text import SiliconFlowError, Text, join, text
 from . import prompt_costs
 from .balance import BALANCES
 from .endpoint import Endpoint
-from .job import Job, Plan, Results
+from .job import Job, Plan, PlannedRequest, Results
 from .lifecycle import RequestLifecycle
 from .model_refresh import A_DAY, refresh_if_due
 from .progress import JobRecorder, RunProgress
@@ -126,7 +127,7 @@ class _Run:
         preview = plan.endpoint.kind.preview
         show = (lambda item: progress.add_preview(preview(item))) if shows else None
         self._jobs = [
-            Job(request, self._ends, is_saved=settings.reuse, show=show)
+            Job(request, self._ends, is_saved=settings.reuse, judge=self._judge_again, show=show)
             for request in plan.requests
         ]
         # The requests for one frame are sent in their order: the last may ask for fewer images,
@@ -186,28 +187,34 @@ class _Run:
     def _reserve(self) -> None:
         """Record the jobs, and stop them all if they would break a limit of the settings."""
         self._recorder.begin(self._jobs)
-        lifecycle = self._lifecycle
-        run_to_judge = RunToJudge(
-            self._settings,
-            self._ledger,
-            self._caller,
-            self._plan,
-            lifecycle.pricing,
-            self._jobs,
-            lifecycle.unpaid,
-            lifecycle.content,
-            partial(
-                prompt_costs.expected, self._caller, self._settings, self._client, self._ledger
-            ),
-        )
         try:
-            _GUARD.reserve(run_to_judge)
+            _GUARD.reserve(self._to_judge())
         except SiliconFlowError as error:
             self._recorder.stopped(self._jobs, error)
             raise
         if self._ends.is_set():
             _GUARD.release(self._settings, self._ledger, self._jobs)
             self._recorder.end_all(self._jobs)
+
+    def _judge_again(self, job: Job, request: PlannedRequest) -> None:
+        """Judge a request that was paid, or under way, when its run began, and is no more."""
+        run = replace(self._to_judge(), jobs=[job], unpaid=lambda _: [request], is_late=True)
+        _GUARD.reserve(run)
+
+    def _to_judge(self) -> RunToJudge:
+        caller, lifecycle = self._caller, self._lifecycle
+        others = partial(prompt_costs.expected, caller, self._settings, self._client, self._ledger)
+        return RunToJudge(
+            self._settings,
+            self._ledger,
+            caller,
+            self._plan,
+            lifecycle.pricing,
+            self._jobs,
+            lifecycle.unpaid,
+            lifecycle.content,
+            others,
+        )
 
     async def _run_jobs(self) -> None:
         """Run the jobs, some at a time; after an error that repeats itself, none is started."""

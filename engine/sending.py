@@ -17,6 +17,7 @@ from ..siliconflow.errors import (
     RequestError,
     WaitTooLong,
 )
+from ..storage.database import LedgerError
 from ..storage.ledger import Ledger, LedgerEntry, Spend
 from ..strings.text import text
 from . import retry
@@ -62,8 +63,8 @@ class Sender:
     ) -> ApiResult | Ticket:
         """Send a request and return its result; `spend` is recorded before it leaves.
 
-        Raises a `RequestError` of the cause, `WaitTooLong`, `TooHeavy`, or `RunEnded` if the run
-        ended while the request waited.
+        Raises a `RequestError` of the cause, `WaitTooLong`, `TooHeavy`, `RunEnded` if the run
+        ended while the request waited, or `GuardStopped` where a budget would not know of it.
         """
         deadline = time.monotonic() + self._longest_wait
         last: RequestError | None = None
@@ -77,8 +78,14 @@ class Sender:
             if job.ends.is_set():  # cancelled while its images were encoded
                 self._limiter.undone(sent)
                 raise RunEnded
-            job.record(self._ledger.mark_sent, entry, spend, job.id)
-            job.is_sent = job.was_sent = True
+            try:
+                if entry:
+                    self._ledger.mark_sent(entry, spend, job.id)
+            except LedgerError as error:
+                if job.holds_cost:
+                    self._limiter.undone(sent)
+                job.ledger_failed_before_sending(error)
+            job.is_sent, job.was_sent, job.sent_at = True, True, time.time()
             try:
                 result = self._endpoint.call(self._client, request, job.hear)
             except RequestError as error:

@@ -22,7 +22,16 @@ from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model, Usage
 from ..siliconflow.errors import ConfirmationNeeded, GuardStopped
 from ..storage.database import LedgerError
-from ..storage.ledger import ANY_AMOUNT, NO_AMOUNT, Amount, Ledger, Spend, SpendBook, SpendSum
+from ..storage.ledger import (
+    ANY_AMOUNT,
+    NO_AMOUNT,
+    READING_SECONDS,
+    Amount,
+    Ledger,
+    Spend,
+    SpendBook,
+    SpendSum,
+)
 from ..storage.settings import Settings
 from ..strings.text import Text, text
 from .endpoint import Endpoint
@@ -31,8 +40,6 @@ from .job import Job, Plan, PlannedRequest
 SIGNS = {"CNY": "¥", "USD": "$"}
 CONFIRM_SECONDS = 600.0
 """How long a run that was stopped waits to be queued again, and what counts as one auto-run."""
-PAUSE_SECONDS = 1.0
-"""Who queues an auto-run again sooner is no person who has read what it would cost."""
 PROMPTS = 64
 """How many of the last prompts are remembered with what their nodes make together."""
 BILLION = 10**9
@@ -127,7 +134,7 @@ class Share:
     """What one node makes, or several together: what is to be paid, and what is paid already."""
 
     images: int = 0
-    """To be paid, as the limits on images count them."""
+    """To be paid, as the limits on images count them: what is free counts nothing."""
     cost: Decimal = Decimal(0)
     items: int = 0
     paid: int = 0
@@ -138,7 +145,7 @@ class Share:
     def of(cls, bill: Bill, jobs: Sequence[Job], endpoint: Endpoint) -> Share:
         """Return the share of a node with these jobs."""
         total = sum(job.request.count for job in jobs)
-        images = bill.items if endpoint.kind.counts_as_images else 0
+        images = bill.items if endpoint.kind.counts_as_images and not bill.is_free else 0
         return cls(images, bill.cost, bill.items, total - bill.items, (endpoint.words,))
 
     def __add__(self, other: Share) -> Share:
@@ -224,6 +231,11 @@ class Bill:
         unknown = self.unknown_price
         return sum((unknown * n if cost is None else cost for n, cost in costs), Decimal(0))
 
+    @property
+    def is_free(self) -> bool:
+        """Whether they cost nothing, as far as prices are known."""
+        return all(self.pricing.cost(each) == 0 for every in self.requests for each in every)
+
     def hold(self, book: SpendBook, jobs: Sequence[Job], model: str) -> None:
         """Count the bill as spent until it is: job by job."""
         for job, requests in zip(jobs, self.requests, strict=True):
@@ -253,7 +265,7 @@ class RunToJudge:
 
     `unpaid` returns what of a job would have to be paid now, `content` the hash of what requests
     ask for, whatever their seeds, `others` the same hash of the whole prompt, and what its other
-    nodes make, by their id.
+    nodes make, by their id. `is_late`: part of a run that goes on already has to be paid after all.
     """
 
     settings: Settings
@@ -265,6 +277,7 @@ class RunToJudge:
     unpaid: Callable[[Job], list[PlannedRequest]]
     content: Callable[[Sequence[PlannedRequest]], str]
     others: Callable[[], tuple[str, dict[str, Share]]]
+    is_late: bool = False
 
     @property
     def counts_images(self) -> bool:
@@ -276,7 +289,7 @@ class RunToJudge:
 
         Outside ComfyUI each run is a prompt.
         """
-        return self.caller.node_id in prompt.begun
+        return self.caller.node_id in prompt.begun and not self.is_late
 
     def share(self, bill: Bill) -> Share:
         """Return what this run makes."""
@@ -300,7 +313,7 @@ class RunToJudge:
         and its first request alone, of which an auto-run makes ever more.
         """
         settings, requests = self.settings, [job.request for job in self.jobs]
-        images = bill.items if self.counts_images else 0
+        images = self.share(bill).images
         contents: dict[str, float] = {}
         total = prompt.with_share(self.caller.node_id, self.share(bill))
         limits = settings.confirm_images, Decimal(str(settings.confirm_cost))
@@ -314,7 +327,7 @@ class RunToJudge:
         lately = self._images_lately() if counts_lately else 0
         if not lately or lately + images <= settings.auto_run_images:
             return Question(contents, amount, of_prompt)
-        contents[self.content(requests[:1])] = prompt.queued_at - PAUSE_SECONDS
+        contents[self.content(requests[:1])] = prompt.queued_at - READING_SECONDS
         return Question(contents, amount, of_prompt, lately)
 
     def judge(self, bill: Bill, question: Question, prompt: Prompt) -> GuardStopped | None:
@@ -395,6 +408,7 @@ class RunToJudge:
             lately=lately,
             cost=amount_text(total.cost, self.pricing.currency),
             model=self.plan.model.id,
+            seconds=int(READING_SECONDS),
             minutes=int(CONFIRM_SECONDS // 60),
         )
 
@@ -435,6 +449,8 @@ class SpendingGuard:
             if stopped := run.judge(bill, question, prompt):
                 self.release(settings, run.ledger, jobs)
                 raise stopped
+            for job, requests in zip(jobs, bill.requests, strict=True):
+                job.may_pay += sum(request.count for request in requests)
         prompt.begin(run.caller.node_id, run.share(bill))
 
     def release(self, settings: Settings, ledger: Ledger, jobs: Sequence[Job]) -> None:
@@ -456,7 +472,7 @@ class SpendingGuard:
                 message = text("run.too_many_images", limit=limit, images=bill.items, total=total)
                 raise GuardStopped(message, "most_pictures")
             for job, requests in zip(jobs, bill.requests, strict=True):
-                job.reserved = sum(request.count for request in requests)
+                job.reserved += sum(request.count for request in requests)
             self._in_progress[account] = total
 
     def _prompt_of(self, caller: Caller) -> Prompt:

@@ -26,6 +26,13 @@ def forget_questions(_request: PageRequest) -> Json:
     return {}
 
 
+def answer_questions(_request: PageRequest) -> Json:
+    """Record that the user has read what there is to confirm, and wants it."""
+    with page_ledger(is_shared=True) as ledger:
+        ledger.answer_questions()
+    return {}
+
+
 def _period(models: Sequence[Spent]) -> Json:
     return {
         "spent": f"{sum((each.spent for each in models), Decimal(0)):f}",

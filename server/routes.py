@@ -72,6 +72,7 @@ ROUTES = (
     Route("GET", "/balance", "page_settings.read_balance"),
     Route("GET", "/spend", "page_spend.read"),
     Route("DELETE", "/questions", "page_spend.forget_questions"),
+    Route("POST", "/questions", "page_spend.answer_questions"),
     Route("GET", "/jobs", "page_jobs.list_jobs"),
     Route("GET", "/jobs/{id}/workflow", "page_jobs.read_workflow"),
     Route("GET", "/jobs/{id}/{place}/image", "page_images.read_image"),

@@ -173,6 +173,8 @@ class Amount(NamedTuple):
 NO_AMOUNT = Amount(0, 0)
 ANY_AMOUNT = Amount(1 << 62, 1 << 62)
 """Where nobody can know how much it will be."""
+READING_SECONDS = 5.0
+"""Who queues an auto-run again sooner is no person who has read what it would cost."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,8 @@ class SpendBook:
 
     def hold(self, held_as: str, spend: Spend) -> None:
         """Count what a job may spend as spent, until it is sent, let go, or its process is dead."""
-        _record_spend(self.db, (held_as, self.now, "held", self.owner), spend)
+        if not _change_hold(self.db, held_as, spend.items, spend.cost or 0):
+            _record_spend(self.db, (held_as, self.now, "held", self.owner), spend)
 
 
 class Ledger:
@@ -513,6 +516,11 @@ class Ledger:
         """Forget what the user was asked about: to queue it again asks anew."""
         with self.database.change() as db:
             db.execute("UPDATE confirmations SET asked_at = 0")
+
+    def answer_questions(self) -> None:
+        """Record that the user has read what there is to confirm: to queue it again goes ahead."""
+        with self.database.change() as db:
+            db.execute("UPDATE confirmations SET asked_at = asked_at - ?", (READING_SECONDS,))
 
     def let_go(self, held_as: Sequence[str]) -> None:
         """Count no more what jobs held and did not send."""
@@ -853,12 +861,14 @@ def _asked(db: sqlite3.Connection, content: str) -> Mapping[str, Any]:
     return dict(row) if row else {"asked_at": 0.0, "confirmed_at": 0.0, "images": 0, "cost": 0}
 
 
-def _change_hold(db: sqlite3.Connection, held_as: str, items: int, cost: int) -> None:
-    db.execute(
+def _change_hold(db: sqlite3.Connection, held_as: str, items: int, cost: int) -> bool:
+    """Hold more, or less; return whether anything was held."""
+    cursor = db.execute(
         "UPDATE spend SET items = MAX(items + ?, 0), cost = MAX(cost + ?, 0)"
         " WHERE id = ? AND state = 'held'",
         (items, cost, held_as),
     )
+    return cursor.rowcount > 0
 
 
 def _record_spend(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
@@ -15,6 +16,7 @@ from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import prompt_costs, spending
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.strings.text import SiliconFlowError
 
 DRAW, EDIT = "SiliconFlowTextToImage", "SiliconFlowImageEdit"
 MOVE = "SiliconFlowImageToVideo"
@@ -143,7 +145,7 @@ def test_what_is_known_only_when_another_node_has_run_is_asked_about_once(
 def test_an_answer_to_one_question_is_kept_until_the_other_has_one_too(
     run_prompt: RunPrompt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spending, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(spending, "READING_SECONDS", 0)
     stops = [run_prompt(known_late(seed), frames=18)[:1] for seed in range(1, 5)]
     assert stops == [["1"], ["2"], ["1"], []]
 
@@ -162,7 +164,7 @@ def test_a_node_that_a_list_runs_ever_again_is_asked_about_once(
 def test_with_new_seeds_a_list_that_runs_a_node_gets_through_as_well(
     today: Simulator, run_prompt: RunPrompt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spending, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(spending, "READING_SECONDS", 0)
     graph = {"1": draw("one", 1)}
     stops = 0
     while run_prompt(graph, times=40, first_seed=stops * 1000):
@@ -295,6 +297,34 @@ def test_the_frames_of_a_link_are_known_where_the_graph_says_so(
     tasks = {name: each.task for name, each in NODE_CLASS_MAPPINGS.items()}
     monkeypatch.setattr(host, "node_task", lambda node_type: tasks.get(node_type, ""))
     assert prompt_costs._frames(source, ["1", 0]) == frames  # noqa: SLF001
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        draw("two", "many"),  # type: ignore[arg-type]
+        draw("two", 1, extra_body=5),
+        edit(["8", 0], batch_size=None),
+        {"class_type": DRAW, "inputs": {}},
+    ],
+)
+def test_a_node_that_cannot_be_planned_keeps_no_other_from_running(
+    today: Simulator, run_prompt: RunPrompt, odd: dict[str, Any]
+) -> None:
+    source = node("RepeatImageBatch", image=["9", 0], amount="x")
+    graph = {"1": draw("one", 1), "2": odd, "8": source}
+    with contextlib.suppress(TypeError, SiliconFlowError):  # when it is the odd one's turn
+        run_prompt(graph)
+    assert len(today.generations) == 1
+
+
+def test_frames_without_number_are_asked_about_in_no_time(
+    today: Simulator, run_prompt: RunPrompt
+) -> None:
+    source = node("RepeatImageBatch", image=["9", 0], amount=1_000_000_000)
+    graph = {"1": draw("one", 1), "2": edit(["8", 0]), "8": source, "9": node("LoadImage")}
+    assert "1001 images together" in run_prompt(graph)[1]
+    assert today.generations == []
 
 
 def test_a_file_that_was_changed_makes_another_prompt(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -21,12 +22,14 @@ from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.comfyui.host import Caller
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import rate_limit, retry, sending, services, spending
+from comfyui_siliconflow.engine.job import Job
 from comfyui_siliconflow.engine.spending import amount_text
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import catalogue, errors
+from comfyui_siliconflow.storage.database import LedgerError
 from comfyui_siliconflow.storage.ledger import Ledger, Spend
-from comfyui_siliconflow.strings.text import SiliconFlowError
-from comfyui_siliconflow.tests.waiting import pack_threads, until
+from comfyui_siliconflow.strings.text import SiliconFlowError, Text
+from comfyui_siliconflow.tests.waiting import LONGEST, pack_threads, until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -380,6 +383,65 @@ def test_a_budget_that_cannot_be_checked_is_not_passed(
     assert today.generations == []
 
 
+def test_a_request_that_a_budget_would_not_know_of_is_not_sent(
+    today: Simulator, outputs_of: Outputs, write_settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_settings(daily_budget=100)
+
+    def fail(*_: object) -> None:
+        raise LedgerError(Text("the disk is gone"))
+
+    monkeypatch.setattr(Ledger, "mark_sent", fail)
+    with pytest.raises(errors.GuardStopped, match=r"disk is gone.*Nothing was sent"):
+        outputs_of(DRAW, **IMAGE)
+    assert today.generations == []
+    write_settings(daily_budget=0)
+    outputs_of(DRAW, **IMAGE)
+    assert len(today.generations) == 1
+
+
+def test_who_waited_for_a_request_that_was_cancelled_pays_for_it_only_within_the_budget(
+    today: Simulator,
+    write_settings: Any,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    joined = threading.Event()
+    monkeypatch.setattr(Job, "join", lambda *_: joined.set())
+    write_settings(daily_budget=0.4)
+    today.fail(429, headers={"retry-after": "30"})
+
+    async def graph() -> object:
+        draw = NODE_CLASS_MAPPINGS[DRAW]()
+        first = asyncio.create_task(draw.execute(**IMAGE))
+        await asyncio.to_thread(until, lambda: today.generations)
+        second = asyncio.create_task(draw.execute(**IMAGE))
+        await asyncio.to_thread(joined.wait, LONGEST)
+        other = Ledger(data)
+        with other.spending() as book:
+            book.hold("job", Spend("m", "CNY", 1, 300_000_000, ""))
+        first.cancel()
+        ends = await asyncio.gather(first, second, return_exceptions=True)
+        other.close()
+        return ends[1]
+
+    assert isinstance(asyncio.run(graph()), errors.GuardStopped)
+    assert charged(today) == 0
+
+
+def test_a_saved_result_that_turns_out_to_be_damaged_is_paid_again_only_within_the_budget(
+    today: Simulator, outputs_of: Outputs, write_settings: Any, data: Path
+) -> None:
+    speech = "SiliconFlowTextToSpeech"
+    outputs_of(speech, **OTHERS[speech])
+    [file] = (data / "siliconflow-ledger").rglob("*of1*")
+    file.write_bytes(b"damaged")
+    write_settings(daily_budget=0.000001)
+    with pytest.raises(errors.GuardStopped, match="daily budget"):
+        outputs_of(speech, **OTHERS[speech])
+    assert len(today.charges) == 1
+
+
 # Confirmation
 
 
@@ -457,6 +519,15 @@ def test_a_cost_is_asked_about_whatever_costs_it(
     outputs_of(CHAT, **TALK)
 
 
+def test_what_is_free_is_never_asked_about(
+    today: Simulator, outputs_of: Outputs, write_settings: Any
+) -> None:
+    write_settings(confirm_images=2, auto_run_images=3)
+    for seed in (10, 20, 30):
+        outputs_of(DRAW, **{**IMAGE, "model": "Kwai-Kolors/Kolors", "batch_size": 4, "seed": seed})
+    assert sum(record.pictures for record in today.generations) == 12
+
+
 def test_the_nodes_of_one_prompt_are_counted_together(
     today: Simulator, outputs_of: Outputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -521,7 +592,7 @@ def test_a_confirmed_auto_run_goes_on_for_as_many_images_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write_settings(auto_run_images=2)
-    monkeypatch.setattr(spending, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(spending, "READING_SECONDS", 0.0)
     seeds = iter(range(1, 100))
 
     def draw() -> None:
@@ -548,6 +619,23 @@ def test_the_frames_of_one_run_are_no_auto_run_and_those_of_the_next_are(
     with pytest.raises(errors.GuardStopped, match="4 images were generated"):
         outputs_of(EDIT, **edit, seed=2)
     assert len(today.generations) == 4
+
+
+def test_a_rate_by_the_hour_is_that_of_the_hour_in_which_the_request_left(
+    today: Simulator, outputs_of: Outputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = []
+    cost = spending.Pricing.cost
+
+    def noted(self: spending.Pricing, *given: Any) -> Decimal | None:
+        times.append(given[-1])
+        return cost(self, *given)
+
+    monkeypatch.setattr(spending.Pricing, "cost", noted)
+    today.fail(429, headers={"retry-after": "1"})
+    outputs_of(DRAW, **IMAGE)
+    refused, made = today.generations
+    assert refused.time + 1 <= times[-1] <= made.time
 
 
 @pytest.mark.parametrize(

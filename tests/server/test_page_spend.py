@@ -10,7 +10,7 @@ import pytest
 from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.siliconflow.errors import ConfirmationNeeded
+from comfyui_siliconflow.siliconflow.errors import ConfirmationNeeded, GuardStopped
 from comfyui_siliconflow.tests.server.conftest import Page
 
 QWEN = "Qwen/Qwen-Image"
@@ -56,3 +56,16 @@ def test_who_cancels_is_asked_again(
             draw(batch_size=17)
         assert page.delete("/questions") == {}
     assert today.generations == []
+
+
+def test_an_auto_run_goes_ahead_at_once_when_its_user_has_read_what_it_costs(
+    today: Simulator, page: Page, write_settings: Any
+) -> None:
+    write_settings(auto_run_images=1)
+    draw(seed=1)
+    for _ in range(2):  # nobody reads that fast
+        with pytest.raises(GuardStopped):
+            draw(seed=2)
+    assert page.request("POST", "/questions", json={}).json() == {}
+    draw(seed=2)
+    assert len(today.generations) == 2

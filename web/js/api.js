@@ -80,6 +80,9 @@ export const getSpend = () => request("GET", "spend");
 /** Who cancels is asked again. */
 export const forgetQuestions = () => request("DELETE", "questions", {});
 
+/** What the user was asked about has been read, and goes ahead when it is queued again. */
+export const answerQuestions = () => request("POST", "questions", {});
+
 /**
  * A part of the list of all jobs: the first one, or the one that begins `before`.
  * @param {{ limit: string, before?: string, search?: string, state?: string, task?: string }} query

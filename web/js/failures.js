@@ -4,7 +4,7 @@
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
-import { forgetQuestions, onEvent } from "./api.js";
+import { answerQuestions, forgetQuestions, onEvent } from "./api.js";
 import { showJobs } from "./jobs.js";
 import { openDialog } from "./dialog.js";
 import { openKeyDialog } from "./key_dialog.js";
@@ -87,9 +87,11 @@ function askToGoAhead(failure) {
     isOver = true;
     close();
   };
-  const goAhead = () => {
+  const goAhead = async () => {
     closeQuestion();
-    return isOf(failure, openWorkflowId()) ? app.queuePrompt(0, 1) : undefined;
+    if (!isOf(failure, openWorkflowId())) return;
+    await answerQuestions();
+    await app.queuePrompt(0, 1);
   };
   fill(
     localized(failure.title, message),
