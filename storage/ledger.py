@@ -29,8 +29,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
-from . import atomic_files
-from .database import Database, ledger_errors
+from . import atomic_files, notices
+from .database import Database, ledger_errors, read_only_uri
 from .migrations import LEDGER
 
 URL_SECONDS = 3600
@@ -38,6 +38,12 @@ URL_SECONDS = 3600
 _SWEEP_SECONDS = 3600
 """A partly written or unknown file that is younger may be one that another process is writing."""
 _DAY = 86400
+_RECORD_SPEND = (
+    "INSERT INTO spend (id, at, state, owner, model, currency, items, cost, content)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET at = excluded.at, state = excluded.state,"
+    " owner = excluded.owner, items = excluded.items, cost = excluded.cost"
+)
 _SPEND_SECONDS = 366 * _DAY
 """How long it is known what a request cost."""
 _GOES_ON_SECONDS = _DAY
@@ -765,8 +771,23 @@ class Ledger:
         return row
 
     def _rebuild(self, db: sqlite3.Connection) -> None:
-        """Record the complete files of a lost database as stored, by their names."""
+        """Record the complete files of a lost database as stored, and what it tells of spend."""
         self._record_folders(db, _SUBFOLDERS)
+        for file in sorted(self.database.folder.glob("ledger.damaged-*"))[-1:]:
+            self._record_spend_of(db, file)
+
+    def _record_spend_of(self, db: sqlite3.Connection, damaged: Path) -> None:
+        """Record what can still be read of what was spent: budgets go on counting it."""
+        uri = read_only_uri(damaged.absolute())
+        rows = (
+            "SELECT id, at, state, owner, model, currency, items, cost, content FROM spend"
+            " WHERE state <> 'held'"
+        )
+        try:
+            with contextlib.closing(sqlite3.connect(uri, uri=True)) as file:
+                db.executemany(_RECORD_SPEND, file.execute(rows))
+        except sqlite3.DatabaseError:
+            notices.tell("ledger.spend_lost", file=damaged.name)
 
     def _record_folders(self, db: sqlite3.Connection, subfolders: Sequence[str]) -> None:
         """Record the complete files in subfolders of requests that have no record."""
@@ -874,13 +895,7 @@ def _change_hold(db: sqlite3.Connection, held_as: str, items: int, cost: int) ->
 def _record_spend(
     db: sqlite3.Connection, first_columns: tuple[str, float, str, str], spend: Spend
 ) -> None:
-    db.execute(
-        "INSERT INTO spend (id, at, state, owner, model, currency, items, cost, content)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET at = excluded.at, state = excluded.state,"
-        " owner = excluded.owner, items = excluded.items, cost = excluded.cost",
-        (*first_columns, *vars(spend).values()),
-    )
+    db.execute(_RECORD_SPEND, (*first_columns, *vars(spend).values()))
 
 
 def _record_file(db: sqlite3.Connection, request_id: str, index: int, name: str, size: int) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from comfyui_siliconflow.storage import notices
+from comfyui_siliconflow.storage.database import LedgerError
 from comfyui_siliconflow.storage.ledger import Ledger, LedgerEntry, ResponseMetadata, Spend
 from comfyui_siliconflow.tests.storage.conftest import BEGINNING, Clock
 
@@ -162,3 +165,28 @@ def test_to_record_a_request_and_to_judge_a_run_looks_at_no_other(ledger: Ledger
             [plan] = db.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
             assert "USING" in plan["detail"]
             assert "SCAN" not in plan["detail"]
+
+
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_a_damaged_database_loses_of_the_spend_only_what_nobody_can_read(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_readable: bool
+) -> None:
+    monkeypatch.setattr(notices, "_last_told", {})
+    send(ledger)
+    file = ledger.database.folder / "ledger.sqlite3"
+    with ledger.database.read() as db:
+        where = "SELECT rootpage FROM sqlite_master WHERE name = 'requests'"
+        page, size = db.execute(where).fetchone()[0], db.execute("PRAGMA page_size").fetchone()[0]
+    ledger.close()
+    content = bytearray(file.read_bytes())
+    start = (page - 1) * size if is_readable else 0
+    content[start : start + size] = b"x" * size
+    file.write_bytes(content)
+    notices.PENDING.clear()
+    later = Ledger(tmp_path)
+    with suppress(LedgerError):  # a run that meets the damage
+        later.claim("b" * 64, "m")
+    assert spent(later) == (600 if is_readable else 0)
+    told = [str(notice) for notice in notices.PENDING]
+    assert any("not all of it could be read" in notice for notice in told) != is_readable
+    later.close()
