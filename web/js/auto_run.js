@@ -9,8 +9,9 @@ import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { openDialog } from "./dialog.js";
 import { fixing } from "./logic/seeds.js";
-import { setWidgets } from "./nodes.js";
+import { nodeAt, setWidgets } from "./nodes.js";
 import { button, h, t } from "./page.js";
+import { decidingWidgets } from "./subgraphs.js";
 import { paidNodes } from "./widgets.js";
 
 /** Whether the user wants the mode to go on; asked again after it was off. */
@@ -31,30 +32,59 @@ function stop() {
   app.ui.autoQueueEnabled = false;
 }
 
+/** @typedef {{ node: Comfy.Node, holder: Comfy.Node, values: Record<string, string | number> }} Reseeded */
+
 /**
- * The nodes with a seed that is another one in each run, each with the node that holds it: its own, or what is linked.
- * @returns {[paid: Comfy.Node, holder: Comfy.Node][]}
+ * The paid nodes of a prompt with a seed that is another one in each run, each with what would keep it, on the nodes
+ * that hold it.
+ * @param {Record<string, { inputs: Record<string, unknown> }>} prompt as it is sent
+ * @returns {Reseeded[]}
  */
-function reseeded() {
-  return paidNodes().flatMap((node) => {
-    const slot = node.inputs.findIndex((input) => input.name === "seed" && input.link != null);
-    const holder = slot < 0 ? node : node.getInputNode(slot);
-    return holder && Object.keys(fixing(holder.widgets ?? [])).length ? [[node, holder]] : [];
+function reseeded(prompt) {
+  const paid = new Set(paidNodes());
+  return Object.entries(prompt).flatMap(([id, { inputs }]) => {
+    const node = nodeAt(id);
+    if (!node || !paid.has(node) || !("seed" in inputs)) return [];
+    return holdersOf(node, inputs.seed)
+      .map(([holder, values]) => ({ node, holder, values }))
+      .filter(({ values }) => Object.keys(values).length);
   });
 }
 
 /**
+ * The nodes that hold the seed of a node, each with what keeps it: another node, the subgraph to which it is promoted,
+ * whose control stays inside, or the node itself.
+ * @param {Comfy.Node} node
+ * @param {unknown} sent what is sent: the seed, or the node that makes it
+ * @returns {[holder: Comfy.Node, values: Record<string, string | number>][]}
+ */
+function holdersOf(node, sent) {
+  const slot = node.inputs.findIndex(({ name }) => name === "seed");
+  const input = node.inputs[slot];
+  const origin = Array.isArray(sent) ? nodeAt(sent[0]) : input?.link == null ? node : node.getInputNode(slot);
+  if (origin) return [[origin, fixing(origin.widgets ?? [])]];
+  const promoted = (input && decidingWidgets(node, input)) ?? [];
+  return [
+    [node, fixing((node.widgets ?? []).filter(({ name }) => name !== "seed"))],
+    ...promoted.map(({ node: host, widget }) => {
+      const { seed } = fixing([{ name: "seed", value: widget.value, options: widget.options }]);
+      return /** @type {[Comfy.Node, Record<string, number>]} */ ([host, seed === undefined ? {} : { [widget.name]: seed }]);
+    }),
+  ];
+}
+
+/**
  * Fixes the seeds and queues the workflow anew: the prompt that waits has the old ones.
- * @param {[Comfy.Node, Comfy.Node][]} nodes
+ * @param {Reseeded[]} nodes
  */
 function fix(nodes) {
-  for (const [, holder] of nodes) setWidgets(holder, fixing(holder.widgets ?? []));
+  for (const { holder, values } of nodes) setWidgets(holder, values);
   void app.queuePrompt(0, 1);
 }
 
 /**
  * Returns whether to send the prompt that is about to be queued. A dialog that is closed stops the mode.
- * @param {[Comfy.Node, Comfy.Node][]} nodes
+ * @param {Reseeded[]} nodes
  * @returns {Promise<boolean>}
  */
 function ask(nodes) {
@@ -71,7 +101,7 @@ function ask(nodes) {
       change();
       close();
     };
-    const titles = [...new Set(nodes.map(([node]) => node.title))].join(", ");
+    const titles = [...new Set(nodes.map(({ node }) => node.title))].join(", ");
     const name = t(/** @type {TextKey} */ (`auto_run.${mode().startsWith("instant") ? "instant" : "change"}`));
     fill(
       t("auto_run.title"),
@@ -92,7 +122,8 @@ function interceptQueueing() {
   const queuePrompt = api.queuePrompt;
   api.queuePrompt = function (...rest) {
     if (mode() === "disabled") mayGoOn = false;
-    const nodes = mode() === "disabled" || mayGoOn ? [] : reseeded();
+    const prompt = /** @type {Parameters<typeof reseeded>[0]} */ (rest[1]?.output ?? {});
+    const nodes = mode() === "disabled" || mayGoOn ? [] : reseeded(prompt);
     if (!nodes.length) return queuePrompt.apply(this, rest);
     asked ??= ask(nodes).finally(() => (asked = null));
     return asked.then((goes) => (goes ? queuePrompt.apply(this, rest) : { node_errors: {}, error: "" }));

@@ -127,45 +127,72 @@ def test_cancel_sends_nothing_and_the_next_run_is_asked_about(
     assert len(service.generations) == before
 
 
+CHANGE = "control_after_generate"
+FIX = {"en": "Fix the seed", "zh": "固定种子"}
+PROMOTE = """id => {
+    const { subgraph } = (app.canvas.graph ?? app.graph).getNodeById(id);
+    const [inner] = subgraph._nodes;
+    const slot = inner.inputs.find(input => input.name === "seed");
+    if (slot.link == null) subgraph.addInput("seed", slot.type).connect(slot, inner);
+}"""
+
+
+def seed_here(page: Page, node: int, seed: int, control: str) -> None:
+    page.change(node, "seed", seed)
+    page.change(node, CHANGE, control)
+
+
+def seed_of_another_node(page: Page, node: int, seed: int, control: str) -> None:
+    source = page.add("PrimitiveInt", (0, 500))
+    page.change(source, "value", seed)
+    page.change(source, CHANGE, control)
+    page.link(source, 0, node, "seed")
+
+
+def promoted_seed(page: Page, node: int, seed: int, control: str) -> None:
+    seed_here(page, node, seed, control)
+    page.select(node)
+    before = set(page.ids())
+    page.command("Comfy.Graph.ConvertToSubgraph")
+    (outer,) = set(page.ids()) - before
+    page.js(PROMOTE, outer)
+    page.settle(2)
+
+
 @pytest.mark.usefixtures("unlimited")
 @pytest.mark.parametrize(
-    "choice", [{"en": "Run once", "zh": "只运行一次"}, {"en": "Fix the seed", "zh": "固定种子"}]
+    ("hold", "seed", "control", "choice"),
+    [
+        (seed_here, 5, "randomize", {"en": "Run once", "zh": "只运行一次"}),
+        (seed_here, 5, "randomize", FIX),
+        (seed_here, -1, "fixed", FIX),
+        (seed_of_another_node, 5, "randomize", FIX),
+        (promoted_seed, 5, "randomize", FIX),
+        (promoted_seed, -1, "fixed", FIX),
+    ],
 )
-def test_a_changed_prompt_under_run_on_change_costs_one_image(  # noqa: PLR0917
-    page: Page, node: int, service: Simulator, shot: Shot, language: str, choice: dict[str, str]
+def test_another_seed_in_each_run_under_run_on_change_costs_one_image(  # noqa: PLR0917
+    page: Page,
+    node: int,
+    service: Simulator,
+    shot: Shot,
+    language: str,
+    hold: Callable[[Page, int, int, str], None],
+    seed: int,
+    control: str,
+    choice: dict[str, str],
 ) -> None:
-    page.change(node, "control_after_generate", "randomize")
+    other = page.add("PrimitiveInt", (0, 800))
+    hold(page, node, seed, control)
     before = len(service.generations)
     page.js(MODE, "change")
     try:
-        page.change(node, "prompt", f"A boat {secrets.token_hex(4)}")
+        page.change(other, "value", 7)
         dialog = page.page.locator(DIALOG)
         dialog.wait_for()
-        shot("auto-run")
+        shot(f"auto-run-{hold.__name__}")
         assert len(service.generations) == before
         dialog.get_by_role("button", name=choice[language]).click()
-        page.comfy.wait_for(lambda: len(service.generations) > before)
-        page.settle(8)
-        assert len(service.generations) == before + 1
-        assert dialog.count() == 0
-    finally:
-        page.js(MODE, "disabled")
-
-
-@pytest.mark.usefixtures("unlimited")
-def test_a_seed_of_minus_one_that_is_fixed_is_paid_once(
-    page: Page, node: int, service: Simulator, language: str
-) -> None:
-    page.change(node, "seed", -1)
-    before = len(service.generations)
-    page.js(MODE, "change")
-    try:
-        page.change(node, "prompt", f"A boat {secrets.token_hex(4)}")
-        dialog = page.page.locator(DIALOG)
-        dialog.wait_for()
-        assert len(service.generations) == before
-        fix = {"en": "Fix the seed", "zh": "固定种子"}[language]
-        dialog.get_by_role("button", name=fix).click()
         page.comfy.wait_for(lambda: len(service.generations) > before)
         page.settle(8)
         assert len(service.generations) == before + 1
