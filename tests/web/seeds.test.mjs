@@ -25,3 +25,8 @@ test("a seed of -1 becomes a number within its range, even if its control is fix
     control_after_generate: "fixed",
   });
 });
+
+test("the control of ComfyUI's own primitives goes by another name", () => {
+  const options = { values: ["fixed", "increment", "decrement", "randomize"] };
+  assert.deepEqual(fixing([{ name: "value", value: 5 }, { name: "fixed", value: "randomize", options }]), { fixed: "fixed" });
+});

@@ -145,7 +145,7 @@ def seed_here(page: Page, node: int, seed: int, control: str) -> None:
 def seed_of_another_node(page: Page, node: int, seed: int, control: str) -> None:
     source = page.add("PrimitiveInt", (0, 500))
     page.change(source, "value", seed)
-    page.change(source, CHANGE, control)
+    page.change(source, list(page.values(source))[1], control)
     page.link(source, 0, node, "seed")
 
 

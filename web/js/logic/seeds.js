@@ -6,16 +6,25 @@ const SEEDS = ["seed", "value"];
 const MOST = 2 ** 32 - 1;
 
 /**
+ * Whether a widget says what a seed is after a run: the one on ComfyUI's own primitives is called "fixed".
+ * @param {SeedWidget} widget
+ */
+const isControl = ({ name, options }) => name === CONTROL || Boolean(options?.values?.includes?.("randomize"));
+
+/** @typedef {{ name: string, value?: unknown, options?: { max?: number, values?: any } }} SeedWidget */
+
+/**
  * The values with which the seed of a node stays the same from run to run, by widget; none if it does anyway. A seed
  * of -1 is another one in each run, whatever its control says.
- * @param {readonly { name: string, value?: unknown, options?: { max?: number } }[]} widgets
+ * @param {readonly SeedWidget[]} widgets
  * @param {() => number} random
  */
 export function fixing(widgets, random = Math.random) {
   /** @type {Record<string, string | number>} */
   const values = {};
-  for (const { name, value, options } of widgets) {
-    if (name === CONTROL && value !== "fixed") values[name] = "fixed";
+  for (const widget of widgets) {
+    const { name, value, options } = widget;
+    if (isControl(widget) && value !== "fixed") values[name] = "fixed";
     if (!SEEDS.includes(name) || Number(value) !== -1) continue;
     values[name] = Math.floor(random() * (Math.min(options?.max ?? MOST, MOST) + 1));
   }
