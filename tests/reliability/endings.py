@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from comfyui_siliconflow.storage.job_history import JobHistory
 from comfyui_siliconflow.storage.ledger import Ledger
 from comfyui_siliconflow.tests.reliability import breakers
 from comfyui_siliconflow.tests.reliability.children import DATA, Child
 from comfyui_siliconflow.tests.reliability.drives import DRAW, PAIR, REBUILDING
 from comfyui_siliconflow.tests.reliability.rows import Row, row
-from comfyui_siliconflow.tests.reliability.trial import Bench, write_settings
+from comfyui_siliconflow.tests.reliability.trial import Bench, environment, write_settings
 from comfyui_siliconflow.tests.storage.conftest import Clock
 from comfyui_siliconflow.tests.storage.test_released_files import MIGRATE, RELEASED, claim
 from comfyui_siliconflow.tests.waiting import until
@@ -79,7 +80,7 @@ def try_ending(bench: Bench, data: Path, ending: Ending, how: str) -> Row:
     finally:
         process.end()
     bench.server.mend()
-    images, origin = _run(bench, data, orders)
+    images, origin = _run_here(bench, data, orders)
     return row(
         f"{ending.name}; {how}",
         (ended, origin),
@@ -179,6 +180,15 @@ def _kill_migration(data: Path, name: str) -> None:
 
 def _child(bench: Bench, data: Path, orders: dict[str, Any]) -> Child:
     return Child(orders, {**bench.server.environment(), DATA: str(data)})
+
+
+def _run_here(bench: Bench, data: Path, orders: dict[str, Any]) -> tuple[int, str]:
+    """Run a node in this process, which is the next; return its images, and their origin."""
+    side = orders.get("image_side")
+    image = {"image": torch.zeros(1, side, side, 3)} if side else {}
+    with environment({**bench.server.environment(), DATA: str(data)}):
+        run = bench.run(orders["node"], **orders["inputs"], **image)
+    return run.images, run.info["requests"][0]["origin"] if not run.error else run.seen
 
 
 def _run(bench: Bench, data: Path, orders: dict[str, Any]) -> tuple[int, str]:
