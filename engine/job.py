@@ -185,9 +185,15 @@ class Result:
 
 @dataclass
 class GrowingText:
-    """The text of a response while it comes, for every job that waits for it."""
+    """The text of a response while it comes, for every job that waits for it.
+
+    Of a submitted request, `doing` is what the service does about it, as its polls say, and
+    `usual_seconds` how long such a one mostly takes here, if that is known.
+    """
 
     text: str = ""
+    doing: Text | None = None
+    usual_seconds: float | None = None
 
 
 @dataclass
@@ -227,12 +233,8 @@ class Job:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     queued_at: float = field(default_factory=time.time)
     started_at: float = 0.0
-    doing: Text | None = None
-    """What the service is doing about it, as its polls say."""
-    usual_seconds: float | None = None
-    """How long such a request mostly takes here, if that is known."""
     growing: GrowingText = field(default_factory=GrowingText)
-    """The text so far; a job that joins another has that of the other."""
+    """How far the response is; a job that joins another has that of the other."""
 
     def start(self) -> None:
         """Start the clock."""

@@ -600,7 +600,7 @@ class RequestLifecycle:
         """
         failures, good_at, job.is_sent = 0, time.monotonic(), True  # under way at the service
         with suppress(LedgerError):
-            job.usual_seconds = self._ledger.usual_seconds(self._plan.model.id)
+            job.growing.usual_seconds = self._ledger.usual_seconds(self._plan.model.id)
         while True:
             seconds = POLL_SECONDS
             try:
@@ -610,13 +610,13 @@ class RequestLifecycle:
                 wait = retry.poll_delay(error, failures, time.monotonic() - good_at)
                 if wait is None:
                     raise self._lost(job, request, entry, error) from None
-                job.doing, seconds = text("run.retrying"), max(wait, POLL_SECONDS)
+                job.growing.doing, seconds = text("run.retrying"), max(wait, POLL_SECONDS)
             else:
                 failures, good_at = 0, time.monotonic()
                 if isinstance(result, ApiResult):
-                    job.doing = None
+                    job.growing.doing = None
                     return result
-                job.doing = result
+                job.growing.doing = result
             time.sleep(seconds)
 
     def _lost(

@@ -120,10 +120,11 @@ class RunProgress:
 
     def _doing(self) -> list[Text]:
         """Return what the service does about submitted requests, and how long it usually takes."""
-        jobs = [job for job in self._jobs if job.doing]
-        states = Counter(job.doing or Text("") for job in jobs)
-        parts = [join("", (f"{n} × " * (len(jobs) > 1), doing)) for doing, n in states.items()]
-        if usual := next((job.usual_seconds for job in jobs if job.usual_seconds), None):
+        submitted = [job.growing for job in self._jobs if job.growing.doing]
+        states = Counter(each.doing or Text("") for each in submitted)
+        several = len(submitted) > 1
+        parts = [join("", (f"{n} × " * several, doing)) for doing, n in states.items()]
+        if usual := next((each.usual_seconds for each in submitted if each.usual_seconds), None):
             parts.append(text("run.usual_seconds", seconds=round(usual)))
         return [join("", (" · ", part)) for part in parts]
 
@@ -323,7 +324,7 @@ def _live_view(record: JobRecord, job: Job) -> JobView:
     if job.waits_for and not job.is_sent:
         until = time.time() + job.waits_until - time.monotonic()
         return JobView(record, "waiting", job.seconds, until)
-    return JobView(record, "running", job.seconds, doing=job.doing)
+    return JobView(record, "running", job.seconds, doing=job.growing.doing)
 
 
 def _has_changed(view: JobView, last: JobView) -> bool:

@@ -45,6 +45,7 @@ from comfyui_siliconflow.storage.accounts import account_id
 from comfyui_siliconflow.storage.ledger import Ledger, ResponseMetadata, Submitter
 from comfyui_siliconflow.storage.settings import Settings
 from comfyui_siliconflow.strings.text import Text
+from comfyui_siliconflow.tests.waiting import until
 
 SETTINGS = Settings(api_key="sk-x", base_url="http://127.0.0.1:1/v1")
 
@@ -166,6 +167,27 @@ def test_a_restart_knows_what_a_process_that_died_had_submitted_and_fetches_it(
     second.close()
 
 
+def test_a_restart_that_dies_as_well_leaves_the_ticket_to_the_next(
+    service: Service, tmp_path: Path
+) -> None:
+    account = account_id("sk-x", SETTINGS.base_url)
+    first, second, third = (Ledger(tmp_path) for _ in range(3))
+    submit_and_die(service, first)
+    first.close()
+    [unfinished] = second.unfinished(account)
+    plan, client = plan_of(service), Client("sk-x", SETTINGS.base_url)
+    plan = replace(plan, endpoint=replace(plan.endpoint, poll=die))
+    going_on = lifecycle.RequestLifecycle("video", SETTINGS, client, second, plan)
+    with pytest.raises(SystemExit):
+        going_on.go_on(Job(plan.requests[0], threading.Event()), unfinished.fingerprint)
+    assert third.unfinished(account) == []  # the second still runs
+    second.close()
+    assert third.unfinished(account) == [unfinished]
+    assert run(service, third).results[0].origin == "downloaded"
+    assert (service.submitted, service.polled) == (1, ["ticket 1"] * 2)
+    third.close()
+
+
 def test_going_on_sends_nothing_where_the_ledger_has_no_ticket(
     service: Service, ledger: Ledger
 ) -> None:
@@ -198,10 +220,35 @@ def test_what_the_service_does_about_it_is_told(service: Service, ledger: Ledger
     plan, client = plan_of(service), Client("sk-x", SETTINGS.base_url)
     job = Job(plan.requests[0], threading.Event())
     seen: list[Text | None] = []
-    service.during_poll = lambda: seen.append(job.doing)
+    service.during_poll = lambda: seen.append(job.growing.doing)
     lifecycle.RequestLifecycle("video", SETTINGS, client, ledger, plan).run(job)
     assert seen == [None, Text("in line")]
-    assert job.doing is None
+    assert job.growing.doing is None
+
+
+def test_who_queues_the_same_again_meanwhile_pays_nothing_and_is_told_as_much(
+    service: Service, ledger: Ledger
+) -> None:
+    plan, client = plan_of(service), Client("sk-x", SETTINGS.base_url)
+    of_plan = lifecycle.RequestLifecycle("video", SETTINGS, client, ledger, plan)
+    first, second = (Job(plan.requests[0], threading.Event()) for _ in range(2))
+    threads = [threading.Thread(target=of_plan.run, args=(job,)) for job in (first, second)]
+
+    seen: list[Text | None] = []
+
+    def cancel_and_queue_again() -> None:
+        if not threads[1].ident:
+            first.ends.set()
+            threads[1].start()
+            until(lambda: second.growing is first.growing)
+        seen.append(second.growing.doing)
+
+    service.during_poll = cancel_and_queue_again
+    threads[0].start()
+    threads[0].join()
+    threads[1].join()
+    assert seen == [None, Text("in line")]
+    assert (service.submitted, second.items, second.results[0].origin) == (1, [b"a clip"], "joined")
 
 
 def test_a_submitted_request_counts_as_running_while_it_is_polled(
