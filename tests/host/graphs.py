@@ -31,13 +31,16 @@ def to_prompt(workflow: Json, object_info: Mapping[str, Json]) -> Json:
 
 
 def widget_values(node: Json, info: Json) -> Json:
-    """Return the saved values by name; what only the page uses is passed over."""
+    """Return the saved values by name; what only the page uses is passed over.
+
+    A widget that is younger than the workflow has its default.
+    """
     values = iter(node.get("widgets_values", []))
     by_name: Json = {}
     for name, kind, options in _declared(info):
         is_widget = isinstance(kind, list) or kind in WIDGETS
         if is_widget and not options.get("forceInput"):
-            by_name[name] = next(values)
+            by_name[name] = next(values, options.get("default"))
         if kind == "INT" and (name in SEEDS or options.get("control_after_generate")):
             next(values)
     return by_name

@@ -198,7 +198,7 @@ function thumbnail(job, image, onImage, more) {
     "button",
     { type: "button", class: "sf-thumb", title: label, "aria-label": label, onclick },
     element,
-    image.video && h("span", { class: "sf-thumb-more" }, icon("play-circle")),
+    image.video && h("span", { class: "sf-thumb-more sf-thumb-play" }, icon("play-circle")),
     more > 0 && h("span", { class: "sf-thumb-more" }, `+${more}`),
   );
   // A video plays, though nothing may be installed that makes its poster.

@@ -1,0 +1,31 @@
+"""A video in the panel: its first frame on the list, and played where it is shown whole."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pytest
+from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.test_panels_jobs import card, show_jobs
+
+BOTH = pytest.mark.parametrize(("look", "language"), [("classic", "zh"), ("nodes2", "en")])
+PLAYER = "document.querySelector('video.sf-lightbox-image')"
+
+
+@BOTH
+def test_a_video_shows_its_first_frame_and_plays(page: Page, language: str, shots: Path) -> None:
+    prompt = f"A kite {secrets.token_hex(4)}"
+    node, save = page.add("SiliconFlowTextToVideo"), page.add("SaveVideo", (700, 200))
+    page.link(node, 0, save, "video")
+    page.change(node, "prompt", prompt)
+    assert page.run().status == "success"
+    show_jobs(page)
+    done = card(page, prompt, "done")
+    page.wait_for("() => document.querySelector('.sf-thumb img')?.naturalWidth > 0")
+    page.shot(shots / f"video-{page.look}-{language}.png")
+    done.locator(".sf-thumb").click()
+    page.wait_for(f"() => {PLAYER}?.videoWidth === 1280 && {PLAYER}.played.length > 0")
+    page.shot(shots / f"video-played-{page.look}-{language}.png")
+    page.page.keyboard.press("Escape")
+    page.page.locator(".sf-lightbox").wait_for(state="detached")
