@@ -121,12 +121,12 @@ def _price(page: Page, price: Price) -> str:
     """Return what a model costs, as the badge on its node says it."""
     amounts = {
         name: amount_text(Decimal(str(price[name])), price["currency"])
-        for name in ("image", "kilobyte", "input", "output")
+        for name in ("image", "video", "kilobyte", "input", "output")
         if name in price
     }
     if not any(price[name] for name in amounts):
         return page.text("page.price.free")
-    for name, key in (("image", "each"), ("kilobyte", "bytes")):
+    for name, key in (("image", "each"), ("video", "each"), ("kilobyte", "bytes")):
         if name in amounts:
             return page.text(f"page.price.{key}", price=amounts[name])
     if not price.get("output"):
