@@ -269,7 +269,7 @@ def table_of_videos(trials: Sequence[Trial]) -> str:
         way = (trial.step.name, trial.seen, str(trial.charged), again)
         ways.setdefault(way, []).append(trial.fault)
     lines = [
-        f"| {' | '.join(way)} | {len(faults)}: {', '.join(faults)} |\n"
+        f"| {' | '.join(way)} | {len(faults)}: {'; '.join(faults)} |\n"
         for way, faults in ways.items()
     ]
     numbers = {"faults": len(STEP_FAULTS), "trials": len(trials), "crashes": len(SUBMITTED)}
