@@ -147,6 +147,8 @@ def test_an_example_runs_from_the_page(
     page.load(load(name), name)
     page.fit()
     ended = page.run()
+    if "Please confirm" in str(ended.entry["status"]):  # dear ones are asked about once
+        ended = page.run()
     assert ended.status == "success", ended.entry["status"]
     assert ended.entry["outputs"]
     page.wait_for(IMAGES_SEEN, with_images(ended))
@@ -160,7 +162,11 @@ def test_an_example_runs_from_the_page(
 def with_images(ended: Ended) -> list[str]:
     """Name the nodes that a run gave an image to show."""
     outputs: dict[str, Json] = ended.entry["outputs"]
-    return [node for node, shown in outputs.items() if shown.get("images")]
+    return [
+        node
+        for node, shown in outputs.items()
+        if any(not image["filename"].endswith(".mp4") for image in shown.get("images", []))
+    ]
 
 
 @pytest.mark.parametrize("look", ["classic"])
