@@ -355,7 +355,7 @@ def account_with(tmp_path: Path, name: str, **kinds: tuple[str, ...]) -> None:
     ("model", "kinds", "nodes"),
     [
         ("Someone/Else", {"every"}, set()),
-        ("Wan-AI/Wan2.9-T2V", {"every"}, set()),
+        ("Wan-AI/Wan2.9-T2V", {"every"}, {"SiliconFlowTextToVideo"}),
         ("Someone/Else", {"every", "chat", "embedding", "text_to_image"}, set()),
         ("Someone/Else", {"every", "chat"}, {CHAT}),
         ("Someone/Else", {"every", "text_to_image", "image_to_image"}, {DRAW, TO_IMAGE, EDIT}),

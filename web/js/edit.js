@@ -6,6 +6,8 @@ import { ApiError, uploadImage } from "./api.js";
 import { addEditor, giveImage, imageInput, loaderWidget } from "./canvas.js";
 import { errorText, t, toast } from "./page.js";
 
+const VIDEO = /\.(mp4|webm|mkv|mov)$/i;
+
 /** @typedef {{ filename: string, subfolder?: string, type?: string }} OutputImage */
 
 /**
@@ -20,7 +22,7 @@ function shownImage({ id, imgs, imageIndex }) {
     return address.searchParams;
   }
   const outputs = /** @type {Record<string, { images?: OutputImage[] } | undefined> | undefined} */ (app.nodeOutputs);
-  const [image] = outputs?.[String(id)]?.images ?? [];
+  const image = outputs?.[String(id)]?.images?.find(({ filename }) => !VIDEO.test(filename)); // of Save Video
   return image ? new URLSearchParams({ type: "output", subfolder: "", ...image }) : null;
 }
 

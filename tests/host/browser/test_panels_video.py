@@ -10,6 +10,8 @@ from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.browser.test_panels_jobs import card, show_jobs
 
 BOTH = pytest.mark.parametrize(("look", "language"), [("classic", "zh"), ("nodes2", "en")])
+MENU = """id => app.extensions.find(each => each.name === 'SiliconFlow.Edit')
+    .getNodeMenuItems(app.graph.getNodeById(id))"""
 PLAYER = "document.querySelector('video.sf-lightbox-image')"
 
 
@@ -20,6 +22,7 @@ def test_a_video_shows_its_first_frame_and_plays(page: Page, language: str, shot
     page.link(node, 0, save, "video")
     page.change(node, "prompt", prompt)
     assert page.run().status == "success"
+    assert page.js(MENU, save) == []  # a video is no image to edit
     show_jobs(page)
     done = card(page, prompt, "done")
     page.wait_for("() => document.querySelector('.sf-thumb img')?.naturalWidth > 0")
