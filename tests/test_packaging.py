@@ -51,6 +51,9 @@ ENDPOINTS = (
 )
 LINES_ABOVE_THE_FOLD = 20
 LARGEST_MOVING_IMAGE = 2_000_000
+LARGEST_README = 20_000
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+"""What is read of the project as it lies in the repository."""
 
 
 @pytest.fixture
@@ -185,8 +188,10 @@ def _rows(text: str, model: catalogue.Model) -> list[str]:
     return [row for row in rows if f"| {model.site} |" in row] or rows
 
 
-@pytest.mark.parametrize(("name", "free"), [("README.md", "free"), ("README.zh-CN.md", "免费")])
-def test_both_readmes_list_every_living_model_with_its_price(name: str, free: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "free"), [("docs/models.md", "free"), ("docs/models.zh-CN.md", "免费")]
+)
+def test_both_languages_list_every_living_model_with_its_price(name: str, free: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     living = [model for model in catalogue.load().models if not model.is_retired]
     assert living
@@ -199,8 +204,8 @@ def test_both_readmes_list_every_living_model_with_its_price(name: str, free: st
         assert str(price.get("as_of", "")) in text
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
-def test_both_readmes_name_every_retired_model_once_with_its_day(name: str) -> None:
+@pytest.mark.parametrize("name", ["docs/models.md", "docs/models.zh-CN.md"])
+def test_both_languages_name_every_retired_model_once_with_its_day(name: str) -> None:
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     retired = [model for model in catalogue.load().models if model.is_retired]
     assert retired
@@ -222,15 +227,15 @@ def test_both_readmes_show_first_what_it_is_how_it_moves_and_how_to_begin(name: 
         assert getattr(image, "n_frames", 1) > 1
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
-def test_both_readmes_list_every_setting(name: str) -> None:
+@pytest.mark.parametrize("name", ["docs/settings.md", "docs/settings.zh-CN.md"])
+def test_both_languages_list_every_setting(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     for setting in fields(Settings):
         assert f"| `{setting.name}` |" in text
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
-def test_both_readmes_list_every_endpoint_and_every_node(name: str) -> None:
+@pytest.mark.parametrize("name", ["docs/nodes.md", "docs/nodes.zh-CN.md"])
+def test_both_languages_list_every_endpoint_and_every_node(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     for path in ENDPOINTS:
         assert re.search(rf"\| `(GET|POST) /{path}` \|", text), path
@@ -239,9 +244,39 @@ def test_both_readmes_list_every_endpoint_and_every_node(name: str) -> None:
         assert f"| `{node_id}` |" in text
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "CONTRIBUTING.md"])
-def test_every_link_inside_the_repository_leads_somewhere(name: str) -> None:
-    text = (ROOT / name).read_text(encoding="utf-8")
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
+def test_every_link_inside_the_repository_leads_somewhere(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
     targets = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
-    assert targets
-    assert all((ROOT / target.partition("#")[0]).exists() for target in targets)
+    assert targets or file.name not in {"README.md", "README.zh-CN.md"}
+    for target in targets:
+        path, _, heading = target.partition("#")
+        other = (file.parent / path) if path else file
+        assert other.exists(), target
+        assert not heading or heading in _headings(other), target
+
+
+def _headings(file: Path) -> list[str]:
+    """Return what each heading is called in a link."""
+    titles = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+
+
+def test_both_languages_have_the_same_pages() -> None:
+    chinese = {file.name.replace(".zh-CN", "") for file in PAGES if ".zh-CN" in file.name}
+    assert chinese == {"README.md", "models.md", "nodes.md", "settings.md", "troubleshooting.md"}
+    for name in chinese:
+        texts = [
+            each.read_text(encoding="utf-8")
+            for each in PAGES
+            if each.name.replace(".zh-CN", "") == name
+        ]
+        english, other = [
+            (text.count("\n#"), text.count("\n|"), text.count("](")) for text in texts
+        ]
+        assert english == other, name
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_a_readme_is_read_in_a_few_minutes(name: str) -> None:
+    assert (ROOT / name).stat().st_size < LARGEST_README

@@ -150,6 +150,6 @@ def test_chinese_is_chinese_and_english_is_not(key: str) -> None:
 def test_the_user_is_addressed_in_one_way() -> None:
     """As 你: the polite 您 in some places would read as if by two authors."""
     files = [*(ROOT / "strings").glob("*.json"), *(ROOT / "dev/generators/help").rglob("*.md")]
-    files += [ROOT / "README.zh-CN.md", *(ROOT / "siliconflow").rglob("*.json")]
+    files += [*ROOT.rglob("*.zh-CN.md"), *(ROOT / "siliconflow").rglob("*.json")]
     assert len({file.parent for file in files}) > 3
     assert [file.name for file in files if "您" in file.read_text(encoding="utf-8")] == []
