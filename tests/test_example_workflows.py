@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from comfyui_siliconflow.dev.generators.page_locales import read_texts
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import catalogue
@@ -205,6 +206,16 @@ def workflow(file: Path) -> Json:
 @pytest.fixture
 def nodes(workflow: Json) -> dict[int, Json]:
     return {node["id"]: node for node in workflow["nodes"]}
+
+
+def test_every_example_has_a_title_in_each_language() -> None:
+    """In English it is the file's name, by which the page finds the others."""
+    titles = {
+        language: [title for key, title in texts.items() if key.startswith("template.")]
+        for language, texts in read_texts().items()
+    }
+    assert {*titles["en"]} == NAMES
+    assert len({*titles["zh"]}) == len(NAMES)
 
 
 def test_all_examples_are_there() -> None:

@@ -205,6 +205,24 @@ def test_the_examples_are_among_the_templates_with_their_images(page: Page, shot
     assert page.dialogs() == []
 
 
+@pytest.mark.parametrize("language", ["zh"])
+def test_templates_have_titles_in_the_page_s_language(reused_page: Page, shots: Path) -> None:
+    page = reused_page
+    page.command("Comfy.BrowseTemplates")
+    dialog = page.page.locator("[role=dialog]").first
+    dialog.get_by_text("comfyui_siliconflow").first.click()
+    title = dialog.get_by_text("文生图", exact=True).first
+    title.wait_for()
+    assert [name for name in NAMES if name in dialog.inner_text()] == []
+    title.scroll_into_view_if_needed()
+    page.wait_for(f"title => ({DRAWN})().includes(title)", "文生图")
+    page.shot(shots / f"templates-{page.look}-zh.png")
+    title.click()
+    page.wait_for("type => app.graph._nodes.some(n => n.type === type)", DRAW)
+    page.settle(3)
+    assert page.dialogs() == []
+
+
 def test_an_image_dragged_onto_the_page_brings_back_the_workflow_that_made_it(
     page: Page, load: Load
 ) -> None:
