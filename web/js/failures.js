@@ -32,6 +32,7 @@ import {
   execute,
   h,
   icon,
+  isAppMode,
   language,
   localized,
   openSettings,
@@ -42,6 +43,8 @@ import { settings } from "./settings_store.js";
 
 const COMFYUI_DIALOG = '[aria-labelledby="global-execution-error"]';
 const COMFYUI_OVERLAY = '[data-testid="error-overlay"]';
+/** The same in app mode, above the Run button. It has no button to close it: the style sheet hides what is closed. */
+const COMFYUI_WARNING = '[data-testid="linear-validation-warning"]';
 /** What of the page the card lies over, and below what: of several, the first that is there. */
 const AREAS = ['[data-testid="linear-center-panel"]', ".graph-canvas-container"];
 const BARS = [`${COMFYUI_OVERLAY}:not([data-sf-closed])`, '[data-testid="action-bar-card"]'];
@@ -226,7 +229,7 @@ function actions(entry) {
       const [label, run] = action(entry, remedy);
       return { label, run };
     });
-  if (node?.graph === app.canvas.graph) buttons.push({ label: t("failure.show_node"), run: () => showNode(node) });
+  if (node?.graph === app.canvas.graph && !isAppMode()) buttons.push({ label: t("failure.show_node"), run: () => showNode(node) });
   return h(
     "footer",
     {},
@@ -300,6 +303,7 @@ let wasIdle = true;
  */
 function onRunStart() {
   reported.clear();
+  document.querySelector(COMFYUI_WARNING)?.removeAttribute("data-sf-closed");
   if (wasIdle && failures !== NO_FAILURES) {
     failures = NO_FAILURES;
     draw();
@@ -332,6 +336,8 @@ function closeOverlay(isAboutIt) {
     /** @type {HTMLElement | null} */ (overlay.querySelector('[data-testid="error-overlay-dismiss"]'))?.click();
     overlay.setAttribute("data-sf-closed", ""); // it takes a moment to go
   }
+  const warning = document.querySelector(COMFYUI_WARNING);
+  if (warning && isAboutIt(warning.textContent ?? "")) warning.setAttribute("data-sf-closed", "");
   place();
 }
 

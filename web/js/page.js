@@ -166,6 +166,9 @@ export function copyButton(text, label, symbol = "copy") {
   });
 }
 
+/** Whether a workflow is shown as an app: its fields and its results, without nodes. */
+export const isAppMode = () => Boolean(document.querySelector('[data-testid="linear-center-panel"]')?.checkVisibility());
+
 /** Whether the page draws nodes as HTML elements (Nodes 2.0), not on the classic canvas. */
 export const isVue = () => Boolean(window.LiteGraph?.vueNodesMode);
 

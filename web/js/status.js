@@ -6,7 +6,7 @@
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { nodeAt } from "./nodes.js";
-import { h } from "./page.js";
+import { h, isAppMode } from "./page.js";
 
 const WIDGET = "$$siliconflow-status";
 /** Between the widgets of a node, in either look. */
@@ -51,8 +51,6 @@ function interceptEvents() {
   };
   api.dispatchCustomEvent = /** @type {typeof dispatchCustomEvent} */ (intercepted);
 }
-
-const isAppMode = () => Boolean(document.querySelector('[data-testid="linear-center-panel"]')?.checkVisibility());
 
 /** @param {{ nodeId: string | number, text: string } | null} detail */
 function showText(detail) {
