@@ -31,6 +31,8 @@ declare namespace Comfy {
 
   type Node = Parameters<NonNullable<Extension["nodeCreated"]>>[0];
   type Slot = Node["inputs"][number];
+  /** `draw` is the classic canvas'. */
+  type Output = Node["outputs"][number] & { draw(context: CanvasRenderingContext2D, options: object): void };
   type Badge = Extract<Node["badges"][number], { text: string }>;
   /** A node as a page's own scripts extend it. */
   type NodeWithElements = Node & {
@@ -62,5 +64,10 @@ interface Window {
   LiteGraph: { createNode(type: string): Comfy.Node | null; vueNodesMode?: boolean };
   LGraphCanvas?: { node_colors?: Record<string, { color: string; bgcolor: string } | undefined> };
   /** Older frontends lack it. */
-  LGraphBadge?: new (options: { text: string; fgColor?: string; bgColor?: string }) => Comfy.Badge;
+  LGraphBadge?: new (options: {
+    text: string;
+    fgColor?: string;
+    bgColor?: string;
+    iconOptions?: { image: HTMLImageElement; size: number };
+  }) => Comfy.Badge;
 }

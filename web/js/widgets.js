@@ -30,7 +30,14 @@ const OWN_VOICE = "speech:";
 const LONGEST_WAIT_MILLISECONDS = 3000;
 const [READABLE_HEIGHT, LARGEST_HEIGHT] = [110, 400];
 const BADGE_COLORS = { fgColor: "#ffd9a0", bgColor: "#5a3a10" };
-const PRICE_COLORS = { fgColor: "#d5e8d4", bgColor: "#2b4433" };
+/** A price looks as those of ComfyUI's own paid nodes do. */
+const PRICE_COLORS = { fgColor: "#fff", bgColor: "#8d6932" };
+const FREE_COLORS = { fgColor: "#d5e8d4", bgColor: "#2b4433" };
+/** Nothing that is seen; without any text there would be no badge. */
+const NO_TEXT = "\u200b";
+/** Outputs that few connect: small beside what the node is for. */
+const QUIET_OUTPUTS = ["seed", "info"];
+const QUIET_OPACITY = 0.6;
 
 /** @typedef {ReturnType<typeof limitsIn>} Limits */
 
@@ -42,7 +49,7 @@ const PRICE_COLORS = { fgColor: "#d5e8d4", bgColor: "#2b4433" };
  * @property {Map<Comfy.Widget, string | undefined>} widgetLabels the same of its widgets that are marked
  * @property {Comfy.Widget["value"]} chosen the model that was chosen last
  * @property {Comfy.Badge | { text: string }} badge
- * @property {Comfy.Badge | { text: string }} price a badge as well
+ * @property {ReturnType<typeof priceBadge>} price the badge with our mark
  * @property {Model | null} [model] the one that it shows
  * @property {ReturnType<typeof outerOf>} outer what subgraphs set its promoted inputs to, as it was last seen
  * @property {boolean} isChanging whether it is this script that changes its widgets
@@ -54,13 +61,15 @@ const states = new WeakMap();
 let preferences = null;
 /** Whether it is this script that changes widgets of subgraphs. */
 let isFollowing = false;
+/** What marks our nodes, beside the price; null until it is there to be drawn. @type {HTMLImageElement | null} */
+let mark = null;
 
 app.registerExtension({
   name: "SiliconFlow.Widgets",
   async init() {
     // Before the first workflow is opened: else its nodes would grow for widgets that are hidden later.
     await Promise.race([
-      catalogue.load(),
+      Promise.all([catalogue.load(), loadMark()]),
       new Promise((resolve) => setTimeout(resolve, LONGEST_WAIT_MILLISECONDS)),
     ]);
     catalogue.onChange(() => {
@@ -81,6 +90,9 @@ app.registerExtension({
     translateChoices(node);
     if (!modelWidget(node)) return;
     colorAsPaid(node);
+    for (const output of node.outputs) {
+      if (QUIET_OUTPUTS.includes(output.name)) drawQuietly(/** @type {Comfy.Output} */ (output));
+    }
     const state = stateOf(node);
     states.set(node, state);
     watchNode(node, state);
@@ -117,7 +129,7 @@ function stateOf(node) {
     widgetLabels: new Map(),
     chosen: modelWidget(node)?.value,
     badge: makeBadge("", BADGE_COLORS),
-    price: makeBadge("", PRICE_COLORS),
+    price: priceBadge(node, null),
     outer: new Map(),
     isChanging: false,
   };
@@ -379,9 +391,9 @@ function show(node) {
  * @param {NonNullable<ReturnType<typeof read>>} known
  */
 function showPrice(node, state, known) {
-  const text = priceText(priceOf(node, known));
-  if (state.price.text === text) return false;
-  state.price = makeBadge(text, PRICE_COLORS);
+  const price = priceBadge(node, preferences?.show_price ? priceOf(node, known) : null);
+  if (state.price.text === price.text) return false;
+  state.price = price;
   return true;
 }
 
@@ -486,9 +498,6 @@ function priceOf(node, { catalogue: known, entry, values, linked }) {
   return priceLabel(known, entry, values, linked, own, frames);
 }
 
-/** @param {ReturnType<typeof priceLabel>} label */
-const priceText = (label) => (label && preferences?.show_price ? t(label.key, label.values) : "");
-
 /**
  * @param {Comfy.Node} node
  * @returns {Source}
@@ -541,9 +550,49 @@ function addBadge(node, state) {
 /**
  * @param {string} text
  * @param {{ fgColor: string, bgColor: string }} colors
+ * @param {HTMLImageElement} [image]
  */
-function makeBadge(text, colors) {
-  return window.LGraphBadge ? new window.LGraphBadge({ text, ...colors }) : { text };
+function makeBadge(text, colors, image) {
+  const iconOptions = image && { image, size: 10 };
+  return window.LGraphBadge ? new window.LGraphBadge({ text, iconOptions, ...colors }) : { text };
+}
+
+/**
+ * The mark with the price, if there is one. Nodes 2.0 makes attributes of what a badge has besides: the style sheet
+ * puts it into the title, where ComfyUI has its own prices, and knows by it which outputs are to be small.
+ * @param {Comfy.Node} node
+ * @param {ReturnType<typeof priceLabel>} label
+ */
+function priceBadge(node, label) {
+  const text = label ? t(label.key, label.values) : NO_TEXT;
+  const badge = makeBadge(text, label?.key === "price.free" ? FREE_COLORS : PRICE_COLORS, mark ?? undefined);
+  const quiet = node.outputs.flatMap(({ name }, at) => (QUIET_OUTPUTS.includes(name) ? [at] : []));
+  const width = [...text].reduce((sum, letter) => sum + (letter > "\u2000" ? 2 : 1), 0);
+  return Object.assign(badge, { class: "sf-price", "data-width": Math.ceil(width / 6), "data-quiet": quiet.join(" ") });
+}
+
+async function loadMark() {
+  const image = new Image();
+  image.src = new URL("../icon.svg", import.meta.url).href;
+  await image.decode().then(
+    () => (mark = image),
+    (error) => console.warn("SiliconFlow: no mark for the nodes.", error), // a canvas does not draw a broken image
+  );
+}
+
+/**
+ * Draws an output small on the classic canvas.
+ * @param {Comfy.Output} output
+ */
+function drawQuietly(output) {
+  const { draw } = output;
+  output.draw = function (context, options) {
+    context.save();
+    context.globalAlpha *= QUIET_OPACITY;
+    context.font = context.font.replace(/\d+px/, "10px");
+    draw.call(this, context, options);
+    context.restore();
+  };
 }
 
 /**

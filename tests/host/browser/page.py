@@ -54,6 +54,8 @@ READY = """() => !!(window.app && app.graph && app.canvas && app.extensionManage
   && Object.keys(LiteGraph.registered_node_types).length > 50
   && !document.querySelector('.p-progressspinner, #splash-loader'))"""
 
+SEARCH_FIELD = "input:focus"
+FOUND = "[...document.querySelectorAll('[role=option], .option-container')].map(e => e.innerText)"
 NODES = "[...(app.canvas.graph ?? app.graph)._nodes]"
 NODE = "(app.canvas.graph ?? app.graph).getNodeById(id)"
 
@@ -144,6 +146,13 @@ class Page:
         self.page.screenshot(path=file, clip=self._clip(node) if node else None)
         return file
 
+    def turns(self, code: str, argument: Any = None, seconds: float = 5) -> bool:
+        """Return whether JavaScript says true before long."""
+        end = time.monotonic() + seconds
+        while not (said := self.js(code, argument)) and time.monotonic() < end:
+            self.settle()
+        return bool(said)
+
     def dialogs(self) -> list[str]:
         """Return what the open dialogs say."""
         value: list[str] = self.js(
@@ -215,23 +224,31 @@ class Page:
     def add_by_search(self, words: str) -> int:
         """Double-click the canvas, search, press Enter; return the id of the new node."""
         before = set(self.ids())
-        middle = SIZE["width"] // 2, SIZE["height"] // 2
-        field = self.page.locator("input:focus")
-        for _ in range(SEARCH_TRIES):  # a page under load takes two clicks for two single ones
-            self.page.mouse.move(*middle)
-            self.settle()
-            self.page.mouse.dblclick(*middle, delay=30)
-            self.settle(4)
-            if field.is_visible():
-                break
-        field.wait_for()
-        field.type(words, delay=20)
-        self.settle(4)
+        self.open_search()
+        self.page.locator(SEARCH_FIELD).fill(words)
+        self.wait_for(f"words => {FOUND}[0]?.includes(words)", words)
         self.page.keyboard.press("Enter")
         self.wait_for(f"before => {NODES}.length > before", len(before))
         self.settle()
         (added,) = set(self.ids()) - before
         return added
+
+    def open_search(self) -> None:
+        """Double-click the canvas: a page under load takes that for two single clicks."""
+        middle = SIZE["width"] // 2, SIZE["height"] // 2
+        for _ in range(SEARCH_TRIES):
+            self.page.mouse.move(*middle)
+            self.settle()
+            self.page.mouse.dblclick(*middle, delay=30)
+            self.settle(4)
+            if self.page.locator(SEARCH_FIELD).is_visible():
+                break
+        self.page.locator(SEARCH_FIELD).wait_for()
+
+    def finds(self, words: str, name: str) -> bool:
+        """Type words into the search that is open; return whether it soon lists this name."""
+        self.page.locator(SEARCH_FIELD).fill(words)
+        return self.turns(f"name => {FOUND}.some(each => each.includes(name))", name)
 
     def note_state(self) -> None:
         """Make the state of the graph one that undo goes back to.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,11 +31,12 @@ def test_the_library_offers_every_one(offered: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("look", "language"), [("classic", "zh"), ("nodes2", "en")])
 @pytest.mark.usefixtures("offered")
 def test_it_is_found_and_runs(
-    open_page: Callable[..., Page], service: Simulator, look: str, name: str, shots: Path
+    reused_page: Page, service: Simulator, look: str, name: str, shots: Path
 ) -> None:
-    page = open_page(look)
+    page = reused_page
     node = page.add_by_search(name)
     page.change(node, "seed", secrets.randbelow(10**9))
     inputs = page.js("id => app.graph.getNodeById(id).inputs.map(i => i.name)", node)

@@ -10,10 +10,13 @@ from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.browser.panels import draw
 
 STATUS = ".sf-status"
+DONE = {"en": "3 images, 1024×1024", "zh": "3 张图片，1024×1024"}
+LANGUAGES = pytest.mark.parametrize("language", ["en", "zh"])
 BOXES = """() => [...document.querySelectorAll('[data-node-id="1"] textarea, .dom-widget textarea')]
   .filter(e => e.checkVisibility()).map(e => e.offsetHeight)"""
 
 
+@LANGUAGES
 def test_the_images_of_a_run_take_room_and_give_it_back(reused_page: Page) -> None:
     """The text boxes stay as they are, and what is saved, copied or undone is the node itself."""
     page = reused_page
@@ -23,7 +26,7 @@ def test_the_images_of_a_run_take_room_and_give_it_back(reused_page: Page) -> No
         page.run()
         images = page.page.locator(f"{STATUS} img")
         assert images.count() == 3, "those of this run alone"
-        assert page.page.locator(STATUS).inner_text().startswith("3 images, 1024×1024")
+        assert page.page.locator(STATUS).inner_text().startswith(DONE[page.language])
         room = page.page.locator(STATUS).evaluate("e => e.offsetHeight")
         assert room > 200
         assert page.size(node)[1] == pytest.approx(before[1] + room, abs=5)
@@ -55,6 +58,7 @@ def test_a_subgraph_shows_what_its_nodes_do_and_gives_the_room_back(reused_page:
     assert page.exported().keys() == exported.keys()
 
 
+@LANGUAGES
 def test_a_text_is_shown_as_it_is(reused_page: Page, service: Simulator) -> None:
     """What a model or a gateway wrote brings neither links nor images, and lines stay lines."""
     page = reused_page
@@ -69,5 +73,6 @@ def test_a_text_is_shown_as_it_is(reused_page: Page, service: Simulator) -> None
     assert said in status.inner_text()
     assert "\n" in status.inner_text()
     assert status.evaluate("e => e.children.length") == 0
+    assert status.evaluate("e => getComputedStyle(e).wordBreak") == "normal", "words are not broken"
     assert not [url for url in requested if "a.test" in url]
     assert service.requests

@@ -1,9 +1,8 @@
-"""Voices and paid nodes on the page: lists with the user's own voices, a question, a colour."""
+"""Voices on the page: lists with the user's own, and a question before one is deleted."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ SPEAK, DELETE, UPLOAD = (
     "SiliconFlowDeleteVoice",
     "SiliconFlowUploadVoice",
 )
-PAID = "FluxProUltraImageNode"
 OWN = {"en": "{name} (your voice)", "zh": "{name}（自己的音色）"}
 ASKS = {
     "en": ("Delete this voice?", "Cancel", "Delete"),
@@ -81,36 +79,3 @@ def test_a_voice_of_ones_own_is_chosen_by_name_speaks_and_is_deleted_after_a_que
 
 
 CHOICES = """app.graph._nodes.at(-1).widgets.find(w => w.name === 'voice').options.values"""
-
-
-@pytest.fixture
-def folded(page: Page) -> Iterator[Page]:
-    """Return a page that folds advanced widgets away, as it does for everybody."""
-    setting = "Comfy.Node.AlwaysShowAdvancedWidgets"
-    page.setting(setting, False)
-    yield page
-    page.setting(setting, True)
-
-
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_a_paid_node_has_the_colour_of_comfyuis_own_and_one_of_the_users_stays(
-    folded: Page, shots: Path
-) -> None:
-    page = folded
-    drawing, chat, lookup = (
-        page.add("SiliconFlowTextToImage", (0, 0)),
-        page.add("SiliconFlowChat", (450, 0)),
-        page.add("SiliconFlowVoices", (900, 0)),
-    )
-    comfys = page.add(PAID, (900, 200))
-    color = "id => app.graph.getNodeById(id).color ?? null"
-    page.fit()
-    page.shot(shots / f"paid-{page.look}-{page.language}.png")
-    assert page.js(color, drawing) == page.js(color, chat) == page.js(color, comfys) is not None
-    assert page.js(color, lookup) is None
-    if page.look == "nodes2":
-        assert "num_inference_steps" not in page.visible(drawing)
-        assert "seed" in page.visible(drawing)
-    page.js("id => { app.graph.getNodeById(id).color = '#223' }", chat)
-    page.load(page.saved())
-    assert page.js(color, chat) == "#223"

@@ -1,0 +1,104 @@
+"""Paid nodes look like ComfyUI's own: colour, mark and price in the title, little that is open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from comfyui_siliconflow.tests.host.browser.page import Page
+
+DRAW, CHAT, LOOKUP = "SiliconFlowTextToImage", "SiliconFlowChat", "SiliconFlowVoices"
+PAID = "FluxProUltraImageNode"
+PRICE_OF_FOUR = "4 × ¥0.30 = ¥1.20"
+PRICE = ".sf-price"
+HEADER = ".lg-node-header"
+MARK = """id => {
+  const badges = app.graph.getNodeById(id).badges.map(b => (typeof b === 'function' ? b() : b));
+  const image = badges.find(b => b.text.includes('¥1.20')).icon.image;
+  return image.complete && image.naturalWidth > 0;
+}"""
+SIZES = "all => all.map(e => [e.innerText, getComputedStyle(e).fontSize])"
+FONTS = """id => app.graph.getNodeById(id).outputs.map(output => {
+  const fonts = [], context = document.createElement('canvas').getContext('2d');
+  context.font = '12px sans-serif';
+  const { fillText } = context;
+  context.fillText = function (...rest) { fonts.push(context.font); fillText.apply(this, rest); };
+  const color = () => '#fff';
+  const colorContext = { defaultInputColor: '', defaultOutputColor: '', getConnectedColor: color,
+    getDisconnectedColor: color };
+  output.draw(context, { colorContext, labelPosition: 'left' });
+  return [output.name, fonts[0]];
+})"""
+
+
+@pytest.fixture
+def folded(page: Page) -> Iterator[Page]:
+    """Return a page that folds advanced widgets away, as it does for everybody."""
+    setting = "Comfy.Node.AlwaysShowAdvancedWidgets"
+    page.setting(setting, False)
+    yield page
+    page.setting(setting, True)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_paid_node_has_the_colour_of_comfyuis_own_and_one_of_the_users_stays(
+    folded: Page, shots: Path
+) -> None:
+    page = folded
+    drawing, chat, lookup = (
+        page.add(DRAW, (0, 0)),
+        page.add(CHAT, (450, 0)),
+        page.add(LOOKUP, (900, 0)),
+    )
+    comfys = page.add(PAID, (900, 200))
+    color = "id => app.graph.getNodeById(id).color ?? null"
+    page.fit()
+    page.shot(shots / f"paid-{page.look}-{page.language}.png")
+    assert page.js(color, drawing) == page.js(color, chat) == page.js(color, comfys) is not None
+    assert page.js(color, lookup) is None
+    if page.look == "nodes2":
+        assert "num_inference_steps" not in page.visible(drawing)
+        assert "seed" in page.visible(drawing)
+    page.js("id => { app.graph.getNodeById(id).color = '#223' }", chat)
+    page.load(page.saved())
+    assert page.js(color, chat) == "#223"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_price_is_in_the_title_with_a_mark_where_comfyuis_own_is(
+    folded: Page, shots: Path
+) -> None:
+    page = folded
+    node = page.add(DRAW, (0, 0))
+    page.change(node, "model", "Qwen/Qwen-Image")
+    page.change(node, "batch_size", 4)
+    page.add(PAID, (450, 0))
+    page.fit()
+    page.shot(shots / f"price-{page.look}-{page.language}.png")
+    assert PRICE_OF_FOUR in page.badges(node)
+    assert page.js(MARK, node)
+    if page.look == "nodes2":
+        title = page.element(node).get_by_test_id("node-title").bounding_box()
+        price = page.element(node).locator(PRICE).bounding_box()
+        header = page.element(node).locator(HEADER).bounding_box()
+        assert title
+        assert price
+        assert header
+        assert price["y"] + price["height"] <= header["y"] + header["height"] + 1
+        assert title["x"] + title["width"] <= price["x"], "neither lies on the other"
+
+
+def test_outputs_that_few_connect_are_small(folded: Page) -> None:
+    page = folded
+    node = page.add(DRAW)
+    if page.look == "nodes2":
+        slots = page.element(node).locator(".lg-slot--output")
+        sizes = slots.evaluate_all(
+            "all => all.map(e => [e.innerText, getComputedStyle(e).fontSize])"
+        )
+    else:
+        sizes = page.js(FONTS, node)
+    small = {name.strip() for name, font in sizes if font.startswith("10px")}
+    assert small == {"seed", "info"}
+    assert len(sizes) > len(small)
