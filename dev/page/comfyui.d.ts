@@ -50,6 +50,7 @@ declare namespace Comfy {
   type DeclaredWidget = NonNullable<Node["widgets"]>[number];
   /** `getMinHeight` and `getMaxHeight` belong to widgets with an element; `_state` to those in the store of Nodes 2.0. */
   type WidgetOptions = DeclaredWidget["options"] & {
+    advanced?: boolean;
     getMinHeight?: () => number | undefined;
     getMaxHeight?: () => number | undefined;
   };

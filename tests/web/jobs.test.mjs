@@ -46,6 +46,18 @@ test("each day's jobs stand below the day", () => {
   );
 });
 
+test("failures that say the same one after the other are one line, until it is opened", () => {
+  const noon = new Date(2026, 10, 20, 12).getTime() / 1000;
+  const failed = (id, at, prompt = "A kite") => job(id, at, { state: "failed", prompt, reason: { en: "No" } });
+  const list = [
+    ...[failed("a", noon), failed("b", noon - 1), failed("c", noon - 2)],
+    ...[failed("d", noon - 3, "A boat"), job("e", noon - 4), job("f", noon - 5), failed("g", noon - 86400, "A boat")],
+  ];
+  const shown = (opened) => jobs.rowsOf(list, opened).flatMap((row) => (row.job ? [`${row.key}${row.times}`] : []));
+  assert.deepEqual(shown(new Set()), ["a3", "d1", "e1", "f1", "g1"]);
+  assert.deepEqual(shown(new Set(["a"])), ["a1", "b2", "d1", "e1", "f1", "g1"]);
+});
+
 test("what an event told while the list was fetched is not undone by the older response", () => {
   const heard = [job("a", 1, { state: "done" }), job("gone", 0)];
   const list = jobs.withResponse(heard, [job("a", 1), job("b", 2)], new Set(["a"]));

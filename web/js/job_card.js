@@ -51,6 +51,7 @@ const MOST_THUMBNAILS = 4;
  * @typedef {object} Setting
  * @property {() => number} now the server's time
  * @property {boolean} isOpen whether a failure is more than one line
+ * @property {number} times how many failures it stands for
  * @property {() => void} onToggle opens or closes a failure
  * @property {(place: number) => void} onImage shows an image whole
  */
@@ -61,7 +62,7 @@ const MOST_THUMBNAILS = 4;
  * @param {Setting} setting
  * @param {{ element: HTMLElement }} [before] the card of the same job as it was
  */
-export function jobCard(job, { now, isOpen, onToggle, onImage }, before) {
+export function jobCard(job, { now, isOpen, times, onToggle, onImage }, before) {
   const shownLanguage = language();
   const shownJob = JSON.stringify(job);
   const state = h("span", { class: "sf-state" });
@@ -70,7 +71,7 @@ export function jobCard(job, { now, isOpen, onToggle, onImage }, before) {
   const element = h("li", { class: `sf-job sf-job-${job.state}`, tabindex: "-1", "data-job": job.id });
   if (hasFailed(job)) {
     element.classList.add("sf-job-line");
-    element.append(failureLine(job, isOpen, onToggle));
+    element.append(failureLine(job, { isOpen, times, onToggle }));
     if (isOpen) element.append(h("div", { class: "sf-job-text" }, stateLine, promptOf(job), reasonOf(job), actions(job)));
   } else {
     const head = h(
@@ -102,9 +103,10 @@ export function jobCard(job, { now, isOpen, onToggle, onImage }, before) {
     /**
      * @param {Job} other
      * @param {boolean} open
+     * @param {number} count
      */
-    shows: (other, open) =>
-      open === isOpen && JSON.stringify(other) === shownJob && language() === shownLanguage,
+    shows: (other, open, count) =>
+      open === isOpen && count === times && JSON.stringify(other) === shownJob && language() === shownLanguage,
     /** Fetches its thumbnails. */
     showImages: () => {
       for (const image of element.querySelectorAll("img")) image.src ||= api.apiURL(image.dataset.src ?? "");
@@ -134,10 +136,9 @@ const promptOf = (job) => job.prompt && h("p", { class: "sf-prompt", title: job.
 /**
  * The one line of a failure: which model, why, when.
  * @param {Job} job
- * @param {boolean} isOpen
- * @param {() => void} onToggle
+ * @param {Pick<Setting, "isOpen" | "times" | "onToggle">} setting
  */
-function failureLine(job, isOpen, onToggle) {
+function failureLine(job, { isOpen, times, onToggle }) {
   const reason = messageLines(localized(job.reason), "", job)[0] ?? t(`state.${job.state}`);
   return h(
     "button",
@@ -145,6 +146,7 @@ function failureLine(job, isOpen, onToggle) {
     icon(STATE_ICONS[job.state]),
     h("strong", {}, shortModel(job.model)),
     h("span", { class: "sf-job-why" }, reason),
+    times > 1 && h("span", { class: "sf-muted" }, t("failure.times", { n: times })),
     h("span", { class: "sf-muted" }, formatClock(job.at, language())),
     icon(isOpen ? "angle-up" : "angle-down"),
   );

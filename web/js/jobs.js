@@ -277,7 +277,7 @@ function draw() {
   view.redraw = undefined;
   const { body, rows, tops } = view;
   const [anchor] = shownRange(tops, body.scrollTop, 0, 0);
-  view.rows = isShared ? [] : rowsOf(jobs);
+  view.rows = isShared ? [] : rowsOf(jobs, view.opened);
   layOut(view);
   const moved = body.scrollTop ? view.rows.findIndex((row) => row.key === rows[anchor]?.key) : -1;
   if (moved >= 0) body.scrollTop += Number(view.tops[moved]) - Number(tops[anchor]);
@@ -335,7 +335,7 @@ function drawElements(shown, indexes, focused) {
     }
     const isOpen = shown.opened.has(row.key);
     const before = shown.cards.get(row.key);
-    const card = before?.shows(row.job, isOpen) ? before : makeCard(row.job, isOpen, before);
+    const card = before?.shows(row.job, isOpen, row.times) ? before : makeCard(row.job, isOpen, row.times, before);
     cards.set(row.key, card);
     return placed(card.element, tops[index], isOpen ? null : heightOf(shown, row));
   });
@@ -359,18 +359,17 @@ function placed(element, top, height) {
 /**
  * @param {Job} job
  * @param {boolean} isOpen
+ * @param {number} times
  * @param {JobCard} [before]
  */
-function makeCard(job, isOpen, before) {
+function makeCard(job, isOpen, times, before) {
   const onToggle = () => {
-    if (!view) return;
-    if (!view.opened.delete(job.id)) view.opened.set(job.id, HEIGHTS.opened);
-    layOut(view);
-    drawRows();
+    if (view && !view.opened.delete(job.id)) view.opened.set(job.id, HEIGHTS.opened);
+    draw(); // it may stand for others, which are lines of their own beside an open one
   };
   /** @param {number} place */
   const onImage = (place) => openLightbox({ images, more: () => (next === null ? undefined : load()) }, job.id, place);
-  return jobCard(job, { now, isOpen, onToggle, onImage }, before);
+  return jobCard(job, { now, isOpen, times, onToggle, onImage }, before);
 }
 
 /** All images of the list that are still stored, in its order. */

@@ -98,10 +98,11 @@ app.registerExtension({
     watchNode(node, state);
     addBadge(node, state);
     translatePlaceholders(node);
-    keepSize(node, () => {
+    const change = () => {
       keepReadable(node);
       show(node);
-    });
+    };
+    keepSize(node, change, node.computeSize()[1]);
   },
   refreshComboInNodes() {
     // ComfyUI has just put every choice of the definitions back.
@@ -330,16 +331,32 @@ function update(node) {
  * Changes a node, in the room that it needs then; what the user made larger stays larger.
  * @param {Comfy.Node} node
  * @param {() => void} change
+ * @param {number} [before] the least height that it was made for
  */
-function keepSize(node, change) {
-  // The least height; a collapsed node has none for its widgets, and so keeps its room.
-  const before = node.computeSize()[1];
+function keepSize(node, change, before = leastHeight(node)) {
   change();
-  const more = node.computeSize()[1] - before;
+  const more = leastHeight(node) - before;
   // The first Nodes 2.0 hear of no size that a node was given; to set it would only spoil their undo.
   // Nor need subgraphs be told theirs: they grow and shrink with their widgets.
   const measuresItself = node.graph && isVue() && !("_state" in (modelWidget(node) ?? {}));
   if (more && !measuresItself) node.setSize([node.size[0], node.size[1] + more]);
+}
+
+/**
+ * The least height of a node. ComfyUI counts what Nodes 2.0 fold away too: the text boxes would fill that room.
+ * A collapsed node has none for its widgets, and so keeps its room.
+ * @param {Comfy.Node} node
+ */
+function leastHeight(node) {
+  const showsAll = app.extensionManager?.setting?.get("Comfy.Node.AlwaysShowAdvancedWidgets");
+  const isFolded = showsAll === false && isVue() && !node.showAdvanced;
+  const folded = isFolded ? widgetsOf(node).filter(({ hidden, options }) => options?.advanced && !hidden) : [];
+  for (const widget of folded) widget.hidden = true;
+  try {
+    return node.computeSize()[1];
+  } finally {
+    for (const widget of folded) widget.hidden = false;
+  }
 }
 
 /**

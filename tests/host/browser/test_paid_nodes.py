@@ -18,6 +18,9 @@ MARK = """id => {
   const image = badges.find(b => b.text.includes('¥1.20')).icon.image;
   return image.complete && image.naturalWidth > 0;
 }"""
+MOST_HEIGHT = 90
+BOXES = """id => [...document.querySelectorAll(`[data-node-id="${id}"] textarea`)]
+    .map(box => box.offsetHeight)"""
 SIZES = "all => all.map(e => [e.innerText, getComputedStyle(e).fontSize])"
 FONTS = """id => app.graph.getNodeById(id).outputs.map(output => {
   const fonts = [], context = document.createElement('canvas').getContext('2d');
@@ -102,3 +105,17 @@ def test_outputs_that_few_connect_are_small(folded: Page) -> None:
     small = {name.strip() for name, font in sizes if font.startswith("10px")}
     assert small == {"seed", "info"}
     assert len(sizes) > len(small)
+
+
+@pytest.mark.parametrize("look", ["nodes2"])
+@pytest.mark.parametrize("node_type", [DRAW, CHAT, "SiliconFlowImageEdit"])
+def test_a_new_node_has_no_room_for_what_is_folded_away(folded: Page, node_type: str) -> None:
+    """Its text boxes would fill it."""
+    page = folded
+    node = page.add(node_type)
+    page.settle()
+    heights = page.js(BOXES, node)
+    assert heights
+    assert max(heights) < MOST_HEIGHT
+    page.change(node, "model", page.options(node, "model")["values"][1])
+    assert max(page.js(BOXES, node)) < MOST_HEIGHT

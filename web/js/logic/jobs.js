@@ -44,18 +44,37 @@ export function matches(job, { words, states, tasks }) {
 }
 
 /**
- * The lines of the list: each day's jobs below the day.
+ * The lines of the list: each day's jobs below the day. Failures that say the same of the same request, one after
+ * the other, are one line until that is opened.
  * @param {Job[]} jobs newest first
+ * @param {{ has: (key: string) => boolean }} [opened] the lines that are open
  * @returns {Row[]}
  */
-export function rowsOf(jobs) {
+export function rowsOf(jobs, opened = new Set()) {
   let midnight = Infinity;
-  return jobs.flatMap((job) => {
-    const row = { key: job.id, job };
-    if (job.at >= midnight) return [row];
-    midnight = new Date(job.at * 1000).setHours(0, 0, 0, 0) / 1000;
-    return [{ key: `day ${midnight}`, day: midnight }, row];
-  });
+  /** @type {Row[]} */
+  const rows = [];
+  for (const job of jobs) {
+    const isNewDay = job.at < midnight;
+    if (isNewDay) {
+      midnight = new Date(job.at * 1000).setHours(0, 0, 0, 0) / 1000;
+      rows.push({ key: `day ${midnight}`, day: midnight });
+    }
+    const last = rows.at(-1);
+    if (!isNewDay && last?.job && !opened.has(last.key) && saysTheSame(last.job, job)) last.times += 1;
+    else rows.push({ key: job.id, job, times: 1 });
+  }
+  return rows;
+}
+
+/**
+ * @param {Job} one
+ * @param {Job} other
+ */
+function saysTheSame(one, other) {
+  /** @param {Job} job */
+  const said = ({ state, node_type, model, prompt, reason }) => JSON.stringify([state, node_type, model, prompt, reason]);
+  return hasFailed(one) && said(one) === said(other);
 }
 
 /** @param {Job} job */

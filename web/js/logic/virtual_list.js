@@ -1,8 +1,8 @@
 /** Which rows of a long list are on show, and where they stand. Does nothing on import. */
 
 /**
- * A line of the list: the day of what follows, or a job.
- * @typedef {{ key: string, day: number, job?: undefined } | { key: string, job: import("../types").Job }} Row
+ * A line of the list: the day of what follows, or a job, with how many it stands for.
+ * @typedef {{ key: string, day: number, job?: undefined } | { key: string, job: import("../types").Job, times: number }} Row
  */
 
 /**
