@@ -55,7 +55,7 @@ READY = """() => !!(window.app && app.graph && app.canvas && app.extensionManage
   && !document.querySelector('.p-progressspinner, #splash-loader'))"""
 
 SEARCH_FIELD = "input:focus"
-FOUND = "[...document.querySelectorAll('[role=option], .option-container')].map(e => e.innerText)"
+FOUND = "[...document.querySelectorAll('.option-container')].map(e => e.innerText)"
 NODES = "[...(app.canvas.graph ?? app.graph)._nodes]"
 NODE = "(app.canvas.graph ?? app.graph).getNodeById(id)"
 

@@ -9,6 +9,7 @@ from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.nodes.widgets import SOCKETS
 from comfyui_siliconflow.siliconflow import catalogue
 from comfyui_siliconflow.siliconflow.catalogue import AUTO, CUSTOM, Model
+from comfyui_siliconflow.tasks.image_fitting import INPUTS
 from comfyui_siliconflow.tests.host.browser.page import Page
 
 DRAW, CHANGE, EDIT = "SiliconFlowTextToImage", "SiliconFlowImageToImage", "SiliconFlowImageEdit"
@@ -18,7 +19,7 @@ PRO = "black-forest-labs/FLUX-1.1-pro"
 ONE_IMAGE, THREE_IMAGES = "Qwen/Qwen-Image-Edit", "Qwen/Qwen-Image-Edit-2509"
 SEER, BLIND = "Qwen/Qwen3-VL-32B-Instruct", "deepseek-ai/DeepSeek-V2.5"
 ALWAYS = {"model", "prompt", "seed", "batch_size", "custom_model", "extra_body"}
-ALWAYS |= {"batch_means", "image_urls"}
+ALWAYS |= {"batch_means", "image_urls", *INPUTS}
 SQUARE = "1024x1024"
 """The size of FLUX models where the user chose none that they make."""
 COMPANION = "control_after_generate"
