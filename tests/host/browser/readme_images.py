@@ -57,12 +57,12 @@ def graph(page: Page, _: Simulator) -> None:
     example(page, "Chained with local nodes")
     page.run()
     page.fit()
-    page.settle(6)
+    page.settle(20)  # until ComfyUI no longer says that it is done
 
 
 def models(page: Page, _: Simulator) -> None:
     """Show the fields of three models side by side."""
-    for at, model in enumerate((KOLORS, QWEN, "black-forest-labs/FLUX.1-schnell")):
+    for at, model in enumerate((KOLORS, QWEN, "Tongyi-MAI/Z-Image-Turbo")):
         node = page.add("SiliconFlowTextToImage", (at * 440, 0))
         page.change(node, "model", model)
         page.change(node, "prompt", PROMPTS[page.language][0])
@@ -152,12 +152,12 @@ def first_run(page: Page, _: Simulator) -> None:
 SCENES: dict[str, Callable[[Page, Simulator], None]] = {
     "graph": graph,
     "models": models,
-    "help": help_page,
     "settings": settings,
     "templates": templates,
     "failure": failure,
     "jobs": jobs,
     "rate-limit": rate_limit,
+    "help": help_page,  # which leaves a panel open
     "first-run": first_run,
 }
 CLASSIC = {"rate-limit"}
@@ -178,11 +178,14 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("names", nargs="*", choices=[*SCENES, []], default=[*SCENES])
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(SCENES))
     arguments = parser.parse_args()
     checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
     for is_keyless in (False, True):
-        names = [name for name in arguments.names if (name in KEYLESS) is is_keyless]
+        wanted = arguments.names or [*SCENES]
+        names = [name for name in wanted if (name in KEYLESS) is is_keyless]
+        if not names:
+            continue
         with (
             tempfile.TemporaryDirectory() as work,
             Simulator(as_of="today", latency=1.0, balance="80.20") as simulator,

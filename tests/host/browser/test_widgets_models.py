@@ -164,7 +164,8 @@ def test_an_image_that_the_model_does_not_take_is_marked_as_unused(
     before = page.slots(node)
     page.fit()
     page.choose(node, "model", ONE_IMAGE)
-    assert page.slots(node) == [before[0], *(name + mark for name in names)]
+    image2, image3, references = (name + mark for name in names)
+    assert page.slots(node) == [before[0], image2, image3, before[3], references]
     assert page.exported()[str(node)]["inputs"]["image2"] == [str(source), 0]
     page.choose(node, "model", THREE_IMAGES)
     assert page.slots(node) == before
