@@ -22,7 +22,7 @@ from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.conftest import ARGUMENTS
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.browser.panels import draw
-from comfyui_siliconflow.tests.host.browser.record import PACK
+from comfyui_siliconflow.tests.host.browser.record import CHANGE, PACK
 from comfyui_siliconflow.tests.host.browser.test_help import OPEN
 from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy
 from PIL import Image
@@ -35,6 +35,11 @@ WIDE: ViewportSize = {"width": 2000, "height": 800}
 COLORS = 256
 QWEN, KOLORS = "Qwen/Qwen-Image", "Kwai-Kolors/Kolors"
 FIXED = {"seed": 596, "control_after_generate": "fixed"}
+LIMITED = {
+    "jobs": {"en": "Tongyi-MAI/Z-Image", "zh": "Tongyi-MAI/Z-Image-Turbo"},
+    "rate-limit": {"en": KOLORS, "zh": QWEN},
+}
+"""Models that have met a limit, which is remembered: each is in one image, or in the last."""
 PROMPTS = {
     "en": (
         "A paper boat on a rain-filled street, neon reflections",
@@ -55,6 +60,9 @@ def graph(page: Page, _: Simulator) -> None:
     """Run an example whose nodes are ours and ComfyUI's."""
     page.page.set_viewport_size(WIDE)
     example(page, "Chained with local nodes")
+    (image,), (edit,) = page.ids("SiliconFlowTextToImage"), page.ids("SiliconFlowImageEdit")
+    page.change(image, "prompt", PROMPTS[page.language][2])
+    page.change(edit, "prompt", CHANGE[page.language])
     page.run()
     page.fit()
     page.settle(20)  # until ComfyUI no longer says that it is done
@@ -84,6 +92,8 @@ def rate_limit(page: Page, simulator: Simulator) -> None:
     """Wait for the limit in the middle of a batch."""
     example(page, "Text to image")
     (node,) = page.ids("SiliconFlowTextToImage")
+    page.change(node, "model", LIMITED["rate-limit"][page.language])
+    page.change(node, "prompt", PROMPTS[page.language][3])
     page.change(node, "batch_size", 4)
     simulator.ipm = 2
     page.queue()
@@ -120,9 +130,11 @@ def jobs(page: Page, simulator: Simulator) -> None:
     page.change(node, "prompt", tea)
     page.run()
     simulator.fail(429, headers={"Retry-After": "90"}, limit="IPM")
+    page.change(node, "model", LIMITED["jobs"][page.language])
     page.change(node, "prompt", astronaut)
-    page.fit()
     page.command("SiliconFlow.ShowJobs")
+    page.settle(2)
+    page.fit()
     page.queue()
     page.settle(12)
 
@@ -156,8 +168,8 @@ SCENES: dict[str, Callable[[Page, Simulator], None]] = {
     "templates": templates,
     "failure": failure,
     "jobs": jobs,
+    "help": help_page,
     "rate-limit": rate_limit,
-    "help": help_page,  # which leaves a panel open
     "first-run": first_run,
 }
 CLASSIC = {"rate-limit"}
@@ -206,6 +218,7 @@ def main() -> None:
                         look = "classic" if name in CLASSIC else "nodes2"
                         page = Page(browser, comfy, look, language)
                         page.setting("Comfy.Node.AlwaysShowAdvancedWidgets", value=False)
+                        page.setting("Comfy.RightSidePanel.IsOpen", value=False)
                         page.page.set_viewport_size(WINDOW)
                         SCENES[name](page, simulator)
                         take(page, arguments.folder / f"{name}{'-zh' * (language == 'zh')}.png")
