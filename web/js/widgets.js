@@ -90,9 +90,7 @@ app.registerExtension({
     translateChoices(node);
     if (!modelWidget(node)) return;
     colorAsPaid(node);
-    for (const output of node.outputs) {
-      if (QUIET_OUTPUTS.includes(output.name)) drawQuietly(/** @type {Comfy.Output} */ (output));
-    }
+    drawQuietly(node);
     const state = stateOf(node);
     states.set(node, state);
     watchNode(node, state);
@@ -167,6 +165,7 @@ function watchNode(node, state) {
   const { onConfigure, onConnectionsChange } = node;
   node.onConfigure = function (...rest) {
     onConfigure?.apply(this, rest);
+    drawQuietly(node); // its outputs are others now
     show(node);
   };
   node.onConnectionsChange = function (...rest) {
@@ -598,18 +597,21 @@ async function loadMark() {
 }
 
 /**
- * Draws an output small on the classic canvas.
- * @param {Comfy.Output} output
+ * Draws the outputs that few connect small on the classic canvas.
+ * @param {Comfy.Node} node
  */
-function drawQuietly(output) {
-  const { draw } = output;
-  output.draw = function (context, options) {
-    context.save();
-    context.globalAlpha *= QUIET_OPACITY;
-    context.font = context.font.replace(/\d+px/, "10px");
-    draw.call(this, context, options);
-    context.restore();
-  };
+function drawQuietly(node) {
+  for (const output of /** @type {Comfy.Output[]} */ (node.outputs)) {
+    const { draw } = output;
+    if (!QUIET_OUTPUTS.includes(output.name) || Object.hasOwn(output, "draw")) continue;
+    output.draw = function (context, options) {
+      context.save();
+      context.globalAlpha *= QUIET_OPACITY;
+      context.font = context.font.replace(/\d+px/, "10px");
+      draw.call(this, context, options);
+      context.restore();
+    };
+  }
 }
 
 /**
