@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +123,11 @@ class Page:
                 break
             self.page.keyboard.press("Escape")
             self.settle()
+
+    @cached_property
+    def version(self) -> str:
+        """Return the version of ComfyUI."""
+        return str(self.comfy.get("/system_stats").json()["system"]["comfyui_version"])
 
     def close(self) -> None:
         """Close it."""

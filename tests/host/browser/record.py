@@ -51,7 +51,7 @@ GRAPH = """([prompt, change]) => {
             widget.value = value;
             widget.callback?.(value);
         }
-        node.setSize([width, node.computeSize()[1]]);
+        node.setSize([width, node.size[1]]);
         return node;
     };
     const image = add('SiliconFlowTextToImage', 0, 0, 360, {prompt});

@@ -60,7 +60,7 @@ def test_a_paid_node_has_the_colour_of_comfyuis_own_and_one_of_the_users_stays(
     page.shot(shots / f"paid-{page.look}-{page.language}.png")
     assert page.js(color, drawing) == page.js(color, chat) == page.js(color, comfys) is not None
     assert page.js(color, lookup) is None
-    if page.look == "nodes2":
+    if page.look == "nodes2" and not page.version.startswith("0.8."):  # which folds nothing
         assert "num_inference_steps" not in page.visible(drawing)
         assert "seed" in page.visible(drawing)
     page.js("id => { app.graph.getNodeById(id).color = '#223' }", chat)
