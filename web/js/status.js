@@ -6,7 +6,7 @@
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { nodeAt } from "./nodes.js";
-import { h, isAppMode } from "./page.js";
+import { h, isAppMode, isVue } from "./page.js";
 
 const WIDGET = "$$siliconflow-status";
 /** Between the widgets of a node, in either look. */
@@ -17,7 +17,8 @@ const MOST_IMAGES = 64;
  * @typedef {object} Status
  * @property {HTMLElement} text
  * @property {HTMLElement} images
- * @property {number} ownAtFirst the node's height before it had a status: Nodes 2.0 add a gap for it by themselves
+ * @property {number | null} ownAtFirst the node's height before it had a status, to which Nodes 2.0 add a gap for it by
+ *   themselves; null if it has one from the beginning
  * @property {number} room pixels of the node's height that are the status'
  * @property {string} run which prompt the images are of
  */
@@ -33,6 +34,11 @@ app.registerExtension({
   init() {
     api.addEventListener("execution_start", ({ detail }) => (running = detail.prompt_id));
     interceptEvents();
+  },
+  nodeCreated(node) {
+    // The first Nodes 2.0 draw no widget that comes after a node's links.
+    const [widget] = node.widgets ?? [];
+    if (node.comfyClass?.startsWith("SiliconFlow") && isVue() && widget && !("_state" in widget)) addStatus(node);
   },
 });
 
@@ -103,7 +109,7 @@ function addStatus(node) {
   const images = h("div", { class: "sf-status-images" });
   const content = h("div", { class: "sf-status-content" }, text, images);
   /** @type {Status} */
-  const status = { text, images, ownAtFirst: node.size[1], room: 0, run: running };
+  const status = { text, images, ownAtFirst: node.graph ? node.size[1] : null, room: 0, run: running };
   statuses.set(node, status);
   const element = h("div", { class: "sf-status" }, content);
   const owner = /** @type {Comfy.NodeWithElements} */ (node);
@@ -131,9 +137,9 @@ function addStatus(node) {
  */
 function makeRoom(node, status, element, height) {
   if (!height || !node.graph) return;
-  const own = status.room ? node.size[1] - status.room : status.ownAtFirst;
-  status.room = Math.ceil(height) + GAP;
+  const own = status.room ? node.size[1] - status.room : (status.ownAtFirst ?? node.size[1]);
+  status.room = Math.ceil(height) + (status.ownAtFirst === null ? 0 : GAP); // which it has from the beginning
   if (node.size[1] !== own + status.room) node.setSize([node.size[0], own + status.room]);
-  element.style.minHeight = `${status.room - GAP}px`;
+  element.style.minHeight = `${Math.ceil(height)}px`;
   node.setDirtyCanvas?.(true, true);
 }

@@ -325,7 +325,9 @@ class Page:
     def values(self, node: int) -> Json:
         """Return the values of all widgets of a node, hidden ones as well, by name."""
         value: Json = self.js(
-            f"id => Object.fromEntries({NODE}.widgets.map(w => [w.name, w.value]))", node
+            f"""id => Object.fromEntries({NODE}.widgets.filter(w => !w.name.startsWith('$$'))
+                .map(w => [w.name, w.value]))""",
+            node,
         )
         return value
 

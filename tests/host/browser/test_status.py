@@ -34,6 +34,8 @@ def test_the_images_of_a_run_take_room_and_give_it_back(reused_page: Page) -> No
         saved = page.saved()
         [size] = [each["size"] for each in saved["nodes"] if each["id"] == node]
         assert tuple(size) == pytest.approx(before, abs=1)
+        if page.look == "nodes2" and page.version.startswith("0.8."):
+            continue  # it enlarges what it loads, by a fifth
         page.load(saved)
         assert page.size(node) == pytest.approx(before, abs=1)
         assert page.js(BOXES) == pytest.approx(boxes, abs=2)
