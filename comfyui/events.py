@@ -21,6 +21,7 @@ MODELS = "siliconflow.models"
 JOBS = "siliconflow.jobs"
 BALANCE = "siliconflow.balance"
 FAILED = "siliconflow.failed"
+BACKGROUND = "siliconflow.background"
 
 
 def send_settings_changed() -> None:

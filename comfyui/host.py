@@ -37,6 +37,8 @@ PREVIEW_SIDE = 512
 """Pixels of the longer side of an image that is shown on a node."""
 MOST_QUEUED = 10_000
 """Prompts whose language is remembered."""
+GOING_ON = "siliconflow_background"
+"""What `extra_data` has of a prompt that is queued again: `first_prompt_id`, `root`, `left_out`."""
 
 request_language: ContextVar[Language | None] = ContextVar("siliconflow_request", default=None)
 """The language that the request asks for which ComfyUI's server answers here, if it names one."""
@@ -71,8 +73,21 @@ def list_output(items: Sequence[Any]) -> list[Any]:
     Without the blocker, ComfyUI fails them with an `IndexError`. With a message, it would be an
     error of the run.
     """
-    blocker = getattr(module("comfy_execution.graph_utils"), "ExecutionBlocker", None)
-    return list(items) if items or blocker is None else [blocker(None)]
+    return list(items) if items or _blocker() is None else [blocked()]
+
+
+def blocked() -> Any:
+    """Return outputs of a node that keep ComfyUI from running what depends on them, quietly."""
+    return _blocker()(None)
+
+
+def is_blocked(outputs: Any) -> bool:
+    """Return whether outputs are those of `blocked`."""
+    return _blocker() is not None and isinstance(outputs, _blocker())
+
+
+def _blocker() -> Any:
+    return getattr(module("comfy_execution.graph_utils"), "ExecutionBlocker", None)
 
 
 def node_id() -> str | None:
@@ -89,15 +104,61 @@ def _executing() -> Any:
     return getattr(module("comfy_execution.utils"), "get_executing_context", lambda: None)()
 
 
-def _running_prompt(prompt_id: str) -> dict[str, Any]:
-    """Return what ComfyUI says of a running prompt: `graph`, `outputs`, and `queued_at`."""
+def running_item(prompt_id: str) -> tuple[Any, ...]:
+    """Return a running prompt as ComfyUI's queue has it; empty if it does not run.
+
+    That is its number, its id, its graph, its `extra_data`, its outputs, and in newer versions what
+    is secret of it.
+    """
     queue = getattr(prompt_server(), "prompt_queue", None)
-    for item in list(getattr(queue, "currently_running", {}).values()):
-        _, running_id, graph, extra_data, outputs, *_ = item
-        if running_id == prompt_id:
-            milliseconds = extra_data.get("create_time", time.time() * 1000)
-            return {"graph": graph, "outputs": outputs, "queued_at": float(milliseconds) / 1000}
-    return {}
+    running = list(getattr(queue, "currently_running", {}).values())
+    return next((item for item in running if item[1] == prompt_id), ())
+
+
+def is_queued(prompt_id: str) -> bool:
+    """Return whether a prompt waits in ComfyUI's queue, or runs."""
+    queue = getattr(prompt_server(), "prompt_queue", None)
+    waiting = list(getattr(queue, "queue", ()))
+    return bool(running_item(prompt_id)) or any(item[1] == prompt_id for item in waiting)
+
+
+def has_failed(prompt_id: str) -> bool:
+    """Return whether a prompt that has run was cancelled, or failed, as far as ComfyUI says."""
+    history = getattr(getattr(prompt_server(), "prompt_queue", None), "history", {})
+    status = history.get(prompt_id, {}).get("status") or {}
+    return status.get("status_str") == "error"
+
+
+def _running_prompt(prompt_id: str) -> dict[str, Any]:
+    """Return what a `Caller` has of a running prompt."""
+    item = running_item(prompt_id)
+    if not item:
+        return {}
+    _, _, graph, extra_data, outputs, *_ = item
+    milliseconds = float(extra_data.get("create_time", time.time() * 1000))
+    going_on = extra_data.get(GOING_ON, {})
+    queued_at = milliseconds / 1000
+    return {"graph": graph, "outputs": outputs, "queued_at": queued_at, "going_on": going_on}
+
+
+def root_of(prompt_id: str, extra_data: Mapping[str, Any]) -> str:
+    """Return what tells one queueing of a prompt from any other, also where the id is the same."""
+    root = f"{prompt_id} {extra_data.get('create_time', '')}"
+    return str(extra_data.get(GOING_ON, {}).get("root", root))
+
+
+def call_name(node_id: str = "") -> str:
+    """Return a name of the running call of a node, or of another node of the same prompt.
+
+    It is another one each time that a prompt is queued, and the same when it is queued again for
+    results that were made in the background. Empty outside ComfyUI.
+    """
+    context = _executing()
+    item = running_item(getattr(context, "prompt_id", ""))
+    if not item:
+        return ""
+    called = f"{node_id} 0" if node_id else f"{context.node_id} {context.list_index or 0}"
+    return f"{root_of(item[1], item[3])} {called}"
 
 
 def node_task(node_type: str) -> str:
@@ -175,6 +236,12 @@ def note_language(prompt: dict[str, Any]) -> dict[str, Any]:
     return {**prompt, "prompt_id": prompt_id}
 
 
+def keep_language(prompt_id: str, new_id: str) -> None:
+    """Speak the language of one prompt in another, too."""
+    if prompt_id in _languages_of_runs:
+        _languages_of_runs[new_id] = _languages_of_runs[prompt_id]
+
+
 def _comfyui_locale() -> str:
     folder_paths = module("folder_paths")
     if folder_paths is None:
@@ -207,6 +274,16 @@ class Caller:
     """The nodes of the prompt by id, each with its `class_type` and `inputs`."""
     outputs: Sequence[str] = ()
     """The nodes that the prompt was queued for: those that they depend on are run."""
+    going_on: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Of a prompt that is queued again, see `GOING_ON`."""
+    background: bool | None = None
+    """Whether the results are to be made in the background; `None`: the node has no such input."""
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """The ids of the prompt, and of the first one, where it is queued again; else nothing."""
+        first = self.going_on.get("first_prompt_id")
+        return {"first_prompt_id": first, "prompt_id": self.prompt_id} if first else {}
 
     @property
     def workflow_id(self) -> str:

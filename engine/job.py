@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import secrets
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ..comfyui import host
 from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model
 from ..siliconflow.errors import BadRequest, Failure, GuardStopped, Unusable
@@ -144,6 +146,17 @@ def next_seed(seed: int, images: int) -> int:
     return (seed + images) % (int(catalogue.load().inputs["seed"].maximum or 0) + 1)
 
 
+def draw_seed(node_id: str = "") -> int:
+    """Return any seed for the running node, or for another one of its prompt.
+
+    It is the same when the prompt is queued again for results that were made in the background.
+    """
+    seeds, name = next_seed(-1, 0) + 1, host.call_name(node_id)
+    if not name:
+        return secrets.randbelow(seeds)
+    return int.from_bytes(hashlib.sha256(name.encode()).digest(), "big") % seeds
+
+
 def with_usable_seed(inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Text]]:
     """Return the inputs with a seed that the service takes, and a note if it is another one.
 
@@ -155,7 +168,7 @@ def with_usable_seed(inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], list
     seed = inputs["seed"]
     if isinstance(seed, bool) or not isinstance(seed, int):
         seed = int(catalogue.load().inputs["seed"].check(seed))
-    used = secrets.randbelow(next_seed(-1, 0) + 1) if seed == ANY_SEED else next_seed(seed, 0)
+    used = draw_seed() if seed == ANY_SEED else next_seed(seed, 0)
     key = "run.seed_drawn" if seed == ANY_SEED else "run.seed_folded"
     notes = [] if used == seed else [text(key, seed=seed, used=used)]
     return {**inputs, "seed": used}, notes
@@ -201,7 +214,9 @@ class Job:
     """One request under way. Only the thread that runs it changes it.
 
     `ends` is set when nobody waits for the job any more: what is not sent yet is not sent then.
-    `is_saved` is false once the ledger failed: what comes is not saved. `may_pay` counts the items
+    `is_saved` is false once the ledger failed: what comes is not saved. Unless it `may_send`, it
+    finds what is saved or under way, and no more. `in_background`: it waits for its turn as long as
+    that takes, behind those that somebody looks at. `may_pay` counts the items
     that the spending guard has let it pay for; `judge` asks it about others. `reserved` counts the
     images that it holds for the job; with `holds_cost` it holds money, too. `in_line`
     is set when the job asks the rate limiter for its turn, `before` is that of the job that should
@@ -225,6 +240,8 @@ class Job:
     is_saved: bool = True
     may_pay: int = 0
     judge: Callable[[Job, PlannedRequest], None] | None = None
+    may_send: bool = True
+    in_background: bool = False
     reserved: int = 0
     holds_cost: bool = False
     before: threading.Event | None = None
@@ -333,6 +350,8 @@ class Results:
     uploads: Sequence[Mapping[str, Any]] = ()
     prices: Mapping[str, str] = field(default_factory=dict)
     """Currency of the costs, and as of when the prices are."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """The ids of the prompt, and of the one that was left for the background before it."""
 
     @property
     def items(self) -> list[Any]:
@@ -372,6 +391,7 @@ class Results:
                 ],
                 "not_sent": list(self.plan.not_sent),
                 "notes": list(notes),
+                **({"background": self.prompts} if self.prompts else {}),
             }
         )
 

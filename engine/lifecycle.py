@@ -32,6 +32,7 @@ from ..siliconflow.errors import (
     NoResult,
     NotSent,
     RequestError,
+    ResultMissing,
     ResultRefused,
     TicketExpired,
     Unforeseen,
@@ -345,15 +346,20 @@ class RequestLifecycle:
                     result = _IN_FLIGHT.share(name, job, work) if self._reuse else work()
                 except TooHeavy:
                     left[:0] = request.split()
+                except RunEnded:
+                    if job.may_send or job.ends.is_set():
+                        raise
+                    raise ResultMissing(Failure(model=self._plan.model.id)) from None
                 else:
                     job.results.append(result)
             job.stage = STAGES
 
     def go_on(self, job: Job, name: str) -> None:
         """Fetch what another process submitted under this name. Nothing is sent, or charged."""
+        job.may_send = False
         with self._ending(job):
             job.stage = 1
-            work = partial(self._find_or_send, job, job.request, name, sends=False)
+            work = partial(self._find_or_send, job, job.request, name)
             result = _IN_FLIGHT.share(name, job, work)
             job.results.append(replace(result, origin="paid"))  # by this job, in its first process
             job.stage = STAGES
@@ -378,11 +384,32 @@ class RequestLifecycle:
 
     def unpaid(self, job: Job) -> list[PlannedRequest]:
         """Return the requests that would be paid, were the job run now."""
+        if not job.may_send:
+            return []
         try:
             return self._unpaid(job, job.request)
         finally:
             if self.uploads:
                 self.uploads.drop(job.request.frame)
+
+    def is_stored(self, job: Job) -> bool:
+        """Return whether all that a job asks for is saved: nothing is to be sent or awaited.
+
+        Raises `LedgerError`.
+        """
+        try:
+            return self._is_stored(job.request)
+        finally:
+            if self.uploads:
+                self.uploads.drop(job.request.frame)
+
+    def _is_stored(self, request: PlannedRequest) -> bool:
+        name = self._name(request)
+        if not _IN_FLIGHT.has(name):
+            self._adopt(request, name)
+            if self._ledger.is_stored(name):
+                return True
+        return request.count > 1 and all(map(self._is_stored, request.split()))
 
     def content(self, requests: Sequence[PlannedRequest]) -> str:
         """Return the hash of what requests ask for, whatever their seeds."""
@@ -461,9 +488,7 @@ class RequestLifecycle:
             self._is_paid(job, part) or self._has_paid_parts(job, part) for part in request.split()
         )
 
-    def _find_or_send(
-        self, job: Job, request: PlannedRequest, name: str, *, sends: bool = True
-    ) -> Result:
+    def _find_or_send(self, job: Job, request: PlannedRequest, name: str) -> Result:
         """Take what the ledger has, else send the request and record what comes of it."""
         if job.ends.is_set():
             raise RunEnded
@@ -474,7 +499,7 @@ class RequestLifecycle:
         if entry and entry.state == "submitted":
             ticket = Ticket(entry.ticket or "")
             origin, result = "downloaded", self._wait_for(job, request, entry, ticket)
-        elif not sends:
+        elif not job.may_send:
             job.record(partial(self._ledger.mark_failed, may_be_paid=False), entry)
             raise RunEnded
         else:

@@ -85,7 +85,7 @@ class RunProgress:
         if image is not None:
             self._previews.append(to_preview(image, PREVIEW_SIDE))
 
-    def fail(self, message: Text) -> None:
+    def end(self, message: Text) -> None:
         """Show why nothing came: some versions of the page show an error's name alone."""
         self._display.text(message)
 

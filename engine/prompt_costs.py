@@ -25,7 +25,7 @@ from ..siliconflow.client import Client
 from ..storage.ledger import Ledger
 from ..storage.settings import Settings
 from ..strings.text import SiliconFlowError
-from .job import Job, Plan
+from .job import ANY_SEED, Job, Plan, draw_seed
 from .lifecycle import RequestLifecycle
 from .spending import Bill, Share
 
@@ -143,6 +143,8 @@ def _planned_share(
             inputs[name] = _STAND_IN
         else:
             del inputs[name]
+    if inputs.get("seed") == ANY_SEED:
+        inputs["seed"] = draw_seed(node_id)
     plan = PLANNERS[task](inputs, settings)
     lifecycle = RequestLifecycle(task, settings, client, ledger, plan)
     jobs = [Job(request, threading.Event()) for request in plan.requests]

@@ -208,17 +208,20 @@ class RateLimiter:
         """Start with a schedule that has learned nothing, unless another is given."""
         self._schedule = schedule or RateSchedule()
         self._changed = threading.Condition()
-        self._queue: deque[object] = deque()
+        self._queue: list[tuple[bool, object]] = []
 
-    def enter(self, weight: int, waiting: Callable[[float], None]) -> Sent:
-        """Wait for the turn, and record that the request leaves.
+    def enter(
+        self, weight: int, waiting: Callable[[float], None], *, is_last: bool = False
+    ) -> Sent:
+        """Wait for the turn, and record that the request leaves; one that `is_last` behind others.
 
         `waiting` gets the seconds that are left, several times a second; it may raise to
         give up. Raises `TooHeavy` if it became known meanwhile that the request can never pass.
         """
-        ticket = object()
+        ticket = (is_last, object())
         with self._changed:
-            self._queue.append(ticket)
+            ahead = [each for each in self._queue if is_last or not each[0]]
+            self._queue.insert(len(ahead), ticket)
             try:
                 while (left := self._left(ticket, weight)) > 0:
                     waiting(left)
@@ -267,7 +270,7 @@ class RateLimiter:
         with self._changed:
             return self._schedule.is_out_of_order(time.monotonic(), failures)
 
-    def _left(self, ticket: object, weight: int) -> float:
+    def _left(self, ticket: tuple[bool, object], weight: int) -> float:
         """Return the seconds until this request may be sent: not before those ahead of it."""
         if self._schedule.is_too_heavy(weight):
             raise TooHeavy

@@ -17,26 +17,28 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
 
-from ..comfyui import events, host
+from ..comfyui import background, events, host
 from ..comfyui.host import Caller
 from ..siliconflow.client import Client
 from ..siliconflow.errors import PartialFailure, RequestError, Unusable
 from ..siliconflow.model_advice import add_advice
 from ..storage import notices
 from ..storage.atomic_files import create
+from ..storage.database import LedgerError
 from ..storage.settings import Settings
+from ..storage.waiting_runs import WaitingRuns
 from ..strings.text import SiliconFlowError, Text, join, text
 from . import prompt_costs
 from .balance import BALANCES
 from .endpoint import Endpoint
-from .job import Job, Plan, PlannedRequest, Results
+from .job import ANY_SEED, Job, Plan, PlannedRequest, Results
 from .lifecycle import RequestLifecycle
 from .model_refresh import A_DAY, refresh_if_due
 from .progress import JobRecorder, RunProgress
 from .retry import retry_free_call
 from .services import client_for, current_settings, job_history_for, ledger_for
 from .spending import RunToJudge, SpendingGuard
-from .threads import in_thread
+from .threads import in_thread, start_thread
 
 T = TypeVar("T")
 TICK_SECONDS = 0.2
@@ -59,20 +61,24 @@ async def run(
     `prepare` checks the inputs, which may be slow; `finish` turns the results into the line that
     the node shows and its outputs. Both run in a thread. Raises `InvalidInput`,
     `InvalidSettings`, `MissingKey` or `GuardStopped` before anything is sent, the `RequestError`
-    of the cause if a single request failed, `PartialFailure` if there were several.
+    of the cause if a single request failed, `PartialFailure` if there were several. Where requests
+    go on in the background, the outputs are ComfyUI's for a node that gives nothing.
     """
     progress = RunProgress(host.current_progress())
     try:
         settings = current_settings()
         plan = await _cancellable(partial(prepare, settings))
         current = _Run(task, settings, caller, plan, progress)
-        await current.run_all()
+        if await current.run_all(is_alike=inputs.get("seed") != ANY_SEED):
+            progress.end(text("run.in_background"))
+            outputs: T = host.blocked()
+            return outputs
         line, outputs = await _cancellable(partial(current.finish, finish))
         progress.finish(line)
         if caller.graph:
             prompt_costs.mark_done(caller)
     except SiliconFlowError as error:
-        progress.fail(events.title_of(error))
+        progress.end(events.title_of(error))
         events.send_failure(
             caller, error, str(inputs.get("custom_model") or inputs.get("model", ""))
         )
@@ -80,9 +86,9 @@ async def run(
     except BaseException as error:
         if isinstance(error, Exception) and not host.is_cancel(error):
             logger.exception("%s: internal error", task)
-            progress.fail(text("run.internal_error", reason=type(error).__name__))
+            progress.end(text("run.internal_error", reason=type(error).__name__))
         else:
-            progress.fail(text("run.cancelled"))
+            progress.end(text("run.cancelled"))
         raise
     return outputs
 
@@ -94,13 +100,13 @@ async def look_up(caller: Caller, call: Callable[[Client], T], describe: Callabl
         client = client_for(current_settings())
         answer = await _cancellable(partial(retry_free_call, partial(call, client), ends))
     except SiliconFlowError as error:
-        progress.fail(events.title_of(error))
+        progress.end(events.title_of(error))
         events.send_failure(caller, error, "")
         raise
     except Exception as error:
         if not host.is_cancel(error):
             logger.exception("a free call: internal error")
-            progress.fail(text("run.internal_error", reason=type(error).__name__))
+            progress.end(text("run.internal_error", reason=type(error).__name__))
         raise
     finally:
         ends.set()
@@ -126,8 +132,17 @@ class _Run:
         shows = plan.endpoint.kind.has_previews and host.shows_images()
         preview = plan.endpoint.kind.preview
         show = (lambda item: progress.add_preview(preview(item))) if shows else None
+        # It would be paid once more where another node gives it other inputs each time.
+        may_send = caller.node_id not in caller.going_on.get("left_out", ())
         self._jobs = [
-            Job(request, self._ends, is_saved=settings.reuse, judge=self._judge_again, show=show)
+            Job(
+                request,
+                self._ends,
+                is_saved=settings.reuse,
+                may_send=may_send,
+                judge=self._judge_again,
+                show=show,
+            )
             for request in plan.requests
         ]
         # The requests for one frame are sent in their order: the last may ask for fewer images,
@@ -139,22 +154,90 @@ class _Run:
             self._jobs[0].note(note)
         progress.begin(self._jobs)
 
-    async def run_all(self) -> None:
-        """Run every job, unless a limit of the settings stops them all."""
+    async def run_all(self, *, is_alike: bool) -> bool:
+        """Run every job, unless a limit of the settings stops them all.
+
+        Returns whether they go on in the background: then none need have ended. `is_alike`: the
+        same node makes the same when it is queued again.
+        """
         try:
             await _cancellable(self._reserve)
-            await self._run_jobs()
+            if await _cancellable(partial(self._leave, is_alike=is_alike)):
+                return True
+            await self._run_jobs(self._show)
+        except BaseException:
+            self._close()
+            raise
+        self._close()
+        return False
+
+    def _show(self) -> None:
+        """Show how far the jobs are; raise if the user has cancelled."""
+        host.raise_if_cancelled()
+        self._progress.show()
+
+    def _close(self) -> None:
+        """Let go of what was not started, and see to what follows a run."""
+        self._ends.set()
+        _GUARD.release(
+            self._settings, self._ledger, [job for job in self._jobs if not job.is_started]
+        )
+        self._recorder.close(self._jobs)
+        if host.prompt_server():
+            if self._settings.show_balance:
+                BALANCES.after_run(self._client, self._settings, self._caller)
+            if any(_was_answered(job) for job in self._jobs):
+                refresh_if_due(self._client, self._settings, A_DAY)
+
+    def _leave(self, *, is_alike: bool) -> bool:
+        """Go on in the background if the node is set to, and something is not there yet.
+
+        Returns whether it does; a note says why it cannot.
+        """
+        settings, caller, jobs = self._settings, self._caller, self._jobs
+        is_wanted = caller.background is not None and (caller.background or settings.background)
+        if not (is_wanted and caller.graph and jobs[0].may_send) or self._ends.is_set():
+            return False
+        if not settings.reuse:
+            jobs[0].note(text("run.background_needs_reuse"))
+            return False
+        runs = WaitingRuns(self._ledger.database)
+        try:
+            if all(map(self._lifecycle.is_stored, jobs)):
+                return False
+            most = settings.background_runs
+            waiting = background.join(caller, runs, most, is_alike=is_alike)
+        except LedgerError as error:
+            jobs[0].ledger_failed(error)
+            return False
+        if waiting is None:
+            jobs[0].note(text("run.background_full", n=most))
+            return False
+        for job in jobs:
+            job.in_background, job.show = True, None
+        start_thread(self._run_in_background, waiting, runs)
+        return True
+
+    def _run_in_background(self, waiting: background.Waiting, runs: WaitingRuns) -> None:
+        """Run every job while its prompt waits, which then goes on if nothing failed."""
+        failure: Text | None = text("run.background_unsaved")
+        try:
+            asyncio.run(self._run_jobs(lambda: None))
+            _raise_failures(self._jobs, self._plan.endpoint)
+            if all(map(self._lifecycle.is_stored, self._jobs)):
+                prompt_costs.mark_done(self._caller)
+                failure = None
+        except SiliconFlowError as error:
+            events.send_failure(self._caller, error, self._plan.model.id)
+            failure = error.text
+        except Exception as error:
+            logger.exception("%s in the background: internal error", self._task)
+            failure = text("run.internal_error", reason=type(error).__name__)
         finally:
-            self._ends.set()
-            _GUARD.release(
-                self._settings, self._ledger, [job for job in self._jobs if not job.is_started]
-            )
-            self._recorder.close(self._jobs)
-            if host.prompt_server():
-                if self._settings.show_balance:
-                    BALANCES.after_run(self._client, self._settings, self._caller)
-                if any(_was_answered(job) for job in self._jobs):
-                    refresh_if_due(self._client, self._settings, A_DAY)
+            self._close()
+            for job in self._jobs:
+                job.drop_items()
+            background.leave(waiting, runs, failure)
 
     def finish(self, finish: Callable[[Results], tuple[Text, T]]) -> tuple[Text, T]:
         """Return the line to show and the outputs; raise why jobs failed, if any did."""
@@ -168,7 +251,8 @@ class _Run:
         try:
             prices = self._lifecycle.pricing.describe()
             seconds = self._progress.seconds
-            return finish(Results(self._plan, self._jobs, seconds, described, prices))
+            prompts = self._caller.prompts
+            return finish(Results(self._plan, self._jobs, seconds, described, prices, prompts))
         except Unusable as error:
             self._lifecycle.discard(self._jobs)
             raise self._lifecycle.worded(error, self._jobs[0]) from None
@@ -216,8 +300,11 @@ class _Run:
             others,
         )
 
-    async def _run_jobs(self) -> None:
-        """Run the jobs, some at a time; after an error that repeats itself, none is started."""
+    async def _run_jobs(self, show: Callable[[], None]) -> None:
+        """Run the jobs, some at a time; after an error that repeats itself, none is started.
+
+        `show` is called again and again, and ends the run if it raises.
+        """
         slots = asyncio.Semaphore(self._settings.max_parallel)
 
         async def run_in_turn(job: Job) -> None:
@@ -231,8 +318,7 @@ class _Run:
         pending = set(tasks)
         try:
             while pending:
-                host.raise_if_cancelled()
-                self._progress.show()
+                show()
                 self._recorder.publish(self._jobs)
                 _, pending = await asyncio.wait(pending, timeout=TICK_SECONDS)
         finally:

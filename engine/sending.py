@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from functools import partial
@@ -43,7 +44,8 @@ class Sender:
     ) -> None:
         """Store what the requests share.
 
-        `longest_wait` in seconds bounds all waits of one request together.
+        `longest_wait` in seconds bounds all waits of one request together, but not of one that is
+        in the background.
         """
         self._client, self._ledger, self._endpoint = client, ledger, plan.endpoint
         self._model = plan.model.id
@@ -66,13 +68,15 @@ class Sender:
         Raises a `RequestError` of the cause, `WaitTooLong`, `TooHeavy`, `RunEnded` if the run
         ended while the request waited, or `GuardStopped` where a budget would not know of it.
         """
-        deadline = time.monotonic() + self._longest_wait
+        deadline = math.inf if job.in_background else time.monotonic() + self._longest_wait
         last: RequestError | None = None
         tries = 0
         job.line_up()
         while True:
             sent = self._limiter.enter(
-                spend.items, partial(self._wait_for_turn, job, deadline, last)
+                spend.items,
+                partial(self._wait_for_turn, job, deadline, last),
+                is_last=job.in_background,
             )
             job.waits_for = None
             if job.ends.is_set():  # cancelled while its images were encoded

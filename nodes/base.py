@@ -19,7 +19,7 @@ from ..siliconflow.catalogue import require_text
 from ..siliconflow.errors import InvalidInput
 from ..strings.text import DEFAULT, text, use_language, well_formed
 from .model_choices import check_model, check_voice, offered_here, valid_settings
-from .widgets import WORKFLOW, description, input_types, tooltip
+from .widgets import BACKGROUND, WORKFLOW, description, input_types, tooltip
 
 Task = Callable[[Mapping[str, Any], Caller], Awaitable[Any]]
 JSON = ("extra_body", "json_schema")
@@ -32,8 +32,15 @@ FAULTS_SEPARATOR = "\n\n"
 """Between the faults of one node in what `VALIDATE_INPUTS` answers."""
 _RUNS = count(1)
 """Numbers of which each is given once."""
-_ANY_SEED_RUNS: deque[tuple[str, str, dict[str, Any]]] = deque(maxlen=64)
-"""The last runs with a seed of -1: workflow, node, and the texts and numbers it was given."""
+Values = frozenset[tuple[str, Any]]
+"""The texts and numbers that a node was given, each with the name of its input."""
+_ANY_SEED_RUNS: deque[tuple[str, str, Values]] = deque(maxlen=64)
+"""The last runs with a seed of -1: workflow, node, and what it was given but the seed."""
+_LEFT_OUT: dict[Values, int] = {}
+"""What nodes were given that gave nothing, for their results come in the background; a number each.
+
+ComfyUI has cached that nothing: the next time its cache must not answer, and after that it may.
+"""
 
 
 class Node:
@@ -75,12 +82,18 @@ class Node:
     async def execute(self, **inputs: Any) -> Any:
         """Run the task and return its outputs; see `tasks` for the shapes and errors."""
         caller = current_caller(type(self).__name__, first_item(inputs.pop(WORKFLOW, None)))
-        _keep_in_mind(caller, inputs)
+        values = _values(inputs)
+        if BACKGROUND in self.optional:
+            caller = replace(caller, background=bool(inputs.pop(BACKGROUND, False)))
+        _keep_in_mind(caller, values)
         sent = {name: _well_formed(name, value) for name, value in inputs.items()}
         changed = [name for name, value in sent.items() if value is not inputs[name]]
         notes = [text("run.not_well_formed", input=name) for name in changed]
         run = await in_thread(partial(_load_task, self.task))
-        return await run(sent, replace(caller, notes=notes))
+        outputs = await run(sent, replace(caller, notes=notes))
+        if host.is_blocked(outputs):
+            _LEFT_OUT[values] = next(_RUNS)
+        return outputs
 
 
 class LookupNode(Node):
@@ -115,11 +128,12 @@ class PromptNode(Node):
         A seed from another node is `None` here, as all that is: it is taken to be -1 if it was in
         the last run of any node with these values, for ComfyUI's cache answers one by another's.
         """
-        own = [(name, value) for name, value in inputs.items() if value is not None]
-        was_any = any(
-            all(run.get(name) == value for name, value in own) for *_, run in _ANY_SEED_RUNS
-        )
-        return next(_RUNS) if seed == -1 or (seed is None and was_any) else 0
+        own = _values(inputs)
+        was_any = any(own <= values for *_, values in _ANY_SEED_RUNS)
+        if seed == -1 or (seed is None and was_any):
+            return next(_RUNS)
+        own = _values({**inputs, "seed": seed})
+        return max((number for values, number in _LEFT_OUT.items() if own <= values), default=0)
 
 
 class ModelNode(Node):
@@ -175,14 +189,17 @@ def first_item(value: Any) -> Any:
     return value[0] if isinstance(value, list | tuple) and value else value
 
 
-def _keep_in_mind(caller: Caller, inputs: Mapping[str, Any]) -> None:
+def _values(inputs: Mapping[str, Any]) -> Values:
+    return frozenset(each for each in inputs.items() if isinstance(each[1], str | int | float))
+
+
+def _keep_in_mind(caller: Caller, values: Values) -> None:
     """Keep whether the last run of this node with these values had a seed of -1."""
-    values = {name: value for name, value in inputs.items() if isinstance(value, str | int | float)}
-    is_any = values.pop("seed", 0) == -1
-    run = (caller.workflow_id, caller.node_id, values)
+    unseeded = frozenset(each for each in values if each[0] != "seed")
+    run = (caller.workflow_id, caller.node_id, unseeded)
     with suppress(ValueError):
         _ANY_SEED_RUNS.remove(run)
-    if is_any:
+    if ("seed", -1) in values:
         _ANY_SEED_RUNS.append(run)
 
 

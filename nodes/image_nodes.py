@@ -7,6 +7,7 @@ from typing import Any
 from ..siliconflow.errors import InvalidInput
 from ..strings.text import text
 from .base import PromptNode
+from .widgets import BACKGROUND
 
 FITTING = ("mask", "mask_margin", "mask_feather", "mask_each", "result_size", "fit")
 """What part of an image is sent, and how the result is laid back."""
@@ -68,6 +69,7 @@ class SiliconFlowTextToImage(ImageNode):
         "raw",
         "custom_model",
         "extra_body",
+        BACKGROUND,
     )
     SEARCH_ALIASES = (
         "text to image",
@@ -107,6 +109,7 @@ class SiliconFlowImageToImage(ImageInputNode):
         "extra_body",
         *FITTING,
         "image_urls",
+        BACKGROUND,
     )
     SEARCH_ALIASES = ("image to image", "img2img", "i2i", "Kolors", "FLUX", "图生图", "重绘")
 
@@ -137,6 +140,7 @@ class SiliconFlowImageEdit(ImageInputNode):
         "references",
         "batch_means",
         "image_urls",
+        BACKGROUND,
     )
     SEARCH_ALIASES = (
         "image edit",

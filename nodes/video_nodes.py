@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .base import PromptNode
+from .widgets import BACKGROUND
 
 
 class VideoNode(PromptNode):
@@ -19,7 +20,7 @@ class SiliconFlowTextToVideo(VideoNode):
 
     task = "text-to-video"
     required = ("model", "prompt")
-    optional = ("negative_prompt", "image_size", "seed", "custom_model", "extra_body")
+    optional = ("negative_prompt", "image_size", "seed", "custom_model", "extra_body", BACKGROUND)
     SEARCH_ALIASES = ("text to video", "txt2vid", "t2v", "Wan", "clip", "文生视频", "视频")
 
 
@@ -28,5 +29,5 @@ class SiliconFlowImageToVideo(VideoNode):
 
     task = "image-to-video"
     required = ("image", "model", "prompt")
-    optional = ("negative_prompt", "image_size", "seed", "custom_model", "extra_body")
+    optional = ("negative_prompt", "image_size", "seed", "custom_model", "extra_body", BACKGROUND)
     SEARCH_ALIASES = ("image to video", "img2vid", "i2v", "Wan", "animate", "图生视频", "动画")

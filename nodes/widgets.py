@@ -27,6 +27,8 @@ from ..strings.text import DEFAULT, Text, has_text, join, text
 
 WORKFLOW = "extra_pnginfo"
 """The hidden input with the page's workflow. ComfyUI leaves it out of its cache key."""
+BACKGROUND = "background"
+"""The input of nodes whose results may be made in the background; no task gets it."""
 IMAGE_INPUTS = ("image", "image2", "image3", "image4")
 CONVERSATION = "SILICONFLOW_CONVERSATION"
 SOCKETS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -91,6 +93,7 @@ ADVANCED = frozenset(
         "extra_body",
         "batch_means",
         "image_urls",
+        BACKGROUND,
     }
 )
 _IMAGE_TASKS = frozenset({"text-to-image", "image-to-image", "image-edit"})
@@ -203,6 +206,8 @@ def _widget(task: str, name: str) -> tuple[Any, dict[str, Any]]:
         return kind, dict(options)
     if name == "refresh":
         return "INT", {"default": 0, "min": 0, "max": 2**31, "hidden": True}
+    if name == BACKGROUND:
+        return "BOOLEAN", {"default": False}
     if name == "model":
         return [], {}
     if (task, name) == ("delete-voice", "voice"):  # the page has the account's own

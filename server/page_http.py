@@ -67,6 +67,12 @@ class FixedSetting(PageError):
     status = 409
 
 
+class CannotGoOn(PageError):
+    """ComfyUI does not queue a prompt again that waited in the background."""
+
+    status = 409
+
+
 class TooLarge(PageError):
     """The body is larger than any that the page sends, or an image than the settings allow."""
 

@@ -19,6 +19,7 @@ SiliconFlowError                 (strings/text.py) anything that the pack raises
     │   ├── DailyLimit           a limit per day
     │   └── WaitTooLong          the wait would exceed the one in the settings
     ├── Overloaded               503
+    ├── ResultMissing            it was asked for before, is not saved, and is not asked for again
     ├── NotConnected             the request was never sent, or not in full
     │   ├── HostNotFound         the name of the host cannot be resolved
     │   ├── ProxyFailed          the proxy could not be reached, or refused
@@ -221,6 +222,12 @@ class Overloaded(RequestError):
     """503: the model is overloaded. Not charged."""
 
     retryable = True
+    stops_run = False
+
+
+class ResultMissing(RequestError):
+    """A result that was to be made in the background is missing. Nothing is sent again unasked."""
+
     stops_run = False
 
 

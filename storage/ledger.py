@@ -320,6 +320,13 @@ class Ledger:
             row = self._latest(db, fingerprint)
             return row is not None and self._entry(db, row) is not None
 
+    def is_stored(self, fingerprint: str) -> bool:
+        """Return whether the whole result of a request is here."""
+        with self.database.change() as db:
+            row = self._latest(db, fingerprint)
+            entry = self._entry(db, row) if row else None
+            return entry is not None and entry.state == "stored"
+
     def adopt(self, former: str, fingerprint: str) -> None:
         """Record the requests of a former fingerprint under the one that they have now."""
         with self.database.change() as db:

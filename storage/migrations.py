@@ -157,6 +157,20 @@ LEDGER: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE requests ADD COLUMN job TEXT NOT NULL DEFAULT ''",
         "CREATE INDEX with_tickets ON requests (account, state) WHERE ticket IS NOT NULL",
     ),
+    (
+        """
+        CREATE TABLE waiting_runs (
+            id TEXT PRIMARY KEY,
+            content TEXT NOT NULL,
+            state TEXT NOT NULL,
+            owner TEXT NOT NULL,
+            since REAL NOT NULL,
+            left_out TEXT NOT NULL,
+            prompt BLOB,
+            reason TEXT
+        )
+        """,
+    ),
 )
 """`requests.state` is waiting, sent, submitted, unknown, failed, answered or stored.
 
@@ -165,6 +179,8 @@ version of the pack writes. `unread_folders` are those that a rebuild could not 
 
 `requests.account`, `task` and `job` (its id in the history) are those of a request with a ticket,
 so that another process can go on with it.
+
+`waiting_runs` are prompts that wait for results in the background, see `waiting_runs.py`.
 
 `spend.state` is held (to be sent by the process `owner`), sent (paid or not, nobody knows yet),
 paid, or free (a saved result was used); `cost` is in billionths of the currency, NULL where the

@@ -56,6 +56,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "most_picture_mib": (0.1, 4096),
     "most_megapixels": (0.1, 1000),
     "upload_side": (0, 16_384),
+    "background_runs": (1, 1000),
 }
 """The minimum and maximum of every number, both included."""
 RATES = frozenset({"image", "video", "kilobyte", "input", "output", "input_images"})
@@ -131,6 +132,10 @@ class Settings:
     """What an item counts whose price is not known, in the account's currency."""
     prices: Mapping[str, float | Mapping[str, float]] = field(default_factory=dict)
     """The user's own price by model: of one item, or of the rates that the catalogue names."""
+    background: bool = False
+    """Whether every node that can makes its results in the background."""
+    background_runs: int = 50
+    """Prompts that wait for results in the background at most; any more run in the foreground."""
     native_batch: bool = False
     """Whether `batch_size` is sent to models that take it: for services of before 2026-09-30."""
 

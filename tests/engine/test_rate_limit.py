@@ -349,6 +349,24 @@ def test_a_gate_lets_requests_pass_in_the_order_of_their_arrival(now: list[float
     assert order == [0, 1, 2, 3, 4]
 
 
+def test_what_is_in_the_background_passes_behind_what_somebody_waits_for(now: list[float]) -> None:
+    gate = limited_to_one()
+    order: list[str] = []
+
+    def enter(name: str, waits: threading.Event) -> None:
+        gate.enter(1, lambda _: waits.set(), is_last=name.startswith("background"))
+        order.append(name)
+
+    for name in ("background 1", "background 2", "foreground 1", "foreground 2"):
+        waits = threading.Event()
+        threading.Thread(target=enter, args=(name, waits), daemon=True).start()
+        assert waits.wait(LONGEST)
+    for passed in range(4):
+        now[0] += WINDOW + 1
+        until(lambda: len(order) > passed)  # noqa: B023 - ends before the next
+    assert order == ["foreground 1", "foreground 2", "background 1", "background 2"]
+
+
 def test_whoever_gives_up_waiting_leaves_the_queue(now: list[float]) -> None:
     gate = limited_to_one()
     with pytest.raises(KeyboardInterrupt):

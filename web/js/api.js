@@ -1,7 +1,7 @@
 /** Requests to the pack's routes, and its events. An error response is thrown as an ApiError. */
 
 /** @import { Account, Balance, Catalogue, ErrorBody, Events, Hop, InputFile, JobList, Spend } from "./types" */
-/** @import { LocalizedText, Settings, Site, Stored } from "./types" */
+/** @import { LocalizedText, Settings, Site, Stored, WaitingRun } from "./types" */
 
 import { api } from "../../../scripts/api.js";
 
@@ -82,6 +82,23 @@ export const forgetQuestions = () => request("DELETE", "questions", {});
 
 /** What the user was asked about has been read, and goes ahead when it is queued again. */
 export const answerQuestions = () => request("POST", "questions", {});
+
+/**
+ * What waits in the background; and, once for each, what was lost in a restart and is to be asked about.
+ * @param {boolean} ask
+ * @returns {Promise<{ runs: WaitingRun[], ask: string[], now: number }>}
+ */
+export const getBackground = (ask) => request("GET", `background${ask ? "?ask=1" : ""}`);
+
+/**
+ * Queues a workflow again that waits in the background.
+ * @param {string} id
+ * @param {boolean} mayPay whether what is missing is sent, and charged, again
+ */
+export const goOn = (id, mayPay = false) => request("POST", `background/${encodeURIComponent(id)}`, { may_pay: mayPay });
+
+/** @param {string} id */
+export const giveUp = (id) => request("DELETE", `background/${encodeURIComponent(id)}`, {});
 
 /**
  * A part of the list of all jobs: the first one, or the one that begins `before`.

@@ -7,6 +7,7 @@
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { getJobs, onEvent } from "./api.js";
+import { backgroundList } from "./background.js";
 import { balanceLine } from "./balance.js";
 import { dayLine, jobCard } from "./job_card.js";
 import { openKeyDialog } from "./key_dialog.js";
@@ -191,6 +192,7 @@ function render(container) {
       balanceLine(),
     ),
     spendLine(),
+    backgroundList(),
     searchLine(),
     body,
     live,

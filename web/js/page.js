@@ -197,11 +197,12 @@ export function toast(severity, summary, detail) {
  * Asks with ComfyUI's own dialog; true if the user agrees.
  * @param {string} title
  * @param {string} message
+ * @param {"default" | "delete"} type
  */
-export async function confirmed(title, message) {
+export async function confirmed(title, message, type = "delete") {
   const confirm = app.extensionManager?.dialog?.confirm;
   if (!confirm) return window.confirm(`${title}\n\n${message}`);
-  return Boolean(await confirm({ title, message, type: "delete" }));
+  return Boolean(await confirm({ title, message, type }));
 }
 
 /** @type {Record<Site, string>} */

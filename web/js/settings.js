@@ -49,6 +49,8 @@ const GROUPS = {
   requests: [
     ["max_parallel", (id) => numberFor("max_parallel", id, null, { whole: true, aboveZero: true })],
     ["longest_wait", (id) => numberFor("longest_wait", id, () => t("unit.seconds"), { aboveZero: true })],
+    ["background", (id) => switchFor("background", id)],
+    ["background_runs", (id) => numberFor("background_runs", id, null, { whole: true, aboveZero: true })],
     ["visible_watermark", (id) => switchFor("visible_watermark", id)],
     ["native_batch", (id) => switchFor("native_batch", id)],
   ],

@@ -65,6 +65,13 @@ function showText(detail) {
   return shown.length > 0;
 }
 
+/**
+ * Shows a text on one of our nodes, if there is such a node.
+ * @param {string} nodeId
+ * @param {string} text
+ */
+export const showStatus = (nodeId, text) => showText({ nodeId, text });
+
 /** @param {{ displayNodeId: string | number, blob: Blob } | null} detail */
 function showImage(detail) {
   const shown = detail ? statusesOf(detail.displayNodeId) : [];

@@ -353,10 +353,24 @@ export interface QueuedPrompt extends Origin {
   nodes: string[];
 }
 
+/** A workflow that waits for results in the background. */
+export interface WaitingRun {
+  id: string;
+  /** `lost`: ComfyUI was restarted meanwhile. */
+  state: "waiting" | "stopped" | "lost" | "queued";
+  since: number;
+  reason: LocalizedText | null;
+  workflow: string;
+  nodes: string[];
+  /** The prompt of one of its nodes, if it has one. */
+  prompt: string;
+}
+
 /** The content of each event, by its name without `siliconflow.`. */
 export interface Events {
   failed: Failure;
   jobs: { job: Job };
+  background: { first_prompt_id: string; prompt_id: string; state: string };
   balance: Balance;
   settings: Record<string, never>;
   stored: Record<string, never>;

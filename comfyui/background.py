@@ -1,0 +1,222 @@
+"""Prompts with results that are made in the background, queued again once all of them are there.
+
+A node whose results are made in the background ends at once, and ComfyUI skips what depends on it.
+Its prompt is recorded as waiting before its first request is sent. When the last of its requests
+has ended, the same prompt is queued once more, as `POST /prompt` does: then every result comes from
+the ledger. Everything here may block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from ..storage.waiting_runs import WaitingRun, WaitingRuns
+from ..strings.text import SiliconFlowError, Text, text
+from . import events, host
+from .host import GOING_ON, Caller
+
+TICK_SECONDS = 0.2
+_GRAPH, _EXTRA, _OUTPUTS = 2, 3, 4
+"""Where an item of ComfyUI's queue has them, behind its number and its id."""
+_STORED = ("graph", "extra_data", "outputs")
+_LOCK = threading.Lock()
+
+
+class NotQueued(SiliconFlowError):
+    """ComfyUI did not queue a prompt again."""
+
+
+@dataclass(eq=False)
+class Waiting:
+    """A prompt of this process that waits. `item` is that of ComfyUI's queue.
+
+    `nodes` are its nodes under way, `failure` is why the first of them failed.
+    """
+
+    id: str
+    content: str
+    item: tuple[Any, ...]
+    left_out: set[str] = field(default_factory=set)
+    under_way: int = 0
+    failure: Text | None = None
+
+
+_WAITING: dict[str, Waiting] = {}
+"""Those with requests under way, by the id of the prompt."""
+_ITEMS: dict[str, tuple[Any, ...]] = {}
+"""The items of all that are recorded: nothing secret in them is ever stored."""
+
+
+def join(caller: Caller, runs: WaitingRuns, most: int, *, is_alike: bool) -> Waiting | None:
+    """Record that a node's results are made in the background; `None`: too many prompts wait.
+
+    A prompt that is the same as one that waits joins it, unless its seeds are not alike. Raises
+    `LedgerError`; then nothing is recorded.
+    """
+    item = host.running_item(caller.prompt_id)
+    root = "" if is_alike else caller.going_on.get("root", caller.prompt_id)
+    content = _hash([item[_GRAPH], sorted(item[_OUTPUTS]), root])
+    with _LOCK:
+        alike = (each for each in _WAITING.values() if each.content == content)
+        waiting = _WAITING.get(caller.prompt_id) or next(alike, None)
+        if waiting is None:
+            if len(_WAITING) >= most:
+                return None
+            waiting = Waiting(caller.prompt_id, content, item)
+            runs.add(waiting.id, content, _stored(item) if host.may_store_workflows() else None)
+        runs.leave_out(waiting.id, {*waiting.left_out, caller.node_id})
+        waiting.left_out.add(caller.node_id)
+        waiting.under_way += 1
+        _WAITING[waiting.id], _ITEMS[waiting.id] = waiting, item
+    _tell(waiting.id, item, "waiting")
+    return waiting
+
+
+def leave(waiting: Waiting, runs: WaitingRuns, failure: Text | None) -> None:
+    """Record that a node's requests have ended; the last of a prompt goes on with it.
+
+    Returns when the prompt has run again. One that failed is stopped: the user decides.
+    """
+    with _LOCK:
+        waiting.under_way -= 1
+        waiting.failure = waiting.failure or failure
+    while not waiting.under_way and host.running_item(waiting.id):
+        time.sleep(TICK_SECONDS)  # it may have more such nodes
+    with _LOCK:
+        if waiting.under_way or _WAITING.get(waiting.id) is not waiting:
+            return
+        del _WAITING[waiting.id]
+    reason = waiting.failure
+    if not reason and host.has_failed(waiting.id):
+        reason = text("background.prompt_failed")
+    if reason:
+        _stop(waiting.id, runs, reason)
+    elif new_id := go_on(waiting.id, runs):
+        finish(waiting.id, runs, new_id)
+
+
+def go_on(id_: str, runs: WaitingRuns, *, may_pay: bool = False) -> str | None:
+    """Queue a prompt again and return its new id; `None` if it was queued, or given up.
+
+    Unless it `may_pay`, the nodes that were left out send nothing. Raises `NotQueued`.
+    """
+    with _LOCK:
+        _WAITING.pop(id_, None)
+    run = runs.take(id_)
+    if run is None:
+        return None
+    item, new_id = _item_of(run), str(uuid4())
+    try:
+        _queue(new_id, item, run, may_pay=may_pay)
+    except NotQueued as error:
+        _stop(id_, runs, error.text)
+        raise
+    host.keep_language(id_, new_id)
+    _tell(id_, item, "queued", new_id)
+    return new_id
+
+
+def finish(id_: str, runs: WaitingRuns, new_id: str) -> None:
+    """Wait until a prompt that was queued again has run, or was taken from the queue; forget it."""
+    while host.is_queued(new_id):
+        time.sleep(TICK_SECONDS)
+    forget(id_, runs)
+
+
+def forget(id_: str, runs: WaitingRuns) -> bool:
+    """Do not go on with a prompt; return whether it was there. Its requests go on."""
+    with _LOCK:
+        _WAITING.pop(id_, None)
+        item = _ITEMS.pop(id_, ())
+    was_there = runs.delete(id_)
+    if was_there:
+        _tell(id_, item, "over")
+    return was_there
+
+
+def queued(run: WaitingRun) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the graph and the `extra_data` that a prompt was queued with, as far as known."""
+    item = _item_of(run)
+    return (item[_GRAPH], item[_EXTRA]) if item else ({}, {})
+
+
+def _item_of(run: WaitingRun) -> tuple[Any, ...]:
+    """Return the item of ComfyUI's queue; empty if its process is gone, and stored nothing."""
+    on_disk = (0, run.id, *(run.prompt[name] for name in _STORED)) if run.prompt else ()
+    return _ITEMS.get(run.id, on_disk)
+
+
+def _queue(new_id: str, item: tuple[Any, ...], run: WaitingRun, *, may_pay: bool) -> None:
+    """Queue an item of ComfyUI's queue again, as its server does with what it is sent."""
+    if not item:
+        raise NotQueued(text("background.not_stored"))
+    server, execution = host.prompt_server(), host.module("execution")
+    before = item[_EXTRA].get(GOING_ON, {})
+    left_out = {*before.get("left_out", ()), *(() if may_pay else run.left_out)}
+    first = {"first_prompt_id": run.id, "root": host.root_of(run.id, item[_EXTRA])}
+    going_on = {**first, **before, "left_out": sorted(left_out)}
+
+    async def put() -> None:
+        graph = {node_id: {**node} for node_id, node in item[_GRAPH].items()}
+        for node in graph.values():
+            node.pop("is_changed", None)  # ComfyUI's note of what it was for its cache
+        outputs = _depending(graph, item[_OUTPUTS], run.left_out) or item[_OUTPUTS]
+        is_valid, error, outputs, _ = await execution.validate_prompt(new_id, graph, outputs)
+        if not is_valid:
+            reason = f"{error['message']} {error['details']}"
+            raise NotQueued(text("background.not_queued", reason=reason))
+        now = int(time.time() * 1000)
+        extra_data = {**item[_EXTRA], "create_time": now, GOING_ON: going_on}
+        number, server.number = server.number, server.number + 1
+        rest = item[_OUTPUTS + 1 :] or ({},)
+        server.prompt_queue.put((number, new_id, graph, extra_data, outputs, *rest))
+
+    asyncio.run_coroutine_threadsafe(put(), server.loop).result()
+
+
+def _depending(
+    graph: Mapping[str, Any], outputs: Collection[str], on: Collection[str]
+) -> list[str]:
+    """Return the outputs of a graph that depend on some nodes: the others have run."""
+    # What an expanded node runs is called after it: "4.0.2" is of node 4.
+    roots = {node_id if node_id in graph else node_id.partition(".")[0] for node_id in on}
+
+    def depends(node_id: str, passed: set[str]) -> bool:
+        if node_id in roots:
+            return True
+        if node_id in passed or node_id not in graph:
+            return False
+        passed.add(node_id)
+        links = (value for value in graph[node_id]["inputs"].values() if isinstance(value, list))
+        return any(depends(str(link[0]), passed) for link in links if link)
+
+    return [output for output in outputs if depends(output, set())]
+
+
+def _stop(id_: str, runs: WaitingRuns, reason: Text) -> None:
+    if runs.stop(id_, reason):
+        _tell(id_, _ITEMS.get(id_, ()), "stopped")
+
+
+def _stored(item: tuple[Any, ...]) -> dict[str, Any]:
+    """Return what is stored of an item: not what ComfyUI keeps apart, as it is secret."""
+    return dict(zip(_STORED, item[_GRAPH : _OUTPUTS + 1], strict=True))
+
+
+def _tell(id_: str, item: tuple[Any, ...], state: str, new_id: str = "") -> None:
+    """Send the pages, and programs that listen, what has become of a prompt."""
+    page = item[_EXTRA].get("client_id") if item else None
+    data = {"first_prompt_id": id_, "prompt_id": new_id, "state": state}
+    events.send(Caller(page=page), events.BACKGROUND, data)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,77 @@
+"""The prompts that wait for results in the background: listed, queued again, or given up."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ..comfyui import background
+from ..comfyui.background import NotQueued
+from ..engine.threads import start_thread
+from ..storage.waiting_runs import WaitingRun, WaitingRuns
+from ..strings.text import text
+from .ledger_access import page_ledger
+from .page_http import BadRequest, CannotGoOn, Json, NotFound, PageRequest
+
+_ASKED: set[str] = set()
+"""The lost runs that a page has asked about since ComfyUI started."""
+
+
+def list_runs(request: PageRequest) -> Json:
+    """Return what waits, the oldest first. With `ask`, which of it the user is to be asked about.
+
+    Those are the runs of an earlier process, and each is named once.
+    """
+    with page_ledger() as ledger:
+        runs = WaitingRuns(ledger.database).all()
+    ask: list[str] = []
+    if "ask" in request.query:
+        ask = [run.id for run in runs if run.state == "lost" and run.id not in _ASKED]
+        _ASKED.update(ask)
+    return {"runs": [_as_json(run) for run in runs], "ask": ask, "now": time.time()}
+
+
+def go_on(request: PageRequest) -> Json:
+    """Queue a prompt again now. With `may_pay`, what is missing is requested and paid for again."""
+    may_pay = request.body.get("may_pay", False)
+    if not isinstance(may_pay, bool):
+        raise BadRequest(text("server.bad_may_pay"))
+    id_ = request.params["id"]
+    with page_ledger() as ledger:
+        runs = WaitingRuns(ledger.database)
+        try:
+            new_id = background.go_on(id_, runs, may_pay=may_pay)
+        except NotQueued as error:
+            raise CannotGoOn(error.text) from None
+    if new_id is None:
+        raise NotFound(text("server.no_waiting_run"))
+    start_thread(background.finish, id_, runs, new_id)
+    return {"first_prompt_id": id_, "prompt_id": new_id}
+
+
+def give_up(request: PageRequest) -> Json:
+    """Do not queue a prompt again. Its requests go on, and their results are saved."""
+    with page_ledger() as ledger:
+        if not background.forget(request.params["id"], WaitingRuns(ledger.database)):
+            raise NotFound(text("server.no_waiting_run"))
+    return {}
+
+
+def _as_json(run: WaitingRun) -> Json:
+    graph, extra_data = background.queued(run)
+    workflow = extra_data.get("extra_pnginfo", {}).get("workflow") or {}
+    return {
+        "id": run.id,
+        "state": run.state,
+        "since": run.since,
+        "reason": run.reason.as_json() if run.reason else None,
+        "workflow": str(workflow.get("id") or ""),
+        "nodes": list(run.left_out),
+        "prompt": next(filter(None, (_words(graph, node_id) for node_id in run.left_out)), ""),
+    }
+
+
+def _words(graph: dict[str, Any], node_id: str) -> str:
+    """Return the prompt of a node, unless another node gives it."""
+    words = graph.get(node_id, {}).get("inputs", {}).get("prompt", "")
+    return words if isinstance(words, str) else ""

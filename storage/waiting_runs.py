@@ -1,0 +1,124 @@
+"""The prompts that wait for results in the background, so that none is forgotten with its process.
+
+One row a prompt, in the ledger's database. It is written before the first request is sent, and
+stays until the prompt has been queued again and has run, or the user gives it up.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..strings.text import DEFAULT, LANGUAGES, Text, well_formed
+from .database import Database
+
+MAX_PROMPT_BYTES = 16 << 20
+"""A larger prompt has images embedded: it is not stored, and goes on only within its process."""
+WaitingState = Literal["waiting", "stopped", "lost", "queued"]
+
+
+@dataclass(frozen=True)
+class WaitingRun:
+    """A prompt whose nodes `left_out` gave nothing yet; `since` is in seconds since 1970.
+
+    `waiting`: its requests are under way. `stopped`: some failed, `reason` says why. `lost`: its
+    process ended. `queued`: it was queued again. `prompt` is `None` where it may not be stored.
+    """
+
+    id: str
+    state: WaitingState
+    since: float
+    left_out: tuple[str, ...]
+    reason: Text | None
+    prompt: Mapping[str, Any] | None
+
+
+class WaitingRuns:
+    """The waiting runs of one data folder. Every method raises `LedgerError`."""
+
+    def __init__(self, database: Database) -> None:
+        """Use the ledger's database."""
+        self._database = database
+
+    def add(self, id_: str, content: str, prompt: Mapping[str, Any] | None) -> None:
+        """Record a prompt before it waits; one of the same content that was stopped is over."""
+        stored = None if prompt is None else well_formed(json.dumps(prompt)).encode()
+        if stored and len(stored) > MAX_PROMPT_BYTES:
+            stored = None
+        now, owner = self._database.clock(), self._database.process_lock.token
+        with self._database.change() as db:
+            db.execute(
+                "DELETE FROM waiting_runs WHERE id = ? OR (content = ? AND state = 'stopped')",
+                (id_, content),
+            )
+            db.execute(
+                "INSERT INTO waiting_runs (id, content, state, owner, since, left_out, prompt)"
+                " VALUES (?, ?, 'waiting', ?, ?, '[]', ?)",
+                (id_, content, owner, now, stored and zlib.compress(stored, 1)),
+            )
+
+    def leave_out(self, id_: str, node_ids: Collection[str]) -> None:
+        """Record which nodes of a prompt gave nothing yet."""
+        with self._database.change() as db:
+            values = (json.dumps(sorted(node_ids)), id_)
+            db.execute("UPDATE waiting_runs SET left_out = ? WHERE id = ?", values)
+
+    def stop(self, id_: str, reason: Text) -> bool:
+        """Record why a prompt does not go on by itself; return whether it is still there."""
+        wordings = json.dumps(reason.as_json(), ensure_ascii=False)
+        with self._database.change() as db:
+            changed = db.execute(
+                "UPDATE waiting_runs SET state = 'stopped', reason = ? WHERE id = ?",
+                (wordings, id_),
+            )
+            return changed.rowcount > 0
+
+    def take(self, id_: str) -> WaitingRun | None:
+        """Return a prompt that is to be queued again, once; `None` if it is gone or queued."""
+        with self._database.change() as db:
+            row = db.execute("SELECT * FROM waiting_runs WHERE id = ?", (id_,)).fetchone()
+            run = self._read(row) if row else None
+            if run is None or run.state == "queued":
+                return None
+            owner = self._database.process_lock.token
+            db.execute(
+                "UPDATE waiting_runs SET state = 'queued', owner = ? WHERE id = ?", (owner, id_)
+            )
+            return run
+
+    def delete(self, id_: str) -> bool:
+        """Forget a prompt; return whether it was there."""
+        with self._database.change() as db:
+            return db.execute("DELETE FROM waiting_runs WHERE id = ?", (id_,)).rowcount > 0
+
+    def all(self) -> list[WaitingRun]:
+        """Return the runs of this process and of those that have ended, the oldest first."""
+        lock = self._database.process_lock
+        with self._database.read() as db:
+            rows = db.execute("SELECT * FROM waiting_runs ORDER BY since, rowid").fetchall()
+        return [
+            self._read(row)
+            for row in rows
+            if row["owner"] == lock.token or not lock.is_alive(row["owner"])
+        ]
+
+    def _read(self, row: sqlite3.Row) -> WaitingRun:
+        """Return a row; one that an ended process left under way is lost."""
+        is_stopped, is_ours = row["state"] == "stopped", row["owner"] == self._owner
+        reason = json.loads(row["reason"]) if row["reason"] else None
+        return WaitingRun(
+            id=row["id"],
+            state=row["state"] if is_stopped or is_ours else "lost",
+            since=row["since"],
+            left_out=tuple(json.loads(row["left_out"])),
+            reason=reason and Text(*(reason.get(lang, reason[DEFAULT]) for lang in LANGUAGES)),
+            prompt=json.loads(zlib.decompress(row["prompt"])) if row["prompt"] else None,
+        )
+
+    @property
+    def _owner(self) -> str:
+        return self._database.process_lock.token

@@ -1,0 +1,72 @@
+"""Requests in the background, and those of a prompt that goes on: what is sent, and what is not."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.engine.job import Job
+from comfyui_siliconflow.engine.lifecycle import RequestLifecycle
+from comfyui_siliconflow.engine.services import client_for, current_settings, ledger_for
+from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.storage.settings import Settings
+from comfyui_siliconflow.tasks.image_tasks import plan_images
+from comfyui_siliconflow.tests.conftest import LimitClock
+
+INPUTS = {"model": "Qwen/Qwen-Image", "prompt": "a cat", "seed": 1}
+
+
+def run_jobs(settings: Settings | None = None, images: int = 1, **how: Any) -> list[Job]:
+    """Run the jobs of a text-to-image node, one after the other."""
+    settings = settings or current_settings()
+    plan = plan_images("text-to-image", (), {**INPUTS, "batch_size": images}, settings)
+    client, ledger = client_for(settings), ledger_for(settings)
+    lifecycle = RequestLifecycle("text-to-image", settings, client, ledger, plan)
+    jobs = [Job(request, threading.Event(), **how) for request in plan.requests]
+    for job in jobs:
+        assert lifecycle.unpaid(job) == [] or job.may_send
+        job.start()
+        lifecycle.run(job)
+        assert lifecycle.is_stored(job) == (job.error is None)
+    return jobs
+
+
+def test_a_job_that_may_not_send_gets_what_is_saved_and_fails_without_it(
+    simulator: Simulator,
+) -> None:
+    (missing,) = run_jobs(may_send=False)
+    assert isinstance(missing.error, errors.ResultMissing)
+    assert missing.error.charged is False
+    assert simulator.generations == []
+    run_jobs()
+    (found,) = run_jobs(may_send=False)
+    assert [result.origin for result in found.results] == ["reused"]
+    assert len(simulator.generations) == 1
+
+
+def test_what_an_ended_process_may_have_paid_is_named_and_not_sent_again(
+    simulator: Simulator,
+) -> None:
+    simulator.fail(504)
+    (lost,) = run_jobs()
+    assert isinstance(lost.error, errors.GatewayTimeout)
+    (missing,) = run_jobs(may_send=False)
+    assert isinstance(missing.error, errors.ResultMissing)
+    assert any("may have been charged" in str(note) for note in missing.notes)
+    assert len(simulator.generations) == 1
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_in_the_background_a_rate_limit_is_waited_for_as_long_as_it_takes(
+    use: Any, limit_clock: LimitClock, write_settings: Any, in_background: bool
+) -> None:
+    write_settings(longest_wait=30)
+    key = f"sk-in-background-{in_background}"
+    with Simulator(ipm=2, clock=limit_clock, key=key, as_of="today") as simulator:
+        use(simulator)
+        jobs = run_jobs(images=5, in_background=in_background)
+        failed = [job.error for job in jobs if job.error]
+        assert all(isinstance(error, errors.WaitTooLong) for error in failed)
+        assert bool(failed) is not in_background

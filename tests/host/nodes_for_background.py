@@ -1,0 +1,65 @@
+"""Nodes for the tests of the background: one takes its time, one gives another number each time."""
+
+from __future__ import annotations
+
+import time
+from itertools import count
+from typing import Any
+
+import torch
+
+NUMBERS = count(1)
+
+
+class Sleep:
+    """Takes its time on this computer, and gives an image."""
+
+    RETURN_TYPES = ("IMAGE",)
+    FUNCTION = "execute"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
+        return {"required": {"seconds": ("FLOAT", {"default": 0.0})}}
+
+    def execute(self, seconds: float) -> tuple[torch.Tensor]:
+        time.sleep(seconds)
+        return (torch.zeros(1, 64, 64, 3),)
+
+
+class AnyNumber:
+    """Gives another number in each run."""
+
+    RETURN_TYPES = ("INT",)
+    FUNCTION = "execute"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
+        return {"required": {}}
+
+    @classmethod
+    def IS_CHANGED(cls) -> float:  # noqa: N802 - ComfyUI's name
+        return float("nan")
+
+    def execute(self) -> tuple[int]:
+        return (next(NUMBERS),)
+
+
+class Numbers:
+    """Gives a list of numbers."""
+
+    RETURN_TYPES = ("INT",)
+    OUTPUT_IS_LIST = (True,)
+    FUNCTION = "execute"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
+        return {"required": {"first": ("INT", {"default": 0, "max": 10**9}), "n": ("INT", {})}}
+
+    def execute(self, first: int, n: int) -> tuple[list[int]]:
+        return (list(range(first, first + n)),)
+
+
+NODE_CLASS_MAPPINGS = {"TestSleep": Sleep, "TestAnyNumber": AnyNumber, "TestNumbers": Numbers}

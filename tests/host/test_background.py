@@ -1,0 +1,392 @@
+"""Nodes in the background: the queue goes on, and the prompt is queued again when all is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.dev.simulator.service import Service
+from comfyui_siliconflow.tests.conftest import Held
+from comfyui_siliconflow.tests.host.comfy import Comfy, Ended, Heard
+
+Json = dict[str, Any]
+
+KOLORS = "Kwai-Kolors/Kolors"
+QWEN = "Qwen/Qwen-Image"
+EDIT = "Qwen/Qwen-Image-Edit"
+LATENCY = 3.0
+"""Seconds: time enough to see what happens while a request is under way."""
+
+
+@pytest.fixture(scope="module")
+def started(
+    tmp_path_factory: pytest.TempPathFactory, running_service: Simulator
+) -> Iterator[tuple[Comfy, dict[str, str]]]:
+    """Start a ComfyUI with nodes of its own, which a test may kill and start again."""
+    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
+    comfy = Comfy(checkout, python, tmp_path_factory.mktemp("comfyui-background"))
+    nodes = Path(__file__).with_name("nodes_for_background.py")
+    shutil.copy(nodes, comfy.folder / "custom_nodes")
+    service = {
+        "SILICONFLOW_API_KEY": running_service.key,
+        "SILICONFLOW_BASE_URL": running_service.base_url,
+    }
+    try:
+        comfy.start(service)
+        yield comfy, service
+    finally:
+        comfy.stop()
+
+
+@pytest.fixture
+def comfy(started: tuple[Comfy, dict[str, str]], service: Simulator) -> Comfy:
+    """Return ComfyUI with nothing in the background, and a service that takes its time."""
+    comfy, _ = started
+    comfy.wait_for(lambda: not waiting(comfy))
+    comfy.forget_settings()
+    service.latency = LATENCY
+    return comfy
+
+
+@pytest.fixture
+def held(comfy: Comfy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
+    """Hold every request until it is released."""
+    del comfy  # is there first
+    held, finish = Held(), Service._finish  # noqa: SLF001 - where a request takes its time
+    monkeypatch.setattr(Service, "_finish", lambda *given: held.keep(finish(*given)))
+    yield held
+    held.release()
+
+
+def seed() -> int:
+    return secrets.randbelow(10**9)
+
+
+def drawing(node_id: str = "1", **inputs: Any) -> Json:
+    """Return a node in the background whose image is saved; never the same twice."""
+    values = {"model": KOLORS, "prompt": f"A kite {seed()}", "seed": seed(), "background": True}
+    node = {"class_type": "SiliconFlowTextToImage", "inputs": {**values, **inputs}}
+    return {node_id: node, f"{node_id}01": saving([node_id, 0])}
+
+
+def saving(images: Any) -> Json:
+    inputs = {"images": images, "filename_prefix": "background"}
+    return {"class_type": "SaveImage", "inputs": inputs}
+
+
+def sleeping(seconds: float = 0.0) -> Json:
+    """Return nodes that take their time on this computer."""
+    sleep = {"class_type": "TestSleep", "inputs": {"seconds": seconds + seed() * 1e-12}}
+    return {"9": sleep, "901": saving(["9", 0])}
+
+
+def waiting(comfy: Comfy) -> list[Json]:
+    """Return the runs in the background."""
+    runs: list[Json] = comfy.get("/siliconflow/background").json()["runs"]
+    return runs
+
+
+def under_way(service: Simulator, since: int) -> int:
+    return sum(record.status is None for record in service.generations[since:])
+
+
+def runs_after(comfy: Comfy, first: str) -> list[str]:
+    """Return the ids of the prompts that a prompt went on as."""
+    history = comfy.get("/history").json()
+    return [id_ for id_, entry in history.items() if going_on(entry)["first_prompt_id"] == first]
+
+
+def going_on(entry: Json) -> Json:
+    marker: Json = entry["prompt"][3].get("siliconflow_background", {"first_prompt_id": ""})
+    return marker
+
+
+def run_after(comfy: Comfy, first: str, nth: int = 1) -> Ended:
+    """Wait for the end of the nth prompt that a prompt went on as."""
+    comfy.wait_for(lambda: len(runs_after(comfy, first)) >= nth)
+    return comfy.end_of(runs_after(comfy, first)[nth - 1])
+
+
+def stopped(comfy: Comfy) -> Json:
+    """Wait until the only run in the background has stopped, and return it."""
+    (run,) = comfy.wait_for(
+        lambda: [run for run in waiting(comfy) if run["state"] == "stopped"], seconds=60
+    )
+    found: Json = run
+    return found
+
+
+def error_of(ended: Ended) -> str:
+    message = ended.message("execution_error")
+    return str(message and message["exception_message"])
+
+
+def test_an_image_is_saved_by_a_second_run_of_the_same_prompt_for_one_charge(
+    comfy: Comfy, service: Simulator
+) -> None:
+    since, charges = len(service.generations), len(service.charges)
+    prompt = drawing()
+    first = comfy.run(prompt)
+    assert (first.status, first.files) == ("success", [])
+    second = run_after(comfy, first.prompt_id)
+    assert second.status == "success"
+    assert [file.is_file() for file in second.files] == [True]
+    assert second.entry["prompt"][2] == prompt
+    assert len(service.generations) - since == len(service.charges) - charges == 1
+    comfy.wait_for(lambda: not waiting(comfy))
+    assert len(runs_after(comfy, first.prompt_id)) == 1
+
+
+def test_the_queue_goes_on_while_several_prompts_wait(comfy: Comfy, service: Simulator) -> None:
+    since = len(service.generations)
+    firsts = [comfy.queue(drawing()) for _ in range(3)]
+    local = comfy.queue(sleeping())
+    comfy.wait_for(lambda: under_way(service, since) == 3)
+    assert len(comfy.end_of(local).files) == 1
+    assert all(run_after(comfy, first).files for first in firsts)
+    assert len(service.generations) - since == 3
+
+
+def test_other_branches_of_the_prompt_run_at_once_and_once(comfy: Comfy) -> None:
+    first = comfy.run({**drawing(), **sleeping()})
+    assert [*first.entry["outputs"]] == ["901"]
+    second = run_after(comfy, first.prompt_id)
+    assert [*second.entry["outputs"]] == ["101"]
+
+
+def test_comfyui_s_cache_answers_a_third_run_with_the_image(
+    comfy: Comfy, service: Simulator
+) -> None:
+    since, prompt = len(service.generations), drawing()
+    second = run_after(comfy, comfy.run(prompt).prompt_id)
+    third = comfy.run(prompt)
+    cached = third.message("execution_cached")
+    assert cached is not None
+    assert set(cached["nodes"]) == {"1", "101"}
+    assert len(second.files) == len(service.generations) - since == 1
+
+
+def test_the_same_queued_again_while_under_way_joins_and_pays_nothing(
+    comfy: Comfy, service: Simulator
+) -> None:
+    since, prompt = len(service.generations), drawing()
+    first, again = comfy.run(prompt), comfy.run(prompt)
+    assert (again.status, again.files) == ("success", [])
+    assert len(waiting(comfy)) == 1
+    assert run_after(comfy, first.prompt_id).files
+    comfy.wait_for(lambda: not waiting(comfy))
+    assert runs_after(comfy, again.prompt_id) == []
+    assert len(service.generations) - since == 1
+
+
+def test_a_prompt_with_several_such_nodes_goes_on_once_when_all_is_there(
+    comfy: Comfy, service: Simulator
+) -> None:
+    since = len(service.generations)
+    first = comfy.run({**drawing("1"), **drawing("2"), **drawing("3", batch_size=3)})
+    assert len(waiting(comfy)) == 1
+    second = run_after(comfy, first.prompt_id)
+    assert len(second.files) == 5
+    comfy.wait_for(lambda: not waiting(comfy))
+    assert len(runs_after(comfy, first.prompt_id)) == 1
+    assert len(service.generations) - since == len(service.charges[-3:]) == 3
+
+
+def test_a_node_behind_another_one_goes_to_the_background_in_its_turn(
+    comfy: Comfy, service: Simulator
+) -> None:
+    since, made = len(service.generations), drawing()
+    inputs = {"model": EDIT, "prompt": "At night", "image": ["1", 0], "seed": seed()}
+    edit = {"class_type": "SiliconFlowImageEdit", "inputs": {**inputs, "background": True}}
+    first = comfy.run({**made, "2": edit, "201": saving(["2", 0])})
+    second = run_after(comfy, first.prompt_id)
+    assert [*second.entry["outputs"]] == ["101"]
+    third = run_after(comfy, first.prompt_id, 2)
+    assert [*third.entry["outputs"]] == ["201"]
+    assert len(service.generations) - since == 2
+
+
+def test_a_seed_of_minus_one_is_the_same_in_the_second_run_and_another_in_the_next(
+    comfy: Comfy, service: Simulator
+) -> None:
+    prompt = drawing(seed=-1)
+    prompt["102"] = {"class_type": "PreviewAny", "inputs": {"source": ["1", 1]}}
+    seen = []
+    for nth in (1, 2):
+        since = len(service.generations)
+        second = run_after(comfy, comfy.run(prompt).prompt_id)
+        (record,) = service.generations[since:]
+        assert second.entry["outputs"]["102"]["text"] == [str(record.body["seed"])], nth
+        seen.append(record.body["seed"])
+    assert len(set(seen)) == 2
+
+
+def test_a_list_of_seeds_waits_as_one_prompt(comfy: Comfy, service: Simulator) -> None:
+    since = len(service.generations)
+    numbers = {"class_type": "TestNumbers", "inputs": {"first": seed(), "n": 3}}
+    first = comfy.run({**drawing(seed=["5", 0]), "5": numbers})
+    assert len(waiting(comfy)) == 1
+    assert len(run_after(comfy, first.prompt_id).files) == 3
+    assert len(service.generations) - since == 3
+
+
+def test_a_failed_request_stops_the_prompt_and_is_not_sent_again_unasked(
+    comfy: Comfy, service: Simulator
+) -> None:
+    service.fail(400)
+    since = len(service.generations)
+    first = comfy.run({**drawing("1"), **drawing("2")})
+    run = stopped(comfy)
+    assert (run["id"], set(run["nodes"])) == (first.prompt_id, {"1", "2"})
+    assert "rejected the request" in run["reason"]["en"]
+    assert runs_after(comfy, first.prompt_id) == []
+    answer = comfy.post(f"/siliconflow/background/{run['id']}", {})
+    second = comfy.end_of(answer.json()["prompt_id"])
+    assert "Nothing was sent again" in error_of(second)
+    assert len(service.generations) - since == 2
+
+
+def test_what_is_missing_is_sent_and_paid_again_if_the_user_says_so(
+    comfy: Comfy, service: Simulator
+) -> None:
+    service.fail(400)
+    since, charges = len(service.generations), len(service.charges)
+    first = comfy.run({**drawing("1"), **drawing("2")})
+    comfy.post(f"/siliconflow/background/{stopped(comfy)['id']}", {"may_pay": True})
+    ends = [run_after(comfy, first.prompt_id, nth) for nth in (1, 2)]
+    assert [len(ended.files) for ended in ends] == [1, 1]
+    assert len(service.generations) - since == 3
+    assert len(service.charges) - charges == 2
+
+
+def test_go_on_now_waits_for_what_is_under_way_and_sends_nothing(
+    comfy: Comfy, service: Simulator
+) -> None:
+    since = len(service.generations)
+    first = comfy.run(drawing())
+    answer = comfy.post(f"/siliconflow/background/{first.prompt_id}", {})
+    second = comfy.end_of(answer.json()["prompt_id"])
+    assert len(second.files) == len(service.generations) - since == 1
+    comfy.wait_for(lambda: not waiting(comfy))
+    assert runs_after(comfy, first.prompt_id) == [second.prompt_id]
+    assert comfy.post(f"/siliconflow/background/{first.prompt_id}", {}).status_code == 404
+
+
+def test_a_prompt_that_is_given_up_does_not_go_on_and_its_result_is_saved(
+    comfy: Comfy, service: Simulator
+) -> None:
+    since, prompt = len(service.generations), drawing()
+    first = comfy.run(prompt)
+    path = f"/siliconflow/background/{first.prompt_id}"
+    assert comfy.request("DELETE", path, json={}).status_code == 200
+    assert waiting(comfy) == []
+    comfy.wait_for(lambda: under_way(service, since) == 0)
+    again = comfy.run(prompt)
+    second = again if again.files else run_after(comfy, again.prompt_id)
+    assert len(second.files) == len(service.generations) - since == 1
+    assert runs_after(comfy, first.prompt_id) == []
+
+
+def test_inputs_that_another_node_changes_each_time_are_not_paid_again_and_again(
+    comfy: Comfy, service: Simulator
+) -> None:
+    since = len(service.generations)
+    any_number: Json = {"class_type": "TestAnyNumber", "inputs": {}}
+    first = comfy.run({**drawing(seed=["5", 0], prompt=f"{seed()}"), "5": any_number})
+    second = run_after(comfy, first.prompt_id)
+    assert "Nothing was sent again" in error_of(second)
+    comfy.wait_for(lambda: not waiting(comfy))
+    assert len(service.generations) - since == 1
+
+
+def test_a_prompt_that_is_stopped_by_a_budget_or_a_question_sends_nothing_and_waits_for_nothing(
+    comfy: Comfy, service: Simulator
+) -> None:
+    since = len(service.generations)
+    for limit in ({"confirm_images": 2}, {"daily_budget": 0.01, "unknown_price": 0.5}):
+        assert comfy.post("/siliconflow/settings", limit).status_code == 200
+        ended = comfy.run(drawing(batch_size=3, model=QWEN))
+        assert "Nothing was sent" in error_of(ended) or "sent nothing" in error_of(ended)
+        assert waiting(comfy) == []
+    assert len(service.generations) == since
+
+
+def test_more_prompts_than_may_wait_run_in_the_foreground(comfy: Comfy) -> None:
+    comfy.post("/siliconflow/settings", {"background_runs": 1})
+    first = comfy.run(drawing())
+    prompt = drawing()
+    prompt["102"] = {"class_type": "PreviewAny", "inputs": {"source": ["1", 2]}}
+    second = comfy.run(prompt)
+    assert second.files
+    (info,) = second.entry["outputs"]["102"]["text"]
+    assert any("1 workflow waits there already" in note for note in json.loads(info)["notes"])
+    assert run_after(comfy, first.prompt_id).files
+
+
+def test_a_setting_turns_it_on_for_every_node(comfy: Comfy) -> None:
+    comfy.post("/siliconflow/settings", {"background": True})
+    first = comfy.run(drawing(background=False))
+    assert first.files == []
+    assert run_after(comfy, first.prompt_id).files
+
+
+def test_fifty_prompts_wait_and_each_is_paid_once(
+    comfy: Comfy, service: Simulator, held: Held
+) -> None:
+    since = len(service.generations)
+    firsts = [comfy.queue(drawing()) for _ in range(50)]
+    comfy.wait_for(lambda: len(waiting(comfy)) == 50)
+    held.release()
+    for first in firsts:
+        assert run_after(comfy, first).files
+    assert len(service.generations) - since == 50
+
+
+def test_a_program_is_told_the_id_of_the_second_run_by_an_event_and_in_its_info(
+    comfy: Comfy,
+) -> None:
+    prompt = drawing()
+    prompt["102"] = {"class_type": "PreviewAny", "inputs": {"source": ["1", 2]}}
+
+    def told(heard: Heard) -> bool:
+        return any(each["state"] == "over" for each in heard.data("siliconflow.background"))
+
+    name = "siliconflow.background"
+    heard = comfy.listen(prompt, {name}, queued_by="nobody", enough=told)
+    (queued,) = [each for each in heard.data(name) if each["state"] == "queued"]
+    second = comfy.end_of(queued["prompt_id"])
+    assert second.entry["prompt"][3]["client_id"] == "nobody"  # whose page is closed
+    (info,) = second.entry["outputs"]["102"]["text"]
+    ids = {name: queued[name] for name in ("first_prompt_id", "prompt_id")}
+    assert json.loads(info)["background"] == ids
+
+
+def test_a_restart_keeps_what_waits_asks_once_and_sends_nothing_unasked(
+    started: tuple[Comfy, dict[str, str]], comfy: Comfy, service: Simulator
+) -> None:
+    _, variables = started
+    done, since = drawing(), len(service.generations)
+    service.latency = 0.0
+    run_after(comfy, comfy.run(done).prompt_id)
+    service.latency = 60.0
+    lost = comfy.run({**done, **drawing("2", model=QWEN), **drawing("3", model=QWEN)})
+    comfy.wait_for(lambda: under_way(service, since) == 2)
+    comfy.kill()
+    comfy.start(variables)
+    service.latency = 0.0
+    assert [(run["id"], run["state"]) for run in waiting(comfy)] == [(lost.prompt_id, "lost")]
+    asked = [comfy.get("/siliconflow/background?ask=1").json()["ask"] for _ in range(2)]
+    assert asked == [[lost.prompt_id], []]
+    answer = comfy.post(f"/siliconflow/background/{lost.prompt_id}", {})
+    second = comfy.end_of(answer.json()["prompt_id"])
+    assert "may have been charged" in error_of(second)
+    assert "Nothing was sent again" in error_of(second)
+    assert len(service.generations) - since == 3
+    comfy.wait_for(lambda: not waiting(comfy))

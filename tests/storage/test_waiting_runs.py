@@ -1,0 +1,97 @@
+"""What waits in the background is known to the next process, and is queued again once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from comfyui_siliconflow.storage.ledger import Ledger
+from comfyui_siliconflow.storage.waiting_runs import MAX_PROMPT_BYTES, WaitingRuns
+from comfyui_siliconflow.strings.text import Text
+from comfyui_siliconflow.tests.storage.conftest import BEGINNING, Clock
+
+PROMPT = {"graph": {"1": {"inputs": {"prompt": "a kite \ud83d"}}}, "outputs": ["2"]}
+Open = Callable[[], tuple[WaitingRuns, Ledger]]
+
+
+@pytest.fixture
+def open_runs(tmp_path: Path, clock: Clock) -> Iterator[Open]:
+    """Open the runs of one folder, each time as a process of its own."""
+    opened: list[Ledger] = []
+
+    def make() -> tuple[WaitingRuns, Ledger]:
+        opened.append(Ledger(tmp_path, clock=clock))
+        return WaitingRuns(opened[-1].database), opened[-1]
+
+    yield make
+    for item in opened:
+        item.close()
+
+
+def test_a_run_is_lost_only_when_its_process_has_ended(open_runs: Open) -> None:
+    (runs, ledger), (others, _) = open_runs(), open_runs()
+    runs.add("first", "content", PROMPT)
+    runs.leave_out("first", {"3:5", "2"})
+    (run,) = runs.all()
+    assert (run.state, run.since, run.left_out) == ("waiting", BEGINNING, ("2", "3:5"))
+    assert others.all() == []
+    ledger.close()
+    (run,) = others.all()
+    assert (run.state, run.left_out) == ("lost", ("2", "3:5"))
+    assert run.prompt is not None
+    assert run.prompt["outputs"] == ["2"]
+
+
+@pytest.mark.parametrize("state", ["waiting", "stopped", "lost"])
+def test_a_run_is_taken_once(open_runs: Open, state: str) -> None:
+    runs, ledger = open_runs()
+    runs.add("first", "content", PROMPT)
+    if state == "stopped":
+        assert runs.stop("first", Text("why", "为何"))
+    if state == "lost":
+        ledger.close()
+        runs, _ = open_runs()
+    taken = runs.take("first")
+    assert taken is not None
+    assert taken.state == state
+    assert taken.reason == (Text("why", "为何") if state == "stopped" else None)
+    assert runs.take("first") is None
+    assert [run.state for run in runs.all()] == ["queued"]
+    assert runs.delete("first")
+    assert not runs.delete("first")
+
+
+def test_one_that_was_queued_when_its_process_ended_is_lost_too(open_runs: Open) -> None:
+    """ComfyUI's queue lives in memory."""
+    runs, ledger = open_runs()
+    runs.add("first", "content", PROMPT)
+    runs.take("first")
+    ledger.close()
+    assert [run.state for run in open_runs()[0].all()] == ["lost"]
+
+
+def test_the_same_prompt_takes_the_place_of_one_that_was_stopped(open_runs: Open) -> None:
+    runs, _ = open_runs()
+    for id_, content in (("first", "same"), ("other", "other")):
+        runs.add(id_, content, PROMPT)
+        runs.stop(id_, Text("why"))
+    runs.add("second", "same", PROMPT)
+    assert [run.id for run in runs.all()] == ["other", "second"]
+
+
+def test_a_run_that_was_given_up_is_not_stopped(open_runs: Open) -> None:
+    runs, _ = open_runs()
+    runs.add("first", "content", PROMPT)
+    runs.delete("first")
+    assert not runs.stop("first", Text("why"))
+    assert runs.all() == []
+
+
+@pytest.mark.parametrize("prompt", [None, {"graph": "x" * MAX_PROMPT_BYTES}])
+def test_a_prompt_that_may_not_be_stored_or_is_too_large_waits_without_it(
+    open_runs: Open, prompt: dict[str, str] | None
+) -> None:
+    runs, _ = open_runs()
+    runs.add("first", "content", prompt)
+    assert [run.prompt for run in runs.all()] == [None]
