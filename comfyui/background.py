@@ -119,8 +119,6 @@ def go_on(id_: str, runs: WaitingRuns, *, may_pay: bool = False) -> str | None:
     except NotQueued as error:
         _stop(id_, runs, error.text)
         raise
-    host.keep_language(id_, new_id)
-    _tell(id_, item, "queued", new_id)
     return new_id
 
 
@@ -159,6 +157,7 @@ def _queue(new_id: str, item: tuple[Any, ...], run: WaitingRun, *, may_pay: bool
     if not item:
         raise NotQueued(text("background.not_stored"))
     server, execution = host.prompt_server(), host.module("execution")
+    host.keep_language(run.id, new_id)
     before = item[_EXTRA].get(GOING_ON, {})
     left_out = {*before.get("left_out", ()), *(() if may_pay else run.left_out)}
     first = {"first_prompt_id": run.id, "root": host.root_of(run.id, item[_EXTRA])}
@@ -177,6 +176,7 @@ def _queue(new_id: str, item: tuple[Any, ...], run: WaitingRun, *, may_pay: bool
         extra_data = {**item[_EXTRA], "create_time": now, GOING_ON: going_on}
         number, server.number = server.number, server.number + 1
         rest = item[_OUTPUTS + 1 :] or ({},)
+        _tell(run.id, item, "queued", new_id)  # before any page hears of it otherwise
         server.prompt_queue.put((number, new_id, graph, extra_data, outputs, *rest))
 
     asyncio.run_coroutine_threadsafe(put(), server.loop).result()
@@ -213,9 +213,10 @@ def _stored(item: tuple[Any, ...]) -> dict[str, Any]:
 
 def _tell(id_: str, item: tuple[Any, ...], state: str, new_id: str = "") -> None:
     """Send the pages, and programs that listen, what has become of a prompt."""
-    page = item[_EXTRA].get("client_id") if item else None
-    data = {"first_prompt_id": id_, "prompt_id": new_id, "state": state}
-    events.send(Caller(page=page), events.BACKGROUND, data)
+    extra_data = item[_EXTRA] if item else {}
+    first = extra_data.get(GOING_ON, {}).get("first_prompt_id", id_)
+    data = {"first_prompt_id": first, "prompt_id": new_id, "state": state}
+    events.send(Caller(page=extra_data.get("client_id")), events.BACKGROUND, data)
 
 
 def _hash(value: Any) -> str:

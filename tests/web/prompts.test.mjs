@@ -43,6 +43,15 @@ test("nodes of other packs, and prompts that others queued, are left alone", () 
   assert.equal(queued().isElsewhere(null, null, elsewhere), false);
 });
 
+test("a prompt that waited in the background goes on where it was queued", () => {
+  const prompts = queued();
+  prompts.goOn("p1", "p2");
+  prompts.goOn("unknown", "p3");
+  assert.equal(prompts.isElsewhere("p2", 3, HERE), false);
+  assert.equal(prompts.isElsewhere("p2", 3, { ...HERE, graph: "g2" }), true);
+  assert.equal(prompts.isElsewhere("p3", 3, { ...HERE, graph: "g2" }), false);
+});
+
 test("a page that is loaded again knows the last prompts", () => {
   const prompts = queued();
   for (let at = 0; at < 300; at++) prompts.add(`q${at}`, OUTPUT, HERE);

@@ -9,6 +9,7 @@ import { formatSeconds } from "./logic/format.js";
 import { MountedElements } from "./logic/mounted.js";
 import { openWorkflowId } from "./nodes.js";
 import { confirmed, errorText, h, icon, localized, symbolButton, t, toast } from "./page.js";
+import { isElsewhere } from "./prompts.js";
 import { settings } from "./settings_store.js";
 import { showStatus } from "./status.js";
 
@@ -121,7 +122,8 @@ function tick() {
  * @param {string} text
  */
 function showOnNodes(run, text) {
-  if (run.workflow && run.workflow === openWorkflowId()) run.nodes.forEach((node) => showStatus(node, text));
+  if (!run.workflow || run.workflow !== openWorkflowId()) return;
+  for (const node of run.nodes) if (!isElsewhere(run.id, node)) showStatus(node, text);
 }
 
 const refreshQuietly = () => void refresh().catch(console.warn);

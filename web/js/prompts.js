@@ -2,6 +2,7 @@
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
+import { onEvent } from "./api.js";
 import { QueuedPrompts } from "./logic/prompts.js";
 
 /** The page may be loaded again while its prompts run. */
@@ -25,6 +26,15 @@ function open() {
   };
 }
 
+const remember = () => sessionStorage.setItem(STORAGE_KEY, JSON.stringify(prompts.remembered));
+
+/**
+ * Whether a node belongs to another workflow than the one that is open, as far as this page knows.
+ * @param {string} prompt
+ * @param {string} node
+ */
+export const isElsewhere = (prompt, node) => prompts.isElsewhere(prompt, node, open());
+
 /** Not an async function: this script would stand in the trace of errors that it has no part in. */
 function interceptQueueing() {
   const queuePrompt = api.queuePrompt;
@@ -33,7 +43,7 @@ function interceptQueueing() {
     return queuePrompt.apply(this, rest).then((response) => {
       if (response?.prompt_id) {
         prompts.add(response.prompt_id, rest[1].output, from);
-        sessionStorage.setItem(STORAGE_KEY, JSON.stringify(prompts.remembered));
+        remember();
       }
       return response;
     });
@@ -66,6 +76,11 @@ app.registerExtension({
     prompts = new QueuedPrompts(JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? "[]"));
     interceptQueueing();
     interceptEvents();
+    onEvent("background", ({ first_prompt_id, prompt_id }) => {
+      if (!prompt_id) return;
+      prompts.goOn(first_prompt_id, prompt_id);
+      remember();
+    });
     api.addEventListener("execution_start", ({ detail }) => (running = detail.prompt_id));
   },
 });

@@ -26,6 +26,16 @@ export class QueuedPrompts {
     this.#prompts.set(id, { graph, path, nodes });
   }
 
+  /**
+   * A prompt that waited in the background is queued again, by the server.
+   * @param {string} first
+   * @param {string} second
+   */
+  goOn(first, second) {
+    const queued = this.#prompts.get(first);
+    if (queued) this.#prompts.set(second, queued);
+  }
+
   /** The last ones, to be remembered when the page is loaded again. */
   get remembered() {
     return [...this.#prompts].slice(-MOST_REMEMBERED);

@@ -1,0 +1,108 @@
+"""What waits in the background: said on its node, and listed with what can be done about it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+import pytest
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.panels import draw
+from comfyui_siliconflow.tests.host.comfy import Comfy
+
+LIST = ".sf-background"
+STATUS = ".sf-status p"
+
+
+@pytest.fixture
+def prompt(comfy: Comfy) -> str:
+    """Return a prompt that nobody has paid for, with nothing else in the background."""
+    comfy.wait_for(lambda: not comfy.get("/siliconflow/background").json()["runs"])
+    return f"A kite {secrets.token_hex(4)}"
+
+
+def test_a_node_says_how_long_it_waits_and_the_list_has_it_until_it_went_on(
+    page: Page, service: Simulator, prompt: str
+) -> None:
+    service.latency = 8.0
+    draw(page, prompt, background=True, control_after_generate="fixed")
+    page.command("SiliconFlow.ShowJobs")
+    page.queue()
+    row = page.page.locator(f"{LIST} li", has_text=prompt)
+    row.wait_for(timeout=30_000)
+    status = page.page.locator(STATUS)
+    for seconds in ("1 s", "3 s"):
+        status.get_by_text(f"in the background · {seconds}", exact=True).wait_for(timeout=30_000)
+    row.get_by_text("goes on when everything has arrived · 4 s").wait_for(timeout=30_000)
+    status.get_by_text("1 image").wait_for(timeout=30_000)
+    row.wait_for(state="detached", timeout=30_000)
+    assert not page.page.locator(LIST).is_visible()
+
+
+@pytest.mark.parametrize("language", ["zh"])
+def test_one_that_failed_says_why_and_is_sent_again_only_after_a_question(
+    page: Page, service: Simulator, prompt: str
+) -> None:
+    service.fail(400)
+    since = len(service.generations)
+    draw(page, prompt, background=True, control_after_generate="fixed")
+    page.command("SiliconFlow.ShowJobs")
+    page.queue()
+    row = page.page.locator(f"{LIST} li", has_text=prompt)
+    row.get_by_text("已停止：").wait_for(timeout=30_000)
+    page.page.locator(STATUS).get_by_text("后台生成已停止").wait_for()
+    page.page.locator(".sf-failure").wait_for()
+    row.get_by_role("button", name="重新发送缺失的请求").click()
+    dialog = page.page.get_by_role("dialog").filter(has_text="失败的请求会重新发送并扣费")
+    dialog.wait_for()
+    assert len(service.generations) - since == 1
+    dialog.get_by_role("button").filter(has_text="确认").click()
+    page.page.locator(STATUS).get_by_text("1 张图片").wait_for(timeout=30_000)
+    assert len(service.generations) - since == 2
+
+
+@pytest.mark.parametrize("look", ["classic"])
+def test_one_goes_on_now_and_another_is_given_up(
+    page: Page, service: Simulator, prompt: str
+) -> None:
+    service.latency = 30.0
+    node = draw(page, prompt, background=True, control_after_generate="fixed")
+    page.command("SiliconFlow.ShowJobs")
+    page.queue()
+    row = page.page.locator(f"{LIST} li", has_text=prompt)
+    row.get_by_role("button", name="Do not go on").click()
+    row.wait_for(state="detached")
+    page.change(node, "seed", 5)
+    page.queue()
+    row.get_by_role("button", name="Go on now").click()
+    row.get_by_text("queued again").wait_for()
+    page.command("Comfy.Interrupt")
+    row.wait_for(state="detached", timeout=30_000)
+
+
+def test_what_a_restart_left_waiting_is_asked_about_once(
+    open_page: Callable[..., Page], service: Simulator, keyless: Comfy
+) -> None:
+    """On a ComfyUI of its own: it is killed."""
+    keyless.kill()
+    keyless.start({"SILICONFLOW_API_KEY": service.key, "SILICONFLOW_BASE_URL": service.base_url})
+    service.latency = 60.0
+    page = open_page(on=keyless)
+    draw(page, f"A kite {secrets.token_hex(4)}", background=True)
+    page.queue()
+    keyless.wait_for(lambda: keyless.get("/siliconflow/background").json()["runs"])
+    page.close()
+    keyless.kill()
+    keyless.start({"SILICONFLOW_API_KEY": service.key, "SILICONFLOW_BASE_URL": service.base_url})
+    page = open_page(on=keyless)
+    dialog = page.page.get_by_role("dialog").filter(has_text="while 1 workflow waited")
+    dialog.wait_for(timeout=30_000)
+    dialog.get_by_role("button").filter(has_text="Cancel").click()
+    page.command("SiliconFlow.ShowJobs")
+    row = page.page.locator(f"{LIST} li")
+    row.get_by_text("waits for you: ComfyUI was restarted").wait_for()
+    page.open()
+    page.command("SiliconFlow.ShowJobs")
+    row.wait_for()
+    assert not dialog.is_visible()
