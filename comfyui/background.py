@@ -9,8 +9,10 @@ the ledger. Everything here may block.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
+import logging
 import threading
 import time
 from collections.abc import Collection, Mapping
@@ -28,6 +30,7 @@ _GRAPH, _EXTRA, _OUTPUTS = 2, 3, 4
 """Where an item of ComfyUI's queue has them, behind its number and its id."""
 _STORED = ("graph", "extra_data", "outputs")
 _LOCK = threading.Lock()
+logger = logging.getLogger("siliconflow")
 
 
 class NotQueued(SiliconFlowError):
@@ -83,7 +86,8 @@ def join(caller: Caller, runs: WaitingRuns, most: int, *, is_alike: bool) -> Wai
 def leave(waiting: Waiting, runs: WaitingRuns, failure: Text | None) -> None:
     """Record that a node's requests have ended; the last of a prompt goes on with it.
 
-    Returns when the prompt has run again. One that failed is stopped: the user decides.
+    Returns when the prompt has run again. One that failed is stopped: the user decides. Raises
+    `LedgerError`.
     """
     with _LOCK:
         waiting.under_way -= 1
@@ -99,8 +103,10 @@ def leave(waiting: Waiting, runs: WaitingRuns, failure: Text | None) -> None:
         reason = text("background.prompt_failed")
     if reason:
         _stop(waiting.id, runs, reason)
-    elif new_id := go_on(waiting.id, runs):
-        finish(waiting.id, runs, new_id)
+    else:
+        with contextlib.suppress(NotQueued):  # it is stopped, too
+            if new_id := go_on(waiting.id, runs):
+                finish(waiting.id, runs, new_id)
 
 
 def go_on(id_: str, runs: WaitingRuns, *, may_pay: bool = False) -> str | None:
@@ -179,7 +185,14 @@ def _queue(new_id: str, item: tuple[Any, ...], run: WaitingRun, *, may_pay: bool
         _tell(run.id, item, "queued", new_id)  # before any page hears of it otherwise
         server.prompt_queue.put((number, new_id, graph, extra_data, outputs, *rest))
 
-    asyncio.run_coroutine_threadsafe(put(), server.loop).result()
+    try:
+        asyncio.run_coroutine_threadsafe(put(), server.loop).result()
+    except NotQueued:
+        raise
+    except Exception as error:  # of ComfyUI, or of a node of another pack
+        logger.exception("A prompt cannot be queued again")
+        name = type(error).__name__
+        raise NotQueued(text("background.not_queued", reason=name)) from error
 
 
 def _depending(

@@ -16,6 +16,8 @@ from typing import Any, Literal
 from ..strings.text import DEFAULT, LANGUAGES, Text, well_formed
 from .database import Database
 
+KEPT_SECONDS = 30 * 86_400.0
+"""How long a run is kept that nobody goes on with: its results are not kept longer."""
 MAX_PROMPT_BYTES = 16 << 20
 """A larger prompt has images embedded: it is not stored, and goes on only within its process."""
 WaitingState = Literal["waiting", "stopped", "lost", "queued"]
@@ -52,8 +54,9 @@ class WaitingRuns:
         now, owner = self._database.clock(), self._database.process_lock.token
         with self._database.change() as db:
             db.execute(
-                "DELETE FROM waiting_runs WHERE id = ? OR (content = ? AND state = 'stopped')",
-                (id_, content),
+                "DELETE FROM waiting_runs WHERE id = ? OR (content = ? AND state = 'stopped')"
+                " OR since < ?",
+                (id_, content, now - KEPT_SECONDS),
             )
             db.execute(
                 "INSERT INTO waiting_runs (id, content, state, owner, since, left_out, prompt)"
@@ -81,7 +84,7 @@ class WaitingRuns:
         """Return a prompt that is to be queued again, once; `None` if it is gone or queued."""
         with self._database.change() as db:
             row = db.execute("SELECT * FROM waiting_runs WHERE id = ?", (id_,)).fetchone()
-            run = self._read(row) if row else None
+            run = self._read(row) if row and not self._is_another_s(row) else None
             if run is None or run.state == "queued":
                 return None
             owner = self._database.process_lock.token
@@ -97,18 +100,18 @@ class WaitingRuns:
 
     def all(self) -> list[WaitingRun]:
         """Return the runs of this process and of those that have ended, the oldest first."""
-        lock = self._database.process_lock
         with self._database.read() as db:
             rows = db.execute("SELECT * FROM waiting_runs ORDER BY since, rowid").fetchall()
-        return [
-            self._read(row)
-            for row in rows
-            if row["owner"] == lock.token or not lock.is_alive(row["owner"])
-        ]
+        return [self._read(row) for row in rows if not self._is_another_s(row)]
+
+    def _is_another_s(self, row: sqlite3.Row) -> bool:
+        """Return whether another process that runs sees to this."""
+        return self._database.process_lock.is_alive(row["owner"])
 
     def _read(self, row: sqlite3.Row) -> WaitingRun:
         """Return a row; one that an ended process left under way is lost."""
-        is_stopped, is_ours = row["state"] == "stopped", row["owner"] == self._owner
+        is_ours = row["owner"] == self._database.process_lock.token
+        is_stopped = row["state"] == "stopped"
         reason = json.loads(row["reason"]) if row["reason"] else None
         return WaitingRun(
             id=row["id"],
@@ -118,7 +121,3 @@ class WaitingRuns:
             reason=reason and Text(*(reason.get(lang, reason[DEFAULT]) for lang in LANGUAGES)),
             prompt=json.loads(zlib.decompress(row["prompt"])) if row["prompt"] else None,
         )
-
-    @property
-    def _owner(self) -> str:
-        return self._database.process_lock.token
