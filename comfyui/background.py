@@ -228,7 +228,7 @@ def _tell(id_: str, item: tuple[Any, ...], state: str, new_id: str = "") -> None
     """Send the pages, and programs that listen, what has become of a prompt."""
     extra_data = item[_EXTRA] if item else {}
     first = extra_data.get(GOING_ON, {}).get("first_prompt_id", id_)
-    data = {"first_prompt_id": first, "prompt_id": new_id, "state": state}
+    data = {"id": id_, "first_prompt_id": first, "prompt_id": new_id, "state": state}
     events.send(Caller(page=extra_data.get("client_id")), events.BACKGROUND, data)
 
 

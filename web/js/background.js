@@ -24,6 +24,8 @@ let clockOffset = 0;
 let due;
 /** @type {ReturnType<typeof setInterval> | undefined} */
 let clock;
+/** The ids of those that wait no more: what is read later may be older, and their nodes show other things. */
+const ended = new Set();
 /** The lists above lists of jobs. @type {MountedElements<HTMLElement>} */
 const lists = new MountedElements();
 
@@ -43,7 +45,7 @@ async function refresh({ ask = false } = {}) {
   const before = new Map(runs.map((run) => [run.id, run.state]));
   runs = received.runs;
   for (const run of runs) {
-    if (run.state === "stopped" && before.get(run.id) === "waiting") showOnNodes(run, t("background.node_stopped"));
+    if (run.state === "stopped" && before.get(run.id) !== "stopped") showOnNodes(run, t("background.node_stopped"));
   }
   lists.forEach(draw);
   clearInterval(clock);
@@ -107,7 +109,7 @@ const secondsOf = ({ since }) =>
 
 /** Says how long each run has waited, on its nodes and in the lists. */
 function tick() {
-  for (const run of runs.filter(({ state }) => state === "waiting")) {
+  for (const run of runs.filter(({ id, state }) => state === "waiting" && !ended.has(id))) {
     showOnNodes(run, t("background.node", { seconds: secondsOf(run) }));
     lists.forEach((list) => {
       const words = list.querySelector(`[data-run="${CSS.escape(run.id)}"] span`);
@@ -131,7 +133,8 @@ const refreshQuietly = () => void refresh().catch(console.warn);
 app.registerExtension({
   name: "SiliconFlow.Background",
   setup() {
-    onEvent("background", () => {
+    onEvent("background", ({ id, state }) => {
+      if (state !== "waiting") ended.add(id);
       clearTimeout(due);
       due = setTimeout(refreshQuietly, PAUSE_MILLISECONDS);
     });

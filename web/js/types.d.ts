@@ -370,7 +370,7 @@ export interface WaitingRun {
 export interface Events {
   failed: Failure;
   jobs: { job: Job };
-  background: { first_prompt_id: string; prompt_id: string; state: string };
+  background: { id: string; first_prompt_id: string; prompt_id: string; state: WaitingRun["state"] | "over" };
   balance: Balance;
   settings: Record<string, never>;
   stored: Record<string, never>;
