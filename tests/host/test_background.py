@@ -375,6 +375,7 @@ def test_a_restart_keeps_what_waits_asks_once_and_sends_nothing_unasked(
     done, since = drawing(), len(service.generations)
     service.latency = 0.0
     run_after(comfy, comfy.run(done).prompt_id)
+    comfy.wait_for(lambda: not waiting(comfy))
     service.latency = 60.0
     lost = comfy.run({**done, **drawing("2", model=QWEN), **drawing("3", model=QWEN)})
     comfy.wait_for(lambda: under_way(service, since) == 2)

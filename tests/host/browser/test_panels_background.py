@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.storage.ledger import Ledger
+from comfyui_siliconflow.storage.waiting_runs import WaitingRuns
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.browser.panels import draw
 from comfyui_siliconflow.tests.host.comfy import Comfy
@@ -84,28 +86,23 @@ def test_one_goes_on_now_and_another_is_given_up(
     row.wait_for(state="detached", timeout=30_000)
 
 
-def test_what_a_restart_left_waiting_is_asked_about_once(
-    open_page: Callable[..., Page], service: Simulator, keyless: Comfy
-) -> None:
-    """On a ComfyUI of its own: it is killed."""
-    keyless.kill()
-    keyless.start({"SILICONFLOW_API_KEY": service.key, "SILICONFLOW_BASE_URL": service.base_url})
-    service.latency = 60.0
-    page = open_page(on=keyless)
-    draw(page, f"A kite {secrets.token_hex(4)}", background=True)
-    page.queue()
-    keyless.wait_for(lambda: keyless.get("/siliconflow/background").json()["runs"])
-    page.close()
-    keyless.kill()
-    keyless.start({"SILICONFLOW_API_KEY": service.key, "SILICONFLOW_BASE_URL": service.base_url})
-    page = open_page(on=keyless)
+@pytest.mark.parametrize("look", ["classic"])
+def test_what_a_restart_left_waiting_is_asked_about_once(page: Page, prompt: str) -> None:
+    graph = {"1": {"inputs": {"prompt": prompt}}}
+    stored = {"graph": graph, "extra_data": {}, "outputs": []}
+    folder = page.comfy.folder / "user" / "__siliconflow"
+    with closing(Ledger(folder)) as ledger:  # as a process that ends
+        runs = WaitingRuns(ledger.database)
+        runs.add(prompt, "content", stored)
+        runs.leave_out(prompt, {"1"})
+    page.page.reload()  # not by `open`, which closes what greets a visitor
     dialog = page.page.get_by_role("dialog").filter(has_text="while 1 workflow waited")
-    dialog.wait_for(timeout=30_000)
+    dialog.wait_for(timeout=60_000)
     dialog.get_by_role("button").filter(has_text="Cancel").click()
-    page.command("SiliconFlow.ShowJobs")
-    row = page.page.locator(f"{LIST} li")
-    row.get_by_text("waits for you: ComfyUI was restarted").wait_for()
     page.open()
     page.command("SiliconFlow.ShowJobs")
-    row.wait_for()
+    row = page.page.locator(f"{LIST} li", has_text=prompt)
+    row.get_by_text("waits for you: ComfyUI was restarted").wait_for(timeout=30_000)
     assert not dialog.is_visible()
+    row.get_by_role("button", name="Do not go on").click()
+    row.wait_for(state="detached", timeout=30_000)
