@@ -5,7 +5,6 @@
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { getBackground, giveUp, goOn, onEvent } from "./api.js";
-import { formatSeconds } from "./logic/format.js";
 import { MountedElements } from "./logic/mounted.js";
 import { openWorkflowId } from "./nodes.js";
 import { confirmed, errorText, h, icon, localized, symbolButton, t, toast } from "./page.js";
@@ -74,7 +73,7 @@ function row(run) {
     "li",
     { "data-run": run.id },
     icon(ICONS[run.state]),
-    h("div", {}, h("strong", { title: run.prompt }, run.prompt || t("app.name")), h("span", { class: "sf-muted" }, stateOf(run))),
+    h("div", {}, h("strong", { title: run.prompt }, run.prompt || t("app.name")), h("span", { class: "sf-muted", title: stateOf(run) }, stateOf(run))),
     !isOver && symbolButton("play", t("background.go_on"), () => act(() => goOn(run.id))),
     run.state === "stopped" && symbolButton("sync", t("background.send_again"), () => sendAgain(run)),
     !isOver && symbolButton("times", t("background.give_up"), () => act(() => giveUp(run.id))),
@@ -105,7 +104,7 @@ function stateOf(run) {
 
 /** @param {WaitingRun} run */
 const secondsOf = ({ since }) =>
-  formatSeconds(Math.max(0, Math.floor(Date.now() / 1000 + clockOffset - since)), t("unit.seconds"));
+  `${Math.max(0, Math.floor(Date.now() / 1000 + clockOffset - since))} ${t("unit.seconds")}`;
 
 /** Says how long each run has waited, on its nodes and in the lists. */
 function tick() {
