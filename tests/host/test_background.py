@@ -20,6 +20,7 @@ Json = dict[str, Any]
 
 KOLORS = "Kwai-Kolors/Kolors"
 QWEN = "Qwen/Qwen-Image"
+WAN = "Wan-AI/Wan2.2-T2V-A14B"
 EDIT = "Qwen/Qwen-Image-Edit"
 LATENCY = 3.0
 """Seconds: time enough to see what happens while a request is under way."""
@@ -226,6 +227,17 @@ def test_a_seed_of_minus_one_is_the_same_in_the_second_run_and_another_in_the_ne
         assert second.entry["outputs"]["102"]["text"] == [str(record.body["seed"])], nth
         seen.append(record.body["seed"])
     assert len(set(seen)) == 2
+
+
+def test_a_video_is_made_in_the_background_for_one_charge(comfy: Comfy, service: Simulator) -> None:
+    service.latency, charges = 0.0, len(service.charges)
+    inputs = {"model": WAN, "prompt": f"Waves {seed()}", "seed": seed(), "background": True}
+    video = {"class_type": "SiliconFlowTextToVideo", "inputs": inputs}
+    frames = {"class_type": "GetVideoComponents", "inputs": {"video": ["1", 0]}}
+    first = comfy.run({"1": video, "2": frames, "201": saving(["2", 0])})
+    assert (first.status, first.files) == ("success", [])
+    assert run_after(comfy, first.prompt_id).files
+    assert len(service.charges) - charges == 1
 
 
 def test_a_list_of_seeds_waits_as_one_prompt(comfy: Comfy, service: Simulator) -> None:
