@@ -7,6 +7,7 @@ is ever cancelled, there is no page to send to, and progress goes to whoever ask
 
 from __future__ import annotations
 
+import asyncio
 import json
 import locale
 import os
@@ -14,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -42,6 +44,10 @@ GOING_ON = "siliconflow_background"
 
 request_language: ContextVar[Language | None] = ContextVar("siliconflow_request", default=None)
 """The language that the request asks for which ComfyUI's server answers here, if it names one."""
+MOST_CALLED = 64
+"""Prompts whose calls are remembered."""
+_calls: dict[str, Counter[str]] = {}
+"""How often each node was called, by the id of the prompt, oldest first."""
 _languages_of_runs: dict[str, Language] = {}
 """By the id of the prompt, oldest first."""
 
@@ -159,6 +165,28 @@ def call_name(node_id: str = "") -> str:
         return ""
     called = f"{node_id} 0" if node_id else f"{context.node_id} {context.list_index or 0}"
     return f"{root_of(item[1], item[3])} {called}"
+
+
+def note_call(prompt_id: str, node_id: str) -> None:
+    """Count that ComfyUI has called a node: once for each item of a list that it is given."""
+    if prompt_id:
+        _calls.setdefault(prompt_id, Counter())[node_id] += 1
+        for oldest in list(_calls)[:-MOST_CALLED]:
+            del _calls[oldest]
+
+
+async def calls_of(prompt_id: str, node_id: str) -> int:
+    """Return how often ComfyUI has called a node, once it has called it for a whole list.
+
+    Between two calls it lets others run once.
+    """
+    calls, before = 1, 0
+    while calls > before:
+        before = calls
+        for _ in range(3):
+            await asyncio.sleep(0)
+        calls = max(1, _calls.get(prompt_id, Counter())[node_id])
+    return calls
 
 
 def node_task(node_type: str) -> str:

@@ -19,7 +19,7 @@ from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model
 from ..siliconflow.errors import BadRequest, Failure, GuardStopped, Unusable
 from ..storage.database import LedgerError
-from ..storage.ledger import LedgerEntry, ResponseMetadata
+from ..storage.ledger import LedgerEntry, ResponseMetadata, Spend
 from ..strings.text import SiliconFlowError, Text, text
 from .endpoint import Endpoint
 
@@ -217,12 +217,14 @@ class Job:
     `is_saved` is false once the ledger failed: what comes is not saved. Unless it `may_send`, it
     finds what is saved or under way, and no more. `in_background`: it waits for its turn as long as
     that takes, behind those that somebody looks at. `may_pay` counts the items
-    that the spending guard has let it pay for; `judge` asks it about others. `reserved` counts the
+    that the spending guard has let it pay for, and counts as of an auto-run by `counted_as`;
+    `judge` asks it about others. `reserved` counts the
     images that it holds for the job; with `holds_cost` it holds money, too. `in_line`
     is set when the job asks the rate limiter for its turn, `before` is that of the job that should
     ask first. `show` is called with each item. `queued_at` is when its run began, by the wall
     clock; `started_at` when its turn came. `is_sent`: a request is at the service now;
-    `was_sent`: one may have been, ever; `sent_at`: when the last one left, by the wall clock.
+    `was_sent`: one may have been, ever; `sent_at`: when the last one left, by the wall clock;
+    `unrecorded`: what it costs, which the ledger could not record.
     """
 
     request: PlannedRequest
@@ -236,9 +238,11 @@ class Job:
     is_sent: bool = False
     was_sent: bool = False
     sent_at: float = 0.0
+    unrecorded: Spend | None = None
     is_started: bool = False
     is_saved: bool = True
     may_pay: int = 0
+    counted_as: str = ""
     judge: Callable[[Job, PlannedRequest], None] | None = None
     may_send: bool = True
     in_background: bool = False

@@ -155,7 +155,7 @@ class Receiver:
                 content = item.content if isinstance(item, FileContent) else None
                 saved = self._endpoint.kind.save(item) if content is None else content
                 job.record(self._ledger.store_file, entry, place, count, saved)
-        job.record(self._ledger.mark_answered, entry, metadata, urls, cost)
+        job.record(self._ledger.mark_answered, entry, metadata, urls, cost, job.unrecorded)
         get = partial(self._get, job, entry, metadata, count)
         work = [partial(get, place, item) for place, item in enumerate(result.items)]
         return self._finish(job, entry, run_all(work, PARALLEL_DOWNLOADS, _ITEM_ERRORS))
@@ -411,13 +411,13 @@ class RequestLifecycle:
                 return True
         return request.count > 1 and all(map(self._is_stored, request.split()))
 
-    def content(self, requests: Sequence[PlannedRequest]) -> str:
-        """Return the hash of what requests ask for, whatever their seeds."""
+    def content(self, requests: Sequence[PlannedRequest], *, with_seeds: bool = False) -> str:
+        """Return the hash of what requests ask for, whatever their seeds unless `with_seeds`."""
         unseeded = (
             replace(each, body={k: v for k, v in each.body.items() if k != "seed"})
             for each in requests
         )
-        names = [self._name(each) for each in unseeded]
+        names = [self._name(each) for each in (requests if with_seeds else unseeded)]
         return fingerprint(self._account, self._endpoint.path, {"requests": names})
 
     def worded(self, error: SiliconFlowError, job: Job) -> SiliconFlowError:
@@ -593,7 +593,8 @@ class RequestLifecycle:
         """
         uploads, frame, refusals = self.uploads, request.frame, 0
         body, mend = request.body, self._plan.mend
-        cost, content = billionths(self.pricing.cost(request)), self.content([request])
+        content = job.counted_as or self.content([request])
+        cost = billionths(self.pricing.cost(request))
         spend = Spend(self._plan.model.id, self.pricing.currency, request.count, cost, content)
         urls = uploads.fitting_urls(frame) if uploads else {}
         while True:

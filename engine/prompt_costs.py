@@ -21,6 +21,7 @@ import torch
 
 from ..comfyui import host
 from ..comfyui.host import Caller
+from ..siliconflow import catalogue
 from ..siliconflow.client import Client
 from ..storage.ledger import Ledger
 from ..storage.settings import Settings
@@ -91,7 +92,7 @@ def expected(
     nodes = _needed(graph, caller.outputs or graph)
     paid = [node_id for node_id in nodes if _task(graph, node_id) in PLANNERS]
     for node_id in paid:
-        if node_id != caller.node_id and not _is_done(graph, node_id):
+        if node_id != caller.node_id and not (settings.reuse and _is_done(graph, node_id)):
             share = _share(graph, node_id, (settings, client, ledger))
             if share:
                 shares[node_id] = share
@@ -100,9 +101,17 @@ def expected(
 
 
 def mark_done(caller: Caller) -> None:
-    """Remember that a node has run to its end: ComfyUI or the ledger has what it makes."""
-    if caller.node_id in caller.graph:
-        signature = _hash(caller.graph, _needed(caller.graph, [caller.node_id]))
+    """Remember that a node has run to its end: ComfyUI or the ledger has what it makes.
+
+    With a seed of -1 anywhere before it, it makes something else each time.
+    """
+    graph = caller.graph
+    if caller.node_id in graph:
+        needed = _needed(graph, [caller.node_id])
+        seeds = (v for each in needed for name, v in _inputs(graph, each).items() if _is_seed(name))
+        if ANY_SEED in seeds:
+            return
+        signature = _hash(graph, needed)
         with _lock:
             _done[signature] = None
             while len(_done) > REMEMBERED:
@@ -136,7 +145,7 @@ def _planned_share(
     if _MODEL_INPUTS.intersection(unknown):
         return None
     for name in unknown:
-        if name in _IMAGE_INPUTS:
+        if name in {*_IMAGE_INPUTS, "references"}:
             frames = min(_frames(graph, linked[name]) or 1, MOST_FRAMES)
             inputs[name] = torch.zeros(1, _SIDE, _SIDE, 3).expand(frames, -1, -1, -1)
         elif name in _TEXT_INPUTS:
@@ -161,10 +170,12 @@ def _frames(graph: Graph, link: Any, passed: frozenset[str] = frozenset()) -> in
     passed |= {link[0]}
     if "image" in _task(graph, link[0]):
         links = [inputs[name] for name in _IMAGE_INPUTS if name in inputs]
-        return _product(
-            _largest([_frames(graph, each, passed) for each in links]),
-            _value(graph, inputs.get("batch_size", 1)),
+        means, one = (
+            inputs.get("batch_means", ""),
+            catalogue.load().inputs["batch_means"].choices[1],
         )
+        frames = 1 if means == one else _largest([_frames(graph, each, passed) for each in links])
+        return _product(frames, _value(graph, inputs.get("batch_size", 1)))
     kind = next((each for each, types in BATCHES.items() if node_type in types), "")
     rule = BATCHES[kind][node_type] if kind else ""
     if kind == "same":
@@ -203,14 +214,13 @@ def _is_link(value: Any) -> bool:
 def _value(graph: Graph, value: Any) -> Any:
     """Return the value of an input, or `_UNKNOWN` if another node makes it.
 
-    ComfyUI's own Primitive nodes hold it themselves.
+    A node with nothing but a value holds it itself: ComfyUI's own Primitives, and other packs'.
     """
     if not _is_link(value):
         return value
-    if str(graph.get(value[0], {}).get("class_type", "")).startswith("Primitive"):
-        held = _inputs(graph, value[0]).get("value", _UNKNOWN)
-        return _UNKNOWN if _is_link(held) else held
-    return _UNKNOWN
+    inputs = _inputs(graph, value[0]) if value[0] in graph else {}
+    held = inputs.get("value", _UNKNOWN)
+    return _UNKNOWN if len(inputs) != 1 or _is_link(held) else held
 
 
 def _needed(graph: Graph, node_ids: Iterable[str], *, with_seeds: bool = True) -> list[str]:

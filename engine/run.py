@@ -161,7 +161,8 @@ class _Run:
         same node makes the same when it is queued again.
         """
         try:
-            await _cancellable(self._reserve)
+            calls = await host.calls_of(self._caller.prompt_id, self._caller.node_id)
+            await _cancellable(partial(self._reserve, calls))
             if await _cancellable(partial(self._leave, is_alike=is_alike)):
                 return True
             await self._run_jobs(self._show)
@@ -271,11 +272,11 @@ class _Run:
                     continue
             self._jobs[0].note(note)
 
-    def _reserve(self) -> None:
+    def _reserve(self, calls: int) -> None:
         """Record the jobs, and stop them all if they would break a limit of the settings."""
         self._recorder.begin(self._jobs)
         try:
-            _GUARD.reserve(self._to_judge())
+            _GUARD.reserve(replace(self._to_judge(), calls=calls))
         except SiliconFlowError as error:
             self._recorder.stopped(self._jobs, error)
             raise

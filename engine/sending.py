@@ -89,6 +89,7 @@ class Sender:
                 if job.holds_cost:
                     self._limiter.undone(sent)
                 job.ledger_failed_before_sending(error)
+                job.unrecorded = spend
             job.is_sent, job.was_sent, job.sent_at = True, True, time.time()
             try:
                 result = self._endpoint.call(self._client, request, job.hear)

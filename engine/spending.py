@@ -6,6 +6,7 @@ user wants to pay by accident is stopped once: queued again, it goes ahead.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,16 +23,7 @@ from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model, Usage
 from ..siliconflow.errors import ConfirmationNeeded, GuardStopped
 from ..storage.database import LedgerError
-from ..storage.ledger import (
-    ANY_AMOUNT,
-    NO_AMOUNT,
-    READING_SECONDS,
-    Amount,
-    Ledger,
-    Spend,
-    SpendBook,
-    SpendSum,
-)
+from ..storage.ledger import ANY_AMOUNT, NO_AMOUNT, Amount, Ledger, Spend, SpendBook, SpendSum
 from ..storage.settings import Settings
 from ..strings.text import Text, text
 from .endpoint import Endpoint
@@ -157,6 +149,10 @@ class Share:
             )
         )
 
+    def times(self, n: int) -> Share:
+        """Return what this is n times."""
+        return Share(*(value * n for value in vars(self).values()))
+
     @property
     def amount(self) -> Amount:
         """What this comes to."""
@@ -180,17 +176,20 @@ class Share:
 class Prompt:
     """What the nodes of one prompt make and cost together.
 
-    `shares` are those of the nodes by id, `begun` those that are more than expected; `confirmed`
-    is how much the user was asked about before it was queued.
+    `shares` are those of the nodes by id: what has run of one, `runs` times, else what is expected;
+    `calls` is how often ComfyUI had called each when it began.
+    `lately` is what each had paid for before this prompt; `confirmed` is how much the user was
+    asked about before it was queued.
     """
 
     queued_at: float
     content: str | None = None
     """The hash of what its nodes are made of, whatever the seeds; empty outside ComfyUI."""
     shares: dict[str, Share] = field(default_factory=dict)
-    begun: set[str] = field(default_factory=set)
+    runs: Counter[str] = field(default_factory=Counter)
+    calls: dict[str, int] = field(default_factory=dict)
+    lately: dict[str, int] = field(default_factory=dict)
     confirmed: Amount = NO_AMOUNT
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def with_share(self, node_id: str, share: Share) -> Share:
         """Return all of it, if a node makes this; a node may run several times."""
@@ -199,12 +198,12 @@ class Prompt:
 
     def own(self, node_id: str) -> Share:
         """Return what runs of a node have been let through."""
-        return self.shares[node_id] if node_id in self.begun else Share()
+        return self.shares[node_id] if self.runs[node_id] else Share()
 
     def begin(self, node_id: str, share: Share) -> None:
         """Count what a node makes from now on."""
         self.shares[node_id] = self.own(node_id) + share
-        self.begun.add(node_id)
+        self.runs[node_id] += 1
 
 
 @dataclass(frozen=True)
@@ -240,23 +239,32 @@ class Bill:
         """Count the bill as spent until it is: job by job."""
         for job, requests in zip(jobs, self.requests, strict=True):
             part = replace(self, requests=[requests])
-            if cost := billionths(part.cost):
+            if part.cost:
+                costs = [self.pricing.cost(request) for request in requests]
+                cost = None if None in costs else billionths(part.cost)
                 book.hold(job.id, Spend(model, self.pricing.currency, part.items, cost, ""))
                 job.holds_cost = True
 
 
 @dataclass(frozen=True)
 class Question:
-    """What the user is asked before a run: each content, and when that counts as confirmed.
+    """What the user is asked before a run: nothing, as a rule.
 
-    A content is confirmed if that much of it was asked about before that moment. `of_prompt` is
-    the content of the whole prompt, `lately` counts the images that an auto-run has paid.
+    It is confirmed if that much of it was asked about before the prompt was queued. `of_prompt` is
+    the content of a large prompt, whatever its seeds. What an `auto_run` makes is confirmed by the
+    very same requests again (`exact`), or by the page; `lately` counts the images that it has paid.
     """
 
-    contents: Mapping[str, float]
     amount: Amount
-    of_prompt: str
+    of_prompt: str = ""
+    auto_run: str = ""
+    exact: str = ""
     lately: int = 0
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether there is anything to confirm."""
+        return bool(self.of_prompt or self.auto_run)
 
 
 @dataclass(frozen=True)
@@ -264,8 +272,9 @@ class RunToJudge:
     """A run before its first request.
 
     `unpaid` returns what of a job would have to be paid now, `content` the hash of what requests
-    ask for, whatever their seeds, `others` the same hash of the whole prompt, and what its other
-    nodes make, by their id. `is_late`: part of a run that goes on already has to be paid after all.
+    ask for, whatever their seeds or not, `others` the same hash of the whole prompt, and what its
+    other nodes make, by their id. `calls` is how often ComfyUI has called the node: for a list, all
+    at once. `is_late`: part of a run that goes on already has to be paid after all.
     """
 
     settings: Settings
@@ -275,8 +284,9 @@ class RunToJudge:
     pricing: Pricing
     jobs: Sequence[Job]
     unpaid: Callable[[Job], list[PlannedRequest]]
-    content: Callable[[Sequence[PlannedRequest]], str]
+    content: Callable[..., str]
     others: Callable[[], tuple[str, dict[str, Share]]]
+    calls: int = 1
     is_late: bool = False
 
     @property
@@ -284,12 +294,36 @@ class RunToJudge:
         """Whether the limits on images count what this run makes."""
         return self.plan.endpoint.kind.counts_as_images
 
+    @property
+    def node(self) -> str:
+        """The id of the node; of one that a loop made, that of the one that the loop repeats."""
+        return self.caller.node_id if self._is_in_graph else self.caller.node_id.rpartition(".")[2]
+
+    @property
+    def _is_in_graph(self) -> bool:
+        return self.caller.node_id in self.caller.graph or not self.caller.graph
+
     def is_repeated(self, prompt: Prompt) -> bool:
-        """Return whether the node has run in this prompt: a list calls it nobody knows how often.
+        """Return whether the node may run nobody knows how often: in a list, or in a loop.
 
         Outside ComfyUI each run is a prompt.
         """
-        return self.caller.node_id in prompt.begun and not self.is_late
+        is_more = 1 <= prompt.runs[self.node] >= prompt.calls.get(self.node, 1)
+        return (is_more or not self._is_in_graph) and not self.is_late
+
+    def total(self, own: Share, prompt: Prompt) -> Share:
+        """Return what the prompt makes, if each further item of a list makes what this one does."""
+        calls = 1 if self.is_late else prompt.calls.get(self.node, 1)
+        further = max(1, calls - prompt.runs[self.node])
+        return prompt.with_share(self.node, own.times(further))
+
+    def counted_as(self, prompt: Prompt) -> str:
+        """Return the hash by which the images of an auto-run are counted: whatever its seeds.
+
+        That is the node in its prompt, for a seed anywhere before it makes other requests of it.
+        """
+        content = prompt.content or self.content([job.request for job in self.jobs])
+        return hashlib.sha256(f"{content} {self.node}".encode()).hexdigest()
 
     def share(self, bill: Bill) -> Share:
         """Return what this run makes."""
@@ -313,29 +347,27 @@ class RunToJudge:
         and its first request alone, of which an auto-run makes ever more.
         """
         settings, requests = self.settings, [job.request for job in self.jobs]
-        images = self.share(bill).images
-        contents: dict[str, float] = {}
-        total = prompt.with_share(self.caller.node_id, self.share(bill))
+        own = self.share(bill)
+        total = self.total(own, prompt)
         limits = settings.confirm_images, Decimal(str(settings.confirm_cost))
-        of_prompt = prompt.content or self.content(requests)
         amount = ANY_AMOUNT if self.is_repeated(prompt) else total.unsaved
         is_more = any(a > b for a, b in zip(total.amount, prompt.confirmed, strict=True))
-        if bill.items and is_more and total.exceeds(*limits):
-            contents[of_prompt] = prompt.queued_at
+        is_large = bill.items and is_more and total.exceeds(*limits)
+        question = Question(amount, (prompt.content or self.content(requests)) if is_large else "")
         is_confirmed = not is_more and prompt.confirmed != NO_AMOUNT
-        counts_lately = images and settings.auto_run_images and not is_confirmed
-        lately = self._images_lately() if counts_lately else 0
-        if not lately or lately + images <= settings.auto_run_images:
-            return Question(contents, amount, of_prompt)
-        contents[self.content(requests[:1])] = prompt.queued_at - READING_SECONDS
-        return Question(contents, amount, of_prompt, lately)
+        counts_lately = own.images and settings.auto_run_images and not is_confirmed
+        lately = prompt.lately[self.node] if counts_lately else 0
+        if not lately or lately + own.images <= settings.auto_run_images:
+            return question
+        exact = self.content(requests, with_seeds=True)
+        return replace(question, auto_run=self.counted_as(prompt), exact=exact, lately=lately)
 
     def judge(self, bill: Bill, question: Question, prompt: Prompt) -> GuardStopped | None:
         """Return why the run is stopped, if it is; else hold its cost if there is a budget.
 
         All in one transaction: what other processes hold counts.
         """
-        if not self.budgets and not question.contents:
+        if not self.budgets and not question.is_asked:
             return None
         try:
             with self.ledger.spending() as book:
@@ -343,21 +375,10 @@ class RunToJudge:
                     spent = amount_spent(book.since(began), self.settings)
                     if bill.cost and spent + bill.cost > budget:
                         return GuardStopped(self._over_budget(name, budget, spent, bill), name)
-                since = book.now - CONFIRM_SECONDS
-                answers = {
-                    content: book.asked(content, question.amount, since, at)
-                    for content, at in question.contents.items()
-                }
-                unanswered = [content for content, asked in answers.items() if asked is None]
-                for content in unanswered:
-                    book.ask(content, question.amount, since)
-                if unanswered:
+                if self._ask(book, question, prompt):
                     setting = "auto_run_images" if question.lately else "confirm_images"
                     message = self._confirmation(bill, question.lately, prompt)
                     return ConfirmationNeeded(message, setting)
-                for content in answers:
-                    book.confirm(content)
-                prompt.confirmed = answers.get(question.of_prompt) or prompt.confirmed
                 if self.budgets:
                     bill.hold(book, self.jobs, self.plan.model.id)
         except LedgerError as error:
@@ -365,19 +386,37 @@ class RunToJudge:
             return GuardStopped(message, "daily_budget" if self.budgets else "confirm_images")
         return None
 
-    def _images_lately(self) -> int:
+    def _ask(self, book: SpendBook, question: Question, prompt: Prompt) -> bool:
+        """Ask what the user has not confirmed yet; return whether there is anything."""
+        since, amount, is_asked = book.now - CONFIRM_SECONDS, question.amount, False
+
+        def confirmed(content: str) -> Amount | None:
+            return book.asked(content, amount, since, prompt.queued_at)
+
+        if question.of_prompt and not confirmed(question.of_prompt):
+            book.ask(question.of_prompt, amount, since)
+            is_asked = True
+        if question.auto_run and not any(map(confirmed, (question.auto_run, question.exact))):
+            book.ask(question.auto_run, amount, since, needs_answer=True)
+            book.ask(question.exact, amount, since)
+            is_asked = True
+        if not is_asked:
+            prompt.confirmed = confirmed(question.of_prompt) or prompt.confirmed
+            for content in (question.of_prompt, question.auto_run, question.exact):
+                book.confirm(content)
+        return is_asked
+
+    def images_lately(self, counted_as: str) -> int:
         """Return how many images as of this run were paid in the last minutes, whatever the seed.
 
-        They are counted by the first frame. None where the ledger cannot be read: each job says so
-        when it asks the ledger itself.
+        None where the ledger cannot be read: each job says so when it asks the ledger itself.
         """
-        requests = [job.request for job in self.jobs]
-        counts = [each.count for each in requests if each.frame == requests[0].frame]
+        if not self.counts_images or not self.settings.auto_run_images:
+            return 0
         try:
-            lately = self.ledger.paid_lately(self.content(requests[:1]), CONFIRM_SECONDS)
+            return self.ledger.paid_lately(counted_as, CONFIRM_SECONDS)
         except LedgerError:
             return 0
-        return lately * sum(each.count for each in requests) // sum(counts)
 
     def _over_budget(self, name: str, budget: Decimal, spent: Decimal, bill: Bill) -> Text:
         """Return the message that a run does not fit into a budget."""
@@ -390,8 +429,8 @@ class RunToJudge:
     def _confirmation(self, bill: Bill, lately: int, prompt: Prompt) -> Text:
         """Return what a run, or its whole prompt, would make and cost, and how to go ahead."""
         own = self.share(bill)
-        total = own if lately else prompt.with_share(self.caller.node_id, own)
-        nodes = 1 + len(prompt.shares.keys() - {self.caller.node_id})
+        total = own if lately else self.total(own, prompt)
+        nodes = 1 + len(prompt.shares.keys() - {self.node})
         key = "run.confirm_auto_run" if lately else "run.confirm"
         is_alike = len(set(total.words)) == 1
         if not lately and self.is_repeated(prompt):
@@ -408,7 +447,6 @@ class RunToJudge:
             lately=lately,
             cost=amount_text(total.cost, self.pricing.currency),
             model=self.plan.model.id,
-            seconds=int(READING_SECONDS),
             minutes=int(CONFIRM_SECONDS // 60),
         )
 
@@ -419,7 +457,9 @@ class SpendingGuard:
     def __init__(self) -> None:
         """Start with none in progress."""
         self._lock = threading.Lock()
+        self._judging = threading.Lock()
         self._in_progress: Counter[str] = Counter()
+        self._jobs: dict[str, list[Job]] = {}
         self._prompts: dict[str, Prompt] = {}
 
     def reserve(self, run: RunToJudge) -> None:
@@ -431,16 +471,20 @@ class SpendingGuard:
         if run.settings.balance_floor:
             run.jobs[0].note(text("run.balance_floor_retired"))
         prompt = self._prompt_of(run.caller)
-        with prompt.lock:  # what one node is told by the user holds for those beside it
+        with self._judging:  # what one node is told by the user holds for those beside it
             if prompt.content is None:
                 prompt.content, prompt.shares = run.others() if run.caller.graph else ("", {})
             self._reserve_within(prompt, run)
 
     def _reserve_within(self, prompt: Prompt, run: RunToJudge) -> None:
         settings, jobs = run.settings, run.jobs
+        counted_as = run.counted_as(prompt)
+        prompt.calls.setdefault(run.node, run.calls)
+        if run.node not in prompt.lately:
+            prompt.lately[run.node] = run.images_lately(counted_as) + self._unsent(counted_as)
         bill = run.bill([[job.request] for job in jobs])
         question = run.question(bill, prompt)
-        if run.budgets or (run.counts_images and settings.most_pictures) or question.contents:
+        if run.budgets or (run.counts_images and settings.most_pictures) or question.is_asked:
             bill = run.bill([run.unpaid(job) for job in jobs])
             question = run.question(bill, prompt)
         if bill.items:
@@ -451,7 +495,10 @@ class SpendingGuard:
                 raise stopped
             for job, requests in zip(jobs, bill.requests, strict=True):
                 job.may_pay += sum(request.count for request in requests)
-        prompt.begin(run.caller.node_id, run.share(bill))
+                job.counted_as = counted_as
+            with self._lock:
+                self._jobs.setdefault(counted_as, []).extend(jobs)
+        prompt.begin(run.node, run.share(bill))
 
     def release(self, settings: Settings, ledger: Ledger, jobs: Sequence[Job]) -> None:
         """Let go of what is held for jobs that are over, or were never started."""
@@ -459,10 +506,19 @@ class SpendingGuard:
             for job in jobs:
                 self._in_progress[settings.account] -= job.reserved
                 job.reserved = 0
+                others = [each for each in self._jobs.pop(job.counted_as, ()) if each is not job]
+                if others:
+                    self._jobs[job.counted_as] = others
         held = [job.id for job in jobs if job.holds_cost]
         with suppress(LedgerError):  # then it counts as spent until this process ends
             if held:
                 ledger.let_go(held)
+
+    def _unsent(self, counted_as: str) -> int:
+        """Return how many images have been let through that the ledger does not know of yet."""
+        with self._lock:
+            jobs = self._jobs.get(counted_as, ())
+            return sum(job.request.count for job in jobs if not job.was_sent)
 
     def _hold(self, settings: Settings, jobs: Sequence[Job], bill: Bill) -> None:
         account, limit = settings.account, settings.most_pictures

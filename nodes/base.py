@@ -36,6 +36,8 @@ Values = frozenset[tuple[str, Any]]
 """The texts and numbers that a node was given, each with the name of its input."""
 _ANY_SEED_RUNS: deque[tuple[str, str, Values]] = deque(maxlen=64)
 """The last runs with a seed of -1: workflow, node, and what it was given but the seed."""
+MOST_LEFT_OUT = 1024
+"""Nodes that are remembered to have given nothing."""
 _LEFT_OUT: dict[Values, int] = {}
 """What nodes were given that gave nothing, for their results come in the background; a number each.
 
@@ -82,6 +84,7 @@ class Node:
     async def execute(self, **inputs: Any) -> Any:
         """Run the task and return its outputs; see `tasks` for the shapes and errors."""
         caller = current_caller(type(self).__name__, first_item(inputs.pop(WORKFLOW, None)))
+        host.note_call(caller.prompt_id, caller.node_id)
         values = _values(inputs)
         if BACKGROUND in self.optional:
             caller = replace(caller, background=bool(inputs.pop(BACKGROUND, False)))
@@ -93,6 +96,8 @@ class Node:
         outputs = await run(sent, replace(caller, notes=notes))
         if host.is_blocked(outputs):
             _LEFT_OUT[values] = next(_RUNS)
+            for oldest in list(_LEFT_OUT)[:-MOST_LEFT_OUT]:
+                del _LEFT_OUT[oldest]
         return outputs
 
 

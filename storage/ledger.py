@@ -179,8 +179,6 @@ class Amount(NamedTuple):
 NO_AMOUNT = Amount(0, 0)
 ANY_AMOUNT = Amount(1 << 62, 1 << 62)
 """Where nobody can know how much it will be."""
-READING_SECONDS = 5.0
-"""Who queues an auto-run again sooner is no person who has read what it would cost."""
 
 
 @dataclass(frozen=True)
@@ -236,12 +234,19 @@ class SpendBook:
         is_enough = amount.images <= asked.images and amount.cost <= asked.cost
         return asked if is_enough and asked_after < row["asked_at"] <= asked_before else None
 
-    def ask(self, content: str, amount: Amount, forgotten_before: float) -> None:
-        """Record that the user is asked about an amount of this content now."""
+    def ask(
+        self, content: str, amount: Amount, forgotten_before: float, *, needs_answer: bool = False
+    ) -> None:
+        """Record that the user is asked about an amount of this content now.
+
+        What `needs_answer` counts as asked only from `Ledger.answer_questions` on.
+        """
         self.db.execute(
-            "DELETE FROM confirmations WHERE MAX(asked_at, confirmed_at) < ?", (forgotten_before,)
+            "DELETE FROM confirmations WHERE MAX(ABS(asked_at), confirmed_at) < ?",
+            (forgotten_before,),
         )
-        values = (content, self.now, _asked(self.db, content)["confirmed_at"], *amount)
+        at = -self.now if needs_answer else self.now
+        values = (content, at, _asked(self.db, content)["confirmed_at"], *amount)
         self.db.execute("INSERT OR REPLACE INTO confirmations VALUES (?, ?, ?, ?, ?)", values)
 
     def confirm(self, content: str) -> None:
@@ -420,12 +425,17 @@ class Ledger:
         metadata: ResponseMetadata,
         urls: Sequence[str | None],
         cost: int | None = None,
+        unrecorded: Spend | None = None,
     ) -> None:
         """Record the response before any download, and what it cost in billionths.
 
-        A URL of `None`: the file was in it. A cost of `None`: what it costs at most.
+        A URL of `None`: the file was in it. A cost of `None`: what it costs at most. `unrecorded`
+        is what `mark_sent` could not record.
         """
         with self.database.change() as db:
+            if unrecorded:
+                owner = self.database.process_lock.token
+                _record_spend(db, (entry.id, self._clock(), "sent", owner), unrecorded)
             db.execute(
                 "UPDATE spend SET state = 'paid', cost = COALESCE(?, cost) WHERE id = ?",
                 (cost, entry.id),
@@ -533,7 +543,7 @@ class Ledger:
     def answer_questions(self) -> None:
         """Record that the user has read what there is to confirm: to queue it again goes ahead."""
         with self.database.change() as db:
-            db.execute("UPDATE confirmations SET asked_at = asked_at - ?", (READING_SECONDS,))
+            db.execute("UPDATE confirmations SET asked_at = ABS(asked_at)")
 
     def let_go(self, held_as: Sequence[str]) -> None:
         """Count no more what jobs held and did not send."""

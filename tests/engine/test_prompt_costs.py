@@ -13,7 +13,7 @@ import torch
 from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.comfyui.host import Caller
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.engine import prompt_costs, spending
+from comfyui_siliconflow.engine import prompt_costs
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.strings.text import SiliconFlowError
@@ -143,10 +143,9 @@ def test_what_is_known_only_when_another_node_has_run_is_asked_about_once(
 
 @pytest.mark.usefixtures("today")
 def test_an_answer_to_one_question_is_kept_until_the_other_has_one_too(
-    run_prompt: RunPrompt, monkeypatch: pytest.MonkeyPatch
+    run_prompt: RunPrompt,
 ) -> None:
-    monkeypatch.setattr(spending, "READING_SECONDS", 0)
-    stops = [run_prompt(known_late(seed), frames=18)[:1] for seed in range(1, 5)]
+    stops = [run_prompt(known_late(seed), frames=18)[:1] for seed in (1, 2, 3, 3)]
     assert stops == [["1"], ["2"], ["1"], []]
 
 
@@ -162,15 +161,14 @@ def test_a_node_that_a_list_runs_ever_again_is_asked_about_once(
 
 
 def test_with_new_seeds_a_list_that_runs_a_node_gets_through_as_well(
-    today: Simulator, run_prompt: RunPrompt, monkeypatch: pytest.MonkeyPatch
+    today: Simulator, run_prompt: RunPrompt
 ) -> None:
-    monkeypatch.setattr(spending, "READING_SECONDS", 0)
     graph = {"1": draw("one", 1)}
     stops = 0
     while run_prompt(graph, times=40, first_seed=stops * 1000):
         stops += 1
-    assert stops == 2
-    assert len(today.generations) == 60
+    assert stops == 1
+    assert len(today.generations) == 56
 
 
 def test_a_seed_that_a_node_of_its_own_gives_makes_no_other_prompt(
@@ -267,10 +265,18 @@ def test_a_node_that_has_run_here_and_one_that_is_not_queued_count_nothing(
         ({"1": node("LoadImage", image="a.png")}, 1),
         ({"1": node("EmptyImage", batch_size=6)}, 6),
         ({"1": node("EmptyImage", batch_size=["2", 0]), "2": node("PrimitiveInt", value=7)}, 7),
-        ({"1": node("EmptyImage", batch_size=["2", 0]), "2": node("Other", value=7)}, None),
+        ({"1": node("EmptyImage", batch_size=["2", 0]), "2": node("Other", value=7, a=1)}, None),
         ({"1": draw("x", 3)}, 3),
         ({"1": edit(["2", 0], batch_size=2), "2": node("EmptyImage", batch_size=6)}, 12),
         ({"1": edit(["2", 0]), "2": node("LoadVideo")}, None),
+        (
+            {
+                "1": edit(["2", 0], batch_means="references of one edit"),
+                "2": node("EmptyImage", batch_size=3),
+            },
+            1,
+        ),
+        ({"1": node("EmptyImage", batch_size=["2", 0]), "2": node("INTConstant", value=7)}, 7),
         (
             {
                 "1": node("ImageScale", image=["2", 0]),
@@ -324,6 +330,31 @@ def test_frames_without_number_are_asked_about_in_no_time(
     source = node("RepeatImageBatch", image=["9", 0], amount=1_000_000_000)
     graph = {"1": draw("one", 1), "2": edit(["8", 0]), "8": source, "9": node("LoadImage")}
     assert "1001 images together" in run_prompt(graph)[1]
+    assert today.generations == []
+
+
+@pytest.mark.parametrize("what", ["a seed of -1", "no reuse"])
+def test_what_is_made_anew_in_each_run_counts_in_each(
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any, what: str
+) -> None:
+    write_settings(auto_run_images=0, reuse=what != "no reuse")
+    seed = -1 if what == "a seed of -1" else 1
+    graph = {"1": draw("one", 10, seed=seed), "2": draw("two", 10, seed=seed)}
+    sent = []
+    for _ in range(4):
+        run_prompt(graph)
+        sent.append(len(today.generations))
+    assert sent == [0, 20, 20, 40]
+
+
+def test_an_edit_of_references_alone_counts_before_they_are_there(
+    today: Simulator, run_prompt: RunPrompt
+) -> None:
+    edit_of_references = node(
+        EDIT, model="Qwen/Qwen-Image-Edit", prompt="blue", references=["8", 0], batch_size=10
+    )
+    graph = {"1": draw("one", 10), "2": edit_of_references, "8": node("LoadImage", image="a.png")}
+    assert "20 images together" in run_prompt(graph)[1]
     assert today.generations == []
 
 

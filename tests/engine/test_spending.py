@@ -400,6 +400,35 @@ def test_a_request_that_a_budget_would_not_know_of_is_not_sent(
     assert len(today.generations) == 1
 
 
+def test_what_could_not_be_recorded_when_it_left_is_when_it_is_answered(
+    today: Simulator, outputs_of: Outputs, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise LedgerError(Text("the ledger is busy"))
+
+    monkeypatch.setattr(Ledger, "mark_sent", fail)
+    outputs_of(DRAW, **IMAGE)
+    assert recorded(data, "paid") == charged(today) == Decimal("0.3")
+
+
+def test_an_unknown_price_counts_once_while_it_is_under_way(
+    today: Simulator, outputs_of: Outputs, write_settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today.add_model("vendor/new", {"type": "object"}, ("text-to-image",), {"size": 64})
+    write_settings(daily_budget=1.0, unknown_price=0.4)
+    spent = []
+    mark_answered = Ledger.mark_answered
+
+    def noted(ledger: Ledger, *given: Any) -> None:
+        with ledger.spending() as book:
+            spent.append(spending.amount_spent(book.since(0), services.current_settings()))
+        mark_answered(ledger, *given)
+
+    monkeypatch.setattr(Ledger, "mark_answered", noted)
+    outputs_of(DRAW, **{**IMAGE, "custom_model": "vendor/new"})
+    assert spent == [Decimal("0.4")]
+
+
 def test_who_waited_for_a_request_that_was_cancelled_pays_for_it_only_within_the_budget(
     today: Simulator,
     write_settings: Any,
@@ -589,22 +618,22 @@ def test_a_confirmed_auto_run_goes_on_for_as_many_images_again(
     today: Simulator,
     outputs_of: Outputs,
     write_settings: Any,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write_settings(auto_run_images=2)
-    monkeypatch.setattr(spending, "READING_SECONDS", 0.0)
-    seeds = iter(range(1, 100))
 
-    def draw() -> None:
-        outputs_of(DRAW, **{**IMAGE, "seed": next(seeds)})
+    def draw(seed: int) -> None:
+        outputs_of(DRAW, **{**IMAGE, "seed": seed})
 
-    for _ in range(2):
-        draw()
-        draw()
-        with pytest.raises(errors.GuardStopped):
-            draw()
-    draw()
-    assert len(today.generations) == 5
+    draw(1)
+    draw(2)
+    for seed in (3, 4, 5):  # an auto-run confirms nothing by going on
+        with pytest.raises(errors.GuardStopped, match="with the same seed"):
+            draw(seed)
+    draw(5)
+    draw(6)
+    with pytest.raises(errors.GuardStopped):
+        draw(7)
+    assert len(today.generations) == 4
 
 
 def test_the_frames_of_one_run_are_no_auto_run_and_those_of_the_next_are(

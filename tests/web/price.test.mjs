@@ -105,3 +105,9 @@ test("a badge counts frames, and says the price of each where they are not known
   assert.deepEqual(of(3), { key: "price.total", values: { count: 6, price: "¥0.30", total: "¥1.80" } });
   assert.deepEqual(of(null), { key: "price.each", values: { price: "¥0.30" } });
 });
+
+test("references of one edit are one request, however many they are", () => {
+  const batch = source("EmptyImage", { batch_size: 3 });
+  const edit = (means) => framesOf(source("Edit", { batch_means: means }, { image: batch }), ["image"], KNOWN);
+  assert.deepEqual([edit("one edit each"), edit("references of one edit")], [3, 1]);
+});

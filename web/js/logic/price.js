@@ -4,6 +4,8 @@
 /** @import { Linked } from "./widgets.js" */
 
 const CURRENCIES = { cn: "CNY", com: "USD" };
+/** Of what a batch of images may mean: that it is one request. */
+const ONE_EDIT = "references of one edit";
 const SIGNS = { CNY: "¥", USD: "$" };
 const RATES = /** @type {const} */ (["image", "video", "kilobyte", "input", "output", "input_images"]);
 
@@ -54,6 +56,7 @@ export function imagesOf(source, catalogue, passed = new Set()) {
  * @param {Set<Source["id"]>} [passed]
  */
 export function framesOf(source, names, catalogue, passed = new Set()) {
+  if (source.value("batch_means") === ONE_EDIT) return 1;
   const frames = names
     .filter((name) => source.links.includes(name))
     .map((name) => imagesOf(source.from(name), catalogue, passed));
