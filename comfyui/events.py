@@ -72,6 +72,7 @@ def _failure(caller: Caller, error: SiliconFlowError, model: str) -> dict[str, A
     return {
         "node": caller.node_id,
         "workflow": caller.workflow_id,
+        "prompt": caller.prompt_id,
         "kind": type(error).__name__,
         "cause": type(first).__name__,
         "remedies": remedies,

@@ -790,12 +790,12 @@ class Ledger:
     def _rebuild(self, db: sqlite3.Connection) -> None:
         """Record the complete files of a lost database as stored, and what it tells of spend."""
         self._record_folders(db, _SUBFOLDERS)
-        for file in sorted(self.database.folder.glob("ledger.damaged-*"))[-1:]:
+        for file in sorted(self.database.folder.glob("ledger.damaged-*.sqlite3"))[-1:]:
             self._record_spend_of(db, file)
 
     def _record_spend_of(self, db: sqlite3.Connection, damaged: Path) -> None:
         """Record what can still be read of what was spent: budgets go on counting it."""
-        uri = read_only_uri(damaged.absolute())
+        uri = f"{read_only_uri(damaged.absolute())}&immutable=1"  # makes no files beside it
         rows = (
             "SELECT id, at, state, owner, model, currency, items, cost, content FROM spend"
             " WHERE state <> 'held'"

@@ -63,6 +63,14 @@ let rejections = [];
 const reported = new ReportedNodes();
 
 /** @typedef {FailureEntry | RejectionEntry} Entry */
+/** @typedef {Parameters<typeof api.queuePrompt>} Queued */
+
+/**
+ * What was queued of late, by the id of its prompt: to go ahead is to queue the very same again.
+ * @type {Map<string, Queued>}
+ */
+const queued = new Map();
+const MOST_KEPT = 16;
 
 /** @param {Failure} failure */
 function onFailure(failure) {
@@ -94,7 +102,8 @@ function askToGoAhead(failure) {
     closeQuestion();
     if (!isOf(failure, openWorkflowId())) return;
     await answerQuestions();
-    await app.queuePrompt(0, 1);
+    const sent = queued.get(failure.prompt);
+    await (sent ? api.queuePrompt(...sent) : app.queuePrompt(0, 1));
   };
   fill(
     localized(failure.title, message),
@@ -348,11 +357,23 @@ function closeOverlay(isAboutIt) {
 function interceptQueueing() {
   const queuePrompt = api.queuePrompt;
   api.queuePrompt = function (...rest) {
-    return queuePrompt.apply(this, rest).then(takeNodeErrors, (error) => {
+    return queuePrompt.apply(this, rest).then((response) => keep(response, rest), (error) => {
       takeNodeErrors(error?.response);
       throw error;
     });
   };
+}
+
+/**
+ * Keeps what was queued: a part of the workflow, with its seeds and with what of `{a|b}` it is.
+ * @template {Parameters<typeof takeNodeErrors>[0] & { prompt_id?: string }} Response
+ * @param {Response} response
+ * @param {Queued} sent
+ */
+function keep(response, sent) {
+  if (response?.prompt_id) queued.set(response.prompt_id, sent);
+  for (const oldest of [...queued.keys()].slice(0, -MOST_KEPT)) queued.delete(oldest);
+  return takeNodeErrors(response);
 }
 
 /**

@@ -278,6 +278,8 @@ export interface Failure {
   node: string;
   /** The id of the workflow that failed; empty if unknown. */
   workflow: string;
+  /** The id of the prompt. */
+  prompt: string;
   kind: string;
   /** The kind of the first error of a run with several requests. */
   cause: string;

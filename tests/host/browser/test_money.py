@@ -95,6 +95,8 @@ def test_a_large_run_is_asked_about_and_goes_ahead(
     page: Page, node: int, service: Simulator, shot: Shot, language: str
 ) -> None:
     page.change(node, "batch_size", 17)
+    page.change(node, "control_after_generate", "randomize")
+    page.change(node, "prompt", "A {red|green|blue|black|white|grey} kite " + secrets.token_hex(4))
     before = len(service.generations)
     assert page.run().status == "error"
     dialog = page.page.locator(DIALOG)
