@@ -78,7 +78,8 @@ def join(caller: Caller, runs: WaitingRuns, most: int, *, is_alike: bool) -> Wai
         runs.leave_out(waiting.id, {*waiting.left_out, caller.node_id})
         waiting.left_out.add(caller.node_id)
         waiting.under_way += 1
-        _WAITING[waiting.id], _ITEMS[waiting.id] = waiting, item
+        _WAITING[waiting.id] = waiting
+        _ITEMS.setdefault(waiting.id, item)
     _tell(waiting.id, item, "waiting")
     return waiting
 
@@ -227,7 +228,8 @@ def _stored(item: tuple[Any, ...]) -> dict[str, Any]:
 def _tell(id_: str, item: tuple[Any, ...], state: str, new_id: str = "") -> None:
     """Send the pages, and programs that listen, what has become of a prompt."""
     extra_data = item[_EXTRA] if item else {}
-    first = extra_data.get(GOING_ON, {}).get("first_prompt_id", id_)
+    own_id = item[_GRAPH - 1] if item else id_  # of a prompt that has joined another
+    first = extra_data.get(GOING_ON, {}).get("first_prompt_id", own_id)
     data = {"id": id_, "first_prompt_id": first, "prompt_id": new_id, "state": state}
     events.send(Caller(page=extra_data.get("client_id")), events.BACKGROUND, data)
 

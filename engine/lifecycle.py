@@ -624,7 +624,8 @@ class RequestLifecycle:
         submitted and its ticket finds the result later, unless the service says that there will be
         none: then the same request is sent anew.
         """
-        failures, good_at, job.is_sent = 0, time.monotonic(), True  # under way at the service
+        failures, unknown, good_at = 0, 0, time.monotonic()
+        job.is_sent = True  # under way at the service
         with suppress(LedgerError):
             job.growing.usual_seconds = self._ledger.usual_seconds(self._plan.model.id)
         while True:
@@ -633,12 +634,13 @@ class RequestLifecycle:
                 result = self._endpoint.poll(self._client, ticket)
             except RequestError as error:
                 failures += 1
-                wait = retry.poll_delay(error, failures, time.monotonic() - good_at)
+                unknown = unknown + 1 if isinstance(error, retry.UNKNOWN) else 0
+                wait = retry.poll_delay(error, unknown or failures, time.monotonic() - good_at)
                 if wait is None:
                     raise self._lost(job, request, entry, error) from None
                 job.growing.doing, seconds = text("run.retrying"), max(wait, POLL_SECONDS)
             else:
-                failures, good_at = 0, time.monotonic()
+                failures, unknown, good_at = 0, 0, time.monotonic()
                 if isinstance(result, ApiResult):
                     job.growing.doing = None
                     return result

@@ -101,7 +101,7 @@ def _read_track(file: BinaryIO, path: Path, index: tuple[int, int], size: int) -
         for kind, place in _boxes(file, *index):
             if kind == b"trak" and (clip := _read_video(_content(file, place), path, size)):
                 return clip
-    except (struct.error, KeyError, ZeroDivisionError):
+    except (struct.error, KeyError, ZeroDivisionError, RecursionError):
         raise MediaError(text("media.undecodable")) from None
     raise MediaError(text("media.not_a_video_file"))
 
@@ -126,11 +126,12 @@ def _read_video(track: dict[bytes, bytes], path: Path, size: int) -> Clip | None
     times = ">IQ" if track[b"mdhd"][0] else ">II"
     scale, duration = struct.unpack_from(times, track[b"mdhd"], 20 if track[b"mdhd"][0] else 12)
     each, frames = struct.unpack_from(">II", track[b"stsz"], 4)
-    sizes = [each] * frames if each else struct.unpack_from(f">{frames}I", track[b"stsz"], 12)
+    sizes = () if each else struct.unpack_from(f">{frames}I", track[b"stsz"], 12)
+    last_size = sizes[-1] if sizes else each
     chunks, kind = (track[b"co64"], "Q") if b"co64" in track else (track[b"stco"], "I")
     (count,) = struct.unpack_from(">I", chunks, 4)
     last = max(struct.unpack_from(f">{count}{kind}", chunks, 8), default=size)
-    if not frames or not width or not height or last + sizes[-1] > size:
+    if not frames or not width or not height or last + last_size > size:
         raise MediaError(text("media.cut_off"))
     return Clip(path, width, height, duration / scale, frames)
 

@@ -127,17 +127,17 @@ class PromptNode(Node):
         return validate(cls.task, {"prompt": prompt}, model, custom_model)
 
     @classmethod
-    def IS_CHANGED(cls, seed: int | None = 0, **inputs: Any) -> int:  # noqa: N802 - ComfyUI's name
+    def IS_CHANGED(cls, **inputs: Any) -> int:  # noqa: N802 - ComfyUI's name
         """Return what is never the same for a seed of -1, so that ComfyUI's cache does not answer.
 
         A seed from another node is `None` here, as all that is: it is taken to be -1 if it was in
         the last run of any node with these values, for ComfyUI's cache answers one by another's.
         """
-        own = _values(inputs)
-        was_any = any(own <= values for *_, values in _ANY_SEED_RUNS)
+        own, seed = _values(inputs), inputs.get("seed", 0)
+        unseeded = frozenset(each for each in own if each[0] != "seed")
+        was_any = any(unseeded <= values for *_, values in _ANY_SEED_RUNS)
         if seed == -1 or (seed is None and was_any):
             return next(_RUNS)
-        own = _values({**inputs, "seed": seed})
         return max((number for values, number in _LEFT_OUT.items() if own <= values), default=0)
 
 

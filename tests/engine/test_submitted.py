@@ -369,6 +369,21 @@ def test_an_expired_ticket_is_given_up_says_what_was_charged_and_its_loss_is_not
     assert again.notes
 
 
+def test_a_ticket_is_not_given_up_for_one_unknown_answer_within_an_outage(
+    service: Service, ledger: Ledger
+) -> None:
+    refusals: list[RequestError] = [ServerError(Failure(status=503)) for _ in range(5)]
+    refusals.append(WrongAddress(Failure(status=404)))
+
+    def refuse() -> None:
+        if refusals:
+            raise refusals.pop(0)
+
+    service.during_poll = refuse
+    assert run(service, ledger).items == [b"a clip"]
+    assert service.submitted == 1
+
+
 def test_what_the_service_could_not_make_is_given_up_at_once_with_its_reason(
     service: Service, ledger: Ledger
 ) -> None:

@@ -145,6 +145,14 @@ def test_an_image_is_saved_by_a_second_run_of_the_same_prompt_for_one_charge(
     assert len(runs_after(comfy, first.prompt_id)) == 1
 
 
+def test_a_prompt_that_names_no_seed_is_gone_on_with(comfy: Comfy, service: Simulator) -> None:
+    charges, prompt = len(service.charges), drawing()
+    del prompt["1"]["inputs"]["seed"]
+    second = run_after(comfy, comfy.run(prompt).prompt_id)
+    assert [file.is_file() for file in second.files] == [True]
+    assert len(service.charges) - charges == 1
+
+
 def test_the_queue_goes_on_while_several_prompts_wait(comfy: Comfy, service: Simulator) -> None:
     since = len(service.generations)
     firsts = [comfy.queue(drawing()) for _ in range(3)]
