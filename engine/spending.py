@@ -313,9 +313,20 @@ class RunToJudge:
 
     def total(self, own: Share, prompt: Prompt) -> Share:
         """Return what the prompt makes, if each further item of a list makes what this one does."""
+        return prompt.with_share(self.node, self.further(own, prompt))
+
+    def further(self, own: Share, prompt: Prompt) -> Share:
+        """Return what this run makes, and each further item of a list that makes as much."""
         calls = 1 if self.is_late else prompt.calls.get(self.node, 1)
-        further = max(1, calls - prompt.runs[self.node])
-        return prompt.with_share(self.node, own.times(further))
+        return own.times(max(1, calls - prompt.runs[self.node]))
+
+    def ahead(self, bill: Bill, prompt: Prompt) -> Decimal:
+        """Return what this run costs, with what is still to come of its list and its prompt."""
+        ahead = self.further(self.share(bill), prompt).cost
+        if self.is_late:
+            return ahead
+        others = (node for node in prompt.shares if node != self.node and not prompt.runs[node])
+        return sum((prompt.shares[node].cost for node in others), ahead)
 
     def counted_as(self, prompt: Prompt) -> str:
         """Return the hash by which the images of an auto-run are counted: whatever its seeds.
@@ -357,7 +368,8 @@ class RunToJudge:
         is_confirmed = not is_more and prompt.confirmed != NO_AMOUNT
         counts_lately = own.images and settings.auto_run_images and not is_confirmed
         lately = prompt.lately[self.node] if counts_lately else 0
-        if not lately or lately + own.images <= settings.auto_run_images:
+        of_list = own.times(1 if self.is_late else prompt.calls.get(self.node, 1))
+        if not lately or lately + of_list.images <= settings.auto_run_images:
             return question
         exact = self.content(requests, with_seeds=True)
         return replace(question, auto_run=self.counted_as(prompt), exact=exact, lately=lately)
@@ -371,10 +383,11 @@ class RunToJudge:
             return None
         try:
             with self.ledger.spending() as book:
+                cost = self.ahead(bill, prompt)
                 for name, budget, began in self.budgets:
                     spent = amount_spent(book.since(began), self.settings)
-                    if bill.cost and spent + bill.cost > budget:
-                        return GuardStopped(self._over_budget(name, budget, spent, bill), name)
+                    if bill.cost and spent + cost > budget:
+                        return GuardStopped(self._over_budget(name, budget, spent, cost), name)
                 if self._ask(book, question, prompt):
                     setting = "auto_run_images" if question.lately else "confirm_images"
                     message = self._confirmation(bill, question.lately, prompt)
@@ -402,6 +415,7 @@ class RunToJudge:
             is_asked = True
         if not is_asked:
             prompt.confirmed = confirmed(question.of_prompt) or prompt.confirmed
+            prompt.lately[self.node] = 0 if question.auto_run else prompt.lately[self.node]
             for content in (question.of_prompt, question.auto_run, question.exact):
                 book.confirm(content)
         return is_asked
@@ -418,10 +432,10 @@ class RunToJudge:
         except LedgerError:
             return 0
 
-    def _over_budget(self, name: str, budget: Decimal, spent: Decimal, bill: Bill) -> Text:
+    def _over_budget(self, name: str, budget: Decimal, spent: Decimal, cost: Decimal) -> Text:
         """Return the message that a run does not fit into a budget."""
         left = max(budget - spent, Decimal(0))
-        amounts = {"budget": budget, "spent": spent, "left": left, "cost": bill.cost}
+        amounts = {"budget": budget, "spent": spent, "left": left, "cost": cost}
         currency = self.pricing.currency
         shown = {key: amount_text(amount, currency) for key, amount in amounts.items()}
         return text(f"run.over_{name}", **shown, model=self.plan.model.id)
@@ -429,7 +443,7 @@ class RunToJudge:
     def _confirmation(self, bill: Bill, lately: int, prompt: Prompt) -> Text:
         """Return what a run, or its whole prompt, would make and cost, and how to go ahead."""
         own = self.share(bill)
-        total = own if lately else self.total(own, prompt)
+        total = self.further(own, prompt) if lately else self.total(own, prompt)
         nodes = 1 + len(prompt.shares.keys() - {self.node})
         key = "run.confirm_auto_run" if lately else "run.confirm"
         is_alike = len(set(total.words)) == 1

@@ -72,6 +72,34 @@ def test_a_list_is_asked_about_as_a_whole_before_any_of_it_is_sent(
     assert len(today.generations) == 41
 
 
+def test_a_list_with_other_seeds_is_an_auto_run_as_a_whole(
+    today: Simulator, called: Called, write_settings: Any
+) -> None:
+    write_settings(auto_run_images=10)
+    graph = {"1": node(DRAW, **IMAGE, seed=["2", 0]), "2": node("ListOfAnyLength")}
+    sent = []
+    for first_seed in (0, 100, 200, 200):
+        called(graph, "1", uuid.uuid4().hex)
+        outcomes = asyncio.run(run_list(range(first_seed, first_seed + 7)))
+        sent.append(len(today.generations))
+        if sent == [7, 7]:
+            assert "generates 7 more for up to ¥2.10" in str(outcomes[0])
+    assert sent == [7, 7, 7, 14]
+
+
+def test_a_list_that_does_not_fit_into_a_budget_is_not_begun(
+    today: Simulator, called: Called, write_settings: Any
+) -> None:
+    write_settings(daily_budget=1.0)
+    graph = {"1": node(DRAW, **IMAGE, seed=["2", 0]), "2": node("ListOfAnyLength")}
+    for count, sent in ((4, 0), (3, 3)):
+        called(graph, "1", uuid.uuid4().hex)
+        outcomes = asyncio.run(run_list(range(count)))
+        assert len(today.generations) == sent
+        if not sent:
+            assert all("could cost ¥1.20" in str(each) for each in outcomes)
+
+
 @pytest.mark.parametrize("new_seeds", [False, True])
 def test_a_loop_is_asked_about_once(
     today: Simulator, called: Called, write_settings: Any, *, new_seeds: bool

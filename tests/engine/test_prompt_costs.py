@@ -112,6 +112,17 @@ def test_the_same_prompt_goes_ahead_as_a_whole_when_it_is_queued_again_with_othe
     assert run_prompt({"1": draw("one", 10, seed=100), "2": draw("two", 10, seed=200)})
 
 
+def test_nothing_is_sent_where_a_prompt_does_not_fit_into_a_budget_as_a_whole(
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
+) -> None:
+    write_settings(daily_budget=1.0)
+    with pytest.raises(errors.GuardStopped, match=r"could cost ¥1\.50"):
+        run_prompt({"1": draw("one", 2), "2": draw("two", 3)})
+    assert today.generations == []
+    run_prompt({"1": draw("one", 2), "2": draw("two", 1)})
+    assert len(today.generations) == 3
+
+
 def test_more_of_the_same_prompt_than_was_asked_about_is_asked_about_anew(
     today: Simulator, run_prompt: RunPrompt
 ) -> None:
