@@ -91,6 +91,19 @@ def empty_images(shape: tuple[int, int, int, int], dtype: torch.dtype) -> torch.
     return torch.empty(shape, dtype=dtype)
 
 
+def copy_into(frame: torch.Tensor, image: torch.Tensor) -> None:
+    """Write an image `[H,W,C]` into a frame, which takes its shape and keeps its own dtype.
+
+    Not by torch where numpy can: the threads of torch go on spinning for a while when they are
+    done, and keep a core from the halves of an image that is scaled next.
+    """
+    if {frame.dtype, image.dtype} != {torch.float32} or image.device.type != "cpu":
+        frame.copy_(image)
+        return
+    target, source = frame.numpy(), image.detach().numpy()
+    in_halves(lambda rows: np.copyto(target[rows], source[rows]), len(source), source.size)
+
+
 def with_channels(image: torch.Tensor, channels: int) -> torch.Tensor:
     """Return `[H,W,C]` with so many channels: an alpha that it lacks is opaque."""
     own = image.shape[2]
@@ -134,4 +147,10 @@ def _resized(pixels: Pixels, source: tuple[float, float, float, float], size: Si
 
 
 def _to_float(pixels: Pixels) -> npt.NDArray[np.float32]:
-    return np.divide(pixels, np.float32(255), dtype=np.float32)
+    values = np.empty(pixels.shape, np.float32)
+
+    def divide(rows: slice) -> None:
+        np.divide(pixels[rows], np.float32(255), out=values[rows])
+
+    in_halves(divide, len(pixels), pixels.size)
+    return values

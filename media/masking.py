@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from ..strings.text import text
+from .image_files import in_halves
 from .media_error import MediaError
 
 T = TypeVar("T", torch.Tensor, npt.NDArray[np.float32])
@@ -116,11 +117,18 @@ def _painted_lines(weights: Weights, part: Box, axis: int) -> npt.NDArray[np.int
 
     What is too faint to be seen is not: a blurred mask has an edge that is far wider than it looks.
     """
-    values = torch.from_numpy(part.cut(weights))
-    highest = values.amax(1 - axis)
-    if highest.isnan().any():  # one such value hides all others of its line
-        highest = values.nan_to_num(0).amax(1 - axis)
-    return np.flatnonzero(highest.numpy() >= _FAINTEST)
+    values = part.cut(weights)
+    highest = _highest(values, axis)
+    if np.isnan(highest).any():  # one such value hides all others of its line
+        highest = _highest(np.nan_to_num(values), axis)
+    return np.flatnonzero(highest >= _FAINTEST)
+
+
+def _highest(values: Weights, axis: int) -> Weights:
+    """Return the highest value of each row of `[H,W]`, or for axis 1 of each column; or NaN."""
+    halves = in_halves(lambda rows: values[rows].max(1 - axis), len(values), values.size)
+    highest: Weights = np.maximum.reduce(halves) if axis else np.concatenate(halves)
+    return highest
 
 
 def _lines_of(box: Box, axis: int, run: npt.NDArray[np.intp]) -> Box:

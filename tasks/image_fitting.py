@@ -12,7 +12,16 @@ import torch
 
 from ..engine.job import Frames, Job, Plan
 from ..engine.run import Inputs
-from ..media.fitting import Fit, Size, cut_to, empty_images, fit_box, lay_back, with_channels
+from ..media.fitting import (
+    Fit,
+    Size,
+    copy_into,
+    cut_to,
+    empty_images,
+    fit_box,
+    lay_back,
+    with_channels,
+)
 from ..media.image_files import DecodedImage
 from ..media.masking import (
     Box,
@@ -141,7 +150,7 @@ class Fitting:
         images = empty_images((len(layers), height, width, channels), self.image.dtype)
         used = np.zeros((len(layers), height, width), np.float32)  # takes no memory where it is 0
         for number, each in enumerate(layers):
-            images[number].copy_(with_channels(_frame(self.image, each.frame), channels))
+            copy_into(images[number], with_channels(_frame(self.image, each.frame), channels))
             painted = self._painted(each.frame) if each.results else None
             for placement, result in each.results:
                 part, weights = self._covered(placement, painted)
@@ -191,10 +200,7 @@ def fit_images(
     another number of frames or too many spots, for a size in `extra` that no side may have, and
     where the first image is not here.
     """
-    declared = catalogue.load().inputs
-    margin, feather, is_each, result_size, fit = (
-        declared[name].check(inputs.get(name, _default(name))) for name in INPUTS
-    )
+    margin, feather, is_each, result_size, fit = (fitting_value(name, inputs) for name in INPUTS)
     mask = _mask(inputs)
     if references[0] is None:
         for name, is_set in (
@@ -221,7 +227,7 @@ def fit_images(
         mask = None
 
     for name, side in _sides_in(extra):
-        declared[name].check(side)
+        catalogue.load().inputs[name].check(side)
 
     def place(frame: int, spot: Box | None) -> Placement:
         part = spot.grown(int(margin), bounds) if spot else bounds
@@ -233,6 +239,11 @@ def fit_images(
 
     placements = [place(frame, spot) for frame, of_frame in enumerate(spots) for spot in of_frame]
     return Fitting(images[0], frames, placements, mask, min(int(feather), int(margin)))
+
+
+def fitting_value(name: str, inputs: Inputs) -> Value:
+    """Return the value of one of these inputs. Raises `InvalidInput`."""
+    return catalogue.load().inputs[name].check(inputs.get(name, _default(name)))
 
 
 def _sides_in(extra: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -41,7 +41,7 @@ from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
 from ..strings.text import Text, text
 from .image_fitting import INPUTS as FITTING_INPUTS
-from .image_fitting import Fitting, Layers, fit_images
+from .image_fitting import Fitting, Layers, fit_images, fitting_value
 from .image_inputs import gather_references, with_references
 
 RESERVED = frozenset({"model", "prompt", "seed", "image", "image2", "image3"})
@@ -284,16 +284,20 @@ def _arguments(model: Model, values: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _notes_of_mask(inputs: Inputs, fitting: Fitting | None) -> list[Text]:
-    """Return what is worth knowing of a mask: that it is empty, or has another shape."""
+    """Return what is worth knowing of a mask: it is empty, its edge is cut, its shape differs."""
     if inputs.get("mask") is None:
         return []
     if fitting is None or fitting.mask is None:
         return [text("task.mask_empty")]
+    notes = []
+    margin, feather = (int(fitting_value(f"mask_{name}", inputs)) for name in ("margin", "feather"))
+    if feather > margin:
+        notes.append(text("task.feather_beyond_margin", feather=feather, margin=margin))
     (height, width), (image_height, image_width) = fitting.mask.shape[1:], fitting.image.shape[1:3]
-    if abs(width * image_height / (height * image_width) - 1) <= _SAME_SHAPE:
-        return []
-    sizes = {"mask": f"{width}×{height}", "image": f"{image_width}×{image_height}"}
-    return [text("task.mask_stretched", **sizes)]
+    if abs(width * image_height / (height * image_width) - 1) > _SAME_SHAPE:
+        sizes = {"mask": f"{width}×{height}", "image": f"{image_width}×{image_height}"}
+        notes.append(text("task.mask_stretched", **sizes))
+    return notes
 
 
 def _split_batch(

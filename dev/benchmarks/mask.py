@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from comfyui_siliconflow.media.fitting import copy_into, empty_images
 from comfyui_siliconflow.media.image_files import Pixels, tensor_to_pil
 from comfyui_siliconflow.siliconflow import catalogue
 from comfyui_siliconflow.tasks.image_fitting import Cuts, Layers, fit_images
@@ -29,7 +30,7 @@ def rows() -> list[Row]:
         {
             "ours": partial(_ours, image, mask, result),
             "by hand": partial(_by_hand, image, mask, result),
-            "copy": image.clone,
+            "copy": partial(_copy, image),
         }
     )
     used, ours = memory.peak_of("mask") / memory.FRAME_BYTES, times["ours"].best * 1e3
@@ -58,6 +59,10 @@ def _ours(image: torch.Tensor, mask: torch.Tensor, result: Pixels) -> torch.Tens
         raise RuntimeError("the mask is empty")
     Cuts(image, fitting.placements)[0]
     return fitting.lay_back([Layers(0, 0, [(fitting.placements[0], result)])])[0]
+
+
+def _copy(image: torch.Tensor) -> None:
+    copy_into(empty_images((1, SIDE, SIDE, 3), image.dtype)[0], image[0])
 
 
 def _by_hand(image: torch.Tensor, mask: torch.Tensor, result: Pixels) -> torch.Tensor:

@@ -2,7 +2,14 @@
 
 import pytest
 import torch
-from comfyui_siliconflow.media.fitting import Fit, cut_to, fit_box, lay_back, with_channels
+from comfyui_siliconflow.media.fitting import (
+    Fit,
+    copy_into,
+    cut_to,
+    fit_box,
+    lay_back,
+    with_channels,
+)
 from comfyui_siliconflow.media.masking import Box, feathered, mask_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -136,6 +143,16 @@ def test_outside_the_feather_every_value_stays_bit_for_bit(  # noqa: PLR0917 - e
     assert same.all(-1)[covered == 0].all()
     painted = mask >= 1 / 512  # what is fainter counts as none
     assert (covered[painted] >= mask[painted]).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_a_large_image_is_copied_whole_whatever_its_kind(dtype: torch.dtype) -> None:
+    image = torch.rand(301, 400, 3, requires_grad=True).to(dtype)
+    frame = torch.empty(301, 400, 3, dtype=dtype)
+    copy_into(frame, image)
+    assert torch.equal(frame, image)
+    copy_into(frame, image[:1, :1].expand(301, 400, 3))
+    assert torch.equal(frame, image[:1, :1].expand(301, 400, 3))
 
 
 def test_a_transparent_result_lets_the_image_show_through() -> None:

@@ -60,6 +60,13 @@ def test_what_is_below_0_or_no_number_is_not_painted() -> None:
     assert list(feathered(weights_of(mask), spot, spot, 0)[1, :4]) == [1, 0, 0, 1]
 
 
+def test_what_is_painted_is_found_in_both_halves_of_a_large_mask() -> None:
+    mask = torch.zeros(400, 500)
+    mask[10, 3], mask[390, 470], mask[200, 490] = 1, 0.5, float("nan")
+    frame = Box(0, 0, 500, 400)
+    assert painted_box(mask_weights(mask, frame.size), frame) == (3, 10, 471, 391)
+
+
 @pytest.mark.parametrize("shape", [WHOLE.size[::-1], (12, 16)])
 def test_what_is_too_faint_to_be_seen_is_not_painted(shape: tuple[int, int]) -> None:
     faint = torch.full(shape, 1 / 600)

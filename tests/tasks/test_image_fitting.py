@@ -311,6 +311,23 @@ def test_a_mask_of_another_shape_is_said_to_be_stretched(
     assert all("300×400" in note and "400×300" in note for note in notes)
 
 
+@pytest.mark.parametrize(("feather", "margin", "is_noted"), [(65, 64, True), (64, 64, False)])
+def test_a_feather_wider_than_the_margin_is_said_to_be_cut(
+    feather: int, margin: int, is_noted: bool
+) -> None:
+    made = plan(
+        image=smooth(), mask=mask_of((1, 1, 9, 9)), mask_feather=feather, mask_margin=margin
+    )
+    assert made.fitting
+    assert made.fitting.feather == 64
+    assert any("fades over 64 pixels" in str(note) for note in made.notes) == is_noted
+
+
+def test_a_feather_without_a_mask_is_not_said_to_be_cut() -> None:
+    made = plan(image=smooth(), result_size=AS_INPUT, mask_feather=65, mask_margin=64)
+    assert made.notes == []
+
+
 def filter_notes(made: dict[str, Any]) -> list[str]:
     return [note for note in made["info"]["notes"] if "single color" in note]
 
