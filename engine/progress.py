@@ -21,7 +21,7 @@ from ..comfyui import events, host
 from ..comfyui.host import PREVIEW_SIDE, Caller, Progress
 from ..media.image_files import DecodedImage
 from ..media.previews import to_preview
-from ..siliconflow.errors import RequestError
+from ..siliconflow.errors import ConfirmationNeeded, RequestError
 from ..storage.database import LedgerError
 from ..storage.job_history import JobHistory, JobRecord, JobState
 from ..strings.text import SiliconFlowError, Text, join, text
@@ -353,7 +353,7 @@ def _ended(record: JobRecord, job: Job, reason: Text | None) -> JobRecord:
 
 def _state(job: Job) -> JobState:
     if job.error:
-        return "failed"
+        return "asked" if isinstance(job.error, ConfirmationNeeded) else "failed"
     if job.stage < STAGES:
         return "cancelled"
     return "done" if any(result.origin == "paid" for result in job.results) else "reused"

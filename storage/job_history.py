@@ -41,7 +41,7 @@ _SELECT = (
     " LEFT JOIN workflows ON workflows.hash = jobs.workflow"
 )
 
-JobState = Literal["running", "done", "reused", "failed", "cancelled"]
+JobState = Literal["running", "done", "reused", "failed", "asked", "cancelled"]
 
 
 @dataclass(frozen=True)

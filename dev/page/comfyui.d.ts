@@ -62,7 +62,11 @@ declare namespace Comfy {
 }
 
 interface Window {
-  LiteGraph: { createNode(type: string): Comfy.Node | null; vueNodesMode?: boolean };
+  LiteGraph: {
+    createNode(type: string): Comfy.Node | null;
+    registered_node_types: Record<string, unknown>;
+    vueNodesMode?: boolean;
+  };
   LGraphCanvas?: { node_colors?: Record<string, { color: string; bgcolor: string } | undefined> };
   /** Older frontends lack it. */
   LGraphBadge?: new (options: {

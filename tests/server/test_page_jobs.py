@@ -19,6 +19,7 @@ from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import progress
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.siliconflow.errors import ConfirmationNeeded
 from comfyui_siliconflow.storage.job_history import JobHistory, JobRecord
 from comfyui_siliconflow.tests.conftest import Held
 from comfyui_siliconflow.tests.server.conftest import Json, Page, wait_for
@@ -177,6 +178,16 @@ def test_what_was_not_sent_after_an_error_is_listed_as_cancelled(
     wait_for(lambda: {job["state"] for job in listed(page)} == states)
     cancelled = next(job for job in listed(page) if job["state"] == "cancelled")
     assert "another request of the same run" in cancelled["reason"]["en"]
+
+
+def test_a_run_that_only_asked_is_listed_as_asked(
+    page: Page, simulator: Simulator, write_settings: Any
+) -> None:
+    write_settings(confirm_images=1)
+    with pytest.raises(ConfirmationNeeded):
+        draw(model=QWEN, batch_size=2)
+    assert {job["state"] for job in listed(page)} == {"asked"}
+    assert simulator.generations == []
 
 
 @pytest.mark.usefixtures("simulator")

@@ -89,6 +89,10 @@ test("a wait whose end nobody knows has no countdown", () => {
   assert.deepEqual(jobs.stateText(job("a", 1, { state: "waiting", waits_until: null }), 5), ["state.waiting", {}]);
 });
 
+test("a run that only asked is one line, as a failure is", () => {
+  assert.equal(jobs.hasFailed(job("a", 1, { state: "asked" })), true);
+});
+
 test("only images that are still stored can be put on the canvas", () => {
   const pictures = [
     { place: 0, is_here: true },

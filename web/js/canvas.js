@@ -16,15 +16,27 @@ const GAP = 40;
 /** @type {[number, number]} */
 const LOADER_SIZE = [300, 360];
 
+/** ComfyUI's nodes that load a file, each with its list of files. */
+const LOADERS = { image: ["LoadImage", "image"], video: ["LoadVideo", "file"] };
+
+/** @param {JobImage} image */
+const loaderOf = ({ video }) => LOADERS[video ? "video" : "image"];
+
 /**
- * Adds a Load Image node for each image, where there is room in the visible part of the canvas.
+ * Whether this ComfyUI has a node that loads it.
+ * @param {JobImage} image
+ */
+export const canLoad = (image) => String(loaderOf(image)[0]) in window.LiteGraph.registered_node_types;
+
+/**
+ * Adds a Load Image or Load Video node for each, where there is room in the visible part of the canvas.
  * @param {Job} job
  * @param {JobImage[]} images
  */
 export async function putOnCanvas(job, images) {
   try {
-    for (const { place } of images) show(addLoader(await loadImage(job.id, place)));
-    toast("success", t("jobs.put_done"));
+    for (const image of images) show(addLoader(await loadImage(job.id, image.place), visibleArea(), loaderOf(image)));
+    toast("success", t(images[0]?.video ? "jobs.put_video_done" : "jobs.put_done"));
   } catch (error) {
     toast("error", t("app.name"), errorText(error));
   }
@@ -126,17 +138,18 @@ const pathOf = ({ name, subfolder }) => (subfolder ? `${subfolder}/${name}` : na
 /**
  * @param {InputFile} file
  * @param {Box} [area] where it should be, if there is room
+ * @param {string[]} [loader] the node, and its list of files
  */
-function addLoader(file, area = visibleArea()) {
-  const node = window.LiteGraph.createNode("LoadImage");
-  if (!node) throw new Error("ComfyUI has no Load Image node.");
+function addLoader(file, area = visibleArea(), [type = "", list] = LOADERS.image) {
+  const node = window.LiteGraph.createNode(type);
+  if (!node) throw new Error(`ComfyUI has no ${type} node.`);
   const graph = app.canvas.graph ?? app.graph;
   // With room for the image. Before the node is added: Nodes 2.0 takes its position from then on.
   node.size = [Math.max(node.size[0], LOADER_SIZE[0]), Math.max(node.size[1], LOADER_SIZE[1])];
   const [x, y] = freePlace(area, [node.size[0], node.size[1] + TITLE_HEIGHT], graph.nodes.map(boxOf));
   node.pos = [x, y + TITLE_HEIGHT];
   graph.add(node);
-  chooseFile(node, pathOf(file));
+  chooseFile(node, pathOf(file), list);
   graph.setDirtyCanvas(true, true);
   return node;
 }
@@ -182,10 +195,11 @@ function show(node) {
  * Chooses a file as the user would; the node's list of files is older than the file.
  * @param {Comfy.Node} node
  * @param {string} file
+ * @param {string} [list] the name of its list
  */
-function chooseFile(node, file) {
-  const widget = node.widgets?.find(({ name }) => name === "image");
-  if (!widget) throw new Error("ComfyUI's Load Image node has no list of images.");
+function chooseFile(node, file, list = "image") {
+  const widget = node.widgets?.find(({ name }) => name === list);
+  if (!widget) throw new Error(`ComfyUI's node has no list of files: ${node.comfyClass}.`);
   const files = widget.options?.values;
   if (Array.isArray(files) && !files.includes(file)) files.push(file);
   widget.value = file;

@@ -32,6 +32,8 @@ export function openDialog(title, onClose) {
     heading.textContent = newTitle;
     body.replaceChildren(...contentOf(content));
   };
+  // A dialog of ComfyUI's below, as its templates at the first start, would close by what is outside of it.
+  for (const name of ["pointerdown", "focusin"]) element.addEventListener(name, (event) => event.stopPropagation());
   element.addEventListener("mousedown", (event) => event.target === element && close());
   element.addEventListener("close", () => {
     element.remove();

@@ -3,7 +3,7 @@
 /** @import { Job, JobImage } from "./types" */
 
 import { api } from "../../../scripts/api.js";
-import { editImage, openWorkflowOf, putOnCanvas, repeatWithNewSeed, useInSelected } from "./canvas.js";
+import { canLoad, editImage, openWorkflowOf, putOnCanvas, repeatWithNewSeed, useInSelected } from "./canvas.js";
 import * as catalogue from "./catalogue.js";
 import { messageLines } from "./logic/failures.js";
 import { formatClock, formatDay, formatMoment, formatSeconds, shortModel } from "./logic/format.js";
@@ -16,6 +16,7 @@ const STATE_ICONS = {
   done: "check-circle",
   reused: "replay",
   failed: "times-circle",
+  asked: "question-circle",
   cancelled: "ban",
 };
 /**
@@ -139,7 +140,8 @@ const promptOf = (job) => job.prompt && h("p", { class: "sf-prompt", title: job.
  * @param {Pick<Setting, "isOpen" | "times" | "onToggle">} setting
  */
 function failureLine(job, { isOpen, times, onToggle }) {
-  const reason = messageLines(localized(job.reason), "", job)[0] ?? t(`state.${job.state}`);
+  const said = job.state === "asked" ? undefined : messageLines(localized(job.reason), "", job)[0];
+  const reason = said ?? t(`state.${job.state}`);
   return h(
     "button",
     { type: "button", class: "sf-job-summary", "aria-expanded": String(isOpen), title: reason, onclick: onToggle },
@@ -219,8 +221,8 @@ function offers(job, images) {
   const hasSeed = catalogue.current()?.nodes[job.node_type]?.inputs.includes("seed");
   /** @type {(false | undefined | [string, string, () => unknown])[]} */
   const all = [
-    image && ["plus-circle", t("jobs.put"), () => putOnCanvas(job, images)],
-    image && ["sign-in", t("jobs.use"), () => useInSelected(job, image)],
+    image && canLoad(image) && ["plus-circle", t("jobs.put"), () => putOnCanvas(job, images)],
+    image && !image.video && ["sign-in", t("jobs.use"), () => useInSelected(job, image)],
     job.has_workflow && hasSeed && ["sync", t("jobs.again"), () => repeatWithNewSeed(job)],
     job.has_workflow && ["sitemap", t("jobs.workflow"), () => openWorkflowOf(job)],
   ];
@@ -255,7 +257,7 @@ export function imageDetails(job, image, close) {
     h(
       "footer",
       {},
-      offers(job, image.video ? [] : [image]).map(([symbol, label, run]) => button(label, closing(run), { symbol })),
+      offers(job, [image]).map(([symbol, label, run]) => button(label, closing(run), { symbol })),
       !image.video && button(t("edit.menu"), closing(() => editImage(job, image)), { symbol: "pencil" }),
     ),
   ];

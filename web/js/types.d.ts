@@ -220,7 +220,7 @@ export type Notice = Mark | "unlisted" | "elsewhere";
 
 // Jobs
 
-export type JobState = "waiting" | "running" | "done" | "reused" | "failed" | "cancelled";
+export type JobState = "waiting" | "running" | "done" | "reused" | "failed" | "asked" | "cancelled";
 
 export interface Job {
   id: string;

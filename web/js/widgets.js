@@ -61,6 +61,10 @@ const states = new WeakMap();
 let preferences = null;
 /** Whether it is this script that changes widgets of subgraphs. */
 let isFollowing = false;
+/** The prices of collapsed nodes, by node, and the timer that writes them. */
+const collapsedPrices = new CSSStyleSheet();
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let writesCollapsed;
 /** What marks our nodes, beside the price; null until it is there to be drawn. @type {HTMLImageElement | null} */
 let mark = null;
 
@@ -83,6 +87,10 @@ app.registerExtension({
       for (const [node] of allNodes()) update(node);
     });
     onOuterChange(() => allNodes().forEach(([node, state]) => followOuter(node, state)));
+  },
+  setup() {
+    document.adoptedStyleSheets.push(collapsedPrices);
+    app.canvas.canvas.addEventListener("litegraph:set-graph", showPrices); // ids are those of the graph on view
   },
   afterConfigureGraph: showPrices,
   nodeCreated(node) {
@@ -407,10 +415,20 @@ function show(node) {
  * @param {NonNullable<ReturnType<typeof read>>} known
  */
 function showPrice(node, state, known) {
+  writesCollapsed ??= setTimeout(writeCollapsedPrices); // by then a new node has its id
   const price = priceBadge(node, preferences?.show_price ? priceOf(node, known) : null);
   if (state.price.text === price.text) return false;
   state.price = price;
   return true;
+}
+
+/** Of a collapsed node Nodes 2.0 shows the title alone, without badges: the style sheet puts the price there. */
+function writeCollapsedPrices() {
+  writesCollapsed = undefined;
+  const graph = app.canvas.graph ?? app.graph;
+  const priced = allNodes().filter(([node, { price }]) => node.graph === graph && price.text !== NO_TEXT);
+  const rules = priced.map(([{ id }, { price }]) => `[data-node-id="${id}"] { --sf-collapsed-price: "${price.text}"; }`);
+  collapsedPrices.replaceSync(rules.join("\n"));
 }
 
 /** Shows the prices of all nodes. */

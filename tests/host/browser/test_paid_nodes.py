@@ -22,6 +22,13 @@ MOST_HEIGHT = 90
 BOXES = """id => [...document.querySelectorAll(`[data-node-id="${id}"] textarea`)]
     .map(box => box.offsetHeight)"""
 SIZES = "all => all.map(e => [e.innerText, getComputedStyle(e).fontSize])"
+TITLE_PRICE = """id => {
+  const header = document.querySelector(`[data-node-id="${id}"] .lg-node-header`);
+  const price = header.querySelector('.sf-price');
+  return price?.innerText
+    ?? getComputedStyle(header.querySelector(':scope > div'), '::after').content;
+}"""
+COLLAPSE = "() => { for (const node of app.graph.nodes) node.collapse(); }"
 FONTS = """id => app.graph.getNodeById(id).outputs.map(output => {
   const fonts = [], context = document.createElement('canvas').getContext('2d');
   context.font = '12px sans-serif';
@@ -90,6 +97,22 @@ def test_the_price_is_in_the_title_with_a_mark_where_comfyuis_own_is(
         assert header
         assert price["y"] + price["height"] <= header["y"] + header["height"] + 1
         assert title["x"] + title["width"] <= price["x"], "neither lies on the other"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_collapsed_node_keeps_its_price_in_the_title(page: Page, shots: Path) -> None:
+    node, free = page.add(DRAW, (0, 0)), page.add("LoadImage", (900, 0))
+    page.change(node, "model", "Qwen/Qwen-Image")
+    page.add(PAID, (450, 0))
+    page.fit()
+    page.js(COLLAPSE)
+    page.change(node, "batch_size", 4)
+    page.shot(shots / f"collapsed-{page.look}-{page.language}.png")
+    if page.look == "classic":
+        assert PRICE_OF_FOUR in page.badges(node)
+        return
+    assert page.turns(f"id => ({TITLE_PRICE})(id).includes({PRICE_OF_FOUR!r})", node)
+    assert page.js(TITLE_PRICE, free) == "none"
 
 
 def test_outputs_that_few_connect_are_small_in_a_saved_workflow_too(folded: Page) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,6 +65,44 @@ def test_the_dialog_leads_to_a_finished_image(
         again.click()
     assert keyless.end_of(info.value.json()["prompt_id"]).status == "success"
     assert dialog.count() == 0
+
+
+FIRST_START = """async () => {
+  await app.extensionManager.setting.set('Comfy.TutorialCompleted', false);
+  localStorage.clear();
+  sessionStorage.clear();
+}"""
+TEMPLATES = """() => [...document.querySelectorAll('[role=dialog]')]
+  .some(dialog => dialog.checkVisibility() && dialog.querySelector('input'))"""
+
+
+@pytest.mark.parametrize(("look", "language"), [("classic", "zh"), ("nodes2", "en")])
+def test_the_dialog_works_above_the_templates_of_a_first_start(  # noqa: PLR0917
+    open_page: Callable[..., Page],
+    keyless: Comfy,
+    running_service: Simulator,
+    look: str,
+    language: str,
+    shots: Path,
+) -> None:
+    """ComfyUI opens them by itself, and takes clicks, keys and the focus from all else."""
+    page = open_page(look, language, on=keyless)
+    page.js(FIRST_START)
+    page.page.goto(page.address)
+    page.wait_for(TEMPLATES, seconds=90)
+    draw(page, f"A first image above templates, {look}")
+    page.run()
+    dialog, field = page.page.locator("dialog.sf-dialog"), page.page.locator(FIELD)
+    dialog.get_by_role("heading", name=WORDS[language]["title"]).wait_for()
+    page.shot(shots / f"first-run-templates-{look}-{language}.png")
+    field.click()
+    page.page.keyboard.type(running_service.key)
+    assert field.input_value() == running_service.key
+    dialog.get_by_role("button", name=WORDS[language]["save"]).click()
+    dialog.get_by_role("button", name=WORDS[language]["again"]).wait_for()
+    page.page.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
+    assert page.js(TEMPLATES), "what happened in our dialog closed the one below"
 
 
 def test_a_wrong_key_is_reported_and_not_stored(

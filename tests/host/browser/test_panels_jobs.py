@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from decimal import ROUND_DOWN, Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,8 @@ STATES = {
     "en": {"done": "Done", "reused": "Reused · free", "failed": "Failed"},
     "zh": {"done": "完成", "reused": "已复用，免费", "failed": "失败"},
 }
+
+ASKED = {"en": "Asked · nothing sent", "zh": "仅询问，未发送"}
 
 
 @pytest.fixture
@@ -152,6 +155,28 @@ def test_a_wait_for_the_limit_is_counted_down_and_can_be_cancelled(
     cancelled.locator(".sf-job-summary").click()
     assert "Cancelled" in cancelled.inner_text()
     assert prompt in cancelled.inner_text()
+
+
+@pytest.mark.parametrize(("look", "language"), [("classic", "zh"), ("nodes2", "en")])
+def test_a_run_that_only_asked_is_no_failure(
+    page: Page, prompt: str, language: str, shots: Path
+) -> None:
+    node = draw(page, prompt, model="Qwen/Qwen-Image", image_size="custom", width=64, height=64)
+    page.change(node, "batch_size", 17)
+    show_jobs(page)
+    page.run()
+    page.page.locator("dialog.sf-dialog").wait_for()
+    page.page.keyboard.press("Escape")
+    asked = page.page.locator(".sf-job-asked").first
+    assert "17" in asked.inner_text()
+    asked.locator(".sf-job-summary").click()
+    page.page.locator(".sf-job-asked .sf-job-state").first.wait_for()
+    assert ASKED[language] in asked.inner_text()
+    page.shot(shots / f"asked-{page.look}-{language}.png")
+    page.page.locator(".sf-jobs-search select").first.select_option("failed")
+    asked.wait_for(state="detached")
+    page.page.locator(".sf-jobs-search select").first.select_option("")
+    asked.wait_for()
 
 
 def test_an_image_is_put_on_the_canvas_and_loads(page: Page, prompt: str, look: str) -> None:

@@ -87,7 +87,7 @@ export function isUnderWay(job) {
  * @param {Job} job
  */
 export function hasFailed(job) {
-  return job.state === "failed" || job.state === "cancelled";
+  return ["failed", "asked", "cancelled"].includes(job.state);
 }
 
 /**
@@ -112,11 +112,11 @@ export function stateText(job, now) {
 }
 
 /**
- * The images that are still stored, and so can be shown and put on the canvas.
+ * The images and videos that are still stored, and so can be shown and put on the canvas.
  * @param {Job} job
  */
 export function storedImages(job) {
-  return job.pictures.filter((image) => image.is_here && !image.video);
+  return job.pictures.filter((image) => image.is_here);
 }
 
 /**
