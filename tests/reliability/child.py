@@ -1,4 +1,4 @@
-"""A process that runs one node: started, held and killed by the tests.
+"""A process that runs one node, forked from one that has loaded the pack; tests hold and kill it.
 
 It does what one line of JSON says; it says `ready` when all is loaded, waits for a line,
 and writes the outcome as JSON. `hold` names a function, whether to stop before or after it, and at
@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import socket
 import sys
 import threading
 import time
@@ -28,11 +31,34 @@ PACK = "comfyui_siliconflow."
 
 
 def main() -> None:
+    """Fork a child for each connection that is sent, until there is no more; a child returns."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that the system buries them
+    control = socket.socket(fileno=int(sys.argv[1]))
+    while True:
+        _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not descriptors:
+            return
+        is_child = os.fork() == 0
+        if is_child:
+            control.close()
+            os.dup2(descriptors[0], 0)
+            os.dup2(descriptors[0], 1)
+        os.close(descriptors[0])
+        if is_child:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            run()
+            return
+
+
+def run() -> None:
     """Follow the orders. Images come one after the other, so that "the first" is one."""
+    orders = json.loads(sys.stdin.readline())
+    os.environ.clear()
+    os.environ.update(orders["environment"])
+    _say(str(os.getpid()))
     collect.PARALLEL_DOWNLOADS = 1
     progress = host.current_progress()
     host.current_progress, host.shows_images = lambda: progress, lambda: True
-    orders = json.loads(sys.stdin.readline())
     if orders.get("hold"):
         _hold(*orders["hold"])
     if side := orders.get("image_side"):

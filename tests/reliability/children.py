@@ -5,32 +5,76 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import pytest
 
 DATA = "SILICONFLOW_DATA_DIR"
 SCRIPT = Path(__file__).parent / "child.py"
 LONGEST = 60.0
 
 
+class Nursery:
+    """Forks children from one process that has loaded the pack, which takes seconds.
+
+    Each is a process of its own from then on, and ends as any Python program does.
+    """
+
+    def __init__(self, environment: dict[str, str] | None = None) -> None:
+        """Start that process when the first child is wanted; its environment may have more."""
+        self.environment = environment or {}
+        self._control: socket.socket | None = None
+
+    def start(self) -> socket.socket:
+        """Start a child, and return the connection to it."""
+        if not hasattr(os, "fork"):
+            pytest.skip("only Unix can fork")
+        if self._control is None:
+            self._control, theirs = socket.socketpair()
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, str(SCRIPT), str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    env={**os.environ, **self.environment},
+                )
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._control, [b"1"], [theirs.fileno()])
+        return ours
+
+    def close(self) -> None:
+        """End the process that forks them."""
+        if self._control is not None:
+            self._control.close()
+            self._process.wait()
+
+
 class Child:
     """One process. What it does is bounded in time: a child that hangs is killed."""
 
-    def __init__(self, orders: dict[str, Any], environment: dict[str, str]) -> None:
-        """Start it, and wait until all is loaded."""
-        self._process = subprocess.Popen(
-            [sys.executable, str(SCRIPT)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **environment},
-        )
-        self._alarm = threading.Timer(LONGEST, self._process.kill)
+    def __init__(
+        self, nursery: Nursery, orders: dict[str, Any], environment: dict[str, str] | None = None
+    ) -> None:
+        """Start it; its environment is this process's and what a dict adds."""
+        self._connection = nursery.start()
+        self._lines: IO[str] = self._connection.makefile("rw", encoding="utf-8")
+        self._alarm = threading.Timer(LONGEST, self._too_long)
         self._alarm.start()
-        self._write(json.dumps(orders))
+        self.was_killed = False
+        self._write(
+            json.dumps(
+                {
+                    **orders,
+                    "environment": {**os.environ, **nursery.environment, **(environment or {})},
+                }
+            )
+        )
+        self._pid = int(self._line())
 
     def go(self) -> None:
         """Let it begin."""
@@ -52,37 +96,38 @@ class Child:
         return result
 
     def kill(self) -> None:
-        """Kill it with `kill -9`."""
-        self._process.kill()
-        self._process.wait()
+        """Kill it with `kill -9`, and wait until it is gone."""
+        if not self.ended:
+            os.kill(self._pid, signal.SIGKILL)
+            self._lines.read()
 
     def interrupt(self) -> None:
         """Press Ctrl+C."""
-        self._process.send_signal(signal.SIGINT)
-
-    @property
-    def was_killed(self) -> bool:
-        """Whether it did not end by itself."""
-        return self._process.returncode == -signal.SIGKILL
+        os.kill(self._pid, signal.SIGINT)
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended by itself."""
-        return self._process.poll() is not None
+        """Whether it has ended."""
+        try:
+            os.kill(self._pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
 
     def end(self) -> None:
         """Leave nothing behind."""
         self._alarm.cancel()
         self.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe:
-                pipe.close()
+        self._lines.close()
+        self._connection.close()
+
+    def _too_long(self) -> None:
+        self.was_killed = True
+        self.kill()
 
     def _write(self, text: str) -> None:
-        assert self._process.stdin
-        self._process.stdin.write(f"{text}\n")
-        self._process.stdin.flush()
+        self._lines.write(f"{text}\n")
+        self._lines.flush()
 
     def _line(self) -> str:
-        assert self._process.stdout
-        return self._process.stdout.readline().strip()
+        return self._lines.readline().strip()

@@ -18,9 +18,9 @@ from comfyui_siliconflow.tests.reliability.trial import Bench, environment, writ
 def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Start the servers once; every trial has a ledger of its own."""
     with Simulator(key=KEY, balance="100000") as simulator:
-        server = FaultServer(simulator)
-        yield Bench(simulator, server, tmp_path_factory.mktemp("trials"))
-        server.close()
+        bench = Bench(simulator, FaultServer(simulator), tmp_path_factory.mktemp("trials"))
+        yield bench
+        bench.close()
 
 
 @pytest.fixture
@@ -53,7 +53,9 @@ def child(bench: Bench, data: Path) -> Iterator[Any]:
     started: list[Child] = []
 
     def start(**orders: Any) -> Child:
-        started.append(Child(orders, {**bench.server.environment(), DATA: str(data)}))
+        started.append(
+            Child(bench.nursery, orders, {**bench.server.environment(), DATA: str(data)})
+        )
         return started[-1]
 
     yield start

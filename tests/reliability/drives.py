@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from comfyui_siliconflow.tests.refusing_drive import variables
-from comfyui_siliconflow.tests.reliability.children import DATA, Child
+from comfyui_siliconflow.tests.reliability.children import DATA, Child, Nursery
 from comfyui_siliconflow.tests.reliability.trial import NODES, Bench, write_settings
 
 DRAW = "SiliconFlowTextToImage"
@@ -72,14 +73,15 @@ def try_drive(bench: Bench, folder: Path, library: Path, drive: Drive) -> list[s
         **variables(library, folder, drive.refusals),
     }
     charged = bench.paid
-    _kill(environment, CREATING)
-    unpaid = bench.paid - charged
-    _kill(environment, SAVING)
-    downloaded = _run(environment)
-    for file in (folder / "siliconflow-ledger").glob("ledger.sqlite3*"):
-        file.unlink()
-    _kill(environment, REBUILDING)
-    reused = _run(environment)
+    with closing(Nursery(environment)) as nursery:
+        _kill(nursery, CREATING)
+        unpaid = bench.paid - charged
+        _kill(nursery, SAVING)
+        downloaded = _run(nursery)
+        for file in (folder / "siliconflow-ledger").glob("ledger.sqlite3*"):
+            file.unlink()
+        _kill(nursery, REBUILDING)
+        reused = _run(nursery)
     told = [*_notes(downloaded), *_notes(reused)]
     checks = [
         ("charged before it was sent", unpaid, 0),
@@ -94,9 +96,9 @@ def try_drive(bench: Bench, folder: Path, library: Path, drive: Drive) -> list[s
     ]
 
 
-def _kill(environment: dict[str, str], hook: tuple[str, str, int]) -> None:
+def _kill(nursery: Nursery, hook: tuple[str, str, int]) -> None:
     """Start a process that runs the node, and kill it where it stands still."""
-    process = Child({"node": DRAW, "inputs": PAIR, "hold": hook}, environment)
+    process = Child(nursery, {"node": DRAW, "inputs": PAIR, "hold": hook})
     try:
         process.go()
         process.expect("held")
@@ -104,8 +106,8 @@ def _kill(environment: dict[str, str], hook: tuple[str, str, int]) -> None:
         process.end()
 
 
-def _run(environment: dict[str, str]) -> dict[str, Any]:
-    process = Child({"node": DRAW, "inputs": PAIR}, environment)
+def _run(nursery: Nursery) -> dict[str, Any]:
+    process = Child(nursery, {"node": DRAW, "inputs": PAIR})
     try:
         process.go()
         return process.result()

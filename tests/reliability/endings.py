@@ -179,7 +179,7 @@ def _kill_migration(data: Path, name: str) -> None:
 
 
 def _child(bench: Bench, data: Path, orders: dict[str, Any]) -> Child:
-    return Child(orders, {**bench.server.environment(), DATA: str(data)})
+    return Child(bench.nursery, orders, {**bench.server.environment(), DATA: str(data)})
 
 
 def _run_here(bench: Bench, data: Path, orders: dict[str, Any]) -> tuple[int, str]:

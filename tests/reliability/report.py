@@ -191,7 +191,7 @@ def trials() -> list[Outcome]:
         outcomes += [
             tried(bench, fault, node) for node in FREE_CALLS for fault in of_free_node(node)
         ]
-        server.close()
+        bench.close()
     return outcomes
 
 
@@ -206,7 +206,7 @@ def tried_drives() -> dict[str, list[str]]:
             data.mkdir()
             problems[drive.name] = try_drive(bench, data, library, drive)
             sys.stderr.writelines(f"{drive.name}: {item}\n" for item in problems[drive.name])
-        server.close()
+        bench.close()
     return problems
 
 
@@ -242,7 +242,7 @@ def tried_endings() -> list[Row]:
             data = folder / str(place)
             data.mkdir()
             rows.append(attempt(data))
-        server.close()
+        bench.close()
     return rows
 
 
@@ -257,7 +257,7 @@ def tried_videos() -> list[Trial]:
             data.mkdir()
             trials.append(try_step(bench, data, step, fault))
             sys.stderr.writelines(f"{step.name}, {fault}: {each}\n" for each in trials[-1].problems)
-        server.close()
+        bench.close()
     return trials
 
 

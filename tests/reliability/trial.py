@@ -18,6 +18,7 @@ import torch
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.strings.text import SiliconFlowError
+from comfyui_siliconflow.tests.reliability.children import Nursery
 from comfyui_siliconflow.tests.reliability.faults import KEY, Fault
 from comfyui_siliconflow.tests.reliability.server import FaultServer, until
 from comfyui_siliconflow.tests.waiting import pack_threads
@@ -159,6 +160,12 @@ class Bench:
         self.simulator = simulator
         self.server = server
         self.directory = directory
+        self.nursery = Nursery()
+
+    def close(self) -> None:
+        """End the fault server, and the process that forks children."""
+        self.nursery.close()
+        self.server.close()
 
     def try_out(self, fault: Fault, node: str, **inputs: Any) -> Outcome:
         """Run a node into a fault, then queue the same again."""
