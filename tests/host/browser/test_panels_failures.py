@@ -11,6 +11,7 @@ from comfyui_siliconflow.tests.host.browser.panels import draw
 from comfyui_siliconflow.tests.host.comfy import Comfy
 
 CARD = ".sf-failure"
+PAID = "Qwen/Qwen-Image"
 RETIRED = "stabilityai/stable-diffusion-xl-base-1.0"
 HOST_OVERLAY = '[data-testid="error-overlay"]'
 CUT = """() => [...document.querySelectorAll('.sf-failure, .sf-failure *')]
@@ -68,7 +69,8 @@ def test_a_failure_is_shown_in_full_and_once(page: Page, node: int, service: Sim
 
 @pytest.mark.parametrize("language", ["zh"])
 def test_what_may_have_been_paid_is_run_again_with_its_seed(page: Page, service: Simulator) -> None:
-    node = draw(page, f"A kite {secrets.token_hex(4)}", control_after_generate="randomize", seed=77)
+    prompt = f"A kite {secrets.token_hex(4)}"
+    node = draw(page, prompt, model=PAID, control_after_generate="randomize", seed=77)
     service.fail(500, made=True)
     page.run()
     assert page.values(node)["seed"] != 77
@@ -213,8 +215,8 @@ def test_it_is_reported_in_chinese(page: Page, service: Simulator) -> None:
 
 
 @pytest.mark.parametrize("look", ["classic"])
-@pytest.mark.usefixtures("node")
-def test_what_may_have_been_paid_is_said(page: Page, service: Simulator) -> None:
+def test_what_may_have_been_paid_is_said(page: Page, node: int, service: Simulator) -> None:
+    page.change(node, "model", PAID)
     service.fail(500)
     page.run()
     page.page.locator(CARD).get_by_text("May have been charged", exact=True).wait_for()
