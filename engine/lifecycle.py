@@ -392,6 +392,15 @@ class RequestLifecycle:
             if self.uploads:
                 self.uploads.drop(job.request.frame)
 
+    def distinct(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Return the jobs without those that get what an earlier one of the same run pays for."""
+        if not self._reuse:
+            return jobs
+        firsts: dict[str, Job] = {}
+        for job in jobs:
+            firsts.setdefault(self._name(job.request), job)
+        return [*firsts.values()]
+
     def is_stored(self, job: Job) -> bool:
         """Return whether all that a job asks for is saved: nothing is to be sent or awaited.
 

@@ -157,6 +157,8 @@ def _planned_share(
     plan = PLANNERS[task](inputs, settings)
     lifecycle = RequestLifecycle(task, settings, client, ledger, plan)
     jobs = [Job(request, threading.Event()) for request in plan.requests]
+    if not unknown:
+        jobs = [*lifecycle.distinct(jobs)]
     unpaid = [[job.request] if unknown else lifecycle.unpaid(job) for job in jobs]
     bill = Bill(lifecycle.pricing, Decimal(str(settings.unknown_price)), unpaid)
     return Share.of(bill, jobs, plan.endpoint)

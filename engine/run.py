@@ -299,6 +299,7 @@ class _Run:
             self._plan,
             lifecycle.pricing,
             self._jobs,
+            lifecycle.distinct,
             lifecycle.unpaid,
             lifecycle.content,
             others,

@@ -271,6 +271,7 @@ class Question:
 class RunToJudge:
     """A run before its first request.
 
+    `distinct` returns the jobs whose requests differ: of several that are the same, one is paid.
     `unpaid` returns what of a job would have to be paid now, `content` the hash of what requests
     ask for, whatever their seeds or not, `others` the same hash of the whole prompt, and what its
     other nodes make, by their id. `calls` is how often ComfyUI has called the node: for a list, all
@@ -283,6 +284,7 @@ class RunToJudge:
     plan: Plan
     pricing: Pricing
     jobs: Sequence[Job]
+    distinct: Callable[[Sequence[Job]], Sequence[Job]]
     unpaid: Callable[[Job], list[PlannedRequest]]
     content: Callable[..., str]
     others: Callable[[], tuple[str, dict[str, Share]]]
@@ -499,6 +501,8 @@ class SpendingGuard:
         bill = run.bill([[job.request] for job in jobs])
         question = run.question(bill, prompt)
         if run.budgets or (run.counts_images and settings.most_pictures) or question.is_asked:
+            jobs = run.distinct(jobs)
+            run = replace(run, jobs=jobs)
             bill = run.bill([run.unpaid(job) for job in jobs])
             question = run.question(bill, prompt)
         if bill.items:

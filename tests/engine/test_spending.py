@@ -485,6 +485,22 @@ def test_a_video_wired_in_by_accident_costs_nothing_and_is_told_with_its_cost(
     assert "Already paid, and free: 0. To be paid now: 81." in str(stopped.value)
 
 
+def test_equal_frames_count_as_the_one_request_that_they_cost(
+    today: Simulator,
+    outputs_of: Outputs,
+    write_settings: Any,
+    make_image: Callable[..., torch.Tensor],
+) -> None:
+    write_settings(confirm_images=3, auto_run_images=2, daily_budget=0.65, most_pictures=2)
+    edit, frames = {"model": "Qwen/Qwen-Image-Edit", "prompt": "blue"}, make_image(2, 16, 16)
+    outputs_of(EDIT, **edit, image=frames[:1].repeat(4, 1, 1, 1), seed=1)
+    outputs_of(EDIT, **edit, image=frames[[0, 0, 0, 1]], seed=1)
+    assert len(today.generations) == 2
+    write_settings(confirm_images=3, auto_run_images=0, most_pictures=2, reuse=False)
+    with pytest.raises(errors.GuardStopped):
+        outputs_of(EDIT, **edit, image=frames[:1].repeat(4, 1, 1, 1), seed=1)
+
+
 def test_the_same_frames_go_ahead_when_they_are_queued_again_with_another_seed(
     today: Simulator,
     outputs_of: Outputs,
