@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..siliconflow.errors import PartialFailure, RequestError
+from ..siliconflow.errors import ConfirmationNeeded, PartialFailure, RequestError
 from ..strings.text import SiliconFlowError, Text, has_text, text
 from . import host
 from .host import Caller
@@ -81,7 +81,15 @@ def _failure(caller: Caller, error: SiliconFlowError, model: str) -> dict[str, A
         "model": model,
         "trace_id": first.failure.trace_id if isinstance(first, RequestError) else "",
         "charged": _charged(causes),
+        "question": _question(error),
     }
+
+
+def _question(error: SiliconFlowError) -> dict[str, Any] | None:
+    """Return what the page asks, and what it says of the answer: see `/questions`."""
+    if not isinstance(error, ConfirmationNeeded):
+        return None
+    return {"message": error.on_page.as_json(), "contents": list(error.contents)}
 
 
 def _charged(causes: Iterable[Exception]) -> bool | None:

@@ -46,8 +46,8 @@ request_language: ContextVar[Language | None] = ContextVar("siliconflow_request"
 """The language that the request asks for which ComfyUI's server answers here, if it names one."""
 MOST_CALLED = 64
 """Prompts whose calls are remembered."""
-_calls: dict[str, Counter[str]] = {}
-"""How often each node was called, by the id of the prompt, oldest first."""
+_calls: dict[tuple[str, float], Counter[str]] = {}
+"""How often each node was called, by `Caller.queueing`, oldest first."""
 _languages_of_runs: dict[str, Language] = {}
 """By the id of the prompt, oldest first."""
 
@@ -141,7 +141,8 @@ def _running_prompt(prompt_id: str) -> dict[str, Any]:
     if not item:
         return {}
     _, _, graph, extra_data, outputs, *_ = item
-    milliseconds = float(extra_data.get("create_time", time.time() * 1000))
+    # The first node of a prompt that no server queued says it for those that follow.
+    milliseconds = float(extra_data.setdefault("create_time", time.time() * 1000))
     going_on = extra_data.get(GOING_ON, {})
     queued_at = milliseconds / 1000
     return {"graph": graph, "outputs": outputs, "queued_at": queued_at, "going_on": going_on}
@@ -167,15 +168,15 @@ def call_name(node_id: str = "") -> str:
     return f"{root_of(item[1], item[3])} {called}"
 
 
-def note_call(prompt_id: str, node_id: str) -> None:
+def note_call(caller: Caller) -> None:
     """Count that ComfyUI has called a node: once for each item of a list that it is given."""
-    if prompt_id:
-        _calls.setdefault(prompt_id, Counter())[node_id] += 1
+    if caller.prompt_id:
+        _calls.setdefault(caller.queueing, Counter())[caller.node_id] += 1
         for oldest in list(_calls)[:-MOST_CALLED]:
             del _calls[oldest]
 
 
-async def calls_of(prompt_id: str, node_id: str) -> int:
+async def calls_of(caller: Caller) -> int:
     """Return how often ComfyUI has called a node, once it has called it for a whole list.
 
     Between two calls it lets others run once.
@@ -185,7 +186,7 @@ async def calls_of(prompt_id: str, node_id: str) -> int:
         before = calls
         for _ in range(3):
             await asyncio.sleep(0)
-        calls = max(1, _calls.get(prompt_id, Counter())[node_id])
+        calls = max(1, _calls.get(caller.queueing, Counter())[caller.node_id])
     return calls
 
 
@@ -247,6 +248,12 @@ def language(setting: str) -> Language:
     """
     requested = request_language.get() or _languages_of_runs.get(_prompt_id())
     return requested or language_of(setting or _comfyui_locale() or _system_locale())
+
+
+def note_time(prompt: dict[str, Any]) -> dict[str, Any]:
+    """Return a prompt that is queued with the time, which older versions of ComfyUI do not note."""
+    extra_data = {**(prompt.get("extra_data") or {}), "create_time": int(time.time() * 1000)}
+    return {**prompt, "extra_data": extra_data}
 
 
 def note_language(prompt: dict[str, Any]) -> dict[str, Any]:
@@ -312,6 +319,11 @@ class Caller:
         """The ids of the prompt, and of the first one, where it is queued again; else nothing."""
         first = self.going_on.get("first_prompt_id")
         return {"first_prompt_id": first, "prompt_id": self.prompt_id} if first else {}
+
+    @property
+    def queueing(self) -> tuple[str, float]:
+        """What tells one queueing of a prompt from any other: a program may use an id again."""
+        return self.prompt_id, self.queued_at if self.graph else 0.0
 
     @property
     def workflow_id(self) -> str:

@@ -161,7 +161,7 @@ class _Run:
         same node makes the same when it is queued again.
         """
         try:
-            calls = await host.calls_of(self._caller.prompt_id, self._caller.node_id)
+            calls = await host.calls_of(self._caller)
             await _cancellable(partial(self._reserve, calls))
             if await _cancellable(partial(self._leave, is_alike=is_alike)):
                 return True

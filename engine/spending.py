@@ -25,7 +25,7 @@ from ..siliconflow.errors import ConfirmationNeeded, GuardStopped
 from ..storage.database import LedgerError
 from ..storage.ledger import ANY_AMOUNT, NO_AMOUNT, Amount, Ledger, Spend, SpendBook, SpendSum
 from ..storage.settings import Settings
-from ..strings.text import Text, text
+from ..strings.text import Text, join, text
 from .endpoint import Endpoint
 from .job import Job, Plan, PlannedRequest
 
@@ -178,7 +178,8 @@ class Prompt:
 
     `shares` are those of the nodes by id: what has run of one, `runs` times, else what is expected;
     `calls` is how often ComfyUI had called each when it began.
-    `lately` is what each had paid for before this prompt; `confirmed` is how much the user was
+    `lately` is how many images were paid before this prompt by others that differ from it in
+    nothing but seeds, `None` until one of its nodes makes any; `confirmed` is how much the user was
     asked about before it was queued.
     """
 
@@ -188,7 +189,7 @@ class Prompt:
     shares: dict[str, Share] = field(default_factory=dict)
     runs: Counter[str] = field(default_factory=Counter)
     calls: dict[str, int] = field(default_factory=dict)
-    lately: dict[str, int] = field(default_factory=dict)
+    lately: int | None = None
     confirmed: Amount = NO_AMOUNT
 
     def with_share(self, node_id: str, share: Share) -> Share:
@@ -199,6 +200,11 @@ class Prompt:
     def own(self, node_id: str) -> Share:
         """Return what runs of a node have been let through."""
         return self.shares[node_id] if self.runs[node_id] else Share()
+
+    @property
+    def begun(self) -> Share:
+        """What has been let through."""
+        return sum((self.own(node) for node in self.shares), Share())
 
     def begin(self, node_id: str, share: Share) -> None:
         """Count what a node makes from now on."""
@@ -264,7 +270,12 @@ class Question:
     @property
     def is_asked(self) -> bool:
         """Whether there is anything to confirm."""
-        return bool(self.of_prompt or self.auto_run)
+        return bool(self.contents)
+
+    @property
+    def contents(self) -> list[str]:
+        """The hashes of what there is to confirm."""
+        return [each for each in (self.of_prompt, self.auto_run, self.exact) if each]
 
 
 @dataclass(frozen=True)
@@ -333,10 +344,10 @@ class RunToJudge:
     def counted_as(self, prompt: Prompt) -> str:
         """Return the hash by which the images of an auto-run are counted: whatever its seeds.
 
-        That is the node in its prompt, for a seed anywhere before it makes other requests of it.
+        That is the whole prompt, for a seed anywhere before a node makes other requests of it.
         """
         content = prompt.content or self.content([job.request for job in self.jobs])
-        return hashlib.sha256(f"{content} {self.node}".encode()).hexdigest()
+        return hashlib.sha256(f"auto-run {content}".encode()).hexdigest()
 
     def share(self, bill: Bill) -> Share:
         """Return what this run makes."""
@@ -369,9 +380,8 @@ class RunToJudge:
         question = Question(amount, (prompt.content or self.content(requests)) if is_large else "")
         is_confirmed = not is_more and prompt.confirmed != NO_AMOUNT
         counts_lately = own.images and settings.auto_run_images and not is_confirmed
-        lately = prompt.lately[self.node] if counts_lately else 0
-        of_list = own.times(1 if self.is_late else prompt.calls.get(self.node, 1))
-        if not lately or lately + of_list.images <= settings.auto_run_images:
+        lately = prompt.lately if counts_lately else 0
+        if not lately or lately + total.images <= settings.auto_run_images:
             return question
         exact = self.content(requests, with_seeds=True)
         return replace(question, auto_run=self.counted_as(prompt), exact=exact, lately=lately)
@@ -389,11 +399,10 @@ class RunToJudge:
                 for name, budget, began in self.budgets:
                     spent = amount_spent(book.since(began), self.settings)
                     if bill.cost and spent + cost > budget:
-                        return GuardStopped(self._over_budget(name, budget, spent, cost), name)
+                        over = self._over_budget(name, budget, spent, cost, prompt)
+                        return GuardStopped(over, name)
                 if self._ask(book, question, prompt):
-                    setting = "auto_run_images" if question.lately else "confirm_images"
-                    message = self._confirmation(bill, question.lately, prompt)
-                    return ConfirmationNeeded(message, setting)
+                    return self._confirmation(bill, question, prompt)
                 if self.budgets:
                     bill.hold(book, self.jobs, self.plan.model.id)
         except LedgerError as error:
@@ -417,8 +426,8 @@ class RunToJudge:
             is_asked = True
         if not is_asked:
             prompt.confirmed = confirmed(question.of_prompt) or prompt.confirmed
-            prompt.lately[self.node] = 0 if question.auto_run else prompt.lately[self.node]
-            for content in (question.of_prompt, question.auto_run, question.exact):
+            prompt.lately = 0 if question.auto_run else prompt.lately
+            for content in question.contents:
                 book.confirm(content)
         return is_asked
 
@@ -427,43 +436,68 @@ class RunToJudge:
 
         None where the ledger cannot be read: each job says so when it asks the ledger itself.
         """
-        if not self.counts_images or not self.settings.auto_run_images:
+        if not self.settings.auto_run_images:
             return 0
         try:
             return self.ledger.paid_lately(counted_as, CONFIRM_SECONDS)
         except LedgerError:
             return 0
 
-    def _over_budget(self, name: str, budget: Decimal, spent: Decimal, cost: Decimal) -> Text:
+    def _over_budget(
+        self, name: str, budget: Decimal, spent: Decimal, cost: Decimal, prompt: Prompt
+    ) -> Text:
         """Return the message that a run does not fit into a budget."""
         left = max(budget - spent, Decimal(0))
         amounts = {"budget": budget, "spent": spent, "left": left, "cost": cost}
         currency = self.pricing.currency
         shown = {key: amount_text(amount, currency) for key, amount in amounts.items()}
-        return text(f"run.over_{name}", **shown, model=self.plan.model.id)
+        unsent = self.unsent(prompt)
+        return text(f"run.over_{name}", **shown, model=self.plan.model.id, unsent=unsent)
 
-    def _confirmation(self, bill: Bill, lately: int, prompt: Prompt) -> Text:
+    def unsent(self, prompt: Prompt) -> Text:
+        """Return that nothing was sent, or what was before."""
+        if self.is_late:
+            return text("run.sent_not_this")
+        before = prompt.begun.items
+        return text("run.sent_no_more", n=before) if before else text("run.sent_nothing")
+
+    def _confirmation(self, bill: Bill, question: Question, prompt: Prompt) -> ConfirmationNeeded:
         """Return what a run, or its whole prompt, would make and cost, and how to go ahead."""
-        own = self.share(bill)
-        total = self.further(own, prompt) if lately else self.total(own, prompt)
+        total, begun = self.total(self.share(bill), prompt), prompt.begun
+        unpaid = total.items - begun.items
         nodes = 1 + len(prompt.shares.keys() - {self.node})
-        key = "run.confirm_auto_run" if lately else "run.confirm"
-        is_alike = len(set(total.words)) == 1
-        if not lately and self.is_repeated(prompt):
-            key = "run.confirm_list"
-        elif not lately and nodes > 1:
+        key, by, settings = "run.confirm", "run.confirm_by", "confirm_images, confirm_cost"
+        if question.lately:
+            has_seed = "seed" in self.jobs[0].request.body
+            by = "run.confirm_seed_by" if has_seed else "run.confirm_same_seeds_by"
+            key, settings = "run.confirm_auto_run", "auto_run_images"
+            unpaid = total.images - begun.images
+        elif self.is_repeated(prompt):
+            key, by = "run.confirm_list", "run.confirm_list_by"
+        elif nodes > 1:
             key = "run.confirm_prompt"
-        return text(
-            key,
-            nodes=nodes,
-            total=total.items + total.paid,
-            items=self.plan.endpoint.item_names if is_alike else text("item.result.some"),
-            paid=total.paid,
-            unpaid=total.items,
-            lately=lately,
-            cost=amount_text(total.cost, self.pricing.currency),
-            model=self.plan.model.id,
-            minutes=int(CONFIRM_SECONDS // 60),
+        is_alike, unsent = len(set(total.words)) == 1, self.unsent(prompt)
+        values = {
+            "nodes": nodes,
+            "node": f"{self.caller.node_type} {self.caller.node_id}".strip(),
+            "total": total.items + total.paid,
+            "items": self.plan.endpoint.item_names if is_alike else text("item.result.some"),
+            "paid": total.paid + begun.items,
+            "unpaid": unpaid,
+            "lately": question.lately,
+            "cost": amount_text(total.cost, self.pricing.currency),
+            "left": amount_text(total.cost - begun.cost, self.pricing.currency),
+            "model": self.plan.model.id,
+            "minutes": int(CONFIRM_SECONDS // 60),
+            "seed": self.jobs[0].request.seed,
+            "unsent": unsent,
+        }
+        what, where = text(key, **values), text("run.confirm_where", settings=settings)
+        return ConfirmationNeeded(
+            join("\n", (what, text(by, **values), where)),
+            settings.split(",")[0],
+            join("\n", (what, unsent, where)),
+            question.contents,
         )
 
 
@@ -476,7 +510,7 @@ class SpendingGuard:
         self._judging = threading.Lock()
         self._in_progress: Counter[str] = Counter()
         self._jobs: dict[str, list[Job]] = {}
-        self._prompts: dict[str, Prompt] = {}
+        self._prompts: dict[tuple[str, float], Prompt] = {}
 
     def reserve(self, run: RunToJudge) -> None:
         """Judge a run, and hold its images and its cost until each job is released.
@@ -496,8 +530,8 @@ class SpendingGuard:
         settings, jobs = run.settings, run.jobs
         counted_as = run.counted_as(prompt)
         prompt.calls.setdefault(run.node, run.calls)
-        if run.node not in prompt.lately:
-            prompt.lately[run.node] = run.images_lately(counted_as) + self._unsent(counted_as)
+        if run.counts_images and prompt.lately is None:
+            prompt.lately = run.images_lately(counted_as) + self._unsent(counted_as)
         bill = run.bill([[job.request] for job in jobs])
         question = run.question(bill, prompt)
         if run.budgets or (run.counts_images and settings.most_pictures) or question.is_asked:
@@ -507,13 +541,13 @@ class SpendingGuard:
             question = run.question(bill, prompt)
         if bill.items:
             if run.counts_images:
-                self._hold(settings, jobs, bill)
+                self._hold(run, bill, prompt)
             if stopped := run.judge(bill, question, prompt):
                 self.release(settings, run.ledger, jobs)
                 raise stopped
             for job, requests in zip(jobs, bill.requests, strict=True):
                 job.may_pay += sum(request.count for request in requests)
-                job.counted_as = counted_as
+                job.counted_as = counted_as if run.share(bill).images else ""
             with self._lock:
                 self._jobs.setdefault(counted_as, []).extend(jobs)
         prompt.begin(run.node, run.share(bill))
@@ -538,14 +572,15 @@ class SpendingGuard:
             jobs = self._jobs.get(counted_as, ())
             return sum(job.request.count for job in jobs if not job.was_sent)
 
-    def _hold(self, settings: Settings, jobs: Sequence[Job], bill: Bill) -> None:
-        account, limit = settings.account, settings.most_pictures
+    def _hold(self, run: RunToJudge, bill: Bill, prompt: Prompt) -> None:
+        account, limit = run.settings.account, run.settings.most_pictures
         with self._lock:
             total = self._in_progress[account] + bill.items
             if limit and total > limit:
-                message = text("run.too_many_images", limit=limit, images=bill.items, total=total)
+                counts = {"limit": limit, "images": bill.items, "total": total}
+                message = text("run.too_many_images", **counts, unsent=run.unsent(prompt))
                 raise GuardStopped(message, "most_pictures")
-            for job, requests in zip(jobs, bill.requests, strict=True):
+            for job, requests in zip(run.jobs, bill.requests, strict=True):
                 job.reserved += sum(request.count for request in requests)
             self._in_progress[account] = total
 
@@ -557,4 +592,4 @@ class SpendingGuard:
         with self._lock:
             for oldest in list(self._prompts)[:-PROMPTS]:
                 del self._prompts[oldest]
-            return self._prompts.setdefault(caller.prompt_id, prompt)
+            return self._prompts.setdefault(caller.queueing, prompt)

@@ -84,7 +84,7 @@ class Node:
     async def execute(self, **inputs: Any) -> Any:
         """Run the task and return its outputs; see `tasks` for the shapes and errors."""
         caller = current_caller(type(self).__name__, first_item(inputs.pop(WORKFLOW, None)))
-        host.note_call(caller.prompt_id, caller.node_id)
+        host.note_call(caller)
         values = _values(inputs)
         if BACKGROUND in self.optional:
             caller = replace(caller, background=bool(inputs.pop(BACKGROUND, False)))

@@ -7,8 +7,9 @@ from decimal import Decimal
 
 from ..engine.services import current_settings
 from ..engine.spending import Spent, spent_by_model, times_began
+from ..strings.text import text
 from .ledger_access import page_ledger
-from .page_http import Json, PageRequest
+from .page_http import BadRequest, Json, PageRequest
 
 
 def read(_request: PageRequest) -> Json:
@@ -19,18 +20,26 @@ def read(_request: PageRequest) -> Json:
     return {"currency": settings.currency, "today": _period(today), "month": _period(month)}
 
 
-def forget_questions(_request: PageRequest) -> Json:
-    """Forget what the user was asked to confirm: who cancels is asked again."""
+def forget_questions(request: PageRequest) -> Json:
+    """Forget that the user was asked about `contents`: who cancels is asked again."""
     with page_ledger(is_shared=True) as ledger:
-        ledger.forget_questions()
+        ledger.forget_questions(_contents(request))
     return {}
 
 
-def answer_questions(_request: PageRequest) -> Json:
-    """Record that the user has read what there is to confirm, and wants it."""
+def answer_questions(request: PageRequest) -> Json:
+    """Record that the user has read what there is to confirm of `contents`, and wants it."""
     with page_ledger(is_shared=True) as ledger:
-        ledger.answer_questions()
+        ledger.answer_questions(_contents(request))
     return {}
+
+
+def _contents(request: PageRequest) -> list[str]:
+    """Return the hashes that the event of a failure named: nobody else's are touched."""
+    contents = request.body.get("contents")
+    if not isinstance(contents, list) or not all(isinstance(each, str) for each in contents):
+        raise BadRequest(text("server.bad_contents"))
+    return contents
 
 
 def _period(models: Sequence[Spent]) -> Json:

@@ -30,11 +30,12 @@ _INPUT = re.compile(r"(?:[^:：]*[(（])?(\w+)[)）]?[:：]")
 
 
 def register(server: Any) -> None:
-    """Add both to ComfyUI's server, which has not started yet."""
+    """Add them to ComfyUI's server, which has not started yet."""
     from aiohttp import web  # noqa: PLC0415 - ComfyUI's, so loaded already
 
     server.app.middlewares.append(web.middleware(_answer))
     server.add_on_prompt_handler(host.note_language)
+    server.add_on_prompt_handler(host.note_time)
 
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:

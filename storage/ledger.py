@@ -535,15 +535,20 @@ class Ledger:
             ).fetchone()
         return int(row[0])
 
-    def forget_questions(self) -> None:
-        """Forget what the user was asked about: to queue it again asks anew."""
-        with self.database.change() as db:
-            db.execute("UPDATE confirmations SET asked_at = 0")
+    def forget_questions(self, contents: Sequence[str]) -> None:
+        """Forget that the user was asked about these: to queue them again asks anew."""
+        self._change_questions("0", contents)
 
-    def answer_questions(self) -> None:
+    def answer_questions(self, contents: Sequence[str]) -> None:
         """Record that the user has read what there is to confirm: to queue it again goes ahead."""
+        self._change_questions("ABS(asked_at)", contents)
+
+    def _change_questions(self, asked_at: str, contents: Sequence[str]) -> None:
         with self.database.change() as db:
-            db.execute("UPDATE confirmations SET asked_at = ABS(asked_at)")
+            db.executemany(
+                f"UPDATE confirmations SET asked_at = {asked_at} WHERE content = ?",  # noqa: S608
+                [(content,) for content in contents],
+            )
 
     def let_go(self, held_as: Sequence[str]) -> None:
         """Count no more what jobs held and did not send."""

@@ -28,8 +28,9 @@ ALL = "all"
 async def account(_inputs: Inputs, caller: Caller) -> tuple[float, str, str, float, float]:
     """Return the balance, the state of the account, every amount, and the spend of day and month.
 
-    Where the service has retired the call, the state says so, and the balance is 0. The spend is
-    that of this pack's records. Raises a `RequestError`, or `LedgerError` if they cannot be read.
+    Where the service has retired the call, the state says so, the balance is 0, and null among the
+    amounts. The spend is that of this pack's records. Raises a `RequestError`, or `LedgerError` if
+    they cannot be read.
     """
 
     def ask(client: Client) -> Account:
@@ -39,7 +40,8 @@ async def account(_inputs: Inputs, caller: Caller) -> tuple[float, str, str, flo
             return Account("", str(text("task.account_retired")), Decimal(0))
 
     owner = await look_up(caller, ask, _account_line)
-    amounts = {name: f"{amount:f}" for name, amount in owner.amounts.items()}
+    amounts: dict[str, str | None] = {key: f"{value:f}" for key, value in owner.amounts.items()}
+    amounts = amounts or {"balance": None}
     today, month = await in_thread(_spent)
     spent = {"spent_today": f"{today:f}", "spent_month": f"{month:f}"}
     info = as_json({"name": owner.name, "status": owner.status, **amounts, **spent})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -28,8 +29,19 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Called:
     tasks = {name: each.task for name, each in NODE_CLASS_MAPPINGS.items()}
     monkeypatch.setattr(host, "node_task", lambda node_type: tasks.get(node_type, ""))
 
-    def call_as(graph: Graph, node_id: str, prompt_id: str) -> None:
-        caller = Caller("", node_id, prompt_id=prompt_id, graph=graph, outputs=[*graph])
+    times: dict[str, float] = {}
+
+    def call_as(graph: Graph, node_id: str, prompt_id: str, *, is_another: bool = False) -> None:
+        if is_another or prompt_id not in times:
+            times[prompt_id] = time.time()
+        caller = Caller(
+            graph.get(node_id, {}).get("class_type", ""),
+            node_id,
+            prompt_id=prompt_id,
+            queued_at=times[prompt_id],
+            graph=graph,
+            outputs=[*graph],
+        )
         monkeypatch.setattr("comfyui_siliconflow.nodes.base.current_caller", lambda *_: caller)
 
     return call_as
@@ -59,32 +71,33 @@ async def run_list(seeds: range) -> list[Any]:
 
 
 def test_a_list_is_asked_about_as_a_whole_before_any_of_it_is_sent(
-    today: Simulator, called: Called
+    today: Simulator, called: Called, write_settings: Any
 ) -> None:
+    write_settings(confirm_images=3)
     graph = {"1": node(DRAW, **IMAGE, seed=["2", 0]), "2": node("ListOfAnyLength")}
     for first_seed in (0, 1000):
         called(graph, "1", uuid.uuid4().hex)
-        outcomes = asyncio.run(run_list(range(first_seed, first_seed + 41)))
+        outcomes = asyncio.run(run_list(range(first_seed, first_seed + 5)))
         if first_seed == 0:
             assert all(isinstance(each, errors.ConfirmationNeeded) for each in outcomes)
-            assert "generates 41 images" in str(outcomes[0])
+            assert "generates 5 images" in str(outcomes[0])
             assert today.generations == []
-    assert len(today.generations) == 41
+    assert len(today.generations) == 5
 
 
 def test_a_list_with_other_seeds_is_an_auto_run_as_a_whole(
     today: Simulator, called: Called, write_settings: Any
 ) -> None:
-    write_settings(auto_run_images=10)
+    write_settings(auto_run_images=5)
     graph = {"1": node(DRAW, **IMAGE, seed=["2", 0]), "2": node("ListOfAnyLength")}
     sent = []
     for first_seed in (0, 100, 200, 200):
         called(graph, "1", uuid.uuid4().hex)
-        outcomes = asyncio.run(run_list(range(first_seed, first_seed + 7)))
+        outcomes = asyncio.run(run_list(range(first_seed, first_seed + 3)))
         sent.append(len(today.generations))
-        if sent == [7, 7]:
-            assert "generates 7 more for up to ¥2.10" in str(outcomes[0])
-    assert sent == [7, 7, 7, 14]
+        if sent == [3, 3]:
+            assert "generates 3 more for up to ¥0.90" in str(outcomes[0])
+    assert sent == [3, 3, 3, 6]
 
 
 def test_a_list_that_does_not_fit_into_a_budget_is_not_begun(
@@ -104,18 +117,18 @@ def test_a_list_that_does_not_fit_into_a_budget_is_not_begun(
 def test_a_loop_is_asked_about_once(
     today: Simulator, called: Called, write_settings: Any, *, new_seeds: bool
 ) -> None:
-    write_settings(auto_run_images=0)
+    write_settings(confirm_images=2, auto_run_images=0)
     graph = {"1": node(DRAW, **IMAGE)}
     finished = []
     for times in range(2):
         prompt_id = uuid.uuid4().hex
-        for turn in range(25):
+        for turn in range(5):
             called(graph, f"9.0.{turn}.1", prompt_id)
             if stops(DRAW, **IMAGE, seed=turn + 100 * times * new_seeds):
                 finished.append(turn)
                 break
-    assert finished == [16]
-    assert len(today.generations) == (16 + 25 if new_seeds else 25)
+    assert finished == [2]
+    assert len(today.generations) == (2 + 5 if new_seeds else 5)
 
 
 @pytest.mark.parametrize("source", ["KSampler", CHAT])
@@ -134,6 +147,67 @@ def test_a_seed_anywhere_before_a_paid_node_makes_an_auto_run(
         stopped.append(stops(EDIT, **inputs))
     assert stopped == [False, False, False, True, True]
     assert len(today.generations) == 3
+
+
+def test_an_auto_run_of_several_nodes_is_counted_as_a_whole_and_asked_about_once(
+    today: Simulator, called: Called, write_settings: Any
+) -> None:
+    write_settings(auto_run_images=6)
+    nodes = {"1": CHAT, "2": DRAW, "3": DRAW}
+    inputs = {each: {**IMAGE, "prompt": each, "batch_size": 2} for each in nodes}
+    inputs["1"] = {"model": "Pro/zai-org/GLM-5.1", "prompt": "a cat", "max_tokens": 10}
+
+    def queue(seed: int) -> list[str]:
+        """Return what the nodes say that are stopped; the first one ends the prompt."""
+        prompt_id = uuid.uuid4().hex
+        graph = {each: node(nodes[each], **inputs[each], seed=seed) for each in nodes}
+        for each in nodes:
+            called(graph, each, prompt_id)
+            try:
+                asyncio.run(NODE_CLASS_MAPPINGS[nodes[each]]().execute(**inputs[each], seed=seed))
+            except errors.ConfirmationNeeded as error:
+                return [each, str(error)]
+        return []
+
+    assert queue(100) == []
+    assert len(today.generations) == 4
+    stopped, message = queue(200)
+    assert stopped == "2"
+    assert "4 results were generated" in message
+    assert "this run generates 4 more for up to ¥1.20" in message
+    assert "(SiliconFlowTextToImage 2, Qwen/Qwen-Image)" in message
+    assert "set seed to 200 (SiliconFlowTextToImage 2)" in message
+    assert queue(200) == []
+    assert len(today.generations) == 8
+
+
+def test_an_auto_run_with_a_seed_of_minus_one_is_confirmed_with_the_seed_that_it_names(
+    today: Simulator, called: Called, write_settings: Any
+) -> None:
+    write_settings(auto_run_images=1)
+    stopped: list[str] = []
+    for seed in (-1, -1, None):
+        used = int(stopped[-1].partition("set seed to ")[2].split()[0]) if seed is None else seed
+        called({"1": node(DRAW, **IMAGE, seed=used)}, "1", uuid.uuid4().hex)
+        try:
+            asyncio.run(NODE_CLASS_MAPPINGS[DRAW]().execute(**IMAGE, seed=used))
+        except errors.ConfirmationNeeded as error:
+            stopped.append(str(error))
+    assert len(stopped) == 1
+    assert len(today.generations) == 2
+
+
+def test_a_prompt_with_the_id_of_an_earlier_one_is_another_prompt(
+    today: Simulator, called: Called, write_settings: Any
+) -> None:
+    write_settings(confirm_images=1)
+    inputs = {**IMAGE, "batch_size": 2, "seed": 1}
+    stopped = []
+    for _ in range(2):
+        called({"1": node(DRAW, **inputs)}, "1", "mine", is_another=True)
+        stopped.append(stops(DRAW, **inputs))
+    assert stopped == [True, False]
+    assert len(today.generations) == 2
 
 
 def test_runs_at_the_same_time_are_one_auto_run(today: Simulator, write_settings: Any) -> None:

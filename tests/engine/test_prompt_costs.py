@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
@@ -57,7 +58,7 @@ def run_prompt(
         times: int = 1,
         first_seed: int = 0,
     ) -> list[str]:
-        prompt_id = uuid.uuid4().hex
+        prompt_id, queued_at = uuid.uuid4().hex, time.time()
         images = torch.linspace(0, 1, frames).reshape(-1, 1, 1, 1).expand(-1, 16, 16, 3)
 
         def given(graph: Graph, value: Any) -> Any:
@@ -71,6 +72,7 @@ def run_prompt(
                 graph[node_id]["class_type"],
                 node_id,
                 prompt_id=prompt_id,
+                queued_at=queued_at,
                 graph=graph,
                 outputs=outputs or (),
             )
@@ -102,14 +104,15 @@ def test_nothing_is_sent_where_the_nodes_of_a_prompt_make_too_much_together(
 
 
 def test_the_same_prompt_goes_ahead_as_a_whole_when_it_is_queued_again_with_other_seeds(
-    today: Simulator, run_prompt: RunPrompt
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
 ) -> None:
-    graph = {"1": draw("one", 10), "2": draw("two", 10)}
+    write_settings(confirm_images=3)
+    graph = {"1": draw("one", 2), "2": draw("two", 2)}
     assert run_prompt(graph)
-    reseeded = {"1": draw("one", 10, seed=5), "2": draw("two", 10, seed=6)}
+    reseeded = {"1": draw("one", 2, seed=5), "2": draw("two", 2, seed=6)}
     assert run_prompt(reseeded) == []
-    assert len(today.generations) == 20
-    assert run_prompt({"1": draw("one", 10, seed=100), "2": draw("two", 10, seed=200)})
+    assert len(today.generations) == 4
+    assert run_prompt({"1": draw("one", 2, seed=100), "2": draw("two", 2, seed=200)})
 
 
 def test_nothing_is_sent_where_a_prompt_does_not_fit_into_a_budget_as_a_whole(
@@ -123,20 +126,31 @@ def test_nothing_is_sent_where_a_prompt_does_not_fit_into_a_budget_as_a_whole(
     assert len(today.generations) == 3
 
 
-def test_more_of_the_same_prompt_than_was_asked_about_is_asked_about_anew(
-    today: Simulator, run_prompt: RunPrompt
+def test_a_budget_that_a_later_node_does_not_fit_into_says_what_was_sent_before(
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
 ) -> None:
+    write_settings(daily_budget=1.0)
+    graph = {"1": draw("one", 2), "2": edit(["8", 0]), "8": node("LoadVideoOfAnyLength")}
+    with pytest.raises(errors.GuardStopped, match=r"more was sent; .* requested 2 results\."):
+        run_prompt(graph, frames=2)
+    assert len(today.generations) == 2
+
+
+def test_more_of_the_same_prompt_than_was_asked_about_is_asked_about_anew(
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
+) -> None:
+    write_settings(confirm_images=1)
     graph = {"1": edit(["8", 0]), "8": node("LoadVideoOfAnyLength", file="a.mp4")}
-    assert run_prompt(graph, frames=17)
-    assert "81" in run_prompt(graph, frames=81)[1]
+    assert run_prompt(graph, frames=2)
+    assert "generates 4 images" in run_prompt(graph, frames=4)[1]
     assert today.generations == []
-    assert run_prompt(graph, frames=81) == []
-    assert len(today.generations) == 81
+    assert run_prompt(graph, frames=4) == []
+    assert len(today.generations) == 4
 
 
 def known_late(seed: int) -> Graph:
     return {
-        "1": draw("one", 18, seed=seed * 100),
+        "1": draw("one", 3, seed=seed * 100),
         "2": edit(["8", 0], seed=seed),
         "8": node("Unknown", image=["1", 0]),
     }
@@ -146,51 +160,60 @@ def known_late(seed: int) -> Graph:
 def test_what_is_known_only_when_another_node_has_run_is_asked_about_once(
     run_prompt: RunPrompt, write_settings: Any
 ) -> None:
-    write_settings(auto_run_images=0)
-    assert run_prompt(known_late(1), frames=18)[0] == "1"
-    assert run_prompt(known_late(2), frames=18)[0] == "2"
-    assert run_prompt(known_late(3), frames=18) == []
+    write_settings(confirm_images=2, auto_run_images=0)
+    assert run_prompt(known_late(1), frames=3)[0] == "1"
+    stopped = run_prompt(known_late(2), frames=3)
+    assert stopped[0] == "2"
+    assert "generate 6 images together and cost up to ¥1.80" in stopped[1]
+    assert "under way: 3. To be paid now: 3, for up to ¥0.90." in stopped[1]
+    assert "Nothing more was sent; this workflow had already requested 3 results." in stopped[1]
+    assert run_prompt(known_late(3), frames=3) == []
 
 
 @pytest.mark.usefixtures("today")
 def test_an_answer_to_one_question_is_kept_until_the_other_has_one_too(
-    run_prompt: RunPrompt,
+    run_prompt: RunPrompt, write_settings: Any
 ) -> None:
-    stops = [run_prompt(known_late(seed), frames=18)[:1] for seed in (1, 2, 3, 3)]
+    write_settings(confirm_images=2, auto_run_images=5)
+    stops = [run_prompt(known_late(seed), frames=3)[:1] for seed in (1, 2, 3, 3)]
     assert stops == [["1"], ["2"], ["1"], []]
 
 
 def test_a_node_that_a_list_runs_ever_again_is_asked_about_once(
-    today: Simulator, run_prompt: RunPrompt
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
 ) -> None:
+    write_settings(confirm_images=2)
     graph = {"1": draw("one", 1)}
-    stopped = run_prompt(graph, times=40)
+    stopped = run_prompt(graph, times=5)
     assert "for each item of a list" in stopped[1]
-    assert len(today.generations) == 16
-    assert run_prompt(graph, times=40) == []
-    assert len(today.generations) == 40
+    assert len(today.generations) == 2
+    assert run_prompt(graph, times=5) == []
+    assert len(today.generations) == 5
 
 
 def test_with_new_seeds_a_list_that_runs_a_node_gets_through_as_well(
-    today: Simulator, run_prompt: RunPrompt
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
 ) -> None:
+    write_settings(confirm_images=2)
     graph = {"1": draw("one", 1)}
     stops = 0
-    while run_prompt(graph, times=40, first_seed=stops * 1000):
+    while run_prompt(graph, times=5, first_seed=stops * 1000):
         stops += 1
     assert stops == 1
-    assert len(today.generations) == 56
+    assert len(today.generations) == 7
 
 
 def test_a_seed_that_a_node_of_its_own_gives_makes_no_other_prompt(
-    today: Simulator, run_prompt: RunPrompt
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
 ) -> None:
+    write_settings(confirm_images=1)
+
     def graph(seed: int) -> Graph:
-        return {"1": draw("one", 20, seed=["9", 0]), "9": node("PrimitiveInt", value=seed)}
+        return {"1": draw("one", 2, seed=["9", 0]), "9": node("PrimitiveInt", value=seed)}
 
     assert run_prompt(graph(1))
     assert run_prompt(graph(2)) == []
-    assert len(today.generations) == 20
+    assert len(today.generations) == 2
 
 
 @pytest.mark.parametrize(
@@ -212,14 +235,14 @@ def test_another_node_prompt_or_count_is_asked_about_anew(
 def test_what_the_ledger_has_of_the_other_nodes_counts_nothing_and_is_told(
     today: Simulator, run_prompt: RunPrompt, write_settings: Any
 ) -> None:
-    assert run_prompt({"2": draw("two", 10)}) == []
-    write_settings(confirm_images=12, auto_run_images=0)
+    assert run_prompt({"2": draw("two", 2)}) == []
+    write_settings(confirm_images=2, auto_run_images=0)
     prompt_costs._done.clear()  # noqa: SLF001 - as after a restart
-    stopped = run_prompt({"1": draw("one", 13), "2": draw("two", 10)})
-    assert "free: 10. To be paid now: 13." in stopped[1]
+    stopped = run_prompt({"1": draw("one", 3), "2": draw("two", 2)})
+    assert "under way: 2. To be paid now: 3, for up to ¥0.90." in stopped[1]
     prompt_costs._done.clear()  # noqa: SLF001
-    assert run_prompt({"1": draw("one", 12), "2": draw("two", 10)}) == []
-    assert len(today.generations) == 22
+    assert run_prompt({"1": draw("one", 2), "2": draw("two", 2)}) == []
+    assert len(today.generations) == 4
 
 
 def test_frames_that_the_graph_tells_of_count_before_they_are_there(
@@ -348,14 +371,14 @@ def test_frames_without_number_are_asked_about_in_no_time(
 def test_what_is_made_anew_in_each_run_counts_in_each(
     today: Simulator, run_prompt: RunPrompt, write_settings: Any, what: str
 ) -> None:
-    write_settings(auto_run_images=0, reuse=what != "no reuse")
+    write_settings(confirm_images=3, auto_run_images=0, reuse=what != "no reuse")
     seed = -1 if what == "a seed of -1" else 1
-    graph = {"1": draw("one", 10, seed=seed), "2": draw("two", 10, seed=seed)}
+    graph = {"1": draw("one", 2, seed=seed), "2": draw("two", 2, seed=seed)}
     sent = []
     for _ in range(4):
         run_prompt(graph)
         sent.append(len(today.generations))
-    assert sent == [0, 20, 20, 40]
+    assert sent == [0, 4, 4, 8]
 
 
 def test_an_edit_of_references_alone_counts_before_they_are_there(

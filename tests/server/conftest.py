@@ -55,9 +55,9 @@ class Page:
         """Return the response to a POST that must not fail."""
         return self._good(self.request("POST", path, json=body or {}))
 
-    def delete(self, path: str) -> Any:
+    def delete(self, path: str, body: Json | None = None) -> Any:
         """Return the response to a DELETE that must not fail."""
-        return self._good(self.request("DELETE", path, json={}))
+        return self._good(self.request("DELETE", path, json=body or {}))
 
     def refused(self, method: str, path: str, body: Json | None = None) -> tuple[int, Json]:
         """Return the status and the error of a request that must fail."""

@@ -97,6 +97,23 @@ def test_a_missing_key_and_an_invalid_input_have_titles(
     assert simulator.requests == []
 
 
+def test_what_a_run_is_asked_about_is_said_for_a_page_that_has_buttons_for_it(
+    sent: list[Event], simulator: Simulator
+) -> None:
+    for size, is_asked in ((17, True), (0, False)):
+        draw(model="Qwen/Qwen-Image", batch_size=size)
+        failure = data_of(sent, "failed")[-1]
+        assert bool(failure["question"]) is is_asked
+    said, question = data_of(sent, "failed")[0]["message"], data_of(sent, "failed")[0]["question"]
+    assert [len(content) for content in question["contents"]] == [64]
+    for language, to_go_ahead in {"en": "queue the same again", "zh": "再次运行同样的内容"}.items():
+        assert to_go_ahead in said[language]
+        assert to_go_ahead not in question["message"][language]
+        assert "¥5.10" in question["message"][language]
+    assert "Nothing was sent." in question["message"]["en"]
+    assert simulator.generations == []
+
+
 @pytest.mark.parametrize(
     ("status", "how", "charged"), [(403, {}, False), (504, {"made": True}, None)]
 )

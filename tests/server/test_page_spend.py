@@ -10,7 +10,7 @@ import pytest
 from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.siliconflow.errors import ConfirmationNeeded, GuardStopped
+from comfyui_siliconflow.siliconflow.errors import ConfirmationNeeded
 from comfyui_siliconflow.tests.server.conftest import Page
 
 QWEN = "Qwen/Qwen-Image"
@@ -20,6 +20,13 @@ def draw(**inputs: Any) -> None:
     values = {"model": QWEN, "prompt": "a cat", "seed": 1, "image_size": "custom", **inputs}
     node = NODE_CLASS_MAPPINGS["SiliconFlowTextToImage"]()
     asyncio.run(node.execute(**values, width=64, height=64))
+
+
+def asked(**inputs: Any) -> list[str]:
+    """Return the hashes of what is asked about."""
+    with pytest.raises(ConfirmationNeeded) as needed:
+        draw(**inputs)
+    return [*needed.value.contents]
 
 
 def test_the_spend_is_shown_by_model_with_what_saved_results_would_have_cost(
@@ -52,10 +59,34 @@ def test_who_cancels_is_asked_again(
     if users == "several":
         several_users()
     for _ in range(2):
-        with pytest.raises(ConfirmationNeeded):
-            draw(batch_size=17)
-        assert page.delete("/questions") == {}
+        contents = asked(batch_size=17)
+        assert page.delete("/questions", {"contents": contents}) == {}
     assert today.generations == []
+
+
+def test_an_answer_touches_no_other_question(
+    today: Simulator, page: Page, write_settings: Any
+) -> None:
+    write_settings(confirm_images=1, auto_run_images=1)
+    asked(batch_size=2)
+    page.delete("/questions", {"contents": asked(prompt="a dog", batch_size=2)})
+    draw(batch_size=2)
+    asked(prompt="a dog", batch_size=2)
+    draw(prompt="a cow")
+    draw(prompt="a hen")
+    asked(prompt="a cow", seed=2)
+    page.post("/questions", {"contents": asked(prompt="a hen", seed=2)})
+    draw(prompt="a hen", seed=3)
+    asked(prompt="a cow", seed=3)
+    assert len(today.generations) == 5
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+@pytest.mark.parametrize("body", [{}, {"contents": "all"}, {"contents": [1]}])
+def test_an_answer_without_a_question_is_refused(
+    page: Page, method: str, body: dict[str, Any]
+) -> None:
+    assert page.refused(method, "/questions", body)[0] == 400
 
 
 def test_an_auto_run_goes_ahead_at_once_when_its_user_has_read_what_it_costs(
@@ -64,8 +95,7 @@ def test_an_auto_run_goes_ahead_at_once_when_its_user_has_read_what_it_costs(
     write_settings(auto_run_images=1)
     draw(seed=1)
     for seed in (2, 3):
-        with pytest.raises(GuardStopped):
-            draw(seed=seed)
-    assert page.request("POST", "/questions", json={}).json() == {}
+        contents = asked(seed=seed)
+    assert page.post("/questions", {"contents": contents}) == {}
     draw(seed=4)
     assert len(today.generations) == 2

@@ -33,8 +33,9 @@ def queue(headers: Json, class_type: str = "SiliconFlowTextToImage", **inputs: A
     """Queue a graph of one node at a server that validates as ComfyUI does; return its answer."""
 
     async def post_prompt(request: web.Request) -> web.Response:
+        body = await request.json()
         for handler in handlers:
-            body = handler(await request.json())
+            body = handler(body)
         verdict = SiliconFlowTextToImage.VALIDATE_INPUTS(**inputs)
         if verdict is True:
             return web.json_response({"prompt_id": body.get("prompt_id"), "node_errors": {}})

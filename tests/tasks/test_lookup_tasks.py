@@ -38,7 +38,7 @@ def test_a_retired_account_call_is_reported_in_the_status_and_is_no_failure(
     outputs = outputs_of("SiliconFlowAccount")
     assert outputs["balance"] == 0.0
     assert "SiliconFlow has retired the call" in outputs["status"]
-    amounts = {"spent_today": "0", "spent_month": "0"}
+    amounts = {"balance": None, "spent_today": "0", "spent_month": "0"}
     assert outputs["info"] == {"name": "", "status": outputs["status"], **amounts}
 
 

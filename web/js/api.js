@@ -77,11 +77,17 @@ export const getBalance = () => request("GET", "balance");
 /** @returns {Promise<Spend>} */
 export const getSpend = () => request("GET", "spend");
 
-/** Who cancels is asked again. */
-export const forgetQuestions = () => request("DELETE", "questions", {});
+/**
+ * Who cancels is asked again.
+ * @param {string[]} contents those of the question
+ */
+export const forgetQuestions = (contents) => request("DELETE", "questions", { contents });
 
-/** What the user was asked about has been read, and goes ahead when it is queued again. */
-export const answerQuestions = () => request("POST", "questions", {});
+/**
+ * What the user was asked about has been read, and goes ahead when it is queued again.
+ * @param {string[]} contents those of the question
+ */
+export const answerQuestions = (contents) => request("POST", "questions", { contents });
 
 /**
  * What waits in the background; and, once for each, what was lost in a restart and is to be asked about.

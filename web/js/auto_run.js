@@ -9,13 +9,13 @@ import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { openDialog } from "./dialog.js";
 import { fixing } from "./logic/seeds.js";
-import { nodeAt, setWidgets } from "./nodes.js";
+import { nodeAt, openWorkflowId, setWidgets } from "./nodes.js";
 import { button, h, t } from "./page.js";
 import { decidingWidgets } from "./subgraphs.js";
 import { paidNodes } from "./widgets.js";
 
-/** Whether the user wants the mode to go on; asked again after it was off. */
-let mayGoOn = false;
+/** The workflows with which the user wants the mode to go on, by their ids; asked again after it was off. */
+const goingOn = new Set();
 /** @type {Promise<boolean> | null} */
 let asked = null;
 
@@ -88,6 +88,7 @@ function fix(nodes) {
  * @returns {Promise<boolean>}
  */
 function ask(nodes) {
+  const workflow = openWorkflowId();
   return new Promise((resolve) => {
     /** @type {boolean | null} */
     let goes = null;
@@ -110,7 +111,7 @@ function ask(nodes) {
         "footer",
         {},
         button(t("auto_run.once"), then(stop)),
-        button(t("auto_run.go_on"), then(() => (mayGoOn = true))),
+        button(t("auto_run.go_on"), then(() => goingOn.add(workflow))),
         button(t("auto_run.fix"), then(() => fix(nodes), false), { kind: "primary" }),
       ),
     );
@@ -121,9 +122,9 @@ function ask(nodes) {
 function interceptQueueing() {
   const queuePrompt = api.queuePrompt;
   api.queuePrompt = function (...rest) {
-    if (mode() === "disabled") mayGoOn = false;
+    if (mode() === "disabled") goingOn.clear();
     const prompt = /** @type {Parameters<typeof reseeded>[0]} */ (rest[1]?.output ?? {});
-    const nodes = mode() === "disabled" || mayGoOn ? [] : reseeded(prompt);
+    const nodes = mode() === "disabled" || goingOn.has(openWorkflowId()) ? [] : reseeded(prompt);
     if (!nodes.length) return queuePrompt.apply(this, rest);
     asked ??= ask(nodes).finally(() => (asked = null));
     return asked.then((goes) => (goes ? queuePrompt.apply(this, rest) : { node_errors: {}, error: "" }));

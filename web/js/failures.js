@@ -76,7 +76,7 @@ const MOST_KEPT = 16;
 function onFailure(failure) {
   reported.add(failure);
   if (failure.kind === "MissingKey") return void openKeyDialog("MissingKey");
-  if (failure.kind === "ConfirmationNeeded") return void askToGoAhead(failure);
+  if (failure.question) return void askToGoAhead(failure, failure.question);
   failures = withFailure(failures, failure, Date.now() / 1000);
   draw();
 }
@@ -87,12 +87,14 @@ let closeQuestion = () => {};
 /**
  * A run that is large enough to be asked about: to go ahead is to queue the same again, if it is still on view.
  * @param {Failure} failure
+ * @param {NonNullable<Failure["question"]>} question
  */
-function askToGoAhead(failure) {
+function askToGoAhead(failure, question) {
   closeQuestion();
-  const message = localized(failure.message);
+  const isOnView = () => isOf(failure, openWorkflowId());
+  const message = localized(isOnView() ? question.message : failure.message);
   let isOver = false; // otherwise it was cancelled, and the next run is asked about again
-  const onClose = () => void (isOver || forgetQuestions().catch(console.warn));
+  const onClose = () => void (isOver || forgetQuestions(question.contents).catch(console.warn));
   const { close, fill } = openDialog(localized(failure.title, message), onClose);
   closeQuestion = () => {
     isOver = true;
@@ -100,8 +102,8 @@ function askToGoAhead(failure) {
   };
   const goAhead = async () => {
     closeQuestion();
-    if (!isOf(failure, openWorkflowId())) return;
-    await answerQuestions();
+    if (!isOnView()) return;
+    await answerQuestions(question.contents);
     const sent = queued.get(failure.prompt);
     await (sent ? api.queuePrompt(...sent) : app.queuePrompt(0, 1));
   };
@@ -112,7 +114,7 @@ function askToGoAhead(failure) {
       "footer",
       {},
       button(t("action.cancel"), close),
-      isOf(failure, openWorkflowId()) && button(t("action.go_ahead"), goAhead, { kind: "primary" }),
+      isOnView() && button(t("action.go_ahead"), goAhead, { kind: "primary" }),
     ),
   );
 }

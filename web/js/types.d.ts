@@ -289,6 +289,8 @@ export interface Failure {
   model: string;
   trace_id: string;
   charged: boolean | null;
+  /** What the user is asked before it is sent, where that is why it stopped. */
+  question: { message: LocalizedText; contents: string[] } | null;
 }
 
 /** What the server knows may help. */

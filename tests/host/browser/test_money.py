@@ -17,6 +17,7 @@ QWEN, EDIT = "Qwen/Qwen-Image", "Qwen/Qwen-Image-Edit"
 SIZES = {"image_size": "custom", "width": 64, "height": 64}
 DIALOG = "dialog.sf-dialog"
 FREE = {"en": "free", "zh": "免费"}
+NEW_WORKFLOW = "() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')"
 MODE = "mode => { app.extensionManager.queueSettings.mode = mode }"
 
 pytestmark = pytest.mark.parametrize("language", LANGUAGES)
@@ -72,6 +73,14 @@ def test_a_badge_says_what_the_node_costs_as_it_stands(
         comfy.request("POST", "/siliconflow/settings", json={"show_price": True})
     page.settle(2)
     assert shows("4 × ¥0.30 = ¥1.20")
+    comfy.request("POST", "/siliconflow/settings", json={"prices": {QWEN: 0.25}})
+    try:
+        page.settle(2)
+        assert shows("4 × ¥0.25 = ¥1.00")
+    finally:
+        comfy.request("POST", "/siliconflow/settings", json={"prices": {}})
+    page.settle(2)
+    assert shows("4 × ¥0.30 = ¥1.20")
 
 
 def test_a_badge_counts_the_frames_that_other_nodes_bring(page: Page, shot: Shot) -> None:
@@ -103,6 +112,8 @@ def test_a_large_run_is_asked_about_and_goes_ahead(
     dialog.wait_for()
     assert "¥5.10" in dialog.inner_text()
     assert "17" in dialog.inner_text()
+    for words in ("queue the same again", "再次运行"):  # there is a button for it
+        assert words not in dialog.inner_text()
     shot("confirm")
     assert len(service.generations) == before
     assert page.page.locator(".sf-failure").count() == 0
@@ -199,6 +210,32 @@ def test_another_seed_in_each_run_under_run_on_change_costs_one_image(  # noqa: 
         page.settle(8)
         assert len(service.generations) == before + 1
         assert dialog.count() == 0
+    finally:
+        page.js(MODE, "disabled")
+
+
+@pytest.mark.usefixtures("unlimited")
+def test_to_keep_going_is_said_of_one_workflow(
+    page: Page, node: int, service: Simulator, language: str
+) -> None:
+    dialog = page.page.locator(DIALOG)
+    keep_going = {"en": "Keep going", "zh": "继续自动运行"}[language]
+    before = len(service.generations)
+
+    def change(node: int) -> None:
+        page.change(node, CHANGE, "randomize")
+        page.change(page.add("PrimitiveInt", (0, 800)), "value", 7)
+
+    try:
+        page.js(MODE, "change")
+        change(node)
+        dialog.wait_for()
+        dialog.get_by_role("button", name=keep_going).click()
+        page.comfy.wait_for(lambda: len(service.generations) > before)
+        page.js(NEW_WORKFLOW)
+        page.wait_for("() => !(app.canvas.graph ?? app.graph)._nodes.length")
+        change(draw(page, f"A kite {secrets.token_hex(4)}", **SIZES, model=QWEN))
+        dialog.wait_for()
     finally:
         page.js(MODE, "disabled")
 
