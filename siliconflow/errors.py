@@ -84,9 +84,7 @@ class GuardStopped(SiliconFlowError):
 class ConfirmationNeeded(GuardStopped):
     """A run is larger than the user pays unasked. Queued again, it goes ahead. Nothing was sent."""
 
-    def __init__(
-        self, message: Text, setting: str, on_page: Text, contents: Sequence[str]
-    ) -> None:
+    def __init__(self, message: Text, setting: str, on_page: Text, contents: Sequence[str]) -> None:
         """Keep what a page says that has buttons, and the hashes of what there is to confirm."""
         super().__init__(message, setting)
         self.on_page = on_page

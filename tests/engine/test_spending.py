@@ -582,6 +582,7 @@ def test_the_nodes_of_one_prompt_are_counted_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write_settings(confirm_images=3)
+
     def current(prompt_id: str) -> Callable[..., Caller]:
         return lambda node_type, _: Caller(node_type, "1", prompt_id=prompt_id)
 
