@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import hashlib
 import json
 import logging
@@ -39,14 +40,14 @@ class NotQueued(SiliconFlowError):
 
 @dataclass(eq=False)
 class Waiting:
-    """A prompt of this process that waits. `item` is that of ComfyUI's queue.
+    """A prompt of this process that waits.
 
-    `nodes` are its nodes under way, `failure` is why the first of them failed.
+    `under_way` counts its nodes whose requests have not ended, and those of prompts that joined it;
+    `failure` is why the first of them failed.
     """
 
     id: str
     content: str
-    item: tuple[Any, ...]
     left_out: set[str] = field(default_factory=set)
     under_way: int = 0
     failure: Text | None = None
@@ -54,8 +55,11 @@ class Waiting:
 
 _WAITING: dict[str, Waiting] = {}
 """Those with requests under way, by the id of the prompt."""
-_ITEMS: dict[str, tuple[Any, ...]] = {}
-"""The items of all that are recorded: nothing secret in them is ever stored."""
+_ITEMS: dict[str, dict[str, tuple[Any, ...]]] = {}
+"""The items of all that are recorded, and of what joined them, each by the id of its prompt.
+
+What is secret in them is never stored.
+"""
 
 
 def join(caller: Caller, runs: WaitingRuns, most: int, *, is_alike: bool) -> Waiting | None:
@@ -64,23 +68,30 @@ def join(caller: Caller, runs: WaitingRuns, most: int, *, is_alike: bool) -> Wai
     A prompt that is the same as one that waits joins it, unless its seeds are not alike. Raises
     `LedgerError`; then nothing is recorded.
     """
-    item = host.running_item(caller.prompt_id)
+    item, parent = host.running_item(caller.prompt_id), caller.going_on.get("parent", "")
     root = "" if is_alike else caller.going_on.get("root", caller.prompt_id)
     content = _hash([item[_GRAPH], sorted(item[_OUTPUTS]), root])
     with _LOCK:
         alike = (each for each in _WAITING.values() if each.content == content)
         waiting = _WAITING.get(caller.prompt_id) or next(alike, None)
+        is_new = waiting is None
         if waiting is None:
             if len(_WAITING) >= most:
                 return None
-            waiting = Waiting(caller.prompt_id, content, item)
-            runs.add(waiting.id, content, _stored(item) if host.may_store_workflows() else None)
-        runs.leave_out(waiting.id, {*waiting.left_out, caller.node_id})
+            waiting = Waiting(caller.prompt_id, content)
+        prompt = _stored(item) if is_new and host.may_store_workflows() else None
+        runs.add(waiting.id, waiting.content, {*waiting.left_out, caller.node_id}, prompt, parent)
         waiting.left_out.add(caller.node_id)
         waiting.under_way += 1
         _WAITING[waiting.id] = waiting
-        _ITEMS.setdefault(waiting.id, item)
-    _tell(waiting.id, item, "waiting")
+        items = {} if is_new else _ITEMS[waiting.id]
+        _ITEMS[waiting.id] = {**items, item[1]: item}
+    if is_new:
+        logger.info("Prompt %s waits for results in the background", waiting.id)
+    if parent in _ITEMS:
+        _tell(parent, "over")
+        _ITEMS.pop(parent, None)
+    _tell(waiting.id, "waiting", of=item[1])
     return waiting
 
 
@@ -99,12 +110,10 @@ def leave(waiting: Waiting, runs: WaitingRuns, failure: Text | None) -> None:
         if waiting.under_way or _WAITING.get(waiting.id) is not waiting:
             return
         del _WAITING[waiting.id]
-    reason = waiting.failure
-    if not reason and host.has_failed(waiting.id):
-        reason = text("background.prompt_failed")
-    if reason:
+    if reason := waiting.failure or host.failure_of(waiting.id):
         _stop(waiting.id, runs, reason)
     else:
+        runs.leave_out(waiting.id, waiting.left_out)
         with contextlib.suppress(NotQueued):  # it is stopped, too
             if new_id := go_on(waiting.id, runs):
                 finish(waiting.id, runs, new_id)
@@ -126,24 +135,37 @@ def go_on(id_: str, runs: WaitingRuns, *, may_pay: bool = False) -> str | None:
     except NotQueued as error:
         _stop(id_, runs, error.text)
         raise
+    logger.info("Prompt %s goes on as %s", id_, new_id)
     return new_id
 
 
 def finish(id_: str, runs: WaitingRuns, new_id: str) -> None:
-    """Wait until a prompt that was queued again has run, or was taken from the queue; forget it."""
+    """Wait until a prompt that was queued again has run, or was taken from the queue; forget it.
+
+    One that failed is stopped: its results are saved, and the user decides.
+    """
     while host.is_queued(new_id):
         time.sleep(TICK_SECONDS)
-    forget(id_, runs)
+    reason = host.failure_of(new_id)
+    with _LOCK:
+        if id_ in _WAITING:  # more of its nodes wait by now
+            return
+        if not reason and (child := _WAITING.get(new_id)):
+            runs.leave_out(new_id, child.left_out)
+    if reason:
+        _stop(id_, runs, reason)
+    else:
+        forget(id_, runs)
 
 
 def forget(id_: str, runs: WaitingRuns) -> bool:
     """Do not go on with a prompt; return whether it was there. Its requests go on."""
     with _LOCK:
         _WAITING.pop(id_, None)
-        item = _ITEMS.pop(id_, ())
-    was_there = runs.delete(id_)
+        was_there = runs.delete(id_)
     if was_there:
-        _tell(id_, item, "over")
+        _tell(id_, "over")
+    _ITEMS.pop(id_, None)
     return was_there
 
 
@@ -156,24 +178,24 @@ def queued(run: WaitingRun) -> tuple[dict[str, Any], dict[str, Any]]:
 def _item_of(run: WaitingRun) -> tuple[Any, ...]:
     """Return the item of ComfyUI's queue; empty if its process is gone, and stored nothing."""
     on_disk = (0, run.id, *(run.prompt[name] for name in _STORED)) if run.prompt else ()
-    return _ITEMS.get(run.id, on_disk)
+    return _ITEMS.get(run.id, {}).get(run.id, on_disk)
 
 
 def _queue(new_id: str, item: tuple[Any, ...], run: WaitingRun, *, may_pay: bool) -> None:
     """Queue an item of ComfyUI's queue again, as its server does with what it is sent."""
     if not item:
         raise NotQueued(text("background.not_stored"))
+    _ITEMS.setdefault(run.id, {run.id: item})
     server, execution = host.prompt_server(), host.module("execution")
     host.keep_language(run.id, new_id)
     before = item[_EXTRA].get(GOING_ON, {})
-    left_out = {*before.get("left_out", ()), *(() if may_pay else run.left_out)}
+    left_out, own = {*before.get("left_out", ())}, {*run.left_out}
+    left_out = left_out - own if may_pay else left_out | own
     first = {"first_prompt_id": run.id, "root": host.root_of(run.id, item[_EXTRA])}
-    going_on = {**first, **before, "left_out": sorted(left_out)}
+    going_on = {**first, **before, "left_out": sorted(left_out), "parent": run.id}
 
     async def put() -> None:
-        graph = {node_id: {**node} for node_id, node in item[_GRAPH].items()}
-        for node in graph.values():
-            node.pop("is_changed", None)  # ComfyUI's note of what it was for its cache
+        graph = copy.deepcopy(item[_GRAPH])  # ComfyUI notes in it what it was for its cache
         outputs = _depending(graph, item[_OUTPUTS], run.left_out) or item[_OUTPUTS]
         is_valid, error, outputs, _ = await execution.validate_prompt(new_id, graph, outputs)
         if not is_valid:
@@ -183,7 +205,7 @@ def _queue(new_id: str, item: tuple[Any, ...], run: WaitingRun, *, may_pay: bool
         extra_data = {**item[_EXTRA], "create_time": now, GOING_ON: going_on}
         number, server.number = server.number, server.number + 1
         rest = item[_OUTPUTS + 1 :] or ({},)
-        _tell(run.id, item, "queued", new_id)  # before any page hears of it otherwise
+        _tell(run.id, "queued", new_id)  # before any page hears of it otherwise
         server.prompt_queue.put((number, new_id, graph, extra_data, outputs, *rest))
 
     try:
@@ -217,7 +239,8 @@ def _depending(
 
 def _stop(id_: str, runs: WaitingRuns, reason: Text) -> None:
     if runs.stop(id_, reason):
-        _tell(id_, _ITEMS.get(id_, ()), "stopped")
+        logger.info("Prompt %s is stopped in the background", id_)
+        _tell(id_, "stopped")
 
 
 def _stored(item: tuple[Any, ...]) -> dict[str, Any]:
@@ -225,13 +248,16 @@ def _stored(item: tuple[Any, ...]) -> dict[str, Any]:
     return dict(zip(_STORED, item[_GRAPH : _OUTPUTS + 1], strict=True))
 
 
-def _tell(id_: str, item: tuple[Any, ...], state: str, new_id: str = "") -> None:
-    """Send the pages, and programs that listen, what has become of a prompt."""
-    extra_data = item[_EXTRA] if item else {}
-    own_id = item[_GRAPH - 1] if item else id_  # of a prompt that has joined another
-    first = extra_data.get(GOING_ON, {}).get("first_prompt_id", own_id)
-    data = {"id": id_, "first_prompt_id": first, "prompt_id": new_id, "state": state}
-    events.send(Caller(page=extra_data.get("client_id")), events.BACKGROUND, data)
+def _tell(id_: str, state: str, new_id: str = "", of: str = "") -> None:
+    """Send the pages, and programs that listen, what has become of a prompt and what joined it.
+
+    `of`: of one of them alone.
+    """
+    for own_id, item in _ITEMS.get(id_, {id_: (0, id_, {}, {})}).items():
+        first = item[_EXTRA].get(GOING_ON, {}).get("first_prompt_id", own_id)
+        data = {"id": id_, "first_prompt_id": first, "prompt_id": new_id, "state": state}
+        if of in {"", own_id}:
+            events.send(Caller(page=item[_EXTRA].get("client_id")), events.BACKGROUND, data)
 
 
 def _hash(value: Any) -> str:

@@ -40,7 +40,10 @@ PREVIEW_SIDE = 512
 MOST_QUEUED = 10_000
 """Prompts whose language is remembered."""
 GOING_ON = "siliconflow_background"
-"""What `extra_data` has of a prompt that is queued again: `first_prompt_id`, `root`, `left_out`."""
+"""What `extra_data` has of a prompt that is queued again: `first_prompt_id`, `root`, `left_out`.
+
+`parent` is the id of the prompt that it was before.
+"""
 
 request_language: ContextVar[Language | None] = ContextVar("siliconflow_request", default=None)
 """The language that the request asks for which ComfyUI's server answers here, if it names one."""
@@ -128,11 +131,21 @@ def is_queued(prompt_id: str) -> bool:
     return bool(running_item(prompt_id)) or any(item[1] == prompt_id for item in waiting)
 
 
-def has_failed(prompt_id: str) -> bool:
-    """Return whether a prompt that has run was cancelled, or failed, as far as ComfyUI says."""
-    history = getattr(getattr(prompt_server(), "prompt_queue", None), "history", {})
-    status = history.get(prompt_id, {}).get("status") or {}
-    return status.get("status_str") == "error"
+def failure_of(prompt_id: str) -> Text | None:
+    """Return why a prompt that has run failed, or was cancelled, as far as ComfyUI says.
+
+    What nodes of other packs say may be long, or hold what is not to be stored.
+    """
+    queue = getattr(prompt_server(), "prompt_queue", None)
+    if queue is None:
+        return None
+    with queue.mutex:  # it takes a prompt from those that run before it is in the history
+        status = queue.history.get(prompt_id, {}).get("status") or {}
+    if status.get("status_str") != "error":
+        return None
+    errors = (content for kind, content in status["messages"] if kind == "execution_error")
+    own = (each["exception_message"].strip() for each in errors if node_task(each["node_type"]))
+    return next(map(Text, own), text("background.prompt_failed"))
 
 
 def _running_prompt(prompt_id: str) -> dict[str, Any]:

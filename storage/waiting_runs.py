@@ -46,26 +46,52 @@ class WaitingRuns:
         """Use the ledger's database."""
         self._database = database
 
-    def add(self, id_: str, content: str, prompt: Mapping[str, Any] | None) -> None:
-        """Record a prompt before it waits; one of the same content that was stopped is over."""
+    def add(
+        self,
+        id_: str,
+        content: str,
+        left_out: Collection[str],
+        prompt: Mapping[str, Any] | None = None,
+        parent: str = "",
+    ) -> None:
+        """Record that nodes of a prompt gave nothing yet; `prompt` is stored with the first.
+
+        It takes the place of what was stopped or lost of the same content, and of its `parent`,
+        which was queued again as this prompt: until `leave_out` says that this has run, what the
+        parent left out counts as left out here. A process that dies leaves one of the two.
+        """
         stored = None if prompt is None else well_formed(json.dumps(prompt)).encode()
         if stored and len(stored) > MAX_PROMPT_BYTES:
             stored = None
-        now, owner = self._database.clock(), self._database.process_lock.token
+        now, owner, all_left_out = self._database.clock(), self._owner, {*left_out}
         with self._database.change() as db:
-            db.execute(
-                "DELETE FROM waiting_runs WHERE id = ? OR (content = ? AND state = 'stopped')"
-                " OR since < ?",
-                (id_, content, now - KEPT_SECONDS),
-            )
+            db.execute("DELETE FROM waiting_runs WHERE since < ?", (now - KEPT_SECONDS,))
+            same = "SELECT * FROM waiting_runs WHERE content = ? OR id IN (?, ?)"
+            for row in db.execute(same, (content, id_, parent)).fetchall():
+                run = self._read(row)
+                if run.id in {id_, parent}:
+                    all_left_out.update(run.left_out)
+                is_over = run.state in {"stopped", "lost"} and not self._is_another_s(row)
+                if run.id != id_ and (run.id == parent or is_over):
+                    db.execute("DELETE FROM waiting_runs WHERE id = ?", (run.id,))
             db.execute(
                 "INSERT INTO waiting_runs (id, content, state, owner, since, left_out, prompt)"
-                " VALUES (?, ?, 'waiting', ?, ?, '[]', ?)",
-                (id_, content, owner, now, stored and zlib.compress(stored, 1)),
+                " VALUES (?, ?, 'waiting', ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                " content = excluded.content, state = 'waiting', owner = excluded.owner,"
+                " left_out = excluded.left_out, prompt = COALESCE(excluded.prompt, prompt),"
+                " reason = NULL",
+                (
+                    id_,
+                    content,
+                    owner,
+                    now,
+                    json.dumps(sorted(all_left_out)),
+                    stored and zlib.compress(stored, 1),
+                ),
             )
 
     def leave_out(self, id_: str, node_ids: Collection[str]) -> None:
-        """Record which nodes of a prompt gave nothing yet."""
+        """Record that a prompt has run, and that these nodes alone gave nothing."""
         with self._database.change() as db:
             values = (json.dumps(sorted(node_ids)), id_)
             db.execute("UPDATE waiting_runs SET left_out = ? WHERE id = ?", values)
@@ -87,10 +113,8 @@ class WaitingRuns:
             run = self._read(row) if row and not self._is_another_s(row) else None
             if run is None or run.state == "queued":
                 return None
-            owner = self._database.process_lock.token
-            db.execute(
-                "UPDATE waiting_runs SET state = 'queued', owner = ? WHERE id = ?", (owner, id_)
-            )
+            queued = "UPDATE waiting_runs SET state = 'queued', owner = ? WHERE id = ?"
+            db.execute(queued, (self._owner, id_))
             return run
 
     def delete(self, id_: str) -> bool:
@@ -104,13 +128,17 @@ class WaitingRuns:
             rows = db.execute("SELECT * FROM waiting_runs ORDER BY since, rowid").fetchall()
         return [self._read(row) for row in rows if not self._is_another_s(row)]
 
+    @property
+    def _owner(self) -> str:
+        return self._database.process_lock.token
+
     def _is_another_s(self, row: sqlite3.Row) -> bool:
         """Return whether another process that runs sees to this."""
         return self._database.process_lock.is_alive(row["owner"])
 
     def _read(self, row: sqlite3.Row) -> WaitingRun:
         """Return a row; one that an ended process left under way is lost."""
-        is_ours = row["owner"] == self._database.process_lock.token
+        is_ours = row["owner"] == self._owner
         is_stopped = row["state"] == "stopped"
         reason = json.loads(row["reason"]) if row["reason"] else None
         return WaitingRun(

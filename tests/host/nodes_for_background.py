@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from itertools import count
 from typing import Any
 
@@ -12,7 +12,7 @@ NUMBERS = count(1)
 
 
 class Sleep:
-    """Takes its time on this computer, and gives an image."""
+    """Takes its time on this computer, and gives an image: the one it is given, if any."""
 
     RETURN_TYPES = ("IMAGE",)
     FUNCTION = "execute"
@@ -20,11 +20,14 @@ class Sleep:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
-        return {"required": {"seconds": ("FLOAT", {"default": 0.0})}}
+        seconds = ("FLOAT", {"default": 0.0})
+        return {"required": {"seconds": seconds}, "optional": {"image": ("IMAGE",)}}
 
-    def execute(self, seconds: float) -> tuple[torch.Tensor]:
-        time.sleep(seconds)
-        return (torch.zeros(1, 64, 64, 3),)
+    async def execute(
+        self, seconds: float, image: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor]:
+        await asyncio.sleep(seconds)
+        return (torch.zeros(1, 64, 64, 3) if image is None else image,)
 
 
 class AnyNumber:

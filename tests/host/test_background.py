@@ -50,7 +50,9 @@ def started(
 def comfy(started: tuple[Comfy, dict[str, str]], service: Simulator) -> Comfy:
     """Return ComfyUI with nothing in the background, and a service that takes its time."""
     comfy, _ = started
-    comfy.wait_for(lambda: not waiting(comfy))
+    comfy.wait_for(lambda: all(run["state"] == "stopped" for run in waiting(comfy)))
+    for run in waiting(comfy):
+        comfy.request("DELETE", f"/siliconflow/background/{run['id']}", json={})
     comfy.forget_settings()
     service.latency = LATENCY
     return comfy
@@ -82,10 +84,20 @@ def saving(images: Any) -> Json:
     return {"class_type": "SaveImage", "inputs": inputs}
 
 
-def sleeping(seconds: float = 0.0) -> Json:
+def sleeping(seconds: float = 0.0, **inputs: Any) -> Json:
     """Return nodes that take their time on this computer."""
-    sleep = {"class_type": "TestSleep", "inputs": {"seconds": seconds + seed() * 1e-12}}
-    return {"9": sleep, "901": saving(["9", 0])}
+    values = {"seconds": seconds + seed() * 1e-12, **inputs}
+    return {"9": {"class_type": "TestSleep", "inputs": values}, "901": saving(["9", 0])}
+
+
+def editing(**inputs: Any) -> Json:
+    """Return a node behind that of `drawing`, in the background, whose image is saved."""
+    values = {"model": EDIT, "prompt": "At night", "image": ["1", 0], "seed": seed()}
+    inputs = {**values, "background": True, **inputs}
+    return {
+        "2": {"class_type": "SiliconFlowImageEdit", "inputs": inputs},
+        "201": saving(["2", 0]),
+    }
 
 
 def waiting(comfy: Comfy) -> list[Json]:
@@ -211,10 +223,8 @@ def test_a_prompt_with_several_such_nodes_goes_on_once_when_all_is_there(
 def test_a_node_behind_another_one_goes_to_the_background_in_its_turn(
     comfy: Comfy, service: Simulator
 ) -> None:
-    since, made = len(service.generations), drawing()
-    inputs = {"model": EDIT, "prompt": "At night", "image": ["1", 0], "seed": seed()}
-    edit = {"class_type": "SiliconFlowImageEdit", "inputs": {**inputs, "background": True}}
-    first = comfy.run({**made, "2": edit, "201": saving(["2", 0])})
+    since = len(service.generations)
+    first = comfy.run({**drawing(), **editing()})
     second = run_after(comfy, first.prompt_id)
     assert [*second.entry["outputs"]] == ["101"]
     third = run_after(comfy, first.prompt_id, 2)
@@ -271,6 +281,11 @@ def test_a_failed_request_stops_the_prompt_and_is_not_sent_again_unasked(
     second = comfy.end_of(answer.json()["prompt_id"])
     assert "Nothing was sent again" in error_of(second)
     assert len(service.generations) - since == 2
+    run = stopped(comfy)
+    assert (run["id"], run["reason"]["en"]) == (first.prompt_id, error_of(second).strip())
+    comfy.post(f"/siliconflow/background/{run['id']}", {"may_pay": True})
+    assert run_after(comfy, first.prompt_id, 3).files
+    assert len(service.generations) - since == 3
 
 
 def test_what_is_missing_is_sent_and_paid_again_if_the_user_says_so(
@@ -322,7 +337,7 @@ def test_inputs_that_another_node_changes_each_time_are_not_paid_again_and_again
     first = comfy.run({**drawing(seed=["5", 0], prompt=f"{seed()}"), "5": any_number})
     second = run_after(comfy, first.prompt_id)
     assert "Nothing was sent again" in error_of(second)
-    comfy.wait_for(lambda: not waiting(comfy))
+    assert stopped(comfy)["id"] == first.prompt_id
     assert len(service.generations) - since == 1
 
 
@@ -410,4 +425,27 @@ def test_a_restart_keeps_what_waits_asks_once_and_sends_nothing_unasked(
     assert "may have been charged" in error_of(second)
     assert "Nothing was sent again" in error_of(second)
     assert len(service.generations) - since == 3
-    comfy.wait_for(lambda: not waiting(comfy))
+    assert stopped(comfy)["id"] == lost.prompt_id
+
+
+def test_a_chain_that_is_killed_in_its_second_run_is_one_run_and_pays_nothing_again(
+    started: tuple[Comfy, dict[str, str]], comfy: Comfy, service: Simulator
+) -> None:
+    _, variables = started
+    since = len(service.generations)
+    first = comfy.run({**drawing(), **editing(), **sleeping(60.0, image=["1", 0])})
+    comfy.wait_for(lambda: under_way(service, since) == 1)
+    service.latency = 60.0
+    comfy.wait_for(lambda: len(service.generations) - since == 2)
+    second = comfy.get("/queue").json()["queue_running"][0][1]
+    comfy.kill()
+    comfy.start(variables)
+    service.latency = 0.0
+    (run,) = waiting(comfy)
+    assert (run["id"], run["state"], run["nodes"]) == (second, "lost", ["1", "2"])
+    answer = comfy.post(f"/siliconflow/background/{second}", {})
+    third = comfy.end_of(answer.json()["prompt_id"])
+    assert "may have been charged" in error_of(third)
+    assert "Nothing was sent again" in error_of(third)
+    assert len(service.generations) - since == 2
+    assert going_on(third.entry)["first_prompt_id"] == first.prompt_id

@@ -23,10 +23,9 @@ def lost() -> str:
     """Record a run, and end its process."""
     with closing(Ledger(host.data_directory())) as ledger:
         runs = WaitingRuns(ledger.database)
-        runs.add("p-1", "content", PROMPT)
-        runs.leave_out("p-1", {"1", "2"})
+        runs.add("p-1", "content", {"1", "2"}, PROMPT)
         runs.stop("p-1", Text("why", "为何"))
-        runs.add("p-2", "other", None)
+        runs.add("p-2", "other", ())
     return "p-2"
 
 

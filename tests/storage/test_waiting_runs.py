@@ -31,8 +31,8 @@ def open_runs(tmp_path: Path, clock: Clock) -> Iterator[Open]:
 
 def test_a_run_is_lost_only_when_its_process_has_ended(open_runs: Open) -> None:
     (runs, ledger), (others, _) = open_runs(), open_runs()
-    runs.add("first", "content", PROMPT)
-    runs.leave_out("first", {"3:5", "2"})
+    runs.add("first", "content", {"3:5"}, PROMPT)
+    runs.add("first", "content", {"3:5", "2"})
     (run,) = runs.all()
     assert (run.state, run.since, run.left_out) == ("waiting", BEGINNING, ("2", "3:5"))
     assert others.all() == []
@@ -46,7 +46,7 @@ def test_a_run_is_lost_only_when_its_process_has_ended(open_runs: Open) -> None:
 @pytest.mark.parametrize("state", ["waiting", "stopped", "lost"])
 def test_a_run_is_taken_once(open_runs: Open, state: str) -> None:
     runs, ledger = open_runs()
-    runs.add("first", "content", PROMPT)
+    runs.add("first", "content", {"1"}, PROMPT)
     if state == "stopped":
         assert runs.stop("first", Text("why", "为何"))
     if state == "lost":
@@ -65,24 +65,51 @@ def test_a_run_is_taken_once(open_runs: Open, state: str) -> None:
 def test_one_that_was_queued_when_its_process_ended_is_lost_too(open_runs: Open) -> None:
     """ComfyUI's queue lives in memory."""
     runs, ledger = open_runs()
-    runs.add("first", "content", PROMPT)
+    runs.add("first", "content", {"1"}, PROMPT)
     runs.take("first")
     ledger.close()
     assert [run.state for run in open_runs()[0].all()] == ["lost"]
 
 
-def test_the_same_prompt_takes_the_place_of_one_that_was_stopped(open_runs: Open) -> None:
+def test_the_same_prompt_takes_the_place_of_one_that_was_stopped_or_lost(open_runs: Open) -> None:
+    runs, ledger = open_runs()
+    runs.add("lost", "same", {"1"}, PROMPT)
+    ledger.close()
     runs, _ = open_runs()
-    for id_, content in (("first", "same"), ("other", "other")):
-        runs.add(id_, content, PROMPT)
-        runs.stop(id_, Text("why"))
-    runs.add("second", "same", PROMPT)
-    assert [run.id for run in runs.all()] == ["other", "second"]
+    for id_, content in (("stopped", "same"), ("other", "other"), ("queued", "same")):
+        runs.add(id_, content, {"1"}, PROMPT)
+        if id_ != "queued":
+            runs.stop(id_, Text("why"))
+    runs.take("queued")
+    assert [run.id for run in runs.all()] == ["other", "queued"]
+    runs.add("new", "same", {"1"}, PROMPT)
+    assert [run.id for run in runs.all()] == ["other", "queued", "new"]
+
+
+def test_one_that_another_process_sees_to_keeps_its_place(open_runs: Open) -> None:
+    (runs, _), (others, ledger) = open_runs(), open_runs()
+    others.add("theirs", "same", {"1"}, PROMPT)
+    runs.add("ours", "same", {"1"}, PROMPT)
+    assert [run.id for run in runs.all()] == ["ours"]
+    ledger.close()
+    assert [run.id for run in runs.all()] == ["theirs", "ours"]
+
+
+def test_what_a_second_run_leaves_out_takes_the_place_of_the_first_until_it_has_run(
+    open_runs: Open,
+) -> None:
+    runs, _ = open_runs()
+    runs.add("first", "content", {"1"}, PROMPT)
+    runs.take("first")
+    runs.add("second", "another", {"2"}, PROMPT, "first")
+    assert [(run.id, run.left_out) for run in runs.all()] == [("second", ("1", "2"))]
+    runs.leave_out("second", {"2"})
+    assert [(run.id, run.left_out) for run in runs.all()] == [("second", ("2",))]
 
 
 def test_a_run_that_was_given_up_is_not_stopped(open_runs: Open) -> None:
     runs, _ = open_runs()
-    runs.add("first", "content", PROMPT)
+    runs.add("first", "content", {"1"}, PROMPT)
     runs.delete("first")
     assert not runs.stop("first", Text("why"))
     assert runs.all() == []
@@ -93,5 +120,5 @@ def test_a_prompt_that_may_not_be_stored_or_is_too_large_waits_without_it(
     open_runs: Open, prompt: dict[str, str] | None
 ) -> None:
     runs, _ = open_runs()
-    runs.add("first", "content", prompt)
+    runs.add("first", "content", {"1"}, prompt)
     assert [run.prompt for run in runs.all()] == [None]

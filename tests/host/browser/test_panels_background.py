@@ -92,9 +92,7 @@ def test_what_a_restart_left_waiting_is_asked_about_once(page: Page, prompt: str
     stored = {"graph": graph, "extra_data": {}, "outputs": []}
     folder = page.comfy.folder / "user" / "__siliconflow"
     with closing(Ledger(folder)) as ledger:  # as a process that ends
-        runs = WaitingRuns(ledger.database)
-        runs.add(prompt, "content", stored)
-        runs.leave_out(prompt, {"1"})
+        WaitingRuns(ledger.database).add(prompt, "content", {"1"}, stored)
     page.page.reload()  # not by `open`, which closes what greets a visitor
     dialog = page.page.get_by_role("dialog").filter(has_text="while 1 workflow waited")
     dialog.wait_for(timeout=60_000)
