@@ -192,7 +192,8 @@ def _queue(new_id: str, item: tuple[Any, ...], run: WaitingRun, *, may_pay: bool
     left_out, own = {*before.get("left_out", ())}, {*run.left_out}
     left_out = left_out - own if may_pay else left_out | own
     first = {"first_prompt_id": run.id, "root": host.root_of(run.id, item[_EXTRA])}
-    going_on = {**first, **before, "left_out": sorted(left_out), "parent": run.id}
+    own_marks = {"parent": run.id, "since": None if may_pay else run.since}
+    going_on = {**first, **before, **own_marks, "left_out": sorted(left_out)}
 
     async def put() -> None:
         graph = copy.deepcopy(item[_GRAPH])  # ComfyUI notes in it what it was for its cache

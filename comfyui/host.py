@@ -42,7 +42,8 @@ MOST_QUEUED = 10_000
 GOING_ON = "siliconflow_background"
 """What `extra_data` has of a prompt that is queued again: `first_prompt_id`, `root`, `left_out`.
 
-`parent` is the id of the prompt that it was before.
+`parent` is the id of the prompt that it was before. What was sent after `since`, in seconds since
+1970, is not sent again, whichever node it is of.
 """
 
 request_language: ContextVar[Language | None] = ContextVar("siliconflow_request", default=None)

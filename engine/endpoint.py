@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,7 +106,8 @@ class Endpoint:
     """One paid call of the API.
 
     `call` sends a request once. It returns the result, or a ticket where the service makes the
-    result later: then `poll` asks for it, and returns how far it is until it is there. `is_gone`
+    result later: then `poll` asks for it, and returns how far it is until it is there; a run asks
+    until `most_seconds` after it was sent. `is_gone`
     returns whether an item that is saved is of no use any more. `usage` returns what a request with
     this body uses at most, besides its items. The item's names in messages are the strings
     `item.<words>.one` and `item.<words>.some`.
@@ -116,6 +118,7 @@ class Endpoint:
     call: Callable[[Client, ApiRequest, OnText], ApiResult | Ticket]
     words: str
     poll: Callable[[Client, Ticket], ApiResult | Text] = _never_submitted
+    most_seconds: float = math.inf
     is_gone: Callable[[Client, Any], bool] = lambda _client, _item: False
     usage: Callable[[Mapping[str, Any]], Usage] | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import secrets
 import threading
 import time
@@ -215,7 +216,8 @@ class Job:
 
     `ends` is set when nobody waits for the job any more: what is not sent yet is not sent then.
     `is_saved` is false once the ledger failed: what comes is not saved. Unless it `may_send`, it
-    finds what is saved or under way, and no more. `in_background`: it waits for its turn as long as
+    finds what is saved or under way, and no more; so it does where the same was sent after
+    `not_again_since`, and may have been charged. `in_background`: it waits for its turn as long as
     that takes, behind those that somebody looks at. `may_pay` counts the items
     that the spending guard has let it pay for, and counts as of an auto-run by `counted_as`;
     `judge` asks it about others. `reserved` counts the
@@ -245,6 +247,7 @@ class Job:
     counted_as: str = ""
     judge: Callable[[Job, PlannedRequest], None] | None = None
     may_send: bool = True
+    not_again_since: float = math.inf
     in_background: bool = False
     reserved: int = 0
     holds_cost: bool = False

@@ -30,6 +30,7 @@ from ..siliconflow.errors import (
     Failure,
     GuardStopped,
     NoResult,
+    NotFinished,
     NotSent,
     RequestError,
     ResultMissing,
@@ -527,8 +528,9 @@ class RequestLifecycle:
                 raise
             if isinstance(response, Ticket):
                 submitter = Submitter(self._account, self._task, job.id)
-                job.record(self._ledger.mark_submitted, entry, response.id, submitter)
-                response = self._wait_for(job, request, entry, response)
+                mark = self._ledger.mark_submitted
+                record = partial(mark, entry, response.id, submitter) if entry else None
+                response = self._wait_for(job, request, entry, response, record)
             result = response
         job.stage = max(job.stage, 2)
         cost = self.pricing.cost(request, result.usage, job.sent_at or None)
@@ -551,7 +553,7 @@ class RequestLifecycle:
                 if any(self._endpoint.is_gone(self._client, item) for item in items):
                     job.record(partial(self._ledger.mark_failed, may_be_paid=False), entry)
                     continue
-                if entry.state == "stored":
+                if entry.state == "stored" and job.may_send:  # else it was paid for this prompt
                     job.record(self._ledger.mark_reused, entry)
                 self._note_count(job, request, len(items))
                 return Result(items, len(items), entry.metadata, _ORIGINS[entry.state], entry.id)
@@ -568,11 +570,12 @@ class RequestLifecycle:
         try:
             if self._reuse:
                 self._adopt(request, name)
-            while True:
-                entry = self._ledger.claim(name, self._plan.model.id, reuse=self._reuse)
-                if entry.state != "busy":
-                    break
+            claim = partial(self._ledger.claim, name, self._plan.model.id, reuse=self._reuse)
+            while (entry := claim()).state == "busy":
                 job.sleep(text("run.other_process"), BUSY_SECONDS)
+            if entry.was_given_up and not self._is_known(entry):
+                self._ledger.mark_failed(entry, may_be_paid=True)
+                entry = claim(revive=False)
         except LedgerError as error:
             self._look_up_failed(job, error)
             return None
@@ -581,7 +584,19 @@ class RequestLifecycle:
             trace_id = entry.lost_request.trace_id
             key = "run.lost_request_traced" if trace_id else "run.lost_request"
             job.note(text(key, time=sent_at, trace_id=trace_id))
+            job.may_send = job.may_send and entry.lost_request.sent_at < job.not_again_since
         return entry
+
+    def _is_known(self, entry: LedgerEntry) -> bool:
+        """Ask once with a ticket that was given up; return whether it may bring a result after all.
+
+        It may not have reached each machine of the service when it was asked with before.
+        """
+        try:
+            self._endpoint.poll(self._client, Ticket(entry.ticket or ""))
+        except RequestError as error:
+            return not isinstance(error, retry.UNKNOWN)
+        return True
 
     def _look_up_failed(self, job: Job, error: LedgerError) -> None:
         """Note that what comes is not saved.
@@ -624,21 +639,32 @@ class RequestLifecycle:
                 job.note(note)
 
     def _wait_for(
-        self, job: Job, request: PlannedRequest, entry: LedgerEntry | None, ticket: Ticket
+        self,
+        job: Job,
+        request: PlannedRequest,
+        entry: LedgerEntry | None,
+        ticket: Ticket,
+        record: Callable[[], None] | None = None,
     ) -> ApiResult:
         """Poll until the result of a submitted request is there.
 
         It is paid for: a cancel ends the node, and this goes on, so that the result is saved. A
         poll that fails is repeated: it is free. Whatever ends this early, the request stays
         submitted and its ticket finds the result later, unless the service says that there will be
-        none: then the same request is sent anew.
+        none: then the same request is sent anew. `record` writes a new ticket down; where the
+        ledger fails, it is called again before each poll.
         """
         failures, unknown, good_at = 0, 0, time.monotonic()
+        sent_at = job.sent_at or (entry.sent_at if entry else 0.0)
         job.is_sent = True  # under way at the service
         with suppress(LedgerError):
             job.growing.usual_seconds = self._ledger.usual_seconds(self._plan.model.id)
         while True:
             seconds = POLL_SECONDS
+            if record:
+                with suppress(LedgerError):
+                    record()
+                    record = None
             try:
                 result = self._endpoint.poll(self._client, ticket)
             except RequestError as error:
@@ -653,6 +679,8 @@ class RequestLifecycle:
                 if isinstance(result, ApiResult):
                     job.growing.doing = None
                     return result
+                if time.time() > sent_at + self._endpoint.most_seconds:
+                    raise self._lost(job, request, entry, NotFinished(Failure(result)))
                 job.growing.doing = result
             time.sleep(seconds)
 
@@ -661,20 +689,23 @@ class RequestLifecycle:
     ) -> RequestError:
         """Return the error of a poll that is the last; record it if there will be no result."""
         failure = replace(error.failure, model=self._plan.model.id)
+        cost = self.pricing.cost(request)
+        price = text("run.price") if cost is None else amount_text(cost, self.pricing.currency)
+        sent_at = time.localtime(job.sent_at or (entry and entry.sent_at) or time.time())
+        what = {"time": time.strftime("%Y-%m-%d %H:%M", sent_at), "cost": price}
         # The address was right when the request was sent: a 404 is of its ticket.
         if isinstance(error, retry.UNKNOWN):
-            cost = self.pricing.cost(request)
-            sent_at = time.localtime(entry.sent_at if entry and entry.sent_at else time.time())
-            price = text("run.price") if cost is None else amount_text(cost, self.pricing.currency)
-            submitted_at = time.strftime("%Y-%m-%d %H:%M", sent_at)
-            advice = text("run.expired", time=submitted_at, cost=price)
-            final: RequestError = TicketExpired(failure, advice)
+            final: RequestError = TicketExpired(failure, text("run.expired", **what))
+        elif isinstance(error, NotFinished):
+            final = NotFinished(failure, text("run.not_finished", **what))
         elif isinstance(error, NoResult):
             final = type(error)(failure)
         else:
             final = type(error)(failure, text("run.polls_failed"))
         if isinstance(final, NoResult):
-            job.record(partial(self._ledger.mark_failed, may_be_paid=True), entry)
+            is_over = not isinstance(final, TicketExpired)
+            mark_failed = partial(self._ledger.mark_failed, may_be_paid=True, is_over=is_over)
+            job.record(mark_failed, entry)
         else:
             job.record(self._ledger.leave, entry)
         final.charged = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -134,12 +135,14 @@ class _Run:
         show = (lambda item: progress.add_preview(preview(item))) if shows else None
         # It would be paid once more where another node gives it other inputs each time.
         may_send = caller.node_id not in caller.going_on.get("left_out", ())
+        since = caller.going_on.get("since")
         self._jobs = [
             Job(
                 request,
                 self._ends,
                 is_saved=settings.reuse,
                 may_send=may_send,
+                not_again_since=math.inf if since is None else since,
                 judge=self._judge_again,
                 show=show,
             )

@@ -35,6 +35,7 @@ SiliconFlowError                 (strings/text.py) anything that the pack raises
     │   │   └── BrokenStream     a streamed response ended early
     │   ├── BadAnswer            a 200 that is not what the API documents
     │   │   └── Unusable         a result that the node cannot use
+    │   ├── NotFinished          a submitted request that the service has not done for hours
     │   ├── NoResult             a submitted request that brings none
     │   │   ├── GenerationFailed because the service could not make it
     │   │   └── TicketExpired    because the service does not know it any more
@@ -311,6 +312,10 @@ class Unusable(BadAnswer):
     """A complete response that the node cannot use. It is not saved: reuse would repeat it."""
 
     charged = True
+
+
+class NotFinished(MaybeCharged):
+    """The service says of a submitted request that it goes on, and has said so for hours."""
 
 
 class NoResult(MaybeCharged):

@@ -133,6 +133,8 @@ class LedgerEntry:
     answered_at: float = 0.0
     """When its URLs were told; 0: not yet."""
     sent_at: float = 0.0
+    was_given_up: bool = False
+    """Whether the service did not know its ticket any more, the last time that it was asked."""
 
 
 @dataclass(frozen=True)
@@ -298,15 +300,28 @@ class Ledger:
         """The folder of the stored files."""
         return self.database.folder / "pictures"
 
-    def claim(self, fingerprint: str, model: str, *, reuse: bool = True) -> LedgerEntry:
+    def claim(
+        self, fingerprint: str, model: str, *, reuse: bool = True, revive: bool = True
+    ) -> LedgerEntry:
         """Return what is known of a request; one that has to be sent is recorded as waiting.
 
-        A submitted request becomes this process's own. Without `reuse` every request is new.
+        A submitted request becomes this process's own. Without `reuse` every request is new, and
+        without `revive` one is whose ticket was given up.
         """
         with self.database.change() as db:
             owner = self.database.process_lock.token
             row = self._latest(db, fingerprint) if reuse else None
             entry = self._entry(db, row) if row else None
+            if row and entry is None and revive and self._may_be_known(row):
+                _mark(db, row["id"], "submitted")
+                entry = LedgerEntry(
+                    row["id"],
+                    row["fingerprint"],
+                    "submitted",
+                    ticket=row["ticket"],
+                    sent_at=row["sent_at"],
+                    was_given_up=True,
+                )
             if entry is None:
                 lost_request = _give_up(db, row) if row else None
                 entry = LedgerEntry(uuid.uuid4().hex, fingerprint, "new", lost_request=lost_request)
@@ -491,13 +506,23 @@ class Ledger:
             self._is_swept = True
             self.sweep()
 
-    def mark_failed(self, entry: LedgerEntry, *, may_be_paid: bool, held_as: str = "") -> None:
+    def mark_failed(
+        self,
+        entry: LedgerEntry,
+        *,
+        may_be_paid: bool,
+        held_as: str = "",
+        is_over: bool = False,
+    ) -> None:
         """Record that the request brought no result, and whether it may have been charged.
 
-        What was not charged is held again under `held_as`: it may be sent in parts.
+        What was not charged is held again under `held_as`: it may be sent in parts. `is_over`: to
+        ask with its ticket once more would bring nothing.
         """
         with self.database.change() as db:
             _mark(db, entry.id, "unknown" if may_be_paid else "failed")
+            if is_over:
+                db.execute("UPDATE requests SET ticket = NULL WHERE id = ?", (entry.id,))
             unpaid = "FROM spend WHERE id = ? AND state <> 'paid'"
             row = db.execute(f"SELECT items, cost {unpaid}", (entry.id,)).fetchone()
             if row and not may_be_paid:
@@ -651,6 +676,11 @@ class Ledger:
             db.execute(was_inside, (entry.id,))
             is_answered = True
         return replace(entry, state="stored", files=on_disk) if on_disk and is_answered else None
+
+    def _may_be_known(self, row: sqlite3.Row) -> bool:
+        """Return whether the service may know a ticket that was given up: it has not failed."""
+        is_young = row["sent_at"] > self._clock() - _GOES_ON_SECONDS
+        return row["state"] == "unknown" and bool(row["ticket"]) and is_young
 
     def _stored_files(self, db: sqlite3.Connection, request_id: str) -> tuple[StoredFile, ...]:
         rows = db.execute("SELECT * FROM pictures WHERE request = ? ORDER BY place", (request_id,))

@@ -126,5 +126,6 @@ VIDEOS = Endpoint(
     _submit,
     "video",
     poll=_poll,
+    most_seconds=video_api.MOST_SECONDS,
     usage=lambda _body: {"video": 1},
 )

@@ -6,8 +6,10 @@ its URL works for an hour after it was told. There is no cancel.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from ..client import Client, JsonResponse, bad_answer
@@ -19,6 +21,9 @@ MAX_URL = 16_384
 MAX_VIDEOS = 16
 """No request asks for more than one."""
 MAX_ID = 512
+_SERVICE = json.loads(Path(__file__).parent.with_name("service.json").read_text(encoding="utf-8"))
+MOST_SECONDS: float = _SERVICE["video"]["most_hours"] * 3600
+"""After so long, a run asks no more for a video that is neither done nor failed."""
 
 
 @dataclass(frozen=True)

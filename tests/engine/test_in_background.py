@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -55,6 +56,32 @@ def test_what_an_ended_process_may_have_paid_is_named_and_not_sent_again(
     (missing,) = run_jobs(may_send=False)
     assert isinstance(missing.error, errors.ResultMissing)
     assert any("may have been charged" in str(note) for note in missing.notes)
+    assert len(simulator.generations) == 1
+
+
+@pytest.mark.parametrize(("begins_in", "sent"), [(0.0, 1), (60.0, 2)])
+def test_what_may_have_been_paid_since_a_prompt_began_is_not_sent_again_by_it(
+    simulator: Simulator, begins_in: float, sent: int
+) -> None:
+    began = time.time() + begins_in
+    simulator.fail(504)
+    run_jobs()
+    (job,) = run_jobs(not_again_since=began)
+    assert isinstance(job.error, errors.ResultMissing) is (sent == 1)
+    assert any("may have been charged" in str(note) for note in job.notes)
+    assert len(simulator.generations) == sent
+
+
+def test_what_a_prompt_goes_on_with_was_paid_and_counts_as_saved_nowhere(
+    simulator: Simulator,
+) -> None:
+    run_jobs()
+    run_jobs(may_send=False)
+    with ledger_for(current_settings()).spending() as book:
+        assert [each.is_free for each in book.since(time.time())] == [False]
+    run_jobs()
+    with ledger_for(current_settings()).spending() as book:
+        assert [each.is_free for each in book.since(time.time())] == [False, True]
     assert len(simulator.generations) == 1
 
 

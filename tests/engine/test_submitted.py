@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from comfyui_siliconflow.engine import lifecycle, retry
@@ -32,6 +33,7 @@ from comfyui_siliconflow.siliconflow.errors import (
     InvalidKey,
     ModelNotFound,
     NotConnected,
+    NotFinished,
     Overloaded,
     RateLimited,
     ReadTimeout,
@@ -42,6 +44,7 @@ from comfyui_siliconflow.siliconflow.errors import (
     WrongAddress,
 )
 from comfyui_siliconflow.storage.accounts import account_id
+from comfyui_siliconflow.storage.database import LedgerError
 from comfyui_siliconflow.storage.ledger import Ledger, ResponseMetadata, Submitter
 from comfyui_siliconflow.storage.settings import Settings
 from comfyui_siliconflow.strings.text import Text
@@ -52,6 +55,8 @@ SETTINGS = Settings(api_key="sk-x", base_url="http://127.0.0.1:1/v1")
 
 class Service:
     """Makes a result that is there after so many polls, and counts what it is asked."""
+
+    most_seconds = 3600.0
 
     def __init__(self) -> None:
         self.submitted = 0
@@ -88,7 +93,14 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def plan_of(service: Service) -> Plan:
     kind = ResultKind("video", lambda content, _max_pixels: content)
-    endpoint = Endpoint("video/submit", kind, service.submit, "image", poll=service.poll)
+    endpoint = Endpoint(
+        "video/submit",
+        kind,
+        service.submit,
+        "image",
+        poll=service.poll,
+        most_seconds=service.most_seconds,
+    )
     return plan_of_bodies(unlisted("vendor/clip"), [{"model": "vendor/clip"}], endpoint)
 
 
@@ -356,17 +368,75 @@ def test_an_expired_ticket_is_given_up_says_what_was_charged_and_its_loss_is_not
     service: Service, ledger: Ledger, refusal: RequestError
 ) -> None:
     def refuse() -> None:
-        raise refusal
+        if service.polled[-1] == "ticket 1":
+            raise refusal
 
     service.during_poll = refuse
     error = run(service, ledger).error
     assert type(error) is TicketExpired
     assert "You were probably charged the price of one request" in str(error)
     assert service.polled == ["ticket 1"] * retry.UNKNOWN_TRIES
-    service.during_poll = list
     again = run(service, ledger)
     assert (again.items, service.submitted) == ([b"a clip"], 2)
     assert again.notes
+    assert service.polled[retry.UNKNOWN_TRIES :] == ["ticket 1", "ticket 2", "ticket 2"]
+
+
+@pytest.mark.parametrize("polls_left", [0, 3])
+def test_a_ticket_that_was_given_up_is_asked_with_once_more_before_the_same_is_sent_again(
+    service: Service, ledger: Ledger, polls_left: int
+) -> None:
+    def refuse() -> None:
+        raise WrongAddress(Failure("no such request", 404))
+
+    service.during_poll = refuse
+    assert isinstance(run(service, ledger).error, TicketExpired)
+    service.during_poll, service.polls_left = list, polls_left
+    again = run(service, ledger)
+    assert (again.items, service.submitted) == ([b"a clip"], 1)
+    assert again.results[0].origin == "downloaded"
+    assert not again.notes
+
+
+def test_polling_ends_after_hours_says_so_and_leaves_the_ticket(
+    service: Service, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Service, "most_seconds", 0.0)
+    service.polls_left = 3
+    job = run(service, ledger)
+    assert type(job.error) is NotFinished
+    assert job.error.charged is None
+    assert "in line" in str(job.error)
+    assert "You may have been charged the price of one request" in str(job.error)
+    assert isinstance(run(service, ledger).error, NotFinished)
+    assert service.polled == ["ticket 1"] * 2
+    assert run(service, ledger).items == [b"a clip"]
+    assert service.submitted == 1
+
+
+def test_a_ticket_that_could_not_be_written_down_is_before_a_later_poll(
+    service: Service, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark, failing = Ledger.mark_submitted, iter(range(2))
+
+    def fail_twice(*given: Any) -> None:
+        if next(failing, None) is not None:
+            raise LedgerError(Text("the disk is full"))
+        mark(*given)
+
+    def die_at_last() -> None:
+        if len(service.polled) == 3:
+            raise SystemExit
+
+    monkeypatch.setattr(Ledger, "mark_submitted", fail_twice)
+    service.polls_left, service.during_poll = 9, die_at_last
+    with pytest.raises(SystemExit):
+        run(service, ledger)
+    ledger.close()
+    service.polls_left, other = 1, Ledger(tmp_path)
+    job = run(service, other)
+    assert (job.items, service.submitted) == ([b"a clip"], 1)
+    other.close()
 
 
 def test_a_ticket_is_not_given_up_for_one_unknown_answer_within_an_outage(
