@@ -15,6 +15,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import torch
@@ -144,9 +145,11 @@ def _planned_share(
     unknown = [name for name, value in inputs.items() if value is _UNKNOWN]
     if _MODEL_INPUTS.intersection(unknown):
         return None
+    of_images = {*_IMAGE_INPUTS, "references"}.intersection(unknown)
+    is_sent_once = settings.reuse and len(of_images) == 1 and "mask" not in linked
     for name in unknown:
-        if name in {*_IMAGE_INPUTS, "references"}:
-            frames = min(_frames(graph, linked[name]) or 1, MOST_FRAMES)
+        if name in of_images:
+            frames = min(_frames(graph, linked[name], alike_once=is_sent_once) or 1, MOST_FRAMES)
             inputs[name] = torch.zeros(1, _SIDE, _SIDE, 3).expand(frames, -1, -1, -1)
         elif name in _TEXT_INPUTS:
             inputs[name] = _STAND_IN
@@ -164,8 +167,13 @@ def _planned_share(
     return Share.of(bill, jobs, plan.endpoint)
 
 
-def _frames(graph: Graph, link: Any, passed: frozenset[str] = frozenset()) -> int | None:
-    """Return how many images a link brings, as far as the graph says."""
+def _frames(
+    graph: Graph, link: Any, passed: frozenset[str] = frozenset(), *, alike_once: bool = False
+) -> int | None:
+    """Return how many images a link brings, as far as the graph says.
+
+    With `alike_once` those that a node repeats count once, as the requests for them do.
+    """
     if not _is_link(link) or link[0] in passed or link[0] not in graph:
         return None
     node_type, inputs = str(graph[link[0]].get("class_type")), _inputs(graph, link[0])
@@ -176,16 +184,22 @@ def _frames(graph: Graph, link: Any, passed: frozenset[str] = frozenset()) -> in
             inputs.get("batch_means", ""),
             catalogue.load().inputs["batch_means"].choices[1],
         )
-        frames = 1 if means == one else _largest([_frames(graph, each, passed) for each in links])
+        alike_once &= len(links) == 1 and "mask" not in inputs
+        each_of = partial(_frames, graph, passed=passed, alike_once=alike_once)
+        frames = 1 if means == one else _largest([each_of(each) for each in links])
         return _product(frames, _value(graph, inputs.get("batch_size", 1)))
     kind = next((each for each, types in BATCHES.items() if node_type in types), "")
     rule = BATCHES[kind][node_type] if kind else ""
     if kind == "same":
-        return _frames(graph, inputs.get(str(rule)), passed)
+        alike_once &= not node_type.startswith("KSampler")  # with a noise for each
+        return _frames(graph, inputs.get(str(rule)), passed, alike_once=alike_once)
     number = _value(graph, inputs.get(rule, _UNKNOWN)) if isinstance(rule, str) else rule
+    if kind == "repeated" and alike_once:
+        number = 1
     if kind in {"fixed", "counted"}:
         return _product(1, number)
-    frames = _frames(graph, next(filter(_is_link, inputs.values()), None), passed)
+    first = next(filter(_is_link, inputs.values()), None)
+    frames = _frames(graph, first, passed, alike_once=alike_once)
     if kind == "cut" and frames is not None and isinstance(number, int):
         return min(frames, number)
     return _product(frames, number)

@@ -250,13 +250,50 @@ def test_frames_that_the_graph_tells_of_count_before_they_are_there(
 ) -> None:
     graph = {
         "1": draw("one", 2),
-        "2": node("RepeatImageBatch", image=["1", 0], amount=10),
-        "3": edit(["2", 0]),
+        "2": node("ImageScale", image=["1", 0]),
+        "3": edit(["2", 0], batch_size=10),
     }
     stopped = run_prompt(graph, frames=20)
     assert stopped[0] == "1"
     assert "generate 22 images" in stopped[1]
     assert today.generations == []
+
+
+def test_an_image_that_a_node_repeats_is_paid_once_and_counted_once_before(
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
+) -> None:
+    write_settings(confirm_images=2, daily_budget=0.65)
+    graph = {
+        "1": draw("one", 1),
+        "2": node("RepeatImageBatch", image=["1", 0], amount=81),
+        "3": edit(["2", 0]),
+    }
+    assert run_prompt(graph) == []
+    assert len(today.generations) == 2
+
+
+@pytest.mark.parametrize(
+    ("between", "frames"),
+    [
+        (node("ImageScale", image=["1", 0]), 2),
+        (node("KSampler", latent_image=["1", 0]), 10),
+        (edit(["1", 0], batch_size=3), 6),
+        (edit(["1", 0], mask=["8", 0]), 10),
+        (edit(["1", 0], image2=["1", 0]), 10),
+        (node("ImageFromBatch", image=["1", 0], length=1), 1),
+    ],
+)
+def test_what_becomes_of_repeated_images_is_as_many_as_may_differ(
+    monkeypatch: pytest.MonkeyPatch, between: dict[str, Any], frames: int
+) -> None:
+    tasks = {name: each.task for name, each in NODE_CLASS_MAPPINGS.items()}
+    monkeypatch.setattr(host, "node_task", lambda node_type: tasks.get(node_type, ""))
+    source = {
+        "0": node("EmptyImage", batch_size=2),
+        "1": node("RepeatImageBatch", image=["0", 0], amount=5),
+        "2": between,
+    }
+    assert prompt_costs._frames(source, ["2", 0], alike_once=True) == frames  # noqa: SLF001
 
 
 def test_each_frame_of_a_batch_counts_as_a_video_before_the_frames_are_there(
@@ -361,8 +398,8 @@ def test_a_node_that_cannot_be_planned_keeps_no_other_from_running(
 def test_frames_without_number_are_asked_about_in_no_time(
     today: Simulator, run_prompt: RunPrompt
 ) -> None:
-    source = node("RepeatImageBatch", image=["9", 0], amount=1_000_000_000)
-    graph = {"1": draw("one", 1), "2": edit(["8", 0]), "8": source, "9": node("LoadImage")}
+    source = node("EmptyImage", batch_size=1_000_000_000)
+    graph = {"1": draw("one", 1), "2": edit(["8", 0]), "8": source}
     assert "1001 images together" in run_prompt(graph)[1]
     assert today.generations == []
 
