@@ -20,7 +20,8 @@ export function formatPrice(amount, currency) {
 }
 
 /**
- * How many images a node brings, as far as the graph says; else null. `prompt_costs.py` counts them the same way.
+ * How many images a node brings, as far as the graph says; else null. `prompt_costs.py` counts them
+ * the same way, but those that are repeated once where that is what they cost.
  * @param {Source | null} source
  * @param {Pick<Catalogue, "batches" | "nodes">} catalogue
  * @param {Set<Source["id"]>} passed
