@@ -1,0 +1,107 @@
+"""ComfyUI with --disable-metadata: nothing of ours keeps a workflow or a prompt either."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.test_panels_jobs import show_jobs
+from comfyui_siliconflow.tests.host.comfy import Comfy
+
+PUT = {"en": "Add to canvas", "zh": "放到画布上"}
+WIDGETS = {"widgets_values", "widgets_values_named"}
+"""Where ComfyUI saves what is in a node's widgets."""
+OFFERS = {
+    "en": ("Open workflow", "Run again with a new seed", "Copy prompt"),
+    "zh": ("打开工作流", "换个种子重新运行", "复制提示词"),
+}
+
+
+@pytest.fixture(scope="module")
+def discreet(
+    tmp_path_factory: pytest.TempPathFactory, running_service: Simulator
+) -> Iterator[Comfy]:
+    """Start a ComfyUI that writes no workflow into files."""
+    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
+    comfy = Comfy(checkout, python, tmp_path_factory.mktemp("discreet"), "--disable-metadata")
+    environment = {
+        "SILICONFLOW_API_KEY": running_service.key,
+        "SILICONFLOW_BASE_URL": running_service.base_url,
+    }
+    try:
+        comfy.start(environment)
+        yield comfy
+    finally:
+        comfy.stop()
+
+
+def files_with(comfy: Comfy, word: str) -> list[Path]:
+    """Return the files that have a word in them, in plain text or packed."""
+    return [file for file in comfy.files() if word.encode() in file.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("look", "language", "background"), [("classic", "zh", False), ("nodes2", "en", True)]
+)
+def test_a_run_leaves_neither_workflow_nor_prompt(  # noqa: PLR0917
+    open_page: Callable[..., Page],
+    discreet: Comfy,
+    service: Simulator,
+    look: str,
+    language: str,
+    background: bool,
+    shots: Path,
+) -> None:
+    secret = f"secret{secrets.token_hex(6)}"
+    page = open_page(look, language, on=discreet)
+    node, save = page.add("SiliconFlowTextToImage"), page.add("SaveImage", (700, 200))
+    page.link(node, 0, save, "images")
+    page.change(node, "prompt", f"A {secret} garden")
+    page.change(node, "background", background)
+    show_jobs(page)
+    saved = {*(discreet.folder / "output").rglob("*.png")}
+
+    def has_saved() -> bool:
+        page.settle()  # the page's requests pass through this thread
+        return {*(discreet.folder / "output").rglob("*.png")} > saved
+
+    page.queue()
+    discreet.wait_for(has_saved)
+    done = page.page.locator(".sf-job-done").first
+    page.wait_for("() => document.querySelector('.sf-job-done img')?.naturalWidth > 0")
+    assert secret in str(service.generations[-1].body), "the search below would find nothing"
+    assert files_with(discreet, secret) == []
+
+    assert secret not in done.inner_text()
+    for name in OFFERS[language]:
+        assert done.get_by_role("button", name=name).count() == 0
+    assert done.get_by_role("button", name=PUT[language]).count() == 1
+    page.shot(shots / f"disable-metadata-{look}-{language}.png")
+
+
+def test_a_workflow_holds_a_prompt_in_its_widget_alone(
+    open_page: Callable[..., Page], discreet: Comfy
+) -> None:
+    """What the user saves is the user's; nothing of ours has another copy of it."""
+    page = open_page("nodes2", on=discreet)
+    node, preview = page.add("SiliconFlowTextToImage"), page.add("PreviewImage", (700, 200))
+    page.link(node, 0, preview, "images")
+    chat = page.add("SiliconFlowChat", (200, 800))
+    page.link(chat, 0, page.add("PreviewAny", (900, 800)), "source")
+    secret = f"secret{secrets.token_hex(6)}"
+    page.change(node, "prompt", secret)
+    page.change(chat, "prompt", f"Say {secret}")
+    assert page.run().status == "success"
+    assert secret in page.page.locator(".sf-status p").last.inner_text(), "a status shows it"
+    page.change(node, "model", "Qwen/Qwen-Image")
+    for saved in page.saved()["nodes"]:
+        places = {name for name, value in saved.items() if secret in json.dumps(value)}
+        if saved["id"] in {node, chat}:
+            assert "widgets_values" in places
+            assert places <= WIDGETS
