@@ -46,7 +46,8 @@ class RunEnded(Exception):
 class PlannedRequest:
     """One request: `count` items from input frame `frame`, and its body without images.
 
-    `label` says what is asked for where the body has no words for it.
+    `label` says what is asked for where the body has no words for it. Earlier versions of the pack
+    sent `former_frame` for the same: a result that is saved for that is used, and it is never sent.
     """
 
     frame: int
@@ -54,6 +55,17 @@ class PlannedRequest:
     seed: int
     body: Mapping[str, Any]
     label: Text | None = None
+    former_frame: int | None = None
+
+    @property
+    def former(self) -> PlannedRequest | None:
+        """The request as earlier versions sent it, if that was another one."""
+        return None if self.former_frame is None else replace(self, frame=self.former_frame)
+
+    @property
+    def is_former(self) -> bool:
+        """Whether this is a request as earlier versions sent it."""
+        return self.frame == self.former_frame
 
     @property
     def summary(self) -> str:
@@ -71,7 +83,7 @@ class PlannedRequest:
     def _part(self, start: int, count: int) -> PlannedRequest:
         seed = next_seed(self.seed, start)
         body = {**self.body, "batch_size": count, "seed": seed}
-        return PlannedRequest(self.frame, count, seed, body)
+        return replace(self, count=count, seed=seed, body=body)
 
 
 @dataclass(frozen=True)
@@ -186,7 +198,7 @@ class Result:
     """What one request brought. Its items are shared with whoever joined the request.
 
     `request_id` is the name under which the ledger keeps them; empty if it does not. `cost` is
-    what was paid for them now, `None` if the price is not known.
+    what was paid for them now, `None` if the price is not known. `frame` is that of the request.
     """
 
     items: Sequence[Any]
@@ -195,6 +207,7 @@ class Result:
     origin: Origin
     request_id: str = ""
     cost: Decimal | None = Decimal(0)
+    frame: int = 0
 
 
 @dataclass

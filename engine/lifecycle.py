@@ -125,6 +125,10 @@ class DamagedFile(Exception):
     """A saved file cannot be decoded any more; the ledger knows by now."""
 
 
+class FormerResultGone(Exception):
+    """What an earlier version saved for a request cannot be used after all."""
+
+
 _ITEM_ERRORS = (RequestError, DamagedFile)
 """Errors of one item that are raised once every other item is saved."""
 
@@ -340,11 +344,14 @@ class RequestLifecycle:
                 if request.count > 1 and self._goes_in_parts(job, request):
                     left[:0] = request.split()
                     continue
-                name = self._name(request)
+                form = (request.former and self._free_form(job, request)) or request
+                name = self._name(form)
                 job.stage = max(job.stage, 1)
-                work = partial(self._find_or_send, job, request, name)
+                work = partial(self._find_or_send, job, form, name)
                 try:
                     result = _IN_FLIGHT.share(name, job, work) if self._reuse else work()
+                except FormerResultGone:
+                    left[:0] = [replace(request, former_frame=None)]
                 except TooHeavy:
                     left[:0] = request.split()
                 except RunEnded:
@@ -352,7 +359,7 @@ class RequestLifecycle:
                         raise
                     raise ResultMissing(Failure(model=self._plan.model.id)) from None
                 else:
-                    job.results.append(result)
+                    job.results.append(replace(result, frame=form.frame))
             job.stage = STAGES
 
     def go_on(self, job: Job, name: str) -> None:
@@ -390,8 +397,7 @@ class RequestLifecycle:
         try:
             return self._unpaid(job, job.request)
         finally:
-            if self.uploads:
-                self.uploads.drop(job.request.frame)
+            self._drop(job.request)
 
     def distinct(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """Return the jobs without those that get what an earlier one of the same run pays for."""
@@ -410,15 +416,19 @@ class RequestLifecycle:
         try:
             return self._is_stored(job.request)
         finally:
-            if self.uploads:
-                self.uploads.drop(job.request.frame)
+            self._drop(job.request)
+
+    def _drop(self, request: PlannedRequest) -> None:
+        if self.uploads:
+            self.uploads.drop(request.frame)
 
     def _is_stored(self, request: PlannedRequest) -> bool:
-        name = self._name(request)
-        if not _IN_FLIGHT.has(name):
-            self._adopt(request, name)
-            if self._ledger.is_stored(name):
-                return True
+        for form in self._forms(request):
+            name = self._name(form)
+            if not _IN_FLIGHT.has(name):
+                self._adopt(form, name)
+                if self._ledger.is_stored(name):
+                    return True
         return request.count > 1 and all(map(self._is_stored, request.split()))
 
     def content(self, requests: Sequence[PlannedRequest], *, with_seeds: bool = False) -> str:
@@ -479,18 +489,30 @@ class RequestLifecycle:
         return [unpaid for part in request.split() for unpaid in self._unpaid(job, part)]
 
     def _is_paid(self, job: Job, request: PlannedRequest) -> bool:
-        """Return whether a request costs nothing: it is saved, answered or under way."""
+        """Return whether a request costs nothing."""
+        return self._free_form(job, request) is not None
+
+    def _free_form(self, job: Job, request: PlannedRequest) -> PlannedRequest | None:
+        """Return the form of a request that costs nothing: it is saved, answered or under way."""
         if not self._reuse:
-            return False
-        name = self._name(request)
-        if _IN_FLIGHT.has(name):
-            return True
+            return None
         try:
-            self._adopt(request, name)
-            return self._ledger.is_paid(name)
+            for form in self._forms(request):
+                name = self._name(form)
+                if not _IN_FLIGHT.has(name):
+                    self._adopt(form, name)
+                    if not self._ledger.is_paid(name):
+                        continue
+                return form
         except LedgerError as error:
             self._look_up_failed(job, error)
-            return False
+        return None
+
+    def _forms(self, request: PlannedRequest) -> Iterator[PlannedRequest]:
+        """Yield a request, and as earlier versions sent it if any of theirs are still known."""
+        yield request
+        if request.former and self._ledger.has_former_names():
+            yield request.former
 
     def _has_paid_parts(self, job: Job, request: PlannedRequest) -> bool:
         """Return whether parts of a request were paid one by one, as a rate limit asks for."""
@@ -509,9 +531,9 @@ class RequestLifecycle:
         if entry and entry.state == "submitted":
             ticket = Ticket(entry.ticket or "")
             origin, result = "downloaded", self._wait_for(job, request, entry, ticket)
-        elif not job.may_send:
+        elif request.is_former or not job.may_send:
             job.record(partial(self._ledger.mark_failed, may_be_paid=False), entry)
-            raise RunEnded
+            raise FormerResultGone if request.is_former else RunEnded
         else:
             try:
                 if job.judge and job.may_pay < request.count:
@@ -720,11 +742,15 @@ class RequestLifecycle:
         """Find what was paid under the name that the request had until December 2026.
 
         That hashed what is uploaded as it was encoded, all of it, which is done only if it may have
-        to be sent.
+        to be sent. What earlier versions sent in another form never had such a name.
         """
-        if not (self.uploads or has_digests(request.body)) or self._ledger.is_paid(name):
+        is_new = request.former is not None and not request.is_former
+        has_former_name = not is_new and (self.uploads or has_digests(request.body))
+        if not has_former_name or not self._ledger.has_former_names() or self._ledger.is_paid(name):
             return
         former = self._name(request, encoded=True)
+        if request.is_former:
+            self._drop(request)
         self._ledger.adopt(former, name)
 
     def _name(self, request: PlannedRequest, *, encoded: bool = False) -> str:

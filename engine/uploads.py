@@ -168,7 +168,8 @@ class Uploads:
             }
             for wire, images in self._plan.images.items()
             for frame in range(len(images))
-            if (upload := self._uploads.get((wire, frame)))
+            # What earlier versions sent is encoded for its name alone.
+            if (wire, frame) in self._requests_left and (upload := self._uploads.get((wire, frame)))
         ]
 
     def notes(self, frame: int) -> list[Text]:

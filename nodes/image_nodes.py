@@ -18,10 +18,10 @@ _NOTHING = object()
 class ImageNode(PromptNode):
     """A node that returns generated images."""
 
-    outputs = ("images", "seed", "info", "image_list", "mask")
+    outputs = ("images", "seed", "info", "image_list", "mask", "parameters")
     CATEGORY = "SiliconFlow/Image"
-    RETURN_TYPES = ("IMAGE", "INT", "STRING", "IMAGE", "MASK")
-    OUTPUT_IS_LIST = (False, False, False, True, False)
+    RETURN_TYPES = ("IMAGE", "INT", "STRING", "IMAGE", "MASK", "STRING")
+    OUTPUT_IS_LIST = (False, False, False, True, False, False)
 
 
 class ImageInputNode(ImageNode):

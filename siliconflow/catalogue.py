@@ -59,6 +59,7 @@ _UNITS = {
 """For how much of what was used each rate of a price is."""
 Usage = Mapping[str, int]
 """What a request used, by the name of the rate: items as `image`, bytes of text, tokens."""
+_SHAPE_FIELDS = ("image_size", "width", "height", "aspect_ratio")
 _RATIO = re.compile(r"([1-9]\d?):([1-9]\d?)")
 _SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})", re.IGNORECASE)
 
@@ -390,6 +391,16 @@ class Model:
             size = parse_size(_closest(self.keeps.choices, width, height))
         scale = math.sqrt(pixels / (width * height))
         return size or (_on_grid(width * scale, self.keeps), _on_grid(height * scale, self.keeps))
+
+    def changes_shape(self, width: int, height: int, sent: Mapping[str, Value]) -> bool:
+        """Return whether an edit comes back in another shape than its image, unasked.
+
+        That zooms or shifts it. What is `sent` asks for another one if it says a size or a shape.
+        """
+        if "image-edit" not in self.tasks or not sent.keys().isdisjoint(_SHAPE_FIELDS):
+            return False
+        kept_width, kept_height = self.kept_size(width, height, sent)
+        return kept_width * height != kept_height * width
 
     @property
     def _has_sides(self) -> bool:

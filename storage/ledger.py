@@ -347,6 +347,14 @@ class Ledger:
             entry = self._entry(db, row) if row else None
             return entry is not None and entry.state == "stored"
 
+    def has_former_names(self) -> bool:
+        """Return whether any request may have a name that this version gives none any more."""
+        with self.database.read() as db:
+            older = (
+                "SELECT 1 FROM requests WHERE sent_at <= (SELECT until FROM former_names) LIMIT 1"
+            )
+            return db.execute(older).fetchone() is not None
+
     def adopt(self, former: str, fingerprint: str) -> None:
         """Record the requests of a former fingerprint under the one that they have now."""
         with self.database.change() as db:
@@ -861,6 +869,8 @@ class Ledger:
             for entry, match in files
             if not match["part"] and match["id"][:_SHORT_ID] not in known
         ]
+        if lost:
+            db.execute("UPDATE former_names SET until = ?", (now,))
         db.executemany(
             "INSERT OR IGNORE INTO requests (id, fingerprint, model, state, owner, sent_at,"
             " answered_at) VALUES (?, ?, '', 'stored', '', ?, ?)",

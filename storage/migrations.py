@@ -171,6 +171,10 @@ LEDGER: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        "CREATE TABLE former_names (until REAL NOT NULL)",
+        "INSERT INTO former_names VALUES ((julianday('now') - 2440587.5) * 86400)",
+    ),
 )
 """`requests.state` is waiting, sent, submitted, unknown, failed, answered or stored.
 
@@ -179,6 +183,8 @@ version of the pack writes. `unread_folders` are those that a rebuild could not 
 
 `requests.account`, `task` and `job` (its id in the history) are those of a request with a ticket,
 so that another process can go on with it.
+
+Requests sent up to `former_names.until` may have names by which earlier versions knew them.
 
 `waiting_runs` are prompts that wait for results in the background, see `waiting_runs.py`.
 

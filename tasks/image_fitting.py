@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, cast
 
@@ -44,6 +44,8 @@ INPUTS = ("mask_margin", "mask_feather", "mask_each", "result_size", "fit")
 MAX_SPOTS = 64
 """Requests that the painted spots of one image may ask for: as many as a `batch_size` may."""
 _CUTS_KEPT = 4
+_SAME_SHAPE = 0.02
+"""By how much shapes may differ: sides are rounded when they are scaled."""
 Values = Mapping[str, Value]
 
 
@@ -78,7 +80,10 @@ class Cuts:
         return self._cut(number)
 
     def _make(self, number: int) -> torch.Tensor:
-        return _cut(self._image, self._placements[number])
+        placement = self._placements[number]
+        is_whole = placement.box == _bounds(self._image) and placement.size == placement.box.size
+        frame = _frame(self._image, placement.frame)
+        return frame if is_whole else _cut(self._image, placement)
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,8 @@ class Fitting:
     """How the frames of an IMAGE `[B,H,W,C]` are sent, and how their results are laid back.
 
     With a `mask` `[B,H,W]`, a frame in which nothing is painted has no placement: it comes back as
-    it is. `feather` is in pixels.
+    it is. `feather` is in pixels. Unless it `is_laid_back`, a result stays as it is but for what
+    was padded. `former` are the placements with which earlier versions sent the same.
     """
 
     image: torch.Tensor
@@ -103,6 +109,9 @@ class Fitting:
     placements: Sequence[Placement]
     mask: torch.Tensor | None = None
     feather: int = 0
+    fit: str = "pad"
+    is_laid_back: bool = True
+    former: Sequence[Placement] = ()
 
     def groups(self) -> list[list[tuple[int, Placement]]]:
         """Return the placements of each frame, with their numbers."""
@@ -112,16 +121,46 @@ class Fitting:
         return groups
 
     def sent(self, images: Sequence[torch.Tensor]) -> list[Frames]:
-        """Return what goes with each placement: parts of the first image, frames of the others."""
+        """Return what goes with each placement: parts of the first image, frames of the others.
+
+        Behind them stands what went with the former ones.
+        """
+        placements = [*self.placements, *self.former]
         others: list[Frames] = [
-            [_frame(image, each.frame) for each in self.placements] for image in images[1:]
+            image if len(image) == 1 else [_frame(image, each.frame) for each in placements]
+            for image in images[1:]
         ]
-        return [Cuts(self.image, self.placements), *others]
+        return [Cuts(self.image, placements), *others]
+
+    def former_of(self, number: int) -> int | None:
+        """Return the number under which the former placement for one is sent; `None`: none is."""
+        return len(self.placements) + number if self.former else None
 
     def sent_part(self, placement: Placement) -> DecodedImage:
         """Return the part of the first image that goes with a placement, `[H,W,C]` float32."""
         part: DecodedImage = _cut(self.image, placement).numpy()
         return part
+
+    def without_padding(self, result: DecodedImage, number: int) -> DecodedImage:
+        """Return the part of a result that shows the image, as a view.
+
+        All of it, if it has another shape than what was sent: nobody knows then where that lies.
+        """
+        if number >= len(self.placements):
+            return result
+        (height, width), placement = result.shape[:2], self.placements[number]
+        sent_width, sent_height = placement.size
+        if not is_same_shape((width, height), (sent_width, sent_height)):
+            return result
+        (left, top, right, bottom), (box_width, box_height) = placement.box, placement.box.size
+        inside = placement.box.within(_bounds(self.image))
+        shown: DecodedImage = result[
+            (inside.top - top) * height // box_height : height
+            - (bottom - inside.bottom) * height // box_height,
+            (inside.left - left) * width // box_width : width
+            - (right - inside.right) * width // box_width,
+        ]
+        return shown
 
     def layers(self, plan: Plan, jobs: Sequence[Job]) -> list[Layers]:
         """Return the images of the output in the order of the frames, and then of the seeds."""
@@ -160,16 +199,18 @@ class Fitting:
                     np.maximum(covered, weights, out=covered)
         return images, None if self.mask is None else torch.from_numpy(used)
 
-    def info(self) -> list[dict[str, Any]]:
-        """Return what was sent of each frame, for the node's `info`."""
+    def info(self, numbers: Container[int]) -> list[dict[str, Any]]:
+        """Return what was sent with these placements, for the node's `info`."""
         return [
             {
                 "frame": each.frame,
                 "box": [*each.box[:2], *each.box.size],
                 "sent": "x".join(map(str, each.size)),
+                "fit": self.fit,
                 **({"mask_feather": self.feather} if each.spot else {}),
             }
-            for each in self.placements
+            for number, each in enumerate(self.placements)
+            if number in numbers
         ]
 
     def _painted(self, frame: int) -> Weights | None:
@@ -193,7 +234,9 @@ def fit_images(
     values_for: Callable[[int, int], Values],
     extra: Mapping[str, Any],
 ) -> Fitting | None:
-    """Return how the first of some images is sent and laid back; `None`: it is sent as it is.
+    """Return how the first of some images is sent, and what becomes of the results.
+
+    `None`: it is sent as it is, for the model keeps its shape, or the request asks for another one.
 
     `values_for` gives the fields of a request for a width and height, to which `extra` is added. An
     image that the service fetches is `None`. Raises `InvalidInput` for a mask that is none, has
@@ -212,6 +255,7 @@ def fit_images(
         return None
     images = [each for each in references if each is not None]
     bounds = _bounds(images[0])
+    is_laid_back = True
     gap = int(margin) if is_each else None
     of_masks = [] if mask is None else [_spots(frame, bounds, gap) for frame in mask]
     frames = max(map(len, images))
@@ -222,7 +266,10 @@ def fit_images(
         frames = max(frames, len(of_masks))
         spots = [of_masks[min(frame, len(of_masks) - 1)] for frame in range(frames)]
     elif result_size == _default("result_size"):
-        return None
+        sent = merged(values_for(*bounds.size), extra)
+        if not model.changes_shape(*bounds.size, sent):
+            return None
+        mask, is_laid_back = None, False
     else:
         mask = None
 
@@ -233,12 +280,21 @@ def fit_images(
         part = spot.grown(int(margin), bounds) if spot else bounds
         values = values_for(*part.size)
         size = model.kept_size(*part.size, merged(values, extra))
-        # Nothing that is painted is cropped away.
-        how = "pad" if spot and fit == "crop" else fit
-        return Placement(frame, fit_box(part, bounds, size, cast(Fit, how)), size, values, spot)
+        return Placement(frame, fit_box(part, bounds, size, how), size, values, spot)
 
+    # Nothing that is painted is cropped away.
+    how = cast(Fit, "pad" if mask is not None and fit == "crop" else fit)
     placements = [place(frame, spot) for frame, of_frame in enumerate(spots) for spot in of_frame]
-    return Fitting(images[0], frames, placements, mask, min(int(feather), int(margin)))
+    # Before there was a choice, images were sent as they are: who never chose finds what was paid.
+    is_older = not is_laid_back and fit == _default("fit")
+    former = [replace(each, box=bounds, size=bounds.size) for each in placements if is_older]
+    feather = min(int(feather), int(margin))
+    return Fitting(images[0], frames, placements, mask, feather, how, is_laid_back, former)
+
+
+def is_same_shape(size: Size, other: Size) -> bool:
+    """Return whether two images have one shape, but for rounding when they were scaled."""
+    return abs(size[0] * other[1] / (size[1] * other[0]) - 1) <= _SAME_SHAPE
 
 
 def fitting_value(name: str, inputs: Inputs) -> Value:

@@ -41,7 +41,7 @@ from ..storage.ledger import ResponseMetadata
 from ..storage.settings import Settings
 from ..strings.text import Text, text
 from .image_fitting import INPUTS as FITTING_INPUTS
-from .image_fitting import Fitting, Layers, fit_images, fitting_value
+from .image_fitting import Fitting, Layers, fit_images, fitting_value, is_same_shape
 from .image_inputs import gather_references, with_references
 
 RESERVED = frozenset({"model", "prompt", "seed", "image", "image2", "image3"})
@@ -49,15 +49,13 @@ _SIZE_INPUTS = ("image_size", "width", "height")
 _OWN_FIELDS = frozenset({*_SIZE_INPUTS, *FITTING_INPUTS, "seed", "batch_size", "batch_means"})
 _EMPTY_MASK = 64
 """The width and height of the mask that Load Image gives for an image without alpha."""
-_SAME_SHAPE = 0.02
-"""By how much the shape of a mask may differ from the image's: sides are rounded when scaled."""
 Images = Mapping[str, torch.Tensor]
-Outputs = tuple[torch.Tensor, int, str, list[torch.Tensor], torch.Tensor]
+Outputs = tuple[torch.Tensor, int, str, list[torch.Tensor], torch.Tensor, str]
 
 
 @dataclass(frozen=True)
 class ImagePlan(Plan):
-    """A run of an image node; `fitting` lays its results back, `None` leaves them as they are."""
+    """A run of an image node; `fitting` is what becomes of its results, `None` leaves them."""
 
     fitting: Fitting | None = None
 
@@ -66,7 +64,7 @@ async def make_images(
     task: str, image_inputs: tuple[str, ...], inputs: Inputs, caller: Caller
 ) -> Outputs:
     """Return the outputs of an image node: images `[B,H,W,C]`, the first seed, info (JSON), a list
-    of the images `[1,H,W,C]`, each in its own size, and the mask.
+    of the images `[1,H,W,C]`, each in its own size, the mask, and the first image's parameters.
 
     Raises what `engine.run.run` raises.
     """
@@ -115,6 +113,7 @@ def plan_images(
                 count,
                 seed,
                 merged({**head, **_arguments(model, {**sized, **fields})}, extra),
+                former_frame=fitting.former_of(frame) if fitting else None,
             )
             for group in groups
             for count, seed, fields in parts
@@ -145,17 +144,23 @@ def image_outputs(results: Results) -> tuple[Text, Outputs]:
     fitting = plan.fitting if isinstance(plan, ImagePlan) else None
     mask: torch.Tensor | None = None
     resized: list[Resized] = []
-    images = results.items
-    layers = fitting.layers(plan, jobs) if fitting else []
-    _note_filtered(results, fitting, layers)
-    if fitting:
+    sent = [result.frame for job in jobs for result in job.results for _ in result.items]
+    laid_back = fitting if fitting and fitting.is_laid_back else None
+    layers = laid_back.layers(plan, jobs) if laid_back else []
+    _note_filtered(results, laid_back, layers)
+    if laid_back:
         seeds, frames = [each.seed for each in layers], [each.frame for each in layers]
-        batch, mask = fitting.lay_back(layers)
+        batch, mask = laid_back.lay_back(layers)
         shapes = [batch.shape[1:3]] * len(batch)
         image_list = [batch[at : at + 1] for at in range(len(batch))]
     else:
         seeds = [seed for job in jobs for seed in job.seeds]
         frames = [job.request.frame for job in jobs for _ in job.items]
+        images = results.items
+        if fitting:
+            images = [*map(fitting.without_padding, images, sent)]
+            if max(sent) >= len(fitting.placements):
+                results.note(text("task.saved_unfitted"))
         shapes = [image.shape[:2] for image in images]
         for job in jobs:
             job.drop_items()
@@ -177,16 +182,17 @@ def image_outputs(results: Results) -> tuple[Text, Outputs]:
         seed=seeds[0],
         seconds=f"{results.seconds:.1f}",
     )
+    parameters = _parameters(results, seeds[0], f"{width}x{height}")
     info = results.info(
         pictures=sizes,
-        parameters=_parameters(results, seeds[0], f"{width}x{height}"),
+        parameters=parameters,
         uploads=list(results.uploads),
-        fitted=fitting.info() if fitting else [],
+        fitted=fitting.info(sent) if fitting else [],
         resized=[vars(entry) for entry in resized],
         visible_watermark=not plan.headers,
     )
     mask = _transparency(batch) if mask is None else mask
-    return line, (batch, seeds[0], info, image_list, mask)
+    return line, (batch, seeds[0], info, image_list, mask, parameters)
 
 
 def _transparency(images: torch.Tensor) -> torch.Tensor:
@@ -294,7 +300,7 @@ def _notes_of_mask(inputs: Inputs, fitting: Fitting | None) -> list[Text]:
     if feather > margin:
         notes.append(text("task.feather_beyond_margin", feather=feather, margin=margin))
     (height, width), (image_height, image_width) = fitting.mask.shape[1:], fitting.image.shape[1:3]
-    if abs(width * image_height / (height * image_width) - 1) > _SAME_SHAPE:
+    if not is_same_shape((width, height), (image_width, image_height)):
         sizes = {"mask": f"{width}×{height}", "image": f"{image_width}×{image_height}"}
         notes.append(text("task.mask_stretched", **sizes))
     return notes

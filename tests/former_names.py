@@ -33,3 +33,4 @@ def name_as_before(path: str, body: dict[str, Any]) -> None:
     with contextlib.closing(sqlite3.connect(file)) as db, db:
         former = former_fingerprint(path, body)
         assert db.execute("UPDATE requests SET fingerprint = ?", (former,)).rowcount == 1
+        db.execute("UPDATE former_names SET until = 1e12")

@@ -105,7 +105,7 @@ def test_results_stand_in_the_order_of_the_frames(run_node: Run, make_image: Dra
 def test_three_images_go_in_under_their_names(
     simulator: Simulator, run_node: Run, make_image: Draw
 ) -> None:
-    images = [make_image(height=side) for side in (32, 48, 64)]
+    images = [make_image(height=side) for side in (64, 48, 32)]
     run_node(
         EDIT,
         model=MULTI_EDIT,

@@ -192,7 +192,7 @@ def test_what_was_paid_under_the_former_name_is_found_and_then_has_the_new_one(
     encoded: list[torch.Tensor],
     node_id: str,
 ) -> None:
-    inputs = {**ASKED[node_id], "image": make_image(), "seed": 1}
+    inputs = {**ASKED[node_id], "image": make_image(height=64), "seed": 1}
     run(node_id, inputs)
     [sent] = posts(simulator)
     name_as_before(sent.path.removeprefix("/v1/"), sent.body)
@@ -207,7 +207,7 @@ def test_what_was_paid_under_the_former_name_is_found_and_then_has_the_new_one(
 def test_the_guard_does_not_count_what_was_paid_under_the_former_name(
     simulator: Simulator, write_settings: Callable[..., Path], make_image: Draw
 ) -> None:
-    inputs = {**ASKED[EDIT], "image": make_image(), "seed": 1}
+    inputs = {**ASKED[EDIT], "image": make_image(height=64), "seed": 1}
     run(EDIT, inputs)
     [sent] = posts(simulator)
     name_as_before(sent.path.removeprefix("/v1/"), sent.body)
@@ -216,12 +216,12 @@ def test_the_guard_does_not_count_what_was_paid_under_the_former_name(
     assert len(posts(simulator)) == 2
 
 
-@pytest.mark.parametrize(("refusals", "size"), [(1, (64, 48)), (2, (32, 24))])
+@pytest.mark.parametrize(("refusals", "size"), [(1, (64, 64)), (2, (32, 32))])
 def test_images_that_are_too_large_are_sent_smaller_with_a_note_and_paid_once(
     today: Simulator, run_node: Run, make_image: Draw, refusals: int, size: tuple[int, int]
 ) -> None:
     """Lossy at first, then with half the sides."""
-    inputs = {"model": MULTI_EDIT, "prompt": "x", "seed": 1, "image": make_image()}
+    inputs = {"model": MULTI_EDIT, "prompt": "x", "seed": 1, "image": make_image(height=64)}
     today.fail(body="large-413", times=refusals)
     images, _, info = run_node(EDIT, **inputs)
     assert images.shape[0] == 1

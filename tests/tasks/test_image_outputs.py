@@ -41,12 +41,14 @@ def test_the_list_has_every_image_in_its_own_size(
     assert torch.equal(uncut[0, ..., 0], torch.from_numpy(gradient / np.float32(255)))
 
 
-def test_info_has_the_settings_as_a1111_writes_them(
+def test_an_output_and_info_have_the_settings_as_a1111_writes_them(
     today: Simulator, outputs_of: Callable[..., Any]
 ) -> None:
     del today
-    info = outputs_of(DRAW, **KOLORS, negative_prompt="blurry", num_inference_steps=30)["info"]
-    assert info["parameters"].split("\n") == [
+    made = outputs_of(DRAW, **KOLORS, negative_prompt="blurry", num_inference_steps=30)
+    info = made["info"]
+    assert made["parameters"] == info["parameters"]
+    assert made["parameters"].split("\n") == [
         "a cat, a dog",
         "Negative prompt: blurry",
         (

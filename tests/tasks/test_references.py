@@ -57,9 +57,9 @@ def test_a_single_frame_goes_with_every_frame_whichever_socket_has_the_batch(bat
 
 
 def test_a_batch_in_references_goes_with_every_edit() -> None:
-    requests = sent(edit(image=frames(2, height=9), references=frames(2)))
+    requests = sent(edit(image=frames(2), references=frames(2, height=9)))
     assert requests == [
-        {"image": (9, frame), "image2": (8, 0), "image3": (8, 1)} for frame in range(2)
+        {"image": (8, frame), "image2": (9, 0), "image3": (9, 1)} for frame in range(2)
     ]
 
 
