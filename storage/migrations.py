@@ -173,7 +173,7 @@ LEDGER: tuple[tuple[str, ...], ...] = (
     ),
     (
         "CREATE TABLE former_names (until REAL NOT NULL)",
-        "INSERT INTO former_names VALUES ((julianday('now') - 2440587.5) * 86400)",
+        "INSERT INTO former_names SELECT COALESCE(MAX(sent_at), 0) FROM requests",
     ),
 )
 """`requests.state` is waiting, sent, submitted, unknown, failed, answered or stored.

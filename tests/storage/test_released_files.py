@@ -240,6 +240,21 @@ def test_a_ledger_that_is_lost_is_rebuilt_from_the_released_files(
         assert (entry.state, len(entry.files)) == ("stored", count)
 
 
+@pytest.mark.parametrize("is_lost", [False, True], ids=["database kept", "database lost"])
+def test_what_released_code_wrote_may_have_a_former_name(
+    folder: Path, ledger: Ledger, is_lost: bool
+) -> None:
+    if is_lost:
+        (folder / "siliconflow-ledger" / "ledger.sqlite3").unlink()
+    assert ledger.has_former_names()
+
+
+def test_what_this_version_wrote_has_no_former_name(tmp_path: Path) -> None:
+    with closing(Ledger(tmp_path / "new")) as ledger:
+        claim(ledger, "new")
+        assert not ledger.has_former_names()
+
+
 def test_a_rebuild_that_released_code_did_not_finish_is_finished(
     folder: Path, ledger: Ledger
 ) -> None:
