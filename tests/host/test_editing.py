@@ -77,3 +77,16 @@ def test_each_image_of_the_list_goes_on_in_its_own_size(comfy: Comfy) -> None:
     for file in ended.files:
         with Image.open(file) as image:
             assert image.size == (96, 64)
+
+
+def test_an_edit_keeps_the_shape_of_its_image_and_gives_its_parameters(comfy: Comfy) -> None:
+    prompt = graph(image=["10", 0], seed=secrets.randbelow(10**9))
+    prompt["3"] = {"class_type": "PreviewAny", "inputs": {"source": ["1", 5]}}
+    ended = comfy.run(prompt)
+    assert ended.status == "success", ended.entry["status"]
+    with Image.open(ended.files[0]) as image:
+        width, height = image.size
+    assert abs(height - width * 48 / 64) <= width / 64
+    [parameters] = ended.entry["outputs"]["3"]["text"]
+    assert parameters.startswith("Make it night\nSteps: ")
+    assert f"Size: {width}x{height}" in parameters

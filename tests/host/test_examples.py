@@ -22,7 +22,7 @@ SIZES: dict[str, list[Size]] = {
     "Image to image": [SQUARE],
     "Edit with three images": [SQUARE],
     "Five references, one picture": [(768, 768)],
-    "Chained with local nodes": [SQUARE, (1024, 768)],
+    "Chained with local nodes": [SQUARE, (1184, 889)],
     "Batch from one prompt": [SQUARE] * 4,
     "Same prompt on several models": [SQUARE, (1328, 1328), SQUARE],
     "Chat writes the prompt": [(1584, 1056)],
