@@ -408,6 +408,20 @@ class RequestLifecycle:
             firsts.setdefault(self._name(job.request), job)
         return [*firsts.values()]
 
+    def paid_lately(self, jobs: Sequence[Job], counted_as: str, seconds: float) -> int:
+        """Return how many items of an auto-run were paid, without what these jobs get for free.
+
+        Raises `LedgerError`.
+        """
+        names: set[str] = set()
+
+        def is_asked_for(name: str) -> bool:
+            if self._reuse and not names:
+                names.update(self._name(job.request) for job in jobs)
+            return name in names
+
+        return self._ledger.paid_lately(counted_as, seconds, is_asked_for)
+
     def is_stored(self, job: Job) -> bool:
         """Return whether all that a job asks for is saved: nothing is to be sent or awaited.
 

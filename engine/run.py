@@ -304,6 +304,7 @@ class _Run:
             self._jobs,
             lifecycle.distinct,
             lifecycle.unpaid,
+            partial(lifecycle.paid_lately, self._jobs),
             lifecycle.content,
             others,
         )

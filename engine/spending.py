@@ -283,10 +283,11 @@ class RunToJudge:
     """A run before its first request.
 
     `distinct` returns the jobs whose requests differ: of several that are the same, one is paid.
-    `unpaid` returns what of a job would have to be paid now, `content` the hash of what requests
-    ask for, whatever their seeds or not, `others` the same hash of the whole prompt, and what its
-    other nodes make, by their id. `calls` is how often ComfyUI has called the node: for a list, all
-    at once. `is_late`: part of a run that goes on already has to be paid after all.
+    `unpaid` returns what of a job would have to be paid now, `paid_lately` how many items of a hash
+    were in the last seconds that the run does not ask for again, `content` the hash of what its
+    requests ask for, whatever their seeds or not, `others` the same hash of the whole prompt, and
+    what its other nodes make, by their id. `calls` is how often ComfyUI has called the node: for a
+    list, all at once. `is_late`: part of a run that goes on already has to be paid after all.
     """
 
     settings: Settings
@@ -297,6 +298,7 @@ class RunToJudge:
     jobs: Sequence[Job]
     distinct: Callable[[Sequence[Job]], Sequence[Job]]
     unpaid: Callable[[Job], list[PlannedRequest]]
+    paid_lately: Callable[[str, float], int]
     content: Callable[..., str]
     others: Callable[[], tuple[str, dict[str, Share]]]
     calls: int = 1
@@ -432,14 +434,14 @@ class RunToJudge:
         return is_asked
 
     def images_lately(self, counted_as: str) -> int:
-        """Return how many images as of this run were paid in the last minutes, whatever the seed.
+        """Return how many images as of this run were paid in the last minutes, with other seeds.
 
         None where the ledger cannot be read: each job says so when it asks the ledger itself.
         """
         if not self.settings.auto_run_images:
             return 0
         try:
-            return self.ledger.paid_lately(counted_as, CONFIRM_SECONDS)
+            return self.paid_lately(counted_as, CONFIRM_SECONDS)
         except LedgerError:
             return 0
 

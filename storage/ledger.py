@@ -557,16 +557,25 @@ class Ledger:
                     db.execute("DELETE FROM spend WHERE state = 'held' AND owner = ?", (owner,))
             yield SpendBook(db, self._clock(), lock.token)
 
-    def paid_lately(self, content: str, seconds: float) -> int:
-        """Return how many items of this content were paid since then, or since it was confirmed."""
+    def paid_lately(self, content: str, seconds: float, is_asked_for: Callable[[str], bool]) -> int:
+        """Return how many items of this content were paid since then, or since it was confirmed.
+
+        Not what `is_asked_for` again, by its fingerprint: it is here, and free.
+        """
         with self.database.read() as db:
             since = max(self._clock() - seconds, _asked(db, content)["confirmed_at"])
-            row = db.execute(
-                "SELECT COALESCE(SUM(items), 0) FROM spend"
-                " WHERE at > ? AND content = ? AND state IN ('sent', 'paid')",
+            rows = db.execute(
+                "SELECT items, requests.state AS state, fingerprint"
+                " FROM spend LEFT JOIN requests USING (id)"
+                " WHERE at > ? AND content = ? AND spend.state IN ('sent', 'paid')",
                 (since, content),
-            ).fetchone()
-        return int(row[0])
+            ).fetchall()
+        is_here = {"answered", "stored"}
+        return sum(
+            row["items"]
+            for row in rows
+            if row["state"] not in is_here or not is_asked_for(row["fingerprint"])
+        )
 
     def forget_questions(self, contents: Sequence[str]) -> None:
         """Forget that the user was asked about these: to queue them again asks anew."""

@@ -100,6 +100,21 @@ def test_a_list_with_other_seeds_is_an_auto_run_as_a_whole(
     assert sent == [3, 3, 3, 6]
 
 
+def test_what_is_asked_for_again_with_the_same_seeds_is_no_auto_run(
+    today: Simulator, called: Called, write_settings: Any
+) -> None:
+    write_settings(auto_run_images=2)
+    edit = {"model": "Qwen/Qwen-Image-Edit", "prompt": "blue"}
+    graph = {"1": node(EDIT, **edit, image=["2", 0]), "2": node("LoadVideoOfAnyLength")}
+    frames = torch.linspace(0, 1, 6).reshape(-1, 1, 1, 1).expand(-1, 16, 16, 3)
+    stopped = []
+    for count, seed in ((2, 1), (3, 1), (1, 2)):
+        called(graph, "1", uuid.uuid4().hex)
+        stopped.append(stops(EDIT, **edit, image=frames[:count], seed=seed))
+    assert stopped == [False, False, True]
+    assert len(today.generations) == 3
+
+
 def test_a_list_that_does_not_fit_into_a_budget_is_not_begun(
     today: Simulator, called: Called, write_settings: Any
 ) -> None:
