@@ -44,6 +44,7 @@ test("each day's jobs stand below the day", () => {
     rows.map((row) => row.job?.id ?? new Date(row.day * 1000).getDate()),
     [20, "a", "b", 19, "c"],
   );
+  assert.deepEqual(rows.map((row) => new Date(row.day * 1000).getDate()), [20, 20, 20, 19, 19]);
 });
 
 test("failures that say the same one after the other are one line, until it is opened", () => {

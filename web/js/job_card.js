@@ -89,7 +89,7 @@ export function jobCard(job, { now, isOpen, times, onToggle, onImage }, before) 
   const tick = () => {
     const [key, values] = stateText(job, now());
     state.textContent = job.doing ? localized(job.doing) : t(key, values);
-    seconds.textContent = formatSeconds(secondsOf(job, now()), t("unit.seconds"));
+    if (job.state !== "asked") seconds.textContent = formatSeconds(secondsOf(job, now()), t("unit.seconds"));
   };
   tick();
   if (before?.element.isConnected) {
@@ -128,8 +128,14 @@ export function jobCard(job, { now, isOpen, times, onToggle, onImage }, before) 
  * @param {number} day
  * @param {number} now
  */
-export const dayLine = (day, now) =>
-  h("li", { class: "sf-job-day" }, formatDay(day, language(), now, { today: t("jobs.today"), yesterday: t("jobs.yesterday") }));
+export const dayLine = (day, now) => h("li", { class: "sf-job-day" }, dayText(day, now));
+
+/**
+ * @param {number} day
+ * @param {number} now
+ */
+export const dayText = (day, now) =>
+  formatDay(day, language(), now, { today: t("jobs.today"), yesterday: t("jobs.yesterday") });
 
 /** @param {Job} job */
 const promptOf = (job) => job.prompt && h("p", { class: "sf-prompt", title: job.prompt }, job.prompt);

@@ -9,7 +9,7 @@ import { api } from "../../../scripts/api.js";
 import { getJobs, onEvent } from "./api.js";
 import { backgroundList } from "./background.js";
 import { balanceLine } from "./balance.js";
-import { dayLine, jobCard } from "./job_card.js";
+import { dayLine, dayText, jobCard } from "./job_card.js";
 import { openKeyDialog } from "./key_dialog.js";
 import { openLightbox } from "./lightbox.js";
 import { shortModel } from "./logic/format.js";
@@ -51,6 +51,7 @@ const TASKS = [
  * @property {HTMLElement} root
  * @property {HTMLElement} summary
  * @property {HTMLElement} body what scrolls
+ * @property {HTMLElement} day the day of what is on show, while its own line is not
  * @property {HTMLElement} list as high as all rows are
  * @property {HTMLElement} footer
  * @property {HTMLElement} live what screen readers are told
@@ -180,7 +181,8 @@ function render(container) {
     onkeydown: /** @param {KeyboardEvent} event */ (event) => view && moveFocus(view, event),
   });
   const footer = h("div", { class: "sf-jobs-rest" });
-  const body = h("div", { class: "sf-jobs-body", onscroll: () => drawRows() }, list, footer);
+  const day = h("div", { class: "sf-jobs-day", "aria-hidden": "true" });
+  const body = h("div", { class: "sf-jobs-body", onscroll: () => drawRows() }, day, list, footer);
   const live = h("div", { class: "sf-off-screen", role: "status" });
   const root = h(
     "section",
@@ -208,7 +210,7 @@ function render(container) {
   observer.observe(body);
   const empty = { cards: new Map(), days: new Map(), opened: new Map(), rows: [], tops: topsOf([]), focus: null };
   const none = { settings: null, clock: undefined, redraw: undefined, rest: undefined };
-  view = { root, summary, body, list, footer, live, observer, unwatch, ...empty, ...none };
+  view = { root, summary, body, day, list, footer, live, observer, unwatch, ...empty, ...none };
   draw();
   load({ anew: true });
 }
@@ -308,6 +310,9 @@ function drawRows() {
   const { rows, body, list } = shown;
   const total = Number(shown.tops.at(-1));
   const [first, end] = shownRange(shown.tops, body.scrollTop, body.clientHeight, MARGIN);
+  const top = rows[shownRange(shown.tops, body.scrollTop, 0, 0)[0]];
+  const day = top?.job ? dayText(top.day, now()) : "";
+  if (shown.day.textContent !== day) shown.day.textContent = day;
   const focused = list.contains(document.activeElement) ? jobAt(document.activeElement) : undefined;
   const away = rows.findIndex((row) => row.key === focused);
   const indexes = Array.from({ length: end - first }, (_, at) => first + at);
@@ -370,7 +375,7 @@ function makeCard(job, isOpen, times, before) {
     draw(); // it may stand for others, which are lines of their own beside an open one
   };
   /** @param {number} place */
-  const onImage = (place) => openLightbox({ images, more: () => (next === null ? undefined : load()) }, job.id, place);
+  const onImage = (place) => openLightbox({ images, more: () => (next === null ? undefined : load()), leave }, job.id, place);
   return jobCard(job, { now, isOpen, times, onToggle, onImage }, before);
 }
 
@@ -484,17 +489,31 @@ function runClock(shown, isNeeded) {
  */
 function moveFocus(shown, event) {
   const focused = jobAt(/** @type {Element} */ (event.target));
-  const index = nextIndex(event.key, jobs.findIndex((job) => job.id === focused), jobs.length);
-  const job = index === null ? undefined : jobs[index];
-  if (!job) return;
+  const ids = shown.rows.filter(({ job }) => job).map(({ key }) => key); // one may stand for several failures
+  const index = nextIndex(event.key, ids.indexOf(focused ?? ""), ids.length);
+  const id = index === null ? undefined : ids[index];
+  if (!id) return;
   event.preventDefault();
   event.stopPropagation();
-  shown.focus = job.id;
-  const row = shown.rows.findIndex((each) => each.key === job.id);
-  shown.body.scrollTop = scrollToShow(shown.tops, row, shown.body.scrollTop, shown.body.clientHeight);
-  drawRows();
-  shown.cards.get(job.id)?.element.focus({ preventScroll: true });
+  focusJob(shown, id);
 }
+
+/**
+ * @param {View} shown
+ * @param {string} id
+ */
+function focusJob(shown, id) {
+  const row = shown.rows.findIndex((each) => each.key === id);
+  if (row < 0) return;
+  shown.focus = id;
+  const { body, tops } = shown;
+  body.scrollTop = scrollToShow(tops, row, body.scrollTop, body.clientHeight, HEIGHTS.day);
+  drawRows();
+  shown.cards.get(id)?.element.focus({ preventScroll: true });
+}
+
+/** The list goes on where the images were left. @param {string} id */
+const leave = (id) => view && focusJob(view, id);
 
 app.registerExtension({
   name: "SiliconFlow.Jobs",

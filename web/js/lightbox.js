@@ -17,12 +17,13 @@ const KEYS = { ArrowRight: "ArrowDown", ArrowLeft: "ArrowUp", Home: "Home", End:
 /** @typedef {{ job: Job, image: JobImage }} Shown */
 
 /**
- * @param {{ images: () => Shown[], more: () => unknown }} list
+ * @param {{ images: () => Shown[], more: () => unknown, leave: (id: string) => void }} list `leave` gets the job
+ *   at which it was closed, if it is another than at first
  * @param {string} id of the job
  * @param {number} place of the image
  */
 export function openLightbox(list, id, place) {
-  const dialog = openDialog("", () => {});
+  const dialog = openDialog("", () => shown.id !== id && list.leave(shown.id));
   dialog.element.classList.add("sf-lightbox");
   const still = h("img", { class: "sf-lightbox-image", alt: "" });
   const player = h("video", { class: "sf-lightbox-image", controls: true, autoplay: true, loop: true });

@@ -162,8 +162,10 @@ def test_a_run_that_only_asked_is_no_failure(
     page: Page, prompt: str, language: str, shots: Path
 ) -> None:
     node = draw(page, prompt, model="Qwen/Qwen-Image", image_size="custom", width=64, height=64)
+    assert page.run().status == "success"
     page.change(node, "batch_size", 17)
     show_jobs(page)
+    done = card(page, prompt, "done")
     page.run()
     page.page.locator("dialog.sf-dialog").wait_for()
     page.page.keyboard.press("Escape")
@@ -177,6 +179,11 @@ def test_a_run_that_only_asked_is_no_failure(
     asked.wait_for(state="detached")
     page.page.locator(".sf-jobs-search select").first.select_option("")
     asked.wait_for()
+    asked.locator(".sf-job-summary").click()
+    assert "17" in asked.inner_text(), "it stands for 17 requests"
+    asked.focus()
+    page.page.keyboard.press("ArrowDown")
+    assert done.evaluate("job => job === document.activeElement"), "one line is one step"
 
 
 def test_an_image_is_put_on_the_canvas_and_loads(page: Page, prompt: str, look: str) -> None:

@@ -197,7 +197,52 @@ def test_twenty_thousand_results_are_scrolled_with_few_rows_and_requests(
     page.page.locator(".sf-empty").wait_for()
 
 
-def fill(comfy: Comfy, prompt: str) -> None:
+DAYS = 40
+IN_YESTERDAY = 34 + 2 * 132 + 34 + 60
+"""Pixels: the line of today, its two jobs, the line of yesterday, half a job."""
+YESTERDAY = {"en": "Yesterday", "zh": "昨天"}
+SEEN = """() => {
+    const { top, bottom } = document.activeElement.getBoundingClientRect();
+    const body = document.querySelector('.sf-jobs-body').getBoundingClientRect();
+    return top >= body.top + 34 - 1 && bottom <= body.bottom + 1;
+}"""
+
+
+@BOTH
+def test_a_long_list_says_its_day_and_goes_on_where_images_were_left(
+    page: Page, comfy: Comfy, prompt: str, language: str, shots: Path
+) -> None:
+    comfy.request("DELETE", "/siliconflow/stored", json={})  # what other tests made
+    draw(page, prompt)
+    assert page.run().status == "success"
+    page.clear()
+    fill(comfy, prompt, DAYS, seconds_between=-86_400)
+    show_jobs(page)
+    page.page.get_by_text(f"{prompt} 1", exact=True).wait_for()
+    day = page.page.locator(".sf-jobs-day")
+    assert day.inner_text() == ""
+    page.js(
+        "top => { document.querySelector('.sf-jobs-body').scrollTop = top }",
+        IN_YESTERDAY,
+    )
+    day.get_by_text(YESTERDAY[language]).wait_for()
+    page.shot(shots / f"panel-day-{page.look}-{language}.png")
+    page.js("() => { document.querySelector('.sf-jobs-body').scrollTop = 0 }")
+    page.page.locator(".sf-thumb").first.click()
+    page.page.locator(".sf-lightbox-image").wait_for()
+    for _ in range(DAYS // 2):
+        page.page.keyboard.press("ArrowRight")
+    page.page.keyboard.press("Escape")
+    page.wait_for(
+        "text => document.activeElement.querySelector('.sf-prompt')?.textContent === text",
+        f"{prompt} {DAYS // 2 - 1}",
+    )
+    assert page.js(SEEN)
+    comfy.request("DELETE", "/siliconflow/stored", json={})
+    page.page.locator(".sf-empty").wait_for()
+
+
+def fill(comfy: Comfy, prompt: str, count: int = MANY, seconds_between: float = 1 / MANY) -> None:
     """Write as many jobs as a heavy user has, with the files of the one that is there."""
     [file] = comfy.folder.rglob("history.sqlite3")
     history = sqlite3.connect(file, timeout=30)
@@ -206,8 +251,13 @@ def fill(comfy: Comfy, prompt: str) -> None:
     values = dict(zip(names, row.fetchone(), strict=True))
     now = math.floor(time.time())
     rows = [
-        {**values, "id": f"{at:032x}", "prompt": f"{prompt} {at}", "began_at": now + at / MANY}
-        for at in range(MANY)
+        {
+            **values,
+            "id": f"{at:032x}",
+            "prompt": f"{prompt} {at}",
+            "began_at": now + at * seconds_between,
+        }
+        for at in range(count)
     ]
     marks = ", ".join(f":{name}" for name in names)
     with history:

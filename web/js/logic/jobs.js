@@ -62,7 +62,7 @@ export function rowsOf(jobs, opened = new Set()) {
     }
     const last = rows.at(-1);
     if (!isNewDay && last?.job && !opened.has(last.key) && saysTheSame(last.job, job)) last.times += 1;
-    else rows.push({ key: job.id, job, times: 1 });
+    else rows.push({ key: job.id, day: midnight, job, times: 1 });
   }
   return rows;
 }

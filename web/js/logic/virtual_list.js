@@ -2,7 +2,7 @@
 
 /**
  * A line of the list: the day of what follows, or a job, with how many it stands for.
- * @typedef {{ key: string, day: number, job?: undefined } | { key: string, job: import("../types").Job, times: number }} Row
+ * @typedef {{ key: string, day: number, job?: undefined } | { key: string, day: number, job: import("../types").Job, times: number }} Row
  */
 
 /**
@@ -50,9 +50,10 @@ function rowAt(tops, height) {
  * @param {number} row
  * @param {number} scrolled
  * @param {number} height
+ * @param {number} [covered] pixels at the top that something lies on
  */
-export function scrollToShow(tops, row, scrolled, height) {
+export function scrollToShow(tops, row, scrolled, height, covered = 0) {
   const [top, end] = [tops[row] ?? 0, tops[row + 1] ?? 0];
-  if (top < scrolled) return top;
+  if (top < scrolled + covered) return Math.max(0, top - covered);
   return end > scrolled + height ? end - height : scrolled;
 }
