@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -133,6 +133,21 @@ _ITEM_ERRORS = (RequestError, DamagedFile)
 """Errors of one item that are raised once every other item is saved."""
 
 
+@dataclass(frozen=True)
+class Response:
+    """A response of `count` items that are to be got: the job that has it, and its record."""
+
+    job: Job
+    entry: LedgerEntry | None
+    metadata: ResponseMetadata
+    count: int
+
+    @property
+    def recorded(self) -> LedgerEntry | None:
+        """Its record, if that can be relied on."""
+        return self.entry if self.job.is_saved else None
+
+
 class Receiver:
     """Gets the items of one run's requests; each is on disk before it is handed on."""
 
@@ -161,7 +176,7 @@ class Receiver:
                 saved = self._endpoint.kind.save(item) if content is None else content
                 job.record(self._ledger.store_file, entry, place, count, saved)
         job.record(self._ledger.mark_answered, entry, metadata, urls, cost, job.unrecorded)
-        get = partial(self._get, job, entry, metadata, count)
+        get = partial(self._get, Response(job, entry, metadata, count))
         work = [partial(get, place, item) for place, item in enumerate(result.items)]
         return self._finish(job, entry, run_all(work, PARALLEL_DOWNLOADS, _ITEM_ERRORS))
 
@@ -170,7 +185,7 @@ class Receiver:
 
         Raises what `receive` raises, or `DamagedFile` for a saved file that cannot be decoded.
         """
-        get = partial(self._get, job, entry, entry.metadata, len(entry.files))
+        get = partial(self._get, Response(job, entry, entry.metadata, len(entry.files)))
         work = [
             partial(self._load, job, entry, file.index, file.path)
             if file.path
@@ -187,20 +202,13 @@ class Receiver:
             job.record(self._ledger.mark_stored, entry)
         return items
 
-    def _get(  # noqa: PLR0913, PLR0917 - what one item of a result is known by
-        self,
-        job: Job,
-        entry: LedgerEntry | None,
-        metadata: ResponseMetadata,
-        count: int,
-        place: int,
-        item: Any,
-    ) -> Any:
+    def _get(self, response: Response, place: int, item: Any) -> Any:
         """Return one item of a response, ready to be used; what was downloaded is saved."""
+        job, metadata = response.job, response.metadata
         if isinstance(item, FileContent):
             item = self._decoded(item.content, metadata, BadAnswer)
         elif isinstance(item, RemoteFile) and self._endpoint.kind.load_file:
-            item = self._download_file(job, entry, metadata, count, place, item.url)
+            item = self._download_file(response, place, item.url)
         elif isinstance(item, RemoteFile):
             try:
                 content = self._client.download(item.url, self._model, metadata.trace_id)
@@ -210,32 +218,24 @@ class Receiver:
                     content = self._client.download(item.url, self._model, metadata.trace_id)
                     item = self._decoded(content, metadata)
             except DownloadFailed as error:
-                raise _until(error, entry if job.is_saved else None) from None
-            job.record(self._ledger.store_file, entry, place, count, content)
+                raise _until(error, response.recorded) from None
+            job.record(self._ledger.store_file, response.entry, place, response.count, content)
         if job.show:
             job.show(item)
         return item
 
-    def _download_file(  # noqa: PLR0913, PLR0917 - as above
-        self,
-        job: Job,
-        entry: LedgerEntry | None,
-        metadata: ResponseMetadata,
-        count: int,
-        place: int,
-        url: str,
-    ) -> Any:
+    def _download_file(self, response: Response, place: int, url: str) -> Any:
         """Download an item straight to the disk, and check it there before it counts.
 
         Where the folder of the saved results takes no file, ComfyUI's temporary one may.
         """
-        recorded = entry if job.is_saved else None
+        entry, metadata, recorded = response.entry, response.metadata, response.recorded
         download = partial(self._write_whole, url, metadata)
         suffix, not_stored = self._endpoint.kind.suffix, None
         try:
             if entry:
                 try:
-                    path = self._ledger.store_file(entry, place, count, download, suffix)
+                    path = self._ledger.store_file(entry, place, response.count, download, suffix)
                     return self._decoded(path, metadata)
                 except LedgerError as error:
                     not_stored = error
@@ -251,7 +251,7 @@ class Receiver:
                 DownloadFailed(failure), recorded, "error.DownloadFailed.no_room"
             ) from None
         if not_stored:
-            job.ledger_failed(not_stored)
+            response.job.ledger_failed(not_stored)
         return self._decoded(path, metadata)
 
     def _write_whole(self, url: str, metadata: ResponseMetadata, file: BinaryIO) -> None:
