@@ -20,7 +20,8 @@ from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model
 from ..siliconflow.errors import BadRequest, Failure, GuardStopped, Unusable
 from ..storage.database import LedgerError
-from ..storage.ledger import LedgerEntry, ResponseMetadata, Spend
+from ..storage.ledger import LedgerEntry, ResponseMetadata
+from ..storage.spend_book import Spend
 from ..strings.text import SiliconFlowError, Text, text
 from .endpoint import Endpoint
 

@@ -49,12 +49,12 @@ from ..storage.ledger import (
     Ledger,
     LedgerEntry,
     ResponseMetadata,
-    Spend,
     Submitter,
     fingerprint,
     has_digests,
 )
 from ..storage.settings import Settings
+from ..storage.spend_book import Spend
 from ..strings.text import SiliconFlowError, text
 from . import retry
 from .endpoint import ApiRequest, ApiResult, FileContent, RemoteFile, Ticket

@@ -19,7 +19,8 @@ from ..siliconflow.errors import (
     WaitTooLong,
 )
 from ..storage.database import LedgerError
-from ..storage.ledger import Ledger, LedgerEntry, Spend
+from ..storage.ledger import Ledger, LedgerEntry
+from ..storage.spend_book import Spend
 from ..strings.text import text
 from . import retry
 from .endpoint import ApiRequest, ApiResult, Ticket

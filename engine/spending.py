@@ -23,8 +23,9 @@ from ..siliconflow import catalogue
 from ..siliconflow.catalogue import Model, Usage
 from ..siliconflow.errors import ConfirmationNeeded, GuardStopped
 from ..storage.database import LedgerError
-from ..storage.ledger import ANY_AMOUNT, NO_AMOUNT, Amount, Ledger, Spend, SpendBook, SpendSum
+from ..storage.ledger import Ledger
 from ..storage.settings import Settings
+from ..storage.spend_book import ANY_AMOUNT, NO_AMOUNT, Amount, Spend, SpendBook, SpendSum
 from ..strings.text import Text, join, text
 from .endpoint import Endpoint
 from .job import Job, Plan, PlannedRequest

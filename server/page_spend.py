@@ -22,15 +22,17 @@ def read(_request: PageRequest) -> Json:
 
 def forget_questions(request: PageRequest) -> Json:
     """Forget that the user was asked about `contents`: who cancels is asked again."""
-    with page_ledger(is_shared=True) as ledger:
-        ledger.forget_questions(_contents(request))
+    contents = _contents(request)
+    with page_ledger(is_shared=True) as ledger, ledger.spending() as book:
+        book.forget_questions(contents)
     return {}
 
 
 def answer_questions(request: PageRequest) -> Json:
     """Record that the user has read what there is to confirm of `contents`, and wants it."""
-    with page_ledger(is_shared=True) as ledger:
-        ledger.answer_questions(_contents(request))
+    contents = _contents(request)
+    with page_ledger(is_shared=True) as ledger, ledger.spending() as book:
+        book.answer_questions(contents)
     return {}
 
 

@@ -7,8 +7,7 @@ submitted, with the ticket to poll with; answered, with URLs that work for an ho
 that no record names yet say by their own names which request they complete.
 The account is only part of the hash that is a request's fingerprint.
 
-What requests cost is recorded in the same transactions, one row a request, and stays for a year
-whatever becomes of the results. What may have been paid counts as paid, at the most it can cost.
+What requests cost is recorded in the same transactions, see `spend_book.py`.
 """
 
 from __future__ import annotations
@@ -27,25 +26,18 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal
 
-from . import atomic_files, notices
-from .database import Database, ledger_errors, read_only_uri
+from . import atomic_files
+from .database import Database, ledger_errors
 from .migrations import LEDGER
+from .spend_book import CHANGE_HOLD, RECORD_SPEND, SPEND_SECONDS, Spend, SpendBook, record_spend_of
 
 URL_SECONDS = 3600
 """How long a result's URL works (API reference: "A returned URL is valid for ONE HOUR")."""
 _SWEEP_SECONDS = 3600
 """A partly written or unknown file that is younger may be one that another process is writing."""
 _DAY = 86400
-_RECORD_SPEND = (
-    "INSERT INTO spend (id, at, state, owner, model, currency, items, cost, content)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET at = excluded.at, state = excluded.state,"
-    " owner = excluded.owner, items = excluded.items, cost = excluded.cost"
-)
-_SPEND_SECONDS = 366 * _DAY
-"""How long it is known what a request cost."""
 _GOES_ON_SECONDS = _DAY
 """How long ago a request may have been submitted that is gone on with after a restart."""
 _LEARNED_FROM = 20
@@ -157,111 +149,12 @@ class Unfinished:
 
 
 @dataclass(frozen=True)
-class Spend:
-    """What a request costs at most, as it is known before it is sent.
-
-    `cost` is in billionths of the currency; `None` where the price is not known. `content` is the
-    hash of what is asked for, whatever the seed.
-    """
-
-    model: str
-    currency: str
-    items: int
-    cost: int | None
-    content: str
-
-
-class Amount(NamedTuple):
-    """How many images, and what they cost in billionths, a user is asked about."""
-
-    images: int
-    cost: int
-
-
-NO_AMOUNT = Amount(0, 0)
-ANY_AMOUNT = Amount(1 << 62, 1 << 62)
-"""Where nobody can know how much it will be."""
-
-
-@dataclass(frozen=True)
-class SpendSum:
-    """What one model took: billionths of the currency, and items whose price is not known."""
-
-    model: str
-    currency: str
-    is_free: bool
-    """Whether this was not paid: saved results were used."""
-    items: int
-    cost: int
-    unknown_items: int
-
-
-@dataclass(frozen=True)
 class Totals:
     """How many answered requests and stored files the ledger holds, and their size in bytes."""
 
     requests: int
     files: int
     size: int
-
-
-@dataclass(frozen=True)
-class SpendBook:
-    """What was spent, and what the user was asked about, within one transaction."""
-
-    db: sqlite3.Connection
-    now: float
-    owner: str
-
-    def since(self, moment: float) -> list[SpendSum]:
-        """Return what was spent or is held since the day of a moment, and what was free, by model.
-
-        A day is one of this computer's clock.
-        """
-        rows = self.db.execute(
-            "SELECT model, currency, is_free, SUM(items) AS items, SUM(cost) AS cost,"
-            " SUM(unknown_items) AS unknown_items"
-            " FROM spend_days WHERE day >= date(?, 'unixepoch', 'localtime')"
-            " GROUP BY model, currency, is_free HAVING SUM(items) > 0",
-            (moment,),
-        ).fetchall()
-        return [SpendSum(**{**row, "is_free": bool(row["is_free"])}) for row in map(dict, rows)]
-
-    def asked(
-        self, content: str, amount: Amount, asked_after: float, asked_before: float
-    ) -> Amount | None:
-        """Return the amount that the user was asked about between two moments, if it is enough."""
-        row = _asked(self.db, content)
-        asked = Amount(row["images"], row["cost"])
-        is_enough = amount.images <= asked.images and amount.cost <= asked.cost
-        return asked if is_enough and asked_after < row["asked_at"] <= asked_before else None
-
-    def ask(
-        self, content: str, amount: Amount, forgotten_before: float, *, needs_answer: bool = False
-    ) -> None:
-        """Record that the user is asked about an amount of this content now.
-
-        What `needs_answer` counts as asked only from `Ledger.answer_questions` on.
-        """
-        self.db.execute(
-            "DELETE FROM confirmations WHERE MAX(ABS(asked_at), confirmed_at) < ?",
-            (forgotten_before,),
-        )
-        at = -self.now if needs_answer else self.now
-        values = (content, at, _asked(self.db, content)["confirmed_at"], *amount)
-        self.db.execute("INSERT OR REPLACE INTO confirmations VALUES (?, ?, ?, ?, ?)", values)
-
-    def confirm(self, content: str) -> None:
-        """Record that what the user was asked about goes ahead: that counts once."""
-        self.db.execute(
-            "UPDATE confirmations SET asked_at = 0, confirmed_at = ? WHERE content = ?",
-            (self.now, content),
-        )
-
-    def hold(self, held_as: str, spend: Spend) -> None:
-        """Count what a job may spend as spent, until it is sent, let go, or its process is dead."""
-        if not _change_hold(self.db, held_as, spend.items, spend.cost or 0):
-            _record_spend(self.db, (held_as, self.now, "held", self.owner), spend)
 
 
 class Ledger:
@@ -382,9 +275,9 @@ class Ledger:
             )
             if spend:
                 if not db.execute("SELECT 1 FROM spend WHERE id = ?", (entry.id,)).fetchone():
-                    _change_hold(db, held_as, -spend.items, -(spend.cost or 0))
-                _record_spend(db, (entry.id, now, "sent", owner), spend)
-            db.execute("DELETE FROM spend WHERE at < ?", (now - _SPEND_SECONDS,))
+                    db.execute(CHANGE_HOLD, (-spend.items, -(spend.cost or 0), held_as))
+                db.execute(RECORD_SPEND, (entry.id, now, "sent", owner, *vars(spend).values()))
+            db.execute("DELETE FROM spend WHERE at < ?", (now - SPEND_SECONDS,))
 
     def mark_submitted(
         self, entry: LedgerEntry, ticket: str, submitter: Submitter | None = None
@@ -457,8 +350,8 @@ class Ledger:
         """
         with self.database.change() as db:
             if unrecorded:
-                owner = self.database.process_lock.token
-                _record_spend(db, (entry.id, self._clock(), "sent", owner), unrecorded)
+                row = entry.id, self._clock(), "sent", self.database.process_lock.token
+                db.execute(RECORD_SPEND, (*row, *vars(unrecorded).values()))
             db.execute(
                 "UPDATE spend SET state = 'paid', cost = COALESCE(?, cost) WHERE id = ?",
                 (cost, entry.id),
@@ -534,7 +427,7 @@ class Ledger:
             unpaid = "FROM spend WHERE id = ? AND state <> 'paid'"
             row = db.execute(f"SELECT items, cost {unpaid}", (entry.id,)).fetchone()
             if row and not may_be_paid:
-                _change_hold(db, held_as, row["items"], row["cost"] or 0)
+                db.execute(CHANGE_HOLD, (row["items"], row["cost"] or 0, held_as))
                 db.execute(f"DELETE {unpaid}", (entry.id,))
 
     def mark_reused(self, entry: LedgerEntry) -> None:
@@ -563,34 +456,21 @@ class Ledger:
         Not what `is_asked_for` again, by its fingerprint: it is here, and free.
         """
         with self.database.read() as db:
-            since = max(self._clock() - seconds, _asked(db, content)["confirmed_at"])
+            confirmed = "SELECT confirmed_at FROM confirmations WHERE content = ?"
+            row = db.execute(confirmed, (content,)).fetchone()
+            since = max(self._clock() - seconds, row["confirmed_at"] if row else 0)
             rows = db.execute(
                 "SELECT items, requests.state AS state, fingerprint"
                 " FROM spend LEFT JOIN requests USING (id)"
                 " WHERE at > ? AND content = ? AND spend.state IN ('sent', 'paid')",
                 (since, content),
             ).fetchall()
-        is_here = {"answered", "stored"}
-        return sum(
-            row["items"]
-            for row in rows
-            if row["state"] not in is_here or not is_asked_for(row["fingerprint"])
-        )
-
-    def forget_questions(self, contents: Sequence[str]) -> None:
-        """Forget that the user was asked about these: to queue them again asks anew."""
-        self._change_questions("0", contents)
-
-    def answer_questions(self, contents: Sequence[str]) -> None:
-        """Record that the user has read what there is to confirm: to queue it again goes ahead."""
-        self._change_questions("ABS(asked_at)", contents)
-
-    def _change_questions(self, asked_at: str, contents: Sequence[str]) -> None:
-        with self.database.change() as db:
-            db.executemany(
-                f"UPDATE confirmations SET asked_at = {asked_at} WHERE content = ?",  # noqa: S608
-                [(content,) for content in contents],
-            )
+        items = 0
+        for row in rows:
+            is_here = row["state"] in {"answered", "stored"}
+            if not is_here or not is_asked_for(row["fingerprint"]):
+                items += row["items"]
+        return items
 
     def let_go(self, held_as: Sequence[str]) -> None:
         """Count no more what jobs held and did not send."""
@@ -843,20 +723,7 @@ class Ledger:
         """Record the complete files of a lost database as stored, and what it tells of spend."""
         self._record_folders(db, _SUBFOLDERS)
         for file in sorted(self.database.folder.glob("ledger.damaged-*.sqlite3"))[-1:]:
-            self._record_spend_of(db, file)
-
-    def _record_spend_of(self, db: sqlite3.Connection, damaged: Path) -> None:
-        """Record what can still be read of what was spent: budgets go on counting it."""
-        uri = f"{read_only_uri(damaged.absolute())}&immutable=1"  # makes no files beside it
-        rows = (
-            "SELECT id, at, state, owner, model, currency, items, cost, content FROM spend"
-            " WHERE state <> 'held'"
-        )
-        try:
-            with contextlib.closing(sqlite3.connect(uri, uri=True)) as file:
-                db.executemany(_RECORD_SPEND, file.execute(rows))
-        except sqlite3.DatabaseError:
-            notices.tell("ledger.spend_lost", file=damaged.name)
+            record_spend_of(db, file)
 
     def _record_folders(self, db: sqlite3.Connection, subfolders: Sequence[str]) -> None:
         """Record the complete files in subfolders of requests that have no record."""
@@ -943,30 +810,6 @@ def _give_up(db: sqlite3.Connection, row: sqlite3.Row) -> LostRequest | None:
 
 def _mark(db: sqlite3.Connection, request_id: str, state: str) -> None:
     db.execute("UPDATE requests SET state = ? WHERE id = ?", (state, request_id))
-
-
-def _asked(db: sqlite3.Connection, content: str) -> Mapping[str, Any]:
-    row = db.execute(
-        "SELECT asked_at, confirmed_at, images, cost FROM confirmations WHERE content = ?",
-        (content,),
-    ).fetchone()
-    return dict(row) if row else {"asked_at": 0.0, "confirmed_at": 0.0, "images": 0, "cost": 0}
-
-
-def _change_hold(db: sqlite3.Connection, held_as: str, items: int, cost: int) -> bool:
-    """Hold more, or less; return whether anything was held."""
-    cursor = db.execute(
-        "UPDATE spend SET items = MAX(items + ?, 0), cost = MAX(cost + ?, 0)"
-        " WHERE id = ? AND state = 'held'",
-        (items, cost, held_as),
-    )
-    return cursor.rowcount > 0
-
-
-def _record_spend(
-    db: sqlite3.Connection, first_columns: tuple[str, float, str, str], spend: Spend
-) -> None:
-    db.execute(_RECORD_SPEND, (*first_columns, *vars(spend).values()))
 
 
 def _record_file(db: sqlite3.Connection, request_id: str, index: int, name: str, size: int) -> None:

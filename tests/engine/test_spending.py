@@ -27,7 +27,8 @@ from comfyui_siliconflow.engine.spending import amount_text
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import catalogue, errors
 from comfyui_siliconflow.storage.database import LedgerError
-from comfyui_siliconflow.storage.ledger import Ledger, Spend
+from comfyui_siliconflow.storage.ledger import Ledger
+from comfyui_siliconflow.storage.spend_book import Spend
 from comfyui_siliconflow.strings.text import SiliconFlowError, Text
 from comfyui_siliconflow.tests.waiting import LONGEST, pack_threads, until
 from hypothesis import HealthCheck, given, settings

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from comfyui_siliconflow.storage import notices
 from comfyui_siliconflow.storage.database import LedgerError
-from comfyui_siliconflow.storage.ledger import Ledger, LedgerEntry, ResponseMetadata, Spend
+from comfyui_siliconflow.storage.ledger import Ledger, LedgerEntry, ResponseMetadata
+from comfyui_siliconflow.storage.spend_book import Spend
 from comfyui_siliconflow.tests.storage.conftest import BEGINNING, Clock
 
 DAY = 86400
