@@ -86,13 +86,14 @@ let closeQuestion = () => {};
 
 /**
  * A run that is large enough to be asked about: to go ahead is to queue the same again, if it is still on view.
+ * Elsewhere it cannot be answered: the next run of that workflow is asked about again.
  * @param {Failure} failure
  * @param {NonNullable<Failure["question"]>} question
  */
 function askToGoAhead(failure, question) {
   closeQuestion();
   const isOnView = () => isOf(failure, openWorkflowId());
-  const message = localized(isOnView() ? question.message : failure.message);
+  const message = localized(question.message);
   let isOver = false; // otherwise it was cancelled, and the next run is asked about again
   const onClose = () => void (isOver || forgetQuestions(question.contents).catch(console.warn));
   const { close, fill } = openDialog(localized(failure.title, message), onClose);
