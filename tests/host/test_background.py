@@ -348,7 +348,7 @@ def test_a_prompt_that_is_stopped_by_a_budget_or_a_question_sends_nothing_and_wa
     for limit in ({"confirm_images": 2}, {"daily_budget": 0.01, "unknown_price": 0.5}):
         assert comfy.post("/siliconflow/settings", limit).status_code == 200
         ended = comfy.run(drawing(batch_size=3, model=QWEN))
-        assert "Nothing was sent" in error_of(ended) or "sent nothing" in error_of(ended)
+        assert "Nothing was sent" in error_of(ended)
         assert waiting(comfy) == []
     assert len(service.generations) == since
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+import uuid
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -60,6 +61,21 @@ def test_independent_nodes_wait_at_the_same_time(
     prompt_id = comfy.queue(drawing(count=2))
     comfy.wait_for(lambda: len(under_way(service, since)) == 2)
     assert comfy.end_of(prompt_id).status == "success"
+
+
+def test_a_program_goes_ahead_by_queueing_the_same_with_the_same_id_again(
+    comfy: Comfy, service: Simulator, drawing: Drawing
+) -> None:
+    since, prompt = len(service.generations), drawing(model="Qwen/Qwen-Image", batch_size=17)
+    prompt_id = str(uuid.uuid4())
+    queued = {"prompt": prompt, "prompt_id": prompt_id, "extra_data": {}}
+    assert comfy.post("/prompt", queued).status_code == 200
+    error = comfy.end_of(prompt_id).message("execution_error")
+    assert error is not None
+    assert "queue the same again" in error["exception_message"]
+    assert len(service.generations) == since
+    comfy.post("/prompt", queued)
+    comfy.wait_for(lambda: len(service.generations) == since + 17)
 
 
 def test_a_refused_request_fails_the_node_with_its_trace_id(
