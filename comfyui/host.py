@@ -239,6 +239,11 @@ def current_page() -> str | None:
     return getattr(prompt_server(), "client_id", None)
 
 
+def is_open(page: str) -> bool:
+    """Return whether a page is connected to ComfyUI now."""
+    return page in getattr(prompt_server(), "sockets", {})
+
+
 def is_multi_user() -> bool:
     """Return whether ComfyUI runs with `--multi-user`. It tells users apart by a mere header."""
     return _has_option("multi_user")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..comfyui import background
+from ..comfyui import background, host
 from ..comfyui.background import NotQueued
 from ..engine.threads import start_thread
 from ..storage.waiting_runs import WaitingRun, WaitingRuns
@@ -13,22 +13,33 @@ from ..strings.text import text
 from .ledger_access import page_ledger
 from .page_http import BadRequest, CannotGoOn, Json, NotFound, PageRequest
 
-_ASKED: set[str] = set()
-"""The lost runs that a page has asked about since ComfyUI started."""
+_ASKING: dict[str, str] = {}
+"""The page that asks about a lost run, by the id of the run; empty once the user has answered."""
 
 
 def list_runs(request: PageRequest) -> Json:
-    """Return what waits, the oldest first. With `ask`, which of it the user is to be asked about.
+    """Return what waits, the oldest first. With `ask`, what that page is to ask the user about.
 
-    Those are the runs of an earlier process, and each is named once.
+    Those are the runs of an earlier process about which no other open page asks, until `answer`.
     """
     with page_ledger() as ledger:
         runs = WaitingRuns(ledger.database).all()
     ask: list[str] = []
-    if "ask" in request.query:
-        ask = [run.id for run in runs if run.state == "lost" and run.id not in _ASKED]
-        _ASKED.update(ask)
+    if page := request.query.get("ask"):
+        ask = [run.id for run in runs if run.state == "lost" and _may_ask(page, run.id)]
+        _ASKING.update(dict.fromkeys(ask, page))
     return {"runs": [_as_json(run) for run in runs], "ask": ask, "now": time.time()}
+
+
+def answer(_request: PageRequest) -> Json:
+    """Note that the user has answered what `list_runs` had a page ask: it is not asked again."""
+    _ASKING.update(dict.fromkeys(_ASKING, ""))
+    return {}
+
+
+def _may_ask(page: str, id_: str) -> bool:
+    asking = _ASKING.get(id_, page)
+    return asking == page or bool(asking and not host.is_open(asking))
 
 
 def go_on(request: PageRequest) -> Json:

@@ -74,6 +74,7 @@ ROUTES = (
     Route("DELETE", "/questions", "page_spend.forget_questions"),
     Route("POST", "/questions", "page_spend.answer_questions"),
     Route("GET", "/background", "page_background.list_runs"),
+    Route("POST", "/background", "page_background.answer"),
     Route("POST", "/background/{id}", "page_background.go_on"),
     Route("DELETE", "/background/{id}", "page_background.give_up"),
     Route("GET", "/jobs", "page_jobs.list_jobs"),

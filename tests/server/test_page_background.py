@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.server import page_background
 from comfyui_siliconflow.storage.ledger import Ledger
 from comfyui_siliconflow.storage.waiting_runs import WaitingRuns
 from comfyui_siliconflow.strings.text import Text
@@ -29,9 +30,13 @@ def lost() -> str:
     return "p-2"
 
 
-def test_what_waits_is_listed_and_what_a_restart_left_is_asked_about_once(
-    page: Page, lost: str
-) -> None:
+@pytest.fixture(autouse=True)
+def asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin as a process does that has not asked yet."""
+    monkeypatch.setattr(page_background, "_ASKING", {})
+
+
+def test_what_waits_is_listed(page: Page, lost: str) -> None:
     stopped, other = page.get("/background")["runs"]
     assert stopped.pop("since") <= other.pop("since")
     assert stopped == {
@@ -43,7 +48,23 @@ def test_what_waits_is_listed_and_what_a_restart_left_is_asked_about_once(
         "prompt": "A kite",
     }
     assert (other["id"], other["state"], other["workflow"]) == (lost, "lost", "")
-    assert [page.get("/background?ask=1")["ask"] for _ in range(2)] == [[lost], []]
+
+
+def test_what_a_restart_left_is_asked_about_by_one_open_page_until_the_user_has_answered(
+    page: Page, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_open = {"first"}
+    monkeypatch.setattr(host, "is_open", is_open.__contains__)
+
+    def asked(by: str) -> list[str]:
+        ids: list[str] = page.get(f"/background?ask={by}")["ask"]
+        return ids
+
+    assert [asked(by) for by in ("first", "first", "second")] == [[lost], [lost], []]
+    is_open.clear()
+    assert asked("second") == [lost]
+    assert page.post("/background", {}) == {}
+    assert [asked(by) for by in ("first", "second")] == [[], []]
 
 
 def test_what_is_given_up_is_gone(page: Page, lost: str) -> None:

@@ -90,11 +90,13 @@ export const forgetQuestions = (contents) => request("DELETE", "questions", { co
 export const answerQuestions = (contents) => request("POST", "questions", { contents });
 
 /**
- * What waits in the background; and, once for each, what was lost in a restart and is to be asked about.
+ * What waits in the background; and what was lost in a restart and is to be asked about, until there was an answer.
  * @param {boolean} ask
  * @returns {Promise<{ runs: WaitingRun[], ask: string[], now: number }>}
  */
-export const getBackground = (ask) => request("GET", `background${ask ? "?ask=1" : ""}`);
+export const getBackground = (ask) => request("GET", `background${ask ? `?ask=${api.clientId || "page"}` : ""}`);
+
+export const answerBackground = () => request("POST", "background", {});
 
 /**
  * Queues a workflow again that waits in the background.

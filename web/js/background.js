@@ -4,7 +4,7 @@
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
-import { getBackground, giveUp, goOn, onEvent } from "./api.js";
+import { answerBackground, getBackground, giveUp, goOn, onEvent } from "./api.js";
 import { MountedElements } from "./logic/mounted.js";
 import { openWorkflowId } from "./nodes.js";
 import { confirmed, errorText, h, icon, localized, symbolButton, t, toast } from "./page.js";
@@ -56,7 +56,9 @@ async function refresh({ ask = false } = {}) {
 /** @param {string[]} ids of runs that waited when ComfyUI ended */
 async function askAbout(ids) {
   const message = t("background.ask", { n: ids.length });
-  if (!(await confirmed(t("background.ask_title"), message, "default"))) return;
+  const isWished = await confirmed(t("background.ask_title"), message, "default");
+  await answerBackground();
+  if (!isWished) return;
   for (const id of ids) await act(() => goOn(id));
 }
 
