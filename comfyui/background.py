@@ -27,6 +27,7 @@ from . import events, host
 from .host import GOING_ON, Caller
 
 TICK_SECONDS = 0.2
+MOST_FOUND = 256
 _GRAPH, _EXTRA, _OUTPUTS = 2, 3, 4
 """Where an item of ComfyUI's queue has them, behind its number and its id."""
 _STORED = ("graph", "extra_data", "outputs")
@@ -60,6 +61,8 @@ _ITEMS: dict[str, dict[str, tuple[Any, ...]]] = {}
 
 What is secret in them is never stored.
 """
+_FOUND: dict[tuple[str, str], list[bool]] = {}
+"""Whether each call of a node has its results already, by prompt and node, oldest first."""
 
 
 def join(caller: Caller, runs: WaitingRuns, most: int, *, is_alike: bool) -> Waiting | None:
@@ -68,13 +71,15 @@ def join(caller: Caller, runs: WaitingRuns, most: int, *, is_alike: bool) -> Wai
     A prompt that is the same as one that waits joins it, unless its seeds are not alike. Raises
     `LedgerError`; then nothing is recorded.
     """
-    item, parent = host.running_item(caller.prompt_id), caller.going_on.get("parent", "")
+    item = host.running_item(caller.prompt_id)
     root = "" if is_alike else caller.going_on.get("root", caller.prompt_id)
     content = _hash([item[_GRAPH], sorted(item[_OUTPUTS]), root])
     with _LOCK:
         alike = (each for each in _WAITING.values() if each.content == content)
         waiting = _WAITING.get(caller.prompt_id) or next(alike, None)
-        is_new = waiting is None
+        parent, is_new = caller.going_on.get("parent", ""), waiting is None
+        if parent in _WAITING:  # with more of its nodes, that began after it was queued again
+            parent = ""
         if waiting is None:
             if len(_WAITING) >= most:
                 return None
@@ -93,6 +98,28 @@ def join(caller: Caller, runs: WaitingRuns, most: int, *, is_alike: bool) -> Wai
         _ITEMS.pop(parent, None)
     _tell(waiting.id, "waiting", of=item[1])
     return waiting
+
+
+def is_list_there(caller: Caller, calls: int, ends: threading.Event, *, is_there: bool) -> bool:
+    """Return whether each call of a node for the items of a list has its results already.
+
+    A part of a list is given to nobody: what depends on it would run with that now, and with all of
+    it later. Blocks until each call is known, or the run of this one `ends`.
+    """
+    found = note_found(caller, is_there=is_there)
+    while all(found) and len(found) < calls and not ends.is_set():
+        time.sleep(TICK_SECONDS)
+    return all(found)
+
+
+def note_found(caller: Caller, *, is_there: bool) -> list[bool]:
+    """Note whether a call of a node needs nothing more; return that of all its calls so far."""
+    with _LOCK:
+        found = _FOUND.setdefault((caller.prompt_id, caller.node_id), [])
+        found.append(is_there)
+        for oldest in list(_FOUND)[:-MOST_FOUND]:
+            del _FOUND[oldest]
+        return found
 
 
 def leave(waiting: Waiting, runs: WaitingRuns, failure: Text | None) -> None:

@@ -79,12 +79,14 @@ async def run(
         if caller.graph:
             prompt_costs.mark_done(caller)
     except SiliconFlowError as error:
+        background.note_found(caller, is_there=True)  # as in `_leave`: the prompt fails
         progress.end(events.title_of(error))
         events.send_failure(
             caller, error, str(inputs.get("custom_model") or inputs.get("model", ""))
         )
         raise
     except BaseException as error:
+        background.note_found(caller, is_there=True)
         if isinstance(error, Exception) and not host.is_cancel(error):
             logger.exception("%s: internal error", task)
             progress.end(text("run.internal_error", reason=type(error).__name__))
@@ -166,7 +168,7 @@ class _Run:
         try:
             calls = await host.calls_of(self._caller)
             await _cancellable(partial(self._reserve, calls))
-            if await _cancellable(partial(self._leave, is_alike=is_alike)):
+            if await _cancellable(partial(self._leave, calls, is_alike=is_alike)):
                 return True
             await self._run_jobs(self._show)
         except BaseException:
@@ -193,7 +195,7 @@ class _Run:
             if any(_was_answered(job) for job in self._jobs):
                 refresh_if_due(self._client, self._settings, A_DAY)
 
-    def _leave(self, *, is_alike: bool) -> bool:
+    def _leave(self, calls: int, *, is_alike: bool) -> bool:
         """Go on in the background if the node is set to, and something is not there yet.
 
         Returns whether it does; a note says why it cannot.
@@ -207,11 +209,13 @@ class _Run:
             return False
         runs = WaitingRuns(self._ledger.database)
         try:
-            if all(map(self._lifecycle.is_stored, jobs)):
+            is_there = all(map(self._lifecycle.is_stored, jobs))
+            if background.is_list_there(caller, calls, self._ends, is_there=is_there):
                 return False
             most = settings.background_runs
             waiting = background.join(caller, runs, most, is_alike=is_alike)
         except LedgerError as error:
+            background.note_found(caller, is_there=True)  # no other call is to wait for this one
             jobs[0].ledger_failed(error)
             return False
         if waiting is None:

@@ -12,7 +12,7 @@ NUMBERS = count(1)
 
 
 class Sleep:
-    """Takes its time on this computer, and gives an image: the one it is given, if any."""
+    """Takes its time on this computer; gives an image, the one it is given if any, or fails."""
 
     RETURN_TYPES = ("IMAGE",)
     FUNCTION = "execute"
@@ -21,12 +21,15 @@ class Sleep:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
         seconds = ("FLOAT", {"default": 0.0})
-        return {"required": {"seconds": seconds}, "optional": {"image": ("IMAGE",)}}
+        optional = {"image": ("IMAGE",), "fails": ("BOOLEAN", {"default": False})}
+        return {"required": {"seconds": seconds}, "optional": optional}
 
     async def execute(
-        self, seconds: float, image: torch.Tensor | None = None
+        self, seconds: float, image: torch.Tensor | None = None, *, fails: bool = False
     ) -> tuple[torch.Tensor]:
         await asyncio.sleep(seconds)
+        if fails:
+            raise ValueError("as it should")
         return (torch.zeros(1, 64, 64, 3) if image is None else image,)
 
 

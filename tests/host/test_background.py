@@ -100,6 +100,14 @@ def editing(**inputs: Any) -> Json:
     }
 
 
+def filming() -> Json:
+    """Return a node in the background that makes a video, whose frames are saved."""
+    inputs = {"model": WAN, "prompt": f"Waves {seed()}", "seed": seed(), "background": True}
+    video = {"class_type": "SiliconFlowTextToVideo", "inputs": inputs}
+    frames = {"class_type": "GetVideoComponents", "inputs": {"video": ["1", 0]}}
+    return {"1": video, "2": frames, "201": saving(["2", 0])}
+
+
 def waiting(comfy: Comfy) -> list[Json]:
     """Return the runs in the background."""
     runs: list[Json] = comfy.get("/siliconflow/background").json()["runs"]
@@ -249,10 +257,7 @@ def test_a_seed_of_minus_one_is_the_same_in_the_second_run_and_another_in_the_ne
 
 def test_a_video_is_made_in_the_background_for_one_charge(comfy: Comfy, service: Simulator) -> None:
     service.latency, charges = 0.0, len(service.charges)
-    inputs = {"model": WAN, "prompt": f"Waves {seed()}", "seed": seed(), "background": True}
-    video = {"class_type": "SiliconFlowTextToVideo", "inputs": inputs}
-    frames = {"class_type": "GetVideoComponents", "inputs": {"video": ["1", 0]}}
-    first = comfy.run({"1": video, "2": frames, "201": saving(["2", 0])})
+    first = comfy.run(filming())
     assert (first.status, first.files) == ("success", [])
     assert run_after(comfy, first.prompt_id).files
     assert len(service.charges) - charges == 1
@@ -265,6 +270,47 @@ def test_a_list_of_seeds_waits_as_one_prompt(comfy: Comfy, service: Simulator) -
     assert len(waiting(comfy)) == 1
     assert len(run_after(comfy, first.prompt_id).files) == 3
     assert len(service.generations) - since == 3
+
+
+def test_a_list_of_which_a_part_is_saved_already_is_given_as_a_whole(
+    comfy: Comfy, service: Simulator
+) -> None:
+    since, prompt = len(service.generations), drawing(seed=seed())
+    inputs = prompt["1"]["inputs"]
+    foreground = {**prompt["1"], "inputs": {**inputs, "background": False}}
+    assert comfy.run({**prompt, "1": foreground}).files
+    numbers = {"class_type": "TestNumbers", "inputs": {"first": inputs["seed"], "n": 3}}
+    prompt["1"]["inputs"] = {**inputs, "seed": ["5", 0]}
+    first = comfy.run({**prompt, "5": numbers})
+    assert (first.status, first.files) == ("success", [])
+    assert len(run_after(comfy, first.prompt_id).files) == 3
+    assert len(service.generations) - since == 3
+
+
+def test_no_call_of_a_list_waits_for_one_that_is_refused(comfy: Comfy) -> None:
+    prompt = drawing(batch_size=1)
+    assert run_after(comfy, comfy.run(prompt).prompt_id).files
+    numbers = {"class_type": "TestNumbers", "inputs": {"first": 0, "n": 2}}
+    prompt["1"]["inputs"]["batch_size"] = ["5", 0]
+    assert "batch_size: 0" in error_of(comfy.run({**prompt, "5": numbers}))
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_a_prompt_whose_other_branch_ends_early_is_stopped_and_goes_on_when_the_user_says_so(
+    comfy: Comfy, service: Simulator, is_cancelled: bool
+) -> None:
+    since = len(service.generations)
+    first = comfy.queue({**drawing(), **sleeping(2.0, fails=not is_cancelled)})
+    comfy.wait_for(lambda: under_way(service, since) == 1)
+    if is_cancelled:
+        comfy.post("/interrupt", {})
+    assert comfy.end_of(first).status == "error"
+    run = stopped(comfy)
+    assert (run["id"], run["nodes"]) == (first, ["1"])
+    assert "was cancelled, or another node" in run["reason"]["en"]
+    answer = comfy.post(f"/siliconflow/background/{first}", {})
+    assert [*comfy.end_of(answer.json()["prompt_id"]).entry["outputs"]] == ["101"]
+    assert len(service.generations) - since == 1
 
 
 def test_a_failed_request_stops_the_prompt_and_is_not_sent_again_unasked(
@@ -401,6 +447,50 @@ def test_a_program_is_told_the_id_of_the_second_run_by_an_event_and_in_its_info(
     (info,) = second.entry["outputs"]["102"]["text"]
     ids = {name: queued[name] for name in ("first_prompt_id", "prompt_id")}
     assert json.loads(info)["background"] == ids
+
+
+def test_who_joins_is_told_the_id_of_the_second_run_and_keeps_a_seed_of_its_own(
+    comfy: Comfy, service: Simulator
+) -> None:
+    charges, name = len(service.charges), "siliconflow.background"
+    prompt = {**drawing("1"), **drawing("2", seed=-1)}
+    first = comfy.run(prompt).prompt_id
+
+    def told(heard: Heard) -> bool:
+        return [each["state"] for each in heard.data(name)].count("over") == 3
+
+    heard = comfy.listen(prompt, {name}, queued_by="another", enough=told).data(name)
+    (joined,) = {each["first_prompt_id"] for each in heard} - {first}
+    queued = {
+        (each["id"], each["first_prompt_id"]): each["prompt_id"]
+        for each in heard
+        if each["state"] == "queued"
+    }
+    assert {*queued} == {(first, first), (first, joined), (joined, joined)}
+    assert queued[first, first] == queued[first, joined]
+    outputs = [comfy.end_of(id_).entry["outputs"] for id_ in {*queued.values()}]
+    assert sorted(map(sorted, outputs)) == [["101", "201"], ["201"]]
+    assert len(service.charges) - charges == 3
+
+
+def test_a_video_is_fetched_after_a_restart_for_one_charge(
+    started: tuple[Comfy, dict[str, str]],
+    comfy: Comfy,
+    service: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service, "clip_seconds", 15.0)
+    _, variables = started
+    service.latency, charges = 0.0, len(service.charges)
+    first = comfy.run(filming())
+    path = "/siliconflow/jobs"
+    comfy.wait_for(lambda: any(job["doing"] for job in comfy.get(path).json()["jobs"]))
+    comfy.kill()
+    comfy.start(variables)
+    assert [(run["id"], run["state"]) for run in waiting(comfy)] == [(first.prompt_id, "lost")]
+    answer = comfy.post(f"/siliconflow/background/{first.prompt_id}", {})
+    assert comfy.end_of(answer.json()["prompt_id"]).files
+    assert len(service.charges) - charges == 1
 
 
 def test_a_restart_keeps_what_waits_asks_once_and_sends_nothing_unasked(
