@@ -83,7 +83,9 @@ def test_one_goes_on_now_and_another_is_given_up(
     row.get_by_role("button", name="Go on now").click()
     row.get_by_text("queued again").wait_for()
     page.command("Comfy.Interrupt")
-    row.wait_for(state="detached", timeout=30_000)
+    row.get_by_text("stopped: The workflow was cancelled").wait_for(timeout=30_000)
+    row.get_by_role("button", name="Do not go on").click()
+    row.wait_for(state="detached")
 
 
 @pytest.mark.parametrize("look", ["classic"])
