@@ -1,5 +1,6 @@
 """An edit whose model would change its image's shape: fitted before, without bars after."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.engine.services import current_settings, ledger_for
+from comfyui_siliconflow.engine.job import Job
+from comfyui_siliconflow.engine.lifecycle import RequestLifecycle
+from comfyui_siliconflow.engine.services import client_for, current_settings, ledger_for
 from comfyui_siliconflow.siliconflow.catalogue import Model
 from comfyui_siliconflow.tests.former_names import name_as_before
 from comfyui_siliconflow.tests.tasks.test_image_fitting import (
@@ -204,6 +207,17 @@ def test_frames_that_were_saved_are_free_and_the_others_are_fitted(
     assert [each["frame"] for each in made["info"]["uploads"]] == [0]
     assert made["info"]["uploads"][0]["width"] == 1184
     assert len(simulator.generations) == 2
+
+
+def test_what_an_earlier_version_saved_is_not_left_to_the_background(
+    simulator: Simulator, save_unfitted: Run
+) -> None:
+    save_unfitted(image=smooth())
+    for seed, is_saved in ((7, True), (8, False)):
+        made, own = plan(image=smooth(), seed=seed), current_settings()
+        lifecycle = RequestLifecycle("image-edit", own, client_for(own), ledger_for(own), made)
+        assert lifecycle.is_stored(Job(made.requests[0], threading.Event())) == is_saved
+    assert len(simulator.generations) == 1
 
 
 def test_a_saved_result_that_is_damaged_is_not_sent_as_an_earlier_version_did(
