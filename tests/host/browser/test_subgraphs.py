@@ -12,6 +12,8 @@ from comfyui_siliconflow.tests.host.graphs import Json
 DRAW = "SiliconFlowTextToImage"
 KOLORS, QWEN = "Kwai-Kolors/Kolors", "Qwen/Qwen-Image"
 SIZE = "960x1280"  # Kolors takes it, Qwen-Image does not
+QWEN_SIZE, QWEN_CFG = "1328x1328", 4
+"""What a node shows when Qwen-Image is chosen."""
 PROMOTED = ["model", "image_size", "cfg"]
 BOTH = pytest.mark.parametrize(("look", "language"), [("classic", "zh"), ("nodes2", "en")])
 
@@ -71,12 +73,12 @@ def test_what_is_promoted_follows_the_outer_model(
     height = page.size(outer)[1]
     page.fit()
     page.choose(outer, "model", QWEN)
-    assert sent(page) == {"model": QWEN, "image_size": "auto", "cfg": 0}
+    assert sent(page) == {"model": QWEN, "image_size": QWEN_SIZE, "cfg": QWEN_CFG}
     assert "cfg" in page.visible(outer)
     assert SIZE not in page.options(outer, "image_size")["values"]
     assert page.size(outer)[1] > height
     inner = page.js(INNERMOST, outer)
-    assert (inner["model"], inner["image_size"]) == (QWEN, "auto")
+    assert (inner["model"], inner["image_size"]) == (QWEN, QWEN_SIZE)
     page.shot(shots / f"subgraph-{page.look}-{page.language}-{depth}.png")
 
     # What was chosen comes back with the model that takes it, as it does without a subgraph.
@@ -127,7 +129,7 @@ def test_a_copy_follows_its_own_model(reused_page: Page, drawing: int) -> None:
     (copy,) = set(page.ids()) - {outer, preview}
     page.change(copy, "model", QWEN)
     assert ("cfg" in page.visible(copy), "cfg" in page.visible(outer)) == (True, False)
-    assert page.values(copy)["image_size"] == "auto"
+    assert page.values(copy)["image_size"] == QWEN_SIZE
     assert (page.values(outer)["model"], page.values(outer)["image_size"]) == (KOLORS, SIZE)
 
 
@@ -163,7 +165,7 @@ def test_a_subgraph_from_the_library_follows_its_model(reused_page: Page, drawin
     assert "cfg" not in page.visible(added)
     page.change(added, "model", QWEN)
     assert "cfg" in page.visible(added)
-    assert sent(page)["image_size"] == "auto"
+    assert sent(page)["image_size"] == QWEN_SIZE
 
 
 def test_inputs_that_two_subgraphs_set_differently_are_left_alone(
