@@ -13,6 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from PIL import Image
@@ -26,6 +27,7 @@ from ..storage.database import LedgerError
 from ..storage.job_history import JobHistory, JobRecord, JobState
 from ..strings.text import SiliconFlowError, Text, join, text
 from .job import STAGES, Job, Plan
+from .spending import amount_text
 from .threads import start_thread
 
 MAX_PREVIEWS = 16
@@ -47,13 +49,14 @@ class RunProgress:
         self._display = display
         self._jobs: Sequence[Job] = ()
         self._requested = 0
+        self._currency = ""
         self._started_at = time.monotonic()
         self._shown: tuple[int, int, int] | None = None
         self._previews: deque[Image.Image] = deque(maxlen=MAX_PREVIEWS)
 
-    def begin(self, jobs: Sequence[Job]) -> None:
-        """Show from now on how far these jobs are."""
-        self._jobs = jobs
+    def begin(self, jobs: Sequence[Job], currency: str) -> None:
+        """Show from now on how far these jobs are, and what they have cost."""
+        self._jobs, self._currency = jobs, currency
         self._requested = sum(job.request.count for job in jobs)
 
     @property
@@ -94,7 +97,8 @@ class RunProgress:
         self._show_previews()
         self._display.value(1, 1)
         notes = [note for job in self._jobs for note in job.notes]
-        self._display.text(join("\n", dict.fromkeys((join("", (line, self._reused())), *notes))))
+        said = join(" · ", (join("", (line, self._reused())), *self._cost()))
+        self._display.text(join("\n", dict.fromkeys((said, *notes))))
 
     def _show_previews(self) -> None:
         while self._previews:
@@ -109,12 +113,18 @@ class RunProgress:
             return Text("")
         return text("run.reused_in_part", reused=reused, paid=paid) if paid else text("run.reused")
 
+    def _cost(self) -> list[str]:
+        """Return what the results that are there have cost, if it is known and anything."""
+        costs = [result.cost for job in self._jobs for result in job.results]
+        total = sum((cost for cost in costs if cost is not None), Decimal(0))
+        return [amount_text(total, self._currency)] if total and None not in costs else []
+
     def _state(self, seconds: int) -> Text:
         done = sum(len(job.items) for job in self._jobs)
         several = (
             [text("run.done_of", done=done, of=self._requested)] if self._requested > 1 else []
         )
-        line = join(" · ", (*several, text("run.seconds", seconds=seconds)))
+        line = join(" · ", (*several, text("run.seconds", seconds=seconds), *self._cost()))
         growing = [f":\n{end_of(job.growing.text)}" for job in self._jobs if job.growing.text]
         return join("", (line, *self._doing(), self._waits_for(), *growing))
 

@@ -157,7 +157,7 @@ class _Run:
                 job.before = earlier.in_line
         for note in (*caller.notes, *plan.notes):
             self._jobs[0].note(note)
-        progress.begin(self._jobs)
+        progress.begin(self._jobs, settings.currency)
 
     async def run_all(self, *, is_alike: bool) -> bool:
         """Run every job, unless a limit of the settings stops them all.

@@ -427,6 +427,33 @@ def test_the_node_says_seconds_while_it_waits_and_what_arrived(held: Held) -> No
     assert bars[-1] == (1, 1)
 
 
+def test_the_node_says_what_its_results_have_cost_so_far(
+    simulator: Simulator, write_settings: Any
+) -> None:
+    lines: list[str] = []
+
+    class Shown:
+        def text(self, text: Text) -> None:
+            lines.append(str(text))
+
+        def value(self, done: int, total: int) -> None:
+            """Show no bar."""
+
+        def image(self, _image: Image.Image) -> None:
+            """Show no image."""
+
+    async def graph() -> None:
+        host.report_to(Shown())
+        await execute(model=QWEN, batch_size=2, seed=42)
+
+    write_settings(max_parallel=1)
+    simulator.latency = 0.5
+    asyncio.run(graph())
+    assert not [line for line in lines if line.startswith("0 of 2") and "¥" in line]
+    assert [line for line in lines if re.fullmatch(r"1 of 2 · \d+ s · ¥0\.30", line)]
+    assert re.fullmatch(r"2 images, .* s · ¥0\.60", lines[-1].split("\n")[0])
+
+
 @pytest.mark.usefixtures("simulator")
 def test_a_mistake_of_ours_is_shown_as_one_and_not_as_a_cancel(
     monkeypatch: pytest.MonkeyPatch,

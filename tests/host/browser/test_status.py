@@ -41,6 +41,30 @@ def test_the_images_of_a_run_take_room_and_give_it_back(reused_page: Page) -> No
         assert page.js(BOXES) == pytest.approx(boxes, abs=2)
 
 
+@LANGUAGES
+def test_the_line_of_a_paid_run_says_what_it_cost(reused_page: Page, service: Simulator) -> None:
+    page = reused_page
+    small = {"image_size": "custom", "width": 64, "height": 64}
+    prompt = f"A kite {secrets.token_hex(4)}"
+    draw(page, prompt, model="Qwen/Qwen-Image", batch_size=2, **small)
+    page.run()
+    line = page.page.locator(f"{STATUS} p").inner_text().split("\n")[0]
+    assert line.endswith(" · ¥0.60"), line
+    assert service.generations
+
+
+@pytest.mark.parametrize("look", ["classic"])
+def test_a_text_box_has_a_largest_height(reused_page: Page) -> None:
+    """In a node that was saved much too high; in Nodes 2.0 nodes are as high as they need."""
+    page = reused_page
+    node = draw(page, "A kite")
+    page.js("id => app.graph.getNodeById(id).setSize([400, 3000])", node)
+    page.settle(2)
+    boxes = page.js(BOXES)
+    assert boxes
+    assert max(boxes) <= 400
+
+
 def test_a_subgraph_shows_what_its_nodes_do_and_gives_the_room_back(reused_page: Page) -> None:
     page = reused_page
     node = draw(page, f"A kite {secrets.token_hex(4)}")
