@@ -202,8 +202,10 @@ class Ledger:
         without `revive` one is whose ticket was given up.
         """
         with self.database.change() as db:
-            owner = self.database.process_lock.token
-            row = self._latest(db, fingerprint) if reuse else None
+            row, lock = self._latest(db, fingerprint) if reuse else None, self.database.process_lock
+            while row and row["state"] == "waiting" and not lock.is_alive(row["owner"]):
+                _mark(db, row["id"], "failed")  # it was never sent: what was before it counts
+                row = self._latest(db, fingerprint)
             entry = self._entry(db, row) if row else None
             if row and entry is None and revive and self._may_be_known(row):
                 _mark(db, row["id"], "submitted")
@@ -216,15 +218,17 @@ class Ledger:
                     was_given_up=True,
                 )
             if entry is None:
-                lost_request = _give_up(db, row) if row else None
+                lost_request = LostRequest(row["sent_at"], row["trace_id"]) if row else None
+                if row:
+                    _mark(db, row["id"], "unknown")
                 entry = LedgerEntry(uuid.uuid4().hex, fingerprint, "new", lost_request=lost_request)
                 db.execute(
                     "INSERT INTO requests (id, fingerprint, model, state, owner, sent_at)"
                     " VALUES (?, ?, ?, 'waiting', ?, ?)",
-                    (entry.id, fingerprint, model, owner, self._clock()),
+                    (entry.id, fingerprint, model, lock.token, self._clock()),
                 )
             elif entry.state == "submitted":
-                db.execute("UPDATE requests SET owner = ? WHERE id = ?", (owner, entry.id))
+                db.execute("UPDATE requests SET owner = ? WHERE id = ?", (lock.token, entry.id))
             return entry
 
     def is_paid(self, fingerprint: str) -> bool:
@@ -798,14 +802,6 @@ def _latest(db: sqlite3.Connection, fingerprint: str) -> sqlite3.Row | None:
         (fingerprint, fingerprint[:_SHORT_FINGERPRINT]),  # of one that was rebuilt
     ).fetchone()
     return row
-
-
-def _give_up(db: sqlite3.Connection, row: sqlite3.Row) -> LostRequest | None:
-    """Close a record that leads nowhere; return it unless it was surely never sent."""
-    was_sent = row["state"] != "waiting"
-    state = "unknown" if was_sent else "failed"
-    db.execute("UPDATE requests SET state = ? WHERE id = ?", (state, row["id"]))
-    return LostRequest(row["sent_at"], row["trace_id"]) if was_sent else None
 
 
 def _mark(db: sqlite3.Connection, request_id: str, state: str) -> None:

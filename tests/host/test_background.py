@@ -160,6 +160,8 @@ def test_an_image_is_saved_by_a_second_run_of_the_same_prompt_for_one_charge(
     assert second.status == "success"
     assert [file.is_file() for file in second.files] == [True]
     assert second.entry["prompt"][2] == prompt
+    assert f"Prompt {first.prompt_id} waits for results in the background" in comfy.console
+    assert f"Prompt {first.prompt_id} goes on as {second.prompt_id}" in comfy.console
     assert len(service.generations) - since == len(service.charges) - charges == 1
     comfy.wait_for(lambda: not waiting(comfy))
     assert len(runs_after(comfy, first.prompt_id)) == 1
@@ -524,7 +526,7 @@ def test_a_chain_that_is_killed_in_its_second_run_is_one_run_and_pays_nothing_ag
 ) -> None:
     _, variables = started
     since = len(service.generations)
-    first = comfy.run({**drawing(), **editing(), **sleeping(60.0, image=["1", 0])})
+    first = comfy.run({**drawing(), **editing(), **sleeping(20.0, image=["1", 0])})
     comfy.wait_for(lambda: under_way(service, since) == 1)
     service.latency = 60.0
     comfy.wait_for(lambda: len(service.generations) - since == 2)

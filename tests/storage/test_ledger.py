@@ -210,6 +210,18 @@ def test_a_waiting_request_of_a_dead_process_was_never_sent(
     assert claim(open_ledger()).lost_request is None
 
 
+def test_what_was_sent_before_a_request_that_a_dead_process_never_sent_is_not_forgotten(
+    open_ledger: Callable[..., Ledger],
+) -> None:
+    for sends in (True, False):
+        ledger = open_ledger()
+        entry = claim(ledger)
+        if sends:
+            ledger.mark_sent(entry)
+        ledger.close()
+    assert claim(open_ledger()).lost_request
+
+
 def test_an_unpaid_failure_leaves_no_lost_request(
     open_ledger: Callable[..., Ledger],
 ) -> None:
