@@ -23,4 +23,6 @@ test("a row is scrolled to only as far as it is hidden", () => {
   assert.equal(scrollToShow(tops, 1, 0, 200), 0);
   assert.equal(scrollToShow(tops, 2, 0, 200), 30);
   assert.equal(scrollToShow(tops, 1, 200, 200), 30);
+  assert.equal(scrollToShow(tops, 2, 120, 200, 34), 96, "nor below what lies on the top");
+  assert.equal(scrollToShow(tops, 1, 20, 200, 34), 0);
 });
