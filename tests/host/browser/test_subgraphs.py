@@ -93,6 +93,8 @@ def test_a_promoted_seed_is_rolled_by_its_control(
     reused_page: Page, drawing: int, depth: int
 ) -> None:
     page, outer = reused_page, drawing
+    if page.version.startswith("0.8."):
+        pytest.skip("this page rolls nothing that is promoted, of ComfyUI's own nodes neither")
     page.change(drawing, "control_after_generate", "increment")
     page.change(drawing, "seed", 41)
     for _ in range(depth):
@@ -104,6 +106,8 @@ def test_a_promoted_seed_is_rolled_by_its_control(
 
 @pytest.mark.parametrize("look", ["nodes2"])
 def test_app_mode_has_no_heading_without_a_field(reused_page: Page, drawing: int) -> None:
+    if not reused_page.page.get_by_test_id("view-mode-toggle").count():
+        pytest.skip("this ComfyUI has no apps")
     page, outer = reused_page, wrap(reused_page, drawing)
     workflow = page.saved()
     (preview,) = page.ids("PreviewImage")
@@ -143,7 +147,8 @@ def test_a_subgraph_that_is_saved_or_unpacked_sends_what_it_sent(
     assert sent(page) == expected
     assert "cfg" in page.visible(outer)
     page.load(page.saved())
-    assert page.size(outer)[1] == pytest.approx(size[1], abs=10)
+    if page.look != "nodes2" or not page.version.startswith("0.8."):  # which enlarges what it loads
+        assert page.size(outer)[1] == pytest.approx(size[1], abs=10)
     page.select(outer)
     page.command("Comfy.Graph.UnpackSubgraph")
     assert sent(page) == expected
