@@ -67,6 +67,8 @@ def test_what_is_promoted_follows_the_outer_model(
     reused_page: Page, drawing: int, depth: int, shots: Path
 ) -> None:
     page, outer = reused_page, drawing
+    if page.look == "nodes2" and page.version.startswith("0.8."):
+        pytest.skip("this page's promoted lists take no choice, of ComfyUI's own nodes neither")
     for _ in range(depth):
         outer = wrap(page, outer)
     assert "cfg" not in page.visible(outer)
