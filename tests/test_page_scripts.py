@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 
 ROOT = Path(__file__).parent.parent
 NODE = shutil.which("node")
@@ -16,6 +17,7 @@ SCRIPTS = sorted((ROOT / "web" / "js").rglob("*.js"))
 IMPORT = re.compile(r'^(?:import\b[^"\n]*|\} from )"([^"]+)"', re.MULTILINE)
 ABSOLUTE = re.compile(r"""(?<!\.)\bfetch\(|XMLHttpRequest|["'`]/(?:api|extensions|scripts)/""")
 COMFYUI = "../../../scripts/"
+SCRIPTS_OF_RULES = ROOT / "web" / "js" / "logic"
 
 
 @pytest.mark.skipif(
@@ -39,6 +41,14 @@ def test_nothing_is_imported_or_requested_by_an_absolute_path(script: Path) -> N
         assert name in {f"{COMFYUI}app.js", f"{COMFYUI}api.js"} or (script.parent / name).exists()
         assert not name.startswith(COMFYUI) or script.parent == ROOT / "web" / "js"
     assert not ABSOLUTE.search(code)
+
+
+def test_the_page_knows_every_node_of_ours_by_its_id_and_no_other() -> None:
+    """Ids of other packs begin with the same word, so no script may ask for that alone."""
+    ids = re.findall(r'^  "(\w+)",$', (SCRIPTS_OF_RULES / "own_nodes.js").read_text(), re.MULTILINE)
+    assert ids == list(NODE_CLASS_MAPPINGS)
+    code = "".join(file.read_text(encoding="utf-8") for file in SCRIPTS)
+    assert not re.search(r"""startsWith\(["'`]SiliconFlow""", code)
 
 
 def test_only_scripts_that_comfyui_may_load_are_shipped() -> None:

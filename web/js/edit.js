@@ -4,6 +4,7 @@ import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { ApiError, uploadImage } from "./api.js";
 import { addEditor, giveImage, imageInput, loaderWidget } from "./canvas.js";
+import { isOwn } from "./logic/own_nodes.js";
 import { errorText, t, toast } from "./page.js";
 
 const VIDEO = /\.(mp4|webm|mkv|mov)$/i;
@@ -70,7 +71,7 @@ function takeFiles(node) {
 app.registerExtension({
   name: "SiliconFlow.Edit",
   nodeCreated(node) {
-    if (node.comfyClass?.startsWith("SiliconFlow") && imageInput(node) >= 0) takeFiles(node);
+    if (isOwn(node.comfyClass) && imageInput(node) >= 0) takeFiles(node);
   },
   getNodeMenuItems(node) {
     const hasImage = loaderWidget(node) || node.outputs?.some(({ type }) => type === "IMAGE") || shownImage(node);

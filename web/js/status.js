@@ -5,6 +5,7 @@
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
+import { isOwn } from "./logic/own_nodes.js";
 import { nodeAt } from "./nodes.js";
 import { h, isAppMode, isVue } from "./page.js";
 
@@ -38,7 +39,7 @@ app.registerExtension({
   nodeCreated(node) {
     // The first Nodes 2.0 draw no widget that comes after a node's links.
     const [widget] = node.widgets ?? [];
-    if (node.comfyClass?.startsWith("SiliconFlow") && isVue() && widget && !("_state" in widget)) addStatus(node);
+    if (isOwn(node.comfyClass) && isVue() && widget && !("_state" in widget)) addStatus(node);
   },
 });
 
@@ -95,7 +96,7 @@ function drop(image) {
  * @param {string | number} path
  */
 function statusesOf(path) {
-  if (!nodeAt(path)?.comfyClass?.startsWith("SiliconFlow")) return [];
+  if (!isOwn(nodeAt(path)?.comfyClass)) return [];
   const ids = String(path).split(":");
   return ids.flatMap((_, depth) => {
     const node = nodeAt(ids.slice(0, depth + 1).join(":"));

@@ -12,6 +12,7 @@ import { api } from "../../../scripts/api.js";
 import * as catalogue from "./catalogue.js";
 import { besideDivider, isDivider, modelChoices, modelLabel, sizeLabel } from "./logic/choices.js";
 import { shortModel } from "./logic/format.js";
+import { isOwn } from "./logic/own_nodes.js";
 import { framesOf, priceLabel } from "./logic/price.js";
 import { adapt, afterChange, markOf, modelOf, noticeOf, ruleOf, unusedInputs } from "./logic/widgets.js";
 import { graphNodes } from "./nodes.js";
@@ -94,7 +95,7 @@ app.registerExtension({
   },
   afterConfigureGraph: showPrices,
   nodeCreated(node) {
-    if (!node.comfyClass?.startsWith("SiliconFlow")) return;
+    if (!isOwn(node.comfyClass)) return;
     translateChoices(node);
     if (!modelWidget(node)) return;
     colorAsPaid(node);

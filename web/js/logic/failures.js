@@ -6,6 +6,8 @@
 /** @import { Failure, FailureEntry, FailureList } from "../types" */
 /** @import { NodeError, Rejection, Remedies, Remedy, RemedyName, ValidationError } from "../types" */
 
+import { isOwn } from "./own_nodes.js";
+
 const MOST_SHOWN = 3;
 const SAME_EVENT_SECONDS = 5;
 
@@ -178,7 +180,7 @@ export class ReportedNodes {
    * @param {{ node_id: string | number, node_type?: string }} error
    */
   take({ node_id: node, node_type: type }) {
-    return Boolean(type?.startsWith("SiliconFlow")) && this.#nodes.delete(String(node));
+    return isOwn(type) && this.#nodes.delete(String(node));
   }
 }
 
@@ -230,7 +232,7 @@ export function withTimes(rejections, before, at) {
 export const isRejection = ({ type }) => type === CUSTOM_VALIDATION;
 
 /** @param {NodeError} node */
-const isOurs = ({ class_type: type, errors }) => type.startsWith("SiliconFlow") && Array.isArray(errors);
+const isOurs = ({ class_type: type, errors }) => isOwn(type) && Array.isArray(errors);
 
 /**
  * What a node said, without the input that ComfyUI wrote before it.

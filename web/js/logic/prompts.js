@@ -5,6 +5,8 @@
 
 /** @import { Origin, QueuedPrompt } from "../types" */
 
+import { isOwn } from "./own_nodes.js";
+
 const MOST_REMEMBERED = 200;
 
 export class QueuedPrompts {
@@ -22,7 +24,7 @@ export class QueuedPrompts {
    * @param {Origin} from the workflow that is open then
    */
   add(id, output, { graph, path }) {
-    const nodes = Object.keys(output).filter((node) => output[node]?.class_type?.startsWith("SiliconFlow"));
+    const nodes = Object.keys(output).filter((node) => isOwn(output[node]?.class_type));
     this.#prompts.set(id, { graph, path, nodes });
   }
 
