@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..client import Client, JsonResponse, bad_answer
-from ..errors import Failure, GenerationFailed
+from ..errors import Failure, GenerationFailed, Overloaded, ServerError
 from ..http.bodies import read_integer, read_list, read_number, read_object, read_text
 
 SUBMIT_PATH, STATUS_PATH = "video/submit", "video/status"
@@ -51,9 +51,14 @@ def submit(
     """Submit a video, once; this is charged. Returns the id to ask for it with.
 
     `images` are data URLs by wire name. Raises a `RequestError` of the cause; `BadAnswer` for a 200
-    without an id.
+    without an id, `ServerError` for a 503 that may be of a gateway: a video may be made behind it.
     """
-    response = client.post(SUBMIT_PATH, body, images)
+    try:
+        response = client.post(SUBMIT_PATH, body, images)
+    except Overloaded as error:
+        if error.failure.code in _SERVICE["busy"]["codes"]:
+            raise
+        raise ServerError(error.failure) from None
     request_id = read_text(read_object(response.data).get("requestId"))
     if not 0 < len(request_id) <= MAX_ID:
         raise bad_answer(response, "response.no_request_id")

@@ -168,7 +168,8 @@ Each fault strikes the submission of a video, then three polls in a row, one dow
 download of a run; then all is mended, and the same is queued again. What was submitted is charged
 once, whatever its polls and downloads meet. "Done, then" is a fault behind which the request was
 carried out; where such a reply to a submission says that nothing was charged, it is taken at its
-word. Videos are killed, too: `kill -9` at {crashes} steps (`tests/reliability/test_crashes.py`).
+word, a 503 only with a code of the service: behind one of a gateway the video may be made. Videos
+are killed, too: `kill -9` at {crashes} steps (`tests/reliability/test_crashes.py`).
 
 | step | what the user sees | charged | queued again | faults |
 |---|---|---|---|---|

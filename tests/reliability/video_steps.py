@@ -42,6 +42,8 @@ REPLIES: dict[str, Json] = {
     **{f"200, {name}": {"status": 200, "body": body} for name, body in ODD.items()},
     "200, no JSON": {"status": 200, "body": "soon", "kind": "text"},
     "200, empty": {"status": 200, "kind": "empty"},
+    "503 of a gateway, empty": {"status": 503, "kind": "empty"},
+    "503 of a gateway, HTML": {"status": 503, "body": "<h1>Unavailable</h1>", "kind": "html"},
 }
 FAULTS: dict[str, Json] = {
     **REPLIES,
@@ -116,7 +118,7 @@ def _problems(step: Step, fault: str, first: Run, second: Run, submitted: int) -
     }
     if step.on == "video_submit":
         may_be = isinstance(error, MaybeCharged)
-        is_false = "made" in FAULTS[fault] and not may_be  # a refusal is taken at its word
+        is_false = "made" in FAULTS[fault] and _is_the_service_s_word(FAULTS[fault])
         is_warned = WARNING in second.notes or not first.charged or not second.charged
         checks |= {
             "sent again by itself": bool(error) and submitted != 1,
@@ -138,6 +140,12 @@ def _problems(step: Step, fault: str, first: Run, second: Run, submitted: int) -
         and not (isinstance(error, DownloadFailed) and charged is True),
     }
     return [name for name, is_so in checks.items() if is_so]
+
+
+def _is_the_service_s_word(fault: Json) -> bool:
+    """Return whether a reply says that nothing was charged; a gateway's 503 does not."""
+    is_of_gateway = "kind" in fault
+    return 400 <= _status(fault) < 500 or (_status(fault) == 503 and not is_of_gateway)
 
 
 def _status(fault: Json) -> int:

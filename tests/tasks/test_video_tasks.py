@@ -22,6 +22,7 @@ from comfyui_siliconflow.siliconflow.errors import (
     GuardStopped,
     InvalidInput,
     ResultRefused,
+    ServerError,
 )
 from comfyui_siliconflow.tests.waiting import pack_threads, until
 from PIL import Image
@@ -134,6 +135,28 @@ def test_the_reason_of_a_failure_is_told_and_the_next_run_may_pay(
     assert caught.value.charged is None
     today.clip_failure = None
     assert outputs_of(T2V, **WORDS)["info"]["notes"]
+
+
+@pytest.mark.parametrize("body", [{}, "overloaded", {"code": 50000, "message": "no upstream"}])
+def test_a_503_without_a_code_of_the_service_is_not_sent_again_by_itself(
+    today: Simulator, outputs_of: Run, body: Any
+) -> None:
+    today.fail(503, body=body, made=True, on="video_submit")
+    with pytest.raises(ServerError, match="You may have been charged") as caught:
+        outputs_of(T2V, **WORDS)
+    assert caught.value.charged is None
+    assert len(submits(today)) == len(today.charges) == 1
+    assert "may have been charged" in outputs_of(T2V, **WORDS)["info"]["notes"][0]
+
+
+@pytest.mark.parametrize("code", [50505, 50508, 50603])
+def test_a_503_by_which_the_service_says_that_it_is_busy_is_sent_again(
+    today: Simulator, outputs_of: Run, code: int
+) -> None:
+    today.fail(503, body={"code": code, "message": "busy"}, on="video_submit")
+    assert outputs_of(T2V, **WORDS)["video"]
+    assert len(submits(today)) == 2
+    assert len(today.charges) == 1
 
 
 def test_odd_words_and_a_busy_service_are_waited_out(today: Simulator, outputs_of: Run) -> None:
