@@ -283,7 +283,10 @@ function followOuter(node, state) {
       if (widget) setValue(node, widget, value); // for whoever unpacks the subgraph
       if (!app.configuringGraph) onUserChange(node, name);
     }
-    if (outer.some(([name, { widgets }]) => widgets.some((each) => isNewOuter(state, name, each.widget)))) show(node);
+    const isStale = outer.some(([name, { widgets }]) =>
+      widgets.some(({ widget }) => isNewOuter(state, name, widget) || isReset(widget)),
+    );
+    if (isStale) show(node);
     state.outer = outerOf(node);
   } finally {
     isFollowing = false;
@@ -297,6 +300,12 @@ function followOuter(node, state) {
  * @param {Comfy.Widget} widget
  */
 const isNewOuter = ({ outer }, name, widget) => !outer.get(name)?.widgets.some((each) => each.widget === widget);
+
+/**
+ * Whether the page shows a widget of a subgraph as the one inside again: the newest does when the subgraph is copied.
+ * @param {Comfy.Widget} widget
+ */
+const isReset = ({ hidden, options }) => hidden !== options.hidden;
 
 /**
  * A link came or went. While a workflow is loaded, values are never touched.
@@ -345,8 +354,9 @@ function keepSize(node, change, before = leastHeight(node)) {
   change();
   const more = leastHeight(node) - before;
   // The first Nodes 2.0 hear of no size that a node was given; to set it would only spoil their undo.
-  // Nor need subgraphs be told theirs: they grow and shrink with their widgets.
-  const measuresItself = node.graph && isVue() && !("_state" in (modelWidget(node) ?? {}));
+  // Nor need their subgraphs be told theirs: they grow and shrink with their widgets.
+  const isTold = [node, modelWidget(node)].some((each) => each && "_state" in each);
+  const measuresItself = node.graph && isVue() && !isTold;
   if (more && !measuresItself) node.setSize([node.size[0], node.size[1] + more]);
 }
 
@@ -456,6 +466,8 @@ function apply(widget, rule, declared) {
     );
     Object.assign(options, Object.fromEntries(changed));
   }
+  // The newest page hides a widget of a subgraph by what it made of its options when they were set.
+  if (Object.getOwnPropertyDescriptor(widget, "options")?.set) widget.options = widget.options;
 }
 
 /**
