@@ -44,12 +44,19 @@ _STAND_IN = "?"
 _SIDE = 64
 """Pixels of an image that stands in for one that is not there yet."""
 BATCHES: Mapping[str, Mapping[str, str | int]] = {
-    "fixed": {"LoadImage": 1, "LoadImageMask": 1, "LoadImageOutput": 1},
+    "fixed": {"LoadImage": 1, "LoadImageMask": 1, "LoadImageOutput": 1, "SolidMask": 1},
     "counted": dict.fromkeys(
         ("EmptyImage", "EmptyLatentImage", "EmptySD3LatentImage"), "batch_size"
     ),
     "repeated": {"RepeatImageBatch": "amount", "RepeatLatentBatch": "amount"},
     "cut": {"ImageFromBatch": "length", "LatentFromBatch": "length"},
+    "sum": {
+        "ImageBatch": "image",
+        "LatentBatch": "samples",
+        "BatchImagesNode": "images.",
+        "BatchLatentsNode": "latents.",
+        "BatchMasksNode": "masks.",
+    },
     "same": {
         "VAEDecode": "samples",
         "VAEDecodeTiled": "samples",
@@ -69,11 +76,19 @@ BATCHES: Mapping[str, Mapping[str, str | int]] = {
         "ImageSharpen": "image",
         "ImagePadForOutpaint": "image",
         "ResizeAndPadImage": "image",
+        "ImageToMask": "image",
+        "ImageColorToMask": "image",
+        "MaskToImage": "mask",
+        "InvertMask": "mask",
+        "GrowMask": "mask",
+        "FeatherMask": "mask",
+        "ThresholdMask": "mask",
     },
 }
 """How many images the nodes of ComfyUI bring, by their type, as the page counts them, too.
 
-Nodes that repeat or cut a batch have it at the first of their inputs that is linked.
+Nodes that repeat or cut a batch have it at the first of their inputs that is linked; those that
+make one of several have them at all inputs whose names begin so.
 """
 _UNKNOWN: Any = object()
 logger = logging.getLogger("siliconflow")
@@ -151,6 +166,9 @@ def _planned_share(
         if name in of_images:
             frames = min(_frames(graph, linked[name], alike_once=is_sent_once) or 1, MOST_FRAMES)
             inputs[name] = torch.zeros(1, _SIDE, _SIDE, 3).expand(frames, -1, -1, -1)
+        elif name == "mask" and (_frames(graph, linked[name]) or 1) > 1:  # an edit a frame
+            frames = min(_frames(graph, linked[name]) or 1, MOST_FRAMES)
+            inputs[name] = torch.ones(1, _SIDE, _SIDE).expand(frames, -1, -1)
         elif name in _TEXT_INPUTS:
             inputs[name] = _STAND_IN
         else:
@@ -186,7 +204,8 @@ def _frames(
         )
         alike_once &= len(links) == 1 and "mask" not in inputs
         each_of = partial(_frames, graph, passed=passed, alike_once=alike_once)
-        frames = 1 if means == one else _largest([each_of(each) for each in links])
+        masks = each_of(inputs.get("mask")) or 1
+        frames = 1 if means == one else _largest([*map(each_of, links), masks])
         return _product(frames, _value(graph, inputs.get("batch_size", 1)))
     kind = next((each for each, types in BATCHES.items() if node_type in types), "")
     rule = BATCHES[kind][node_type] if kind else ""
@@ -194,12 +213,14 @@ def _frames(
         alike_once &= not node_type.startswith("KSampler")  # with a noise for each
         return _frames(graph, inputs.get(str(rule)), passed, alike_once=alike_once)
     number = _value(graph, inputs.get(rule, _UNKNOWN)) if isinstance(rule, str) else rule
-    if kind == "repeated" and alike_once:
+    if kind == "sum" or (kind == "repeated" and alike_once):
         number = 1
     if kind in {"fixed", "counted"}:
         return _product(1, number)
-    first = next(filter(_is_link, inputs.values()), None)
-    frames = _frames(graph, first, passed, alike_once=alike_once)
+    prefix = str(rule) if kind == "sum" else ""
+    sources = [v for name, v in inputs.items() if _is_link(v) and name.startswith(prefix)]
+    each_of = partial(_frames, graph, passed=passed, alike_once=alike_once)
+    frames = _total([*map(each_of, sources if kind == "sum" else sources[:1])])
     if kind == "cut" and frames is not None and isinstance(number, int):
         return min(frames, number)
     return _product(frames, number)
@@ -208,6 +229,11 @@ def _frames(
 def _largest(sizes: Collection[int | None]) -> int | None:
     known = [size for size in sizes if size is not None]
     return max([1, *known]) if len(known) == len(sizes) else None
+
+
+def _total(sizes: Collection[int | None]) -> int | None:
+    known = [size for size in sizes if size is not None]
+    return sum(known) if known and len(known) == len(sizes) else None
 
 
 def _product(frames: int | None, times: Any) -> int | None:

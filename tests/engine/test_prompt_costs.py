@@ -38,6 +38,15 @@ def edit(image: list[Any], **inputs: Any) -> dict[str, Any]:
     return node(EDIT, model="Qwen/Qwen-Image-Edit", prompt="blue", image=image, **inputs)
 
 
+MASKS = {f"masks.mask{number}": ["7", 0] for number in range(5)}
+ONE_IMAGE = {"2": node("LoadImage", image="a.png")}
+FIVE_MASKS = {
+    "3": node("GrowMask", mask=["6", 0]),
+    "6": node("BatchMasksNode", **MASKS),
+    "7": node("SolidMask"),
+}
+
+
 @pytest.fixture
 def run_prompt(
     monkeypatch: pytest.MonkeyPatch, outputs_of: Callable[..., dict[str, Any]]
@@ -366,6 +375,20 @@ def test_a_node_that_has_run_here_and_one_that_is_not_queued_count_nothing(
             2,
         ),
         ({"1": node("ImageScale", image=["1", 0])}, None),
+        ({"1": node("ImageBatch", image1=["2", 0], image2=["2", 0]), "2": node("LoadImage")}, 2),
+        ({"1": node("ImageBatch", image1=["2", 0], image2=["9", 0]), "2": node("LoadImage")}, None),
+        (
+            {
+                "1": node(
+                    "BatchImagesNode", **{"images.image0": ["2", 0], "images.image1": ["3", 0]}
+                ),
+                "2": node("LoadImage"),
+                "3": node("EmptyImage", batch_size=3),
+            },
+            4,
+        ),
+        ({"1": edit(["2", 0], mask=["3", 0]), **ONE_IMAGE, "3": node("Segments")}, 1),
+        ({"1": edit(["2", 0], mask=["3", 0]), **ONE_IMAGE, **FIVE_MASKS}, 5),
     ],
 )
 def test_the_frames_of_a_link_are_known_where_the_graph_says_so(
@@ -374,6 +397,15 @@ def test_the_frames_of_a_link_are_known_where_the_graph_says_so(
     tasks = {name: each.task for name, each in NODE_CLASS_MAPPINGS.items()}
     monkeypatch.setattr(host, "node_task", lambda node_type: tasks.get(node_type, ""))
     assert prompt_costs._frames(source, ["1", 0]) == frames  # noqa: SLF001
+
+
+def test_each_mask_of_one_image_is_asked_about_as_a_request(
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
+) -> None:
+    write_settings(confirm_images=5)
+    graph = {"1": draw("one", 1), "4": edit(["2", 0], mask=["3", 0])}
+    assert "6 images together" in run_prompt({**graph, **ONE_IMAGE, **FIVE_MASKS})[1]
+    assert today.generations == []
 
 
 @pytest.mark.parametrize(

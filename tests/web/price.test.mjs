@@ -66,6 +66,7 @@ const BATCHES = {
   repeated: { RepeatImageBatch: "amount" },
   cut: { ImageFromBatch: "length" },
   same: { ImageScale: "image" },
+  sum: { ImageBatch: "image", BatchImagesNode: "images." },
 };
 const KNOWN = { batches: BATCHES, nodes: { Edit: { task: "image-edit", pictures: ["image", "image2"] } } };
 let lastId = 0;
@@ -88,6 +89,24 @@ test("the frames that a node is given are counted as far as the graph says", () 
   assert.equal(frames({ image: source("ImageFromBatch", { length: 3 }, { image: many }) }), 3);
   assert.equal(frames({ image: source("Edit", { batch_size: 2 }, { image: many }) }), 162);
   assert.equal(frames({ image: source("EmptyImage", { batch_size: 6 }) }), 6);
+});
+
+test("the frames of images that are put into one batch are added up", () => {
+  const frames = (link) => framesOf(source("Edit", {}, { image: link }), ["image"], KNOWN);
+  const load = () => source("LoadImage");
+  const three = source("EmptyImage", { batch_size: 3 });
+  assert.equal(frames(source("ImageBatch", {}, { image1: load(), image2: load() })), 2);
+  assert.equal(frames(source("BatchImagesNode", {}, { "images.image0": load(), "images.image1": three })), 4);
+  const twice = load();
+  assert.equal(frames(source("ImageBatch", {}, { image1: twice, image2: twice })), 2);
+  assert.equal(frames(source("ImageBatch", {}, { image1: load(), image2: source("LoadVideo") })), null);
+});
+
+test("each mask of one image is a request, and one that nobody can count is one", () => {
+  const load = source("LoadImage");
+  const frames = (mask) => framesOf(source("Edit", {}, { image: load, mask }), ["image"], KNOWN);
+  assert.equal(frames(source("EmptyImage", { batch_size: 5 })), 5);
+  assert.equal(frames(source("Segments")), 1);
 });
 
 test("frames that another program or a loop decides are not guessed", () => {

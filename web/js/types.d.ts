@@ -109,6 +109,8 @@ export interface Batches {
   counted: Record<string, string>;
   repeated: Record<string, string>;
   cut: Record<string, string>;
+  /** How the names of the inputs begin whose images it brings. */
+  sum: Record<string, string>;
   same: Record<string, string>;
 }
 

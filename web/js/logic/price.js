@@ -39,6 +39,8 @@ export function imagesOf(source, catalogue, passed = new Set()) {
     return product(framesOf(source, own.pictures, catalogue, further), value("batch_size") ?? null);
   }
   if (type in batches.same) return linked(batches.same[type]);
+  const prefix = batches.sum[type];
+  if (prefix) return sum(source.links.filter((name) => name.startsWith(prefix)).map(linked));
   if (type in batches.fixed) return batches.fixed[type] ?? null;
   const kind = /** @type {const} */ (["counted", "repeated", "cut"]).find((each) => type in batches[each]);
   const number = kind && value(/** @type {string} */ (batches[kind][type]));
@@ -50,7 +52,8 @@ export function imagesOf(source, catalogue, passed = new Set()) {
 }
 
 /**
- * How many frames a node is given at its inputs for images: each is a request. One, if nothing is linked.
+ * How many frames a node is given at its inputs for images: each is a request, and so is each mask of one image. One,
+ * if nothing is linked.
  * @param {Source} source
  * @param {string[]} names
  * @param {Pick<Catalogue, "batches" | "nodes">} catalogue
@@ -61,8 +64,12 @@ export function framesOf(source, names, catalogue, passed = new Set()) {
   const frames = names
     .filter((name) => source.links.includes(name))
     .map((name) => imagesOf(source.from(name), catalogue, passed));
-  return frames.includes(null) ? null : Math.max(1, .../** @type {number[]} */ (frames));
+  const masks = source.links.includes("mask") ? imagesOf(source.from("mask"), catalogue, passed) : null;
+  return frames.includes(null) ? null : Math.max(masks ?? 1, 1, .../** @type {number[]} */ (frames));
 }
+
+/** @param {(number | null)[]} counts */
+const sum = (counts) => counts.reduce((total, count) => (total === null || count === null ? null : total + count), 0);
 
 /**
  * @param {number | null} images
