@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.host.browser.conftest import ARGUMENTS
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy
 from PIL import Image
@@ -244,7 +245,7 @@ def main(wanted: Sequence[str]) -> None:
         # Without the mark, and so without the note on it that a new account gets once.
         comfy.request("POST", "/siliconflow/settings", json={"visible_watermark": False})
         found = os.environ.get("CHROMIUM") or shutil.which("chromium")
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
         try:
             for language in LANGUAGES:
                 page = Page(browser, comfy, "nodes2", language)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         ConsoleMessage,
         Error,
         Locator,
-        Route,
         ViewportSize,
     )
 
@@ -96,7 +95,6 @@ class Page:
             locale="en-US",
         )
         self._context.grant_permissions(["clipboard-read", "clipboard-write"])
-        self._context.route("**/*", self._only_from_comfy)
         if not scripts:
             self._context.route(
                 "**/extensions/comfyui_siliconflow/**/*.js",
@@ -434,12 +432,6 @@ class Page:
         return str(answer.json()["prompt_id"])
 
     # Inside
-
-    def _only_from_comfy(self, route: Route) -> None:
-        """Nothing from outside this machine: it would hang or make the tests depend on it."""
-        url = route.request.url
-        outside = url.startswith("http") and not url.startswith(self.address)
-        route.abort() if outside else route.continue_()
 
     def _failed(self, error: Error) -> None:
         """Note what a script threw, but for what the page throws by itself."""
