@@ -219,7 +219,10 @@ def _queue(new_id: str, item: tuple[Any, ...], run: WaitingRun, *, may_pay: bool
     left_out, own = {*before.get("left_out", ())}, {*run.left_out}
     left_out = left_out - own if may_pay else left_out | own
     first = {"first_prompt_id": run.id, "root": host.root_of(run.id, item[_EXTRA])}
-    own_marks = {"parent": run.id, "since": None if may_pay else run.since}
+    now = int(time.time() * 1000)
+    queued_at = now if may_pay else before.get("queued_at", item[_EXTRA].get("create_time", 0))
+    since = None if may_pay else run.since
+    own_marks = {"parent": run.id, "since": since, "queued_at": queued_at}
     going_on = {**first, **before, **own_marks, "left_out": sorted(left_out)}
 
     async def put() -> None:
@@ -229,7 +232,6 @@ def _queue(new_id: str, item: tuple[Any, ...], run: WaitingRun, *, may_pay: bool
         if not is_valid:
             reason = f"{error['message']} {error['details']}"
             raise NotQueued(text("background.not_queued", reason=reason))
-        now = int(time.time() * 1000)
         extra_data = {**item[_EXTRA], "create_time": now, GOING_ON: going_on}
         number, server.number = server.number, server.number + 1
         rest = item[_OUTPUTS + 1 :] or ({},)

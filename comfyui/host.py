@@ -43,7 +43,8 @@ GOING_ON = "siliconflow_background"
 """What `extra_data` has of a prompt that is queued again: `first_prompt_id`, `root`, `left_out`.
 
 `parent` is the id of the prompt that it was before. What was sent after `since`, in seconds since
-1970, is not sent again, whichever node it is of.
+1970, is not sent again, whichever node it is of. `queued_at` is when the user queued it, in
+milliseconds: what the pack queues confirms nothing.
 """
 
 request_language: ContextVar[Language | None] = ContextVar("siliconflow_request", default=None)
@@ -158,7 +159,7 @@ def _running_prompt(prompt_id: str) -> dict[str, Any]:
     # The first node of a prompt that no server queued says it for those that follow.
     milliseconds = float(extra_data.setdefault("create_time", time.time() * 1000))
     going_on = extra_data.get(GOING_ON, {})
-    queued_at = milliseconds / 1000
+    queued_at = float(going_on.get("queued_at", milliseconds)) / 1000
     return {"graph": graph, "outputs": outputs, "queued_at": queued_at, "going_on": going_on}
 
 
@@ -323,7 +324,7 @@ class Caller:
     notes: Sequence[Text] = ()
     prompt_id: str = ""
     queued_at: float = field(default_factory=time.time)
-    """When the prompt was queued, in seconds since 1970, as far as ComfyUI says."""
+    """When the user queued the prompt, in seconds since 1970, as far as ComfyUI says."""
     graph: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The nodes of the prompt by id, each with its `class_type` and `inputs`."""
     outputs: Sequence[str] = ()

@@ -181,7 +181,8 @@ class Prompt:
     `calls` is how often ComfyUI had called each when it began.
     `lately` is how many images were paid before this prompt by others that differ from it in
     nothing but seeds, `None` until one of its nodes makes any; `confirmed` is how much the user was
-    asked about before it was queued.
+    asked about before it was queued. `before` is what was let through of it before it was queued
+    again for results that were made in the background.
     """
 
     queued_at: float
@@ -192,11 +193,13 @@ class Prompt:
     calls: dict[str, int] = field(default_factory=dict)
     lately: int | None = None
     confirmed: Amount = NO_AMOUNT
+    before: Share = Share()
 
     def with_share(self, node_id: str, share: Share) -> Share:
         """Return all of it, if a node makes this; a node may run several times."""
         others = (each for other, each in self.shares.items() if other != node_id)
-        return sum(others, share + self.own(node_id))
+        total = sum(others, share + self.own(node_id) + self.before)
+        return replace(total, paid=max(total.paid - self.before.items, 0))
 
     def own(self, node_id: str) -> Share:
         """Return what runs of a node have been let through."""
@@ -205,7 +208,12 @@ class Prompt:
     @property
     def begun(self) -> Share:
         """What has been let through."""
-        return sum((self.own(node) for node in self.shares), Share())
+        return sum((self.own(node) for node in self.shares), self.before)
+
+    def goes_on(self) -> Prompt:
+        """Return it as it is queued again by itself: what the user was asked about still holds."""
+        after = Prompt(self.queued_at, lately=self.lately, confirmed=self.confirmed)
+        return replace(after, before=self.begun)
 
     def begin(self, node_id: str, share: Share) -> None:
         """Count what a node makes from now on."""
@@ -537,7 +545,8 @@ class SpendingGuard:
             prompt.lately = run.images_lately(counted_as) + self._unsent(counted_as)
         bill = run.bill([[job.request] for job in jobs])
         question = run.question(bill, prompt)
-        if run.budgets or (run.counts_images and settings.most_pictures) or question.is_asked:
+        is_limited = run.budgets or (run.counts_images and settings.most_pictures)
+        if is_limited or question.is_asked or prompt.before.items:
             jobs = run.distinct(jobs)
             run = replace(run, jobs=jobs)
             bill = run.bill([run.unpaid(job) for job in jobs])
@@ -595,4 +604,8 @@ class SpendingGuard:
         with self._lock:
             for oldest in list(self._prompts)[:-PROMPTS]:
                 del self._prompts[oldest]
+            if caller.going_on.get("since") is not None and caller.queueing not in self._prompts:
+                parent = caller.going_on["parent"]
+                earlier = [each for (id_, _), each in self._prompts.items() if id_ == parent]
+                prompt = earlier[-1].goes_on() if earlier else prompt
             return self._prompts.setdefault(caller.queueing, prompt)

@@ -53,7 +53,8 @@ def run_prompt(
 ) -> RunPrompt:
     """Run the nodes of a graph as ComfyUI does, until one is stopped; return who was asked about.
 
-    `frames` are how many images a linked input brings.
+    `frames` are how many images a linked input brings; what is after the last node that `runs`
+    waits for results in the background.
     """
     tasks = {name: each.task for name, each in NODE_CLASS_MAPPINGS.items()}
     monkeypatch.setattr(host, "node_task", lambda node_type: tasks.get(node_type, ""))
@@ -66,8 +67,10 @@ def run_prompt(
         outputs: list[str] | None = None,
         times: int = 1,
         first_seed: int = 0,
+        runs: str = "",
+        **queueing: Any,
     ) -> list[str]:
-        prompt_id, queued_at = uuid.uuid4().hex, time.time()
+        queueing = {"prompt_id": uuid.uuid4().hex, "queued_at": time.time(), **queueing}
         images = torch.linspace(0, 1, frames).reshape(-1, 1, 1, 1).expand(-1, 16, 16, 3)
 
         def given(graph: Graph, value: Any) -> Any:
@@ -80,10 +83,9 @@ def run_prompt(
             caller = Caller(
                 graph[node_id]["class_type"],
                 node_id,
-                prompt_id=prompt_id,
-                queued_at=queued_at,
                 graph=graph,
                 outputs=outputs or (),
+                **queueing,
             )
             monkeypatch.setattr(
                 "comfyui_siliconflow.nodes.base.current_caller",
@@ -96,6 +98,8 @@ def run_prompt(
                     outputs_of(graph[node_id]["class_type"], **{**inputs, **again})
             except errors.ConfirmationNeeded as error:
                 return [node_id, str(error)]
+            if node_id == runs:
+                break
         return []
 
     return run
@@ -239,6 +243,39 @@ def test_another_node_prompt_or_count_is_asked_about_anew(
     assert run_prompt({"1": draw("one", 10), "2": draw("two", 10)})
     assert run_prompt(other)
     assert today.generations == []
+
+
+def goes_on(parent: str, queued_at: float) -> dict[str, Any]:
+    going_on = {"parent": parent, "since": 0.0, "left_out": ["1"]}
+    return {"going_on": going_on, "queued_at": queued_at}
+
+
+def test_what_was_confirmed_is_not_asked_about_again_when_the_prompt_goes_on(
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
+) -> None:
+    write_settings(confirm_images=2)
+    graph = {"1": draw("one", 3), "3": edit(["1", 0])}
+    assert run_prompt(graph, frames=3)
+    first: dict[str, Any] = {"prompt_id": "first", "queued_at": time.time()}
+    assert run_prompt(graph, runs="1", **first) == []
+    assert len(today.generations) == 3
+    asked = run_prompt(graph, frames=5, prompt_id="second", **goes_on(*first.values()))
+    assert "generate 8 images together" in asked[1]
+    assert "under way: 3. To be paid now: 5, for" in asked[1]
+    assert run_prompt(graph, frames=3, prompt_id="third", **goes_on(*first.values())) == []
+    assert len(today.generations) == 6
+
+
+def test_what_a_prompt_paid_before_it_goes_on_counts_with_what_it_makes_then(
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
+) -> None:
+    write_settings(confirm_images=4, auto_run_images=0, daily_budget=100)
+    graph = {"1": draw("one", 2), "3": edit(["8", 0]), "8": node("Unknown", image=["1", 0])}
+    first: dict[str, Any] = {"prompt_id": "first", "queued_at": time.time()}
+    assert run_prompt(graph, runs="1", **first) == []
+    assert run_prompt(graph, frames=3, prompt_id="second", **goes_on(*first.values()))[0] == "3"
+    assert run_prompt(graph, frames=2, prompt_id="third", **goes_on(*first.values())) == []
+    assert len(today.generations) == 4
 
 
 def test_what_the_ledger_has_of_the_other_nodes_counts_nothing_and_is_told(

@@ -18,7 +18,7 @@ from unittest import mock
 
 import pytest
 import torch
-from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.comfyui import background, host
 from comfyui_siliconflow.comfyui.host import Caller
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import rate_limit, retry, sending, services, spending
@@ -29,6 +29,7 @@ from comfyui_siliconflow.siliconflow import catalogue, errors
 from comfyui_siliconflow.storage.database import LedgerError
 from comfyui_siliconflow.storage.ledger import Ledger
 from comfyui_siliconflow.storage.spend_book import Spend
+from comfyui_siliconflow.storage.waiting_runs import WaitingRuns
 from comfyui_siliconflow.strings.text import SiliconFlowError, Text
 from comfyui_siliconflow.tests.waiting import LONGEST, pack_threads, until
 from hypothesis import HealthCheck, given, settings
@@ -619,6 +620,38 @@ def test_comfyui_says_when_a_prompt_was_queued(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(host, "_executing", lambda: context)
     caller = host.current_caller("Node", None)
     assert (caller.node_id, caller.prompt_id, caller.queued_at) == ("3", "p", 5.0)
+
+
+def test_a_prompt_that_goes_on_was_queued_when_the_user_queued_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    queued: list[tuple[Any, ...]] = []
+    queue = mock.Mock(currently_running={}, put=queued.append)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    server = mock.Mock(prompt_queue=queue, loop=loop, number=1)
+    valid = mock.AsyncMock(return_value=(True, None, ["1"], {}))
+    modules = {"execution": mock.Mock(validate_prompt=valid)}
+    monkeypatch.setattr(host, "prompt_server", lambda: server)
+    monkeypatch.setattr(host, "module", modules.get)
+    ledger = Ledger(tmp_path)
+    runs = WaitingRuns(ledger.database)
+    prompt = {"graph": {"1": {"inputs": {}}}, "extra_data": {"create_time": 5000}, "outputs": ["1"]}
+    try:
+        for may_pay in (False, True):
+            runs.add("p", "content", ["1"], prompt)
+            new_id = background.go_on("p", runs, may_pay=may_pay)
+            queue.currently_running[1] = queued[-1]
+            context = mock.Mock(node_id="1", prompt_id=new_id)
+            monkeypatch.setattr(host, "_executing", lambda context=context: context)
+            assert (host.current_caller("Node", None).queued_at == 5.0) is not may_pay
+            background.forget("p", runs)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+        ledger.close()
 
 
 def test_where_comfyui_does_not_say_when_a_prompt_was_queued_it_is_noted(

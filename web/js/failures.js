@@ -403,6 +403,10 @@ app.registerExtension({
     const canvas = document.querySelector(".graph-canvas-container");
     if (canvas) new ResizeObserver(place).observe(canvas); // app mode hides it
     onEvent("failed", onFailure);
+    onEvent("background", ({ first_prompt_id, prompt_id }) => {
+      const sent = prompt_id && queued.get(first_prompt_id);
+      if (sent) queued.set(prompt_id, sent);
+    });
     api.addEventListener("execution_error", ({ detail }) => onExecutionError(detail));
     api.addEventListener("execution_start", onRunStart);
     api.addEventListener("status", ({ detail }) => {
