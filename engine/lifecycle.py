@@ -349,7 +349,7 @@ class RequestLifecycle:
                 job.stage = max(job.stage, 1)
                 work = partial(self._find_or_send, job, form, name)
                 try:
-                    result = _IN_FLIGHT.share(name, job, work) if self._reuse else work()
+                    result = self._share(job, form, name, work) if self._reuse else work()
                 except FormerResultGone:
                     left[:0] = [replace(request, former_frame=None)]
                 except TooHeavy:
@@ -364,13 +364,52 @@ class RequestLifecycle:
 
     def go_on(self, job: Job, name: str) -> None:
         """Fetch what another process submitted under this name. Nothing is sent, or charged."""
-        job.may_send = False
+        job.may_send, job.in_background = False, True
         with self._ending(job):
             job.stage = 1
             work = partial(self._find_or_send, job, job.request, name)
-            result = _IN_FLIGHT.share(name, job, work)
+            result = self._share(job, job.request, name, work)
             job.results.append(replace(result, origin="paid"))  # by this job, in its first process
             job.stage = STAGES
+
+    def _share(
+        self, job: Job, request: PlannedRequest, name: str, work: Callable[[], Result]
+    ) -> Result:
+        """Do `work`, or join whoever does it.
+
+        In the background, what could not be downloaded is downloaded again as long as its URL
+        works: that is free, and nothing is sent. Another run of the same may do so meanwhile.
+        """
+        tries, may_send, sent_at = 0, job.may_send, job.sent_at
+        failure: DownloadFailed | None = None
+        try:
+            while True:
+                try:
+                    result = _IN_FLIGHT.share(name, job, work)
+                except DownloadFailed as error:
+                    if not job.in_background or not self._may_download_again(job, name, error):
+                        raise
+                    tries, job.may_send, failure = tries + 1, False, error
+                    delay = retry.patient_delay(error, tries)
+                    job.sleep(text("run.retrying"), delay)
+                except RunEnded:
+                    if failure is None or job.ends.is_set():
+                        raise
+                    raise failure from None  # its URL has just expired
+                else:
+                    if tries and job.sent_at != sent_at:  # it was paid for this job
+                        cost = self.pricing.cost(request, at=job.sent_at)
+                        return replace(result, origin="paid", cost=cost)
+                    return result
+        finally:
+            job.may_send = may_send
+
+    def _may_download_again(self, job: Job, name: str, error: DownloadFailed) -> bool:
+        """Return whether the ledger has a URL that works, and that is not refused for good."""
+        if job.is_saved and not isinstance(error, ResultRefused):
+            with suppress(LedgerError):
+                return self._ledger.is_paid(name)
+        return False
 
     @contextmanager
     def _ending(self, job: Job) -> Iterator[None]:

@@ -57,6 +57,11 @@ def poll_delay(error: RequestError, tries: int, seconds: float) -> float | None:
     passes = error.retryable or isinstance(error, MaybeCharged | NotConnected | RateLimited)
     if not passes or isinstance(error, NoResult) or seconds > OUTAGE_SECONDS:
         return None
+    return patient_delay(error, tries)
+
+
+def patient_delay(error: RequestError, tries: int) -> float:
+    """Return the seconds to wait after `tries` failures of what costs nothing, however many."""
     return min(_backoff(error, min(tries, TRIES - 1)) or 0.0, LONGEST)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from typing import Any
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.engine import retry
 from comfyui_siliconflow.engine.job import Job
 from comfyui_siliconflow.engine.lifecycle import RequestLifecycle
 from comfyui_siliconflow.engine.services import client_for, current_settings, ledger_for
 from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.siliconflow.http import downloads
 from comfyui_siliconflow.storage.settings import Settings
 from comfyui_siliconflow.tasks.image_tasks import plan_images
 from comfyui_siliconflow.tests.conftest import LimitClock
@@ -97,3 +100,56 @@ def test_in_the_background_a_rate_limit_is_waited_for_as_long_as_it_takes(
         failed = [job.error for job in jobs if job.error]
         assert all(isinstance(error, errors.WaitTooLong) for error in failed)
         assert bool(failed) is not in_background
+
+
+def quick_downloads(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(downloads, "WAITS", ())
+    patch.setattr(retry, "FIRST", 0.0)
+
+
+@pytest.mark.parametrize("status", [503, 404, 0])
+def test_in_the_background_a_download_outlasts_an_outage_and_nothing_is_sent_for_it(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    quick_downloads(monkeypatch)
+    simulator.fail(status, times=12, on="pictures")
+    (job,) = run_jobs(in_background=True)
+    assert job.error is None
+    [result] = job.results
+    assert (len(result.items), result.origin, str(result.cost)) == (1, "paid", "0.3")
+    assert len(simulator.generations) == 1
+
+
+def test_in_the_foreground_a_download_that_fails_is_told_at_once(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_downloads(monkeypatch)
+    simulator.fail(503, times=12, on="pictures")
+    (job,) = run_jobs()
+    assert isinstance(job.error, errors.DownloadFailed)
+
+
+def test_a_download_ends_with_its_url_and_the_request_is_not_sent_again(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_downloads(monkeypatch)
+    simulator.fail(503, times=1000, on="pictures")
+    began, ticks = time.time(), itertools.count()
+    ledger = ledger_for(current_settings())
+    monkeypatch.setattr(ledger, "_clock", lambda: began + 100 * next(ticks))
+    (job,) = run_jobs(in_background=True)
+    assert isinstance(job.error, errors.DownloadFailed)
+    assert job.may_send
+    assert len(simulator.generations) == 1
+    downloaded = [each for each in simulator.requests if "/pictures/" in each.path]
+    assert len(downloaded) > 2
+
+
+def test_a_download_that_is_refused_for_good_is_not_repeated(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, write_settings: Any
+) -> None:
+    quick_downloads(monkeypatch)
+    write_settings(most_megapixels=0.1)
+    (job,) = run_jobs(in_background=True)
+    assert isinstance(job.error, errors.ResultRefused)
+    assert len(simulator.generations) == 1

@@ -16,6 +16,7 @@ from comfyui_siliconflow.engine.endpoint import (
     Endpoint,
     FileContent,
     OnText,
+    RemoteFile,
     ResultKind,
     Ticket,
 )
@@ -27,6 +28,7 @@ from comfyui_siliconflow.siliconflow.errors import (
     BadRequest,
     CertificateFailed,
     ConnectionLost,
+    DownloadFailed,
     Failure,
     GatewayTimeout,
     GenerationFailed,
@@ -198,6 +200,29 @@ def test_a_restart_that_dies_as_well_leaves_the_ticket_to_the_next(
     assert run(service, third).results[0].origin == "downloaded"
     assert (service.submitted, service.polled) == (1, ["ticket 1"] * 2)
     third.close()
+
+
+def test_a_restart_outlasts_an_outage_of_the_download(
+    service: Service, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, client, fails = plan_of(service), Client("sk-x", SETTINGS.base_url), iter(range(5))
+
+    def download(*_: object) -> bytes:
+        if next(fails, None) is not None:
+            raise DownloadFailed(Failure("HTTP 503"))
+        return b"a clip"
+
+    def answer(_client: Client, _ticket: Ticket) -> ApiResult | Text:
+        return ApiResult([RemoteFile("https://host/clip.mp4")], ResponseMetadata())
+
+    monkeypatch.setattr(client, "download", download)
+    plan = replace(plan, endpoint=replace(plan.endpoint, poll=answer))
+    of_plan = lifecycle.RequestLifecycle("video", SETTINGS, client, ledger, plan)
+    died, job = (Job(plan.requests[0], threading.Event()) for _ in range(2))
+    of_plan.run(died)
+    assert isinstance(died.error, DownloadFailed)
+    of_plan.go_on(job, of_plan._name(job.request))  # noqa: SLF001 - as the ledger has it
+    assert (job.items, job.error, service.submitted) == ([b"a clip"], None, 1)
 
 
 def test_going_on_sends_nothing_where_the_ledger_has_no_ticket(
