@@ -729,8 +729,8 @@ class RequestLifecycle:
         none: then the same request is sent anew. `record` writes a new ticket down; where the
         ledger fails, it is called again before each poll.
         """
-        failures, unknown, good_at = 0, 0, time.monotonic()
-        sent_at = job.sent_at or (entry.sent_at if entry else 0.0)
+        alike, last, good_at = 0, None, time.monotonic()
+        known_at = sent_at = job.sent_at or (entry.sent_at if entry else 0.0)
         job.is_sent = True  # under way at the service
         with suppress(LedgerError):
             job.growing.usual_seconds = self._ledger.usual_seconds(self._plan.model.id)
@@ -743,14 +743,14 @@ class RequestLifecycle:
             try:
                 result = self._endpoint.poll(self._client, ticket)
             except RequestError as error:
-                failures += 1
-                unknown = unknown + 1 if isinstance(error, retry.UNKNOWN) else 0
-                wait = retry.poll_delay(error, unknown or failures, time.monotonic() - good_at)
+                alike, last = alike + 1 if type(error) is last else 1, type(error)
+                age = time.time() - known_at
+                wait = retry.poll_delay(error, alike, time.monotonic() - good_at, age)
                 if wait is None:
                     raise self._lost(job, request, entry, error) from None
                 job.growing.doing, seconds = text("run.retrying"), max(wait, POLL_SECONDS)
             else:
-                failures, unknown, good_at = 0, 0, time.monotonic()
+                alike, good_at, known_at = 0, time.monotonic(), time.time()
                 if isinstance(result, ApiResult):
                     job.growing.doing = None
                     return result

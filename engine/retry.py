@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from ..siliconflow.errors import (
     BadRequest,
-    MaybeCharged,
+    Forbidden,
+    InvalidKey,
     NoResult,
-    NotConnected,
     RateLimited,
     RequestError,
     RetiredCall,
@@ -26,9 +26,15 @@ T = TypeVar("T")
 TRIES = 5
 OUTAGE_SECONDS = 1200.0
 """For how long polls may fail in a row: longer than the service keeps a result that is done."""
+KEPT_SECONDS = 900.0
+"""A ticket has not expired so soon after its request was under way: a result is kept for ten
+minutes after it is done (service-2026)."""
+REFUSED_SECONDS = 60.0
+"""For how long a key or an account may be refused in polls: a single refusal may be a mistake."""
 UNKNOWN = (BadRequest, RetiredCall, WrongAddress)
 """Answers to a poll whose ticket the service does not know: not yet, or not any more."""
-UNKNOWN_TRIES = 4
+SAME_ANSWERS = 4
+"""So many refusals in a row, at least, are taken at their word."""
 FIRST = 1.0
 LONGEST = 30.0
 _DICE = random.SystemRandom()
@@ -46,18 +52,19 @@ def delay(error: RequestError, tries: int) -> float | None:
     return 0.0 if isinstance(error, RateLimited) else _backoff(error, tries)
 
 
-def poll_delay(error: RequestError, tries: int, seconds: float) -> float | None:
-    """Return the seconds to wait after `tries` polls failed for `seconds`; `None`: give up.
+def poll_delay(error: RequestError, alike: int, seconds: float, age: float) -> float | None:
+    """Return the seconds to wait before the next poll; `None`: give up.
 
-    A poll costs nothing, so that whatever may pass is waited for. An unknown ticket is repeated,
-    too: it may not have reached each machine of the service yet.
+    `alike` polls in a row failed in this way, all of them for `seconds`; `age` seconds ago the
+    request was surely under way. A poll costs nothing, so that whatever may pass is waited for. An
+    unknown ticket may, too: it may not have reached each machine of the service yet.
     """
-    if isinstance(error, UNKNOWN):
-        return _backoff(error, tries, UNKNOWN_TRIES)
-    passes = error.retryable or isinstance(error, MaybeCharged | NotConnected | RateLimited)
-    if not passes or isinstance(error, NoResult) or seconds > OUTAGE_SECONDS:
+    is_expired = isinstance(error, UNKNOWN) and age > KEPT_SECONDS
+    is_refused = isinstance(error, InvalidKey | Forbidden) and seconds > REFUSED_SECONDS
+    is_final = alike >= SAME_ANSWERS and (is_expired or is_refused)
+    if is_final or isinstance(error, NoResult) or seconds > OUTAGE_SECONDS:
         return None
-    return patient_delay(error, tries)
+    return patient_delay(error, alike)
 
 
 def patient_delay(error: RequestError, tries: int) -> float:
@@ -84,8 +91,8 @@ def retry_free_call(call: Callable[[], T], ends: threading.Event) -> T:
             logger.debug("%s, tried again after %.1f s", type(error).__name__, wait)
 
 
-def _backoff(error: RequestError, tries: int, most: int = TRIES) -> float | None:
-    if tries >= most:
+def _backoff(error: RequestError, tries: int) -> float | None:
+    if tries >= TRIES:
         return None
     backoff = _DICE.uniform(FIRST, min(LONGEST, FIRST * 2**tries))
     return max(backoff, error.failure.retry_after or 0.0)

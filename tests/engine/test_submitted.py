@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +31,10 @@ from comfyui_siliconflow.siliconflow.errors import (
     ConnectionLost,
     DownloadFailed,
     Failure,
+    Forbidden,
     GatewayTimeout,
     GenerationFailed,
+    InsufficientBalance,
     InvalidKey,
     ModelNotFound,
     NotConnected,
@@ -83,7 +86,14 @@ class Service:
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     monkeypatch.setattr(lifecycle, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(retry, "FIRST", 0.0)
+    monkeypatch.setattr(retry, "REFUSED_SECONDS", 0.0)
     return Service()
+
+
+@pytest.fixture
+def old_tickets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a ticket be so old that it may have expired."""
+    monkeypatch.setattr(retry, "KEPT_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -380,6 +390,55 @@ def test_another_process_goes_on_with_what_this_one_no_longer_asks_for(
     second.close()
 
 
+@pytest.mark.parametrize("error_class", [BadRequest, WrongAddress, RetiredCall, ModelNotFound])
+def test_a_ticket_cannot_have_expired_while_its_result_may_still_be_made(
+    service: Service, ledger: Ledger, error_class: type[RequestError]
+) -> None:
+    def refuse_long() -> None:
+        if len(service.polled) < 10 * retry.SAME_ANSWERS:
+            raise error_class(Failure("no such request"))
+
+    service.during_poll = refuse_long
+    assert run(service, ledger).items == [b"a clip"]
+    assert service.submitted == 1
+
+
+def test_an_old_ticket_that_was_known_a_moment_ago_has_not_expired(
+    service: Service, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    service.polls_left = 3
+
+    def get_old_and_refuse() -> None:
+        nonlocal now
+        if len(service.polled) == 1:
+            now += 3000
+        elif len(service.polled) < 10:
+            raise WrongAddress(Failure("no such request", 404))
+
+    service.during_poll = get_old_and_refuse
+    assert run(service, ledger).items == [b"a clip"]
+
+
+@pytest.mark.parametrize("error_class", [InvalidKey, Forbidden, InsufficientBalance])
+def test_a_refused_key_ends_the_polls_only_if_it_stays_refused_for_a_minute(
+    service: Service,
+    ledger: Ledger,
+    error_class: type[RequestError],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retry, "REFUSED_SECONDS", 60.0)
+
+    def refuse_often() -> None:
+        if len(service.polled) < 3 * retry.SAME_ANSWERS:
+            raise error_class(Failure("no"))
+
+    service.during_poll = refuse_often
+    assert run(service, ledger).items == [b"a clip"]
+
+
+@pytest.mark.usefixtures("old_tickets")
 @pytest.mark.parametrize(
     "refusal",
     [
@@ -400,13 +459,15 @@ def test_an_expired_ticket_is_given_up_says_what_was_charged_and_its_loss_is_not
     error = run(service, ledger).error
     assert type(error) is TicketExpired
     assert "You were probably charged the price of one request" in str(error)
-    assert service.polled == ["ticket 1"] * retry.UNKNOWN_TRIES
+    assert "ask for it once more, which is free" in str(error)
+    assert service.polled == ["ticket 1"] * retry.SAME_ANSWERS
     again = run(service, ledger)
     assert (again.items, service.submitted) == ([b"a clip"], 2)
     assert again.notes
-    assert service.polled[retry.UNKNOWN_TRIES :] == ["ticket 1", "ticket 2", "ticket 2"]
+    assert service.polled[retry.SAME_ANSWERS :] == ["ticket 1", "ticket 2", "ticket 2"]
 
 
+@pytest.mark.usefixtures("old_tickets")
 @pytest.mark.parametrize("polls_left", [0, 3])
 def test_a_ticket_that_was_given_up_is_asked_with_once_more_before_the_same_is_sent_again(
     service: Service, ledger: Ledger, polls_left: int

@@ -164,7 +164,7 @@ VIDEOS_HEAD = """
 
 ## The three steps of a video: {faults} faults, {trials} trials
 
-Each fault strikes the submission of a video, then three polls in a row, one download, and every
+Each fault strikes the submission of a video, then six polls in a row, one download, and every
 download of a run; then all is mended, and the same is queued again. What was submitted is charged
 once, whatever its polls and downloads meet. "Done, then" is a fault behind which the request was
 carried out; where such a reply to a submission says that nothing was charged, it is taken at its
