@@ -19,6 +19,7 @@ from .media_error import MediaError
 T = TypeVar("T", torch.Tensor, npt.NDArray[np.float32])
 Weights: TypeAlias = npt.NDArray[np.float32]
 """`[H,W]`, values 0..1."""
+_LARGEST_BYTE = 255
 _FAINTEST = 1 / 512
 """The least that changes a pixel of 8 bits: half a step of it."""
 
@@ -54,11 +55,18 @@ class Box(NamedTuple):
 
 
 def mask_frames(mask: torch.Tensor) -> torch.Tensor:
-    """Return a MASK as `[B,H,W]`. Raises `MediaError` for what is none."""
+    """Return a MASK as `[B,H,W]` of floats. Raises `MediaError` for what is none.
+
+    Other packs make masks of whole numbers, too: 0 to 255 where one of them is above 127, and else
+    painted is whatever is above 0, as in masks of true and false.
+    """
     if not isinstance(mask, torch.Tensor) or mask.ndim not in {2, 3} or 0 in mask.shape:
         raise MediaError(text("media.not_mask"))
-    if not mask.is_floating_point():
+    if mask.is_complex():
         raise MediaError(text("media.not_float", dtype=mask.dtype))
+    if not mask.is_floating_point():
+        is_graded = int(mask.max()) > _LARGEST_BYTE // 2
+        mask = mask.float() / _LARGEST_BYTE if is_graded else (mask > 0).float()
     return mask if mask.ndim == 3 else mask[None]
 
 
@@ -143,7 +151,8 @@ def _lines_of(box: Box, axis: int, run: npt.NDArray[np.intp]) -> Box:
 def feathered(weights: Weights, spot: Box, part: Box, feather: int) -> Weights:
     """Return how strongly a result covers a part: as painted in the spot, less and less around it.
 
-    The edge falls to nothing over `feather` pixels; half a mask value or more counts as painted.
+    The edge falls to nothing over `feather` pixels, from what is painted at least half as strongly
+    as the strongest of the spot.
     """
     painted = np.zeros(part.size[::-1], np.float32)
     inside = Box(*(a - b for a, b in zip(spot, part[:2] * 2, strict=True)))
@@ -152,8 +161,9 @@ def feathered(weights: Weights, spot: Box, part: Box, feather: int) -> Weights:
     if not feather:
         return painted
     reach, blur = feather - feather // 2, feather // 2
-    solid = _sums(painted >= 0.5, reach) > 0
-    edge = _sums(solid, blur).astype(np.float32) / np.float32((2 * blur + 1) ** 2)
+    strongest = painted.max()
+    solid = _sums(painted >= strongest / 2, reach) > 0
+    edge = _sums(solid, blur).astype(np.float32) * (strongest / np.float32((2 * blur + 1) ** 2))
     weights_around: Weights = np.maximum(painted, edge)
     return weights_around
 

@@ -33,9 +33,21 @@ def test_what_is_no_mask_is_refused(shape: tuple[int, ...]) -> None:
         mask_frames(torch.zeros(shape))
 
 
-def test_a_mask_of_whole_numbers_is_refused() -> None:
-    with pytest.raises(MediaError, match="int64"):
-        mask_frames(torch.ones(4, 4, dtype=torch.int64))
+def test_a_mask_of_complex_numbers_is_refused() -> None:
+    with pytest.raises(MediaError, match="complex64"):
+        mask_frames(torch.ones(4, 4, dtype=torch.complex64))
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int32, torch.int64])
+def test_whole_numbers_are_painted_where_they_are_above_0(dtype: torch.dtype) -> None:
+    mask = torch.tensor([[0, 1], [3, 0]]).to(dtype)
+    assert mask_frames(mask).tolist() == [[[0.0, 1.0], [1.0, 0.0]]]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_whole_numbers_to_255_are_grades(dtype: torch.dtype) -> None:
+    mask = torch.tensor([[0, 51], [255, 0]]).to(dtype)
+    assert torch.allclose(mask_frames(mask), torch.tensor([[0, 0.2], [1, 0]]))
 
 
 def test_a_mask_without_a_batch_is_one_frame() -> None:
@@ -129,6 +141,15 @@ def test_the_edge_falls_from_all_within_the_paint_to_nothing_beyond_the_feather(
     wider = feathered(weights_of(painted(spot)), spot, spot.grown(feather + 1, WHOLE), feather)
     assert not wider[0].any()
     assert not wider[:, -1].any()
+
+
+def test_faint_paint_has_an_edge_that_falls_from_its_own_strength() -> None:
+    spot, feather = Box(20, 15, 40, 30), 7
+    mask = painted(spot)
+    whole = feathered(weights_of(mask), spot, spot.grown(feather, WHOLE), feather)
+    faint = feathered(weights_of(mask * 0.4), spot, spot.grown(feather, WHOLE), feather)
+    assert faint[feather + 5, feather - 1] > 0.3
+    assert np.allclose(faint, whole * 0.4)
 
 
 def test_the_edge_of_paint_at_the_border_of_the_image_does_not_fade_there() -> None:
