@@ -25,10 +25,15 @@ ONE_EDIT = "references of one edit"
 MAX_URL = 2048
 _LATIN = r"\w\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0300-\u036f\u1e00-\u1eff"
 """Letters of the alphabet with all their accents, those that stand alone too, and digits."""
-_TAGS = re.compile(rf"(?<![{_LATIN}])(?:@image\d{{0,9}})+(?![{_LATIN}])", re.IGNORECASE | re.ASCII)
+_TAGS = re.compile(
+    rf"(?<![{_LATIN}])(?<![{_LATIN}][+%-])(?:@image\d{{0,9}})+"
+    rf"(?![{_LATIN}]|\.(?-i:[a-z])|@(?!image)[{_LATIN}])",
+    re.IGNORECASE | re.ASCII,
+)
 """A word that is nothing but `@image2`, or several of them side by side, as core's nodes read it.
 
-Other letters are no part of the word: Chinese writes no space before it.
+Other letters are no part of the word: Chinese writes no space before it. What goes on as an address
+does is one: `a+b@image.org`, `@image.org`, `@image@mail.org`; the next sentence begins in capitals.
 """
 _TAG = re.compile(r"@image(\d*)", re.IGNORECASE)
 

@@ -12,7 +12,7 @@ from comfyui_siliconflow.siliconflow.errors import InvalidInput
 from comfyui_siliconflow.storage.settings import Settings
 from comfyui_siliconflow.tasks.image_inputs import ONE_EDIT, Reference, with_references
 from comfyui_siliconflow.tasks.image_tasks import plan_images
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 MULTI_EDIT = "Qwen/Qwen-Image-Edit-2509"
@@ -178,6 +178,12 @@ def references(count: int) -> list[Reference]:
         ("@image1@imageFoo", "Picture 1@imageFoo"),
         ("jos\u00e9@image.com jose\u0301@image", "jos\u00e9@image.com jose\u0301@image"),
         ("ng\u1ecdc@image @image\u00e9", "ng\u1ecdc@image @image\u00e9"),
+        (
+            "foo+@image.org a-b-@image2 @image2@mail.org",
+            "foo+@image.org a-b-@image2 @image2@mail.org",
+        ),
+        ("see @image.bank/a.png", "see @image.bank/a.png"),
+        ("- @image2.Then -@image2", "- Picture 2.Then -Picture 2"),
         ("\u8d34\u5230@image2\u3002 2\u00d7@image", "\u8d34\u5230Picture 2\u3002 2\u00d7Picture 1"),
     ],
 )
@@ -215,6 +221,8 @@ def as_core_reads_it(prompt: str) -> str:
 
 @given(st.lists(st.sampled_from(["@image", "1", "2", "a", "_", ".", " ", "@", "e"])).map("".join))
 def test_tags_are_read_as_core_reads_them(prompt: str) -> None:
+    """But for addresses, which core's nodes rewrite if they begin with a tag."""
+    assume(not re.search(r"@image\d*(?:\.[a-z]|@(?!image)\w)", prompt))
     known = [
         Reference("image", number)
         for number in {int(n) for n in re.findall(r"\d{1,9}", prompt)} | {1}
