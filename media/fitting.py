@@ -59,7 +59,8 @@ def lay_back(
     """Write a part of a result into a frame `[H,W,C]`, scaled with Lanczos.
 
     The result, of any size, shows what the box of the frame did. `weights` say how strongly it
-    covers the part. Where they are 0, and beyond the part, no value of the frame changes.
+    covers the part. Where they are 0, and beyond the part, no value of the frame changes. A result
+    without alpha leaves that of the frame as it is, unless all of the part was transparent.
     """
     pixels = result if result.dtype == np.uint8 else np.rint(result * 255).astype(np.uint8)
     shrink_x, shrink_y = pixels.shape[1] / box.size[0], pixels.shape[0] / box.size[1]
@@ -70,7 +71,10 @@ def lay_back(
         (part.bottom - box.top) * shrink_y,
     )
     values = torch.from_numpy(_to_float(_resized(np.asarray(pixels), source, part.size)))
-    target, laid = part.cut(onto), with_channels(values, onto.shape[2])
+    target = part.cut(onto)
+    if onto.shape[2] == 4 and values.shape[2] != 4 and target[..., 3].any():
+        target = target[..., :3]
+    laid = with_channels(values, target.shape[2])
     if weights is not None:
         covers = torch.from_numpy(weights)[..., None]
         if values.shape[2] == 4 and onto.shape[2] != 4:

@@ -185,7 +185,8 @@ class Fitting:
         """Return one IMAGE `[B,H,W,C]` of the size of the input, and the mask used `[B,H,W]`."""
         _, height, width, channels = self.image.shape
         if self.mask is None:
-            channels = max(3, *(item.shape[2] for each in layers for _, item in each.results))
+            own = (item.shape[2] for each in layers for _, item in each.results)
+            channels = max(3, channels, *own)
         images = empty_images((len(layers), height, width, channels), self.image.dtype)
         used = np.zeros((len(layers), height, width), np.float32)  # takes no memory where it is 0
         for number, each in enumerate(layers):
@@ -212,6 +213,25 @@ class Fitting:
             for number, each in enumerate(self.placements)
             if number in numbers
         ]
+
+    def keeps_alpha(self, layers: Sequence[Layers]) -> bool:
+        """Return whether results without alpha are laid into an image that is transparent."""
+        *_, channels = self.image.shape
+        items = (item for each in layers for _, item in each.results)
+        is_opaque = channels != 4 or not (self.image[..., 3] < 1).any()
+        return not is_opaque and any(item.shape[2] != channels for item in items)
+
+    def cuts_edges(self, numbers: Container[int]) -> bool:
+        """Return whether something of the results with these placements is left out.
+
+        That may be the corner in which they bear a visible mark.
+        """
+        bounds = _bounds(self.image)
+        return any(
+            each.spot is not None or each.box != each.box.within(bounds)
+            for number, each in enumerate(self.placements)
+            if number in numbers
+        )
 
     def _painted(self, frame: int) -> Weights | None:
         if self.mask is None:

@@ -126,11 +126,7 @@ def plan_images(
         not_sent=model.not_sent(values),
         notes=[*notes, *_notes_of_mask(inputs, fitting)],
         headers={} if settings.visible_watermark else images_api.WITHOUT_VISIBLE_MARK,
-        once=(
-            {"visible_mark": text("run.visible_mark")}
-            if settings.visible_watermark and settings.site == "cn"
-            else {}
-        ),
+        once=_notes_of_mark(settings, fitting),
         fitting=fitting,
     )
 
@@ -150,6 +146,8 @@ def image_outputs(results: Results) -> tuple[Text, Outputs]:
     _note_filtered(results, laid_back, layers)
     if laid_back:
         seeds, frames = [each.seed for each in layers], [each.frame for each in layers]
+        if laid_back.keeps_alpha(layers):
+            results.note(text("task.alpha_kept"))
         batch, mask = laid_back.lay_back(layers)
         shapes = [batch.shape[1:3]] * len(batch)
         image_list = [batch[at : at + 1] for at in range(len(batch))]
@@ -190,6 +188,7 @@ def image_outputs(results: Results) -> tuple[Text, Outputs]:
         fitted=fitting.info(sent) if fitting else [],
         resized=[vars(entry) for entry in resized],
         visible_watermark=not plan.headers,
+        visible_mark_cut_off=bool(not plan.headers and fitting and fitting.cuts_edges(sent)),
     )
     mask = _transparency(batch) if mask is None else mask
     return line, (batch, seeds[0], info, image_list, mask, parameters)
@@ -304,6 +303,15 @@ def _notes_of_mask(inputs: Inputs, fitting: Fitting | None) -> list[Text]:
         sizes = {"mask": f"{width}×{height}", "image": f"{image_width}×{image_height}"}
         notes.append(text("task.mask_stretched", **sizes))
     return notes
+
+
+def _notes_of_mark(settings: Settings, fitting: Fitting | None) -> dict[str, Text]:
+    """Return what each account is told once of the visible mark, and of one that is cut off."""
+    if not settings.visible_watermark or settings.site != "cn":
+        return {}
+    if fitting and fitting.cuts_edges(range(len(fitting.placements))):
+        return {"visible_mark_cut_off": text("run.visible_mark_cut_off")}
+    return {"visible_mark": text("run.visible_mark")}
 
 
 def _split_batch(

@@ -1,5 +1,7 @@
 """A part of an image goes out at a size that is kept, and its result comes back to its place."""
 
+from typing import Any
+
 import pytest
 import torch
 from comfyui_siliconflow.media.fitting import (
@@ -163,11 +165,17 @@ def test_a_transparent_result_lets_the_image_show_through() -> None:
     assert (image == 0.25).all()
 
 
-def test_an_image_with_alpha_is_opaque_where_a_result_without_it_was_laid() -> None:
+@pytest.mark.parametrize("weights", [None, mask_weights(torch.ones(8, 8), (8, 8))])
+@pytest.mark.parametrize(("alpha", "kept"), [(0.25, 0.25), (0.0, 1.0)])
+def test_an_image_keeps_its_alpha_under_a_result_without_one_unless_nothing_of_it_was_seen(
+    alpha: float, kept: float, weights: Any
+) -> None:
     image, frame = torch.zeros(8, 8, 4), Box(0, 0, 8, 8)
+    image[..., 3] = alpha
     result = torch.full((8, 8, 3), 255, dtype=torch.uint8)
-    lay_back(result.numpy(), frame, image, frame, mask_weights(torch.ones(8, 8), (8, 8)))
-    assert (image == 1).all()
+    lay_back(result.numpy(), frame, image, frame, weights)
+    assert (image[..., :3] == 1).all()
+    assert (image[..., 3] == kept).all()
 
 
 @pytest.mark.parametrize("own", [1, 3, 4])

@@ -377,6 +377,53 @@ def test_without_a_mask_the_transparency_of_a_result_is_the_mask(
     assert not made["mask"][0, 16:].any()
 
 
+@pytest.mark.parametrize("inputs", [{"result_size": AS_INPUT}, {"mask": torch.ones(1, 64, 64)}])
+def test_an_image_keeps_its_transparency_and_the_run_says_so(
+    simulator: Simulator, outputs_of: Run, inputs: dict[str, Any]
+) -> None:
+    image = torch.rand(1, 64, 64, 4)
+    made = outputs_of(EDIT, model=QWEN, prompt="x", image=image, **inputs)
+    assert len(simulator.generations) == 1
+    assert torch.equal(made["images"][..., 3], image[..., 3])
+    assert not torch.equal(made["images"], image)
+    assert any("transparency" in note for note in made["info"]["notes"])
+    if "mask" not in inputs:
+        assert torch.equal(made["mask"], 1 - image[..., 3])
+
+
+@pytest.mark.parametrize(
+    ("height", "inputs", "is_cut"),
+    [
+        (64, {}, False),
+        (48, {}, True),
+        (48, {"fit": "crop"}, False),
+        (64, {"mask": torch.ones(1, 64, 64)}, True),
+    ],
+)
+def test_a_visible_mark_that_may_be_cut_off_is_said_to_be(
+    today: Simulator, outputs_of: Run, height: int, inputs: dict[str, Any], *, is_cut: bool
+) -> None:
+    image = torch.rand(1, height, 64, 3)
+    infos = [
+        outputs_of(EDIT, model=MULTI_EDIT, prompt="x", image=image, seed=seed, **inputs)["info"]
+        for seed in (1, 2)
+    ]
+    assert len(today.generations) == 2
+    assert [info["visible_mark_cut_off"] for info in infos] == [is_cut] * 2
+    told = [sum("cut off when the result" in note for note in info["notes"]) for info in infos]
+    assert told == [int(is_cut), 0]
+
+
+def test_a_mark_that_is_turned_off_is_not_cut_off(
+    today: Simulator, outputs_of: Run, write_settings: Any
+) -> None:
+    write_settings(visible_watermark=False)
+    inputs = {"image": torch.rand(1, 64, 64, 3), "mask": torch.ones(1, 64, 64)}
+    info = outputs_of(EDIT, model=MULTI_EDIT, prompt="x", **inputs)["info"]
+    assert (info["visible_watermark"], info["visible_mark_cut_off"]) == (False, False)
+    assert [record.watermark_off for record in today.generations] == [True]
+
+
 sides = st.integers(1, 200)
 
 
