@@ -2,8 +2,9 @@
 
 ComfyUI has the whole graph of a prompt. A node whose inputs all stand there is planned as it will
 be when it runs, and what the ledger has of it costs nothing. What comes from other nodes is not
-known yet: something stands in for a text, an image counts as many frames as the graph says, one if
-it does not, and a node whose model is not known counts nothing.
+known yet: something stands in for a text, an image counts as many frames as the graph says, or as
+the node that has begun makes, one if nothing says it, and a node whose model is not known counts
+nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -98,18 +100,23 @@ Graph = Mapping[str, Any]
 
 
 def expected(
-    caller: Caller, settings: Settings, client: Client, ledger: Ledger
+    caller: Caller,
+    settings: Settings,
+    client: Client,
+    ledger: Ledger,
+    made: Mapping[str, int],
 ) -> tuple[str, dict[str, Share]]:
     """Return what a prompt's other paid nodes are going to make and cost, by their id.
 
-    Before that, a hash of what all its paid nodes are made of, whatever their seeds.
+    Before that, a hash of what all its paid nodes are made of, whatever their seeds. `made` is how
+    many items the nodes that have begun make.
     """
     graph, shares = caller.graph, {}
     nodes = _needed(graph, caller.outputs or graph)
     paid = [node_id for node_id in nodes if _task(graph, node_id) in PLANNERS]
     for node_id in paid:
         if node_id != caller.node_id and not (settings.reuse and _is_done(graph, node_id)):
-            share = _share(graph, node_id, (settings, client, ledger))
+            share = _share(graph, node_id, (settings, client, ledger), made)
             if share:
                 shares[node_id] = share
     unseeded = _needed(graph, paid, with_seeds=False)
@@ -140,10 +147,15 @@ def _is_done(graph: Graph, node_id: str) -> bool:
         return signature in _done
 
 
-def _share(graph: Graph, node_id: str, services: tuple[Settings, Client, Ledger]) -> Share | None:
+def _share(
+    graph: Graph,
+    node_id: str,
+    services: tuple[Settings, Client, Ledger],
+    made: Mapping[str, int],
+) -> Share | None:
     """Return what a node is going to make; `None` where it is not known, or will be refused."""
     try:
-        return _planned_share(graph, node_id, services)
+        return _planned_share(graph, node_id, services, made)
     except SiliconFlowError:  # the node says so itself when it begins, and sends nothing
         return None
     except Exception:  # values that ComfyUI refuses, or passes on as they are: not this node's
@@ -152,7 +164,10 @@ def _share(graph: Graph, node_id: str, services: tuple[Settings, Client, Ledger]
 
 
 def _planned_share(
-    graph: Graph, node_id: str, services: tuple[Settings, Client, Ledger]
+    graph: Graph,
+    node_id: str,
+    services: tuple[Settings, Client, Ledger],
+    made: Mapping[str, int],
 ) -> Share | None:
     task, (settings, client, ledger) = _task(graph, node_id), services
     linked = _inputs(graph, node_id)
@@ -164,7 +179,8 @@ def _planned_share(
     is_sent_once = settings.reuse and len(of_images) == 1 and "mask" not in linked
     for name in unknown:
         if name in of_images:
-            frames = min(_frames(graph, linked[name], alike_once=is_sent_once) or 1, MOST_FRAMES)
+            told = _frames(graph, linked[name], alike_once=is_sent_once, made=made)
+            frames = min(told or 1, MOST_FRAMES)
             inputs[name] = torch.zeros(1, _SIDE, _SIDE, 3).expand(frames, -1, -1, -1)
         elif name == "mask" and (_frames(graph, linked[name]) or 1) > 1:  # an edit a frame
             frames = min(_frames(graph, linked[name]) or 1, MOST_FRAMES)
@@ -186,9 +202,14 @@ def _planned_share(
 
 
 def _frames(
-    graph: Graph, link: Any, passed: frozenset[str] = frozenset(), *, alike_once: bool = False
+    graph: Graph,
+    link: Any,
+    passed: frozenset[str] = frozenset(),
+    *,
+    alike_once: bool = False,
+    made: Mapping[str, int] = MappingProxyType({}),
 ) -> int | None:
-    """Return how many images a link brings, as far as the graph says.
+    """Return how many images a link brings, as far as the graph says, or what nodes have `made`.
 
     With `alike_once` those that a node repeats count once, as the requests for them do.
     """
@@ -203,15 +224,16 @@ def _frames(
             catalogue.load().inputs["batch_means"].choices[1],
         )
         alike_once &= len(links) == 1 and "mask" not in inputs
-        each_of = partial(_frames, graph, passed=passed, alike_once=alike_once)
+        each_of = partial(_frames, graph, passed=passed, alike_once=alike_once, made=made)
         masks = each_of(inputs.get("mask")) or 1
         frames = 1 if means == one else _largest([*map(each_of, links), masks])
-        return _product(frames, _value(graph, inputs.get("batch_size", 1)))
+        count = _product(frames, _value(graph, inputs.get("batch_size", 1)))
+        return count if count and alike_once else made.get(link[0], count)
     kind = next((each for each, types in BATCHES.items() if node_type in types), "")
     rule = BATCHES[kind][node_type] if kind else ""
     if kind == "same":
         alike_once &= not node_type.startswith("KSampler")  # with a noise for each
-        return _frames(graph, inputs.get(str(rule)), passed, alike_once=alike_once)
+        return _frames(graph, inputs.get(str(rule)), passed, alike_once=alike_once, made=made)
     number = _value(graph, inputs.get(rule, _UNKNOWN)) if isinstance(rule, str) else rule
     if kind == "sum" or (kind == "repeated" and alike_once):
         number = 1
@@ -219,7 +241,7 @@ def _frames(
         return _product(1, number)
     prefix = str(rule) if kind == "sum" else ""
     sources = [v for name, v in inputs.items() if _is_link(v) and name.startswith(prefix)]
-    each_of = partial(_frames, graph, passed=passed, alike_once=alike_once)
+    each_of = partial(_frames, graph, passed=passed, alike_once=alike_once, made=made)
     frames = _total([*map(each_of, sources if kind == "sum" else sources[:1])])
     if kind == "cut" and frames is not None and isinstance(number, int):
         return min(frames, number)

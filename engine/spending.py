@@ -178,7 +178,7 @@ class Prompt:
     """What the nodes of one prompt make and cost together.
 
     `shares` are those of the nodes by id: what has run of one, `runs` times, else what is expected;
-    `calls` is how often ComfyUI had called each when it began.
+    `calls` is how often ComfyUI had called each when it began, `made` how many items it makes.
     `lately` is how many images were paid before this prompt by others that differ from it in
     nothing but seeds, `None` until one of its nodes makes any; `confirmed` is how much the user was
     asked about before it was queued. `before` is what was let through of it before it was queued
@@ -191,6 +191,7 @@ class Prompt:
     shares: dict[str, Share] = field(default_factory=dict)
     runs: Counter[str] = field(default_factory=Counter)
     calls: dict[str, int] = field(default_factory=dict)
+    made: dict[str, int] = field(default_factory=dict)
     lately: int | None = None
     confirmed: Amount = NO_AMOUNT
     before: Share = Share()
@@ -212,8 +213,8 @@ class Prompt:
 
     def goes_on(self) -> Prompt:
         """Return it as it is queued again by itself: what the user was asked about still holds."""
-        after = Prompt(self.queued_at, lately=self.lately, confirmed=self.confirmed)
-        return replace(after, before=self.begun)
+        after = Prompt(self.queued_at, made=self.made, lately=self.lately, before=self.begun)
+        return replace(after, confirmed=self.confirmed)
 
     def begin(self, node_id: str, share: Share) -> None:
         """Count what a node makes from now on."""
@@ -295,8 +296,9 @@ class RunToJudge:
     `unpaid` returns what of a job would have to be paid now, `paid_lately` how many items of a hash
     were in the last seconds that the run does not ask for again, `content` the hash of what its
     requests ask for, whatever their seeds or not, `others` the same hash of the whole prompt, and
-    what its other nodes make, by their id. `calls` is how often ComfyUI has called the node: for a
-    list, all at once. `is_late`: part of a run that goes on already has to be paid after all.
+    what its other nodes make, by their id, given what those that have begun make. `calls` is how
+    often ComfyUI has called the node: for a list, all at once. `is_late`: part of a run that goes
+    on already has to be paid after all.
     """
 
     settings: Settings
@@ -309,9 +311,21 @@ class RunToJudge:
     unpaid: Callable[[Job], list[PlannedRequest]]
     paid_lately: Callable[[str, float], int]
     content: Callable[..., str]
-    others: Callable[[], tuple[str, dict[str, Share]]]
+    others: Callable[[Mapping[str, int]], tuple[str, dict[str, Share]]]
     calls: int = 1
     is_late: bool = False
+
+    def look_ahead(self, prompt: Prompt) -> None:
+        """Note what the nodes that have not begun make, if more is known of it now."""
+        items = sum(job.request.count for job in self.jobs)
+        is_news = prompt.made.get(self.node) != items and not self.is_late
+        if prompt.content is not None and not is_news:
+            return
+        prompt.made[self.node] = items
+        content, others = self.others(prompt.made) if self.caller.graph else ("", {})
+        prompt.content = content if prompt.content is None else prompt.content
+        begun = {node: prompt.own(node) for node in prompt.shares if prompt.runs[node]}
+        prompt.shares = {**others, **begun}
 
     @property
     def counts_images(self) -> bool:
@@ -533,8 +547,7 @@ class SpendingGuard:
             run.jobs[0].note(text("run.balance_floor_retired"))
         prompt = self._prompt_of(run.caller)
         with self._judging:  # what one node is told by the user holds for those beside it
-            if prompt.content is None:
-                prompt.content, prompt.shares = run.others() if run.caller.graph else ("", {})
+            run.look_ahead(prompt)
             self._reserve_within(prompt, run)
 
     def _reserve_within(self, prompt: Prompt, run: RunToJudge) -> None:

@@ -305,6 +305,33 @@ def test_frames_that_the_graph_tells_of_count_before_they_are_there(
     assert today.generations == []
 
 
+def chain(video: str) -> Graph:
+    links = {"1": ["8", 0], "2": ["1", 0], "3": ["2", 0]}
+    edits = {each: edit(link, seed=int(each)) for each, link in links.items()}
+    return {**edits, "8": node("LoadVideoOfAnyLength", file=video)}
+
+
+def test_the_frames_that_a_node_is_given_count_for_all_the_nodes_after_it(
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
+) -> None:
+    write_settings(confirm_images=4)
+    stopped = run_prompt(chain("a.mp4"), frames=3)
+    assert stopped[0] == "1"
+    assert "generate 9 images together" in stopped[1]
+    assert today.generations == []
+    assert run_prompt(chain("a.mp4"), frames=3) == []
+    assert len(today.generations) == 9
+
+
+def test_a_budget_stops_a_chain_of_nodes_before_the_first_of_them_sends(
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
+) -> None:
+    write_settings(daily_budget=2)
+    with pytest.raises(errors.GuardStopped, match=r"could cost ¥2\.70"):
+        run_prompt(chain("a.mp4"), frames=3)
+    assert today.generations == []
+
+
 def test_an_image_that_a_node_repeats_is_paid_once_and_counted_once_before(
     today: Simulator, run_prompt: RunPrompt, write_settings: Any
 ) -> None:
