@@ -608,7 +608,8 @@ class RequestLifecycle:
                 response = self._wait_for(job, request, entry, response, record)
             result = response
         job.stage = max(job.stage, 2)
-        cost = self.pricing.cost(request, result.usage, job.sent_at or None)
+        made = replace(request, count=len(result.items))  # that is what is charged
+        cost = self.pricing.cost(made, result.usage, job.sent_at or None)
         items = self._receiver.receive(job, entry, result, billionths(cost))
         self._note_count(job, request, len(items))
         request_id, paid = entry.id if entry else "", cost if origin == "paid" else Decimal(0)

@@ -349,16 +349,16 @@ class Ledger:
     ) -> None:
         """Record the response before any download, and what it cost in billionths.
 
-        A URL of `None`: the file was in it. A cost of `None`: what it costs at most. `unrecorded`
-        is what `mark_sent` could not record.
+        A URL of `None`: the file was in it. A cost of `None`: what it costs at most. As many items
+        are paid as it has. `unrecorded` is what `mark_sent` could not record.
         """
         with self.database.change() as db:
             if unrecorded:
                 row = entry.id, self._clock(), "sent", self.database.process_lock.token
                 db.execute(RECORD_SPEND, (*row, *vars(unrecorded).values()))
             db.execute(
-                "UPDATE spend SET state = 'paid', cost = COALESCE(?, cost) WHERE id = ?",
-                (cost, entry.id),
+                "UPDATE spend SET state = 'paid', cost = COALESCE(?, cost), items = ? WHERE id = ?",
+                (cost, len(urls), entry.id),
             )
             db.execute(
                 "UPDATE requests SET state = 'answered', answered_at = ?, trace_id = ?, seed = ?,"

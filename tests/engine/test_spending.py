@@ -130,6 +130,22 @@ def test_a_request_of_unknown_fate_counts_as_paid_and_a_refused_one_does_not(
     assert charged(today) == 0
 
 
+@pytest.mark.parametrize("price", [None, 0.5])
+def test_what_the_response_has_is_charged_and_not_what_was_asked_for(
+    today: Simulator,
+    outputs_of: Outputs,
+    data: Path,
+    write_settings: Callable[..., None],
+    price: float | None,
+) -> None:
+    write_settings(prices={IMAGE["model"]: price} if price else {})
+    today.removed_fields = "ignore"
+    info = outputs_of(DRAW, **IMAGE, extra_body='{"batch_size": 4}')["info"]
+    cost = charged(today) if price is None else Decimal("0.5")
+    assert Decimal(info["cost"]["amount"]) == recorded(data, "paid") == cost
+    assert [items for _, _, items, _ in rows(data)] == [1]
+
+
 def test_a_model_without_a_price_is_recorded_as_unknown(
     today: Simulator, outputs_of: Outputs, data: Path
 ) -> None:
