@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..client import Client, JsonResponse, bad_answer
+from ..client import Client, bad_answer
 from ..errors import Failure, GenerationFailed, Overloaded, ServerError
 from ..http.bodies import read_integer, read_list, read_number, read_object, read_text
 
@@ -28,7 +28,10 @@ MOST_SECONDS: float = _SERVICE["video"]["most_hours"] * 3600
 
 @dataclass(frozen=True)
 class VideoPending:
-    """A video that is not there yet. A word that the document does not know counts as running."""
+    """A video that is not there yet.
+
+    A word that the document does not know counts as running, unless a URL comes with it.
+    """
 
     state: Literal["in_line", "running"]
 
@@ -77,15 +80,12 @@ def status(client: Client, request_id: str) -> GeneratedVideo | VideoPending:
     if word == "failed":
         reason = read_text(data.get("reason"))
         raise GenerationFailed(Failure(reason, 200, trace_id=response.trace_id))
-    if word != "succeed":
-        return VideoPending("in_line" if word == "inqueue" else "running")
-    return _parse(response, read_object(data.get("results")))
-
-
-def _parse(response: JsonResponse, results: Mapping[str, Any]) -> GeneratedVideo:
+    results = read_object(data.get("results"))
     entries = read_list(results.get("videos"))[:MAX_VIDEOS]
     urls = (read_text(read_object(entry).get("url")) for entry in entries)
     usable = tuple(url for url in urls if 0 < len(url) <= MAX_URL)
+    if word in {"inqueue", "inprogress"} or (word != "succeed" and not usable):
+        return VideoPending("in_line" if word == "inqueue" else "running")
     if not usable:
         raise bad_answer(response, "response.no_videos")
     return GeneratedVideo(

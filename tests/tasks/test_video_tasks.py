@@ -167,6 +167,22 @@ def test_odd_words_and_a_busy_service_are_waited_out(today: Simulator, outputs_o
     assert len(today.charges) == 1
 
 
+@pytest.mark.parametrize(
+    ("word", "is_done"),
+    [("Succeeded", True), ("Success", True), ("completed", True), ("InProgress", False)],
+)
+def test_an_odd_word_with_a_url_is_a_video_that_is_done(
+    today: Simulator, outputs_of: Run, word: str, is_done: bool
+) -> None:
+    [file] = outputs_of(T2V, **WORDS, seed=1)["video"]
+    url = today.publish("odd.mp4", file.read_bytes(), "video/mp4")
+    odd = {"status": word, "results": {"videos": [{"url": url}]}}
+    today.fail(200, times=3, body=odd, on="video_status")
+    outputs = outputs_of(T2V, **WORDS, seed=2)
+    assert (outputs["video"][0].read_bytes() == file.read_bytes()) is is_done
+    assert len(submits(today)) == 2
+
+
 def test_the_size_of_a_file_is_bounded_by_the_settings(
     today: Simulator,
     outputs_of: Run,
