@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
 from pathlib import Path
 
 from ..comfyui import host
@@ -58,9 +60,13 @@ def copy_to_input(request: PageRequest) -> Json:
     if folder is None:
         raise NotFound(text("server.no_input_folder"))
     name = f"{request.params['id'][:12]}-{int(request.params['place']) + 1}{file.suffix}"
-    content = _read(file)
     try:
-        files.write(folder / SUBFOLDER / name, content)
+        saved = file.open("rb")
+    except OSError:
+        raise NotFound(text("server.image_gone")) from None
+    try:
+        with saved:  # a video is never in memory as a whole
+            files.write(folder / SUBFOLDER / name, partial(shutil.copyfileobj, saved))
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise Failed(text("server.copy_failed", reason=reason)) from None

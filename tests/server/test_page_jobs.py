@@ -8,6 +8,7 @@ import io
 import json
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -333,6 +334,25 @@ def test_an_image_is_copied_to_where_a_node_loads_it(
     copied = (tmp_path / "input" / "siliconflow" / names[0]["name"]).read_bytes()
     [stored] = (tmp_path / "data").rglob("*-0of2.png")
     assert copied == stored.read_bytes()
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_large_file_is_copied_without_having_it_in_memory(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "input_directory", lambda: tmp_path / "input")
+    draw()
+    [job], [stored] = listed(page), (tmp_path / "data").rglob("*-0of1.png")
+    size = 32 << 20
+    stored.write_bytes(bytes(size))
+    tracemalloc.start()
+    try:
+        name = page.post(f"/jobs/{job['id']}/0/load")["name"]
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "input" / "siliconflow" / name).stat().st_size == size
+    assert most < size / 2
 
 
 @pytest.mark.usefixtures("simulator")
