@@ -18,7 +18,7 @@ FLUX, DEV = "black-forest-labs/FLUX.1-schnell", "black-forest-labs/FLUX.1-dev"
 PRO = "black-forest-labs/FLUX-1.1-pro"
 ONE_IMAGE, THREE_IMAGES = "Qwen/Qwen-Image-Edit", "Qwen/Qwen-Image-Edit-2509"
 SEER, BLIND = "Qwen/Qwen3-VL-32B-Instruct", "deepseek-ai/DeepSeek-V2.5"
-ALWAYS = {"model", "prompt", "seed", "batch_size", "custom_model", "extra_body"}
+ALWAYS = {"model", "prompt", "seed", "batch_size", "custom_model", "extra_body", "background"}
 ALWAYS |= {"batch_means", "image_urls", *INPUTS}
 SQUARE = "1024x1024"
 """The size of FLUX models where the user chose none that they make."""
