@@ -391,12 +391,17 @@ def input_directory() -> Path | None:
 
 
 def input_file_version(name: Any) -> tuple[int, int] | None:
-    """Return when a file that Load Image nodes read was changed, and its size; `None`: no file."""
+    """Return when a file that Load Image nodes read was changed, and its size; `None`: no file.
+
+    The name may say in which of ComfyUI's folders it is, as `a.png [output]` does.
+    """
     folder = input_directory()
     if folder is None or not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
         return None
     try:
-        status = (folder / name).stat()
+        folder_paths = module("folder_paths")
+        annotated = folder_paths.get_annotated_filepath(name) if folder_paths else folder / name
+        status = Path(annotated).stat()
     except (OSError, ValueError):
         return None
     return status.st_mtime_ns, status.st_size

@@ -115,7 +115,7 @@ def expected(
     nodes = _needed(graph, caller.outputs or graph)
     paid = [node_id for node_id in nodes if _task(graph, node_id) in PLANNERS]
     for node_id in paid:
-        if node_id != caller.node_id and not (settings.reuse and _is_done(graph, node_id)):
+        if node_id != caller.node_id:
             share = _share(graph, node_id, (settings, client, ledger), made)
             if share:
                 shares[node_id] = share
@@ -139,6 +139,12 @@ def mark_done(caller: Caller) -> None:
             _done[signature] = None
             while len(_done) > REMEMBERED:
                 _done.popitem(last=False)
+
+
+def forget_done() -> None:
+    """Forget what has run: the ledger has its results no more."""
+    with _lock:
+        _done.clear()
 
 
 def _is_done(graph: Graph, node_id: str) -> bool:
@@ -173,7 +179,8 @@ def _planned_share(
     linked = _inputs(graph, node_id)
     inputs = {name: _value(graph, value) for name, value in linked.items()}
     unknown = [name for name, value in inputs.items() if value is _UNKNOWN]
-    if _MODEL_INPUTS.intersection(unknown):
+    is_done = unknown and settings.reuse and _is_done(graph, node_id)
+    if is_done or _MODEL_INPUTS.intersection(unknown):
         return None
     of_images = {*_IMAGE_INPUTS, "references"}.intersection(unknown)
     is_sent_once = settings.reuse and len(of_images) == 1 and "mask" not in linked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..comfyui import events
+from ..engine import prompt_costs
 from .ledger_access import page_job_history, page_ledger
 from .page_http import Json, PageRequest
 
@@ -23,6 +24,7 @@ def clear(request: PageRequest) -> Json:
     """Delete the saved results and ended jobs, but nothing that is running or still to arrive."""
     with page_ledger() as ledger, page_job_history() as jobs:
         ledger.clear()
+        prompt_costs.forget_done()
         jobs.clear()
     events.send_saved_results_cleared()
     return read(request)

@@ -7,7 +7,9 @@ import time
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from comfyui_siliconflow.comfyui.host import Caller
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import prompt_costs
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.server import page_saved_results
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.strings.text import SiliconFlowError
 
@@ -535,6 +538,37 @@ def test_a_file_that_was_changed_makes_another_prompt(
         (tmp_path / "a.png").write_bytes(content)
         hashes.add(prompt_costs._hash(graph, ["1"]))  # noqa: SLF001
     assert len(hashes) == 3
+
+
+@pytest.mark.parametrize("name", ["a.png [input]", "a.png [output]"])
+def test_a_file_that_was_changed_makes_another_prompt_in_whichever_folder_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any, name: str
+) -> None:
+    def path_of(annotated: str) -> str:
+        return f"{tmp_path}/{annotated.partition(' ')[0]}"
+
+    folders = SimpleNamespace(get_annotated_filepath=path_of)
+    monkeypatch.setattr(host, "input_directory", lambda: tmp_path)
+    monkeypatch.setattr(host, "module", {"folder_paths": folders}.get)
+    assert host.input_file_version(name) is None
+    (tmp_path / "a.png").write_bytes(b"12")
+    version = host.input_file_version(name)
+    assert version is not None
+    assert version[1] == 2
+
+
+def test_what_was_cleared_is_counted_again(
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
+) -> None:
+    write_settings(confirm_images=5, auto_run_images=0)
+    known = {"1": draw("one", 2), "2": draw("two", 2)}
+    unknown = {"8": node("LoadVideoOfAnyLength"), "9": edit(["8", 0], batch_size=2)}
+    for graph in (known, unknown):
+        assert run_prompt(graph) == []
+    assert len(today.generations) == 6
+    page_saved_results.clear(mock.Mock())
+    assert "generate 6 images together" in run_prompt({**known, **unknown})[1]
+    assert len(today.generations) == 6
 
 
 def test_shares_add_up() -> None:

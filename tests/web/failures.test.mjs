@@ -11,6 +11,7 @@ import {
   remediesOf,
   visibleCards,
   withFailure,
+  withQuestion,
   withTimes,
   withoutFailure,
 } from "../../web/js/logic/failures.js";
@@ -199,4 +200,14 @@ test("rejections and failures share the room, the newest first, and each sort is
   const later = visibleCards(withFailure(NO_FAILURES, failure("C"), 9), rejections("1", "2", "3"));
   assert.deepEqual([later.cards[0].kind, later.hiddenFailures, later.hiddenRejections], ["C", 0, 1]);
   assert.deepEqual(visibleCards(state, []), { cards: state.shown, hiddenFailures: 0, hiddenRejections: 0 });
+});
+
+test("prompts that wait for the same answer go ahead together; what is asked no more is forgotten", () => {
+  const first = withQuestion(null, "p1", ["all", "one"]);
+  assert.deepEqual(first, { prompts: ["p1"], contents: ["all", "one"], forgotten: [] });
+  const second = withQuestion(first, "p2", ["all", "two"]);
+  assert.deepEqual(second, { prompts: ["p1", "p2"], contents: ["all", "two"], forgotten: ["one"] });
+  assert.deepEqual(withQuestion(second, "p2", ["all", "two"]).prompts, ["p1", "p2"]);
+  const other = withQuestion(second, "p3", ["other"]);
+  assert.deepEqual(other, { prompts: ["p3"], contents: ["other"], forgotten: ["all", "two"] });
 });

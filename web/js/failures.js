@@ -1,6 +1,6 @@
 /** What went wrong, at once and in full: a card where ComfyUI's own message would be, or the key dialog. */
 
-/** @import { Failure, FailureEntry, FailureList, NodeError, RejectionEntry, Remedy, Site, TextKey } from "./types" */
+/** @import { Failure, FailureEntry, FailureList, NodeError, OpenQuestion, RejectionEntry, Remedy, Site, TextKey } from "./types" */
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
@@ -20,6 +20,7 @@ import {
   remediesOf,
   visibleCards,
   withFailure,
+  withQuestion,
   withTimes,
   withoutFailure,
 } from "./logic/failures.js";
@@ -70,7 +71,7 @@ const reported = new ReportedNodes();
  * @type {Map<string, Queued>}
  */
 const queued = new Map();
-const MOST_KEPT = 16;
+const MOST_KEPT = 100;
 
 /** @param {Failure} failure */
 function onFailure(failure) {
@@ -81,7 +82,12 @@ function onFailure(failure) {
   draw();
 }
 
-/** Closes the question that is open: of several prompts that are stopped together, the last one is asked about. */
+/**
+ * The question that is open: of several prompts that are stopped together, the last one is asked about.
+ * @type {OpenQuestion | null}
+ */
+let openQuestion = null;
+/** Closes the dialog; its question is over then, and not cancelled. */
 let closeQuestion = () => {};
 
 /**
@@ -91,22 +97,34 @@ let closeQuestion = () => {};
  * @param {NonNullable<Failure["question"]>} question
  */
 function askToGoAhead(failure, question) {
+  const { forgotten, ...asked } = withQuestion(openQuestion, failure.prompt, question.contents);
   closeQuestion();
+  openQuestion = asked;
+  if (forgotten.length) forgetQuestions(forgotten).catch(console.warn);
   const isOnView = () => isOf(failure, openWorkflowId());
   const message = localized(question.message);
+  const n = asked.prompts.length;
   let isOver = false; // otherwise it was cancelled, and the next run is asked about again
-  const onClose = () => void (isOver || forgetQuestions(question.contents).catch(console.warn));
+  const onClose = () => {
+    if (openQuestion === asked) openQuestion = null;
+    if (!isOver) forgetQuestions(question.contents).catch(console.warn);
+  };
   const { close, fill } = openDialog(localized(failure.title, message), onClose);
   closeQuestion = () => {
     isOver = true;
+    openQuestion = null;
     close();
   };
   const goAhead = async () => {
     closeQuestion();
     if (!isOnView()) return;
     await answerQuestions(question.contents);
-    const sent = queued.get(failure.prompt);
-    await (sent ? api.queuePrompt(...sent) : app.queuePrompt(0, 1));
+    const all = asked.prompts.flatMap((prompt) => {
+      const sent = queued.get(prompt);
+      return sent ? [sent] : [];
+    });
+    if (!all.length) await app.queuePrompt(0, 1);
+    for (const sent of all) await api.queuePrompt(...sent);
   };
   fill(
     localized(failure.title, message),
@@ -115,7 +133,7 @@ function askToGoAhead(failure, question) {
       "footer",
       {},
       button(t("action.cancel"), close),
-      isOnView() && button(t("action.go_ahead"), goAhead, { kind: "primary" }),
+      isOnView() && button(n > 1 ? t("action.go_ahead_all", { n }) : t("action.go_ahead"), goAhead, { kind: "primary" }),
     ),
   );
 }

@@ -295,6 +295,12 @@ export interface Failure {
   question: { message: LocalizedText; contents: string[] } | null;
 }
 
+/** What the user is asked before it is sent: of which prompts, and the hashes of what there is to confirm. */
+export interface OpenQuestion {
+  prompts: string[];
+  contents: readonly string[];
+}
+
 /** What the server knows may help. */
 export interface Remedies {
   seed?: number;

@@ -4,7 +4,7 @@
  */
 
 /** @import { Failure, FailureEntry, FailureList } from "../types" */
-/** @import { NodeError, Rejection, Remedies, Remedy, RemedyName, ValidationError } from "../types" */
+/** @import { NodeError, OpenQuestion, Rejection, Remedies, Remedy, RemedyName, ValidationError } from "../types" */
 
 import { isOwn } from "./own_nodes.js";
 
@@ -239,3 +239,18 @@ const isOurs = ({ class_type: type, errors }) => isOwn(type) && Array.isArray(er
  * @param {ValidationError} error
  */
 const messageOf = ({ details }) => details.split(" - ").slice(1).join(" - ");
+
+/**
+ * The question of a prompt that was stopped, in place of the one that is open: with the prompts that wait for the same
+ * answer, and what of the open one is asked no more.
+ * @param {OpenQuestion | null} open
+ * @param {string} prompt
+ * @param {readonly string[]} contents
+ * @returns {OpenQuestion & { forgotten: string[] }}
+ */
+export function withQuestion(open, prompt, contents) {
+  const before = open?.contents ?? [];
+  const isShared = before.some((content) => contents.includes(content));
+  const prompts = [...new Set([...(isShared && open ? open.prompts : []), prompt])];
+  return { prompts, contents, forgotten: before.filter((content) => !contents.includes(content)) };
+}
