@@ -252,9 +252,9 @@ def outputs_of() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def make_image() -> Callable[..., torch.Tensor]:
-    """Draw an IMAGE of 8-bit values, different in every frame and pixel."""
+    """Draw an IMAGE of 8-bit values, different in every frame and pixel; models keep its shape."""
 
-    def draw(frames: int = 1, height: int = 48, width: int = 64, channels: int = 3) -> torch.Tensor:
+    def draw(frames: int = 1, height: int = 64, width: int = 64, channels: int = 3) -> torch.Tensor:
         dice = torch.Generator().manual_seed(height * width * channels)
         shape = (frames, height, width, channels)
         return torch.randint(0, 256, shape, generator=dice).float() / 255

@@ -42,7 +42,7 @@ def posts(simulator: Simulator) -> list[Any]:
 
 
 def edit(frames: int = 1) -> Plan:
-    images = {name: torch.rand(frames, 32, 48, 3) for name in ("image", "image2", "image3")}
+    images = {name: torch.rand(frames, 64, 64, 3) for name in ("image", "image2", "image3")}
     inputs = {"model": MULTI_EDIT, "prompt": "x", "batch_size": 2, **images}
     return plan_images("image-edit", tuple(images), inputs, Settings())
 

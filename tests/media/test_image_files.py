@@ -52,7 +52,7 @@ def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 def test_an_8_bit_image_survives_bit_for_bit(
     make_image: Draw, upload: encode.Preferred, channels: int
 ) -> None:
-    original = make_image(channels=channels)
+    original = make_image(height=48, channels=channels)
     assert torch.equal(there_and_back(original[0], upload), original)
 
 
@@ -60,7 +60,7 @@ def test_an_8_bit_image_survives_bit_for_bit(
 def test_a_grey_image_comes_back_with_three_equal_channels(
     make_image: Draw, upload: encode.Preferred
 ) -> None:
-    original = make_image(channels=1)
+    original = make_image(height=48, channels=1)
     assert torch.equal(there_and_back(original[0], upload), original.expand(-1, -1, -1, 3))
 
 
@@ -94,13 +94,13 @@ def test_every_float_type_is_taken(dtype: torch.dtype) -> None:
 
 
 def test_a_view_that_is_not_contiguous_is_taken(make_image: Draw) -> None:
-    flipped = make_image().transpose(1, 2)[0]
+    flipped = make_image(height=48).transpose(1, 2)[0]
     assert not flipped.is_contiguous()
     assert torch.equal(there_and_back(flipped, "png")[0], flipped)
 
 
 def test_the_input_tensor_is_left_as_it_is(make_image: Draw) -> None:
-    original = make_image() * 3 - 1
+    original = make_image(height=48) * 3 - 1
     before = original.clone()
     encode.encode(original[0])
     assert torch.equal(original, before)
@@ -188,7 +188,7 @@ def test_an_alpha_with_a_single_transparent_pixel_is_kept(mode: str) -> None:
 
 def test_a_batch_with_one_opaque_rgba_file_has_three_channels(make_image: Draw) -> None:
     opaque = decode(saved(Image.new("RGBA", (64, 48), "white")))
-    batch, _ = to_batch([*as_images([make_image()[0]]), opaque])
+    batch, _ = to_batch([*as_images([make_image(height=48)[0]]), opaque])
     assert batch.shape == (2, 48, 64, 3)
 
 
@@ -284,7 +284,7 @@ def test_an_image_of_one_by_a_billion_pixels_is_refused_by_its_header() -> None:
 
 
 def test_images_of_one_size_become_a_batch_as_they_are(make_image: Draw) -> None:
-    frames = make_image(frames=3)
+    frames = make_image(frames=3, height=48)
     batch, resized = to_batch(as_images(frames))
     assert torch.equal(batch, frames)
     assert resized == []
@@ -301,7 +301,9 @@ def test_another_size_is_cut_around_its_centre_and_scaled_to_the_first() -> None
 
 
 def test_an_image_without_alpha_is_opaque_beside_one_with_alpha(make_image: Draw) -> None:
-    batch, _ = to_batch(as_images([make_image(channels=4)[0], make_image(channels=3)[0]]))
+    batch, _ = to_batch(
+        as_images([make_image(height=48, channels=4)[0], make_image(height=48, channels=3)[0]])
+    )
     assert batch.shape[-1] == 4
     assert batch[1, ..., 3].min() == 1
 

@@ -332,7 +332,7 @@ def _given(node: str) -> dict[str, Any]:
     """Return the image or the recording that a node needs."""
     dice = torch.Generator().manual_seed(1)
     if node in {"SiliconFlowImageToImage", "SiliconFlowImageEdit"}:
-        return {"image": torch.randint(0, 256, (1, 48, 64, 3), generator=dice).float() / 255}
+        return {"image": torch.randint(0, 256, (1, 64, 64, 3), generator=dice).float() / 255}
     if node in {"SiliconFlowSpeechToText", "SiliconFlowUploadVoice"}:
         waveform = torch.rand(1, 1, 800, generator=dice) - 0.5
         return {"audio": {"waveform": waveform, "sample_rate": 8000}}

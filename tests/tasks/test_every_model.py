@@ -79,7 +79,7 @@ def on_site(
 def inputs_of(model: Model, task: str) -> dict[str, Any]:
     """Return the node's inputs with every default, and an image where the task needs one."""
     inputs: dict[str, Any] = {"model": model.id, "prompt": "a cat", "seed": 1}
-    return inputs if task == "text-to-image" else {**inputs, "image": torch.rand(1, 32, 48, 3)}
+    return inputs if task == "text-to-image" else {**inputs, "image": torch.rand(1, 64, 64, 3)}
 
 
 @pytest.mark.parametrize(("model", "task"), ROADS)
