@@ -55,12 +55,14 @@ class FileContent:
 class ApiResult:
     """What a request brought: remote files, files, or items that are ready to be used.
 
-    `usage` is what the service says that it used, where it does.
+    `usage` is what the service says that it used, where it does; `is_estimate`: it does not say,
+    and this is the most that it can be.
     """
 
     items: Sequence[Any]
     metadata: ResponseMetadata
     usage: Usage = field(default_factory=dict)
+    is_estimate: bool = False
 
 
 @dataclass(frozen=True)

@@ -199,7 +199,8 @@ class Result:
     """What one request brought. Its items are shared with whoever joined the request.
 
     `request_id` is the name under which the ledger keeps them; empty if it does not. `cost` is
-    what was paid for them now, `None` if the price is not known. `frame` is that of the request.
+    what was paid for them now, `None` if the price is not known, and at most if it `is_estimate`.
+    `frame` is that of the request.
     """
 
     items: Sequence[Any]
@@ -209,6 +210,7 @@ class Result:
     request_id: str = ""
     cost: Decimal | None = Decimal(0)
     frame: int = 0
+    is_estimate: bool = False
 
 
 @dataclass
@@ -392,11 +394,13 @@ class Results:
         """Return the node's `info`: JSON for people and for nodes that read text."""
         notes = dict.fromkeys(str(note) for job in self.jobs for note in job.notes)
         costs = [result.cost for job in self.jobs for result in job.results]
+        is_estimate = any(result.is_estimate for job in self.jobs for result in job.results)
+        estimate = {"is_estimate": True} if is_estimate else {}
         return as_json(
             {
                 "model": self.plan.model.id,
                 "seconds": round(self.seconds, 2),
-                "cost": {"amount": _cost_text(costs), **self.prices},
+                "cost": {"amount": _cost_text(costs), **self.prices, **estimate},
                 **own,
                 "requests": [
                     {

@@ -103,7 +103,8 @@ class SingleFlight:
             # The run that is joined may be cancelled before it sent anything: then this one does.
             with suppress(RunEnded):
                 try:
-                    result = replace(future.result(), origin="joined", cost=Decimal(0))
+                    result = future.result()
+                    result = replace(result, origin="joined", cost=Decimal(0), is_estimate=False)
                 except SiliconFlowError as error:
                     raise copy(error) from error
                 if job.show:
@@ -613,7 +614,11 @@ class RequestLifecycle:
         items = self._receiver.receive(job, entry, result, billionths(cost))
         self._note_count(job, request, len(items))
         request_id, paid = entry.id if entry else "", cost if origin == "paid" else Decimal(0)
-        return Result(items, len(items), result.metadata, origin, request_id, paid)
+        is_estimate = result.is_estimate and bool(paid)
+        if is_estimate:
+            job.note(text("run.cost_at_most"))
+        brought = Result(items, len(items), result.metadata, origin, request_id, paid)
+        return replace(brought, is_estimate=is_estimate)
 
     def _find(self, job: Job, request: PlannedRequest, name: str) -> Result | LedgerEntry | None:
         """Return what the ledger has of a request, else the entry to send or to poll it with.

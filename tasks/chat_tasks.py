@@ -44,6 +44,8 @@ from .image_inputs import require_image, tokens_at_most
 TASK = "chat"
 OWN_MAX_TOKENS = 16_384
 """How long an answer is expected to be at most where the model has its own bound."""
+UNSEEN_TOKENS = 64
+"""Marks and white space of an answer that are not in its text."""
 IMAGE_INPUTS = ("image", "image2", "image3", "image4")
 THINKING = "enable_thinking"
 THINKING_DEPTH = frozenset({"thinking_budget", "reasoning_effort"})
@@ -304,7 +306,11 @@ def _complete(client: Client, request: ApiRequest, on_text: OnText) -> ApiResult
     used = {
         rate: completion.usage[name] for rate, name in names.items() if name in completion.usage
     }
-    return ApiResult([completion], metadata, used)
+    said = used.keys() >= names.keys()
+    if "output" not in used:  # a token has a byte at least
+        written = len(f"{completion.text}{completion.reasoning}".encode())
+        used["output"] = written + UNSEEN_TOKENS
+    return ApiResult([completion], metadata, used, is_estimate=not said)
 
 
 def _usage(body: Mapping[str, Any]) -> Usage:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timezone, tzinfo
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +27,7 @@ from comfyui_siliconflow.engine.job import Job
 from comfyui_siliconflow.engine.spending import amount_text
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import catalogue, errors
+from comfyui_siliconflow.siliconflow.resources import chat
 from comfyui_siliconflow.storage.database import LedgerError
 from comfyui_siliconflow.storage.ledger import Ledger
 from comfyui_siliconflow.storage.spend_book import Spend
@@ -144,6 +146,18 @@ def test_what_the_response_has_is_charged_and_not_what_was_asked_for(
     cost = charged(today) if price is None else Decimal("0.5")
     assert Decimal(info["cost"]["amount"]) == recorded(data, "paid") == cost
     assert [items for _, _, items, _ in rows(data)] == [1]
+
+
+def test_an_answer_without_token_counts_costs_what_its_text_can_at_most_and_says_so(
+    today: Simulator, outputs_of: Outputs, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete = chat.complete
+    monkeypatch.setattr(chat, "complete", lambda *given: replace(complete(*given), usage={}))
+    info = outputs_of(CHAT, **{**TALK, "max_tokens": 10_000})["info"]
+    assert charged(today) <= recorded(data, "paid") < charged(today) + Decimal("0.02")
+    assert Decimal(info["cost"]["amount"]) == recorded(data, "paid")
+    assert info["cost"]["is_estimate"] is True
+    assert "did not say how many tokens" in str(info["notes"])
 
 
 def test_a_model_without_a_price_is_recorded_as_unknown(
