@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.page import Page
-from comfyui_siliconflow.tests.host.browser.panels import draw
+from comfyui_siliconflow.tests.host.browser.panels import draw, forgive_refusals
 from comfyui_siliconflow.tests.host.browser.test_panels_jobs import card, show_jobs
 from comfyui_siliconflow.tests.host.comfy import Comfy
 
@@ -240,6 +240,8 @@ def test_a_long_list_says_its_day_and_goes_on_where_images_were_left(
     assert page.js(SEEN)
     comfy.request("DELETE", "/siliconflow/stored", json={})
     page.page.locator(".sf-empty").wait_for()
+    page.settle(2)
+    forgive_refusals(page)  # of thumbnails that were under way
 
 
 def fill(comfy: Comfy, prompt: str, count: int = MANY, seconds_between: float = 1 / MANY) -> None:
