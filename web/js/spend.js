@@ -7,6 +7,7 @@ import { formatMoney, shortModel } from "./logic/format.js";
 import { isUnderWay } from "./logic/jobs.js";
 import { MountedElements } from "./logic/mounted.js";
 import { errorText, h, t } from "./page.js";
+import { settings } from "./settings_store.js";
 
 const PAUSE_MILLISECONDS = 500;
 
@@ -34,6 +35,7 @@ export function spendLine() {
 
 async function refresh() {
   try {
+    if ((await settings()).read_only) return; // several users, one ledger
     spend = await getSpend();
     lines.forEach(draw);
   } catch (error) {
