@@ -114,3 +114,29 @@ def test_the_replaced_workflow_runs(page: Page, service: Simulator) -> None:
     assert len(ended.files) == 1
     [request] = service.generations[before:]
     assert (request.model, request.body["image_size"]) == ("Tongyi-MAI/Z-Image-Turbo", "768x1024")
+
+
+def test_a_node_whose_id_begins_as_ours_do_looks_as_any_other(reused_page: Page) -> None:
+    """Beside its own pack, whose node is registered here as ComfyUI does with those of packs."""
+    looks = reused_page.js(
+        """async () => {
+          const look = async (name) => {
+            const input = {
+              required: { model: [['a', 'b'], {}], prompt: ['STRING', {}] },
+              optional: { image: ['IMAGE', {}] },
+            };
+            await app.registerNodeDef(name, {
+              name, display_name: 'A', category: 'rival', description: '', input,
+              output: ['IMAGE'], output_name: ['image'], output_is_list: [false],
+              output_node: false, python_module: 'custom_nodes.rival',
+            });
+            const node = LiteGraph.createNode(name);
+            app.graph.add(node);
+            const { color, bgcolor, badges, widgets, onDragDrop } = node;
+            return [color, bgcolor, badges.length, widgets.map((w) => w.name), String(onDragDrop)];
+          };
+          return [await look('SiliconFlowQwenImage'), await look('AnyOtherNode')];
+        }"""
+    )
+    assert looks[0] == looks[1]
+    assert looks[0][3][:2] == ["model", "prompt"]
