@@ -149,7 +149,8 @@ def leave(waiting: Waiting, runs: WaitingRuns, failure: Text | None) -> None:
 def go_on(id_: str, runs: WaitingRuns, *, may_pay: bool = False) -> str | None:
     """Queue a prompt again and return its new id; `None` if it was queued, or given up.
 
-    Unless it `may_pay`, the nodes that were left out send nothing. Raises `NotQueued`.
+    Unless it `may_pay`, the nodes that were left out send nothing; or where its process ended, and
+    so the user has said to go on, what was surely never charged. Raises `NotQueued`.
     """
     with _LOCK:
         _WAITING.pop(id_, None)
@@ -218,12 +219,14 @@ def _queue(new_id: str, item: tuple[Any, ...], run: WaitingRun, *, may_pay: bool
     before = item[_EXTRA].get(GOING_ON, {})
     left_out, own = {*before.get("left_out", ())}, {*run.left_out}
     left_out = left_out - own if may_pay else left_out | own
+    unpaid = own if run.state == "lost" else {*before.get("unpaid", ())} - own
     first = {"first_prompt_id": run.id, "root": host.root_of(run.id, item[_EXTRA])}
     now = int(time.time() * 1000)
     queued_at = now if may_pay else before.get("queued_at", item[_EXTRA].get("create_time", 0))
     since = None if may_pay else run.since
     own_marks = {"parent": run.id, "since": since, "queued_at": queued_at}
-    going_on = {**first, **before, **own_marks, "left_out": sorted(left_out)}
+    nodes = {"left_out": sorted(left_out), "unpaid": sorted(unpaid & left_out)}
+    going_on = {**first, **before, **own_marks, **nodes}
 
     async def put() -> None:
         graph = copy.deepcopy(item[_GRAPH])  # ComfyUI notes in it what it was for its cache

@@ -43,7 +43,8 @@ GOING_ON = "siliconflow_background"
 """What `extra_data` has of a prompt that is queued again: `first_prompt_id`, `root`, `left_out`.
 
 `parent` is the id of the prompt that it was before. What was sent after `since`, in seconds since
-1970, is not sent again, whichever node it is of. `queued_at` is when the user queued it, in
+1970, is not sent again, whichever node it is of. Those in `left_out` send nothing, but those that
+are in `unpaid` as well what was surely never charged. `queued_at` is when the user queued it, in
 milliseconds: what the pack queues confirms nothing.
 """
 

@@ -233,8 +233,9 @@ class Job:
     `ends` is set when nobody waits for the job any more: what is not sent yet is not sent then.
     `is_saved` is false once the ledger failed: what comes is not saved. Unless it `may_send`, it
     finds what is saved or under way, and no more; so it does where the same was sent after
-    `not_again_since`, and may have been charged. `in_background`: it waits for its turn as long as
-    that takes, behind those that somebody looks at. `may_pay` counts the items
+    `not_again_since`, and may have been charged. One that `sends_unpaid` sends what was planned
+    before, and surely never charged. `in_background`: it waits for its turn as long as that takes,
+    behind those that somebody looks at. `may_pay` counts the items
     that the spending guard has let it pay for, and counts as of an auto-run by `counted_as`;
     `judge` asks it about others. `reserved` counts the
     images that it holds for the job; with `holds_cost` it holds money, too. `in_line`
@@ -263,6 +264,7 @@ class Job:
     counted_as: str = ""
     judge: Callable[[Job, PlannedRequest], None] | None = None
     may_send: bool = True
+    sends_unpaid: bool = False
     not_again_since: float = math.inf
     in_background: bool = False
     reserved: int = 0

@@ -432,10 +432,16 @@ class RequestLifecycle:
 
     def unpaid(self, job: Job) -> list[PlannedRequest]:
         """Return the requests that would be paid, were the job run now."""
-        if not job.may_send:
+        if not (job.may_send or job.sends_unpaid):
             return []
         try:
-            return self._unpaid(job, job.request)
+            unpaid = self._unpaid(job, job.request)
+            if job.may_send:
+                return unpaid
+            return [each for each in unpaid if self._ledger.is_known_unpaid(self._name(each))]
+        except LedgerError as error:
+            self._look_up_failed(job, error)
+            return []
         finally:
             self._drop(job.request)
 
@@ -471,6 +477,28 @@ class RequestLifecycle:
             return self._is_stored(job.request)
         finally:
             self._drop(job.request)
+
+    def is_awaited(self, job: Job) -> bool:
+        """Return whether something of a job is to be sent, or is under way. Raises `LedgerError`."""
+        if job.may_send:
+            return not self.is_stored(job)
+        try:
+            return self._is_under_way(job.request) or bool(self.unpaid(job))
+        finally:
+            self._drop(job.request)
+
+    def _is_under_way(self, request: PlannedRequest) -> bool:
+        return any(_IN_FLIGHT.has(self._name(form)) for form in self._forms(request)) or (
+            request.count > 1 and any(map(self._is_under_way, request.split()))
+        )
+
+    def plan(self, jobs: Sequence[Job]) -> None:
+        """Record what jobs send in their turn, if their process lives so long."""
+        names = []
+        for job in jobs:
+            names.append(self._name(job.request))
+            self._drop(job.request)
+        self._ledger.plan(names, self._plan.model.id)
 
     def _drop(self, request: PlannedRequest) -> None:
         if self.uploads:
@@ -585,8 +613,10 @@ class RequestLifecycle:
         if entry and entry.state == "submitted":
             ticket = Ticket(entry.ticket or "")
             origin, result = "downloaded", self._wait_for(job, request, entry, ticket)
-        elif request.is_former or not job.may_send:
-            job.record(partial(self._ledger.mark_failed, may_be_paid=False), entry)
+        elif request.is_former or not (
+            job.may_send or (job.sends_unpaid and entry and entry.is_known_unpaid)
+        ):
+            job.record(self._ledger.withdraw, entry)
             raise FormerResultGone if request.is_former else RunEnded
         else:
             try:

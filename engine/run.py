@@ -137,6 +137,7 @@ class _Run:
         show = (lambda item: progress.add_preview(preview(item))) if shows else None
         # It would be paid once more where another node gives it other inputs each time.
         may_send = caller.node_id not in caller.going_on.get("left_out", ())
+        sends_unpaid = caller.node_id in caller.going_on.get("unpaid", ())
         since = caller.going_on.get("since")
         self._jobs = [
             Job(
@@ -144,6 +145,7 @@ class _Run:
                 self._ends,
                 is_saved=settings.reuse,
                 may_send=may_send,
+                sends_unpaid=sends_unpaid,
                 not_again_since=math.inf if since is None else since,
                 judge=self._judge_again,
                 show=show,
@@ -202,17 +204,19 @@ class _Run:
         """
         settings, caller, jobs = self._settings, self._caller, self._jobs
         is_wanted = caller.background is not None and (caller.background or settings.background)
-        if not (is_wanted and caller.graph and jobs[0].may_send) or self._ends.is_set():
+        if not (is_wanted and caller.graph) or self._ends.is_set():
             return False
         if not settings.reuse:
             jobs[0].note(text("run.background_needs_reuse"))
             return False
         runs = WaitingRuns(self._ledger.database)
         try:
-            is_there = all(map(self._lifecycle.is_stored, jobs))
+            is_there = not any(map(self._lifecycle.is_awaited, jobs))
             if background.is_list_there(caller, calls, self._ends, is_there=is_there):
                 return False
             most = settings.background_runs
+            if jobs[0].may_send:
+                self._lifecycle.plan(jobs)
             waiting = background.join(caller, runs, most, is_alike=is_alike)
         except LedgerError as error:
             background.note_found(caller, is_there=True)  # no other call is to wait for this one

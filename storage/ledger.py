@@ -127,6 +127,8 @@ class LedgerEntry:
     sent_at: float = 0.0
     was_given_up: bool = False
     """Whether the service did not know its ticket any more, the last time that it was asked."""
+    is_known_unpaid: bool = False
+    """Of a `new` one, see `Ledger.is_known_unpaid`."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +223,13 @@ class Ledger:
                 lost_request = LostRequest(row["sent_at"], row["trace_id"]) if row else None
                 if row:
                     _mark(db, row["id"], "unknown")
-                entry = LedgerEntry(uuid.uuid4().hex, fingerprint, "new", lost_request=lost_request)
+                entry = LedgerEntry(
+                    uuid.uuid4().hex,
+                    fingerprint,
+                    "new",
+                    lost_request=lost_request,
+                    is_known_unpaid=self._is_known_unpaid(db, fingerprint),
+                )
                 db.execute(
                     "INSERT INTO requests (id, fingerprint, model, state, owner, sent_at)"
                     " VALUES (?, ?, ?, 'waiting', ?, ?)",
@@ -243,6 +251,35 @@ class Ledger:
             row = self._latest(db, fingerprint)
             entry = self._entry(db, row) if row else None
             return entry is not None and entry.state == "stored"
+
+    def plan(self, fingerprints: Sequence[str], model: str) -> None:
+        """Record requests that are to be sent in their turn, so that it is known if none was."""
+        with self.database.change() as db:
+            for name in fingerprints:
+                if not _all(db, name):
+                    db.execute(
+                        "INSERT INTO requests (id, fingerprint, model, state, owner, sent_at)"
+                        " VALUES (?, ?, ?, 'failed', ?, ?)",
+                        (uuid.uuid4().hex, name, model, _NOBODY, self._clock()),
+                    )
+
+    def is_known_unpaid(self, fingerprint: str) -> bool:
+        """Return whether a request was planned before, and surely never charged."""
+        with self.database.read() as db:
+            return self._is_known_unpaid(db, fingerprint)
+
+    def _is_known_unpaid(self, db: sqlite3.Connection, fingerprint: str) -> bool:
+        rows, is_alive = _all(db, fingerprint), self.database.process_lock.is_alive
+        return bool(rows) and all(
+            (row["state"] == "failed" and not row["answered_at"])
+            or (row["state"] == "waiting" and not is_alive(row["owner"]))
+            for row in rows
+        )
+
+    def withdraw(self, entry: LedgerEntry) -> None:
+        """Forget a `new` request that is not sent after all."""
+        with self.database.change() as db:
+            db.execute("DELETE FROM requests WHERE id = ?", (entry.id,))
 
     def has_former_names(self) -> bool:
         """Return whether any request may have a name that this version gives none any more."""
@@ -796,12 +833,14 @@ def _by_digests(value: Any) -> Any:
 
 
 def _latest(db: sqlite3.Connection, fingerprint: str) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = db.execute(
-        "SELECT * FROM requests WHERE fingerprint IN (?, ?) AND state <> 'failed'"
-        " ORDER BY sent_at DESC, rowid DESC LIMIT 1",
+    return next((row for row in _all(db, fingerprint) if row["state"] != "failed"), None)
+
+
+def _all(db: sqlite3.Connection, fingerprint: str) -> list[sqlite3.Row]:
+    return db.execute(
+        "SELECT * FROM requests WHERE fingerprint IN (?, ?) ORDER BY sent_at DESC, rowid DESC",
         (fingerprint, fingerprint[:_SHORT_FINGERPRINT]),  # of one that was rebuilt
-    ).fetchone()
-    return row
+    ).fetchall()
 
 
 def _mark(db: sqlite3.Connection, request_id: str, state: str) -> None:

@@ -30,7 +30,7 @@ def run_jobs(settings: Settings | None = None, images: int = 1, **how: Any) -> l
     lifecycle = RequestLifecycle("text-to-image", settings, client, ledger, plan)
     jobs = [Job(request, threading.Event(), **how) for request in plan.requests]
     for job in jobs:
-        assert lifecycle.unpaid(job) == [] or job.may_send
+        assert lifecycle.unpaid(job) == [] or job.may_send or job.sends_unpaid
         job.start()
         lifecycle.run(job)
         assert lifecycle.is_stored(job) == (job.error is None)
@@ -59,6 +59,27 @@ def test_what_an_ended_process_may_have_paid_is_named_and_not_sent_again(
     (missing,) = run_jobs(may_send=False)
     assert isinstance(missing.error, errors.ResultMissing)
     assert any("may have been charged" in str(note) for note in missing.notes)
+    assert len(simulator.generations) == 1
+
+
+def test_what_was_planned_and_never_charged_is_sent_by_a_prompt_that_was_lost(
+    simulator: Simulator,
+) -> None:
+    lost: dict[str, Any] = {"may_send": False, "sends_unpaid": True}
+    (other,) = run_jobs(**lost)
+    assert isinstance(other.error, errors.ResultMissing)  # another node gave it other inputs
+    (again,) = run_jobs(**lost)
+    assert isinstance(again.error, errors.ResultMissing)
+    settings = current_settings()
+    plan = plan_images("text-to-image", (), {**INPUTS, "batch_size": 1}, settings)
+    ledger = ledger_for(settings)
+    lifecycle = RequestLifecycle("text-to-image", settings, client_for(settings), ledger, plan)
+    lifecycle.plan([Job(request, threading.Event()) for request in plan.requests])
+    simulator.fail(504)
+    (sent,) = run_jobs(**lost)
+    assert isinstance(sent.error, errors.GatewayTimeout)
+    (charged,) = run_jobs(**lost)
+    assert isinstance(charged.error, errors.ResultMissing)
     assert len(simulator.generations) == 1
 
 

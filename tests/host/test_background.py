@@ -521,6 +521,30 @@ def test_a_restart_keeps_what_waits_asks_once_and_sends_nothing_unasked(
     assert stopped(comfy)["id"] == lost.prompt_id
 
 
+def test_what_was_never_charged_before_a_restart_is_sent_when_the_user_says_go_on(
+    started: tuple[Comfy, dict[str, str]], comfy: Comfy, service: Simulator
+) -> None:
+    _, variables = started
+    comfy.post("/siliconflow/settings", {"max_parallel": 1})
+    since, charges = len(service.generations), len(service.charges)
+    service.latency = 60.0
+    in_turn = comfy.run({**drawing("1"), **drawing("2", model=QWEN, batch_size=2)})
+    comfy.wait_for(lambda: under_way(service, since) == 2)
+    service.latency = 0.0
+    service.fail(429)
+    waits = comfy.run(drawing(model=QWEN))
+    path = "/siliconflow/jobs"
+    comfy.wait_for(lambda: any(job["waits_until"] for job in comfy.get(path).json()["jobs"]))
+    comfy.kill()
+    comfy.start(variables)
+    for run in (waits, in_turn):
+        assert comfy.post(f"/siliconflow/background/{run.prompt_id}", {}).status_code == 200
+    assert run_after(comfy, waits.prompt_id, 2).files
+    assert "may have been charged" in stopped(comfy)["reason"]["en"]
+    assert len(service.generations) - since == 5
+    assert len(service.charges) - charges == 2
+
+
 def test_a_chain_that_is_killed_in_its_second_run_is_one_run_and_pays_nothing_again(
     started: tuple[Comfy, dict[str, str]], comfy: Comfy, service: Simulator
 ) -> None:
