@@ -64,6 +64,9 @@ What is secret in them is never stored.
 _FOUND: dict[tuple[str, str], list[bool]] = {}
 """Whether each call of a node has its results already, by prompt and node, oldest first."""
 
+_MISSING: dict[str, Text] = {}
+"""Why nodes of a prompt that was queued again gave nothing, by its id, oldest first."""
+
 
 def join(caller: Caller, runs: WaitingRuns, most: int, *, is_alike: bool) -> Waiting | None:
     """Record that a node's results are made in the background; `None`: too many prompts wait.
@@ -122,6 +125,19 @@ def note_found(caller: Caller, *, is_there: bool) -> list[bool]:
         return found
 
 
+def note_missing(caller: Caller, reason: Text) -> bool:
+    """Note that a node of a prompt that was queued again has no result: the prompt is stopped.
+
+    Returns whether it does: what does not depend on the node runs with what there is.
+    """
+    if caller.node_id not in caller.going_on.get("left_out", ()):
+        return False
+    _MISSING.setdefault(caller.prompt_id, reason)
+    for oldest in list(_MISSING)[:-MOST_FOUND]:
+        del _MISSING[oldest]
+    return True
+
+
 def leave(waiting: Waiting, runs: WaitingRuns, failure: Text | None) -> None:
     """Record that a node's requests have ended; the last of a prompt goes on with it.
 
@@ -137,7 +153,7 @@ def leave(waiting: Waiting, runs: WaitingRuns, failure: Text | None) -> None:
         if waiting.under_way or _WAITING.get(waiting.id) is not waiting:
             return
         del _WAITING[waiting.id]
-    if reason := waiting.failure or host.failure_of(waiting.id):
+    if reason := waiting.failure or _failure_of(waiting.id):
         _stop(waiting.id, runs, reason)
     else:
         runs.leave_out(waiting.id, waiting.left_out)
@@ -174,7 +190,7 @@ def finish(id_: str, runs: WaitingRuns, new_id: str) -> None:
     """
     while host.is_queued(new_id):
         time.sleep(TICK_SECONDS)
-    reason = host.failure_of(new_id)
+    reason = _failure_of(new_id) if host.has_run(new_id) else text("background.removed")
     with _LOCK:
         if id_ in _WAITING:  # more of its nodes wait by now
             return
@@ -184,6 +200,10 @@ def finish(id_: str, runs: WaitingRuns, new_id: str) -> None:
         _stop(id_, runs, reason)
     else:
         forget(id_, runs)
+
+
+def _failure_of(id_: str) -> Text | None:
+    return host.failure_of(id_) or _MISSING.get(id_)
 
 
 def forget(id_: str, runs: WaitingRuns) -> bool:

@@ -130,8 +130,20 @@ def running_item(prompt_id: str) -> tuple[Any, ...]:
 def is_queued(prompt_id: str) -> bool:
     """Return whether a prompt waits in ComfyUI's queue, or runs."""
     queue = getattr(prompt_server(), "prompt_queue", None)
-    waiting = list(getattr(queue, "queue", ()))
-    return bool(running_item(prompt_id)) or any(item[1] == prompt_id for item in waiting)
+    if queue is None:
+        return False
+    with queue.mutex:  # it takes a prompt from those that wait before it is among those that run
+        waiting = any(item[1] == prompt_id for item in queue.queue)
+        return waiting or bool(running_item(prompt_id))
+
+
+def has_run(prompt_id: str) -> bool:
+    """Return whether a prompt that is not queued any more has run: else it was removed."""
+    queue = getattr(prompt_server(), "prompt_queue", None)
+    if queue is None:
+        return True
+    with queue.mutex:
+        return prompt_id in queue.history
 
 
 def failure_of(prompt_id: str) -> Text | None:

@@ -479,7 +479,7 @@ class RequestLifecycle:
             self._drop(job.request)
 
     def is_awaited(self, job: Job) -> bool:
-        """Return whether something of a job is to be sent, or is under way. Raises `LedgerError`."""
+        """Return whether a part of a job is to be sent, or under way. Raises `LedgerError`."""
         if job.may_send:
             return not self.is_stored(job)
         try:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from ..comfyui import background, events, host
 from ..comfyui.host import Caller
 from ..siliconflow.client import Client
-from ..siliconflow.errors import PartialFailure, RequestError, Unusable
+from ..siliconflow.errors import PartialFailure, RequestError, ResultMissing, Unusable
 from ..siliconflow.model_advice import add_advice
 from ..storage import notices
 from ..storage.atomic_files import create
@@ -84,6 +84,11 @@ async def run(
         events.send_failure(
             caller, error, str(inputs.get("custom_model") or inputs.get("model", ""))
         )
+        causes = error.causes if isinstance(error, PartialFailure) else [error]
+        is_missing = any(isinstance(cause, ResultMissing) for cause in causes)
+        if is_missing and background.note_missing(caller, error.text):
+            blocked: T = host.blocked()
+            return blocked
         raise
     except BaseException as error:
         background.note_found(caller, is_there=True)
