@@ -235,9 +235,9 @@ class Job:
     finds what is saved or under way, and no more; so it does where the same was sent after
     `not_again_since`, and may have been charged. One that `sends_unpaid` sends what was planned
     before, and surely never charged. `in_background`: it waits for its turn as long as that takes,
-    behind those that somebody looks at. `may_pay` counts the items
-    that the spending guard has let it pay for, and counts as of an auto-run by `counted_as`;
-    `judge` asks it about others. `reserved` counts the
+    behind those that somebody looks at, unless it `is_looked_at`, since another job joined it.
+    `may_pay` counts the items that the spending guard has let it pay for, and counts as of an
+    auto-run by `counted_as`; `judge` asks it about others. `reserved` counts the
     images that it holds for the job; with `holds_cost` it holds money, too. `in_line`
     is set when the job asks the rate limiter for its turn, `before` is that of the job that should
     ask first. `show` is called with each item. `queued_at` is when its run began, by the wall
@@ -267,6 +267,7 @@ class Job:
     sends_unpaid: bool = False
     not_again_since: float = math.inf
     in_background: bool = False
+    is_looked_at: bool = False
     reserved: int = 0
     holds_cost: bool = False
     before: threading.Event | None = None

@@ -6,11 +6,12 @@ All of it runs in a thread. The ledger is told before each step that cannot be t
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ from ..siliconflow.errors import (
     TicketExpired,
     Unforeseen,
     UploadTooLarge,
+    WaitTooLong,
 )
 from ..siliconflow.http.downloads import NotWritten
 from ..storage import atomic_files
@@ -58,7 +60,7 @@ from ..storage.spend_book import Spend
 from ..strings.text import SiliconFlowError, text
 from . import retry
 from .endpoint import ApiRequest, ApiResult, FileContent, RemoteFile, Ticket
-from .job import STAGES, GrowingText, Job, Origin, Plan, PlannedRequest, Result, RunEnded
+from .job import STAGES, Job, Origin, Plan, PlannedRequest, Result, RunEnded
 from .rate_limit import TooHeavy
 from .sending import Sender
 from .spending import Pricing, amount_text, billionths
@@ -79,30 +81,35 @@ class SingleFlight:
     def __init__(self) -> None:
         """Start without a request under way."""
         self._lock = threading.Lock()
-        self._under_way: dict[str, tuple[Future[Result], GrowingText]] = {}
+        self._under_way: dict[str, tuple[Future[Result], Job]] = {}
 
     def has(self, name: str) -> bool:
         """Return whether a request is under way."""
         with self._lock:
             return name in self._under_way
 
-    def share(self, name: str, job: Job, work: Callable[[], Result]) -> Result:
+    def share(
+        self, name: str, job: Job, work: Callable[[], Result], longest_wait: float = math.inf
+    ) -> Result:
         """Do `work`, or wait for the job that does it already and follow its growing text.
 
         All of them get the result, or an exception of their own like the one that `work` raises.
+        One in the foreground gives the job the place of its own in line, and raises `WaitTooLong`
+        if that is not sent within `longest_wait` seconds.
         """
         own: Future[Result] = Future()
         while True:
             if job.ends.is_set():
                 raise RunEnded
             with self._lock:
-                future, growing = self._under_way.setdefault(name, (own, job.growing))
+                future, sender = self._under_way.setdefault(name, (own, job))
             if future is own:
                 break
-            job.join(growing)
+            job.join(sender.growing)
             # The run that is joined may be cancelled before it sent anything: then this one does.
             with suppress(RunEnded):
                 try:
+                    _await(future, job, sender, longest_wait)
                     result = future.result()
                     result = replace(result, origin="joined", cost=Decimal(0), is_estimate=False)
                 except SiliconFlowError as error:
@@ -120,6 +127,17 @@ class SingleFlight:
             with self._lock:
                 del self._under_way[name]
         return own.result()
+
+
+def _await(future: Future[Result], job: Job, sender: Job, longest_wait: float) -> None:
+    """Wait until a request that a job joined has ended, but not for ever until it is sent."""
+    if job.in_background:
+        return
+    sender.is_looked_at = True
+    deadline = time.monotonic() + longest_wait
+    while not wait([future], BUSY_SECONDS).done:
+        if not sender.was_sent and time.monotonic() > deadline:
+            raise WaitTooLong(Failure())
 
 
 class DamagedFile(Exception):
@@ -327,6 +345,7 @@ class RequestLifecycle:
         self._task, self._plan, self._endpoint = task, plan, plan.endpoint
         self._client, self._ledger, self._reuse = client, ledger, settings.reuse
         self._account = account_id(settings.require_key(), settings.base_url)
+        self._longest_wait = settings.longest_wait
         self._paid = "free" if plan.model.is_free(settings.site) else "charged"
         self.pricing = Pricing(plan.model, plan.endpoint, settings)
         self.uploads = Uploads(plan, settings) if plan.images else None
@@ -386,7 +405,7 @@ class RequestLifecycle:
         try:
             while True:
                 try:
-                    result = _IN_FLIGHT.share(name, job, work)
+                    result = _IN_FLIGHT.share(name, job, work, self._longest_wait)
                 except DownloadFailed as error:
                     if not job.in_background or not self._may_download_again(job, name, error):
                         raise

@@ -211,25 +211,37 @@ class RateLimiter:
         self._queue: list[tuple[bool, object]] = []
 
     def enter(
-        self, weight: int, waiting: Callable[[float], None], *, is_last: bool = False
+        self,
+        weight: int,
+        waiting: Callable[[float], None],
+        *,
+        is_last: Callable[[], bool] = lambda: False,
     ) -> Sent:
         """Wait for the turn, and record that the request leaves; one that `is_last` behind others.
 
-        `waiting` gets the seconds that are left, several times a second; it may raise to
-        give up. Raises `TooHeavy` if it became known meanwhile that the request can never pass.
+        It need not stay so. `waiting` gets the seconds that are left, several times a second; it
+        may raise to give up. Raises `TooHeavy` if it became known meanwhile that the request can
+        never pass.
         """
-        ticket = (is_last, object())
         with self._changed:
-            ahead = [each for each in self._queue if is_last or not each[0]]
-            self._queue.insert(len(ahead), ticket)
+            ticket = self._line_up(is_last=is_last())
             try:
                 while (left := self._left(ticket, weight)) > 0:
                     waiting(left)
                     self._changed.wait(min(left, 0.2))
+                    if ticket[0] and not is_last():
+                        self._queue.remove(ticket)
+                        ticket = self._line_up(is_last=False)
                 return self._schedule.sent(time.monotonic(), weight)
             finally:
                 self._queue.remove(ticket)
                 self._changed.notify_all()
+
+    def _line_up(self, *, is_last: bool) -> tuple[bool, object]:
+        ticket = (is_last, object())
+        ahead = [each for each in self._queue if is_last or not each[0]]
+        self._queue.insert(len(ahead), ticket)
+        return ticket
 
     def passed(self, sent: Sent) -> None:
         """Learn from a request that the service accepted."""

@@ -77,7 +77,7 @@ class Sender:
             sent = self._limiter.enter(
                 spend.items,
                 partial(self._wait_for_turn, job, deadline, last),
-                is_last=job.in_background,
+                is_last=lambda: job.in_background and not job.is_looked_at,
             )
             job.waits_for = None
             if job.ends.is_set():  # cancelled while its images were encoded

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import retry
-from comfyui_siliconflow.engine.job import Job
-from comfyui_siliconflow.engine.lifecycle import RequestLifecycle
+from comfyui_siliconflow.engine.job import Job, Result, RunEnded
+from comfyui_siliconflow.engine.lifecycle import RequestLifecycle, SingleFlight
 from comfyui_siliconflow.engine.services import client_for, current_settings, ledger_for
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.http import downloads
@@ -107,6 +107,34 @@ def test_what_a_prompt_goes_on_with_was_paid_and_counts_as_saved_nowhere(
     with ledger_for(current_settings()).spending() as book:
         assert [each.is_free for each in book.since(time.time())] == [False, True]
     assert len(simulator.generations) == 1
+
+
+def test_who_joins_what_is_in_the_background_does_not_wait_for_it_in_vain(
+    simulator: Simulator,
+) -> None:
+    settings = current_settings()
+    plan = plan_images("text-to-image", (), {**INPUTS, "batch_size": 1}, settings)
+    behind = Job(plan.requests[0], threading.Event(), in_background=True)
+    flight, begun, ends = SingleFlight(), threading.Event(), threading.Event()
+
+    def stand_in_line() -> Result:
+        begun.set()
+        ends.wait()
+        raise RunEnded
+
+    def share() -> None:
+        with pytest.raises(RunEnded):
+            flight.share("name", behind, stand_in_line)
+
+    line = threading.Thread(target=share)
+    line.start()
+    begun.wait()
+    with pytest.raises(errors.WaitTooLong):
+        flight.share("name", Job(plan.requests[0], threading.Event()), stand_in_line, 0.1)
+    assert behind.is_looked_at
+    ends.set()
+    line.join()
+    assert simulator.generations == []
 
 
 @pytest.mark.parametrize("in_background", [False, True])

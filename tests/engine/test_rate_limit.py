@@ -354,17 +354,21 @@ def test_what_is_in_the_background_passes_behind_what_somebody_waits_for(now: li
     order: list[str] = []
 
     def enter(name: str, waits: threading.Event) -> None:
-        gate.enter(1, lambda _: waits.set(), is_last=name.startswith("background"))
+        is_last = name.startswith("background")
+        gate.enter(1, lambda _: waits.set(), is_last=lambda: is_last and name not in looked_at)
         order.append(name)
 
-    for name in ("background 1", "background 2", "foreground 1", "foreground 2"):
+    looked_at: set[str] = set()
+    for name in ("background 1", "background 2", "background 3", "foreground"):
         waits = threading.Event()
         threading.Thread(target=enter, args=(name, waits), daemon=True).start()
         assert waits.wait(LONGEST)
+    looked_at.add("background 3")  # before its turn comes, as a window is longer than a look
+    until(lambda: [each[0] for each in gate._queue].count(True) == 2)  # noqa: SLF001
     for passed in range(4):
         now[0] += WINDOW + 1
         until(lambda: len(order) > passed)  # noqa: B023 - ends before the next
-    assert order == ["foreground 1", "foreground 2", "background 1", "background 2"]
+    assert order == ["foreground", "background 3", "background 1", "background 2"]
 
 
 def test_whoever_gives_up_waiting_leaves_the_queue(now: list[float]) -> None:

@@ -370,6 +370,9 @@ def test_a_second_run_that_is_cleared_from_the_queue_stays_and_says_so(
 ) -> None:
     first = comfy.run(drawing())
     local = comfy.queue(sleeping(60.0))
+    comfy.wait_for(
+        lambda: [each[1] for each in comfy.get("/queue").json()["queue_running"]] == [local]
+    )
     held.release()
     comfy.wait_for(lambda: comfy.get("/queue").json()["queue_pending"])
     comfy.post("/queue", {"clear": True})
