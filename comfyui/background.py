@@ -28,6 +28,8 @@ from .host import GOING_ON, Caller
 
 TICK_SECONDS = 0.2
 MOST_FOUND = 256
+MOST_SAID = 300
+"""Characters of what ComfyUI says of a prompt that it refuses."""
 _GRAPH, _EXTRA, _OUTPUTS = 2, 3, 4
 """Where an item of ComfyUI's queue has them, behind its number and its id."""
 _STORED = ("graph", "extra_data", "outputs")
@@ -251,9 +253,10 @@ def _queue(new_id: str, item: tuple[Any, ...], run: WaitingRun, *, may_pay: bool
     async def put() -> None:
         graph = copy.deepcopy(item[_GRAPH])  # ComfyUI notes in it what it was for its cache
         outputs = _depending(graph, item[_OUTPUTS], run.left_out) or item[_OUTPUTS]
-        is_valid, error, outputs, _ = await execution.validate_prompt(new_id, graph, outputs)
+        checked = await execution.validate_prompt(new_id, graph, outputs)
+        is_valid, error, outputs, node_errors = checked
         if not is_valid:
-            reason = f"{error['message']} {error['details']}"
+            reason = refusal(error, node_errors)
             raise NotQueued(text("background.not_queued", reason=reason))
         extra_data = {**item[_EXTRA], "create_time": now, GOING_ON: going_on}
         number, server.number = server.number, server.number + 1
@@ -269,6 +272,15 @@ def _queue(new_id: str, item: tuple[Any, ...], run: WaitingRun, *, may_pay: bool
         logger.exception("A prompt cannot be queued again")
         name = type(error).__name__
         raise NotQueued(text("background.not_queued", reason=name)) from error
+
+
+def refusal(error: Mapping[str, Any], node_errors: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return why ComfyUI refuses a prompt: the first node that it names, and what that lacks."""
+    for node_id, refused in node_errors.items():
+        for each in refused["errors"]:
+            said = f"{refused['class_type']} ({node_id}): {each['message']}. {each['details']}"
+            return said.strip()[:MOST_SAID]
+    return f"{error['message']} {error['details']}".strip()[:MOST_SAID]
 
 
 def _depending(

@@ -6,6 +6,7 @@ import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { answerBackground, getBackground, giveUp, goOn, onEvent } from "./api.js";
 import { MountedElements } from "./logic/mounted.js";
+import { oldestOf } from "./logic/waiting.js";
 import { openWorkflowId } from "./nodes.js";
 import { confirmed, errorText, h, icon, localized, symbolButton, t, toast } from "./page.js";
 import { isElsewhere } from "./prompts.js";
@@ -108,10 +109,14 @@ function stateOf(run) {
 const secondsOf = ({ since }) =>
   `${Math.max(0, Math.floor(Date.now() / 1000 + clockOffset - since))} ${t("unit.seconds")}`;
 
-/** Says how long each run has waited, on its nodes and in the lists. */
+/** Says how long each run has waited, in the lists, and on its nodes: on one of several runs how long the oldest has. */
 function tick() {
-  for (const run of runs.filter(({ id, state }) => state === "waiting" && !ended.has(id))) {
-    showOnNodes(run, t("background.node", { seconds: secondsOf(run) }));
+  const waiting = runs.filter(({ id, state }) => state === "waiting" && !ended.has(id));
+  const shown = waiting.map((run) => ({ ...run, nodes: run.nodes.filter((node) => !isElsewhere(run.id, node)) }));
+  for (const { run, node, n } of oldestOf(shown)) {
+    showOnNodes({ ...run, nodes: [node] }, t("background.node", { n, seconds: secondsOf(run) }));
+  }
+  for (const run of waiting) {
     lists.forEach((list) => {
       const words = list.querySelector(`[data-run="${CSS.escape(run.id)}"] span`);
       if (words) words.textContent = stateOf(run);

@@ -300,6 +300,8 @@ function action(entry, [name, argument]) {
       return [t("action.open_settings"), () => openSettings()];
     case "top_up":
       return [t("failure.top_up"), openTopUp];
+    case "panel":
+      return [t("failure.show_background"), showJobs];
     case "again":
       if (argument === undefined) return [t("failure.again"), () => execute("Comfy.QueuePrompt")];
       return [

@@ -309,7 +309,7 @@ export interface Remedies {
   models?: string[];
 }
 
-export type RemedyName = "key" | "settings" | "top_up" | "again" | "model" | "site" | "setting";
+export type RemedyName = "key" | "settings" | "top_up" | "again" | "panel" | "model" | "site" | "setting";
 /** What to do, and with what. */
 export type Remedy = [name: RemedyName, argument?: string | number];
 

@@ -33,6 +33,7 @@ const BY_KIND = {
   BadAnswer: { remedies: ["again"] },
   Unusable: { remedies: ["again"] },
   DownloadFailed: { remedies: ["again"] },
+  ResultMissing: { remedies: ["panel"] },
 };
 
 /** @type {FailureList} */
