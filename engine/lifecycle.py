@@ -422,7 +422,8 @@ class RequestLifecycle:
                         return replace(result, origin="paid", cost=cost)
                     return result
         finally:
-            job.may_send = may_send
+            if tries:
+                job.may_send = may_send
 
     def _may_download_again(self, job: Job, name: str, error: DownloadFailed) -> bool:
         """Return whether the ledger has a URL that works, and that is not refused for good."""
