@@ -210,6 +210,7 @@ test("prompts that wait for the same answer go ahead together; what is asked no 
   assert.deepEqual(withQuestion(second, "p2", ["all", "two"]).prompts, ["p1", "p2"]);
   const other = withQuestion(second, "p3", ["other"]);
   assert.deepEqual(other, { prompts: ["p3"], contents: ["other"], forgotten: ["all", "two"] });
+});
 
 test("what is missing in the background is sent again from the panel, not by another run", () => {
   assert.deepEqual(remediesOf({ kind: "ResultMissing" }), [["panel"]]);
