@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fixing } from "../../web/js/logic/seeds.js";
+import { drawn, fixing } from "../../web/js/logic/seeds.js";
 
 const control = (value) => ({ name: "control_after_generate", value });
 const half = () => 0.5;
@@ -29,4 +29,13 @@ test("a seed of -1 becomes a number within its range, even if its control is fix
 test("the control of ComfyUI's own primitives goes by another name", () => {
   const options = { values: ["fixed", "increment", "decrement", "randomize"] };
   assert.deepEqual(fixing([{ name: "value", value: 5 }, { name: "fixed", value: "randomize", options }]), { fixed: "fixed" });
+});
+
+test("a prompt with a choice is another one in each run, and stays as it was drawn", () => {
+  const prompt = (value) => [{ name: "seed", value: 5 }, { name: "prompt", value }];
+  assert.deepEqual(drawn(prompt("{a|b} cat"), { seed: 5, prompt: "b cat" }), { prompt: "b cat" });
+  assert.deepEqual(drawn(prompt("{a|{b|c}} cat"), { prompt: "c cat" }), { prompt: "c cat" });
+  assert.deepEqual(drawn(prompt("a cat // fat"), { prompt: "a cat " }), {});
+  assert.deepEqual(drawn(prompt("{a|b} cat"), { prompt: "{a|b} cat" }), {}); // of a field in which nothing is drawn
+  assert.deepEqual(drawn(prompt("{a|b} cat"), { prompt: ["7", 0] }), {});
 });

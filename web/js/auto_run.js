@@ -1,6 +1,6 @@
 /**
  * Before a workflow that runs by itself pays without end: while Run (On Change) or Run (Instant) is on and the seed of
- * a paid node is another one in each run, the page asks what to do.
+ * a paid node, or what is drawn of a `{a|b}` in its prompt, is another one in each run, the page asks what to do.
  */
 
 /** @import { TextKey } from "./types" */
@@ -8,7 +8,7 @@
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { openDialog } from "./dialog.js";
-import { fixing } from "./logic/seeds.js";
+import { drawn, fixing } from "./logic/seeds.js";
 import { nodeAt, openWorkflowId, setWidgets } from "./nodes.js";
 import { button, h, t } from "./page.js";
 import { decidingWidgets } from "./subgraphs.js";
@@ -35,8 +35,8 @@ function stop() {
 /** @typedef {{ node: Comfy.Node, holder: Comfy.Node, values: Record<string, string | number> }} Reseeded */
 
 /**
- * The paid nodes of a prompt with a seed that is another one in each run, each with what would keep it, on the nodes
- * that hold it.
+ * The paid nodes of a prompt with a seed, or a `{a|b}`, that is another one in each run, each with what would keep it,
+ * on the nodes that hold it.
  * @param {Record<string, { inputs: Record<string, unknown> }>} prompt as it is sent
  * @returns {Reseeded[]}
  */
@@ -44,8 +44,12 @@ function reseeded(prompt) {
   const paid = new Set(paidNodes());
   return Object.entries(prompt).flatMap(([id, { inputs }]) => {
     const node = nodeAt(id);
-    if (!node || !paid.has(node) || !("seed" in inputs)) return [];
-    return holdersOf(node, inputs.seed)
+    if (!node || !paid.has(node)) return [];
+    /** @type {ReturnType<typeof holdersOf>} */
+    const ofSeed = "seed" in inputs ? holdersOf(node, inputs.seed) : [];
+    /** @type {ReturnType<typeof holdersOf>[number]} */
+    const ofTexts = [node, drawn(node.widgets ?? [], inputs)];
+    return [...ofSeed, ofTexts]
       .map(([holder, values]) => ({ node, holder, values }))
       .filter(({ values }) => Object.keys(values).length);
   });
@@ -74,7 +78,7 @@ function holdersOf(node, sent) {
 }
 
 /**
- * Fixes the seeds and queues the workflow anew: the prompt that waits has the old ones.
+ * Fixes the seeds and the prompts, and queues the workflow anew: the prompt that waits has the old ones.
  * @param {Reseeded[]} nodes
  */
 function fix(nodes) {

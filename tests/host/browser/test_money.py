@@ -141,7 +141,7 @@ def test_cancel_sends_nothing_and_the_next_run_is_asked_about(
 
 
 CHANGE = "control_after_generate"
-FIX = {"en": "Fix the seed", "zh": "固定种子"}
+FIX = {"en": "Fix seed and prompt", "zh": "固定种子和提示词"}
 PROMOTE = """id => {
     const { subgraph } = (app.canvas.graph ?? app.graph).getNodeById(id);
     const [inner] = subgraph._nodes;
@@ -160,6 +160,11 @@ def seed_of_another_node(page: Page, node: int, seed: int, control: str) -> None
     page.change(source, "value", seed)
     page.change(source, list(page.values(source))[1], control)
     page.link(source, 0, node, "seed")
+
+
+def choice_in_prompt(page: Page, node: int, seed: int, control: str) -> None:
+    seed_here(page, node, seed, control)
+    page.change(node, "prompt", "a {red|blue|green|black|white} cat")
 
 
 def promoted_seed(page: Page, node: int, seed: int, control: str) -> None:
@@ -182,6 +187,7 @@ def promoted_seed(page: Page, node: int, seed: int, control: str) -> None:
         (seed_of_another_node, 5, "randomize", FIX),
         (promoted_seed, 5, "randomize", FIX),
         (promoted_seed, -1, "fixed", FIX),
+        (choice_in_prompt, 5, "fixed", FIX),
     ],
 )
 def test_another_seed_in_each_run_under_run_on_change_costs_one_image(  # noqa: PLR0917

@@ -30,3 +30,21 @@ export function fixing(widgets, random = Math.random) {
   }
   return values;
 }
+
+/** What ComfyUI draws one of each time that it sends a text. */
+const CHOICE = /\{[^{}]*\|[^{}]*\}/;
+
+/**
+ * The texts of a node that are drawn anew in each run, as they were drawn this time, by widget.
+ * @param {readonly SeedWidget[]} widgets
+ * @param {Readonly<Record<string, unknown>>} sent the inputs of the node as they are sent
+ */
+export function drawn(widgets, sent) {
+  /** @type {Record<string, string>} */
+  const values = {};
+  for (const { name, value } of widgets) {
+    const text = sent[name];
+    if (typeof value === "string" && CHOICE.test(value) && typeof text === "string" && text !== value) values[name] = text;
+  }
+  return values;
+}
