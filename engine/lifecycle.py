@@ -369,7 +369,12 @@ class RequestLifecycle:
                 job.stage = max(job.stage, 1)
                 work = partial(self._find_or_send, job, form, name)
                 try:
-                    result = self._share(job, form, name, work) if self._reuse else work()
+                    if not self._reuse:
+                        result = work()
+                    elif job.in_background:
+                        result = self._share(job, form, name, work)
+                    else:
+                        result = _IN_FLIGHT.share(name, job, work)
                 except FormerResultGone:
                     left[:0] = [replace(request, former_frame=None)]
                 except TooHeavy:
