@@ -220,8 +220,6 @@ class _Run:
             if background.is_list_there(caller, calls, self._ends, is_there=is_there):
                 return False
             most = settings.background_runs
-            if jobs[0].may_send:
-                self._lifecycle.plan(jobs)
             waiting = background.join(caller, runs, most, is_alike=is_alike)
         except LedgerError as error:
             background.note_found(caller, is_there=True)  # no other call is to wait for this one
@@ -239,6 +237,9 @@ class _Run:
         """Run every job while its prompt waits, which then goes on if nothing failed."""
         failure: Text | None = text("run.background_unsaved")
         try:
+            if self._jobs[0].may_send:
+                with suppress(LedgerError):  # after a restart it counts as charged
+                    self._lifecycle.plan(self._jobs)
             asyncio.run(self._run_jobs(lambda: None))
             _raise_failures(self._jobs, self._plan.endpoint)
             if all(map(self._lifecycle.is_stored, self._jobs)):
