@@ -31,8 +31,12 @@ PACK = "comfyui_siliconflow."
 
 
 def main() -> None:
-    """Fork a child for each connection that is sent, until there is no more; a child returns."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that the system buries them
+    """Fork a child for each connection that is sent, until there is no more; a child returns.
+
+    Nobody waits for those that end, so that no other process gets the id of one.
+    """
+    # A shell starts what runs in its background deaf to Ctrl+C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     control = socket.socket(fileno=int(sys.argv[1]))
     while True:
         _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
@@ -45,7 +49,6 @@ def main() -> None:
             os.dup2(descriptors[0], 1)
         os.close(descriptors[0])
         if is_child:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             run()
             return
 

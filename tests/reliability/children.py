@@ -97,9 +97,8 @@ class Child:
 
     def kill(self) -> None:
         """Kill it with `kill -9`, and wait until it is gone."""
-        if not self.ended:
-            os.kill(self._pid, signal.SIGKILL)
-            self._lines.read()
+        os.kill(self._pid, signal.SIGKILL)
+        self._lines.read()
 
     def interrupt(self) -> None:
         """Press Ctrl+C."""
@@ -107,12 +106,11 @@ class Child:
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended."""
+        """Whether it has ended, and all that it said was read."""
         try:
-            os.kill(self._pid, 0)
-        except ProcessLookupError:
-            return True
-        return False
+            return not self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
 
     def end(self) -> None:
         """Leave nothing behind."""
