@@ -12,7 +12,8 @@ from .comfyui import host
 from .server.connection_check import check, check_contract
 from .strings.text import SiliconFlowError, Text, text, use_language
 
-PROGRAM = "python -m comfyui_siliconflow"
+PROGRAM = f"python -m {__package__}"
+"""As it was started: the folder may have another name."""
 Command = Callable[[argparse.Namespace, list[str]], int]
 OWN_OPTIONS = frozenset({"simulator"})
 """Commands that parse their own options."""

@@ -77,7 +77,8 @@ def describe(record: Record, texts: dict[str, str]) -> str:
     for name, count in (("pictures", record.pictures), ("tokens", record.tokens)):
         if count:
             parts.append(texts[name].format(count=count))
-            parts.append(texts["charged"].format(amount=f"{record.charged:f}"))
+    if record.pictures or record.tokens or record.charged:
+        parts.append(texts["charged"].format(amount=f"{record.charged:f}"))
     if record.refusal:
         parts.append(" ".join(record.refusal.split()))
     if not record.delivered:
