@@ -573,8 +573,9 @@ class SpendingGuard:
             for job, requests in zip(jobs, bill.requests, strict=True):
                 job.may_pay += sum(request.count for request in requests)
                 job.counted_as = counted_as if run.share(bill).images else ""
-            with self._lock:
-                self._jobs.setdefault(counted_as, []).extend(jobs)
+            if run.share(bill).images:
+                with self._lock:
+                    self._jobs.setdefault(counted_as, []).extend(jobs)
         prompt.begin(run.node, run.share(bill))
 
     def release(self, settings: Settings, ledger: Ledger, jobs: Sequence[Job]) -> None:

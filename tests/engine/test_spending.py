@@ -22,7 +22,7 @@ import torch
 from comfyui_siliconflow.comfyui import background, host
 from comfyui_siliconflow.comfyui.host import Caller
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.engine import rate_limit, retry, sending, services, spending
+from comfyui_siliconflow.engine import rate_limit, retry, run, sending, services, spending
 from comfyui_siliconflow.engine.job import Job
 from comfyui_siliconflow.engine.spending import amount_text
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
@@ -158,6 +158,15 @@ def test_an_answer_without_token_counts_costs_what_its_text_can_at_most_and_says
     assert Decimal(info["cost"]["amount"]) == recorded(data, "paid")
     assert info["cost"]["is_estimate"] is True
     assert "did not say how many tokens" in str(info["notes"])
+
+
+def test_nobody_keeps_what_a_run_brought_when_it_is_over(
+    today: Simulator, outputs_of: Outputs
+) -> None:
+    assert charged(today) == 0
+    outputs_of(CHAT, **TALK)
+    assert charged(today) > 0
+    assert run._GUARD._jobs == {}  # noqa: SLF001 - what would keep it for as long as ComfyUI runs
 
 
 def test_a_model_without_a_price_is_recorded_as_unknown(

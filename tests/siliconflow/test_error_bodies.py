@@ -74,8 +74,8 @@ ADVICE: dict[type[errors.RequestError], str] = {
     errors.RateLimited: "Nothing was charged. Wait a minute, then run again.",
     errors.DailyLimit: "Nothing was charged. Run again tomorrow, or choose another model.",
     errors.Overloaded: "Nothing was charged. Run again in a minute.",
-    errors.ServerError: "You may have been charged. Check your balance before running again",
-    errors.GatewayTimeout: "You may have been charged. Check your balance before running again",
+    errors.ServerError: "You may have been charged. Check your bill on the SiliconFlow site",
+    errors.GatewayTimeout: "You may have been charged. Check your bill on the SiliconFlow site",
 }
 """What the user reads beneath what happened: whether it was charged, and what to do."""
 Serve = Callable[..., Server]
