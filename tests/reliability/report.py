@@ -115,6 +115,9 @@ again until all are there. The same command without the trials:
 |---|---|---|---|---|---|---|---|
 | {images} | {got} | {lost} | {paid_twice} | {hung} | {leaked} | {raw} | {warned} |
 
+The simulator charged {charged}; the pack's records have {recorded_as_paid} as paid and
+{recorded_as_maybe_paid} as of unknown fate, which counts as paid.
+
 {queued} queues in {seconds} s. What the process of the nodes used when no request was under way:
 
 | after images | memory (RSS) | threads | open files |
