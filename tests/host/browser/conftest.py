@@ -110,38 +110,47 @@ def keyless(
         comfy.stop()
 
 
-@pytest.fixture
-def page(open_page: Callable[..., Page], look: str, language: str) -> Page:
-    """Return an open page with an empty canvas."""
-    return open_page(look, language)
-
-
 @pytest.fixture(scope="module")
-def last_page(browser: Browser) -> Iterator[list[Page]]:  # noqa: ARG001 - closed before it is
-    """Hold the page that `reused_page` keeps open."""
-    held: list[Page] = []
-    yield held
-    for page in held:
+def kept_pages(browser: Browser) -> Iterator[dict[tuple[str, str], Page]]:  # noqa: ARG001 - closed before it is
+    """Hold the pages of one look that `page` keeps open, by language."""
+    kept: dict[tuple[str, str], Page] = {}
+    yield kept
+    for page in kept.values():
         page.close()
 
 
 @pytest.fixture
-def reused_page(
-    comfy: Comfy, browser: Browser, last_page: list[Page], look: str, language: str
+def page(
+    comfy: Comfy,
+    browser: Browser,
+    kept_pages: dict[tuple[str, str], Page],
+    look: str,
+    language: str,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Page]:
-    """Return the page of the last test with an empty canvas; to open one takes seconds.
+    """Return a page with an empty canvas: that of an earlier test, for to open one takes seconds.
 
-    For tests that leave nothing open and no setting changed.
+    What a test that failed may have left in it, no other test meets. A test that changes what
+    outlives a workflow wants a `fresh_page`.
     """
-    if not last_page or (last_page[0].look, last_page[0].language) != (look, language):
-        while last_page:
-            last_page.pop().close()
-        last_page.append(Page(browser, comfy, look, language))
-    page = last_page[0]
-    page.clear()
+    for kept in [kept for kept in kept_pages if kept[0] != look]:
+        kept_pages.pop(kept).close()
+    if (look, language) in kept_pages:
+        kept_pages[look, language].tidy()
+    else:
+        kept_pages[look, language] = Page(browser, comfy, look, language)
+    page = kept_pages[look, language]
+    failures = request.session.testsfailed
     yield page
-    errors, page.errors = page.errors, []
-    assert errors == []
+    if page.errors or request.session.testsfailed > failures:
+        kept_pages.pop((look, language)).close()
+    assert page.errors == []
+
+
+@pytest.fixture
+def fresh_page(open_page: Callable[..., Page], look: str, language: str) -> Page:
+    """Return a page that was just opened, with an empty canvas."""
+    return open_page(look, language)
 
 
 @pytest.fixture

@@ -109,6 +109,20 @@ class Page:
         self.open()
         self.clear()
 
+    def tidy(self) -> None:
+        """Close and forget what a test left open, but for settings, and empty the canvas."""
+        self.page.unroute_all()
+        self.page.set_viewport_size(SIZE)
+        self.page.mouse.move(SIZE["width"] // 2, SIZE["height"] - 3)
+        for _ in range(3):
+            if not self.dialogs():
+                break
+            self.page.keyboard.press("Escape")
+            self.settle()
+        self.js(CLOSE)
+        self.clear()
+        self.errors, self.console = [], []
+
     # The page itself
 
     def open(self) -> None:
@@ -539,6 +553,15 @@ DROP = """([name, content]) => {
   for (const kind of ['dragenter', 'dragover', 'drop']) app.canvas.canvas.dispatchEvent(
     new DragEvent(kind, {dataTransfer: carried, bubbles: true, cancelable: true,
                          clientX: 800, clientY: 900}));
+}"""
+
+CLOSE = """() => {
+  const side = app.extensionManager.sidebarTab ?? app.extensionManager;
+  if (side.activeSidebarTabId) side.toggleSidebarTab(side.activeSidebarTabId);
+  document.querySelectorAll('.p-toast-close-button').forEach(button => button.click());
+  document.activeElement?.blur?.();
+  app.canvas.ds.scale = 1;
+  app.canvas.ds.offset = [0, 0];
 }"""
 
 FIT = f"""() => {{

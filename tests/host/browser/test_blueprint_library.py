@@ -34,9 +34,9 @@ def test_the_library_offers_every_one(offered: list[str]) -> None:
 @pytest.mark.parametrize(("look", "language"), [("classic", "zh"), ("nodes2", "en")])
 @pytest.mark.usefixtures("offered")
 def test_it_is_found_and_runs(
-    reused_page: Page, service: Simulator, look: str, name: str, shots: Path
+    page: Page, service: Simulator, look: str, name: str, shots: Path
 ) -> None:
-    page = reused_page
+    page = page
     node = page.add_by_search(name)
     page.change(node, "seed", secrets.randbelow(10**9))
     inputs = page.js("id => app.graph.getNodeById(id).inputs.map(i => i.name)", node)

@@ -57,10 +57,10 @@ def inputs_of(prompt: Json) -> Json:
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
 @pytest.mark.usefixtures("service")
 def test_comfy_cli_sends_what_the_page_would(
-    reused_page: Page, run: Callable[[Path], Json], file: Path
+    page: Page, run: Callable[[Path], Json], file: Path
 ) -> None:
-    reused_page.load(json.loads(file.read_text(encoding="utf-8")))
-    exported = inputs_of(reused_page.exported())
+    page.load(json.loads(file.read_text(encoding="utf-8")))
+    exported = inputs_of(page.exported())
     assert exported
     assert inputs_of(run(file)) == exported
 

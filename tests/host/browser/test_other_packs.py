@@ -116,9 +116,9 @@ def test_the_replaced_workflow_runs(page: Page, service: Simulator) -> None:
     assert (request.model, request.body["image_size"]) == ("Tongyi-MAI/Z-Image-Turbo", "768x1024")
 
 
-def test_a_node_whose_id_begins_as_ours_do_looks_as_any_other(reused_page: Page) -> None:
+def test_a_node_whose_id_begins_as_ours_do_looks_as_any_other(page: Page) -> None:
     """Beside its own pack, whose node is registered here as ComfyUI does with those of packs."""
-    looks = reused_page.js(
+    looks = page.js(
         """async () => {
           const look = async (name) => {
             const input = {

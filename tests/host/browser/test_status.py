@@ -17,9 +17,9 @@ BOXES = """() => [...document.querySelectorAll('[data-node-id="1"] textarea, .do
 
 
 @LANGUAGES
-def test_the_images_of_a_run_take_room_and_give_it_back(reused_page: Page) -> None:
+def test_the_images_of_a_run_take_room_and_give_it_back(page: Page) -> None:
     """The text boxes stay as they are, and what is saved, copied or undone is the node itself."""
-    page = reused_page
+    page = page
     node = draw(page, f"A kite {secrets.token_hex(4)}", batch_size=3)
     before, boxes = page.size(node), page.js(BOXES)
     for _ in range(2):
@@ -42,8 +42,8 @@ def test_the_images_of_a_run_take_room_and_give_it_back(reused_page: Page) -> No
 
 
 @LANGUAGES
-def test_the_line_of_a_paid_run_says_what_it_cost(reused_page: Page, service: Simulator) -> None:
-    page = reused_page
+def test_the_line_of_a_paid_run_says_what_it_cost(page: Page, service: Simulator) -> None:
+    page = page
     small = {"image_size": "custom", "width": 64, "height": 64}
     prompt = f"A kite {secrets.token_hex(4)}"
     draw(page, prompt, model="Qwen/Qwen-Image", batch_size=2, **small)
@@ -54,9 +54,9 @@ def test_the_line_of_a_paid_run_says_what_it_cost(reused_page: Page, service: Si
 
 
 @pytest.mark.parametrize("look", ["classic"])
-def test_a_text_box_has_a_largest_height(reused_page: Page) -> None:
+def test_a_text_box_has_a_largest_height(page: Page) -> None:
     """In a node that was saved much too high; in Nodes 2.0 nodes are as high as they need."""
-    page = reused_page
+    page = page
     node = draw(page, "A kite")
     page.js("id => app.graph.getNodeById(id).setSize([400, 3000])", node)
     page.settle(2)
@@ -65,8 +65,8 @@ def test_a_text_box_has_a_largest_height(reused_page: Page) -> None:
     assert max(boxes) <= 400
 
 
-def test_a_subgraph_shows_what_its_nodes_do_and_gives_the_room_back(reused_page: Page) -> None:
-    page = reused_page
+def test_a_subgraph_shows_what_its_nodes_do_and_gives_the_room_back(page: Page) -> None:
+    page = page
     node = draw(page, f"A kite {secrets.token_hex(4)}")
     page.js(
         "id => { const g = app.graph; app.canvas.selectItems([g.getNodeById(id)]);"
@@ -85,9 +85,9 @@ def test_a_subgraph_shows_what_its_nodes_do_and_gives_the_room_back(reused_page:
 
 
 @LANGUAGES
-def test_a_text_is_shown_as_it_is(reused_page: Page, service: Simulator) -> None:
+def test_a_text_is_shown_as_it_is(page: Page, service: Simulator) -> None:
     """What a model or a gateway wrote brings neither links nor images, and lines stay lines."""
-    page = reused_page
+    page = page
     said = "*one* _two_ <b>three</b> [four](http://a.test/) ![five](http://a.test/b.png)"
     node, shown = page.add("SiliconFlowChat"), page.add("PreviewAny", (700, 200))
     page.link(node, 0, shown, "source")

@@ -50,9 +50,9 @@ def sent(page: Page) -> Json:
 
 
 @pytest.fixture
-def drawing(reused_page: Page) -> int:
+def drawing(page: Page) -> int:
     """Put a node with a preview on the canvas."""
-    page = reused_page
+    page = page
     node, preview = page.add(DRAW), page.add("PreviewImage", (900, 200))
     page.link(node, 0, preview, "images")
     page.change(node, "prompt", "A kite")
@@ -64,9 +64,9 @@ def drawing(reused_page: Page) -> int:
 @BOTH
 @pytest.mark.parametrize("depth", [1, 2])
 def test_what_is_promoted_follows_the_outer_model(
-    reused_page: Page, drawing: int, depth: int, shots: Path
+    page: Page, drawing: int, depth: int, shots: Path
 ) -> None:
-    page, outer = reused_page, drawing
+    page, outer = page, drawing
     if page.look == "nodes2" and page.version.startswith("0.8."):
         pytest.skip("this page's promoted lists take no choice, of ComfyUI's own nodes neither")
     for _ in range(depth):
@@ -92,9 +92,9 @@ def test_what_is_promoted_follows_the_outer_model(
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_a_promoted_seed_is_rolled_by_its_control(
-    reused_page: Page, drawing: int, depth: int
+    page: Page, drawing: int, depth: int
 ) -> None:
-    page, outer = reused_page, drawing
+    page, outer = page, drawing
     if page.version.startswith("0.8."):
         pytest.skip("this page rolls nothing that is promoted, of ComfyUI's own nodes neither")
     page.change(drawing, "control_after_generate", "increment")
@@ -107,10 +107,10 @@ def test_a_promoted_seed_is_rolled_by_its_control(
 
 
 @pytest.mark.parametrize("look", ["nodes2"])
-def test_app_mode_has_no_heading_without_a_field(reused_page: Page, drawing: int) -> None:
-    if not reused_page.page.get_by_test_id("view-mode-toggle").count():
+def test_app_mode_has_no_heading_without_a_field(page: Page, drawing: int) -> None:
+    if not page.page.get_by_test_id("view-mode-toggle").count():
         pytest.skip("this ComfyUI has no apps")
-    page, outer = reused_page, wrap(reused_page, drawing)
+    page, outer = page, wrap(page, drawing)
     workflow = page.saved()
     (preview,) = page.ids("PreviewImage")
     inputs = [[str(outer), name] for name in ("model", "cfg", "seed")]
@@ -126,8 +126,8 @@ def test_app_mode_has_no_heading_without_a_field(reused_page: Page, drawing: int
 ITEM = "[data-testid=app-mode-widget-item]"
 
 
-def test_a_copy_follows_its_own_model(reused_page: Page, drawing: int) -> None:
-    page, outer = reused_page, wrap(reused_page, drawing)
+def test_a_copy_follows_its_own_model(page: Page, drawing: int) -> None:
+    page, outer = page, wrap(page, drawing)
     page.select(outer)
     page.press("Control+c")
     page.press("Control+v")
@@ -140,9 +140,9 @@ def test_a_copy_follows_its_own_model(reused_page: Page, drawing: int) -> None:
 
 
 def test_a_subgraph_that_is_saved_or_unpacked_sends_what_it_sent(
-    reused_page: Page, drawing: int
+    page: Page, drawing: int
 ) -> None:
-    page, outer = reused_page, wrap(reused_page, drawing)
+    page, outer = page, wrap(page, drawing)
     page.change(outer, "model", QWEN)
     expected, size = sent(page), page.size(outer)
     page.load(page.saved())
@@ -158,8 +158,8 @@ def test_a_subgraph_that_is_saved_or_unpacked_sends_what_it_sent(
     assert "cfg" in page.visible(node)
 
 
-def test_a_subgraph_from_the_library_follows_its_model(reused_page: Page, drawing: int) -> None:
-    page, outer = reused_page, wrap(reused_page, drawing)
+def test_a_subgraph_from_the_library_follows_its_model(page: Page, drawing: int) -> None:
+    page, outer = page, wrap(page, drawing)
     name = f"Kite {secrets.token_hex(4)}"
     page.select(outer)
     page.js("() => { app.extensionManager.command.execute('Comfy.PublishSubgraph') }")
@@ -176,10 +176,10 @@ def test_a_subgraph_from_the_library_follows_its_model(reused_page: Page, drawin
 
 
 def test_inputs_that_two_subgraphs_set_differently_are_left_alone(
-    reused_page: Page, drawing: int
+    page: Page, drawing: int
 ) -> None:
     """One node stands in both: nobody can say which model its fields are for."""
-    page, outer = reused_page, wrap(reused_page, drawing)
+    page, outer = page, wrap(page, drawing)
     other = page.js(
         """id => {
             const node = app.graph.getNodeById(id), twin = LiteGraph.createNode(node.type);

@@ -23,8 +23,8 @@ MARKED = {
 
 
 @pytest.fixture
-def page(reused_page: Page) -> Page:
-    return reused_page
+def page(page: Page) -> Page:
+    return page
 
 
 def entries(page: Page, node: int, widget: str) -> list[str]:

@@ -28,12 +28,12 @@ Load = Callable[[str], Json]
 
 
 @pytest.fixture
-def page(reused_page: Page) -> Iterator[Page]:
+def page(page: Page) -> Iterator[Page]:
     """Return a page that folds advanced widgets away, as it does for everybody."""
     setting = "Comfy.Node.AlwaysShowAdvancedWidgets"
-    reused_page.setting(setting, False)
-    yield reused_page
-    reused_page.setting(setting, True)
+    page.setting(setting, False)
+    yield page
+    page.setting(setting, True)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -206,8 +206,8 @@ def test_the_examples_are_among_the_templates_with_their_images(page: Page, shot
 
 
 @pytest.mark.parametrize("language", ["zh"])
-def test_templates_have_titles_in_the_page_s_language(reused_page: Page, shots: Path) -> None:
-    page = reused_page
+def test_templates_have_titles_in_the_page_s_language(page: Page, shots: Path) -> None:
+    page = page
     page.command("Comfy.BrowseTemplates")
     dialog = page.page.locator("[role=dialog]").first
     dialog.get_by_text("comfyui_siliconflow").first.click()

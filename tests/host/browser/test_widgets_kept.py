@@ -36,8 +36,8 @@ CLONE = """id => {
 
 
 @pytest.fixture
-def page(reused_page: Page) -> Page:
-    return reused_page
+def page(page: Page) -> Page:
+    return page
 
 
 @pytest.fixture

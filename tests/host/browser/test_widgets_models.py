@@ -26,8 +26,8 @@ COMPANION = "control_after_generate"
 
 
 @pytest.fixture
-def page(reused_page: Page) -> Page:
-    return reused_page
+def page(page: Page) -> Page:
+    return page
 
 
 def names_of(node_type: str) -> list[str]:

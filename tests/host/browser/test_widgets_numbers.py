@@ -17,8 +17,8 @@ OF_KOLORS, OF_QWEN = ("1024x1024", 20, 7.5, 0), ("1328x1328", 20, -1, 4)
 
 
 @pytest.fixture
-def page(reused_page: Page) -> Page:
-    return reused_page
+def page(page: Page) -> Page:
+    return page
 
 
 def numbers(page: Page, node: int) -> tuple[object, ...]:

@@ -24,11 +24,11 @@ DISPLAYED = "id => app.graph.getNodeById(id).widgets.map(w => w._displayValue).j
 
 
 @pytest.mark.parametrize("node_type", NODE_CLASS_MAPPINGS)
-def test_a_node_is_added_by_searching_for_its_name(reused_page: Page, node_type: str) -> None:
-    node = reused_page.add_by_search(NODE_DISPLAY_NAME_MAPPINGS[node_type])
-    assert reused_page.ids(node_type) == [node]
+def test_a_node_is_added_by_searching_for_its_name(page: Page, node_type: str) -> None:
+    node = page.add_by_search(NODE_DISPLAY_NAME_MAPPINGS[node_type])
+    assert page.ids(node_type) == [node]
     typed = set(NODE_CLASS_MAPPINGS[node_type].required) - {"image", "audio"}
-    assert typed <= set(reused_page.visible(node))
+    assert typed <= set(page.visible(node))
 
 
 @pytest.mark.parametrize(
@@ -39,26 +39,26 @@ def test_a_node_is_added_by_searching_for_its_name(reused_page: Page, node_type:
     ],
 )
 @pytest.mark.parametrize("language", ["zh"])
-def test_a_node_is_found_by_its_chinese_name(reused_page: Page, words: str, node_type: str) -> None:
-    node = reused_page.add_by_search(words)
-    assert reused_page.ids(node_type) == [node]
+def test_a_node_is_found_by_its_chinese_name(page: Page, words: str, node_type: str) -> None:
+    node = page.add_by_search(words)
+    assert page.ids(node_type) == [node]
 
 
 @pytest.mark.parametrize("language", ["zh"])
-def test_an_empty_text_box_shows_the_translated_label(reused_page: Page) -> None:
-    node = reused_page.add(DRAW)
-    placeholders = reused_page.js(
+def test_an_empty_text_box_shows_the_translated_label(page: Page) -> None:
+    node = page.add(DRAW)
+    placeholders = page.js(
         "id => app.graph.getNodeById(id).widgets.map(widget => widget.element)"
         ".filter(element => element?.tagName === 'TEXTAREA').map(element => element.placeholder)",
         node,
     )
     assert placeholders == ["提示词", "反向提示词"]
-    assert reused_page.page.locator("textarea[placeholder=negative_prompt]").count() == 0
+    assert page.page.locator("textarea[placeholder=negative_prompt]").count() == 0
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_nodes_are_found_by_the_words_of_their_users(reused_page: Page) -> None:
-    page = reused_page
+def test_nodes_are_found_by_the_words_of_their_users(page: Page) -> None:
+    page = page
     names = dict(zip(SOUGHT, page.js(NAMES, [*SOUGHT.values()]), strict=True))
     page.open_search()
     missing = [words for words, name in names.items() if not page.finds(words, name)]
@@ -68,8 +68,8 @@ def test_nodes_are_found_by_the_words_of_their_users(reused_page: Page) -> None:
 
 
 @pytest.mark.parametrize("language", ["zh"])
-def test_choices_that_are_words_are_in_the_page_s_language(reused_page: Page) -> None:
-    page = reused_page
+def test_choices_that_are_words_are_in_the_page_s_language(page: Page) -> None:
+    page = page
     node = page.add("SiliconFlowImageToImage")
     shown = page.element(node).inner_text() if page.look == "nodes2" else page.js(DISPLAYED, node)
     assert "自动" in shown

@@ -22,8 +22,8 @@ ASKS = {
 
 
 @pytest.fixture
-def page(reused_page: Page) -> Page:
-    return reused_page
+def page(page: Page) -> Page:
+    return page
 
 
 @pytest.fixture
