@@ -115,10 +115,17 @@ def expected(
     nodes = _needed(graph, caller.outputs or graph)
     paid = [node_id for node_id in nodes if _task(graph, node_id) in PLANNERS]
     for node_id in paid:
-        if node_id != caller.node_id:
+        if node_id == caller.node_id:
+            continue
+        try:
             share = _share(graph, node_id, (settings, client, ledger), made)
-            if share:
-                shares[node_id] = share
+        except SiliconFlowError:  # the node says so itself when it begins, and sends nothing
+            continue
+        except Exception:  # values that ComfyUI refuses, or passes on as they are: not this node's
+            logger.warning("node %s cannot be planned before it runs", node_id, exc_info=True)
+            continue
+        if share:
+            shares[node_id] = share
     unseeded = _needed(graph, paid, with_seeds=False)
     return _hash(graph, unseeded, with_seeds=False), shares
 
@@ -159,22 +166,7 @@ def _share(
     services: tuple[Settings, Client, Ledger],
     made: Mapping[str, int],
 ) -> Share | None:
-    """Return what a node is going to make; `None` where it is not known, or will be refused."""
-    try:
-        return _planned_share(graph, node_id, services, made)
-    except SiliconFlowError:  # the node says so itself when it begins, and sends nothing
-        return None
-    except Exception:  # values that ComfyUI refuses, or passes on as they are: not this node's
-        logger.warning("node %s cannot be planned before it runs", node_id, exc_info=True)
-        return None
-
-
-def _planned_share(
-    graph: Graph,
-    node_id: str,
-    services: tuple[Settings, Client, Ledger],
-    made: Mapping[str, int],
-) -> Share | None:
+    """Return what a node is going to make; `None` where that is not known."""
     task, (settings, client, ledger) = _task(graph, node_id), services
     linked = _inputs(graph, node_id)
     inputs = {name: _value(graph, value) for name, value in linked.items()}
