@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.tests.host.comfy import Comfy
+from comfyui_siliconflow.tests.host.comfy import Comfy, variables_for
 
 from .measure import Row, in_turns, seconds
 from .node import MODEL, SIZE
@@ -21,25 +20,16 @@ FOUR_TIMES, INFO_MS, LATENCY = 1.2, 5, 2.0
 
 def rows() -> list[Row]:
     """Measure both, if a ComfyUI is named."""
-    checkout, python = (os.environ.get(name) for name in ("COMFYUI_PATH", "COMFYUI_PYTHON"))
-    if not checkout or not python:
+    if not os.environ.get("COMFYUI_PATH") or not os.environ.get("COMFYUI_PYTHON"):
         why = "not measured: COMFYUI_PATH and COMFYUI_PYTHON name no ComfyUI"
         return [Row("4 nodes of one graph, and /object_info", why, "", met=False)]
-    folder = Path(tempfile.mkdtemp())
-    comfy = Comfy(Path(checkout), python, folder / "comfy")
-    try:
-        with Simulator(latency=LATENCY) as simulator:
-            comfy.start(
-                {
-                    "SILICONFLOW_API_KEY": simulator.key,
-                    "SILICONFLOW_BASE_URL": simulator.base_url,
-                    "SILICONFLOW_DATA_DIR": str(folder / "data"),
-                }
-            )
-            return [_four(comfy), _info(comfy)]
-    finally:
-        comfy.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Simulator(latency=LATENCY) as simulator,
+        Comfy(Path(folder) / "comfy") as comfy,
+    ):
+        comfy.start(variables_for(simulator) | {"SILICONFLOW_DATA_DIR": f"{folder}/data"})
+        return [_four(comfy), _info(comfy)]
 
 
 def _four(comfy: Comfy) -> Row:

@@ -20,6 +20,8 @@ from typing import Any
 
 import aiohttp
 import requests
+from comfyui_siliconflow.dev.simulator import Simulator
+from typing_extensions import Self
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
@@ -84,22 +86,20 @@ class Heard:
 
 
 class Comfy:
-    """One running ComfyUI. `folder` is its base directory."""
+    """One running ComfyUI, which ends with the `with` block. `folder` is its base directory.
 
-    def __init__(
-        self,
-        checkout: Path,
-        python: str,
-        folder: Path,
-        *options: str,
-        pack: str = "comfyui_siliconflow",
-    ) -> None:
+    The environment names its checkout and its Python: COMFYUI_PATH, COMFYUI_PYTHON.
+    """
+
+    def __init__(self, folder: Path, *options: str, pack: str = "comfyui_siliconflow") -> None:
         """Prepare the folder: the pack in custom_nodes/`pack`, ComfyUI's own image in input."""
+        checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
         self.folder = folder
         self.port = free_port()
         self._command = [*command(checkout, python, folder, self.port), *options]
         self._checkout = checkout
         self._log = folder / "console.txt"
+        self._process: subprocess.Popen[bytes] | None = None
         self._http = requests.Session()
         self._http.trust_env = False
         for name in ("custom_nodes", "input", "output", "temp", "user", "models"):
@@ -128,9 +128,19 @@ class Comfy:
             )
         self.wait_for(self._answers, START_SECONDS)
 
+    def __enter__(self) -> Self:
+        """Return it; it may not have been started yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+        self.stop()
+
     def stop(self) -> None:
         """End it."""
         self._http.close()
+        if self._process is None:
+            return
         self._process.terminate()
         try:
             self._process.wait(STOP_SECONDS)
@@ -140,6 +150,7 @@ class Comfy:
 
     def kill(self) -> None:
         """End it as a power failure does; it may be started again."""
+        assert self._process
         self._process.kill()
         self._process.wait(STOP_SECONDS)
 
@@ -241,6 +252,7 @@ class Comfy:
         return heard
 
     def _answers(self) -> bool:
+        assert self._process
         if self._process.poll() is not None:
             raise ComfyFailure(f"ComfyUI ended. Its console:\n{self.console[-3000:]}")
         try:
@@ -275,6 +287,11 @@ def command(checkout: Path, python: str, folder: Path, port: int) -> list[str]:
         options["--front-end-root"] = os.environ["COMFYUI_FRONTEND"]
     words = [word for pair in options.items() for word in pair]
     return [python, str(checkout / "main.py"), "--cpu", "--disable-auto-launch", *words]
+
+
+def variables_for(service: Simulator) -> dict[str, str]:
+    """Return the environment variables that give the pack a simulated service and its key."""
+    return {"SILICONFLOW_API_KEY": service.key, "SILICONFLOW_BASE_URL": service.base_url}
 
 
 def free_port() -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy
+from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy, variables_for
 from comfyui_siliconflow.tests.host.graphs import to_prompt
 
 HERE = Path(__file__).parent
@@ -52,18 +52,10 @@ def comfy(
     paths_at_start: list[str],
 ) -> Iterator[Comfy]:
     """Start ComfyUI with the pack, once."""
-    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
-    comfy = Comfy(checkout, python, tmp_path_factory.mktemp("comfyui"))
-    service = {
-        "SILICONFLOW_API_KEY": running_service.key,
-        "SILICONFLOW_BASE_URL": running_service.base_url,
-    }
-    try:
-        comfy.start(service)
+    with Comfy(tmp_path_factory.mktemp("comfyui")) as comfy:
+        comfy.start(variables_for(running_service))
         paths_at_start += [record.path for record in running_service.requests]
         yield comfy
-    finally:
-        comfy.stop()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.dev.simulator.service import Service
 from comfyui_siliconflow.tests.conftest import Held
-from comfyui_siliconflow.tests.host.comfy import Comfy, Ended, Heard
+from comfyui_siliconflow.tests.host.comfy import Comfy, Ended, Heard, variables_for
 
 Json = dict[str, Any]
 
@@ -31,19 +30,12 @@ def started(
     tmp_path_factory: pytest.TempPathFactory, running_service: Simulator
 ) -> Iterator[tuple[Comfy, dict[str, str]]]:
     """Start a ComfyUI with nodes of its own, which a test may kill and start again."""
-    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
-    comfy = Comfy(checkout, python, tmp_path_factory.mktemp("comfyui-background"))
-    nodes = Path(__file__).with_name("nodes_for_background.py")
-    shutil.copy(nodes, comfy.folder / "custom_nodes")
-    service = {
-        "SILICONFLOW_API_KEY": running_service.key,
-        "SILICONFLOW_BASE_URL": running_service.base_url,
-    }
-    try:
-        comfy.start(service)
-        yield comfy, service
-    finally:
-        comfy.stop()
+    with Comfy(tmp_path_factory.mktemp("comfyui-background")) as comfy:
+        nodes = Path(__file__).with_name("nodes_for_background.py")
+        shutil.copy(nodes, comfy.folder / "custom_nodes")
+        variables = variables_for(running_service)
+        comfy.start(variables)
+        yield comfy, variables
 
 
 @pytest.fixture

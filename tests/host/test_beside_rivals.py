@@ -6,16 +6,14 @@ to another.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
-from comfyui_siliconflow.tests.host.comfy import Comfy
+from comfyui_siliconflow.tests.host.comfy import Comfy, variables_for
 
 OWN_FOLDER = "ComfyUI-SiliconFlow-Nodes"
 RIVALS = {
@@ -46,23 +44,15 @@ IMPORTS = re.compile(r"""(?:import|from)\s+["'](\.[^"']+\.js)["']""")
 @pytest.fixture(scope="module")
 def comfy(tmp_path_factory: pytest.TempPathFactory, running_service: Simulator) -> Iterator[Comfy]:
     """Start a ComfyUI with all three packs."""
-    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
-    comfy = Comfy(checkout, python, tmp_path_factory.mktemp("rivals"), pack=OWN_FOLDER)
-    for name, node in RIVALS.items():
-        folder = comfy.folder / "custom_nodes" / name
-        (folder / "web" / "js").mkdir(parents=True)
-        (folder / "__init__.py").write_text(PACK.format(node=node))
-        (folder / "nodes.py").write_text(NODE)
-        (folder / "web" / "js" / "extension.js").write_text("export const NODE = 'rival';\n")
-    variables = {
-        "SILICONFLOW_API_KEY": running_service.key,
-        "SILICONFLOW_BASE_URL": running_service.base_url,
-    }
-    try:
-        comfy.start(variables)
+    with Comfy(tmp_path_factory.mktemp("rivals"), pack=OWN_FOLDER) as comfy:
+        for name, node in RIVALS.items():
+            folder = comfy.folder / "custom_nodes" / name
+            (folder / "web" / "js").mkdir(parents=True)
+            (folder / "__init__.py").write_text(PACK.format(node=node))
+            (folder / "nodes.py").write_text(NODE)
+            (folder / "web" / "js" / "extension.js").write_text("export const NODE = 'rival';\n")
+        comfy.start(variables_for(running_service))
         yield comfy
-    finally:
-        comfy.stop()
 
 
 def test_the_nodes_of_all_three_are_there(comfy: Comfy) -> None:

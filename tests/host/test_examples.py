@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.tests.host.comfy import Comfy
+from comfyui_siliconflow.tests.host.comfy import Comfy, variables_for
 from comfyui_siliconflow.tests.host.graphs import BYPASSED
 from PIL import Image, ImageChops
 
@@ -76,18 +75,10 @@ def running_service() -> Iterator[Simulator]:
 @pytest.fixture(scope="module")
 def comfy(tmp_path_factory: pytest.TempPathFactory, running_service: Simulator) -> Iterator[Comfy]:
     """Start a ComfyUI with the settings of a new account."""
-    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
-    comfy = Comfy(checkout, python, tmp_path_factory.mktemp("comfyui"))
-    comfy.forget_settings(native_batch=False)
-    variables = {
-        "SILICONFLOW_API_KEY": running_service.key,
-        "SILICONFLOW_BASE_URL": running_service.base_url,
-    }
-    try:
-        comfy.start(variables)
+    with Comfy(tmp_path_factory.mktemp("comfyui")) as comfy:
+        comfy.forget_settings(native_batch=False)
+        comfy.start(variables_for(running_service))
         yield comfy
-    finally:
-        comfy.stop()
 
 
 def size_of(file: Path) -> Size:

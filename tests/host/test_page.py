@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,8 +35,7 @@ def start(
     started: list[Comfy] = []
 
     def start_one(*options: str, **variables: str) -> Comfy:
-        checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
-        comfy = Comfy(checkout, python, tmp_path_factory.mktemp("comfyui"), *options)
+        comfy = Comfy(tmp_path_factory.mktemp("comfyui"), *options)
         comfy.start({"SILICONFLOW_BASE_URL": running_service.base_url, **variables})
         started.append(comfy)
         return comfy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +11,7 @@ import av
 import numpy as np
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.tests.host.comfy import Comfy
+from comfyui_siliconflow.tests.host.comfy import Comfy, variables_for
 from PIL import Image
 
 Json = dict[str, Any]
@@ -30,23 +29,16 @@ def running_service() -> Iterator[Simulator]:
 @pytest.fixture(scope="module")
 def variables(running_service: Simulator) -> dict[str, str]:
     """Return the environment of ComfyUI."""
-    return {
-        "SILICONFLOW_API_KEY": running_service.key,
-        "SILICONFLOW_BASE_URL": running_service.base_url,
-    }
+    return variables_for(running_service)
 
 
 @pytest.fixture(scope="module")
 def comfy(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str]) -> Iterator[Comfy]:
     """Start a ComfyUI that tests may kill."""
-    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
-    comfy = Comfy(checkout, python, tmp_path_factory.mktemp("comfyui"))
-    comfy.forget_settings(native_batch=False)
-    try:
+    with Comfy(tmp_path_factory.mktemp("comfyui")) as comfy:
+        comfy.forget_settings(native_batch=False)
         comfy.start(variables)
         yield comfy
-    finally:
-        comfy.stop()
 
 
 @pytest.fixture(autouse=True)

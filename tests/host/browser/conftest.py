@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.page import Page, launch
 from comfyui_siliconflow.tests.host.comfy import Comfy
 
 if TYPE_CHECKING:
@@ -26,15 +26,6 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 HAS_PLAYWRIGHT = importlib.util.find_spec("playwright") is not None
 REASON = "Playwright is not here: pip install -e '.[browser]'"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--no-proxy-server",
-    # Nothing from outside this machine: it would hang, or make the tests depend on it. To ask
-    # Playwright for each request takes as long again as all else that opens a page.
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
-]
 LOOKS = ("classic", "nodes2")
 LANGUAGES = ("en", "zh")
 
@@ -53,11 +44,8 @@ def browser() -> Iterator[Browser]:
     """Start Chromium once a module: Playwright's loop may not be open while other tests run."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - not everybody has it
 
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
-        yield started
-        started.close()
+    with sync_playwright() as playwright, launch(playwright) as browser:
+        yield browser
 
 
 @pytest.fixture(params=LOOKS, scope="module")
@@ -101,19 +89,34 @@ def keyless(
     tmp_path_factory: pytest.TempPathFactory, running_service: Simulator
 ) -> Iterator[Comfy]:
     """Start a ComfyUI whose environment has the service's address, but no key."""
-    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
-    comfy = Comfy(checkout, python, tmp_path_factory.mktemp("keyless"))
-    try:
+    with Comfy(tmp_path_factory.mktemp("keyless")) as comfy:
         comfy.start({"SILICONFLOW_BASE_URL": running_service.base_url})
         yield comfy
-    finally:
-        comfy.stop()
+
+
+class KeptPages(dict[tuple[str, str], Page]):
+    """The pages of one look that `page` keeps open, by look and language."""
+
+    def __init__(self, browser: Browser, comfy: Comfy) -> None:
+        """Begin with none."""
+        super().__init__()
+        self._open = partial(Page, browser, comfy)
+
+    def get_page(self, look: str, language: str) -> Page:
+        """Return a page with an empty canvas, and close those of another look."""
+        for other in [kept for kept in self if kept[0] != look]:
+            self.pop(other).close()
+        if (look, language) in self:
+            self[look, language].tidy()
+        else:
+            self[look, language] = self._open(look, language)
+        return self[look, language]
 
 
 @pytest.fixture(scope="module")
-def kept_pages(browser: Browser) -> Iterator[dict[tuple[str, str], Page]]:  # noqa: ARG001 - closed before it is
-    """Hold the pages of one look that `page` keeps open, by language."""
-    kept: dict[tuple[str, str], Page] = {}
+def kept_pages(browser: Browser, comfy: Comfy) -> Iterator[KeptPages]:
+    """Keep the pages that `page` opens until the module is over."""
+    kept = KeptPages(browser, comfy)
     yield kept
     for page in kept.values():
         page.close()
@@ -121,26 +124,14 @@ def kept_pages(browser: Browser) -> Iterator[dict[tuple[str, str], Page]]:  # no
 
 @pytest.fixture
 def page(
-    comfy: Comfy,
-    browser: Browser,
-    kept_pages: dict[tuple[str, str], Page],
-    look: str,
-    language: str,
-    request: pytest.FixtureRequest,
+    kept_pages: KeptPages, look: str, language: str, request: pytest.FixtureRequest
 ) -> Iterator[Page]:
     """Return a page with an empty canvas: that of an earlier test, for to open one takes seconds.
 
     What a test that failed may have left in it, no other test meets. A test that changes what
     outlives a workflow wants a `fresh_page`.
     """
-    for kept in [kept for kept in kept_pages if kept[0] != look]:
-        kept_pages.pop(kept).close()
-    if (look, language) in kept_pages:
-        kept_pages[look, language].tidy()
-    else:
-        kept_pages[look, language] = Page(browser, comfy, look, language)
-    page = kept_pages[look, language]
-    failures = request.session.testsfailed
+    page, failures = kept_pages.get_page(look, language), request.session.testsfailed
     yield page
     if page.errors or request.session.testsfailed > failures:
         kept_pages.pop((look, language)).close()

@@ -9,8 +9,6 @@ Each node is run in Nodes 2.0 on a simulator, with what stands before and behind
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.tests.host.browser.conftest import ARGUMENTS
-from comfyui_siliconflow.tests.host.browser.page import Page
-from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy
+from comfyui_siliconflow.tests.host.browser.page import Page, launch
+from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy, variables_for
 from PIL import Image
 
 LANGUAGES = ("en", "zh")
@@ -238,27 +235,25 @@ def main(wanted: Sequence[str]) -> None:
     """Take the images of the named nodes, or of all."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - not everybody has it
 
-    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
-    with Simulator(site="cn", balance="100") as service, sync_playwright() as playwright:
-        comfy = Comfy(checkout, python, Path(tempfile.mkdtemp()))
-        comfy.start({"SILICONFLOW_API_KEY": service.key, "SILICONFLOW_BASE_URL": service.base_url})
+    with (
+        Simulator(site="cn", balance="100") as service,
+        tempfile.TemporaryDirectory() as work,
+        Comfy(Path(work) / "comfyui") as comfy,
+        sync_playwright() as playwright,
+        launch(playwright) as browser,
+    ):
+        comfy.start(variables_for(service))
         # Without the mark, and so without the note on it that a new account gets once.
         comfy.request("POST", "/siliconflow/settings", json={"visible_watermark": False})
-        found = os.environ.get("CHROMIUM") or shutil.which("chromium")
-        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
-        try:
-            for language in LANGUAGES:
-                page = Page(browser, comfy, "nodes2", language)
-                page.page.set_viewport_size(VIEWPORT)
-                page.setting("Comfy.Node.AlwaysShowAdvancedWidgets", False)
-                page.setting("Comfy.LinkRenderMode", NO_LINKS)
-                for node_type, scene in SCENES.items():
-                    if node_type in wanted or not wanted:
-                        take(page, node_type, scene, language)
-                page.close()
-        finally:
-            browser.close()
-            comfy.stop()
+        for language in LANGUAGES:
+            page = Page(browser, comfy, "nodes2", language)
+            page.page.set_viewport_size(VIEWPORT)
+            page.setting("Comfy.Node.AlwaysShowAdvancedWidgets", False)
+            page.setting("Comfy.LinkRenderMode", NO_LINKS)
+            for node_type, scene in SCENES.items():
+                if node_type in wanted or not wanted:
+                    take(page, node_type, scene, language)
+            page.close()
 
 
 if __name__ == "__main__":

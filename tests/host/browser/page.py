@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import shutil
 import time
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +20,19 @@ if TYPE_CHECKING:
         ConsoleMessage,
         Error,
         Locator,
+        Playwright,
         ViewportSize,
     )
 
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-proxy-server",
+    # Nothing from outside this machine: it would hang, or make the tests depend on it. To ask
+    # Playwright for each request takes as long again as all else that opens a page.
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
+]
 SIZE: ViewportSize = {"width": 1600, "height": 1000}
 READY_MS = 90_000
 ACTION_MS = 15_000
@@ -58,6 +70,12 @@ SEARCH_FIELD = "input:focus"
 FOUND = "[...document.querySelectorAll('.option-container')].map(e => e.innerText)"
 NODES = "[...(app.canvas.graph ?? app.graph)._nodes]"
 NODE = "(app.canvas.graph ?? app.graph).getNodeById(id)"
+
+
+def launch(playwright: Playwright) -> Browser:
+    """Start Chromium: the one of CHROMIUM, of the path, or Playwright's own."""
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    return playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
 
 
 class Page:
@@ -112,7 +130,8 @@ class Page:
     def tidy(self) -> None:
         """Close and forget what a test left open, but for settings, and empty the canvas."""
         self.page.unroute_all()
-        self.page.set_viewport_size(SIZE)
+        if self.page.viewport_size != SIZE:
+            self.page.set_viewport_size(SIZE)
         self.page.mouse.move(SIZE["width"] // 2, SIZE["height"] - 3)
         for _ in range(3):
             if not self.dialogs():

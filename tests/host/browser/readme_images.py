@@ -11,16 +11,13 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.tests.host.browser.conftest import ARGUMENTS
-from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.page import Page, launch
 from comfyui_siliconflow.tests.host.browser.panels import draw
 from comfyui_siliconflow.tests.host.browser.record import CHANGE, PACK
 from comfyui_siliconflow.tests.host.browser.test_help import OPEN
@@ -192,7 +189,6 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(SCENES))
     arguments = parser.parse_args()
-    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
     for is_keyless in (False, True):
         wanted = arguments.names or [*SCENES]
         names = [name for name in wanted if (name in KEYLESS) is is_keyless]
@@ -201,34 +197,28 @@ def main() -> None:
         with (
             tempfile.TemporaryDirectory() as work,
             Simulator(as_of="today", latency=1.0, balance="80.20") as simulator,
+            Comfy(Path(work) / "comfyui", pack=PACK) as comfy,
             sync_playwright() as playwright,
+            launch(playwright) as browser,
         ):
-            comfy = Comfy(checkout, python, Path(work) / "comfyui", pack=PACK)
             comfy.forget_settings(native_batch=False)
-            variables = {"SILICONFLOW_BASE_URL": simulator.base_url}
-            chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-            browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-            try:
-                comfy.start(variables)
-                comfy.request("POST", "/siliconflow/settings", json={"visible_watermark": False})
-                if not is_keyless:
-                    comfy.request("POST", "/siliconflow/key", json={"key": simulator.key})
-                for name in names:
-                    for language in ("en", "zh"):
-                        look = "classic" if name in CLASSIC else "nodes2"
-                        page = Page(browser, comfy, look, language)
-                        page.setting("Comfy.Node.AlwaysShowAdvancedWidgets", value=False)
-                        page.setting("Comfy.RightSidePanel.IsOpen", value=False)
-                        page.page.set_viewport_size(WINDOW)
-                        SCENES[name](page, simulator)
-                        take(page, arguments.folder / f"{name}{'-zh' * (language == 'zh')}.png")
-                        comfy.post("/interrupt", {})
-                        page.close()
-                        simulator.clear_failures()
-                        simulator.ipm = None
-            finally:
-                browser.close()
-                comfy.stop()
+            comfy.start({"SILICONFLOW_BASE_URL": simulator.base_url})
+            comfy.request("POST", "/siliconflow/settings", json={"visible_watermark": False})
+            if not is_keyless:
+                comfy.request("POST", "/siliconflow/key", json={"key": simulator.key})
+            for name in names:
+                for language in ("en", "zh"):
+                    look = "classic" if name in CLASSIC else "nodes2"
+                    page = Page(browser, comfy, look, language)
+                    page.setting("Comfy.Node.AlwaysShowAdvancedWidgets", value=False)
+                    page.setting("Comfy.RightSidePanel.IsOpen", value=False)
+                    page.page.set_viewport_size(WINDOW)
+                    SCENES[name](page, simulator)
+                    take(page, arguments.folder / f"{name}{'-zh' * (language == 'zh')}.png")
+                    comfy.post("/interrupt", {})
+                    page.close()
+                    simulator.clear_failures()
+                    simulator.ipm = None
 
 
 def take(page: Page, file: Path) -> None:

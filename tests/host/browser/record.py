@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
-import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.tests.host.browser.conftest import ARGUMENTS
-from comfyui_siliconflow.tests.host.browser.page import Page
-from comfyui_siliconflow.tests.host.comfy import Comfy
+from comfyui_siliconflow.tests.host.browser.page import Page, launch
+from comfyui_siliconflow.tests.host.comfy import Comfy, variables_for
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -108,35 +105,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
-    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
     with (
         tempfile.TemporaryDirectory() as work,
         Simulator(as_of="today", latency=LATENCY) as simulator,
+        Comfy(Path(work) / "comfyui", pack=PACK) as comfy,
         sync_playwright() as playwright,
+        launch(playwright) as browser,
     ):
-        comfy = Comfy(checkout, python, Path(work) / "comfyui", pack=PACK)
         comfy.forget_settings(native_batch=False)
-        variables = {
-            "SILICONFLOW_API_KEY": simulator.key,
-            "SILICONFLOW_BASE_URL": simulator.base_url,
-        }
-        chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        try:
-            comfy.start(variables)
-            draw_once(comfy)
-            for language, name in FILES.items():
-                page = Page(browser, comfy, "nodes2", language)
-                page.setting("Comfy.Node.AlwaysShowAdvancedWidgets", value=False)
-                page.page.set_viewport_size(WINDOW)
-                images, durations = zip(*record(page, language), strict=True)
-                assert page.errors == []
-                page.close()
-                rest = {"append_images": images[1:], "duration": durations, "loop": 0}
-                images[0].save(folder / name, save_all=True, quality=70, **rest)
-        finally:
-            browser.close()
-            comfy.stop()
+        comfy.start(variables_for(simulator))
+        draw_once(comfy)
+        for language, name in FILES.items():
+            page = Page(browser, comfy, "nodes2", language)
+            page.setting("Comfy.Node.AlwaysShowAdvancedWidgets", value=False)
+            page.page.set_viewport_size(WINDOW)
+            images, durations = zip(*record(page, language), strict=True)
+            assert page.errors == []
+            page.close()
+            rest = {"append_images": images[1:], "duration": durations, "loop": 0}
+            images[0].save(folder / name, save_all=True, quality=70, **rest)
 
 
 if __name__ == "__main__":

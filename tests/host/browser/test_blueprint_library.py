@@ -36,7 +36,6 @@ def test_the_library_offers_every_one(offered: list[str]) -> None:
 def test_it_is_found_and_runs(
     page: Page, service: Simulator, look: str, name: str, shots: Path
 ) -> None:
-    page = page
     node = page.add_by_search(name)
     page.change(node, "seed", secrets.randbelow(10**9))
     inputs = page.js("id => app.graph.getNodeById(id).inputs.map(i => i.name)", node)

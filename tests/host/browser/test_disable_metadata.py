@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.browser.test_panels_jobs import show_jobs
-from comfyui_siliconflow.tests.host.comfy import Comfy
+from comfyui_siliconflow.tests.host.comfy import Comfy, variables_for
 
 PUT = {"en": "Add to canvas", "zh": "放到画布上"}
 WIDGETS = {"widgets_values", "widgets_values_named"}
@@ -28,17 +27,9 @@ def discreet(
     tmp_path_factory: pytest.TempPathFactory, running_service: Simulator
 ) -> Iterator[Comfy]:
     """Start a ComfyUI that writes no workflow into files."""
-    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
-    comfy = Comfy(checkout, python, tmp_path_factory.mktemp("discreet"), "--disable-metadata")
-    environment = {
-        "SILICONFLOW_API_KEY": running_service.key,
-        "SILICONFLOW_BASE_URL": running_service.base_url,
-    }
-    try:
-        comfy.start(environment)
+    with Comfy(tmp_path_factory.mktemp("discreet"), "--disable-metadata") as comfy:
+        comfy.start(variables_for(running_service))
         yield comfy
-    finally:
-        comfy.stop()
 
 
 def files_with(comfy: Comfy, word: str) -> list[Path]:

@@ -98,14 +98,10 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
 @pytest.fixture(scope="module")
 def newcomer(simulator: Started, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comfy]:
     """Start ComfyUI with what the simulator said to set, and nothing else."""
-    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
-    comfy = Comfy(checkout, python, tmp_path_factory.mktemp("newcomer"), pack=FOLDER)
-    (comfy.folder / "user" / "__siliconflow" / "settings.json").unlink()
-    try:
+    with Comfy(tmp_path_factory.mktemp("newcomer"), pack=FOLDER) as comfy:
+        (comfy.folder / "user" / "__siliconflow" / "settings.json").unlink()
         comfy.start(simulator.variables)
         yield comfy
-    finally:
-        comfy.stop()
 
 
 def card(page: Page) -> Locator:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.browser.panels import draw
-from comfyui_siliconflow.tests.host.comfy import Comfy
+from comfyui_siliconflow.tests.host.comfy import Comfy, variables_for
 
 CHANGED = """async () => {
   const { api } = await import('/scripts/api.js');
@@ -21,17 +19,9 @@ CHANGED = """async () => {
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, running_service: Simulator) -> Iterator[Comfy]:
     """Start a ComfyUI with --multi-user."""
-    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
-    comfy = Comfy(checkout, python, tmp_path_factory.mktemp("shared"), "--multi-user")
-    service = {
-        "SILICONFLOW_API_KEY": running_service.key,
-        "SILICONFLOW_BASE_URL": running_service.base_url,
-    }
-    try:
-        comfy.start(service)
+    with Comfy(tmp_path_factory.mktemp("shared"), "--multi-user") as comfy:
+        comfy.start(variables_for(running_service))
         yield comfy
-    finally:
-        comfy.stop()
 
 
 def test_the_list_of_jobs_says_why_it_is_empty_whatever_happens(

@@ -19,7 +19,6 @@ BOXES = """() => [...document.querySelectorAll('[data-node-id="1"] textarea, .do
 @LANGUAGES
 def test_the_images_of_a_run_take_room_and_give_it_back(page: Page) -> None:
     """The text boxes stay as they are, and what is saved, copied or undone is the node itself."""
-    page = page
     node = draw(page, f"A kite {secrets.token_hex(4)}", batch_size=3)
     before, boxes = page.size(node), page.js(BOXES)
     for _ in range(2):
@@ -43,7 +42,6 @@ def test_the_images_of_a_run_take_room_and_give_it_back(page: Page) -> None:
 
 @LANGUAGES
 def test_the_line_of_a_paid_run_says_what_it_cost(page: Page, service: Simulator) -> None:
-    page = page
     small = {"image_size": "custom", "width": 64, "height": 64}
     prompt = f"A kite {secrets.token_hex(4)}"
     draw(page, prompt, model="Qwen/Qwen-Image", batch_size=2, **small)
@@ -56,7 +54,6 @@ def test_the_line_of_a_paid_run_says_what_it_cost(page: Page, service: Simulator
 @pytest.mark.parametrize("look", ["classic"])
 def test_a_text_box_has_a_largest_height(page: Page) -> None:
     """In a node that was saved much too high; in Nodes 2.0 nodes are as high as they need."""
-    page = page
     node = draw(page, "A kite")
     page.js("id => app.graph.getNodeById(id).setSize([400, 3000])", node)
     page.settle(2)
@@ -66,7 +63,6 @@ def test_a_text_box_has_a_largest_height(page: Page) -> None:
 
 
 def test_a_subgraph_shows_what_its_nodes_do_and_gives_the_room_back(page: Page) -> None:
-    page = page
     node = draw(page, f"A kite {secrets.token_hex(4)}")
     page.js(
         "id => { const g = app.graph; app.canvas.selectItems([g.getNodeById(id)]);"
@@ -87,7 +83,6 @@ def test_a_subgraph_shows_what_its_nodes_do_and_gives_the_room_back(page: Page) 
 @LANGUAGES
 def test_a_text_is_shown_as_it_is(page: Page, service: Simulator) -> None:
     """What a model or a gateway wrote brings neither links nor images, and lines stay lines."""
-    page = page
     said = "*one* _two_ <b>three</b> [four](http://a.test/) ![five](http://a.test/b.png)"
     node, shown = page.add("SiliconFlowChat"), page.add("PreviewAny", (700, 200))
     page.link(node, 0, shown, "source")

@@ -52,7 +52,6 @@ def sent(page: Page) -> Json:
 @pytest.fixture
 def drawing(page: Page) -> int:
     """Put a node with a preview on the canvas."""
-    page = page
     node, preview = page.add(DRAW), page.add("PreviewImage", (900, 200))
     page.link(node, 0, preview, "images")
     page.change(node, "prompt", "A kite")
@@ -66,7 +65,7 @@ def drawing(page: Page) -> int:
 def test_what_is_promoted_follows_the_outer_model(
     page: Page, drawing: int, depth: int, shots: Path
 ) -> None:
-    page, outer = page, drawing
+    outer = drawing
     if page.look == "nodes2" and page.version.startswith("0.8."):
         pytest.skip("this page's promoted lists take no choice, of ComfyUI's own nodes neither")
     for _ in range(depth):
@@ -91,10 +90,8 @@ def test_what_is_promoted_follows_the_outer_model(
 
 
 @pytest.mark.parametrize("depth", [1, 2])
-def test_a_promoted_seed_is_rolled_by_its_control(
-    page: Page, drawing: int, depth: int
-) -> None:
-    page, outer = page, drawing
+def test_a_promoted_seed_is_rolled_by_its_control(page: Page, drawing: int, depth: int) -> None:
+    outer = drawing
     if page.version.startswith("0.8."):
         pytest.skip("this page rolls nothing that is promoted, of ComfyUI's own nodes neither")
     page.change(drawing, "control_after_generate", "increment")
@@ -110,7 +107,7 @@ def test_a_promoted_seed_is_rolled_by_its_control(
 def test_app_mode_has_no_heading_without_a_field(page: Page, drawing: int) -> None:
     if not page.page.get_by_test_id("view-mode-toggle").count():
         pytest.skip("this ComfyUI has no apps")
-    page, outer = page, wrap(page, drawing)
+    outer = wrap(page, drawing)
     workflow = page.saved()
     (preview,) = page.ids("PreviewImage")
     inputs = [[str(outer), name] for name in ("model", "cfg", "seed")]
@@ -127,7 +124,7 @@ ITEM = "[data-testid=app-mode-widget-item]"
 
 
 def test_a_copy_follows_its_own_model(page: Page, drawing: int) -> None:
-    page, outer = page, wrap(page, drawing)
+    outer = wrap(page, drawing)
     page.select(outer)
     page.press("Control+c")
     page.press("Control+v")
@@ -139,10 +136,8 @@ def test_a_copy_follows_its_own_model(page: Page, drawing: int) -> None:
     assert (page.values(outer)["model"], page.values(outer)["image_size"]) == (KOLORS, SIZE)
 
 
-def test_a_subgraph_that_is_saved_or_unpacked_sends_what_it_sent(
-    page: Page, drawing: int
-) -> None:
-    page, outer = page, wrap(page, drawing)
+def test_a_subgraph_that_is_saved_or_unpacked_sends_what_it_sent(page: Page, drawing: int) -> None:
+    outer = wrap(page, drawing)
     page.change(outer, "model", QWEN)
     expected, size = sent(page), page.size(outer)
     page.load(page.saved())
@@ -159,7 +154,7 @@ def test_a_subgraph_that_is_saved_or_unpacked_sends_what_it_sent(
 
 
 def test_a_subgraph_from_the_library_follows_its_model(page: Page, drawing: int) -> None:
-    page, outer = page, wrap(page, drawing)
+    outer = wrap(page, drawing)
     name = f"Kite {secrets.token_hex(4)}"
     page.select(outer)
     page.js("() => { app.extensionManager.command.execute('Comfy.PublishSubgraph') }")
@@ -175,11 +170,9 @@ def test_a_subgraph_from_the_library_follows_its_model(page: Page, drawing: int)
     assert sent(page)["image_size"] == QWEN_SIZE
 
 
-def test_inputs_that_two_subgraphs_set_differently_are_left_alone(
-    page: Page, drawing: int
-) -> None:
+def test_inputs_that_two_subgraphs_set_differently_are_left_alone(page: Page, drawing: int) -> None:
     """One node stands in both: nobody can say which model its fields are for."""
-    page, outer = page, wrap(page, drawing)
+    outer = wrap(page, drawing)
     other = page.js(
         """id => {
             const node = app.graph.getNodeById(id), twin = LiteGraph.createNode(node.type);

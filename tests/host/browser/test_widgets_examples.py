@@ -207,7 +207,6 @@ def test_the_examples_are_among_the_templates_with_their_images(page: Page, shot
 
 @pytest.mark.parametrize("language", ["zh"])
 def test_templates_have_titles_in_the_page_s_language(page: Page, shots: Path) -> None:
-    page = page
     page.command("Comfy.BrowseTemplates")
     dialog = page.page.locator("[role=dialog]").first
     dialog.get_by_text("comfyui_siliconflow").first.click()

@@ -58,7 +58,6 @@ def test_an_empty_text_box_shows_the_translated_label(page: Page) -> None:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_nodes_are_found_by_the_words_of_their_users(page: Page) -> None:
-    page = page
     names = dict(zip(SOUGHT, page.js(NAMES, [*SOUGHT.values()]), strict=True))
     page.open_search()
     missing = [words for words, name in names.items() if not page.finds(words, name)]
@@ -69,7 +68,6 @@ def test_nodes_are_found_by_the_words_of_their_users(page: Page) -> None:
 
 @pytest.mark.parametrize("language", ["zh"])
 def test_choices_that_are_words_are_in_the_page_s_language(page: Page) -> None:
-    page = page
     node = page.add("SiliconFlowImageToImage")
     shown = page.element(node).inner_text() if page.look == "nodes2" else page.js(DISPLAYED, node)
     assert "自动" in shown

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.page import Page
-from comfyui_siliconflow.tests.host.comfy import Comfy
+from comfyui_siliconflow.tests.host.comfy import Comfy, variables_for
 from comfyui_siliconflow.tests.waiting import until
 
 DRAW = "SiliconFlowTextToImage"
@@ -46,17 +44,9 @@ def account() -> Iterator[Simulator]:
 @pytest.fixture(scope="module")
 def beginning(tmp_path_factory: pytest.TempPathFactory, account: Simulator) -> Iterator[Comfy]:
     """Start a ComfyUI of its own: what it remembers of the account concerns no other test."""
-    checkout, python = Path(os.environ["COMFYUI_PATH"]), os.environ["COMFYUI_PYTHON"]
-    comfy = Comfy(checkout, python, tmp_path_factory.mktemp("refreshed"))
-    variables = {
-        "SILICONFLOW_API_KEY": account.key,
-        "SILICONFLOW_BASE_URL": account.base_url,
-    }
-    try:
-        comfy.start(variables)
+    with Comfy(tmp_path_factory.mktemp("refreshed")) as comfy:
+        comfy.start(variables_for(account))
         yield comfy
-    finally:
-        comfy.stop()
 
 
 @pytest.fixture
