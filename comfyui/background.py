@@ -16,7 +16,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -46,12 +46,13 @@ class Waiting:
     """A prompt of this process that waits.
 
     `under_way` counts its nodes whose requests have not ended, and those of prompts that joined it;
-    `failure` is why the first of them failed.
+    `failure` is why the first of them failed. `requests` are what they ask for, by their call.
     """
 
     id: str
     content: str
     left_out: set[str] = field(default_factory=set)
+    requests: dict[str, Any] = field(default_factory=dict)
     under_way: int = 0
     failure: Text | None = None
 
@@ -70,17 +71,23 @@ _MISSING: dict[str, Text] = {}
 """Why nodes of a prompt that was queued again gave nothing, by its id, oldest first."""
 
 
-def join(caller: Caller, runs: WaitingRuns, most: int, *, is_alike: bool) -> Waiting | None:
+def join(
+    caller: Caller, runs: WaitingRuns, most: int, requests: Sequence[Any], *, is_alike: bool
+) -> Waiting | None:
     """Record that a node's results are made in the background; `None`: too many prompts wait.
 
-    A prompt that is the same as one that waits joins it, unless its seeds are not alike. Raises
-    `LedgerError`; then nothing is recorded.
+    A prompt that is the same as one that waits joins it, unless its seeds are not alike, or its
+    `requests`, in JSON, are others. Raises `LedgerError`; then nothing is recorded.
     """
     item = host.running_item(caller.prompt_id)
     root = "" if is_alike else caller.going_on.get("root", caller.prompt_id)
     content = _hash([item[_GRAPH], sorted(item[_OUTPUTS]), root])
     with _LOCK:
-        alike = (each for each in _WAITING.values() if each.content == content)
+        alike = (
+            each
+            for each in _WAITING.values()
+            if each.content == content and each.requests.get(caller.call, requests) == requests
+        )
         waiting = _WAITING.get(caller.prompt_id) or next(alike, None)
         parent, is_new = caller.going_on.get("parent", ""), waiting is None
         if parent in _WAITING:  # with more of its nodes, that began after it was queued again
@@ -90,8 +97,10 @@ def join(caller: Caller, runs: WaitingRuns, most: int, *, is_alike: bool) -> Wai
                 return None
             waiting = Waiting(caller.prompt_id, content)
         prompt = _stored(item) if is_new and host.may_store_workflows() else None
-        runs.add(waiting.id, waiting.content, {*waiting.left_out, caller.node_id}, prompt, parent)
+        own, left_out = {caller.call: requests}, {*waiting.left_out, caller.node_id}
+        runs.add(waiting.id, waiting.content, left_out, prompt, parent, requests=own)
         waiting.left_out.add(caller.node_id)
+        waiting.requests.update(own)
         waiting.under_way += 1
         _WAITING[waiting.id] = waiting
         items = {} if is_new else _ITEMS[waiting.id]
@@ -248,7 +257,8 @@ def _queue(new_id: str, item: tuple[Any, ...], run: WaitingRun, *, may_pay: bool
     since = None if may_pay else run.since
     own_marks = {"parent": run.id, "since": since, "queued_at": queued_at}
     nodes = {"left_out": sorted(left_out), "unpaid": sorted(unpaid & left_out)}
-    going_on = {**first, **before, **own_marks, **nodes}
+    requests = {"requests": {**before.get("requests", {}), **run.requests}}
+    going_on = {**first, **before, **own_marks, **nodes, **requests}
 
     async def put() -> None:
         graph = copy.deepcopy(item[_GRAPH])  # ComfyUI notes in it what it was for its cache

@@ -45,7 +45,8 @@ GOING_ON = "siliconflow_background"
 `parent` is the id of the prompt that it was before. What was sent after `since`, in seconds since
 1970, is not sent again, whichever node it is of. Those in `left_out` send nothing, but those that
 are in `unpaid` as well what was surely never charged. `queued_at` is when the user queued it, in
-milliseconds: what the pack queues confirms nothing.
+milliseconds: what the pack queues confirms nothing. `requests` are what nodes asked for when they
+were left out, by `Caller.call`: a node before them may give something else each time.
 """
 
 request_language: ContextVar[Language | None] = ContextVar("siliconflow_request", default=None)
@@ -192,8 +193,12 @@ def call_name(node_id: str = "") -> str:
     item = running_item(getattr(context, "prompt_id", ""))
     if not item:
         return ""
-    called = f"{node_id} 0" if node_id else f"{context.node_id} {context.list_index or 0}"
-    return f"{root_of(item[1], item[3])} {called}"
+    return f"{root_of(item[1], item[3])} {f'{node_id} 0' if node_id else _call(context)}"
+
+
+def _call(context: Any) -> str:
+    """Return what tells the calls of one prompt apart: the node, and its place in a list."""
+    return f"{context.node_id} {context.list_index or 0}"
 
 
 def note_call(caller: Caller) -> None:
@@ -335,6 +340,8 @@ class Caller:
     page: str | None = None
     workflow: Any = field(default=None, repr=False)
     notes: Sequence[Text] = ()
+    call: str = ""
+    """What tells the calls of one prompt apart, when it is queued again, too."""
     prompt_id: str = ""
     queued_at: float = field(default_factory=time.time)
     """When the user queued the prompt, in seconds since 1970, as far as ComfyUI says."""
@@ -376,6 +383,7 @@ def current_caller(node_type: str, extra_pnginfo: Any) -> Caller:
         context.node_id,
         current_page(),
         workflow,
+        call=_call(context),
         prompt_id=prompt_id,
         **_running_prompt(prompt_id),
     )

@@ -49,6 +49,7 @@ class PlannedRequest:
 
     `label` says what is asked for where the body has no words for it. Earlier versions of the pack
     sent `former_frame` for the same: a result that is saved for that is used, and it is never sent.
+    Nor is one with `first_names`, under which it and its parts were sent when the prompt ran first.
     """
 
     frame: int
@@ -57,6 +58,12 @@ class PlannedRequest:
     body: Mapping[str, Any]
     label: Text | None = None
     former_frame: int | None = None
+    first_names: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The frame, and how many items are asked for: what must be alike in two runs."""
+        return self.frame, self.count
 
     @property
     def former(self) -> PlannedRequest | None:
@@ -79,12 +86,14 @@ class PlannedRequest:
     def split(self) -> tuple[PlannedRequest, PlannedRequest]:
         """Return two requests that together ask for the same images."""
         half = self.count // 2
-        return self._part(0, half), self._part(half, self.count - half)
+        names = self.first_names  # of n images and their parts there are 2n - 1
+        first = self._part(0, half, names[1 : 2 * half])
+        return first, self._part(half, self.count - half, names[2 * half :])
 
-    def _part(self, start: int, count: int) -> PlannedRequest:
+    def _part(self, start: int, count: int, names: tuple[str, ...]) -> PlannedRequest:
         seed = next_seed(self.seed, start)
         body = {**self.body, "batch_size": count, "seed": seed}
-        return replace(self, count=count, seed=seed, body=body)
+        return replace(self, count=count, seed=seed, body=body, first_names=names)
 
 
 @dataclass(frozen=True)

@@ -362,7 +362,7 @@ class RequestLifecycle:
             while left:
                 request = left.pop(0)
                 if request.count > 1 and self._goes_in_parts(job, request):
-                    left[:0] = request.split()
+                    left[:0] = self._parts(job, request)
                     continue
                 form = (request.former and self._free_form(job, request)) or request
                 name = self._name(form)
@@ -374,15 +374,15 @@ class RequestLifecycle:
                     elif job.in_background:
                         result = self._share(job, form, name, work)
                     else:
-                        result = _IN_FLIGHT.share(name, job, work)
+                        result = _IN_FLIGHT.share(name, job, work, self._longest_wait)
                 except FormerResultGone:
                     left[:0] = [replace(request, former_frame=None)]
                 except TooHeavy:
-                    left[:0] = request.split()
+                    left[:0] = self._parts(job, request)
                 except RunEnded:
-                    if job.may_send or job.ends.is_set():
+                    if (job.may_send and not form.first_names) or job.ends.is_set():
                         raise
-                    raise ResultMissing(Failure(model=self._plan.model.id)) from None
+                    job.error = ResultMissing(Failure(model=self._plan.model.id))
                 else:
                     job.results.append(replace(result, frame=form.frame))
             job.stage = STAGES
@@ -410,7 +410,7 @@ class RequestLifecycle:
         try:
             while True:
                 try:
-                    result = _IN_FLIGHT.share(name, job, work, self._longest_wait)
+                    result = _IN_FLIGHT.share(name, job, work)
                 except DownloadFailed as error:
                     if not job.in_background or not self._may_download_again(job, name, error):
                         raise
@@ -469,6 +469,43 @@ class RequestLifecycle:
             return []
         finally:
             self._drop(job.request)
+
+    def first_of(self, job: Job) -> list[Any]:
+        """Return in JSON what `find_first` needs in another run of the same prompt."""
+        try:
+            return [*job.request.place, job.request.seed, self._names(job, job.request)]
+        finally:
+            self._drop(job.request)
+
+    def find_first(self, job: Job, seed: int, names: Sequence[str]) -> None:
+        """Let a job find what was asked for when its prompt ran first, if it is another now.
+
+        A node before it gives something else in each run. What is paid for anew, and what surely
+        never was, is asked for as it is now.
+        """
+        try:
+            if self._names(job, job.request) == names:
+                return
+            first = replace(job.request, seed=seed, former_frame=None, first_names=tuple(names))
+            if job.may_send and self._unpaid(job, first):
+                return
+            if job.sends_unpaid and self._ledger.is_known_unpaid(*names):
+                job.may_send = True
+                return
+            job.request = first
+            job.note(text("run.first_result"))
+        except LedgerError as error:
+            self._look_up_failed(job, error)
+        finally:
+            self._drop(job.request)
+
+    def _names(self, job: Job, request: PlannedRequest) -> list[str]:
+        """Return the names of a request and of all its parts, each before its own parts."""
+        if request.first_names:
+            return [*request.first_names]
+        form = (request.former and self._free_form(job, request)) or request
+        parts = request.split() if request.count > 1 else ()
+        return [self._name(form), *(name for part in parts for name in self._names(job, part))]
 
     def distinct(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """Return the jobs without those that get what an earlier one of the same run pays for."""
@@ -541,7 +578,7 @@ class RequestLifecycle:
     def content(self, requests: Sequence[PlannedRequest], *, with_seeds: bool = False) -> str:
         """Return the hash of what requests ask for, whatever their seeds unless `with_seeds`."""
         unseeded = (
-            replace(each, body={k: v for k, v in each.body.items() if k != "seed"})
+            replace(each, body={k: v for k, v in each.body.items() if k != "seed"}, first_names=())
             for each in requests
         )
         names = [self._name(each) for each in (requests if with_seeds else unseeded)]
@@ -638,8 +675,10 @@ class RequestLifecycle:
         if entry and entry.state == "submitted":
             ticket = Ticket(entry.ticket or "")
             origin, result = "downloaded", self._wait_for(job, request, entry, ticket)
-        elif request.is_former or not (
-            job.may_send or (job.sends_unpaid and entry and entry.is_known_unpaid)
+        elif (
+            request.is_former
+            or request.first_names
+            or not (job.may_send or (job.sends_unpaid and entry and entry.is_known_unpaid))
         ):
             job.record(self._ledger.withdraw, entry)
             raise FormerResultGone if request.is_former else RunEnded
@@ -696,10 +735,30 @@ class RequestLifecycle:
         return None
 
     def _goes_in_parts(self, job: Job, request: PlannedRequest) -> bool:
-        """Return whether a request never passes as a whole, or is paid in parts already."""
+        """Return whether a request never passes as a whole, or parts of it were sent already."""
         return not self._is_paid(job, request) and (
-            self._sender.is_too_heavy(request.count) or self._has_paid_parts(job, request)
+            self._sender.is_too_heavy(request.count)
+            or self._has_paid_parts(job, request)
+            or (job.sends_unpaid and self._was_sent_in_parts(job, request))
         )
+
+    def _was_sent_in_parts(self, job: Job, request: PlannedRequest) -> bool:
+        """Return whether a request was surely never charged as a whole, but parts may have been."""
+        whole, *parts = self._names(job, request)
+        with suppress(LedgerError):
+            is_unpaid = self._ledger.is_known_unpaid
+            return is_unpaid(whole) and not is_unpaid(whole, *parts)
+        return False
+
+    def _parts(self, job: Job, request: PlannedRequest) -> Sequence[PlannedRequest]:
+        """Return the parts of a request; if it was never charged, they are planned in its place."""
+        parts, is_unpaid = request.split(), False
+        with suppress(LedgerError):  # after a restart they count as charged
+            is_unpaid = self._ledger.is_known_unpaid(self._name(request))
+            if job.in_background and is_unpaid:
+                self._ledger.plan([self._name(part) for part in parts], self._plan.model.id)
+        job.sends_unpaid = job.sends_unpaid and is_unpaid
+        return parts
 
     def _claim(self, job: Job, request: PlannedRequest, name: str) -> LedgerEntry | None:
         """Ask the ledger for a request; wait while another process runs it."""
@@ -859,6 +918,7 @@ class RequestLifecycle:
         to be sent. What earlier versions sent in another form never had such a name.
         """
         is_new = request.former is not None and not request.is_former
+        is_new |= bool(request.first_names)
         has_former_name = not is_new and (self.uploads or has_digests(request.body))
         if not has_former_name or not self._ledger.has_former_names() or self._ledger.is_paid(name):
             return
@@ -869,6 +929,8 @@ class RequestLifecycle:
 
     def _name(self, request: PlannedRequest, *, encoded: bool = False) -> str:
         """Return the name of a request: the same for the same account, endpoint and content."""
+        if request.first_names:
+            return request.first_names[0]
         uploads = self.uploads
         digests_of = uploads and (uploads.encoded_digests if encoded else uploads.digests)
         digests = digests_of(request.frame) if digests_of else {}

@@ -220,7 +220,8 @@ class _Run:
             if background.is_list_there(caller, calls, self._ends, is_there=is_there):
                 return False
             most = settings.background_runs
-            waiting = background.join(caller, runs, most, is_alike=is_alike)
+            requests = [self._lifecycle.first_of(job) for job in jobs]
+            waiting = background.join(caller, runs, most, requests, is_alike=is_alike)
         except LedgerError as error:
             background.note_found(caller, is_there=True)  # no other call is to wait for this one
             jobs[0].ledger_failed(error)
@@ -237,9 +238,8 @@ class _Run:
         """Run every job while its prompt waits, which then goes on if nothing failed."""
         failure: Text | None = text("run.background_unsaved")
         try:
-            if self._jobs[0].may_send:
-                with suppress(LedgerError):  # after a restart it counts as charged
-                    self._lifecycle.plan(self._jobs)
+            with suppress(LedgerError):  # after a restart it counts as charged
+                self._lifecycle.plan([job for job in self._jobs if job.may_send])
             asyncio.run(self._run_jobs(lambda: None))
             _raise_failures(self._jobs, self._plan.endpoint)
             if all(map(self._lifecycle.is_stored, self._jobs)):
@@ -289,8 +289,21 @@ class _Run:
                     continue
             self._jobs[0].note(note)
 
+    def _find_first(self) -> None:
+        """Let the jobs find what was asked for when the prompt ran first, if they are others now.
+
+        Without as many images of the same frames it is not known which is for which.
+        """
+        first = self._caller.going_on.get("requests", {}).get(self._caller.call, ())
+        if [each[:2] for each in first] == [[*job.request.place] for job in self._jobs]:
+            for job, (_, _, seed, names) in zip(self._jobs, first, strict=True):
+                self._lifecycle.find_first(job, seed, names)
+        elif first:
+            self._jobs[0].note(text("run.first_shape"))
+
     def _reserve(self, calls: int) -> None:
         """Record the jobs, and stop them all if they would break a limit of the settings."""
+        self._find_first()
         self._recorder.begin(self._jobs)
         try:
             _GUARD.reserve(replace(self._to_judge(), calls=calls))

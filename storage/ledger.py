@@ -263,17 +263,17 @@ class Ledger:
                         (uuid.uuid4().hex, name, model, _NOBODY, self._clock()),
                     )
 
-    def is_known_unpaid(self, fingerprint: str) -> bool:
-        """Return whether a request was planned before, and surely never charged."""
+    def is_known_unpaid(self, fingerprint: str, *parts: str) -> bool:
+        """Return whether a request was planned before, and surely never charged, nor its parts."""
         with self.database.read() as db:
-            return self._is_known_unpaid(db, fingerprint)
+            return self._is_known_unpaid(db, fingerprint, *parts)
 
-    def _is_known_unpaid(self, db: sqlite3.Connection, fingerprint: str) -> bool:
+    def _is_known_unpaid(self, db: sqlite3.Connection, fingerprint: str, *parts: str) -> bool:
         rows, is_alive = _all(db, fingerprint), self.database.process_lock.is_alive
         return bool(rows) and all(
             (row["state"] == "failed" and not row["answered_at"])
             or (row["state"] == "waiting" and not is_alive(row["owner"]))
-            for row in rows
+            for row in (*rows, *(row for part in parts for row in _all(db, part)))
         )
 
     def withdraw(self, entry: LedgerEntry) -> None:

@@ -175,6 +175,7 @@ LEDGER: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE former_names (until REAL NOT NULL)",
         "INSERT INTO former_names SELECT COALESCE(MAX(sent_at), 0) FROM requests",
     ),
+    ("ALTER TABLE waiting_runs ADD COLUMN requests TEXT NOT NULL DEFAULT '{}'",),
 )
 """`requests.state` is waiting, sent, submitted, unknown, failed, answered or stored.
 

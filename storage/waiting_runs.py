@@ -11,6 +11,7 @@ import sqlite3
 import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from ..strings.text import DEFAULT, LANGUAGES, Text, well_formed
@@ -29,6 +30,7 @@ class WaitingRun:
 
     `waiting`: its requests are under way. `stopped`: some failed, `reason` says why. `lost`: its
     process ended. `queued`: it was queued again. `prompt` is `None` where it may not be stored.
+    `requests` has what those nodes asked for, by their call: earlier versions stored none.
     """
 
     id: str
@@ -37,6 +39,7 @@ class WaitingRun:
     left_out: tuple[str, ...]
     reason: Text | None
     prompt: Mapping[str, Any] | None
+    requests: Mapping[str, Any]
 
 
 class WaitingRuns:
@@ -46,15 +49,19 @@ class WaitingRuns:
         """Use the ledger's database."""
         self._database = database
 
-    def add(
+    def add(  # noqa: PLR0913 - each is a column
         self,
         id_: str,
         content: str,
         left_out: Collection[str],
         prompt: Mapping[str, Any] | None = None,
         parent: str = "",
+        *,
+        requests: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         """Record that nodes of a prompt gave nothing yet; `prompt` is stored with the first.
+
+        `requests` are what calls of them ask for, in JSON, besides what is recorded of others.
 
         It takes the place of what was stopped or lost of the same content, and of its `parent`,
         which was queued again as this prompt: until `leave_out` says that this has run, what the
@@ -64,6 +71,7 @@ class WaitingRuns:
         if stored and len(stored) > MAX_PROMPT_BYTES:
             stored = None
         now, owner, all_left_out = self._database.clock(), self._owner, {*left_out}
+        all_requests = {**requests}
         with self._database.change() as db:
             db.execute("DELETE FROM waiting_runs WHERE since < ?", (now - KEPT_SECONDS,))
             same = "SELECT * FROM waiting_runs WHERE content = ? OR id IN (?, ?)"
@@ -71,15 +79,16 @@ class WaitingRuns:
                 run = self._read(row)
                 if run.id in {id_, parent}:
                     all_left_out.update(run.left_out)
+                    all_requests = {**run.requests, **all_requests}
                 is_over = run.state in {"stopped", "lost"} and not self._is_another_s(row)
                 if run.id != id_ and (run.id == parent or is_over):
                     db.execute("DELETE FROM waiting_runs WHERE id = ?", (run.id,))
             db.execute(
-                "INSERT INTO waiting_runs (id, content, state, owner, since, left_out, prompt)"
-                " VALUES (?, ?, 'waiting', ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                "INSERT INTO waiting_runs (id, content, state, owner, since, left_out, prompt,"
+                " requests) VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
                 " content = excluded.content, state = 'waiting', owner = excluded.owner,"
                 " left_out = excluded.left_out, prompt = COALESCE(excluded.prompt, prompt),"
-                " reason = NULL",
+                " requests = excluded.requests, reason = NULL",
                 (
                     id_,
                     content,
@@ -87,6 +96,7 @@ class WaitingRuns:
                     now,
                     json.dumps(sorted(all_left_out)),
                     stored and zlib.compress(stored, 1),
+                    json.dumps(all_requests),
                 ),
             )
 
@@ -148,4 +158,5 @@ class WaitingRuns:
             left_out=tuple(json.loads(row["left_out"])),
             reason=reason and Text(*(reason.get(lang, reason[DEFAULT]) for lang in LANGUAGES)),
             prompt=json.loads(zlib.decompress(row["prompt"])) if row["prompt"] else None,
+            requests=json.loads(row["requests"]),
         )

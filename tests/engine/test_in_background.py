@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 import time
 from typing import Any
@@ -12,6 +13,7 @@ from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import retry
 from comfyui_siliconflow.engine.job import Job, Result, RunEnded
 from comfyui_siliconflow.engine.lifecycle import RequestLifecycle, SingleFlight
+from comfyui_siliconflow.engine.rate_limit import RateLimiter
 from comfyui_siliconflow.engine.services import client_for, current_settings, ledger_for
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.http import downloads
@@ -19,6 +21,8 @@ from comfyui_siliconflow.storage.settings import Settings
 from comfyui_siliconflow.tasks.image_tasks import plan_images
 from comfyui_siliconflow.tests.conftest import LimitClock
 
+KOLORS = "Kwai-Kolors/Kolors"
+LOST: dict[str, Any] = {"may_send": False, "sends_unpaid": True}
 INPUTS = {"model": "Qwen/Qwen-Image", "prompt": "a cat", "seed": 1}
 
 
@@ -202,3 +206,144 @@ def test_a_download_that_is_refused_for_good_is_not_repeated(
     (job,) = run_jobs(in_background=True)
     assert isinstance(job.error, errors.ResultRefused)
     assert len(simulator.generations) == 1
+
+
+def one_job(images: int = 1, seed: int = 1, **how: Any) -> tuple[RequestLifecycle, Job]:
+    """Return the job of one request, as the older service takes it, and what runs it."""
+    settings = current_settings()
+    inputs = {"model": KOLORS, "prompt": "a cat", "seed": seed, "batch_size": images}
+    plan = plan_images("text-to-image", (), inputs, settings)
+    client, ledger = client_for(settings), ledger_for(settings)
+    lifecycle = RequestLifecycle("text-to-image", settings, client, ledger, plan)
+    (request,) = plan.requests
+    return lifecycle, Job(request, threading.Event(), **how)
+
+
+def second(first: tuple[RequestLifecycle, Job], **how: Any) -> Job:
+    """Run the job of the same prompt, for which a node before it gives another seed now."""
+    _, images, seed, names = json.loads(json.dumps(first[0].first_of(first[1])))
+    lifecycle, job = one_job(images, seed=7, **how)
+    lifecycle.find_first(job, seed, names)
+    lifecycle.run(job)
+    return job
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_a_second_run_with_other_inputs_brings_what_the_first_paid(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, in_parts: bool
+) -> None:
+    first, job = one_job(3)
+    if in_parts:
+        monkeypatch.setattr(RateLimiter, "is_too_heavy", lambda _self, count: count > 1)
+    first.run(job)
+    sent = len(simulator.generations)
+    assert sent == (3 if in_parts else 1)
+    again = second((first, job), may_send=False)
+    assert again.error is None
+    assert (len(again.items), again.seeds[0]) == (3, 1)
+    assert any("when the workflow first ran" in str(note) for note in again.notes)
+    assert len(simulator.generations) == sent
+
+
+def test_a_second_run_with_other_inputs_of_what_failed_sends_nothing(simulator: Simulator) -> None:
+    simulator.fail(504)
+    first, job = one_job()
+    first.run(job)
+    missing = second((first, job), may_send=False)
+    assert isinstance(missing.error, errors.ResultMissing)
+    assert isinstance(second((first, job), **LOST).error, errors.ResultMissing)
+    assert len(simulator.generations) == 1
+
+
+def test_a_second_run_with_the_same_inputs_is_the_same_request(simulator: Simulator) -> None:
+    first, job = one_job()
+    frame, images, seed, names = first.first_of(job)
+    assert (frame, images, seed, len(names)) == (0, 1, 1, 1)
+    request = job.request
+    first.find_first(job, seed, names)
+    assert (job.request, job.notes) == (request, [])
+    assert simulator.generations == []
+
+
+@pytest.mark.parametrize("is_paid", [True, False])
+def test_what_is_to_be_sent_again_is_found_or_sent_as_it_is_now(
+    simulator: Simulator, is_paid: bool
+) -> None:
+    first, job = one_job()
+    if is_paid:
+        first.run(job)
+    again = second((first, job))
+    assert again.error is None
+    assert simulator.generations[-1].body["seed"] == (1 if is_paid else 7)
+    assert again.seeds == [1 if is_paid else 7]
+    assert len(simulator.generations) == 1
+
+
+def test_what_was_planned_and_never_charged_is_sent_after_a_restart_as_it_is_now(
+    simulator: Simulator,
+) -> None:
+    first, job = one_job()
+    first.plan([job])
+    assert second((first, job), **LOST).error is None
+    assert [record.body["seed"] for record in simulator.generations] == [7]
+
+
+def test_of_a_request_in_parts_what_was_never_charged_is_sent_after_a_restart(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, job = one_job(2, in_background=True)
+    first.plan([job])
+    simulator.fail(504)
+    with monkeypatch.context() as patch:
+        patch.setattr(RateLimiter, "is_too_heavy", lambda _self, count: count > 1)
+        first.run(job)
+    assert isinstance(job.error, errors.GatewayTimeout)
+    for _ in range(2):
+        lifecycle, again = one_job(2, **LOST)
+        lifecycle.run(again)
+        assert isinstance(again.error, errors.ResultMissing)
+        assert len(again.items) == 1
+        assert [record.body["batch_size"] for record in simulator.generations] == [1, 1]
+
+
+def test_parts_of_a_request_that_may_have_been_charged_as_a_whole_are_not_sent(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, job = one_job(2, in_background=True)
+    first.plan([job])
+    first._parts(job, job.request)  # noqa: SLF001 - as when it was refused for its size
+    simulator.fail(504)
+    first.run(job)
+    assert len(simulator.generations) == 1
+    monkeypatch.setattr(RateLimiter, "is_too_heavy", lambda _self, count: count > 1)
+    lifecycle, again = one_job(2, **LOST)
+    lifecycle.run(again)
+    assert isinstance(again.error, errors.ResultMissing)
+    assert len(simulator.generations) == 1
+
+
+def test_in_the_foreground_who_joins_what_is_in_the_background_waits_as_long_as_is_set(
+    simulator: Simulator, write_settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_settings(longest_wait=0.1)
+    begun, ends = threading.Event(), threading.Event()
+    behind, job = one_job(in_background=True)
+
+    def stand_in_line(*_given: Any) -> Result:
+        begun.set()
+        ends.wait()
+        raise RunEnded
+
+    monkeypatch.setattr(behind, "_find_or_send", stand_in_line)
+    line = threading.Thread(target=behind.run, args=(job,))
+    line.start()
+    begun.wait()
+    lifecycle, joins = one_job()
+    too_long = threading.Timer(10.0, ends.set)
+    too_long.start()
+    lifecycle.run(joins)
+    too_long.cancel()
+    ends.set()
+    line.join()
+    assert isinstance(joins.error, errors.WaitTooLong)
+    assert simulator.generations == []

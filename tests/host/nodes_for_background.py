@@ -68,4 +68,30 @@ class Numbers:
         return (list(range(first, first + n)),)
 
 
-NODE_CLASS_MAPPINGS = {"TestSleep": Sleep, "TestAnyNumber": AnyNumber, "TestNumbers": Numbers}
+class Noise:
+    """Gives other images in each run, as what is drawn on a GPU may be; one more each if told."""
+
+    RETURN_TYPES = ("IMAGE",)
+    FUNCTION = "execute"
+    CATEGORY = "tests"
+    counts = count(1)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
+        inputs = {"n": ("INT", {"default": 1}), "grows": ("BOOLEAN", {"default": False})}
+        return {"required": {}, "optional": inputs}
+
+    @classmethod
+    def IS_CHANGED(cls, **_inputs: Any) -> float:  # noqa: N802 - ComfyUI's name
+        return float("nan")
+
+    def execute(self, n: int = 1, *, grows: bool = False) -> tuple[torch.Tensor]:
+        return (torch.rand(next(self.counts) if grows else n, 64, 64, 3),)
+
+
+NODE_CLASS_MAPPINGS = {
+    "TestSleep": Sleep,
+    "TestAnyNumber": AnyNumber,
+    "TestNumbers": Numbers,
+    "TestNoise": Noise,
+}

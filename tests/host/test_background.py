@@ -92,6 +92,18 @@ def editing(**inputs: Any) -> Json:
     }
 
 
+def edited_noise(n: int = 1, **inputs: Any) -> Json:
+    """Return `editing` of images that are other ones in each run, and what it says of it."""
+    noise = {"class_type": "TestNoise", "inputs": {"n": n}}
+    text = {"class_type": "PreviewAny", "inputs": {"source": ["2", 2]}}
+    return {**editing(image=["8", 0], **inputs), "8": noise, "202": text}
+
+
+def info_of(ended: Ended, node_id: str = "202") -> Json:
+    info: Json = json.loads(ended.entry["outputs"][node_id]["text"][0])
+    return info
+
+
 def filming() -> Json:
     """Return a node in the background that makes a video, whose frames are saved."""
     inputs = {"model": WAN, "prompt": f"Waves {seed()}", "seed": seed(), "background": True}
@@ -391,18 +403,88 @@ def test_a_prompt_that_is_given_up_does_not_go_on_and_its_result_is_saved(
     assert runs_after(comfy, first.prompt_id) == []
 
 
-def test_inputs_that_another_node_changes_each_time_are_not_paid_again_and_again(
+def test_inputs_that_another_node_changes_each_time_are_paid_once_and_bring_what_was_paid(
     comfy: Comfy, service: Simulator
 ) -> None:
     since = len(service.generations)
     any_number: Json = {"class_type": "TestAnyNumber", "inputs": {}}
-    first = comfy.run({**drawing(seed=["5", 0], prompt=f"{seed()}"), "5": any_number})
-    second = run_after(comfy, first.prompt_id)
-    assert (second.status, second.files) == ("success", [])
-    run = stopped(comfy)
-    assert run["id"] == first.prompt_id
-    assert "Nothing was sent again" in run["reason"]["en"]
-    assert len(service.generations) - since == 1
+    prompt = {**drawing(seed=["5", 0], prompt=f"{seed()}"), "5": any_number}
+    prompt["102"] = {"class_type": "PreviewAny", "inputs": {"source": ["1", 1]}}
+    second = run_after(comfy, comfy.run(prompt).prompt_id)
+    assert len(second.files) == 1
+    (record,) = service.generations[since:]
+    assert second.entry["outputs"]["102"]["text"] == [str(record.body["seed"])]
+    comfy.wait_for(lambda: not waiting(comfy))
+
+
+def test_an_edit_of_what_is_another_image_in_each_run_is_paid_once_and_saved(
+    comfy: Comfy, service: Simulator
+) -> None:
+    charges, prompt = len(service.charges), edited_noise(2)
+    for nth in (1, 2):  # queued again by the user, it is of other images
+        second = run_after(comfy, comfy.run(prompt).prompt_id)
+        assert len(second.files) == 2
+        info = info_of(second)
+        assert any("when the workflow first ran" in note for note in info["notes"])
+        assert info["cost"]["amount"] == "0"
+        assert len(service.charges) - charges == 2 * nth
+        comfy.wait_for(lambda: not waiting(comfy))
+
+
+def test_a_chain_behind_what_is_another_image_in_each_run_is_paid_once_and_saved(
+    comfy: Comfy, service: Simulator
+) -> None:
+    charges = len(service.charges)
+    behind = editing(image=["2", 0])
+    prompt = {**edited_noise(), "3": behind["2"], "301": saving(["3", 0])}
+    first = comfy.run(prompt)
+    assert {*run_after(comfy, first.prompt_id).entry["outputs"]} == {"201", "202"}
+    assert [*run_after(comfy, first.prompt_id, 2).entry["outputs"]] == ["301"]
+    assert len(service.charges) - charges == 2
+    comfy.wait_for(lambda: not waiting(comfy))
+
+
+def test_another_number_of_images_in_the_second_run_is_said_and_pays_nothing(
+    comfy: Comfy, service: Simulator
+) -> None:
+    charges, prompt = len(service.charges), edited_noise()
+    prompt["8"]["inputs"]["grows"] = True
+    second = run_after(comfy, comfy.run(prompt).prompt_id)
+    assert second.files == []
+    assert "another number of images than" in stopped(comfy)["reason"]["en"]
+    assert len(service.charges) - charges == 1
+
+
+def test_of_images_that_are_others_in_each_run_only_those_that_failed_are_paid_again(
+    comfy: Comfy, service: Simulator
+) -> None:
+    service.fail(400)
+    charges = len(service.charges)
+    first = comfy.run(edited_noise(2))
+    assert "1 of 2 requests failed" in stopped(comfy)["reason"]["en"]
+    assert len(service.charges) - charges == 1
+    comfy.post(f"/siliconflow/background/{first.prompt_id}", {"may_pay": True})
+    comfy.wait_for(lambda: len(service.charges) - charges == 2)
+    assert len(run_after(comfy, first.prompt_id, 2).files) == 2
+    assert len(service.charges) - charges == 2
+
+
+def test_a_second_run_that_is_killed_behind_another_image_in_each_run_is_paid_once(
+    started: tuple[Comfy, dict[str, str]], comfy: Comfy, service: Simulator
+) -> None:
+    _, variables = started
+    charges, prompt = len(service.charges), edited_noise()
+    first = comfy.run({**prompt, **sleeping(6.0, image=["2", 0])})
+    comfy.wait_for(lambda: comfy.get("/queue").json()["queue_running"])
+    comfy.kill()
+    comfy.start(variables)
+    (run,) = waiting(comfy)
+    assert (run["id"], run["state"]) == (first.prompt_id, "lost")
+    answer = comfy.post(f"/siliconflow/background/{run['id']}", {})
+    third = comfy.end_of(answer.json()["prompt_id"])
+    assert {*third.entry["outputs"]} == {"201", "202", "901"}
+    comfy.wait_for(lambda: not waiting(comfy))
+    assert len(service.charges) - charges == 1
 
 
 def test_a_prompt_that_is_stopped_by_a_budget_or_a_question_sends_nothing_and_waits_for_nothing(

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from comfyui_siliconflow.storage import ledger as ledger_module
 from comfyui_siliconflow.storage.ledger import Ledger
+from comfyui_siliconflow.storage.migrations import LEDGER
 from comfyui_siliconflow.storage.waiting_runs import MAX_PROMPT_BYTES, WaitingRuns
 from comfyui_siliconflow.strings.text import Text
 from comfyui_siliconflow.tests.storage.conftest import BEGINNING, Clock
@@ -122,3 +124,36 @@ def test_a_prompt_that_may_not_be_stored_or_is_too_large_waits_without_it(
     runs, _ = open_runs()
     runs.add("first", "content", {"1"}, prompt)
     assert [run.prompt for run in runs.all()] == [None]
+
+
+def test_what_nodes_asked_for_is_stored_by_their_call_and_known_to_the_next_process(
+    open_runs: Open,
+) -> None:
+    runs, ledger = open_runs()
+    runs.add("first", "content", {"1"}, PROMPT, requests={"1 0": [[0, 1, 5, ["aa"]]]})
+    runs.add("first", "content", {"2"}, requests={"2 0": [[0, 1, 6, ["bb"]]]})
+    runs.add("other", "another", {"1"}, PROMPT)
+    ledger.close()
+    runs, _ = open_runs()
+    assert [dict(run.requests) for run in runs.all()] == [
+        {"1 0": [[0, 1, 5, ["aa"]]], "2 0": [[0, 1, 6, ["bb"]]]},
+        {},
+    ]
+
+
+def test_a_run_that_waited_before_requests_were_stored_has_none(
+    open_runs: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (step,) = (n for n, each in enumerate(LEDGER) if any("COLUMN requests" in do for do in each))
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_module, "LEDGER", LEDGER[:step])
+        _, ledger = open_runs()
+    with ledger.database.change() as db:
+        db.execute(
+            "INSERT INTO waiting_runs (id, content, state, owner, since, left_out)"
+            " VALUES ('first', 'content', 'waiting', 'gone', ?, '[\"1\"]')",
+            (BEGINNING,),
+        )
+    ledger.close()
+    (run,) = open_runs()[0].all()
+    assert (run.state, run.left_out, run.requests) == ("lost", ("1",), {})
