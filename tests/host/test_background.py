@@ -550,14 +550,17 @@ def test_a_program_is_told_the_id_of_the_second_run_by_an_event_and_in_its_info(
 
 
 def test_who_joins_is_told_the_id_of_the_second_run_and_keeps_a_seed_of_its_own(
-    comfy: Comfy, service: Simulator
+    comfy: Comfy, service: Simulator, held: Held
 ) -> None:
     charges, name = len(service.charges), "siliconflow.background"
     prompt = {**drawing("1"), **drawing("2", seed=-1)}
     first = comfy.run(prompt).prompt_id
 
     def told(heard: Heard) -> bool:
-        return [each["state"] for each in heard.data(name)].count("over") == 3
+        states = [each["state"] for each in heard.data(name)]
+        if states.count("waiting") == 2:
+            held.release()
+        return states.count("over") == 3
 
     heard = comfy.listen(prompt, {name}, queued_by="another", enough=told).data(name)
     (joined,) = {each["first_prompt_id"] for each in heard} - {first}
