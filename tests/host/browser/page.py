@@ -104,9 +104,8 @@ class Page:
         self.address = address or comfy.address
         self.errors: list[str] = []
         self.console: list[str] = []
-        look_of = {"Comfy.VueNodes.Enabled": look == "nodes2", "Comfy.Locale": language}
-        who = {"Comfy-User": user} if user else {}
-        comfy.request("POST", "/settings", json={**SETTINGS, **look_of}, headers=who)
+        self._who = {"Comfy-User": user} if user else {}
+        self._store_settings()
         self._context = browser.new_context(
             viewport={"width": SIZE["width"], "height": SIZE["height"]},
             color_scheme="dark",
@@ -128,7 +127,8 @@ class Page:
         self.clear()
 
     def tidy(self) -> None:
-        """Close and forget what a test left open, but for settings, and empty the canvas."""
+        """Close and forget what a test left open, and empty the canvas."""
+        self._store_settings()
         self.page.unroute_all()
         if self.page.viewport_size != SIZE:
             self.page.set_viewport_size(SIZE)
@@ -466,6 +466,11 @@ class Page:
 
     # Inside
 
+    def _store_settings(self) -> None:
+        look = {"Comfy.VueNodes.Enabled": self.look == "nodes2", "Comfy.Locale": self.language}
+        settings = {**SETTINGS, **look}
+        self.comfy.request("POST", "/settings", json=settings, headers=self._who)
+
     def _failed(self, error: Error) -> None:
         """Note what a script threw, but for what the page throws by itself."""
         is_ours = "/extensions/" in (error.stack or "")
@@ -578,6 +583,7 @@ CLOSE = """() => {
   const side = app.extensionManager.sidebarTab ?? app.extensionManager;
   if (side.activeSidebarTabId) side.toggleSidebarTab(side.activeSidebarTabId);
   document.querySelectorAll('.p-toast-close-button').forEach(button => button.click());
+  document.querySelectorAll('dialog[open]').forEach(dialog => dialog.close());
   document.activeElement?.blur?.();
   app.canvas.ds.scale = 1;
   app.canvas.ds.offset = [0, 0];
