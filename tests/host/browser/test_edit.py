@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import secrets
 from pathlib import Path
 
 import pytest
+from comfyui_siliconflow.tests.host.browser.conftest import LANGUAGES
 from comfyui_siliconflow.tests.host.browser.page import NODE, Page
 from comfyui_siliconflow.tests.host.browser.panels import draw
+from comfyui_siliconflow.tests.host.browser.words import words
 
 EDIT = "SiliconFlowImageEdit"
-WORDS = {"en": "Edit with SiliconFlow", "zh": "用 SiliconFlow 编辑"}
-BOTH = pytest.mark.parametrize(("look", "language"), [("classic", "zh"), ("nodes2", "en")])
+Box = tuple[float, float, float, float]
+BESIDE = (1450, 700)
+"""Where no node is."""
+MENU = {"classic": ".litecontextmenu", "nodes2": ".p-contextmenu"}
 SOURCE = f"""id => {{
     const node = {NODE}, slot = node.inputs.find(input => input.type === 'IMAGE');
     return slot.link == null ? null : Number(node.graph.getLink(slot.link).origin_id);
 }}"""
-DROP = """([selector, x, y, name, content]) => {
+SOURCES = f"""id => {NODE}.inputs.filter(input => input.type === 'IMAGE' && input.link != null)
+    .map(input => [input.name, Number(app.graph.getLink(input.link).origin_id)])"""
+DROP = """([selector, x, y, files, content]) => {
     const bytes = Uint8Array.from(atob(content), c => c.charCodeAt(0));
     const carried = new DataTransfer();
-    carried.items.add(new File([bytes], name, {type: 'image/png'}));
+    for (const [name, type] of files) carried.items.add(new File([bytes], name, {type}));
     const target = selector ? document.querySelector(selector) : app.canvas.canvas;
     for (const kind of ['dragenter', 'dragover', 'drop']) target.dispatchEvent(
         new DragEvent(kind, {dataTransfer: carried, bubbles: true, cancelable: true,
@@ -28,9 +35,8 @@ DROP = """([selector, x, y, name, content]) => {
 }"""
 
 
-def edit_by_menu(page: Page, node: int) -> int:
-    """Right-click a node's title, choose the entry, and give the id of the edit node."""
-    before = set(page.ids(EDIT))
+def open_menu(page: Page, node: int) -> None:
+    """Right-click a node's title, and wait for ComfyUI's menu."""
     page.fit()
     left, top, right, _ = page.box(node)
     if page.look == "nodes2":
@@ -39,13 +45,28 @@ def edit_by_menu(page: Page, node: int) -> int:
         page.element(node).locator(".lg-node-header").first.click(button="right")
     else:
         page.page.mouse.click((left + right) / 2, top + 36, button="right")
-    page.page.get_by_text(WORDS[page.language], exact=True).first.click()
+    page.page.locator(MENU[page.look]).first.wait_for()
+
+
+def close_menu(page: Page) -> None:
+    """Close it, as a click beside it does."""
+    page.page.mouse.click(*BESIDE)
+    page.page.locator(MENU[page.look]).first.wait_for(state="hidden")
+
+
+def edit_by_menu(page: Page, node: int) -> int:
+    """Choose the entry of a node's menu, and give the id of the edit node."""
+    before = set(page.ids(EDIT))
+    open_menu(page, node)
+    page.page.get_by_text(words("page.edit.menu", page.language), exact=True).first.click()
     page.wait_for(f"n => app.graph.nodes.filter(e => e.type === '{EDIT}').length > n", len(before))
     (added,) = set(page.ids(EDIT)) - before
     return added
 
 
-@BOTH
+pytestmark = pytest.mark.parametrize("language", LANGUAGES)
+
+
 def test_an_image_is_edited_from_the_menu_of_its_node(page: Page, shots: Path) -> None:
     loader = page.add("LoadImage", (200, 300))
     assert page.js(SOURCE, edit_by_menu(page, loader)) == loader
@@ -63,20 +84,51 @@ def test_an_image_is_edited_from_the_menu_of_its_node(page: Page, shots: Path) -
     page.shot(shots / f"edit-{page.look}-{page.language}.png")
 
 
-@BOTH
-def test_a_file_dropped_on_an_edit_node_is_its_image(page: Page, comfy_image: bytes) -> None:
-    editor = page.add(EDIT, (700, 250))
-    left, top, _, _ = page.box(editor)
-    selector = f'[data-node-id="{editor}"]' if page.look == "nodes2" else ""
+def test_a_node_without_an_image_has_no_such_entry(page: Page) -> None:
+    node = page.add("SiliconFlowChat", (200, 300))
+    open_menu(page, node)
+    assert page.page.get_by_text(words("page.edit.menu", page.language), exact=True).count() == 0
+    close_menu(page)
+    assert page.ids(EDIT) == []
+
+
+def drop(page: Page, node: int, *files: tuple[str, str]) -> None:
+    """Let go files of these names and types over a node; each holds ComfyUI's example image."""
+    left, top, _, _ = page.box(node)
+    selector = f'[data-node-id="{node}"]' if page.look == "nodes2" else ""
+    content = (page.comfy.folder / "input" / "example.png").read_bytes()
     at = [left + 60, top + 90]
-    page.js(DROP, [selector, *at, "dropped.png", base64.b64encode(comfy_image).decode()])
-    page.wait_for(f"id => ({SOURCE})(id) !== null", editor)
-    (loader,) = page.ids("LoadImage")
-    assert page.js(SOURCE, editor) == loader
-    assert str(page.values(loader)["image"]).startswith("siliconflow/dropped")
+    page.js(
+        DROP, [selector, *at, [list(file) for file in files], base64.b64encode(content).decode()]
+    )
 
 
-@pytest.fixture
-def comfy_image(page: Page) -> bytes:
-    """Return ComfyUI's own example image."""
-    return (page.comfy.folder / "input" / "example.png").read_bytes()
+def test_files_dropped_on_an_edit_node_are_its_images(page: Page) -> None:
+    """Each is that of the next free input."""
+    editor = page.add(EDIT, (700, 250))
+    names = ["first", "second"]
+    drop(page, editor, *((f"{name}.png", "image/png") for name in names))
+    page.wait_for(f"([id, n]) => ({SOURCES})(id).length === n", [editor, len(names)])
+    sources = page.js(SOURCES, editor)
+    assert [name for name, _ in sources] == ["image", "image2"]
+    files = [str(page.values(loader)["image"]) for _, loader in sources]
+    for name, file in zip(names, files, strict=True):
+        assert file.startswith(f"siliconflow/{name}")
+    assert sorted(page.ids("LoadImage")) == sorted(loader for _, loader in sources)
+    boxes = [page.box(node) for node in (editor, *page.ids("LoadImage"))]
+    assert not [(a, b) for a, b in itertools.combinations(boxes, 2) if overlap(a, b)]
+
+
+def test_a_file_that_is_no_image_is_not_taken(page: Page) -> None:
+    editor = page.add(EDIT, (700, 250))
+    drop(page, editor, ("notes.bin", "application/octet-stream"), ("image.png", "image/png"))
+    page.wait_for(f"id => ({SOURCES})(id).length > 0", editor)
+    page.settle(2)
+    [(_, loader)] = page.js(SOURCES, editor)
+    assert str(page.values(loader)["image"]).startswith("siliconflow/image")
+    assert page.ids("LoadImage") == [loader]
+
+
+def overlap(a: Box, b: Box) -> bool:
+    """Return whether two boxes (left, top, right, bottom) have room in common."""
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

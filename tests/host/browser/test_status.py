@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from collections.abc import Iterator
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.browser.panels import draw
+from comfyui_siliconflow.tests.host.browser.words import words
+from comfyui_siliconflow.tests.host.comfy import Comfy
 
 STATUS = ".sf-status"
 DONE = {"en": "3 images, 1024×1024", "zh": "3 张图片，1024×1024"}
+SMALL = {"model": "Qwen/Qwen-Image", "image_size": "custom", "width": 64, "height": 64}
 LANGUAGES = pytest.mark.parametrize("language", ["en", "zh"])
+WATCH = f"""() => {{
+  window.statusLines = [];
+  window.statusObserver = new MutationObserver(() => {{
+    for (const line of document.querySelectorAll('{STATUS} p'))
+      if (line.textContent && line.textContent !== statusLines.at(-1))
+        statusLines.push(line.textContent);
+  }});
+  statusObserver.observe(document.body, {{ subtree: true, childList: true, characterData: true }});
+}}"""
+WATCHED = "() => { statusObserver.disconnect(); return statusLines; }"
 BOXES = """() => [...document.querySelectorAll('[data-node-id="1"] textarea, .dom-widget textarea')]
   .filter(e => e.checkVisibility()).map(e => e.offsetHeight)"""
 
@@ -40,11 +55,46 @@ def test_the_images_of_a_run_take_room_and_give_it_back(page: Page) -> None:
         assert page.js(BOXES) == pytest.approx(boxes, abs=2)
 
 
+@pytest.fixture
+def one_at_a_time(comfy: Comfy) -> Iterator[None]:
+    """Send one request after the other."""
+    before = comfy.get("/siliconflow/settings").json()["values"]["max_parallel"]
+    comfy.post("/siliconflow/settings", {"max_parallel": 1})
+    yield
+    comfy.post("/siliconflow/settings", {"max_parallel": before})
+
+
+@LANGUAGES
+@pytest.mark.usefixtures("one_at_a_time")
+def test_the_line_of_a_run_counts_its_images_seconds_and_cost(
+    page: Page, service: Simulator, language: str
+) -> None:
+    """ "2 of 4 · 12 s · ¥0.60", as they come, and nothing else."""
+    service.latency = 1.2
+    draw(page, f"A kite {secrets.token_hex(4)}", batch_size=4, **SMALL)
+    page.js(WATCH)
+    assert page.run().status == "success"
+    lines = page.js(WATCHED)
+
+    def line_of(done: int, cost: str) -> str:
+        seconds = words("run.seconds", language, seconds="-1")
+        parts = [words("run.done_of", language, done=done, of=4), seconds, *[cost] * bool(cost)]
+        return re.escape(" · ".join(parts)).replace(re.escape("-1"), r"(\d+)")
+
+    seconds = []
+    for done, cost in enumerate(("", "¥0.30", "¥0.60", "¥0.90")):
+        matches = [match for line in lines if (match := re.fullmatch(line_of(done, cost), line))]
+        assert matches, (done, lines)
+        seconds += [int(match[1]) for match in matches]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] > seconds[0]
+    assert lines[-1].split("\n")[0].endswith(" · ¥1.20")
+
+
 @LANGUAGES
 def test_the_line_of_a_paid_run_says_what_it_cost(page: Page, service: Simulator) -> None:
-    small = {"image_size": "custom", "width": 64, "height": 64}
     prompt = f"A kite {secrets.token_hex(4)}"
-    draw(page, prompt, model="Qwen/Qwen-Image", batch_size=2, **small)
+    draw(page, prompt, batch_size=2, **SMALL)
     page.run()
     line = page.page.locator(f"{STATUS} p").inner_text().split("\n")[0]
     assert line.endswith(" · ¥0.60"), line
