@@ -67,9 +67,13 @@ class ApiResult:
 
 @dataclass(frozen=True)
 class Ticket:
-    """What the service gave in place of a result: with it one asks until the result is there."""
+    """What the service gave in place of a result: with it one asks until the result is there.
+
+    `trace_id` is that of the request that was charged.
+    """
 
     id: str
+    trace_id: str = ""
 
 
 @dataclass(frozen=True)

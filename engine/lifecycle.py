@@ -673,7 +673,7 @@ class RequestLifecycle:
             return entry
         origin: Origin = "paid"
         if entry and entry.state == "submitted":
-            ticket = Ticket(entry.ticket or "")
+            ticket = Ticket(entry.ticket or "", entry.metadata.trace_id)
             origin, result = "downloaded", self._wait_for(job, request, entry, ticket)
         elif (
             request.is_former
@@ -699,7 +699,8 @@ class RequestLifecycle:
             if isinstance(response, Ticket):
                 submitter = Submitter(self._account, self._task, job.id)
                 mark = self._ledger.mark_submitted
-                record = partial(mark, entry, response.id, submitter) if entry else None
+                traced = response.trace_id
+                record = partial(mark, entry, response.id, submitter, traced) if entry else None
                 response = self._wait_for(job, request, entry, response, record)
             result = response
         job.stage = max(job.stage, 2)
@@ -844,13 +845,15 @@ class RequestLifecycle:
         """Poll until the result of a submitted request is there.
 
         It is paid for: a cancel ends the node, and this goes on, so that the result is saved. A
-        poll that fails is repeated: it is free. Whatever ends this early, the request stays
+        poll that fails is repeated: it is free. The result has the trace ID of the submission, and
+        the seconds since it. Whatever ends this early, the request stays
         submitted and its ticket finds the result later, unless the service says that there will be
         none: then the same request is sent anew. `record` writes a new ticket down; where the
         ledger fails, it is called again before each poll.
         """
         alike, last, good_at = 0, None, time.monotonic()
         known_at = sent_at = job.sent_at or (entry.sent_at if entry else 0.0)
+        job.started_at = min(job.started_at, time.monotonic() - (time.time() - sent_at))
         job.is_sent = True  # under way at the service
         with suppress(LedgerError):
             job.growing.usual_seconds = self._ledger.usual_seconds(self._plan.model.id)
@@ -867,23 +870,33 @@ class RequestLifecycle:
                 age = time.time() - known_at
                 wait = retry.poll_delay(error, alike, time.monotonic() - good_at, age)
                 if wait is None:
-                    raise self._lost(job, request, entry, error) from None
+                    raise self._lost(job, request, entry, ticket, error) from None
                 job.growing.doing, seconds = text("run.retrying"), max(wait, POLL_SECONDS)
             else:
                 alike, good_at, known_at = 0, time.monotonic(), time.time()
                 if isinstance(result, ApiResult):
                     job.growing.doing = None
-                    return result
+                    trace_id = ticket.trace_id or result.metadata.trace_id
+                    seconds = max(0.0, time.time() - sent_at)
+                    metadata = replace(result.metadata, trace_id=trace_id, seconds=seconds)
+                    return replace(result, metadata=metadata)
                 if time.time() > sent_at + self._endpoint.most_seconds:
-                    raise self._lost(job, request, entry, NotFinished(Failure(result)))
+                    late = NotFinished(Failure(result))
+                    raise self._lost(job, request, entry, ticket, late)
                 job.growing.doing = result
             time.sleep(seconds)
 
     def _lost(
-        self, job: Job, request: PlannedRequest, entry: LedgerEntry | None, error: RequestError
+        self,
+        job: Job,
+        request: PlannedRequest,
+        entry: LedgerEntry | None,
+        ticket: Ticket,
+        error: RequestError,
     ) -> RequestError:
         """Return the error of a poll that is the last; record it if there will be no result."""
-        failure = replace(error.failure, model=self._plan.model.id)
+        trace_id = ticket.trace_id or error.failure.trace_id
+        failure = replace(error.failure, model=self._plan.model.id, trace_id=trace_id)
         cost = self.pricing.cost(request)
         price = text("run.price") if cost is None else amount_text(cost, self.pricing.currency)
         sent_at = time.localtime(job.sent_at or (entry and entry.sent_at) or time.time())

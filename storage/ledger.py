@@ -215,6 +215,7 @@ class Ledger:
                     row["id"],
                     row["fingerprint"],
                     "submitted",
+                    ResponseMetadata(row["trace_id"]),
                     ticket=row["ticket"],
                     sent_at=row["sent_at"],
                     was_given_up=True,
@@ -321,7 +322,11 @@ class Ledger:
             db.execute("DELETE FROM spend WHERE at < ?", (now - SPEND_SECONDS,))
 
     def mark_submitted(
-        self, entry: LedgerEntry, ticket: str, submitter: Submitter | None = None
+        self,
+        entry: LedgerEntry,
+        ticket: str,
+        submitter: Submitter | None = None,
+        trace_id: str = "",
     ) -> None:
         """Record that the service accepted the request; `ticket` is what to poll with.
 
@@ -332,8 +337,8 @@ class Ledger:
             who = vars(submitter).values() if submitter else ("", "", "")
             db.execute(
                 "UPDATE requests SET state = 'submitted', ticket = ?, account = ?, task = ?,"
-                " job = ? WHERE id = ?",
-                (ticket, *who, entry.id),
+                " job = ?, trace_id = ? WHERE id = ?",
+                (ticket, *who, trace_id, entry.id),
             )
 
     def leave(self, entry: LedgerEntry) -> None:

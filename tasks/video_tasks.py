@@ -102,7 +102,8 @@ def video_outputs(results: Results) -> tuple[Text, tuple[list[Any], int, str]]:
 
 
 def _submit(client: Client, request: ApiRequest, _on_text: OnText) -> Ticket:
-    return Ticket(video_api.submit(client, request.body, request.data_urls))
+    submitted = video_api.submit(client, request.body, request.data_urls)
+    return Ticket(submitted.id, submitted.trace_id)
 
 
 def _poll(client: Client, ticket: Ticket) -> ApiResult | Text:

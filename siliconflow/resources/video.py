@@ -27,6 +27,14 @@ MOST_SECONDS: float = _SERVICE["video"]["most_hours"] * 3600
 
 
 @dataclass(frozen=True)
+class SubmittedVideo:
+    """What was charged: the id to ask for it with, and the trace ID to complain of it with."""
+
+    id: str
+    trace_id: str
+
+
+@dataclass(frozen=True)
 class VideoPending:
     """A video that is not there yet.
 
@@ -38,7 +46,7 @@ class VideoPending:
 
 @dataclass(frozen=True)
 class GeneratedVideo:
-    """The result of one request."""
+    """The result of one request, as the last question for it was answered."""
 
     urls: tuple[str, ...]
     seed: int | None
@@ -50,8 +58,8 @@ class GeneratedVideo:
 
 def submit(
     client: Client, body: Mapping[str, Any], images: Mapping[str, bytes] | None = None
-) -> str:
-    """Submit a video, once; this is charged. Returns the id to ask for it with.
+) -> SubmittedVideo:
+    """Submit a video, once; this is charged.
 
     `images` are data URLs by wire name. Raises a `RequestError` of the cause; `BadAnswer` for a 200
     without an id, `ServerError` for a 503 that may be of a gateway: a video may be made behind it.
@@ -65,7 +73,7 @@ def submit(
     request_id = read_text(read_object(response.data).get("requestId"))
     if not 0 < len(request_id) <= MAX_ID:
         raise bad_answer(response, "response.no_request_id")
-    return request_id
+    return SubmittedVideo(request_id, response.trace_id)
 
 
 def status(client: Client, request_id: str) -> GeneratedVideo | VideoPending:

@@ -71,7 +71,7 @@ class Service:
 
     def submit(self, _client: Client, _request: ApiRequest, _on_text: OnText) -> Ticket:
         self.submitted += 1
-        return Ticket(f"ticket {self.submitted}")
+        return Ticket(f"ticket {self.submitted}", "charged")
 
     def poll(self, _client: Client, ticket: Ticket) -> ApiResult | Text:
         self.polled.append(ticket.id)
@@ -189,6 +189,34 @@ def test_a_restart_knows_what_a_process_that_died_had_submitted_and_fetches_it(
     assert second.unfinished(account) == []
     assert run(service, second).results[0].origin == "reused"
     second.close()
+
+
+def test_a_result_has_the_trace_id_of_what_was_charged_and_the_seconds_since_then(
+    service: Service, tmp_path: Path
+) -> None:
+    first, second = Ledger(tmp_path, clock=lambda: time.time() - 100), Ledger(tmp_path)
+    submit_and_die(service, first)
+    first.close()
+    job = run(service, second)
+    metadata = job.results[0].metadata
+    assert (metadata.trace_id, metadata.seconds >= 100, job.seconds >= 100) == (
+        "charged",
+        True,
+        True,
+    )
+    second.close()
+
+
+def test_the_error_of_a_submitted_request_has_the_trace_id_of_what_was_charged(
+    service: Service, ledger: Ledger
+) -> None:
+    def fail() -> None:
+        raise GenerationFailed(Failure("too dark", 200, trace_id="poll"))
+
+    service.during_poll = fail
+    error = run(service, ledger).error
+    assert isinstance(error, GenerationFailed)
+    assert error.failure.trace_id == "charged"
 
 
 def test_a_restart_that_dies_as_well_leaves_the_ticket_to_the_next(
