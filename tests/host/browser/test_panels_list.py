@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.host.browser.conftest import LANGUAGES
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.browser.panels import draw, forgive_refusals
 from comfyui_siliconflow.tests.host.browser.test_panels_jobs import card, show_jobs
+from comfyui_siliconflow.tests.host.browser.words import words
 from comfyui_siliconflow.tests.host.comfy import Comfy
 
 if TYPE_CHECKING:
@@ -23,11 +25,6 @@ MANY = 20_000
 A_PART = 100
 MOST_ROWS = 60
 RARE = "1717"
-WORDS = {
-    "en": {"search": "Search prompts and models", "again": "Run again with a new seed"},
-    "zh": {"search": "搜索提示词或模型", "again": "换个种子重新运行"},
-}
-BOTH = pytest.mark.parametrize(("look", "language"), [("classic", "zh"), ("nodes2", "en")])
 NODES = "() => JSON.stringify(app.graph.serialize().nodes.map(n => [n.id, n.widgets_values]))"
 TO_THE_END = """async () => {
     const body = document.querySelector('.sf-jobs-body');
@@ -56,11 +53,11 @@ def prompt() -> str:
     return f"A kite {secrets.token_hex(4)}"
 
 
-@BOTH
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_results_are_searched_looked_at_whole_and_used_again(
     page: Page, service: Simulator, prompt: str, language: str, shots: Path
 ) -> None:
-    words, comfy = WORDS[language], page.comfy
+    comfy = page.comfy
     service.fail(400)
     draw(page, f"{prompt} fails", seed=1, control_after_generate="fixed")
     page.run()
@@ -73,7 +70,7 @@ def test_results_are_searched_looked_at_whole_and_used_again(
     page.wait_for("() => document.querySelector('.sf-thumb img')?.naturalWidth > 0")
     page.shot(shots / f"panel-{page.look}-{language}.png")
 
-    field = page.page.get_by_role("searchbox", name=words["search"])
+    field = page.page.get_by_role("searchbox", name=words("page.jobs.search", language))
     field.fill(f"{prompt.upper()} fails")
     page.wait_for("() => document.querySelectorAll('.sf-job').length === 1")
     assert page.page.locator(".sf-job-failed").count() == 1
@@ -83,7 +80,9 @@ def test_results_are_searched_looked_at_whole_and_used_again(
     page.wait_for("() => document.querySelectorAll('.sf-job').length === 1")
     page.page.locator(".sf-jobs-search select").first.select_option("")
     field.fill("zzz nowhere")
-    page.page.locator(".sf-empty").wait_for()
+    nothing = page.page.locator(".sf-empty")
+    nothing.wait_for()
+    assert words("page.jobs.no_match", language) in nothing.inner_text()
     field.fill("")
     done.wait_for()
 
@@ -102,7 +101,7 @@ def test_results_are_searched_looked_at_whole_and_used_again(
     # The same once more with another seed, as it was queued then.
     page.change(node, "prompt", "something else")
     generated = len(service.generations)
-    done.get_by_role("button", name=words["again"]).click()
+    done.get_by_role("button", name=words("page.jobs.again", language)).click()
 
     def has_generated() -> bool:
         page.settle()  # the page's requests pass through this thread: it may not stand still
@@ -115,18 +114,19 @@ def test_results_are_searched_looked_at_whole_and_used_again(
     card(page, prompt, "done")
 
 
-@pytest.mark.parametrize("look", ["classic", "nodes2"])
-def test_an_image_is_used_in_the_selected_node(page: Page, prompt: str) -> None:
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_image_is_used_in_the_selected_node(page: Page, prompt: str, language: str) -> None:
     draw(page, prompt)
     assert page.run().status == "success"
     page.clear()
     edit = page.add("SiliconFlowImageEdit", (700, 200))
     loader = page.add("LoadImage", (100, 900))
     show_jobs(page)
-    use = card(page, prompt, "done").get_by_role("button", name="Use in the selected node")
+    named = words("page.jobs.use", language)
+    use = card(page, prompt, "done").get_by_role("button", name=named)
     page.js("() => app.canvas.deselectAll()")
     use.click()
-    page.page.get_by_text("Select a node that takes an image").first.wait_for()
+    page.page.get_by_text(words("page.jobs.nothing_selected", language)).first.wait_for()
     assert len(page.ids()) == 2
 
     page.select(loader)
@@ -143,16 +143,16 @@ def test_an_image_is_used_in_the_selected_node(page: Page, prompt: str) -> None:
     assert len(page.ids("LoadImage")) == 3
 
 
-@pytest.mark.parametrize("look", ["nodes2"])
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_an_image_of_the_panel_is_edited_from_where_it_is_shown_whole(
-    page: Page, prompt: str
+    page: Page, prompt: str, language: str
 ) -> None:
     draw(page, prompt)
     assert page.run().status == "success"
     page.clear()
     show_jobs(page)
     card(page, prompt, "done").locator(".sf-thumb").first.click()
-    page.page.get_by_role("button", name="Edit with SiliconFlow").click()
+    page.page.get_by_role("button", name=words("page.edit.menu", language)).click()
     page.wait_for(
         """() => app.graph.nodes.find(node => node.type === 'SiliconFlowImageEdit')
             ?.inputs.find(input => input.name === 'image').link != null"""
@@ -200,7 +200,6 @@ def test_twenty_thousand_results_are_scrolled_with_few_rows_and_requests(
 DAYS = 40
 IN_YESTERDAY = 34 + 2 * 132 + 34 + 60
 """Pixels: the line of today, its two jobs, the line of yesterday, half a job."""
-YESTERDAY = {"en": "Yesterday", "zh": "昨天"}
 SEEN = """() => {
     const { top, bottom } = document.activeElement.getBoundingClientRect();
     const body = document.querySelector('.sf-jobs-body').getBoundingClientRect();
@@ -208,7 +207,7 @@ SEEN = """() => {
 }"""
 
 
-@BOTH
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_long_list_says_its_day_and_goes_on_where_images_were_left(
     page: Page, comfy: Comfy, prompt: str, language: str, shots: Path
 ) -> None:
@@ -225,7 +224,7 @@ def test_a_long_list_says_its_day_and_goes_on_where_images_were_left(
         "top => { document.querySelector('.sf-jobs-body').scrollTop = top }",
         IN_YESTERDAY,
     )
-    day.get_by_text(YESTERDAY[language]).wait_for()
+    day.get_by_text(words("page.jobs.yesterday", language)).wait_for()
     page.shot(shots / f"panel-day-{page.look}-{language}.png")
     page.js("() => { document.querySelector('.sf-jobs-body').scrollTop = 0 }")
     page.page.locator(".sf-thumb").first.click()
