@@ -307,10 +307,24 @@ class JobRecorder:
             start_thread(self.end_all, left, text("run.not_sent") if failed else None)
 
     def stopped(self, jobs: Sequence[Job], error: SiliconFlowError) -> None:
-        """Record jobs of which none may start."""
+        """Record jobs of which none may start; a question is one job, however much it is about."""
         for job in jobs:
             job.error = error
-        self.end_all(jobs)
+        first, *others = jobs
+        self.end(first)
+        if isinstance(error, ConfirmationNeeded):
+            self._forget(others)
+        else:
+            self.end_all(others)
+
+    def _forget(self, jobs: Sequence[Job]) -> None:
+        """Delete jobs of which no page has heard; blocks for the disk."""
+        ids = [job.id for job in jobs]
+        with contextlib.suppress(LedgerError):
+            self._history.forget(ids)
+        with _LOCK:
+            for job_id in ids:
+                _UNDER_WAY.pop(job_id, None)
 
     def _send(self, view: JobView) -> None:
         with self._sending:

@@ -218,6 +218,11 @@ class JobHistory:
             ).fetchone()
         return zlib.decompress(row["content"]) if row else None
 
+    def forget(self, job_ids: Iterable[str]) -> None:
+        """Delete jobs that have begun, as if they had not."""
+        with self._database.change(durable=False) as db:
+            db.executemany("DELETE FROM jobs WHERE id = ?", [(each,) for each in job_ids])
+
     def clear(self) -> None:
         """Delete every job that has ended, with its workflow, and damaged files of the history."""
         with self._database.change() as db:

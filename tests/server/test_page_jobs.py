@@ -181,14 +181,17 @@ def test_what_was_not_sent_after_an_error_is_listed_as_cancelled(
     assert "another request of the same run" in cancelled["reason"]["en"]
 
 
-def test_a_run_that_only_asked_is_listed_as_asked(
+def test_a_run_that_only_asked_is_listed_as_one_question(
     page: Page, simulator: Simulator, write_settings: Any
 ) -> None:
     write_settings(confirm_images=1)
-    with pytest.raises(ConfirmationNeeded):
+    with pytest.raises(ConfirmationNeeded) as raised:
         draw(model=QWEN, batch_size=2)
-    assert {job["state"] for job in listed(page)} == {"asked"}
+    [job] = listed(page)
+    assert (job["state"], job["reason"]) == ("asked", raised.value.text.as_json())
     assert simulator.generations == []
+    draw(model=QWEN, batch_size=2)
+    assert [job["state"] for job in listed(page)] == ["done", "done", "asked"]
 
 
 @pytest.mark.usefixtures("simulator")
