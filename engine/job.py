@@ -247,7 +247,8 @@ class Job:
     behind those that somebody looks at, unless it `is_looked_at`, since another job joined it.
     `may_pay` counts the items that the spending guard has let it pay for, and counts as of an
     auto-run by `counted_as`; `judge` asks it about others. `reserved` counts the
-    images that it holds for the job; with `holds_cost` it holds money, too. `in_line`
+    images that it holds for the job; with `holds_cost` it holds money, too. `name` is that of its
+    last request in the ledger. `in_line`
     is set when the job asks the rate limiter for its turn, `before` is that of the job that should
     ask first. `show` is called with each item. `queued_at` is when its run began, by the wall
     clock; `started_at` when its turn came. `is_sent`: a request is at the service now;
@@ -279,6 +280,7 @@ class Job:
     is_looked_at: bool = False
     reserved: int = 0
     holds_cost: bool = False
+    name: str = ""
     before: threading.Event | None = None
     in_line: threading.Event = field(default_factory=threading.Event)
     show: Callable[[Any], None] | None = None

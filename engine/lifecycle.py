@@ -344,6 +344,7 @@ class RequestLifecycle:
         """Only store what the requests share; `run` sends them."""
         self._task, self._plan, self._endpoint = task, plan, plan.endpoint
         self._client, self._ledger, self._reuse = client, ledger, settings.reuse
+        self._settings = settings
         self._account = account_id(settings.require_key(), settings.base_url)
         self._longest_wait = settings.longest_wait
         self._paid = "free" if plan.model.is_free(settings.site) else "charged"
@@ -365,7 +366,7 @@ class RequestLifecycle:
                     left[:0] = self._parts(job, request)
                     continue
                 form = (request.former and self._free_form(job, request)) or request
-                name = self._name(form)
+                name = job.name = self._name(form)
                 job.stage = max(job.stage, 1)
                 work = partial(self._find_or_send, job, form, name)
                 try:
@@ -396,6 +397,15 @@ class RequestLifecycle:
             result = self._share(job, job.request, name, work)
             job.results.append(replace(result, origin="paid"))  # by this job, in its first process
             job.stage = STAGES
+
+    def download_later(self, job: Job) -> Callable[[], None]:
+        """Return what downloads what a job could not, as long as its URL works, for another run.
+
+        It blocks as long, and holds no images meanwhile.
+        """
+        plan = replace(self._plan, images={})
+        of_plan = RequestLifecycle(self._task, self._settings, self._client, self._ledger, plan)
+        return partial(of_plan.go_on, Job(job.request, threading.Event()), job.name)
 
     def _share(
         self, job: Job, request: PlannedRequest, name: str, work: Callable[[], Result]

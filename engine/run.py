@@ -21,7 +21,13 @@ from typing import Any, TypeVar
 from ..comfyui import background, events, host
 from ..comfyui.host import Caller
 from ..siliconflow.client import Client
-from ..siliconflow.errors import PartialFailure, RequestError, ResultMissing, Unusable
+from ..siliconflow.errors import (
+    DownloadFailed,
+    PartialFailure,
+    RequestError,
+    ResultMissing,
+    Unusable,
+)
 from ..siliconflow.model_advice import add_advice
 from ..storage import notices
 from ..storage.atomic_files import create
@@ -364,10 +370,17 @@ class _Run:
         for task in tasks:
             task.result()
 
+    def _download_later(self, job: Job) -> None:
+        """Go on downloading what was paid, while ComfyUI runs: nobody has to ask for it again."""
+        if self._settings.reuse and job.is_saved and host.prompt_server():
+            start_thread(self._lifecycle.download_later(job))
+
     def _run_job(self, job: Job) -> None:
         """Run a job to its end; what it reserved is let go then, not when its node ends."""
         try:
             self._lifecycle.run(job)
+            if isinstance(job.error, DownloadFailed) and not job.in_background:
+                self._download_later(job)
             if job.error:
                 add_advice(job.error, self._plan.model, self._task, self._settings.site)
         finally:

@@ -182,6 +182,20 @@ def test_in_the_foreground_a_download_that_fails_is_told_at_once(
     assert isinstance(job.error, errors.DownloadFailed)
 
 
+def test_what_could_not_be_downloaded_is_downloaded_later_and_nothing_is_sent_for_it(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_downloads(monkeypatch)
+    simulator.fail(503, times=12, on="pictures")
+    lifecycle, job = one_job()
+    lifecycle.run(job)
+    assert isinstance(job.error, errors.DownloadFailed)
+    assert not lifecycle.is_stored(job)
+    lifecycle.download_later(job)()
+    assert lifecycle.is_stored(job)
+    assert len(simulator.generations) == 1
+
+
 def test_a_download_ends_with_its_url_and_the_request_is_not_sent_again(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

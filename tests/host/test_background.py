@@ -369,6 +369,39 @@ def test_go_on_now_leaves_what_is_under_way_in_the_background_and_sends_nothing(
     assert comfy.post(f"/siliconflow/background/{first.prompt_id}", {}).status_code == 404
 
 
+def test_go_on_now_while_the_first_run_goes_on_saves_each_image_once(
+    comfy: Comfy, service: Simulator
+) -> None:
+    charges = len(service.charges)
+    first = comfy.queue({**drawing(), **sleeping(4.0)})
+    comfy.wait_for(lambda: waiting(comfy))
+    assert comfy.post(f"/siliconflow/background/{first}", {}).status_code == 200
+    assert [*comfy.end_of(first).entry["outputs"]] == ["901"]
+    comfy.wait_for(lambda: not waiting(comfy))
+    ends = [comfy.end_of(id_).entry["outputs"] for id_ in runs_after(comfy, first)]
+    assert [node_id for outputs in ends for node_id in outputs] == ["101"]
+    assert len(service.charges) - charges == 1
+
+
+def test_a_download_that_fails_in_the_foreground_is_repeated_for_another_run(
+    comfy: Comfy, service: Simulator
+) -> None:
+    since, asked = len(service.generations), len(service.requests)
+    service.latency = 0.0
+    service.fail(404, times=5, on="pictures")
+    prompt = drawing(background=False)
+    assert "could not be downloaded" in error_of(comfy.run(prompt))
+    comfy.wait_for(
+        lambda: any(
+            "/pictures/" in record.path and record.status == 200
+            for record in service.requests[asked:]
+        )
+    )
+    service.fail(404, times=99, on="pictures")
+    comfy.wait_for(lambda: comfy.run(prompt).files)
+    assert len(service.generations) - since == 1
+
+
 def test_a_second_run_that_is_cleared_from_the_queue_stays_and_says_so(
     comfy: Comfy, held: Held
 ) -> None:
@@ -667,3 +700,23 @@ def test_a_chain_that_is_killed_in_its_second_run_is_one_run_and_pays_nothing_ag
     assert "Nothing was sent again" in reason
     assert len(service.generations) - since == 2
     assert going_on(third.entry)["first_prompt_id"] == first.prompt_id
+
+
+def test_a_node_in_the_foreground_behind_that_is_killed_is_not_paid_again_by_itself(
+    started: tuple[Comfy, dict[str, str]], comfy: Comfy, service: Simulator
+) -> None:
+    _, variables = started
+    since = len(service.generations)
+    first = comfy.run({**drawing(), **editing(background=False)})
+    comfy.wait_for(lambda: under_way(service, since) == 1)
+    service.latency = 60.0
+    comfy.wait_for(lambda: len(service.generations) - since == 2)
+    comfy.kill()
+    comfy.start(variables)
+    service.latency = 0.0
+    (run,) = waiting(comfy)
+    assert (run["id"], run["state"], run["nodes"]) == (first.prompt_id, "lost", ["1"])
+    answer = comfy.post(f"/siliconflow/background/{run['id']}", {})
+    assert "may have been charged" in error_of(comfy.end_of(answer.json()["prompt_id"]))
+    assert stopped(comfy)["id"] == first.prompt_id
+    assert len(service.generations) - since == 2
