@@ -625,7 +625,9 @@ def test_a_video_is_fetched_after_a_restart_for_one_charge(
     comfy.start(variables)
     assert [(run["id"], run["state"]) for run in waiting(comfy)] == [(first.prompt_id, "lost")]
     comfy.post(f"/siliconflow/background/{first.prompt_id}", {})
-    assert run_after(comfy, first.prompt_id, 2).files
+    comfy.wait_for(  # at once, where it is there by now
+        lambda: any(comfy.end_of(id_).files for id_ in runs_after(comfy, first.prompt_id))
+    )
     assert len(service.charges) - charges == 1
 
 
