@@ -286,7 +286,13 @@ class Receiver:
             try:
                 self._decoded(Path(file.name), metadata)
             except BadResult as error:
-                if is_last or isinstance(error.__cause__, TooManyPixels):
+                if isinstance(error.__cause__, TooManyPixels):
+                    raise
+                if is_last:
+                    with suppress(LedgerError):
+                        suffix = self._endpoint.kind.suffix
+                        copy = self._ledger.keep_refused(Path(file.name), suffix)
+                        error.add(text("run.refused_file", file=str(copy)))
                     raise
             else:
                 return

@@ -18,6 +18,7 @@ import json
 import math
 import os
 import re
+import shutil
 import sqlite3
 import stat
 import statistics
@@ -57,6 +58,8 @@ _FILE_NAME = re.compile(
 
 Version 0.1.0 wrote the whole fingerprint and id, and its partly written files stand among them.
 """
+_MOST_REFUSED = 4
+"""Files that are kept to be shown to the service: videos are large."""
 _DELETED_AT_ONCE = 64
 _CLEARED_AT_ONCE = 512
 """Requests that one transaction deletes at most: whoever else writes waits for it."""
@@ -444,6 +447,20 @@ class Ledger:
             _record_file(db, entry.id, index, name, size)
         return path
 
+    def keep_refused(self, part: Path, suffix: str) -> Path:
+        """Copy a file that is not what was paid for, to show it to the service; return the copy.
+
+        The last few are kept.
+        """
+        with ledger_errors():
+            self._refused_folder.mkdir(exist_ok=True)
+            copy = self._refused_folder / f"{part.stem}{suffix}"
+            shutil.copyfile(part, copy)
+            by_age = sorted(self._refused_folder.iterdir(), key=lambda file: file.stat().st_mtime)
+            for oldest in by_age[:-_MOST_REFUSED]:
+                oldest.unlink()
+        return copy
+
     def mark_stored(self, entry: LedgerEntry) -> None:
         """Record that every file is stored, and delete what exceeds the bounds."""
         with self.database.change() as db:
@@ -570,6 +587,8 @@ class Ledger:
         while rows := self._delete_after(last):
             last = rows[-1]["rowid"]
         self.sweep()
+        for path in self._refused_folder.glob("*"):
+            self._unlink_old(path, 0.0)
         self._delete_unknown_files()
         self.database.delete_damaged()
 
@@ -582,6 +601,8 @@ class Ledger:
             parts = list(self._part_folder.glob("*"))
         for path in parts:
             self._unlink_old(path)
+        for path in self._refused_folder.glob("*"):
+            self._unlink_old(path, self.max_age)
 
     def close(self) -> None:
         """Close the files; they are opened again on demand."""
@@ -716,15 +737,19 @@ class Ledger:
             return False
         return True
 
-    def _unlink_old(self, path: Path) -> None:
-        """Delete a file that no process can be writing any more."""
+    def _unlink_old(self, path: Path, seconds: float = _SWEEP_SECONDS) -> None:
+        """Delete a file so old that no process can be writing it any more."""
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < time.time() - _SWEEP_SECONDS:
+            if path.stat().st_mtime < time.time() - seconds:
                 path.unlink()
 
     @property
     def _part_folder(self) -> Path:
         return self.files_folder / "parts"
+
+    @property
+    def _refused_folder(self) -> Path:
+        return self.database.folder / "refused"
 
     def _files(self, subfolder: str) -> list[tuple[os.DirEntry[str], re.Match[str]]]:
         """Return the files of a subfolder with a name of the ledger; raise `OSError`."""

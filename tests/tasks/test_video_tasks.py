@@ -203,6 +203,20 @@ def test_a_damaged_file_is_downloaded_once_more(today: Simulator, outputs_of: Ru
     assert len(downloads) == 2
 
 
+def test_a_file_that_is_no_video_is_kept_to_be_shown_and_named(
+    today: Simulator, outputs_of: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = today.publish
+    monkeypatch.setattr(today, "publish", lambda name, _content, kind: publish(name, b"no", kind))
+    folder = tmp_path / "data" / "siliconflow-ledger" / "refused"
+    for seed in range(6):
+        with pytest.raises(ResultRefused) as caught:
+            outputs_of(T2V, **WORDS, seed=seed)
+    kept = list(folder.iterdir())
+    assert [file.read_bytes() for file in kept] == [b"no"] * 4
+    assert any(str(file) in str(caught.value) for file in kept)
+
+
 def test_a_disk_that_takes_no_file_leaves_the_video_to_be_downloaded_for_free(
     today: Simulator, outputs_of: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
