@@ -7,19 +7,18 @@ from pathlib import Path
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.host.browser.conftest import LANGUAGES
 from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.words import words
 from comfyui_siliconflow.tests.host.graphs import Json
 
 NAME = "Describe an image and redraw it"
 DRAW = "SiliconFlowTextToImage"
-FIELDS = {
-    "en": ["image", "prompt", "image_size", "seed"],
-    "zh": ["图像", "提示词", "图片尺寸", "种子"],
-}
-REFUSED = {"en": "Your SiliconFlow balance is too low", "zh": "SiliconFlow 账户余额不足"}
+IMAGE = {"en": "image", "zh": "图像"}
+"""What ComfyUI calls the list of its own Load Image."""
+FIELDS = ("prompt", "image_size", "seed")
 WARNING = '[data-testid="linear-validation-warning"]'
 """ComfyUI's own message above the Run button, which says less."""
-SHOW = {"en": "Show node", "zh": "定位节点"}
 RUN_MS = 60_000
 
 
@@ -47,17 +46,18 @@ def run(app: Page) -> None:
     app.page.get_by_test_id("linear-run-button-icon").click()
 
 
-@pytest.mark.parametrize(("look", "language"), [("classic", "zh"), ("nodes2", "en")])
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.usefixtures("service")
 def test_it_opens_with_its_fields_and_shows_its_image(
     app: Page, language: str, shots: Path
 ) -> None:
     fields = app.page.get_by_test_id("builder-widget-label").all_inner_texts()
-    assert [field.strip() for field in fields] == FIELDS[language]
+    own = [words(f"input.{name}.name", language) for name in FIELDS]
+    assert [field.strip() for field in fields] == [IMAGE[language], *own]
     run(app)
     image = app.page.get_by_test_id("linear-center-panel").locator("img[src*=described]")
     image.first.wait_for(timeout=RUN_MS)
-    app.shot(shots / f"app-{language}.png")
+    app.shot(shots / f"app-{app.look}-{language}.png")
 
 
 @pytest.mark.parametrize(("look", "language"), [("classic", "en"), ("nodes2", "zh")])
@@ -66,12 +66,12 @@ def test_a_failure_leaves_the_fields_and_the_button_free(
 ) -> None:
     service.fail(403, body="balance-403")
     run(app)
-    card = app.page.locator(".sf-failure")
+    card, show = app.page.locator(".sf-failure"), words("page.failure.show_node", language)
     card.wait_for(timeout=RUN_MS)
-    app.shot(shots / f"app-failed-{language}.png")
-    assert REFUSED[language] in card.inner_text()
+    app.shot(shots / f"app-failed-{app.look}-{language}.png")
+    assert words("error.InsufficientBalance.what", language) in card.inner_text()
     app.wait_for(f"() => !document.querySelector(`{WARNING}`)?.checkVisibility()")
-    assert card.get_by_role("button", name=SHOW[language]).count() == 0, "there are no nodes"
+    assert card.get_by_role("button", name=show).count() == 0, "there are no nodes"
     box, panel = card.bounding_box(), app.page.get_by_test_id("linear-widgets").bounding_box()
     assert box
     assert panel

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from pathlib import Path
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.host.browser.conftest import LANGUAGES, LOOKS
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy
 
 NAMES = sorted(file.stem for file in (ROOT / "subgraphs").glob("*.json"))
+OF_ALL = (LOOKS, LANGUAGES, NAMES)
+SHARED_OUT = [
+    (look, language, name)
+    for (a, look), (b, language), (c, name) in itertools.product(*map(enumerate, OF_ALL))
+    if (a + b + c) % 2
+]
+"""Each in both looks and both languages, and some in each look and language."""
 IMAGES = {"SiliconFlow Storyboard of Four": 4}
 """How many images a blueprint makes, if more than one."""
 
@@ -30,11 +39,10 @@ def test_the_library_offers_every_one(offered: list[str]) -> None:
     assert sorted(offered) == NAMES
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("look", "language"), [("classic", "zh"), ("nodes2", "en")])
+@pytest.mark.parametrize(("look", "language", "name"), SHARED_OUT)
 @pytest.mark.usefixtures("offered")
 def test_it_is_found_and_runs(
-    page: Page, service: Simulator, look: str, name: str, shots: Path
+    page: Page, service: Simulator, language: str, name: str, shots: Path
 ) -> None:
     node = page.add_by_search(name)
     page.change(node, "seed", secrets.randbelow(10**9))
@@ -48,7 +56,7 @@ def test_it_is_found_and_runs(
     before = len(service.generations)
     ended = page.run()
     page.fit()
-    page.shot(shots / f"blueprint-{look}-{name}.png")
+    page.shot(shots / f"blueprint-{page.look}-{language}-{name}.png")
     assert ended.status == "success", ended.entry["status"]
     assert len(ended.files) == IMAGES.get(name, 1)
     assert len(service.generations) == before + IMAGES.get(name, 1)

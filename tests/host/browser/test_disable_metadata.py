@@ -11,15 +11,13 @@ import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.browser.test_panels_jobs import show_jobs
+from comfyui_siliconflow.tests.host.browser.words import words
 from comfyui_siliconflow.tests.host.comfy import Comfy, variables_for
 
-PUT = {"en": "Add to canvas", "zh": "放到画布上"}
 WIDGETS = {"widgets_values", "widgets_values_named"}
 """Where ComfyUI saves what is in a node's widgets."""
-OFFERS = {
-    "en": ("Open workflow", "Run again with a new seed", "Copy prompt"),
-    "zh": ("打开工作流", "换个种子重新运行", "复制提示词"),
-}
+OFFERS = ("page.jobs.workflow", "page.jobs.again", "page.jobs.copy_prompt")
+"""What the panel offers of a job whose workflow and prompt are kept."""
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +35,7 @@ def files_with(comfy: Comfy, word: str) -> list[Path]:
     return [file for file in comfy.files() if word.encode() in file.read_bytes()]
 
 
-@pytest.mark.parametrize(
-    ("look", "language", "background"), [("classic", "zh", False), ("nodes2", "en", True)]
-)
+@pytest.mark.parametrize(("language", "background"), [("en", True), ("zh", False)])
 def test_a_run_leaves_neither_workflow_nor_prompt(  # noqa: PLR0917
     open_page: Callable[..., Page],
     discreet: Comfy,
@@ -70,9 +66,9 @@ def test_a_run_leaves_neither_workflow_nor_prompt(  # noqa: PLR0917
     assert files_with(discreet, secret) == []
 
     assert secret not in done.inner_text()
-    for name in OFFERS[language]:
-        assert done.get_by_role("button", name=name).count() == 0
-    assert done.get_by_role("button", name=PUT[language]).count() == 1
+    for key in OFFERS:
+        assert done.get_by_role("button", name=words(key, language)).count() == 0
+    assert done.get_by_role("button", name=words("page.jobs.put", language)).count() == 1
     page.shot(shots / f"disable-metadata-{look}-{language}.png")
 
 

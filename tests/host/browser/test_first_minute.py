@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from comfyui_siliconflow.tests.host.browser.conftest import LANGUAGES
 from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.words import words
 from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy
 
 if TYPE_CHECKING:
@@ -26,8 +28,6 @@ COMMAND = re.compile(rf"^ +python -m ({FOLDER} simulator .*)$", re.MULTILINE)
 ANY_PORT = ("--port", "0")
 """Added to the command: another simulator may listen on the README's port."""
 READMES = {"en": "README.md", "zh": "README.zh-CN.md"}
-BOTH = pytest.mark.parametrize(("look", "language"), [("classic", "zh"), ("nodes2", "en")])
-REFUSED = {"en": "Your SiliconFlow balance is too low", "zh": "SiliconFlow 账户余额不足"}
 
 
 @dataclass
@@ -108,7 +108,7 @@ def card(page: Page) -> Locator:
     return page.page.locator(".sf-failure")
 
 
-@BOTH
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_the_readmes_one_command_shows_the_nodes_and_how_they_fail(  # noqa: PLR0917
     open_page: Callable[..., Page],
     newcomer: Comfy,
@@ -132,7 +132,7 @@ def test_the_readmes_one_command_shows_the_nodes_and_how_they_fail(  # noqa: PLR
     page.change(node, "control_after_generate", "fixed")
     simulator.send(fail)
     assert page.run().status == "error"
-    assert REFUSED[language] in card(page).inner_text()
+    assert words("error.InsufficientBalance.what", language) in card(page).inner_text()
     page.shot(shots / f"first-fault-{look}-{language}.png")
     simulator.send(fail)
     simulator.send(clear)

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from comfyui_siliconflow.tests.host.browser.conftest import LANGUAGES
 from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.words import words
 
 DRAW, CHAT, LOOKUP = "SiliconFlowTextToImage", "SiliconFlowChat", "SiliconFlowVoices"
 PAID = "FluxProUltraImageNode"
@@ -19,6 +21,7 @@ MARK = """id => {
   return image.complete && image.naturalWidth > 0;
 }"""
 MOST_HEIGHT = 90
+SMALL = ("seed", "info")
 BOXES = """id => [...document.querySelectorAll(`[data-node-id="${id}"] textarea`)]
     .map(box => box.offsetHeight)"""
 SIZES = "all => all.map(e => [e.innerText, getComputedStyle(e).fontSize])"
@@ -38,7 +41,7 @@ FONTS = """id => app.graph.getNodeById(id).outputs.map(output => {
   const colorContext = { defaultInputColor: '', defaultOutputColor: '', getConnectedColor: color,
     getDisconnectedColor: color };
   output.draw(context, { colorContext, labelPosition: 'left' });
-  return [output.name, fonts[0]];
+  return [output.localized_name, fonts[0]];
 })"""
 
 
@@ -51,7 +54,7 @@ def folded(page: Page) -> Iterator[Page]:
     page.setting(setting, True)
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_paid_node_has_the_colour_of_comfyuis_own_and_one_of_the_users_stays(
     folded: Page, shots: Path
 ) -> None:
@@ -75,7 +78,7 @@ def test_a_paid_node_has_the_colour_of_comfyuis_own_and_one_of_the_users_stays(
     assert page.js(color, chat) == "#223"
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_the_price_is_in_the_title_with_a_mark_where_comfyuis_own_is(
     folded: Page, shots: Path
 ) -> None:
@@ -99,7 +102,7 @@ def test_the_price_is_in_the_title_with_a_mark_where_comfyuis_own_is(
         assert title["x"] + title["width"] <= price["x"], "neither lies on the other"
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_collapsed_node_keeps_its_price_in_the_title(page: Page, shots: Path) -> None:
     node, free = page.add(DRAW, (0, 0)), page.add("LoadImage", (900, 0))
     page.change(node, "model", "Qwen/Qwen-Image")
@@ -115,6 +118,7 @@ def test_a_collapsed_node_keeps_its_price_in_the_title(page: Page, shots: Path) 
     assert page.js(TITLE_PRICE, free) == "none"
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_outputs_that_few_connect_are_small_in_a_saved_workflow_too(folded: Page) -> None:
     page = folded
     node = page.add(DRAW)
@@ -125,7 +129,7 @@ def test_outputs_that_few_connect_are_small_in_a_saved_workflow_too(folded: Page
         else:
             sizes = page.js(FONTS, node)
         small = {name.strip() for name, font in sizes if font.startswith("10px")}
-        assert small == {"seed", "info"}
+        assert small == {words(f"output.{name}.name", page.language) for name in SMALL}
         assert len(sizes) > len(small)
         page.load(page.saved())
 

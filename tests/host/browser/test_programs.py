@@ -8,26 +8,27 @@ from pathlib import Path
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.host.browser.conftest import LANGUAGES
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.browser.panels import draw
 from comfyui_siliconflow.tests.host.browser.test_panels_jobs import show_jobs
+from comfyui_siliconflow.tests.host.browser.words import LONG_NAMES, words
 from comfyui_siliconflow.tests.host.graphs import Json
 
 Drawing = Callable[..., Json]
 
-BOTH = pytest.mark.parametrize(("look", "language"), [("classic", "zh"), ("nodes2", "en")])
-OTHER = {"en": "zh-CN", "zh": "en-US"}
-REFUSED = {"en": "rejected the request", "zh": "拒绝了这次请求"}
-EMPTY = {"en": "must not be empty", "zh": "不能为空"}
+OTHER = {"en": "zh", "zh": "en"}
+REFUSED = {language: words("error.RequestError.what", language) for language in LANGUAGES}
+EMPTY = {language: words("task.no_text", language) for language in LANGUAGES}
 CARD = ".sf-failure"
 
 
-@BOTH
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_program_is_told_in_its_language_and_the_page_in_its_own(
     page: Page, drawing: Drawing, service: Simulator, language: str, shots: Path
 ) -> None:
-    other = OTHER[language][:2]
-    headers = {"Accept-Language": f"fr, {OTHER[language]};q=0.8, {language};q=0.5"}
+    other = OTHER[language]
+    headers = {"Accept-Language": f"fr, {LONG_NAMES[other]};q=0.8, {language};q=0.5"}
     comfy = page.comfy
 
     # Refused when it is queued.
