@@ -17,7 +17,7 @@ EDIT = "SiliconFlowImageEdit"
 Box = tuple[float, float, float, float]
 BESIDE = (1450, 700)
 """Where no node is."""
-MENU = {"classic": ".litecontextmenu", "nodes2": ".p-contextmenu"}
+MENU = {"classic": ".litecontextmenu", "nodes2": ".p-contextmenu, [role=menu][data-state=open]"}
 SOURCE = f"""id => {{
     const node = {NODE}, slot = node.inputs.find(input => input.type === 'IMAGE');
     return slot.link == null ? null : Number(node.graph.getLink(slot.link).origin_id);
