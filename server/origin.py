@@ -45,9 +45,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 def check_host(host: str, local_address: str) -> None:
     """Raise `OtherSite` if a request to a loopback address names a host of another site."""
-    name = _parse(f"//{host}").hostname or ""
-    if is_loopback(local_address) and not _is_own_name(name.rstrip(".")):
-        raise OtherSite(text("server.unknown_host", name=host[:100], variable=VARIABLE))
+    name = (_parse(f"//{host}").hostname or "").rstrip(".")
+    if is_loopback(local_address) and not _is_own_name(name):
+        raise OtherSite(text("server.unknown_host", name=name[:100], variable=VARIABLE))
 
 
 def check_origin(origin: str | None, host: str) -> None:

@@ -102,7 +102,7 @@ def test_on_another_address_than_loopback_every_name_is_answered() -> None:
     """There the names of a local network are in use, and ComfyUI is open to all anyway."""
     check_host("nas.home:8188", "192.168.1.5")
     for address in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
-        with pytest.raises(OtherSite):
+        with pytest.raises(OtherSite, match=r'"nas\.home"'):
             check_host("nas.home:8188", address)
 
 
