@@ -80,6 +80,14 @@ test("seconds count up while a job is under way and stand still afterwards", () 
   assert.equal(jobs.secondsOf(job("a", 100, { state: "done", seconds: 3.2 }), 500), 3.2);
 });
 
+test("a job that failed before anything was sent took no time", () => {
+  const failed = (seconds, state = "failed") => job("a", 100, { state, seconds });
+  assert.equal(jobs.secondsOf(failed(0.01), 500), null);
+  assert.equal(jobs.secondsOf(failed(0.3), 500), 0.3);
+  assert.equal(jobs.secondsOf(failed(0.3, "asked"), 500), null);
+  assert.equal(jobs.secondsOf(failed(0.01, "reused"), 500), 0.01);
+});
+
 test("a job that waits for the limit counts down to the moment that it may go on", () => {
   const waiting = job("a", 100, { state: "waiting", waits_until: 160 });
   assert.deepEqual(jobs.stateText(waiting, 135.2), ["state.waiting_for", { countdown: "0:25" }]);

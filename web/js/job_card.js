@@ -89,7 +89,7 @@ export function jobCard(job, { now, isOpen, times, onToggle, onImage }, before) 
   const tick = () => {
     const [key, values] = stateText(job, now());
     state.textContent = job.doing ? localized(job.doing) : t(key, values);
-    if (job.state !== "asked") seconds.textContent = formatSeconds(secondsOf(job, now()), t("unit.seconds"));
+    seconds.textContent = formatSeconds(secondsOf(job, now()), t("unit.seconds"));
   };
   tick();
   if (before?.element.isConnected) {

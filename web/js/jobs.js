@@ -50,6 +50,7 @@ const TASKS = [
  * @typedef {object} View
  * @property {HTMLElement} root
  * @property {HTMLElement} summary
+ * @property {HTMLElement} count how many are listed, as far as they were read
  * @property {HTMLElement} body what scrolls
  * @property {HTMLElement} day the day of what is on show, while its own line is not
  * @property {HTMLElement} list as high as all rows are
@@ -174,6 +175,7 @@ function showCount() {
 function render(container) {
   destroy();
   const summary = h("span", { class: "sf-muted", role: "status" });
+  const count = h("span", { class: "sf-muted sf-jobs-count" });
   const list = h("ul", {
     class: "sf-jobs-list",
     role: "list",
@@ -190,7 +192,7 @@ function render(container) {
     h(
       "header",
       { class: "sf-jobs-header" },
-      h("div", {}, h("h2", {}, t("jobs.title")), summary),
+      h("div", {}, h("h2", {}, t("jobs.title")), count, summary),
       balanceLine(),
     ),
     spendLine(),
@@ -210,7 +212,7 @@ function render(container) {
   observer.observe(body);
   const empty = { cards: new Map(), days: new Map(), opened: new Map(), rows: [], tops: topsOf([]), focus: null };
   const none = { settings: null, clock: undefined, redraw: undefined, rest: undefined };
-  view = { root, summary, body, day, list, footer, live, observer, unwatch, ...empty, ...none };
+  view = { root, summary, count, body, day, list, footer, live, observer, unwatch, ...empty, ...none };
   draw();
   load({ anew: true });
 }
@@ -286,6 +288,7 @@ function draw() {
   const moved = body.scrollTop ? view.rows.findIndex((row) => row.key === rows[anchor]?.key) : -1;
   if (moved >= 0) body.scrollTop += Number(view.tops[moved]) - Number(tops[anchor]);
   view.summary.textContent = underWay.size ? t("jobs.under_way", { n: underWay.size }) : "";
+  view.count.textContent = jobs.length && !isShared ? t(next === null ? "jobs.count" : "jobs.count_more", { n: jobs.length }) : "";
   drawFooter(view);
   drawRows();
   runClock(view, jobs.some(isUnderWay));

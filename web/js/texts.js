@@ -249,6 +249,11 @@ export const TEXTS = {
     "jobs.thumbnail": "Image {n} of: {prompt}",
     "jobs.poster": "Video {n} of: {prompt}",
     "jobs.under_way": "{n} in progress",
+    "jobs.count": {
+      "one": "{n} result",
+      "other": "{n} results"
+    },
+    "jobs.count_more": "more than {n} results",
     "background.title": "Workflows in the background",
     "background.node": {
       "one": "in the background · {seconds}",
@@ -571,6 +576,8 @@ export const TEXTS = {
     "jobs.thumbnail": "第 {n} 张：{prompt}",
     "jobs.poster": "第 {n} 个视频：{prompt}",
     "jobs.under_way": "{n} 个进行中",
+    "jobs.count": "共 {n} 条",
+    "jobs.count_more": "超过 {n} 条",
     "background.title": "后台等待的工作流",
     "background.node": "后台生成中 {n} 个 · {seconds}",
     "background.node_stopped": "后台生成已停止",

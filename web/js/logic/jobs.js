@@ -5,6 +5,9 @@
 
 import { formatCountdown } from "./format.js";
 
+/** What is shorter would read as 0.0: no response comes so soon. */
+const LEAST_SECONDS = 0.05;
+
 /**
  * The list with one job added or replaced, newest first; without it, if it is not what is searched for.
  * @param {Job[]} jobs
@@ -91,12 +94,15 @@ export function hasFailed(job) {
 }
 
 /**
- * Seconds that a job has taken so far, or took. `now` is the server's clock.
+ * Seconds that a job has taken so far, or took; null for one that failed before anything was sent. `now` is the
+ * server's clock.
  * @param {Job} job
  * @param {number} now
  */
 export function secondsOf(job, now) {
-  return isUnderWay(job) ? Math.max(0, now - job.at) : job.seconds;
+  if (isUnderWay(job)) return Math.max(0, now - job.at);
+  const isUnsent = job.state === "asked" || (hasFailed(job) && Number(job.seconds) < LEAST_SECONDS);
+  return isUnsent ? null : job.seconds;
 }
 
 /**
