@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
+import shutil
 import threading
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 from comfyui_siliconflow.dev.loopback import served
-from comfyui_siliconflow.tests.host.browser.page import Page
-from comfyui_siliconflow.tests.host.browser.panels import draw
+from comfyui_siliconflow.tests.host.browser.conftest import LANGUAGES
+from comfyui_siliconflow.tests.host.browser.page import ARGUMENTS, Page
+from comfyui_siliconflow.tests.host.browser.panels import draw, forgive_refusals
+from comfyui_siliconflow.tests.host.browser.words import words
 from comfyui_siliconflow.tests.host.comfy import HOST, Comfy
 from multidict import CIMultiDict
 from yarl import URL
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 Socket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
 
@@ -100,16 +108,98 @@ def below(comfy: Comfy) -> Iterator[str]:
     proxy.close()
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_below_a_path_the_scripts_run_and_reach_the_pack(
-    open_page: Callable[..., Page], below: str
+    open_page: Callable[..., Page], below: str, look: str, language: str
 ) -> None:
-    page = open_page(address=below)
+    page = open_page(look, language, address=below)
     prompt = f"A kite {secrets.token_hex(4)}"
     node = draw(page, prompt)
     assert "cfg" not in page.visible(node), "the catalogue did not arrive"
     page.command("SiliconFlow.ShowJobs")
     assert page.run().status == "success"
-    image = page.page.locator(".sf-job-done", has_text=prompt).first.locator("img")
+    assert_listed_with_its_image(page, prompt)
+
+
+def assert_listed_with_its_image(page: Page, prompt: str) -> None:
+    """Assert that the panel has a result, and that its image comes from the page's address."""
+    done = page.page.locator(".sf-job-done", has_text=prompt).first
+    image = done.locator("img")
     image.wait_for()
+    assert words("page.state.done", page.language) in done.inner_text()
     assert image.evaluate("async image => { await image.decode(); return image.naturalWidth }")
-    assert str(image.evaluate("image => image.src")).startswith(below)
+    assert str(image.evaluate("image => image.src")).startswith(page.address)
+
+
+TUNNEL, NOBODY_S = "kite-and-fox.trycloudflare.com", "kite-and-fox.example.com"
+RESOLVE = "--host-resolver-rules="
+
+
+@pytest.fixture(scope="module")
+def elsewhere(browser: Browser) -> Iterator[Browser]:
+    """Start a browser for which two names on the internet are this machine."""
+    arguments = [each for each in ARGUMENTS if not each.startswith(RESOLVE)]
+    names = ", ".join(f"MAP {name} {HOST}" for name in (TUNNEL, NOBODY_S))
+    started = browser.browser_type.launch(
+        executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"),
+        args=[*arguments, f"{RESOLVE}{names}, MAP * ~NOTFOUND, EXCLUDE {HOST}"],
+    )
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def open_by_name(
+    elsewhere: Browser, comfy: Comfy, look: str, language: str
+) -> Iterator[Callable[[str], Page]]:
+    """Open a page at a host name; no script may fail."""
+    pages: list[Page] = []
+
+    def open_one(name: str) -> Page:
+        address = f"http://{name}:{comfy.port}"
+        pages.append(Page(elsewhere, comfy, look, language, address=address))
+        return pages[-1]
+
+    yield open_one
+    for page in pages:
+        page.close()
+        if NOBODY_S in page.address:
+            forgive_refusals(page)
+    assert [error for page in pages for error in page.errors] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_by_the_name_of_a_tunnel_the_page_works(
+    open_by_name: Callable[[str], Page], comfy: Comfy
+) -> None:
+    page = open_by_name(TUNNEL)
+    prompt = f"A kite {secrets.token_hex(4)}"
+    node = draw(page, prompt)
+    assert "cfg" not in page.visible(node), "the catalogue did not arrive"
+    page.command("SiliconFlow.ShowJobs")
+    assert page.run().status == "success"
+    assert_listed_with_its_image(page, prompt)
+    page.command("SiliconFlow.OpenSettings")
+    page.page.locator('.sf-control [name="confirm_images"]').fill("17")
+    page.page.keyboard.press("Tab")
+    try:
+        comfy.wait_for(lambda: setting(comfy, "confirm_images") == 17)
+    finally:
+        comfy.request("POST", "/siliconflow/settings", json={"confirm_images": 16})
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_by_a_name_that_anybody_may_point_here_the_page_says_what_to_set(
+    open_by_name: Callable[[str], Page], language: str
+) -> None:
+    page = open_by_name(NOBODY_S)
+    page.command("SiliconFlow.ShowJobs")
+    failed = page.page.locator(".sf-jobs .sf-empty")
+    failed.wait_for()
+    reason = words("server.unknown_host", language, name=NOBODY_S, variable="SILICONFLOW_HOSTS")
+    assert reason in failed.inner_text()
+
+
+def setting(comfy: Comfy, name: str) -> Any:
+    """Return the value of a setting."""
+    return comfy.get("/siliconflow/settings").json()["values"][name]

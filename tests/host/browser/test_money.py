@@ -11,9 +11,11 @@ from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.conftest import LANGUAGES
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.browser.panels import draw
+from comfyui_siliconflow.tests.host.browser.words import words
 from comfyui_siliconflow.tests.host.comfy import Comfy
 
 QWEN, EDIT = "Qwen/Qwen-Image", "Qwen/Qwen-Image-Edit"
+FREE_MODEL = "Kwai-Kolors/Kolors"
 SIZES = {"image_size": "custom", "width": 64, "height": 64}
 DIALOG = "dialog.sf-dialog"
 FREE = {"en": "free", "zh": "免费"}
@@ -112,8 +114,8 @@ def test_a_large_run_is_asked_about_and_goes_ahead(
     dialog.wait_for()
     assert "¥5.10" in dialog.inner_text()
     assert "17" in dialog.inner_text()
-    for words in ("queue the same again", "再次运行"):  # there is a button for it
-        assert words not in dialog.inner_text()
+    for unneeded in ("queue the same again", "再次运行"):  # there is a button for it
+        assert unneeded not in dialog.inner_text()
     shot("confirm")
     assert len(service.generations) == before
     assert page.page.locator(".sf-failure").count() == 0
@@ -123,6 +125,44 @@ def test_a_large_run_is_asked_about_and_goes_ahead(
         dialog.get_by_role("button", name=names[1]).click()
     page.comfy.wait_for(lambda: len(service.generations) == before + 17)
     assert dialog.count() == 0
+
+
+@pytest.fixture
+def careful(comfy: Comfy) -> Iterator[None]:
+    """Let the user be asked above two images."""
+    comfy.request("POST", "/siliconflow/settings", json={"confirm_images": 2})
+    yield
+    comfy.request("POST", "/siliconflow/settings", json={"confirm_images": 16})
+
+
+@pytest.mark.usefixtures("careful")
+def test_a_batch_of_prompts_is_asked_about_once_and_goes_ahead_together(
+    page: Page, node: int, service: Simulator, shot: Shot, language: str
+) -> None:
+    service.latency = {FREE_MODEL: 5.0, "*": 0.0}
+    page.change(node, "model", FREE_MODEL)
+    page.queue()  # what is queued after it waits, all of it
+    page.change(node, "model", QWEN)
+    page.change(node, "batch_size", 3)
+    page.change(node, "control_after_generate", "increment")
+    page.comfy.wait_for(lambda: service.generations[-1].model == FREE_MODEL)
+    before = len(service.generations)
+    page.js("() => { app.queuePrompt(0, 3) }")
+    dialog = page.page.locator(DIALOG)
+    go_ahead = words("page.action.go_ahead_all", language, n=3)
+    dialog.get_by_role("button", name=go_ahead).wait_for(timeout=30_000)
+    shot("confirm-batch")
+    assert dialog.count() == 1
+    assert len(service.generations) == before
+    with page.page.expect_response(lambda r: r.url.split("?")[0].endswith("/prompt")):
+        dialog.get_by_role("button", name=go_ahead).click()
+    page.comfy.wait_for(lambda: len(service.generations) == before + 5, 60)
+    page.settle(3)
+    assert dialog.count() == 0
+    seeds = {record.body["seed"] for record in service.generations[before:]}
+    assert seeds == {5, 6, 7, 8, 9}, (
+        "what was queued: from 5, from 6 and from 7; none is paid twice"
+    )
 
 
 def test_cancel_sends_nothing_and_the_next_run_is_asked_about(

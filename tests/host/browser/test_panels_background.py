@@ -10,11 +10,14 @@ import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.storage.ledger import Ledger
 from comfyui_siliconflow.storage.waiting_runs import WaitingRuns
+from comfyui_siliconflow.tests.host.browser.conftest import LANGUAGES
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.browser.panels import draw
+from comfyui_siliconflow.tests.host.browser.words import words
 from comfyui_siliconflow.tests.host.comfy import Comfy
 
 LIST = ".sf-background"
+PAID = "Qwen/Qwen-Image"
 STATUS = ".sf-status p"
 
 
@@ -65,6 +68,30 @@ def test_one_that_failed_says_why_and_is_sent_again_only_after_a_question(
     dialog.get_by_role("button").filter(has_text="确认").click()
     page.page.locator(STATUS).filter(has_text="1 张图片").wait_for(timeout=60_000)
     assert len(service.generations) - since == 2
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_large_one_is_asked_about_and_goes_ahead_in_the_background(
+    page: Page, service: Simulator, comfy: Comfy, prompt: str, language: str
+) -> None:
+    since = len(service.generations)
+    draw(page, prompt, background=True, control_after_generate="fixed", batch_size=17, model=PAID)
+    page.command("SiliconFlow.ShowJobs")
+    page.queue()
+    dialog = page.page.locator("dialog.sf-dialog")
+    go_ahead = dialog.get_by_role("button", name=words("page.action.go_ahead", language))
+    go_ahead.wait_for()
+    assert "17" in dialog.inner_text()
+    assert not comfy.get("/siliconflow/background").json()["runs"]
+    assert len(service.generations) == since
+    service.latency = 2.0
+    go_ahead.click()
+    row = page.page.locator(f"{LIST} li", has_text=prompt)
+    row.wait_for(timeout=30_000)
+    row.wait_for(state="detached", timeout=60_000)
+    page.page.locator(STATUS, has_text="17").wait_for(timeout=30_000)
+    assert len(service.generations) == since + 17
+    assert not dialog.is_visible()
 
 
 @pytest.mark.parametrize("look", ["classic"])

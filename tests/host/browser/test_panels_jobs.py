@@ -84,7 +84,7 @@ def test_a_job_is_followed_from_its_beginning_to_its_end(
     assert words("page.state.reused", language) in card(page, prompt, "reused").inner_text()
 
 
-@pytest.mark.parametrize("look", ["classic"])
+@pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_number_on_the_tab_survives_a_reload(
     page: Page, service: Simulator, prompt: str
 ) -> None:
@@ -188,6 +188,42 @@ def test_a_run_that_only_asked_is_no_failure(
     asked.focus()
     page.page.keyboard.press("ArrowDown")
     assert done.evaluate("job => job === document.activeElement"), "one line is one step"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_list_says_how_many_it_has(page: Page, prompt: str, language: str) -> None:
+    count = page.page.locator(".sf-jobs-count")
+    show_jobs(page)
+    page.page.get_by_role("searchbox").fill(prompt)
+    page.page.locator(".sf-empty").wait_for()
+    assert count.inner_text() == ""
+    for n in (1, 2):
+        draw(page, f"{prompt} {n}")
+        assert page.run().status == "success"
+        page.clear()
+        count.get_by_text(words("page.jobs.count", language, n=n), exact=True).wait_for()
+    page.page.get_by_role("searchbox").fill(f"{prompt} 2")
+    count.get_by_text(words("page.jobs.count", language, n=1), exact=True).wait_for()
+    page.page.get_by_role("searchbox").fill("")
+    page.wait_for("() => document.querySelectorAll('.sf-job').length > 1")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_failure_that_was_never_sent_took_no_time(
+    page: Page, prompt: str, comfy: Comfy, language: str
+) -> None:
+    show_jobs(page)
+    draw(page, prompt, batch_size=2, model="Qwen/Qwen-Image")
+    comfy.request("POST", "/siliconflow/settings", json={"most_pictures": 1})
+    try:
+        assert page.run().status == "error"
+    finally:
+        comfy.request("POST", "/siliconflow/settings", json={"most_pictures": 0})
+    failed = page.page.locator(".sf-job-failed").first
+    failed.locator(".sf-job-summary").click()
+    failed.locator(".sf-prompt", has_text=prompt).wait_for()
+    state = page.page.locator(".sf-job-failed .sf-job-state").first
+    assert state.inner_text().strip() == words("page.state.failed", language)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

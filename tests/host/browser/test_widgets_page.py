@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+from comfyui_siliconflow.tests.host.browser.conftest import LANGUAGES
 from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.words import words
 
 CHAT, DRAW, SPEAK = "SiliconFlowChat", "SiliconFlowTextToImage", "SiliconFlowTextToSpeech"
 SOUGHT = {
@@ -19,6 +21,7 @@ SOUGHT = {
     "配音": SPEAK,
     "克隆音色": "SiliconFlowUploadVoice",
 }
+BOTH = pytest.mark.parametrize("language", LANGUAGES, scope="module")
 NAMES = "all => all.map(each => LiteGraph.registered_node_types[each].title)"
 DISPLAYED = "id => app.graph.getNodeById(id).widgets.map(w => w._displayValue).join()"
 
@@ -44,19 +47,20 @@ def test_a_node_is_found_by_its_chinese_name(page: Page, words: str, node_type: 
     assert page.ids(node_type) == [node]
 
 
-@pytest.mark.parametrize("language", ["zh"])
-def test_an_empty_text_box_shows_the_translated_label(page: Page) -> None:
-    node = page.add(DRAW)
-    placeholders = page.js(
-        "id => app.graph.getNodeById(id).widgets.map(widget => widget.element)"
-        ".filter(element => element?.tagName === 'TEXTAREA').map(element => element.placeholder)",
-        node,
+@BOTH
+def test_an_empty_text_box_says_what_it_is_for_in_the_page_s_language(page: Page) -> None:
+    page.add(DRAW)
+    page.fit()
+    seen = page.js(
+        "() => [...document.querySelectorAll('textarea')].filter(e => e.checkVisibility())"
+        ".map(e => e.placeholder || document.querySelector(`label[for='${e.id}']`)?.innerText)"
     )
-    assert placeholders == ["提示词", "反向提示词"]
-    assert page.page.locator("textarea[placeholder=negative_prompt]").count() == 0
+    assert seen == [
+        words(f"input.{name}.name", page.language) for name in ("prompt", "negative_prompt")
+    ]
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
+@BOTH
 def test_nodes_are_found_by_the_words_of_their_users(page: Page) -> None:
     names = dict(zip(SOUGHT, page.js(NAMES, [*SOUGHT.values()]), strict=True))
     page.open_search()
@@ -66,9 +70,22 @@ def test_nodes_are_found_by_the_words_of_their_users(page: Page) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("language", ["zh"])
-def test_choices_that_are_words_are_in_the_page_s_language(page: Page) -> None:
-    node = page.add("SiliconFlowImageToImage")
-    shown = page.element(node).inner_text() if page.look == "nodes2" else page.js(DISPLAYED, node)
-    assert "自动" in shown
-    assert page.values(node)["image_size"] == "auto", "it is saved as ever"
+CHOICES = {
+    "SiliconFlowImageToImage": ("image_size", ["auto", "custom"]),
+    CHAT: ("response_format", ["text", "json_object"]),
+    "SiliconFlowModels": ("type", ["all", "text", "image", "audio", "video"]),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("node_type", CHOICES)
+def test_choices_that_are_words_are_in_the_page_s_language(page: Page, node_type: str) -> None:
+    (name, values), node = CHOICES[node_type], page.add(node_type)
+    page.change(node, name, values[-1])
+    page.fit()
+    page.choose(node, name, values[0])  # by what is shown
+    shown = [words(f"page.choice.{value}", page.language) for value in values]
+    assert [page.label(node, name, value) for value in values] == shown
+    seen = page.element(node).inner_text() if page.look == "nodes2" else page.js(DISPLAYED, node)
+    assert shown[0] in seen
+    assert page.values(node)[name] == values[0], "it is saved as ever"

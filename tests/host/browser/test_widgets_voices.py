@@ -7,18 +7,14 @@ from pathlib import Path
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.dev.simulator.state import Record
+from comfyui_siliconflow.tests.host.browser.conftest import LANGUAGES
 from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.words import words
 
-SPEAK, DELETE, UPLOAD = (
-    "SiliconFlowTextToSpeech",
-    "SiliconFlowDeleteVoice",
-    "SiliconFlowUploadVoice",
-)
-OWN = {"en": "{name} (your voice)", "zh": "{name}（自己的音色）"}
-ASKS = {
-    "en": ("Delete this voice?", "Cancel", "Delete"),
-    "zh": ("删除这个音色？", "取消", "删除"),
-}
+SPEAK, DELETE = "SiliconFlowTextToSpeech", "SiliconFlowDeleteVoice"
+UPLOAD, VOICES = "SiliconFlowUploadVoice", "SiliconFlowVoices"
+BOTH = pytest.mark.parametrize("language", LANGUAGES, scope="module")
 
 
 @pytest.fixture
@@ -41,11 +37,11 @@ def name(page: Page) -> str:
     return name
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
+@BOTH
 def test_a_voice_of_ones_own_is_chosen_by_name_speaks_and_is_deleted_after_a_question(
     page: Page, name: str, service: Simulator, shots: Path
 ) -> None:
-    own = OWN[page.language].format(name=name)
+    own = words("page.voices.own", page.language, name=name)
     node, sound = page.add(SPEAK), page.add("PreviewAudio", (700, 200))
     page.link(node, 0, sound, "audio")
     page.change(node, "input", f"Hello {secrets.token_hex(4)}")
@@ -63,7 +59,8 @@ def test_a_voice_of_ones_own_is_chosen_by_name_speaks_and_is_deleted_after_a_que
     page.fit()
     assert page.options(node, "voice")["values"][0] == "none"
     page.choose(node, "voice", uri)
-    title, cancel, delete = ASKS[page.language]
+    title = words("page.voices.delete_title", page.language)
+    cancel, delete = (words(f"page.action.{each}", page.language) for each in ("cancel", "delete"))
     for answer in (cancel, delete):
         page.js("() => { app.queuePrompt(0, 1) }")
         dialog = page.page.get_by_role("dialog").filter(has_text=title)
@@ -76,6 +73,42 @@ def test_a_voice_of_ones_own_is_chosen_by_name_speaks_and_is_deleted_after_a_que
             assert uri in {voice["uri"] for voice in service.voices}
     page.wait_for(f"uri => !{CHOICES}.includes(uri)", uri)
     assert uri not in {voice["uri"] for voice in service.voices}
+
+
+@BOTH
+def test_an_empty_list_of_voices_is_said_and_no_error_and_asked_for_anew_in_each_run(
+    page: Page, service: Simulator, shots: Path
+) -> None:
+    service.uploaded.clear()
+    node, names = page.add(VOICES), page.add("PreviewAny", (900, 200))
+    page.link(node, 1, names, "source")
+    assert page.visible(node) == [], "nothing to turn for a list that is new"
+    page.fit()
+    for _ in range(2):
+        before = len(lists(service))
+        assert page.run().status == "success"
+        assert len(lists(service)) == before + 1
+    status = page.page.locator(".sf-status p")
+    assert status.inner_text() == words("task.no_voices", page.language)
+    page.shot(shots / f"no-voices-{page.look}-{page.language}.png")
+    assert page.page.locator(".sf-failure").count() == 0
+    assert page.dialogs() == []
+    service.uploaded["speech:kite"] = {
+        "model": "m",
+        "customName": "kite",
+        "text": "Hello",
+        "uri": "speech:kite",
+    }
+    try:
+        assert page.run().status == "success"
+        assert "kite · speech:kite" in status.inner_text()
+    finally:
+        service.uploaded.clear()
+
+
+def lists(service: Simulator) -> list[Record]:
+    """Return the requests for the list of voices so far."""
+    return [each for each in service.requests if each.path.endswith("/audio/voice/list")]
 
 
 CHOICES = """app.graph._nodes.at(-1).widgets.find(w => w.name === 'voice').options.values"""

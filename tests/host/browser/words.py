@@ -12,13 +12,19 @@ LONG_NAMES = {"en": "en-US", "zh": "zh-CN"}
 
 
 def words(key: str, language: str, **values: object) -> str:
-    """Return the sentence of strings/`language`.json that has this key, with `values` in it."""
-    return _strings(language)[key].format(**values)
+    """Return the sentence of strings/`language`.json that has this key, with `values` in it.
+
+    Where there is one for one thing and another for several, `n` chooses.
+    """
+    entry = _strings(language)[key]
+    if isinstance(entry, dict):
+        entry = entry["one" if values["n"] == 1 else "other"]
+    return entry.format(**values)
 
 
 @cache
-def _strings(language: str) -> dict[str, str]:
-    content: dict[str, str] = json.loads(
+def _strings(language: str) -> dict[str, str | dict[str, str]]:
+    content: dict[str, str | dict[str, str]] = json.loads(
         (ROOT / "strings" / f"{language}.json").read_text(encoding="utf-8")
     )
     return content
