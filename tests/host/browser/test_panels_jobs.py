@@ -197,12 +197,12 @@ def test_the_list_says_how_many_it_has(page: Page, prompt: str, language: str) -
     page.page.get_by_role("searchbox").fill(prompt)
     page.page.locator(".sf-empty").wait_for()
     assert count.inner_text() == ""
-    for n in (1, 2):
-        draw(page, f"{prompt} {n}")
+    for n, color in enumerate(("red", "blue"), start=1):
+        draw(page, f"{prompt} {color}")
         assert page.run().status == "success"
         page.clear()
         count.get_by_text(words("page.jobs.count", language, n=n), exact=True).wait_for()
-    page.page.get_by_role("searchbox").fill(f"{prompt} 2")
+    page.page.get_by_role("searchbox").fill(f"{prompt} blue")
     count.get_by_text(words("page.jobs.count", language, n=1), exact=True).wait_for()
     page.page.get_by_role("searchbox").fill("")
     page.wait_for("() => document.querySelectorAll('.sf-job').length > 1")
