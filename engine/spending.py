@@ -272,6 +272,9 @@ class Question:
     """
 
     amount: Amount
+    """What it may come to with other seeds: that much is confirmed."""
+    due: Amount
+    """What it comes to now: that much has to be confirmed."""
     of_prompt: str = ""
     auto_run: str = ""
     exact: str = ""
@@ -399,10 +402,13 @@ class RunToJudge:
         own = self.share(bill)
         total = self.total(own, prompt)
         limits = settings.confirm_images, Decimal(str(settings.confirm_cost))
-        amount = ANY_AMOUNT if self.is_repeated(prompt) else total.unsaved
+        is_repeated = self.is_repeated(prompt)
+        amounts = (ANY_AMOUNT, ANY_AMOUNT) if is_repeated else (total.unsaved, total.amount)
         is_more = any(a > b for a, b in zip(total.amount, prompt.confirmed, strict=True))
         is_large = bill.items and is_more and total.exceeds(*limits)
-        question = Question(amount, (prompt.content or self.content(requests)) if is_large else "")
+        question = Question(
+            *amounts, (prompt.content or self.content(requests)) if is_large else ""
+        )
         is_confirmed = not is_more and prompt.confirmed != NO_AMOUNT
         counts_lately = own.images and settings.auto_run_images and not is_confirmed
         lately = prompt.lately if counts_lately else 0
@@ -440,7 +446,7 @@ class RunToJudge:
         since, amount, is_asked = book.now - CONFIRM_SECONDS, question.amount, False
 
         def confirmed(content: str) -> Amount | None:
-            return book.asked(content, amount, since, prompt.queued_at)
+            return book.asked(content, question.due, since, prompt.queued_at)
 
         if question.of_prompt and not confirmed(question.of_prompt):
             book.ask(question.of_prompt, amount, since)
