@@ -133,8 +133,9 @@ def test_a_card_offers_a_living_model_and_the_setting_that_stopped_a_run(
 
 @BOTH
 def test_an_empty_account_can_be_topped_up_from_the_card(
-    page: Page, service: Simulator, language: str
+    fresh_page: Page, service: Simulator, language: str
 ) -> None:
+    page = fresh_page
     draw(page, f"A kite {secrets.token_hex(4)}", control_after_generate="fixed")
     service.fail(402, body="balance-402")
     page.run()
