@@ -103,8 +103,9 @@ def test_what_may_have_been_paid_is_run_again_with_its_seed(
 
 @BOTH
 def test_a_card_offers_a_living_model_and_the_setting_that_stopped_a_run(
-    page: Page, service: Simulator, comfy: Comfy, language: str
+    fresh_page: Page, service: Simulator, comfy: Comfy, language: str
 ) -> None:
+    page = fresh_page
     node = draw(
         page, f"A kite {secrets.token_hex(4)}", control_after_generate="fixed", batch_size=2
     )
