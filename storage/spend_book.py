@@ -8,6 +8,7 @@ paid, at the most it can cost.
 from __future__ import annotations
 
 import contextlib
+import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ CHANGE_HOLD = (
 """Hold so many items, and so much money, more or less for a job; no row changes if none is held."""
 SPEND_SECONDS = 366 * 86400
 """How long it is known what a request cost."""
+READ_SECONDS = 3.0
+"""Nobody reads a question, and queues the same again, in less."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class SpendBook:
     def asked(
         self, content: str, amount: Amount, asked_after: float, asked_before: float
     ) -> Amount | None:
-        """Return the amount that the user was asked about between two moments, if it is enough."""
+        """Return the amount that the user has read of between two moments, if it is enough."""
         row = self._question(content)
         asked = Amount(row["images"], row["cost"])
         is_enough = amount.images <= asked.images and amount.cost <= asked.cost
@@ -108,13 +111,15 @@ class SpendBook:
     ) -> None:
         """Record that the user is asked about an amount of this content now.
 
-        What `needs_answer` counts as asked only from `answer_questions` on.
+        Nobody has read it before `READ_SECONDS` are over, or `answer_questions`: what is queued
+        until then is the rest of a batch. What `needs_answer` counts only from the latter on.
         """
         self.db.execute(
             "DELETE FROM confirmations WHERE MAX(ABS(asked_at), confirmed_at) < ?",
             (forgotten_before,),
         )
-        at = -self.now if needs_answer else self.now
+        at = self.now + READ_SECONDS
+        at = -at if needs_answer else at
         values = (content, at, self._question(content)["confirmed_at"], *amount)
         self.db.execute("INSERT OR REPLACE INTO confirmations VALUES (?, ?, ?, ?, ?)", values)
 
@@ -134,11 +139,11 @@ class SpendBook:
 
     def forget_questions(self, contents: Sequence[str]) -> None:
         """Forget that the user was asked about these: to queue them again asks anew."""
-        self._change_questions("0", contents)
+        self._date_questions(0, contents)
 
     def answer_questions(self, contents: Sequence[str]) -> None:
         """Record that the user has read what there is to confirm: to queue it again goes ahead."""
-        self._change_questions("ABS(asked_at)", contents)
+        self._date_questions(math.floor(self.now * 1e3) / 1e3, contents)  # as exact as ComfyUI's
 
     def _question(self, content: str) -> Mapping[str, Any]:
         row = self.db.execute(
@@ -147,10 +152,10 @@ class SpendBook:
         ).fetchone()
         return dict(row) if row else {"asked_at": 0.0, "confirmed_at": 0.0, "images": 0, "cost": 0}
 
-    def _change_questions(self, asked_at: str, contents: Sequence[str]) -> None:
+    def _date_questions(self, latest: float, contents: Sequence[str]) -> None:
         self.db.executemany(
-            f"UPDATE confirmations SET asked_at = {asked_at} WHERE content = ?",  # noqa: S608
-            [(content,) for content in contents],
+            "UPDATE confirmations SET asked_at = MIN(ABS(asked_at), ?) WHERE content = ?",
+            [(latest, content) for content in contents],
         )
 
 

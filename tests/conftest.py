@@ -20,6 +20,7 @@ from comfyui_siliconflow.engine import rate_limit
 from comfyui_siliconflow.engine.job import Job
 from comfyui_siliconflow.engine.rate_limit import RateSchedule, Sent
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.storage import spend_book
 from comfyui_siliconflow.strings.text import Text, use_language
 from comfyui_siliconflow.tests.waiting import LONGEST, pack_threads, until
 from hypothesis import HealthCheck, settings
@@ -66,6 +67,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def short_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the simulator make clips of a quarter of a second: five take it more than one."""
     monkeypatch.setattr(video, "SECONDS", 0.25)
+
+
+@pytest.fixture(autouse=True)
+def quick_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test queue again at once what it was asked about, as if a person had read it."""
+    monkeypatch.setattr(spend_book, "READ_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from comfyui_siliconflow.engine.spending import amount_text
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import catalogue, errors
 from comfyui_siliconflow.siliconflow.resources import chat
+from comfyui_siliconflow.storage import spend_book
 from comfyui_siliconflow.storage.database import LedgerError
 from comfyui_siliconflow.storage.ledger import Ledger
 from comfyui_siliconflow.storage.spend_book import Spend
@@ -557,6 +558,18 @@ def test_the_same_frames_go_ahead_when_they_are_queued_again_with_another_seed(
             outputs_of(EDIT, **edit, image=image, seed=1)
     outputs_of(EDIT, **edit, image=frames, seed=2)
     assert len(today.generations) == 3
+
+
+def test_what_is_queued_before_anybody_can_have_read_the_question_confirms_nothing(
+    today: Simulator, outputs_of: Outputs, write_settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of prompts is queued one after the other while the first is asked about already."""
+    monkeypatch.setattr(spend_book, "READ_SECONDS", 60.0)
+    write_settings(confirm_images=1, auto_run_images=0)
+    for seed in range(3):
+        with pytest.raises(errors.GuardStopped):
+            outputs_of(DRAW, **{**IMAGE, "seed": 10 * seed}, batch_size=2)
+    assert today.generations == []
 
 
 def test_another_count_prompt_or_image_is_asked_about_anew(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Record, Simulator
+from comfyui_siliconflow.storage.spend_book import READ_SECONDS
 from comfyui_siliconflow.tests.host.comfy import Comfy
 
 Json = dict[str, Any]
@@ -74,6 +75,7 @@ def test_a_program_goes_ahead_by_queueing_the_same_with_the_same_id_again(
     assert error is not None
     assert "queue the same again" in error["exception_message"]
     assert len(service.generations) == since
+    time.sleep(READ_SECONDS)
     comfy.post("/prompt", queued)
     comfy.wait_for(lambda: len(service.generations) == since + 17)
 

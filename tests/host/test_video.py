@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.storage.spend_book import READ_SECONDS
 from comfyui_siliconflow.tests.host.comfy import Comfy, variables_for
 from PIL import Image
 
@@ -95,6 +97,7 @@ def test_the_template_makes_one_file_of_its_clips(
     ended = comfy.run(prompt, workflow)
     if ended.status != "success":  # what it costs may have to be confirmed
         assert "Please confirm" in str(ended.entry["status"])
+        time.sleep(READ_SECONDS)
         ended = comfy.run(prompt, workflow)
     assert ended.status == "success", ended.entry["status"]
     assert submitted(running_service) - before == TEMPLATES[name]

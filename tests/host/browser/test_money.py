@@ -139,13 +139,8 @@ def careful(comfy: Comfy) -> Iterator[None]:
 def test_a_batch_of_prompts_is_asked_about_once_and_goes_ahead_together(
     page: Page, node: int, service: Simulator, shot: Shot, language: str
 ) -> None:
-    service.latency = {FREE_MODEL: 5.0, "*": 0.0}
-    page.change(node, "model", FREE_MODEL)
-    page.queue()  # what is queued after it waits, all of it
-    page.change(node, "model", QWEN)
     page.change(node, "batch_size", 3)
     page.change(node, "control_after_generate", "increment")
-    page.comfy.wait_for(lambda: service.generations[-1].model == FREE_MODEL)
     before = len(service.generations)
     page.js("() => { app.queuePrompt(0, 3) }")
     dialog = page.page.locator(DIALOG)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.storage.spend_book import READ_SECONDS
 from comfyui_siliconflow.tests.host.browser.page import Page
 from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy, Ended
 from comfyui_siliconflow.tests.host.graphs import Json
@@ -148,6 +149,7 @@ def test_an_example_runs_from_the_page(
     page.fit()
     ended = page.run()
     if "Please confirm" in str(ended.entry["status"]):  # dear ones are asked about once
+        page.page.wait_for_timeout(READ_SECONDS * 1000)
         ended = page.run()
     assert ended.status == "success", ended.entry["status"]
     assert ended.entry["outputs"]
