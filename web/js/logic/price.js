@@ -1,4 +1,4 @@
-/** What a run of a node costs as the node stands, in words that a badge has room for. Does nothing on import. */
+/** What a run of a node costs with the node's current settings, in words that a badge has room for. Does nothing on import. */
 
 /** @import { Catalogue, NodeEntry, OwnPrices, Price, PriceLabel, Source, Values } from "../types" */
 /** @import { Linked } from "./widgets.js" */
