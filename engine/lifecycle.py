@@ -136,7 +136,8 @@ def _await(future: Future[Result], job: Job, sender: Job, longest_wait: float) -
     sender.is_looked_at = True
     deadline = time.monotonic() + longest_wait
     while not wait([future], BUSY_SECONDS).done:
-        if not sender.was_sent and time.monotonic() > deadline:
+        is_in_line = not (sender.was_sent or sender.is_sent)  # one goes on with a ticket
+        if is_in_line and time.monotonic() > deadline:
             raise WaitTooLong(Failure())
 
 

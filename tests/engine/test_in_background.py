@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import retry
-from comfyui_siliconflow.engine.job import Job, Result, RunEnded
+from comfyui_siliconflow.engine.job import Job, PlannedRequest, Result, RunEnded
 from comfyui_siliconflow.engine.lifecycle import RequestLifecycle, SingleFlight
 from comfyui_siliconflow.engine.rate_limit import RateLimiter
 from comfyui_siliconflow.engine.services import client_for, current_settings, ledger_for
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.http import downloads
+from comfyui_siliconflow.storage.ledger import ResponseMetadata
 from comfyui_siliconflow.storage.settings import Settings
 from comfyui_siliconflow.tasks.image_tasks import plan_images
 from comfyui_siliconflow.tests.conftest import LimitClock
@@ -361,3 +362,23 @@ def test_in_the_foreground_who_joins_what_is_in_the_background_waits_as_long_as_
     line.join()
     assert isinstance(joins.error, errors.WaitTooLong)
     assert simulator.generations == []
+
+
+def test_who_joins_a_request_that_goes_on_after_a_restart_waits_for_it_to_its_end() -> None:
+    request = PlannedRequest(0, 1, 1, {"model": KOLORS})
+    # Its ticket is of an earlier process: this one never sent it.
+    sender = Job(request, threading.Event(), in_background=True, is_sent=True)
+    flight, begun, ends = SingleFlight(), threading.Event(), threading.Event()
+
+    def poll() -> Result:
+        begun.set()
+        ends.wait(10)
+        return Result(["a clip"], 1, ResponseMetadata(), "downloaded")
+
+    line = threading.Thread(target=flight.share, args=("name", sender, poll))
+    line.start()
+    begun.wait()
+    joins = Job(request, threading.Event())
+    threading.Timer(1.0, ends.set).start()
+    assert flight.share("name", joins, poll, longest_wait=0.0).items == ["a clip"]
+    line.join()
