@@ -26,6 +26,7 @@ from ..siliconflow.errors import (
     PartialFailure,
     RequestError,
     ResultMissing,
+    ResultRefused,
     Unusable,
 )
 from ..siliconflow.model_advice import add_advice
@@ -379,7 +380,8 @@ class _Run:
         """Run a job to its end; what it reserved is let go then, not when its node ends."""
         try:
             self._lifecycle.run(job)
-            if isinstance(job.error, DownloadFailed) and not job.in_background:
+            is_refused = isinstance(job.error, ResultRefused)
+            if isinstance(job.error, DownloadFailed) and not (is_refused or job.in_background):
                 self._download_later(job)
             if job.error:
                 add_advice(job.error, self._plan.model, self._task, self._settings.site)

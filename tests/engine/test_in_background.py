@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.engine import retry
+from comfyui_siliconflow.engine import retry, run
 from comfyui_siliconflow.engine.job import Job, PlannedRequest, Result, RunEnded
 from comfyui_siliconflow.engine.lifecycle import RequestLifecycle, SingleFlight
 from comfyui_siliconflow.engine.rate_limit import RateLimiter
@@ -195,6 +195,27 @@ def test_what_could_not_be_downloaded_is_downloaded_later_and_nothing_is_sent_fo
     lifecycle.download_later(job)()
     assert lifecycle.is_stored(job)
     assert len(simulator.generations) == 1
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_a_result_that_is_refused_for_good_is_not_downloaded_later(
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+    run_node: Any,
+    write_settings: Any,
+    is_refused: bool,
+) -> None:
+    quick_downloads(monkeypatch)
+    if is_refused:
+        write_settings(most_megapixels=0.1)
+    else:
+        simulator.fail(503, times=12, on="pictures")
+    later: list[Job] = []
+    monkeypatch.setattr(run._Run, "_download_later", lambda _run, job: later.append(job))  # noqa: SLF001 - only with a server
+    with pytest.raises(errors.DownloadFailed) as caught:
+        run_node("SiliconFlowTextToImage", **INPUTS)
+    assert isinstance(caught.value, errors.ResultRefused) is is_refused
+    assert len(later) == (0 if is_refused else 1)
 
 
 def test_a_download_ends_with_its_url_and_the_request_is_not_sent_again(
