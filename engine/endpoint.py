@@ -83,7 +83,7 @@ class ResultKind:
     `load` turns a file into the item that nodes use and raises `MediaError`; it is given the most
     pixels that the settings allow. `save` turns an item that came without a file into one.
     Files that are too large for memory have a `load_file` instead: they are downloaded to the disk,
-    under a name that ends in `suffix`, and stay there.
+    under a name that ends in `suffix`, and stay there: the item is a dataclass with its `path`.
     """
 
     name: Literal["image", "text", "audio", "vectors", "ranking", "voice", "video"]

@@ -10,6 +10,7 @@ import math
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
@@ -250,13 +251,14 @@ class Receiver:
         Where the folder of the saved results takes no file, ComfyUI's temporary one may.
         """
         entry, metadata, recorded = response.entry, response.metadata, response.recorded
-        download = partial(self._write_whole, url, metadata)
+        checked: list[Any] = []
+        download = partial(self._write_whole, url, metadata, checked)
         suffix, not_stored = self._endpoint.kind.suffix, None
         try:
             if entry:
                 try:
                     path = self._ledger.store_file(entry, place, response.count, download, suffix)
-                    return self._decoded(path, metadata)
+                    return replace(checked[-1], path=path)
                 except LedgerError as error:
                     not_stored = error
             path = host.temporary_directory() / f"{uuid.uuid4().hex}{suffix}"
@@ -272,10 +274,15 @@ class Receiver:
             ) from None
         if not_stored:
             response.job.ledger_failed(not_stored)
-        return self._decoded(path, metadata)
+        return replace(checked[-1], path=path)
 
-    def _write_whole(self, url: str, metadata: ResponseMetadata, file: BinaryIO) -> None:
-        """Download an item into a file; one that is damaged on the way once more from the start."""
+    def _write_whole(
+        self, url: str, metadata: ResponseMetadata, checked: list[Any], file: BinaryIO
+    ) -> None:
+        """Download an item into a file, and add it to `checked` once all of it was decoded.
+
+        One that is damaged on the way is downloaded once more from the start.
+        """
         for is_last in (False, True):
             file.seek(0)
             file.truncate()
@@ -285,9 +292,9 @@ class Receiver:
                 raise error.reason from None
             file.flush()
             try:
-                self._decoded(Path(file.name), metadata)
+                checked.append(self._decoded(Path(file.name), metadata))
             except BadResult as error:
-                if isinstance(error.__cause__, TooManyPixels):
+                if error.is_too_large:
                     raise
                 if is_last:
                     with suppress(LedgerError):
@@ -311,7 +318,7 @@ class Receiver:
                 Failure(message, model=self._model, trace_id=entry.metadata.trace_id)
             ) from None
         except BadResult as error:
-            if isinstance(error.__cause__, TooManyPixels):
+            if error.is_too_large:
                 raise
             job.record(self._ledger.mark_damaged, entry, place)
             raise DamagedFile from None
@@ -333,10 +340,13 @@ class Receiver:
         except MediaError as error:
             message = text("run.bad_item", item=self._endpoint.item_name, reason=error.text)
             advice = text("error.ResultRefused.too_large", setting="most_megapixels")
-            raise (error_class or self._endpoint.kind.bad_file)(
+            raised = (error_class or self._endpoint.kind.bad_file)(
                 Failure(message, model=self._model, trace_id=metadata.trace_id),
                 advice if type(error) is TooManyPixels else None,
-            ) from error
+            )
+            if isinstance(raised, BadResult):
+                raised.is_too_large = isinstance(error, TooManyPixels)
+            raise raised from error
 
 
 _IN_FLIGHT = SingleFlight()
@@ -422,17 +432,19 @@ class RequestLifecycle:
         In the background, what could not be downloaded is downloaded again as long as its URL
         works: that is free, and nothing is sent. Another run of the same may do so meanwhile.
         """
-        tries, may_send, sent_at = 0, job.may_send, job.sent_at
+        may_send, sent_at = job.may_send, job.sent_at
+        tries = Counter[type[DownloadFailed]]()
         failure: DownloadFailed | None = None
         try:
             while True:
                 try:
                     result = _IN_FLIGHT.share(name, job, work)
                 except DownloadFailed as error:
-                    if not job.in_background or not self._may_download_again(job, name, error):
+                    tries[type(error)] += 1
+                    delay = retry.download_delay(error, tries[type(error)])
+                    if delay is None or not self._may_download_again(job, name):
                         raise
-                    tries, job.may_send, failure = tries + 1, False, error
-                    delay = retry.patient_delay(error, tries)
+                    job.may_send, failure = False, error
                     job.sleep(text("run.retrying"), delay)
                 except RunEnded:
                     if failure is None or job.ends.is_set():
@@ -447,9 +459,9 @@ class RequestLifecycle:
             if tries:
                 job.may_send = may_send
 
-    def _may_download_again(self, job: Job, name: str, error: DownloadFailed) -> bool:
-        """Return whether the ledger has a URL that works, and that is not refused for good."""
-        if job.is_saved and not isinstance(error, ResultRefused):
+    def _may_download_again(self, job: Job, name: str) -> bool:
+        """Return whether nobody waits for it in vain, and the ledger has a URL that works."""
+        if job.in_background and job.is_saved:
             with suppress(LedgerError):
                 return self._ledger.is_paid(name)
         return False

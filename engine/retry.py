@@ -13,11 +13,14 @@ from typing import TypeVar
 
 from ..siliconflow.errors import (
     BadRequest,
+    BadResult,
+    DownloadFailed,
     Forbidden,
     InvalidKey,
     NoResult,
     RateLimited,
     RequestError,
+    ResultRefused,
     RetiredCall,
     WrongAddress,
 )
@@ -26,6 +29,9 @@ T = TypeVar("T")
 TRIES = 5
 OUTAGE_SECONDS = 1200.0
 """For how long polls may fail in a row: longer than the service keeps a result that is done."""
+DAMAGED_PAUSES = (5.0, 15.0, 45.0, 120.0, 300.0, 600.0)
+"""Seconds between downloads of a file that is damaged: where a network answered with a page of its
+own, or a half copy, another download may bring it. One that was made so stays so."""
 KEPT_SECONDS = 900.0
 """A ticket has not expired so soon after its request was under way: a result is kept for ten
 minutes after it is done (service-2026)."""
@@ -65,6 +71,13 @@ def poll_delay(error: RequestError, alike: int, seconds: float, age: float) -> f
     if is_final or isinstance(error, NoResult) or seconds > OUTAGE_SECONDS:
         return None
     return patient_delay(error, alike)
+
+
+def download_delay(error: DownloadFailed, tries: int) -> float | None:
+    """Return the seconds to wait after `tries` downloads failed in this way; `None`: give up."""
+    if isinstance(error, BadResult) and not error.is_too_large:
+        return DAMAGED_PAUSES[tries - 1] if tries <= len(DAMAGED_PAUSES) else None
+    return None if isinstance(error, ResultRefused) else patient_delay(error, tries)
 
 
 def patient_delay(error: RequestError, tries: int) -> float:

@@ -356,7 +356,9 @@ class ResultRefused(DownloadFailed):
 
 
 class BadResult(ResultRefused):
-    """The file of a result could not be decoded."""
+    """The file of a result could not be decoded; it may be whole, and only `is_too_large`."""
+
+    is_too_large = False
 
 
 class BadPicture(BadResult):

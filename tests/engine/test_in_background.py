@@ -174,6 +174,21 @@ def test_in_the_background_a_download_outlasts_an_outage_and_nothing_is_sent_for
     assert len(simulator.generations) == 1
 
 
+@pytest.mark.parametrize("is_mended", [True, False])
+def test_in_the_background_a_damaged_file_is_downloaded_again_a_few_times(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, is_mended: bool
+) -> None:
+    quick_downloads(monkeypatch)
+    monkeypatch.setattr(retry, "DAMAGED_PAUSES", (0.0,) * 3)
+    simulator.fail(200, times=7 if is_mended else 100, body="<p>Log in</p>", on="pictures")
+    (job,) = run_jobs(in_background=True)
+    assert isinstance(job.error, errors.BadResult) is not is_mended
+    assert len(job.items) == (1 if is_mended else 0)
+    # Each try downloads at most twice.
+    assert len([each for each in simulator.requests if "/pictures/" in each.path]) == 8
+    assert len(simulator.generations) == 1
+
+
 def test_in_the_foreground_a_download_that_fails_is_told_at_once(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

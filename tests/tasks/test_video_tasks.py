@@ -15,6 +15,7 @@ import pytest
 import torch
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import lifecycle, retry
+from comfyui_siliconflow.media import video_files
 from comfyui_siliconflow.siliconflow.errors import (
     ConfirmationNeeded,
     DownloadFailed,
@@ -249,3 +250,18 @@ def test_without_a_ledger_the_video_comes_all_the_same(
     assert any("not saved" in note for note in outputs["info"]["notes"])
     assert len(today.charges) == 1
     until(lambda: not pack_threads())
+
+
+def test_a_video_that_arrives_is_decoded_once(
+    today: Simulator, outputs_of: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, decoded = video_files._decode, []  # noqa: SLF001 - to count
+
+    def count(path: Path, *given: Any, **how: Any) -> video_files.Clip:
+        decoded.append(path)
+        return decode(path, *given, **how)
+
+    monkeypatch.setattr(video_files, "_decode", count)
+    [file] = outputs_of(T2V, **WORDS)["video"]
+    assert (len(decoded), len(today.charges)) == (1, 1)
+    assert first_frame(file).size == (960, 960)
