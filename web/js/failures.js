@@ -25,7 +25,7 @@ import {
   withoutFailure,
 } from "./logic/failures.js";
 import { shortModel } from "./logic/format.js";
-import { decides, nodeAt, openWorkflowId, setWidgets, showNode } from "./nodes.js";
+import { nodeAt, nodesAlong, openWorkflowId, setWidgets, showNode } from "./nodes.js";
 import {
   TOP_UP_PAGES,
   button,
@@ -41,6 +41,7 @@ import {
   t,
 } from "./page.js";
 import { settings } from "./settings_store.js";
+import { deciderAt } from "./subgraphs.js";
 
 const COMFYUI_DIALOG = '[aria-labelledby="global-execution-error"]';
 const COMFYUI_OVERLAY = '[data-testid="error-overlay"]';
@@ -246,31 +247,27 @@ function facts({ charged, model, trace_id }) {
   );
 }
 
+/** @typedef {{ label: string, run: () => unknown, keepsCard?: boolean }} Action The card goes, unless it is to be kept. */
+
 /** @param {Entry} entry */
 function actions(entry) {
-  const node = nodeAt(entry.node);
   /** @param {Remedy} remedy whose widget may be decided elsewhere: then to run again would be to pay again */
   const isPossible = ([name, argument]) =>
-    !(name === "model" && !decides(node, "model")) &&
-    !(name === "again" && argument !== undefined && !decides(node, "seed"));
-  const buttons = remediesOf(entry)
-    .filter(isPossible)
-    .map((remedy) => {
-      const [label, run] = action(entry, remedy);
-      return { label, run };
-    });
-  if (node?.graph === app.canvas.graph && !isAppMode()) buttons.push({ label: t("failure.show_node"), run: () => showNode(node) });
+    !(name === "model" && !deciderAt(entry.node, "model")) &&
+    !(name === "again" && argument !== undefined && !deciderAt(entry.node, "seed"));
+  const all = remediesOf(entry).filter(isPossible).map((remedy) => action(entry, remedy));
+  const onView = nodesAlong(entry.node).find(({ graph }) => graph === app.canvas.graph);
+  if (onView && !isAppMode()) all.push({ label: t("failure.show_node"), run: () => showNode(onView), keepsCard: true });
   return h(
     "footer",
     {},
-    buttons
-      .map(({ label, run }, at) => {
-        const isLook = label === t("failure.show_node") || label === t("failure.top_up");
+    all
+      .map(({ label, run, keepsCard }, at) => {
         const onPress = () => {
-          if (!isLook) dismiss(entry);
+          if (!keepsCard) dismiss(entry);
           return run();
         };
-        return button(label, onPress, { kind: at === 0 && !isLook ? "primary" : "secondary" });
+        return button(label, onPress, { kind: at === 0 && !keepsCard ? "primary" : "secondary" });
       })
       .reverse(),
   );
@@ -279,39 +276,59 @@ function actions(entry) {
 /**
  * @param {Entry} entry
  * @param {Remedy} remedy
- * @returns {[label: string, run: () => unknown]}
+ * @returns {Action}
  */
 function action(entry, [name, argument]) {
   const value = String(argument);
-  const node = nodeAt(entry.node);
   switch (name) {
     case "key":
-      return [t("action.set_key"), () => openKeyDialog(entry.kind)];
+      return { label: t("action.set_key"), run: () => openKeyDialog(entry.kind) };
     case "site":
-      return [
-        t("failure.other_site", { site: t(/** @type {TextKey} */ (`site.${value}`)) }),
-        () => openKeyDialog("", /** @type {Site} */ (value)),
-      ];
+      return {
+        label: t("failure.other_site", { site: t(/** @type {TextKey} */ (`site.${value}`)) }),
+        run: () => openKeyDialog("", /** @type {Site} */ (value)),
+      };
     case "model":
-      return [t("failure.use_model", { model: shortModel(value) }), () => setWidgets(node, { custom_model: "", model: value })];
+      return {
+        label: t("failure.use_model", { model: shortModel(value) }),
+        run: () => {
+          setDecider(entry.node, "custom_model", "");
+          setDecider(entry.node, "model", value);
+        },
+      };
     case "setting":
-      return [t("failure.setting", { name: t(/** @type {TextKey} */ (`setting.${value}`)) }), () => openSettings(value)];
+      return {
+        label: t("failure.setting", { name: t(/** @type {TextKey} */ (`setting.${value}`)) }),
+        run: () => openSettings(value),
+      };
     case "settings":
-      return [t("action.open_settings"), () => openSettings()];
+      return { label: t("action.open_settings"), run: () => openSettings() };
     case "top_up":
-      return [t("failure.top_up"), openTopUp];
+      return { label: t("failure.top_up"), run: openTopUp, keepsCard: true };
     case "panel":
-      return [t("failure.show_background"), showJobs];
+      return { label: t("failure.show_background"), run: showJobs };
     case "again":
-      if (argument === undefined) return [t("failure.again"), () => execute("Comfy.QueuePrompt")];
-      return [
-        t("failure.again_seed", { seed: value }),
-        () => {
-          setWidgets(node, { seed: Number(argument), control_after_generate: "fixed" });
+      if (argument === undefined) return { label: t("failure.again"), run: () => execute("Comfy.QueuePrompt") };
+      return {
+        label: t("failure.again_seed", { seed: value }),
+        run: () => {
+          setDecider(entry.node, "seed", Number(argument));
+          setWidgets(nodeAt(entry.node), { control_after_generate: "fixed" });
           return execute("Comfy.QueuePrompt");
         },
-      ];
+      };
   }
+}
+
+/**
+ * Sets an input of a node where that is decided: on itself, or on a subgraph around it.
+ * @param {string} path
+ * @param {string} name
+ * @param {string | number} value
+ */
+function setDecider(path, name, value) {
+  const decider = deciderAt(path, name);
+  if (decider) setWidgets(decider.node, { [decider.widget.name]: value });
 }
 
 async function openTopUp() {

@@ -22,6 +22,15 @@ export function nodeAt(path) {
   return node;
 }
 
+/**
+ * The nodes that a path goes through, from the outermost to the one that it names; without those that are gone.
+ * @param {string | number} path
+ */
+export function nodesAlong(path) {
+  const ids = String(path).split(":");
+  return ids.flatMap((_, at) => nodeAt(ids.slice(0, at + 1).join(":")) ?? []);
+}
+
 /** Every node of the workflow, those in subgraphs too. */
 export function graphNodes() {
   /** @type {Comfy.Node[]} */
@@ -35,16 +44,6 @@ export function graphNodes() {
   };
   walk(app.rootGraph ?? app.graph);
   return nodes;
-}
-
-/**
- * Whether a node's own widget decides an input: no link, and no subgraph that it is promoted to.
- * @param {Comfy.Node | null} node
- * @param {string} name
- */
-export function decides(node, name) {
-  const input = node?.inputs.find((each) => each.name === name);
-  return Boolean(node?.widgets?.some((widget) => widget.name === name)) && input?.link == null;
 }
 
 /**

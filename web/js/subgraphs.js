@@ -5,6 +5,7 @@
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
+import { nodeAt, nodesAlong } from "./nodes.js";
 
 /** What links from the inputs of a subgraph name as their origin. */
 const SUBGRAPH_INPUT = -10;
@@ -66,6 +67,19 @@ export function decidingWidgets(node, input) {
     return promoted ? decidingWidgets(host, promoted) : null;
   });
   return found.length && found.every((widgets) => widgets !== null) ? found.flat() : null;
+}
+
+/**
+ * The widget that decided an input of a node in a run: of a subgraph that is used in several places, the one where
+ * the node ran. None if another node decided.
+ * @param {string | number} path of the node, as the run names it
+ * @param {string} name
+ */
+export function deciderAt(path, name) {
+  const node = nodeAt(path);
+  const input = node?.inputs.find((each) => each.name === name);
+  const along = nodesAlong(path);
+  return node && input && decidingWidgets(node, input)?.find((owned) => along.includes(owned.node));
 }
 
 /**

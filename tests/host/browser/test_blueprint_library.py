@@ -10,6 +10,7 @@ import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.tests.host.browser.conftest import LANGUAGES, LOOKS
 from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.words import words
 from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy
 
 NAMES = sorted(file.stem for file in (ROOT / "subgraphs").glob("*.json"))
@@ -60,3 +61,38 @@ def test_it_is_found_and_runs(
     assert ended.status == "success", ended.entry["status"]
     assert len(ended.files) == IMAGES.get(name, 1)
     assert len(service.generations) == before + IMAGES.get(name, 1)
+
+
+INNER_CONTROL = """([id, value]) => {
+    const [inner] = app.graph.getNodeById(id).subgraph._nodes;
+    const control = inner.widgets.find(widget => widget.name === 'control_after_generate');
+    if (value) control.value = value;
+    return control.value;
+}"""
+SELECTED = "() => Object.values(app.canvas.selected_nodes).map(node => Number(node.id))"
+
+
+@pytest.mark.usefixtures("offered")
+def test_what_may_have_been_paid_in_it_is_shown_and_run_again_with_its_seed(
+    page: Page, service: Simulator
+) -> None:
+    node = page.add_by_search("SiliconFlow Edit at the Same Size")
+    page.link(page.add("LoadImage", (-200, 200)), 0, node, "image")
+    page.link(node, 0, page.add("PreviewImage", (1200, 200)), "images")
+    page.js(INNER_CONTROL, [node, "randomize"])
+    seed = secrets.randbelow(10**9)
+    page.change(node, "seed", seed)
+    service.fail(500, made=True)
+    assert page.run().status == "error"
+    card = page.page.locator(".sf-failure")
+    card.get_by_role("button", name=words("page.failure.show_node", page.language)).click()
+    assert page.js(SELECTED) == [node]
+    before = len(service.generations)
+    again = words("page.failure.again_seed", page.language, seed=seed)
+    card.get_by_role("button", name=again).click()
+    page.comfy.wait_for(
+        lambda: len(service.generations) > before and service.generations[-1].status == 200
+    )
+    assert service.generations[-1].body["seed"] == seed
+    assert page.values(node)["seed"] == seed
+    assert page.js(INNER_CONTROL, [node, ""]) == "fixed"
