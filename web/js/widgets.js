@@ -438,7 +438,10 @@ function writeCollapsedPrices() {
   writesCollapsed = undefined;
   const graph = app.canvas.graph ?? app.graph;
   const priced = allNodes().filter(([node, { price }]) => node.graph === graph && price.text !== NO_TEXT);
-  const rules = priced.map(([{ id }, { price }]) => `[data-node-id="${id}"] { --sf-collapsed-price: "${price.text}"; }`);
+  const rules = priced.map(([{ id }, { price }]) => {
+    const [name, text] = [String(id), price.text].map(CSS.escape); // a workflow may give a node any id
+    return `[data-node-id="${name}"] { --sf-collapsed-price: "${text}"; }`;
+  });
   collapsedPrices.replaceSync(rules.join("\n"));
 }
 

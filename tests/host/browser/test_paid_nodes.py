@@ -118,6 +118,30 @@ def test_a_collapsed_node_keeps_its_price_in_the_title(page: Page, shots: Path) 
     assert page.js(TITLE_PRICE, free) == "none"
 
 
+RULES = "1\"]{} body{--from-a-workflow:1} [a=\""
+"""An id that holds rules of a style sheet."""
+PRICED = """id => {
+  const element = document.createElement('div');
+  element.dataset.nodeId = id;
+  return document.adoptedStyleSheets.flatMap(sheet => [...sheet.cssRules])
+    .filter(rule => rule.style?.getPropertyValue('--sf-collapsed-price'))
+    .map(rule => element.matches(rule.selectorText));
+}"""
+
+
+@pytest.mark.parametrize("look", ["classic"])
+def test_an_id_in_a_workflow_is_no_rule_of_a_style_sheet(page: Page) -> None:
+    node = page.add(DRAW)
+    page.change(node, "model", "Qwen/Qwen-Image")
+    workflow = page.saved()
+    workflow["nodes"][0]["id"] = RULES
+    page.load(workflow)
+    page.wait_for(f"id => ({PRICED})(id).length === 1", RULES)
+    on_body = "() => getComputedStyle(document.body).getPropertyValue('--from-a-workflow')"
+    assert page.js(on_body) == ""
+    assert page.js(PRICED, RULES) == [True]
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_outputs_that_few_connect_are_small_in_a_saved_workflow_too(folded: Page) -> None:
     page = folded
