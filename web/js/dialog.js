@@ -1,4 +1,7 @@
-/** A dialog of the pack's own: the browser's <dialog>, which keeps the focus and closes on Escape. */
+/**
+ * A dialog of the pack's own: the browser's <dialog>, which closes on Escape. The focus stays in it, also after a click
+ * beside its fields: ComfyUI takes what is pressed elsewhere for the graph.
+ */
 
 /** @import { Children } from "./types" */
 
@@ -22,7 +25,7 @@ export function openDialog(title, onClose) {
   );
   /** @type {HTMLDialogElement} */
   const element = stopPropagation(
-    h("dialog", { class: "sf-dialog", "aria-labelledby": "sf-dialog-title" }, h("header", {}, heading, cross), body),
+    h("dialog", { class: "sf-dialog", tabindex: "-1", "aria-labelledby": "sf-dialog-title" }, h("header", {}, heading, cross), body),
   );
   /**
    * @param {string} newTitle
@@ -30,7 +33,9 @@ export function openDialog(title, onClose) {
    */
   const fill = (newTitle, ...content) => {
     heading.textContent = newTitle;
+    const focused = /** @type {HTMLElement | null} */ (body.querySelector(":focus"));
     body.replaceChildren(...contentOf(content));
+    if (focused) (focused.isConnected ? focused : element).focus();
   };
   // A dialog of ComfyUI's below, as its templates at the first start, would close by what is outside of it.
   for (const name of ["pointerdown", "focusin"]) element.addEventListener(name, (event) => event.stopPropagation());

@@ -27,6 +27,9 @@ export function openLightbox(list, id, place) {
   dialog.element.classList.add("sf-lightbox");
   const still = h("img", { class: "sf-lightbox-image", alt: "" });
   const player = h("video", { class: "sf-lightbox-image", controls: true, autoplay: true, loop: true });
+  const previous = symbolButton("chevron-left", t("jobs.previous"), () => go("ArrowUp"));
+  const next = symbolButton("chevron-right", t("jobs.next"), () => go("ArrowDown"));
+  const stage = h("div", { class: "sf-lightbox-stage" }, previous, still, next);
   let shown = { id, place };
 
   /** @param {string} [key] */
@@ -47,17 +50,13 @@ export function openLightbox(list, id, place) {
       const path = `/siliconflow/jobs/${encodeURIComponent(entry.job.id)}/${entry.image.place}/image`;
       Object.assign(still, { src: api.apiURL(path), alt });
     }
-    const steps = [
-      symbolButton("chevron-left", t("jobs.previous"), () => go("ArrowUp")),
-      symbolButton("chevron-right", t("jobs.next"), () => go("ArrowDown")),
-    ];
-    const stage = h("div", { class: "sf-lightbox-stage" }, steps[0], whole, steps[1]);
+    if (whole.parentNode !== stage) stage.children[1]?.replaceWith(whole);
     dialog.fill(shortModel(entry.job.model), stage, ...imageDetails(entry.job, entry.image, dialog.close));
     if ((index ?? at) > images.length - NEAR) list.more();
   };
   dialog.element.addEventListener("keydown", (event) => {
     const key = KEYS[event.key];
-    if (!key) return;
+    if (!key || event.target === player) return; // whose own keys these are
     event.preventDefault();
     go(key);
   });

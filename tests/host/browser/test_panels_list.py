@@ -114,6 +114,37 @@ def test_results_are_searched_looked_at_whole_and_used_again(
     card(page, prompt, "done")
 
 
+def test_keys_reach_an_image_that_is_shown_whole_after_clicks_and_never_the_graph(
+    page: Page, prompt: str
+) -> None:
+    node = draw(page, prompt, batch_size=2, seed=1, control_after_generate="fixed")
+    assert page.run().status == "success"
+    show_jobs(page)
+    page.select(node)
+    before = page.js(NODES)
+    card(page, prompt, "done").locator(".sf-thumb").first.click()
+    page.wait_for("() => document.querySelector('.sf-lightbox-image')?.naturalWidth >= 512")
+    whole = page.page.locator(".sf-lightbox-image")
+    first = whole.get_attribute("src")
+    dialog = page.page.locator(".sf-lightbox")
+    step = dialog.get_by_role("button", name=words("page.jobs.next", page.language), exact=True)
+    step.click()
+    second = whole.get_attribute("src")
+    assert second != first
+    page.page.keyboard.press("ArrowLeft")
+    assert whole.get_attribute("src") == first
+    for keys in ("Delete", "Control+z"):
+        page.page.keyboard.press(keys)
+    whole.click()
+    for keys in ("Delete", "Control+z", "ArrowRight"):
+        page.page.keyboard.press(keys)
+    assert whole.get_attribute("src") == second
+    page.settle()
+    assert page.js(NODES) == before
+    page.page.keyboard.press("Escape")
+    whole.wait_for(state="detached")
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_an_image_is_used_in_the_selected_node(page: Page, prompt: str, language: str) -> None:
     draw(page, prompt)
