@@ -118,7 +118,7 @@ def test_a_collapsed_node_keeps_its_price_in_the_title(page: Page, shots: Path) 
     assert page.js(TITLE_PRICE, free) == "none"
 
 
-RULES = "1\"]{} body{--from-a-workflow:1} [a=\""
+RULES = '1"]{} body{--from-a-workflow:1} [a="'
 """An id that holds rules of a style sheet."""
 PRICED = """id => {
   const element = document.createElement('div');
