@@ -67,6 +67,9 @@ What is secret in them is never stored.
 _FOUND: dict[tuple[str, str], list[bool]] = {}
 """Whether each call of a node has its results already, by prompt and node, oldest first."""
 
+_ASKED: dict[tuple[str, float], dict[str, Any]] = {}
+"""What the nodes of each queueing of a prompt ask for, by their call, oldest first."""
+
 _MISSING: dict[str, Text] = {}
 """Why nodes of a prompt that was queued again gave nothing, by its id, oldest first."""
 
@@ -98,6 +101,8 @@ def join(
             waiting = Waiting(caller.prompt_id, content)
         prompt = _stored(item) if is_new and host.may_store_workflows() else None
         own, left_out = {caller.call: requests}, {*waiting.left_out, caller.node_id}
+        if waiting.id == caller.prompt_id:
+            own = {**_ASKED.get(caller.queueing, {}), **own}
         runs.add(waiting.id, waiting.content, left_out, prompt, parent, requests=own)
         waiting.left_out.add(caller.node_id)
         waiting.requests.update(own)
@@ -112,6 +117,21 @@ def join(
         _ITEMS.pop(parent, None)
     _tell(waiting.id, "waiting", of=item[1])
     return waiting
+
+
+def note_requests(caller: Caller, runs: WaitingRuns, requests: Sequence[Any]) -> None:
+    """Note what a call of any paid node asks for, in JSON, before it is sent.
+
+    If its prompt waits in the end, or goes on here, the next run finds it even with other inputs.
+    Raises `LedgerError`.
+    """
+    with _LOCK:
+        _ASKED.setdefault(caller.queueing, {})[caller.call] = requests
+        for oldest in list(_ASKED)[:-MOST_FOUND]:
+            del _ASKED[oldest]
+        parent = caller.going_on.get("parent", "")
+        if parent or caller.prompt_id in _WAITING:
+            runs.note_requests((caller.prompt_id, parent), {caller.call: requests})
 
 
 def is_list_there(caller: Caller, calls: int, ends: threading.Event, *, is_there: bool) -> bool:

@@ -45,8 +45,8 @@ GOING_ON = "siliconflow_background"
 `parent` is the id of the prompt that it was before. What was sent after `since`, in seconds since
 1970, is not sent again, whichever node it is of. Those in `left_out` send nothing, but those that
 are in `unpaid` as well what was surely never charged. `queued_at` is when the user queued it, in
-milliseconds: what the pack queues confirms nothing. `requests` are what nodes asked for when they
-were left out, by `Caller.call`: a node before them may give something else each time.
+milliseconds: what the pack queues confirms nothing. `requests` are what nodes asked for before,
+by `Caller.call`: a node before them may give something else each time.
 """
 
 request_language: ContextVar[Language | None] = ContextVar("siliconflow_request", default=None)

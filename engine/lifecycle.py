@@ -510,13 +510,14 @@ class RequestLifecycle:
         """Let a job find what was asked for when its prompt ran first, if it is another now.
 
         A node before it gives something else in each run. What is paid for anew, and what surely
-        never was, is asked for as it is now.
+        never was, is asked for as it is now; what may have been charged is neither.
         """
         try:
             if self._names(job, job.request) == names:
                 return
             first = replace(job.request, seed=seed, former_frame=None, first_names=tuple(names))
-            if job.may_send and self._unpaid(job, first):
+            was_lost = self._ledger.was_lost(names, job.not_again_since)
+            if job.may_send and not was_lost and self._unpaid(job, first):
                 return
             if job.sends_unpaid and self._ledger.is_known_unpaid(*names):
                 job.may_send = True

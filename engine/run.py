@@ -216,18 +216,20 @@ class _Run:
         """
         settings, caller, jobs = self._settings, self._caller, self._jobs
         is_wanted = caller.background is not None and (caller.background or settings.background)
-        if not (is_wanted and caller.graph) or self._ends.is_set():
+        if not caller.graph or self._ends.is_set():
             return False
-        if not settings.reuse:
+        if is_wanted and not settings.reuse:
             jobs[0].note(text("run.background_needs_reuse"))
+        if not settings.reuse:
             return False
         runs = WaitingRuns(self._ledger.database)
         try:
-            is_there = not any(map(self._lifecycle.is_awaited, jobs))
-            if background.is_list_there(caller, calls, self._ends, is_there=is_there):
+            requests = [self._lifecycle.first_of(job) for job in jobs]
+            if all(job.may_send for job in jobs):  # else it is known from the first run
+                background.note_requests(caller, runs, requests)
+            if not is_wanted or self._is_there(calls):
                 return False
             most = settings.background_runs
-            requests = [self._lifecycle.first_of(job) for job in jobs]
             waiting = background.join(caller, runs, most, requests, is_alike=is_alike)
         except LedgerError as error:
             background.note_found(caller, is_there=True)  # no other call is to wait for this one
@@ -240,6 +242,10 @@ class _Run:
             job.in_background, job.show = True, None
         start_thread(self._run_in_background, waiting, runs)
         return True
+
+    def _is_there(self, calls: int) -> bool:
+        is_there = not any(map(self._lifecycle.is_awaited, self._jobs))
+        return background.is_list_there(self._caller, calls, self._ends, is_there=is_there)
 
     def _run_in_background(self, waiting: background.Waiting, runs: WaitingRuns) -> None:
         """Run every job while its prompt waits, which then goes on if nothing failed."""

@@ -280,6 +280,15 @@ class Ledger:
             for row in (*rows, *(row for part in parts for row in _all(db, part)))
         )
 
+    def was_lost(self, fingerprints: Sequence[str], since: float) -> bool:
+        """Return whether one of these was sent after `since`, and may have been charged in vain."""
+        with self.database.read() as db:
+            return any(
+                row["sent_at"] >= since and row["state"] in {"sent", "unknown"}
+                for name in fingerprints
+                for row in _all(db, name)
+            )
+
     def withdraw(self, entry: LedgerEntry) -> None:
         """Forget a `new` request that is not sent after all."""
         with self.database.change() as db:

@@ -30,7 +30,7 @@ class WaitingRun:
 
     `waiting`: its requests are under way. `stopped`: some failed, `reason` says why. `lost`: its
     process ended. `queued`: it was queued again. `prompt` is `None` where it may not be stored.
-    `requests` has what those nodes asked for, by their call: earlier versions stored none.
+    `requests` has what its nodes asked for, by their call: earlier versions stored none.
     """
 
     id: str
@@ -61,7 +61,7 @@ class WaitingRuns:
     ) -> None:
         """Record that nodes of a prompt gave nothing yet; `prompt` is stored with the first.
 
-        `requests` are what calls of them ask for, in JSON, besides what is recorded of others.
+        `requests` are what calls of its nodes ask for, in JSON, besides what is recorded of others.
 
         It takes the place of what was stopped or lost of the same content, and of its `parent`,
         which was queued again as this prompt: until `leave_out` says that this has run, what the
@@ -99,6 +99,14 @@ class WaitingRuns:
                     json.dumps(all_requests),
                 ),
             )
+
+    def note_requests(self, ids: tuple[str, str], requests: Mapping[str, Any]) -> None:
+        """Record what calls of nodes ask for with those of two prompts that wait."""
+        with self._database.change() as db:
+            rows = db.execute("SELECT id, requests FROM waiting_runs WHERE id IN (?, ?)", ids)
+            for row in rows.fetchall():
+                values = (json.dumps({**json.loads(row["requests"]), **requests}), row["id"])
+                db.execute("UPDATE waiting_runs SET requests = ? WHERE id = ?", values)
 
     def leave_out(self, id_: str, node_ids: Collection[str]) -> None:
         """Record that a prompt has run, and that these nodes alone gave nothing."""

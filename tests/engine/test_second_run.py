@@ -1,0 +1,155 @@
+"""A prompt with nodes in the background that is queued again: what its second run pays for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import pytest
+from comfyui_siliconflow.comfyui import background, host
+from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.engine.services import current_settings, ledger_for
+from comfyui_siliconflow.engine.threads import start_thread
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
+from comfyui_siliconflow.siliconflow import errors
+from comfyui_siliconflow.storage.waiting_runs import WaitingRun, WaitingRuns
+from comfyui_siliconflow.tests.waiting import pack_threads, until
+
+DRAW = "SiliconFlowTextToImage"
+BLOCKED = object()
+
+
+class Queue:
+    """ComfyUI's queue, of which the test runs the prompts."""
+
+    def __init__(self) -> None:
+        self.mutex = threading.RLock()
+        self.queue: list[tuple[Any, ...]] = []
+        self.currently_running: dict[int, tuple[Any, ...]] = {}
+        self.history: dict[str, Any] = {}
+
+    def put(self, item: tuple[Any, ...]) -> None:
+        with self.mutex:
+            self.queue.append(item)
+
+
+class Comfy:
+    """Runs nodes of a prompt, one after the other, as ComfyUI does."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self.context: Any = None
+        self.outputs: dict[str, Any] = {}
+
+    def begin(self, *nodes: str) -> None:
+        """Run a prompt of such nodes, none of which depends on another."""
+        graph = {id_: {"class_type": DRAW, "inputs": {}} for id_ in nodes}
+        self.queue.currently_running[0] = (0, "first", graph, {"create_time": 1.0}, [*nodes])
+
+    def go_on(self) -> None:
+        """End the running prompt, and run the one that is queued again for it."""
+        self.end()
+        until(lambda: self.queue.queue)
+        with self.queue.mutex:
+            self.queue.currently_running[0] = self.queue.queue.pop()
+
+    def user_goes_on(self, run: WaitingRun, *, may_pay: bool = False) -> None:
+        """Go on with a run as its button does, and run the prompt that is queued for it."""
+        runs = WaitingRuns(ledger_for(current_settings()).database)
+        new_id = background.go_on(run.id, runs, may_pay=may_pay)
+        assert new_id
+        start_thread(background.finish, run.id, runs, new_id)
+        with self.queue.mutex:
+            self.queue.currently_running[0] = self.queue.queue.pop()
+
+    def end(self, status: str = "success") -> None:
+        """End the running prompt."""
+        with self.queue.mutex:
+            _, id_, *_ = self.queue.currently_running.pop(0)
+            self.queue.history[id_] = {"status": {"status_str": status, "messages": []}}
+
+    def run(self, node_id: str, **inputs: Any) -> Any:
+        """Run a node of the running prompt; return its outputs, or `BLOCKED`."""
+        _, prompt_id, *_ = self.queue.currently_running[0]
+        self.context = SimpleNamespace(node_id=node_id, prompt_id=prompt_id, list_index=0)
+        values = {"model": "Qwen/Qwen-Image", "prompt": "a cat", **inputs}
+        return asyncio.run(NODE_CLASS_MAPPINGS[DRAW]().execute(**values))
+
+
+@pytest.fixture
+def comfy(today: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comfy]:
+    """Run as inside ComfyUI, as far as the background looks at it."""
+    del today  # is there first
+    queue, loop = Queue(), asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    server = mock.Mock(prompt_queue=queue, loop=loop, number=1, sockets={})
+    comfy = Comfy(queue)
+    valid = mock.AsyncMock(return_value=(True, None, ["1"], {}))
+    modules = {"execution": mock.Mock(validate_prompt=valid)}
+    monkeypatch.setattr(host, "prompt_server", lambda: server)
+    monkeypatch.setattr(host, "module", modules.get)
+    monkeypatch.setattr(host, "blocked", lambda: BLOCKED)
+    monkeypatch.setattr(host, "_executing", lambda: comfy.context)
+    yield comfy
+    queue.currently_running.clear()
+    queue.queue.clear()
+    until(lambda: not pack_threads())
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def waiting() -> list[WaitingRun]:
+    """Return the runs in the background."""
+    return WaitingRuns(ledger_for(current_settings()).database).all()
+
+
+@pytest.mark.parametrize("order", ["12", "21"])
+def test_what_a_node_in_the_foreground_paid_is_not_paid_again_for_other_inputs(
+    comfy: Comfy, today: Simulator, order: str
+) -> None:
+    comfy.begin("1", "2")
+    seeds = {"1": 1, "2": 5}
+    first = {id_: comfy.run(id_, seed=seeds[id_], background=id_ == "1") for id_ in order}
+    assert first["1"] is BLOCKED
+    comfy.go_on()
+    again, seed, *_ = comfy.run("2", seed=6, background=False)
+    assert (again.equal(first["2"][0]), seed) == (True, 5)
+    assert comfy.run("1", seed=1, background=True) is not BLOCKED
+    assert len(today.charges) == 2
+
+
+def test_what_a_node_in_the_foreground_paid_in_the_second_run_is_found_by_the_third(
+    comfy: Comfy, today: Simulator
+) -> None:
+    comfy.begin("1", "2")
+    assert comfy.run("1", seed=1, background=True) is BLOCKED
+    comfy.go_on()
+    comfy.run("2", seed=5, background=False)
+    comfy.end("error")
+    (run,) = until(lambda: [each for each in waiting() if each.state == "stopped"])
+    comfy.user_goes_on(run)
+    _, seed, *_ = comfy.run("2", seed=6, background=False)
+    assert (seed, len(today.charges)) == (5, 2)
+
+
+def test_what_may_have_been_charged_in_the_foreground_is_not_sent_again_with_other_inputs(
+    comfy: Comfy, today: Simulator
+) -> None:
+    comfy.begin("1", "2")
+    assert comfy.run("1", seed=1, background=True) is BLOCKED
+    until(lambda: today.charges)
+    today.fail(504)
+    with pytest.raises(errors.GatewayTimeout):
+        comfy.run("2", seed=5, background=False)
+    comfy.end("error")
+    (run,) = until(lambda: [each for each in waiting() if each.state == "stopped"])
+    comfy.user_goes_on(run)
+    with pytest.raises(errors.ResultMissing, match="may have been charged"):
+        comfy.run("2", seed=6, background=False)
+    assert len(today.generations) == 2
