@@ -67,8 +67,8 @@ What is secret in them is never stored.
 _FOUND: dict[tuple[str, str], list[bool]] = {}
 """Whether each call of a node has its results already, by prompt and node, oldest first."""
 
-_ASKED: dict[tuple[str, float], dict[str, Any]] = {}
-"""What the nodes of each queueing of a prompt ask for, by their call, oldest first."""
+_ASKED: dict[tuple[str, float], tuple[float, dict[str, Any]]] = {}
+"""When each queueing of a prompt began, and what its nodes ask for, by their call; oldest first."""
 
 _MISSING: dict[str, Text] = {}
 """Why nodes of a prompt that was queued again gave nothing, by its id, oldest first."""
@@ -101,9 +101,10 @@ def join(
             waiting = Waiting(caller.prompt_id, content)
         prompt = _stored(item) if is_new and host.may_store_workflows() else None
         own, left_out = {caller.call: requests}, {*waiting.left_out, caller.node_id}
+        since, asked = _ASKED.get(caller.queueing, (time.time(), {}))
         if waiting.id == caller.prompt_id:
-            own = {**_ASKED.get(caller.queueing, {}), **own}
-        runs.add(waiting.id, waiting.content, left_out, prompt, parent, requests=own)
+            own = {**asked, **own}
+        runs.add(waiting.id, waiting.content, left_out, prompt, parent, requests=own, since=since)
         waiting.left_out.add(caller.node_id)
         waiting.requests.update(own)
         waiting.under_way += 1
@@ -126,7 +127,8 @@ def note_requests(caller: Caller, runs: WaitingRuns, requests: Sequence[Any]) ->
     Raises `LedgerError`.
     """
     with _LOCK:
-        _ASKED.setdefault(caller.queueing, {})[caller.call] = requests
+        _, asked = _ASKED.setdefault(caller.queueing, (time.time(), {}))
+        asked[caller.call] = requests
         for oldest in list(_ASKED)[:-MOST_FOUND]:
             del _ASKED[oldest]
         parent = caller.going_on.get("parent", "")

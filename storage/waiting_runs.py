@@ -7,6 +7,7 @@ stays until the prompt has been queued again and has run, or the user gives it u
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import zlib
 from collections.abc import Collection, Mapping
@@ -58,8 +59,12 @@ class WaitingRuns:
         parent: str = "",
         *,
         requests: Mapping[str, Any] = MappingProxyType({}),
+        since: float = math.inf,
     ) -> None:
         """Record that nodes of a prompt gave nothing yet; `prompt` is stored with the first.
+
+        `since` is when the first paid node of the prompt began, if that was before now: what it
+        sent may have been charged. That of a `parent` was earlier.
 
         `requests` are what calls of its nodes ask for, in JSON, besides what is recorded of others.
 
@@ -78,6 +83,7 @@ class WaitingRuns:
             for row in db.execute(same, (content, id_, parent)).fetchall():
                 run = self._read(row)
                 if run.id in {id_, parent}:
+                    since = min(since, run.since)
                     all_left_out.update(run.left_out)
                     all_requests = {**run.requests, **all_requests}
                 is_over = run.state in {"stopped", "lost"} and not self._is_another_s(row)
@@ -93,7 +99,7 @@ class WaitingRuns:
                     id_,
                     content,
                     owner,
-                    now,
+                    min(now, since),
                     json.dumps(sorted(all_left_out)),
                     stored and zlib.compress(stored, 1),
                     json.dumps(all_requests),

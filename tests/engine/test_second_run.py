@@ -153,3 +153,24 @@ def test_what_may_have_been_charged_in_the_foreground_is_not_sent_again_with_oth
     with pytest.raises(errors.ResultMissing, match="may have been charged"):
         comfy.run("2", seed=6, background=False)
     assert len(today.generations) == 2
+
+
+def test_what_may_have_been_charged_before_a_node_went_to_the_background_is_not_sent_again(
+    comfy: Comfy, today: Simulator
+) -> None:
+    comfy.begin("1", "2")
+    today.fail(504)
+    with pytest.raises(errors.GatewayTimeout):
+        comfy.run("2", seed=5, background=False)
+    assert comfy.run("1", seed=1, background=True) is BLOCKED
+    comfy.end("error")
+    (run,) = until(lambda: [each for each in waiting() if each.state == "stopped"])
+    comfy.user_goes_on(run)
+    with pytest.raises(errors.ResultMissing, match="may have been charged"):
+        comfy.run("2", seed=5, background=False)
+    assert len(today.generations) == 2
+    comfy.end("error")
+    (run,) = until(lambda: [each for each in waiting() if each.state == "stopped"])
+    comfy.user_goes_on(run, may_pay=True)
+    comfy.run("2", seed=5, background=False)
+    assert len(today.generations) == 3

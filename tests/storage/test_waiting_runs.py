@@ -109,6 +109,17 @@ def test_what_a_second_run_leaves_out_takes_the_place_of_the_first_until_it_has_
     assert [(run.id, run.left_out) for run in runs.all()] == [("second", ("2",))]
 
 
+def test_a_run_waits_since_its_prompt_began_and_one_that_takes_its_place_since_then(
+    open_runs: Open,
+) -> None:
+    runs, _ = open_runs()
+    runs.add("first", "content", {"1"}, PROMPT, since=BEGINNING - 20)
+    runs.take("first")
+    runs.add("second", "another", {"2"}, PROMPT, "first", since=BEGINNING - 5)
+    runs.add("third", "a third", {"1"}, PROMPT, since=BEGINNING + 5)
+    assert [run.since for run in runs.all()] == [BEGINNING - 20, BEGINNING]
+
+
 def test_a_run_that_was_given_up_is_not_stopped(open_runs: Open) -> None:
     runs, _ = open_runs()
     runs.add("first", "content", {"1"}, PROMPT)
