@@ -64,6 +64,8 @@ _ITEMS: dict[str, dict[str, tuple[Any, ...]]] = {}
 
 What is secret in them is never stored.
 """
+_ENDS: dict[str, list[threading.Event]] = {}
+"""What keeps the runs of each that is recorded from sending more, by the id of its prompt."""
 _FOUND: dict[tuple[str, str], list[bool]] = {}
 """Whether each call of a node has its results already, by prompt and node, oldest first."""
 
@@ -74,13 +76,20 @@ _MISSING: dict[str, Text] = {}
 """Why nodes of a prompt that was queued again gave nothing, by its id, oldest first."""
 
 
-def join(
-    caller: Caller, runs: WaitingRuns, most: int, requests: Sequence[Any], *, is_alike: bool
+def join(  # noqa: PLR0913 - each is of the run
+    caller: Caller,
+    runs: WaitingRuns,
+    most: int,
+    requests: Sequence[Any],
+    ends: threading.Event,
+    *,
+    is_alike: bool,
 ) -> Waiting | None:
     """Record that a node's results are made in the background; `None`: too many prompts wait.
 
     A prompt that is the same as one that waits joins it, unless its seeds are not alike, or its
-    `requests`, in JSON, are others. Raises `LedgerError`; then nothing is recorded.
+    `requests`, in JSON, are others. `ends` is set when the user gives the prompt up. Raises
+    `LedgerError`; then nothing is recorded.
     """
     item = host.running_item(caller.prompt_id)
     root = "" if is_alike else caller.going_on.get("root", caller.prompt_id)
@@ -109,6 +118,7 @@ def join(
         waiting.requests.update(own)
         waiting.under_way += 1
         _WAITING[waiting.id] = waiting
+        _ENDS[waiting.id] = [*_ENDS.pop(parent, ()), *_ENDS.get(waiting.id, ()), ends]
         items = {} if is_new else _ITEMS[waiting.id]
         _ITEMS[waiting.id] = {**items, item[1]: item}
     if is_new:
@@ -240,10 +250,15 @@ def _failure_of(id_: str) -> Text | None:
 
 
 def forget(id_: str, runs: WaitingRuns) -> bool:
-    """Do not go on with a prompt; return whether it was there. Its requests go on."""
+    """Do not go on with a prompt; return whether it was there.
+
+    What is not sent yet is not sent any more, also for what joined it; all else is saved.
+    """
     with _LOCK:
         _WAITING.pop(id_, None)
         was_there = runs.delete(id_)
+        for ends in _ENDS.pop(id_, ()):
+            ends.set()
     if was_there:
         _tell(id_, "over")
     _ITEMS.pop(id_, None)

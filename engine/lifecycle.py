@@ -435,21 +435,23 @@ class RequestLifecycle:
         may_send, sent_at = job.may_send, job.sent_at
         tries = Counter[type[DownloadFailed]]()
         failure: DownloadFailed | None = None
+        delay = 0.0
         try:
             while True:
                 try:
+                    if failure:
+                        job.sleep(text("run.retrying"), delay)
                     result = _IN_FLIGHT.share(name, job, work)
                 except DownloadFailed as error:
                     tries[type(error)] += 1
-                    delay = retry.download_delay(error, tries[type(error)])
-                    if delay is None or not self._may_download_again(job, name):
+                    pause = retry.download_delay(error, tries[type(error)])
+                    if pause is None or not self._may_download_again(job, name):
                         raise
-                    job.may_send, failure = False, error
-                    job.sleep(text("run.retrying"), delay)
+                    job.may_send, failure, delay = False, error, pause
                 except RunEnded:
-                    if failure is None or job.ends.is_set():
+                    if failure is None:
                         raise
-                    raise failure from None  # its URL has just expired
+                    raise failure from None  # its URL has just expired, or nobody waits any more
                 else:
                     if tries and job.sent_at != sent_at:  # it was paid for this job
                         cost = self.pricing.cost(request, at=job.sent_at)

@@ -230,7 +230,7 @@ class _Run:
             if not is_wanted or self._is_there(calls):
                 return False
             most = settings.background_runs
-            waiting = background.join(caller, runs, most, requests, is_alike=is_alike)
+            waiting = background.join(caller, runs, most, requests, self._ends, is_alike=is_alike)
         except LedgerError as error:
             background.note_found(caller, is_there=True)  # no other call is to wait for this one
             jobs[0].ledger_failed(error)
@@ -387,7 +387,8 @@ class _Run:
         try:
             self._lifecycle.run(job)
             is_refused = isinstance(job.error, ResultRefused)
-            if isinstance(job.error, DownloadFailed) and not (is_refused or job.in_background):
+            is_over = not job.in_background or self._ends.is_set()
+            if isinstance(job.error, DownloadFailed) and is_over and not is_refused:
                 self._download_later(job)
             if job.error:
                 add_advice(job.error, self._plan.model, self._task, self._settings.site)

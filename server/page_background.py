@@ -61,7 +61,7 @@ def go_on(request: PageRequest) -> Json:
 
 
 def give_up(request: PageRequest) -> Json:
-    """Do not queue a prompt again. Its requests go on, and their results are saved."""
+    """Do not queue a prompt again. What is sent is saved; what is not sent yet never is."""
     with page_ledger() as ledger:
         if not background.forget(request.params["id"], WaitingRuns(ledger.database)):
             raise NotFound(text("server.no_waiting_run"))

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from comfyui_siliconflow.comfyui import background, host
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine import retry, run
 from comfyui_siliconflow.engine.job import Job, PlannedRequest, Result, RunEnded
 from comfyui_siliconflow.engine.lifecycle import RequestLifecycle, SingleFlight
 from comfyui_siliconflow.engine.rate_limit import RateLimiter
 from comfyui_siliconflow.engine.services import client_for, current_settings, ledger_for
+from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.http import downloads
 from comfyui_siliconflow.storage.ledger import ResponseMetadata
 from comfyui_siliconflow.storage.settings import Settings
+from comfyui_siliconflow.storage.waiting_runs import WaitingRuns
 from comfyui_siliconflow.tasks.image_tasks import plan_images
-from comfyui_siliconflow.tests.conftest import LimitClock
+from comfyui_siliconflow.tests.conftest import Held, LimitClock
+from comfyui_siliconflow.tests.waiting import pack_threads, until
 
 KOLORS = "Kwai-Kolors/Kolors"
 LOST: dict[str, Any] = {"may_send": False, "sends_unpaid": True}
@@ -418,3 +424,60 @@ def test_who_joins_a_request_that_goes_on_after_a_restart_waits_for_it_to_its_en
     threading.Timer(1.0, ends.set).start()
     assert flight.share("name", joins, poll, longest_wait=0.0).items == ["a clip"]
     line.join()
+
+
+@pytest.fixture
+def queue_prompt(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run a node in the background of a prompt of ComfyUI's queue, which ends with it."""
+
+    def queue(prompt_id: str, going_on: dict[str, Any] | None = None, **inputs: Any) -> None:
+        values = {**INPUTS, **inputs}
+        node = {"class_type": "SiliconFlowTextToImage", "inputs": values}
+        extra_data = {"create_time": 5000, host.GOING_ON: going_on or {}}
+        running: list[Any] = [(0, prompt_id, {"1": node}, extra_data, ["1"])]
+        context = SimpleNamespace(node_id="1", prompt_id=prompt_id, list_index=None)
+        monkeypatch.setattr(host, "running_item", lambda _id: running[0] if running else ())
+        monkeypatch.setattr(host, "_executing", lambda: context)
+        monkeypatch.setattr(host, "blocked", lambda: "nothing yet")
+        execute = NODE_CLASS_MAPPINGS["SiliconFlowTextToImage"]().execute
+        assert asyncio.run(execute(**values, background=True)) == "nothing yet"
+        running.clear()
+
+    return queue
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_of_a_prompt_that_is_given_up_what_is_not_sent_never_is_and_the_rest_is_saved(
+    simulator: Simulator, held: Held, queue_prompt: Any, write_settings: Any, goes_on: bool
+) -> None:
+    write_settings(max_parallel=1)
+    queue_prompt("first", batch_size=3)
+    held.wait_for(1)
+    runs, id_ = WaitingRuns(ledger_for(current_settings()).database), "first"
+    if goes_on:  # now, while its requests are under way
+        assert runs.take("first")
+        del background._WAITING["first"]  # noqa: SLF001 - as `go_on` does
+        going_on = {"parent": "first", "left_out": ["1"], "first_prompt_id": "first"}
+        queue_prompt("second", going_on, batch_size=3)
+        id_ = "second"
+    assert background.forget(id_, runs)
+    held.release()
+    until(lambda: not pack_threads())
+    assert len(simulator.generations) == 1
+    assert len(run_jobs(may_send=False)[0].items) == 1
+    assert runs.all() == []
+
+
+def test_what_is_given_up_while_its_download_waits_is_downloaded_later(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, queue_prompt: Any
+) -> None:
+    quick_downloads(monkeypatch)
+    monkeypatch.setattr(retry, "FIRST", 30.0)
+    simulator.fail(503, times=99, on="pictures")
+    later: list[Job] = []
+    monkeypatch.setattr(run._Run, "_download_later", lambda _run, job: later.append(job))  # noqa: SLF001 - only with a server
+    queue_prompt("p")
+    until(lambda: any("/pictures/" in each.path for each in simulator.requests))
+    assert background.forget("p", WaitingRuns(ledger_for(current_settings()).database))
+    until(lambda: not pack_threads())
+    assert [type(job.error) for job in later] == [errors.DownloadFailed]

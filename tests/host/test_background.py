@@ -426,6 +426,7 @@ def test_a_prompt_that_is_given_up_does_not_go_on_and_its_result_is_saved(
 ) -> None:
     since, prompt = len(service.generations), drawing()
     first = comfy.run(prompt)
+    comfy.wait_for(lambda: len(service.generations) > since)
     path = f"/siliconflow/background/{first.prompt_id}"
     assert comfy.request("DELETE", path, json={}).status_code == 200
     assert waiting(comfy) == []
