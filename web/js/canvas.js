@@ -48,10 +48,11 @@ export async function putOnCanvas(job, images) {
  * @param {JobImage} image
  */
 export async function useInSelected(job, image) {
-  const node = selectedNodes().find((each) => loaderWidget(each) || imageInput(each) >= 0);
-  if (!node) return toast("error", t("app.name"), t("jobs.nothing_selected"));
+  const takers = selectedNodes().filter((each) => loaderWidget(each) || takesImages(each));
+  const node = takers.find((each) => loaderWidget(each) || imageInput(each) >= 0);
+  if (!node) return toast("error", t("app.name"), t(takers.length ? "jobs.no_free_input" : "jobs.nothing_selected"));
   try {
-    giveImage(node, await loadImage(job.id, image.place));
+    giveImage(node, await loadImage(job.id, image.place), imageInput(node));
     toast("success", t("jobs.use_done"));
   } catch (error) {
     toast("error", t("app.name"), errorText(error));
@@ -78,12 +79,13 @@ const selectedNodes = () => Object.values(app.canvas.selected_nodes ?? {});
  * A node that loads the file takes it itself; any other gets it from a Load Image node at its left side.
  * @param {Comfy.Node} node
  * @param {InputFile} file
+ * @param {number} input for an image
  */
-export function giveImage(node, file) {
+export function giveImage(node, file, input) {
   if (loaderWidget(node)) return chooseFile(node, pathOf(file));
   const [x, y, , height] = boxOf(node);
   const loader = addLoader(file, [x - LOADER_SIZE[0] - 2 * GAP, y, LOADER_SIZE[0] + 2 * GAP, height]);
-  loader.connect(0, node, imageInput(node));
+  loader.connect(0, node, input);
 }
 
 /**
@@ -100,7 +102,7 @@ export function addEditor(node, file) {
   const [x, y] = freePlace(besideOf(source, size), size, graph.nodes.map(boxOf));
   editor.pos = [x, y + TITLE_HEIGHT];
   graph.add(editor);
-  source.connect(source.outputs.findIndex(({ type }) => type === "IMAGE"), editor, imageInput(editor));
+  source.connect(source.outputs.findIndex(({ type }) => type === "IMAGE"), editor, freeImageInput(editor));
   show(editor);
 }
 
@@ -123,13 +125,22 @@ export function loaderWidget(node) {
   return /^LoadImage/.test(node.comfyClass ?? "") ? node.widgets?.find(({ name }) => name === "image") : undefined;
 }
 
+/** @param {Comfy.Node} node */
+export const takesImages = ({ inputs }) => inputs.some(({ type }) => type === "IMAGE");
+
 /**
- * The input for one more image: the first that is free, else the first; -1 for a node without any.
+ * The first input for an image that nothing is connected to; -1 if there is none.
  * @param {Comfy.Node} node
  */
-export function imageInput({ inputs }) {
-  const free = inputs.findIndex(({ type, link }) => type === "IMAGE" && link == null);
-  return free >= 0 ? free : inputs.findIndex(({ type }) => type === "IMAGE");
+export const freeImageInput = ({ inputs }) => inputs.findIndex(({ type, link }) => type === "IMAGE" && link == null);
+
+/**
+ * The input for another image: one that is free, or the only one. Which of several would be replaced, nobody can say.
+ * @param {Comfy.Node} node
+ */
+function imageInput(node) {
+  const [only, ...others] = node.inputs.filter(({ type }) => type === "IMAGE");
+  return only && !others.length ? node.inputs.indexOf(only) : freeImageInput(node);
 }
 
 /** @param {InputFile} file */

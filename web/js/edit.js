@@ -3,7 +3,7 @@
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { ApiError, uploadImage } from "./api.js";
-import { addEditor, giveImage, imageInput, loaderWidget } from "./canvas.js";
+import { addEditor, freeImageInput, giveImage, loaderWidget, takesImages } from "./canvas.js";
 import { isOwn } from "./logic/own_nodes.js";
 import { errorText, t, toast } from "./page.js";
 
@@ -27,13 +27,16 @@ function shownImage({ id, imgs, imageIndex }) {
   return image ? new URLSearchParams({ type: "output", subfolder: "", ...image }) : null;
 }
 
+/** @param {Comfy.Node} node */
+const givesImage = ({ outputs }) => Boolean(outputs?.some(({ type }) => type === "IMAGE"));
+
 /**
  * Adds an edit node for what a node shows. That is copied, for the node may show another image after its next run;
  * a node that loads an image, or shows none yet, is connected instead.
  * @param {Comfy.Node} node
  */
 async function edit(node) {
-  const image = loaderWidget(node) ? null : shownImage(node);
+  const image = loaderWidget(node) && givesImage(node) ? null : shownImage(node);
   try {
     addEditor(node, image ? await copied(image) : null);
   } catch (error) {
@@ -52,7 +55,7 @@ async function copied(image) {
 const imagesIn = (carried) => [...(carried?.files ?? [])].filter(({ type }) => type.startsWith("image/"));
 
 /**
- * Takes image files that are dropped on a node: each gets a Load Image node at its side.
+ * Takes image files that are dropped on a node: each gets a Load Image node at its side, while there is a free input.
  * @param {Comfy.NodeWithImages} node
  */
 function takeFiles(node) {
@@ -60,7 +63,14 @@ function takeFiles(node) {
   node.onDragDrop = async (event) => {
     const files = imagesIn(event.dataTransfer);
     try {
-      for (const file of files) giveImage(node, await uploadImage(file, file.name));
+      for (const [at, file] of files.entries()) {
+        if (freeImageInput(node) < 0) {
+          const rest = files.slice(at).map(({ name }) => name);
+          toast("error", rest.join(", "), t("jobs.no_free_input"));
+          break;
+        }
+        giveImage(node, await uploadImage(file, file.name), freeImageInput(node));
+      }
     } catch (error) {
       toast("error", t("app.name"), errorText(error));
     }
@@ -71,10 +81,9 @@ function takeFiles(node) {
 app.registerExtension({
   name: "SiliconFlow.Edit",
   nodeCreated(node) {
-    if (isOwn(node.comfyClass) && imageInput(node) >= 0) takeFiles(node);
+    if (isOwn(node.comfyClass) && takesImages(node)) takeFiles(node);
   },
   getNodeMenuItems(node) {
-    const hasImage = loaderWidget(node) || node.outputs?.some(({ type }) => type === "IMAGE") || shownImage(node);
-    return hasImage ? [{ content: t("edit.menu"), callback: () => void edit(node) }] : [];
+    return givesImage(node) || shownImage(node) ? [{ content: t("edit.menu"), callback: () => void edit(node) }] : [];
   },
 });

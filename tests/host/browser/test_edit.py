@@ -129,6 +129,29 @@ def test_a_file_that_is_no_image_is_not_taken(page: Page) -> None:
     assert page.ids("LoadImage") == [loader]
 
 
+def test_a_file_beyond_the_free_inputs_displaces_none(page: Page) -> None:
+    node = page.add("SiliconFlowImageToImage", (700, 250))
+    drop(page, node, ("first.png", "image/png"), ("second.png", "image/png"))
+    page.page.get_by_text(words("page.jobs.no_free_input", page.language)).first.wait_for()
+    assert any("second.png" in said for said in page.toasts())
+    [(_, loader)] = page.js(SOURCES, node)
+    assert page.ids("LoadImage") == [loader]
+    assert str(page.values(loader)["image"]).startswith("siliconflow/first")
+
+
+def test_of_a_node_that_loads_a_mask_the_image_is_copied(page: Page) -> None:
+    mask = page.add("LoadImageMask", (200, 300))
+    page.js(
+        f"id => {{ const node = {NODE}, [list] = node.widgets;"
+        " list.value = 'example.png'; list.callback?.('example.png'); }",
+        mask,
+    )
+    page.wait_for(f"id => {NODE}.imgs?.length === 1", mask)
+    copy = page.js(SOURCE, edit_by_menu(page, mask))
+    assert page.ids("LoadImage") == [copy]
+    assert str(page.values(copy)["image"]).startswith("siliconflow/example")
+
+
 def overlap(a: Box, b: Box) -> bool:
     """Return whether two boxes (left, top, right, bottom) have room in common."""
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

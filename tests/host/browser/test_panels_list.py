@@ -145,6 +145,10 @@ def test_keys_reach_an_image_that_is_shown_whole_after_clicks_and_never_the_grap
     whole.wait_for(state="detached")
 
 
+FREE_IMAGE_INPUTS = """id => app.graph.getNodeById(id).inputs
+    .filter(input => input.type === "IMAGE" && input.link == null).map(input => input.name)"""
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_an_image_is_used_in_the_selected_node(page: Page, prompt: str, language: str) -> None:
     draw(page, prompt)
@@ -171,6 +175,14 @@ def test_an_image_is_used_in_the_selected_node(page: Page, prompt: str, language
                 .find(input => input.name === name).link != null""",
             [edit, name],
         )
+    assert len(page.ids("LoadImage")) == 3
+
+    # Of a full node nothing is replaced.
+    for name in page.js(FREE_IMAGE_INPUTS, edit):
+        page.link(loader, 0, edit, name)
+    page.select(edit)
+    use.click()
+    page.page.get_by_text(words("page.jobs.no_free_input", language)).first.wait_for()
     assert len(page.ids("LoadImage")) == 3
 
 
