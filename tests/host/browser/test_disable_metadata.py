@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import secrets
+import sqlite3
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.tests.host.browser.conftest import LANGUAGES
 from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.panels import draw
 from comfyui_siliconflow.tests.host.browser.test_panels_jobs import show_jobs
 from comfyui_siliconflow.tests.host.browser.words import words
 from comfyui_siliconflow.tests.host.comfy import Comfy, variables_for
@@ -35,7 +40,24 @@ def files_with(comfy: Comfy, word: str) -> list[Path]:
     return [file for file in comfy.files() if word.encode() in file.read_bytes()]
 
 
-@pytest.mark.parametrize(("language", "background"), [("en", True), ("zh", False)])
+def kept_workflows(comfy: Comfy) -> list[str]:
+    """Return the workflows of jobs, which no search of files finds: they are compressed."""
+    [file] = comfy.folder.rglob("history.sqlite3")
+    with closing(sqlite3.connect(file, timeout=30)) as history:
+        rows = history.execute("SELECT content FROM workflows").fetchall()
+    return [zlib.decompress(content).decode() for (content,) in rows]
+
+
+def test_without_the_option_the_same_search_finds_both(page: Page) -> None:
+    secret = f"secret{secrets.token_hex(6)}"
+    draw(page, f"A {secret} garden")
+    assert page.run().status == "success"
+    assert files_with(page.comfy, secret)
+    assert any(secret in workflow for workflow in kept_workflows(page.comfy))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("background", [False, True])
 def test_a_run_leaves_neither_workflow_nor_prompt(  # noqa: PLR0917
     open_page: Callable[..., Page],
     discreet: Comfy,
@@ -64,6 +86,7 @@ def test_a_run_leaves_neither_workflow_nor_prompt(  # noqa: PLR0917
     page.wait_for("() => document.querySelector('.sf-job-done img')?.naturalWidth > 0")
     assert secret in str(service.generations[-1].body), "the search below would find nothing"
     assert files_with(discreet, secret) == []
+    assert kept_workflows(discreet) == []
 
     assert secret not in done.inner_text()
     for key in OFFERS:

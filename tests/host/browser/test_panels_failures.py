@@ -141,8 +141,11 @@ def test_an_empty_account_can_be_topped_up_from_the_card(
     service.fail(402, body="balance-402")
     page.run()
     card = page.page.locator(CARD)
+    page.page.context.route("https://cloud.siliconflow.*/**", lambda route: route.fulfill(body=""))
     with page.page.context.expect_page() as opened:
         card.get_by_role("button", name=words("page.failure.top_up", language)).click()
+    site = page.comfy.get("/siliconflow/settings").json()["values"]["site"]
+    opened.value.wait_for_url(f"https://cloud.siliconflow.{site}/expensebill")
     opened.value.close()
     card.get_by_role("button", name=words("page.failure.again", language)).click()
     card.wait_for(state="detached")

@@ -91,14 +91,15 @@ def test_the_number_on_the_tab_survives_a_reload(
     service.latency = 20.0
     draw(page, prompt)
     page.queue()
-    page.wait_for(BADGE)
+    badge = page.page.locator(BADGE)
+    badge.get_by_text("1", exact=True).wait_for()
     page.open()
-    page.wait_for(BADGE)
+    badge.get_by_text("1", exact=True).wait_for()
     page.command("Comfy.Interrupt")
 
 
-BADGE = """() => app.extensionManager.getSidebarTabs()
-    .find(tab => tab.id === 'siliconflow-jobs').iconBadge === '1'"""
+BADGE = ".siliconflow-jobs-tab-button, [data-testid='siliconflow-jobs-tab-button']"
+"""The button of the tab, in older and newer pages."""
 
 
 def test_a_second_page_follows_what_the_first_one_queued(

@@ -28,9 +28,11 @@ RARE = "1717"
 NODES = "() => JSON.stringify(app.graph.serialize().nodes.map(n => [n.id, n.widgets_values]))"
 TO_THE_END = """async () => {
     const body = document.querySelector('.sf-jobs-body');
+    const until = Date.now() + 120_000;
     let most = 0;
     while (document.querySelector('.sf-jobs-rest > *')
         || body.scrollTop + body.clientHeight < body.scrollHeight - 1) {
+        if (Date.now() > until) throw new Error('the list has no end');
         body.scrollTop = body.scrollHeight;
         await new Promise(requestAnimationFrame);
         most = Math.max(most, document.querySelectorAll('.sf-job').length);
