@@ -7,7 +7,7 @@ import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { isOwn } from "./logic/own_nodes.js";
 import { nodeAt } from "./nodes.js";
-import { h, isAppMode, isVue } from "./page.js";
+import { h, isAppMode, isVue, t } from "./page.js";
 
 const WIDGET = "$$siliconflow-status";
 /** Between the widgets of a node, in either look. */
@@ -22,12 +22,15 @@ const MOST_IMAGES = 64;
  *   themselves; null if it has one from the beginning
  * @property {number} room pixels of the node's height that are the status'
  * @property {string} run which prompt the images are of
+ * @property {number} shown how many images of it there were
  */
 
 /** @type {WeakMap<Comfy.Node, Status>} */
 const statuses = new WeakMap();
 /** The id of the prompt that runs. */
 let running = "";
+/** By the id of a node, the first line of what it says of the prompt that runs. */
+const lines = new Map();
 
 app.registerExtension({
   name: "SiliconFlow.Status",
@@ -35,6 +38,16 @@ app.registerExtension({
   init() {
     api.addEventListener("execution_start", ({ detail }) => (running = detail.prompt_id));
     interceptEvents();
+  },
+  /** Reads aloud what nodes say when their prompt has ended: until then it changes every second. */
+  setup() {
+    const live = h("div", { class: "sf-off-screen", role: "status" });
+    document.body.append(live);
+    api.addEventListener("execution_start", () => {
+      lines.clear();
+      live.textContent = "";
+    });
+    api.addEventListener("execution_success", () => (live.textContent = [...lines.values()].join("\n")));
   },
   nodeCreated(node) {
     // The first Nodes 2.0 draw no widget that comes after a node's links.
@@ -52,7 +65,10 @@ function interceptEvents() {
   /** @param {[string, any?]} event */
   const intercepted = function (...event) {
     const [type, detail] = event;
-    if (type === "progress_text" && showText(detail)) return true;
+    if (type === "progress_text" && showText(detail)) {
+      lines.set(detail.nodeId, detail.text.split("\n")[0]);
+      return true;
+    }
     if (type === "b_preview_with_metadata" && !isAppMode() && showImage(detail)) return true;
     return Reflect.apply(dispatchCustomEvent, api, event);
   };
@@ -76,8 +92,11 @@ export const showStatus = (nodeId, text) => showText({ nodeId, text });
 /** @param {{ displayNodeId: string | number, blob: Blob } | null} detail */
 function showImage(detail) {
   const shown = detail ? statusesOf(detail.displayNodeId) : [];
-  for (const { images } of shown) {
-    if (detail) images.append(h("img", { alt: "", src: URL.createObjectURL(detail.blob) }));
+  for (const status of shown) {
+    const { images } = status;
+    status.shown += 1;
+    const alt = t("status.image", { n: status.shown });
+    if (detail) images.append(h("img", { alt, src: URL.createObjectURL(detail.blob) }));
     if (images.children.length > MOST_IMAGES) drop(images.firstElementChild);
     images.style.setProperty("--sf-columns", String(Math.ceil(Math.sqrt(images.children.length))));
   }
@@ -102,7 +121,10 @@ function statusesOf(path) {
     const node = nodeAt(ids.slice(0, depth + 1).join(":"));
     if (!node) return [];
     const status = statuses.get(node) ?? addStatus(node);
-    if (status.run !== running) [...status.images.children].forEach(drop);
+    if (status.run !== running) {
+      [...status.images.children].forEach(drop);
+      status.shown = 0;
+    }
     status.run = running;
     return [status];
   });
@@ -117,7 +139,7 @@ function addStatus(node) {
   const images = h("div", { class: "sf-status-images" });
   const content = h("div", { class: "sf-status-content" }, text, images);
   /** @type {Status} */
-  const status = { text, images, ownAtFirst: node.graph ? node.size[1] : null, room: 0, run: running };
+  const status = { text, images, ownAtFirst: node.graph ? node.size[1] : null, room: 0, run: running, shown: 0 };
   statuses.set(node, status);
   const element = h("div", { class: "sf-status" }, content);
   const owner = /** @type {Comfy.NodeWithElements} */ (node);

@@ -248,6 +248,7 @@ export const TEXTS = {
     "jobs.gone": "No longer saved",
     "jobs.thumbnail": "Image {n} of: {prompt}",
     "jobs.poster": "Video {n} of: {prompt}",
+    "status.image": "Image {n}",
     "jobs.under_way": "{n} in progress",
     "jobs.count": {
       "one": "{n} result",
@@ -575,6 +576,7 @@ export const TEXTS = {
     "jobs.copy_prompt": "复制提示词",
     "jobs.gone": "已不再保存",
     "jobs.thumbnail": "第 {n} 张：{prompt}",
+    "status.image": "第 {n} 张图片",
     "jobs.poster": "第 {n} 个视频：{prompt}",
     "jobs.under_way": "{n} 个进行中",
     "jobs.count": "共 {n} 条",

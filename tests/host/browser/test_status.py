@@ -19,18 +19,22 @@ DONE = {"en": "3 images, 1024×1024", "zh": "3 张图片，1024×1024"}
 SMALL = {"model": "Qwen/Qwen-Image", "image_size": "custom", "width": 64, "height": 64}
 WATCH = f"""() => {{
   window.statusLines = [];
+  window.readAloud = [];
   window.statusObserver = new MutationObserver(() => {{
     for (const line of document.querySelectorAll('{STATUS} p'))
       if (line.textContent && line.textContent !== statusLines.at(-1))
         statusLines.push(line.textContent);
+    const aloud = document.querySelector('body > [role=status].sf-off-screen').textContent;
+    if (aloud && aloud !== readAloud.at(-1)) readAloud.push(aloud);
   }});
   statusObserver.observe(document.body, {{ subtree: true, childList: true, characterData: true }});
 }}"""
-WATCHED = "() => { statusObserver.disconnect(); return statusLines; }"
+WATCHED = "() => statusLines"
 LANGUAGES = pytest.mark.parametrize("language", ["en", "zh"], scope="module")
 LARGEST = 400
 """Pixels that a text box is high at most."""
-BOXES = """() => [...document.querySelectorAll('[data-node-id="1"] textarea, .dom-widget textarea')]
+BOXES = """node => [...document.querySelectorAll(
+    `[data-node-id="${node}"] textarea, .dom-widget textarea`)]
   .filter(e => e.checkVisibility()).map(e => e.offsetHeight)"""
 
 
@@ -38,16 +42,19 @@ BOXES = """() => [...document.querySelectorAll('[data-node-id="1"] textarea, .do
 def test_the_images_of_a_run_take_room_and_give_it_back(page: Page) -> None:
     """The text boxes stay as they are, and what is saved, copied or undone is the node itself."""
     node = draw(page, f"A kite {secrets.token_hex(4)}", batch_size=3)
-    before, boxes = page.size(node), page.js(BOXES)
+    before, boxes = page.size(node), page.js(BOXES, node)
+    assert boxes
     for _ in range(2):
         page.run()
         images = page.page.locator(f"{STATUS} img")
         assert images.count() == 3, "those of this run alone"
+        alts = [words("page.status.image", page.language, n=n) for n in (1, 2, 3)]
+        assert [each.get_attribute("alt") for each in images.all()] == alts
         assert page.page.locator(STATUS).inner_text().startswith(DONE[page.language])
         room = page.page.locator(STATUS).evaluate("e => e.offsetHeight")
         assert room > 200
         assert page.size(node)[1] == pytest.approx(before[1] + room, abs=5)
-        assert page.js(BOXES) == pytest.approx(boxes, abs=2)
+        assert page.js(BOXES, node) == pytest.approx(boxes, abs=2)
         saved = page.saved()
         [size] = [each["size"] for each in saved["nodes"] if each["id"] == node]
         assert tuple(size) == pytest.approx(before, abs=1)
@@ -55,7 +62,7 @@ def test_the_images_of_a_run_take_room_and_give_it_back(page: Page) -> None:
             continue  # it enlarges what it loads, by a fifth
         page.load(saved)
         assert page.size(node) == pytest.approx(before, abs=1)
-        assert page.js(BOXES) == pytest.approx(boxes, abs=2)
+        assert page.js(BOXES, node) == pytest.approx(boxes, abs=2)
 
 
 @pytest.fixture
@@ -92,6 +99,8 @@ def test_the_line_of_a_run_counts_its_images_seconds_and_cost(
     assert seconds == sorted(seconds)
     assert seconds[-1] > seconds[0]
     assert lines[-1].split("\n")[0].endswith(" · ¥1.20")
+    page.wait_for("() => readAloud.length")
+    assert page.js("() => readAloud") == [lines[-1].split("\n")[0]], "the last line alone is read"
 
 
 @LANGUAGES
@@ -108,11 +117,11 @@ def test_the_line_of_a_paid_run_says_what_it_cost(page: Page, service: Simulator
 @pytest.mark.parametrize("look", ["classic"])
 def test_a_text_box_has_a_largest_height(page: Page) -> None:
     """In a node saved much too high; in Nodes 2.0 a box fills what the user gave its node."""
-    draw(page, "A kite")
+    node = draw(page, "A kite")
     saved = page.saved()
     saved["nodes"][0]["size"] = [400, 3000]
     page.load(saved)
-    boxes = page.js(BOXES)
+    boxes = page.js(BOXES, node)
     assert boxes
     assert max(boxes) <= LARGEST
 
@@ -126,7 +135,8 @@ def test_a_copy_and_the_workflow_in_an_image_have_no_room_for_what_is_shown(
         pytest.skip("this page enlarges what it loads, by a fifth")
     node = draw(page, f"A kite {secrets.token_hex(4)}")
     page.link(node, 0, page.add("SaveImage", (1200, 200)), "images")
-    before, boxes = page.size(node), page.js(BOXES)
+    before, boxes = page.size(node), page.js(BOXES, node)
+    assert boxes
     page.run()
     page.page.locator(f"{STATUS} img").wait_for()
     page.change(node, "prompt", f"A kite {secrets.token_hex(4)}")
@@ -145,7 +155,7 @@ def test_a_copy_and_the_workflow_in_an_image_have_no_room_for_what_is_shown(
     page.wait_for("() => app.graph._nodes.length === 3")
     [opened] = page.ids("SiliconFlowTextToImage")
     assert page.size(opened) == pytest.approx(before, abs=1)
-    assert page.js(BOXES) == pytest.approx(boxes, abs=2)
+    assert page.js(BOXES, opened) == pytest.approx(boxes, abs=2)
     page.run()
     page.page.locator(f"{STATUS} img").wait_for()
     assert page.size(opened)[1] > before[1] + 200
