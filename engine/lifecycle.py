@@ -415,14 +415,22 @@ class RequestLifecycle:
             job.results.append(replace(result, origin="paid"))  # by this job, in its first process
             job.stage = STAGES
 
-    def download_later(self, job: Job) -> Callable[[], None]:
+    def download_later(self, job: Job) -> Callable[[], Job]:
         """Return what downloads what a job could not, as long as its URL works, for another run.
 
-        It blocks as long, and holds no images meanwhile.
+        It blocks as long, holds no images meanwhile, and returns the job as it has ended then.
         """
         plan = replace(self._plan, images={})
         of_plan = RequestLifecycle(self._task, self._settings, self._client, self._ledger, plan)
-        return partial(of_plan.go_on, Job(job.request, threading.Event()), job.name)
+        parts = [replace(result, items=()) for result in job.results]
+        later = Job(job.request, threading.Event(), results=parts, id=job.id, is_started=True)
+        later.queued_at, later.started_at, name = job.queued_at, job.started_at, job.name
+
+        def download() -> Job:
+            of_plan.go_on(later, name)
+            return later
+
+        return download
 
     def _share(
         self, job: Job, request: PlannedRequest, name: str, work: Callable[[], Result]

@@ -380,21 +380,31 @@ class _Run:
     def _download_later(self, job: Job) -> None:
         """Go on downloading what was paid, while ComfyUI runs: nobody has to ask for it again."""
         if self._settings.reuse and job.is_saved and host.prompt_server():
-            start_thread(self._lifecycle.download_later(job))
+            history, plan = job_history_for(self._settings), self._plan
+            recorder = JobRecorder(history, self._caller, self._task, plan)  # it is news once more
+            start_thread(_download, self._lifecycle.download_later(job), recorder)
 
     def _run_job(self, job: Job) -> None:
         """Run a job to its end; what it reserved is let go then, not when its node ends."""
         try:
             self._lifecycle.run(job)
-            is_refused = isinstance(job.error, ResultRefused)
-            is_over = not job.in_background or self._ends.is_set()
-            if isinstance(job.error, DownloadFailed) and is_over and not is_refused:
-                self._download_later(job)
             if job.error:
                 add_advice(job.error, self._plan.model, self._task, self._settings.site)
         finally:
             _GUARD.release(self._settings, self._ledger, [job])
             self._recorder.end(job)
+        is_refused = isinstance(job.error, ResultRefused)
+        is_over = not job.in_background or self._ends.is_set()
+        if isinstance(job.error, DownloadFailed) and is_over and not is_refused:
+            self._download_later(job)
+
+
+def _download(download: Callable[[], Job], recorder: JobRecorder) -> None:
+    """Download what a job could not; the list shows it once all of it is there."""
+    job = download()
+    if sum(result.count for result in job.results) >= job.request.count:
+        recorder.go_on(job)
+        recorder.end(job)
 
 
 def _was_answered(job: Job) -> bool:

@@ -9,6 +9,7 @@ import threading
 import time
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 from comfyui_siliconflow.comfyui import background, host
@@ -17,7 +18,12 @@ from comfyui_siliconflow.engine import retry, run
 from comfyui_siliconflow.engine.job import Job, PlannedRequest, Result, RunEnded
 from comfyui_siliconflow.engine.lifecycle import RequestLifecycle, SingleFlight
 from comfyui_siliconflow.engine.rate_limit import RateLimiter
-from comfyui_siliconflow.engine.services import client_for, current_settings, ledger_for
+from comfyui_siliconflow.engine.services import (
+    client_for,
+    current_settings,
+    job_history_for,
+    ledger_for,
+)
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.http import downloads
@@ -237,6 +243,27 @@ def test_a_result_that_is_refused_for_good_is_not_downloaded_later(
         run_node("SiliconFlowTextToImage", **INPUTS)
     assert isinstance(caught.value, errors.ResultRefused) is is_refused
     assert len(later) == (0 if is_refused else 1)
+
+
+def test_the_list_shows_what_was_downloaded_later(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, run_node: Any, write_settings: Any
+) -> None:
+    quick_downloads(monkeypatch)
+    write_settings(show_balance=False)
+    sent: list[dict[str, Any]] = []
+    queue = mock.Mock(currently_running={})
+    server = mock.Mock(prompt_queue=queue, send_sync=lambda _event, data, _page: sent.append(data))
+    monkeypatch.setattr(host, "prompt_server", lambda: server)
+    monkeypatch.setattr(run, "refresh_if_due", lambda *_given: None)
+    simulator.fail(503, times=12, on="pictures")
+    with pytest.raises(errors.DownloadFailed):
+        run_node("SiliconFlowTextToImage", **INPUTS)
+    until(lambda: not pack_threads())
+    states = [data["job"]["state"] for data in sent if "job" in data]
+    assert states[-3:] == ["failed", "running", "done"]
+    [record] = job_history_for(current_settings()).since(0)
+    assert (record.state, record.reason, record.files_here) == ("done", None, (True,))
+    assert len(simulator.generations) == 1
 
 
 def test_a_download_ends_with_its_url_and_the_request_is_not_sent_again(
