@@ -16,17 +16,22 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import uuid4
 
+from ..storage.database import LedgerError
 from ..storage.waiting_runs import WaitingRun, WaitingRuns
 from ..strings.text import SiliconFlowError, Text, text
 from . import events, host
 from .host import GOING_ON, Caller
 
+T = TypeVar("T")
 TICK_SECONDS = 0.2
+LONGEST_PAUSE = 30.0
+"""Seconds between two tries to change a ledger that fails."""
 MOST_FOUND = 256
 MOST_SAID = 300
 """Characters of what ComfyUI says of a prompt that it refuses."""
@@ -184,8 +189,7 @@ def note_missing(caller: Caller, reason: Text) -> bool:
 def leave(waiting: Waiting, runs: WaitingRuns, failure: Text | None) -> None:
     """Record that a node's requests have ended; the last of a prompt goes on with it.
 
-    Returns when the prompt has run again. One that failed is stopped: the user decides. Raises
-    `LedgerError`.
+    Returns when the prompt has run again. One that failed is stopped: the user decides.
     """
     with _LOCK:
         waiting.under_way -= 1
@@ -199,9 +203,9 @@ def leave(waiting: Waiting, runs: WaitingRuns, failure: Text | None) -> None:
     if reason := waiting.failure or _failure_of(waiting.id):
         _stop(waiting.id, runs, reason)
     else:
-        runs.leave_out(waiting.id, waiting.left_out)
+        _written(partial(runs.leave_out, waiting.id, waiting.left_out))
         with contextlib.suppress(NotQueued):  # it is stopped, too
-            if new_id := go_on(waiting.id, runs):
+            if new_id := _written(partial(go_on, waiting.id, runs)):
                 finish(waiting.id, runs, new_id)
 
 
@@ -209,11 +213,11 @@ def go_on(id_: str, runs: WaitingRuns, *, may_pay: bool = False) -> str | None:
     """Queue a prompt again and return its new id; `None` if it was queued, or given up.
 
     Unless it `may_pay`, the nodes that were left out send nothing; or where its process ended, and
-    so the user has said to go on, what was surely never charged. Raises `NotQueued`.
+    so the user has said to go on, what was surely never charged. Raises `NotQueued`, `LedgerError`.
     """
     with _LOCK:
+        run = runs.take(id_)
         _WAITING.pop(id_, None)
-    run = runs.take(id_)
     if run is None:
         return None
     item, new_id = _item_of(run), str(uuid4())
@@ -234,6 +238,10 @@ def finish(id_: str, runs: WaitingRuns, new_id: str) -> None:
     while host.is_queued(new_id):
         time.sleep(TICK_SECONDS)
     reason = _failure_of(new_id) if host.has_run(new_id) else text("background.removed")
+    _written(partial(_end, id_, runs, new_id, reason))
+
+
+def _end(id_: str, runs: WaitingRuns, new_id: str, reason: Text | None) -> None:
     with _LOCK:
         if id_ in _WAITING:  # more of its nodes wait by now
             return
@@ -255,8 +263,8 @@ def forget(id_: str, runs: WaitingRuns) -> bool:
     What is not sent yet is not sent any more, also for what joined it; all else is saved.
     """
     with _LOCK:
-        _WAITING.pop(id_, None)
         was_there = runs.delete(id_)
+        _WAITING.pop(id_, None)
         for ends in _ENDS.pop(id_, ()):
             ends.set()
     if was_there:
@@ -350,9 +358,22 @@ def _depending(
 
 
 def _stop(id_: str, runs: WaitingRuns, reason: Text) -> None:
-    if runs.stop(id_, reason):
+    if _written(partial(runs.stop, id_, reason)):
         logger.info("Prompt %s is stopped in the background", id_)
         _tell(id_, "stopped")
+
+
+def _written(change: Callable[[], T]) -> T:
+    """Change the ledger; while it fails (a full disk), again: or the prompt would wait for ever."""
+    pause = TICK_SECONDS
+    while True:
+        try:
+            return change()
+        except LedgerError as error:
+            if pause == TICK_SECONDS:
+                logger.warning("A prompt in the background waits for the ledger: %s", error)
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def _stored(item: tuple[Any, ...]) -> dict[str, Any]:

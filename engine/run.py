@@ -268,10 +268,7 @@ class _Run:
             self._close()
             for job in self._jobs:
                 job.drop_items()
-            try:
-                background.leave(waiting, runs, failure)
-            except LedgerError as error:
-                logger.warning("A prompt in the background does not go on: %s", error)
+            background.leave(waiting, runs, failure)
 
     def finish(self, finish: Callable[[Results], tuple[Text, T]]) -> tuple[Text, T]:
         """Return the line to show and the outputs; raise why jobs failed, if any did."""

@@ -27,9 +27,11 @@ from comfyui_siliconflow.engine.services import (
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.http import downloads
+from comfyui_siliconflow.storage.database import LedgerError
 from comfyui_siliconflow.storage.ledger import ResponseMetadata
 from comfyui_siliconflow.storage.settings import Settings
 from comfyui_siliconflow.storage.waiting_runs import WaitingRuns
+from comfyui_siliconflow.strings.text import Text
 from comfyui_siliconflow.tasks.image_tasks import plan_images
 from comfyui_siliconflow.tests.conftest import Held, LimitClock
 from comfyui_siliconflow.tests.waiting import pack_threads, until
@@ -493,6 +495,29 @@ def test_of_a_prompt_that_is_given_up_what_is_not_sent_never_is_and_the_rest_is_
     assert len(simulator.generations) == 1
     assert len(run_jobs(may_send=False)[0].items) == 1
     assert runs.all() == []
+
+
+@pytest.mark.parametrize("change", ["stop", "leave_out", "take", "delete"])
+def test_a_prompt_goes_on_although_the_ledger_fails_for_a_while_at_its_end(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, queue_prompt: Any, change: str
+) -> None:
+    monkeypatch.setattr(background, "TICK_SECONDS", 0.0)
+    write, fails = getattr(WaitingRuns, change), iter(range(3))
+
+    def fail_thrice(*given: Any) -> Any:
+        if next(fails, None) is not None:
+            raise LedgerError(Text("the disk is full"))
+        return write(*given)
+
+    monkeypatch.setattr(WaitingRuns, change, fail_thrice)
+    monkeypatch.setattr(background, "_queue", lambda *_given, **_how: None)
+    if change == "stop":
+        simulator.fail(400, times=9)
+    queue_prompt("p")
+    until(lambda: not pack_threads())
+    assert next(fails, None) is None
+    left = WaitingRuns(ledger_for(current_settings()).database).all()
+    assert [run.state for run in left] == (["stopped"] if change == "stop" else [])
 
 
 def test_what_is_given_up_while_its_download_waits_is_downloaded_later(
