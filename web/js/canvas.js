@@ -7,9 +7,9 @@ import { app } from "../../../scripts/app.js";
 import { getWorkflow, loadImage } from "./api.js";
 import { formatClock } from "./logic/format.js";
 import { freePlace } from "./logic/place.js";
-import { nodeAt, setWidgets } from "./nodes.js";
+import { setWidgets } from "./nodes.js";
 import { errorText, language, t, toast } from "./page.js";
-import { decidingWidgets } from "./subgraphs.js";
+import { deciderAt } from "./subgraphs.js";
 
 const TITLE_HEIGHT = 30;
 const GAP = 40;
@@ -239,13 +239,10 @@ export async function openWorkflowOf(job) {
  */
 export async function repeatWithNewSeed(job) {
   if (!(await openWorkflowOf(job))) return;
-  const node = nodeAt(job.node);
-  const input = node?.inputs.find(({ name }) => name === "seed");
-  const seeds = node && input && decidingWidgets(node, input);
-  if (!seeds) return toast("error", t("app.name"), t("jobs.no_seed"));
-  for (const { node: owner, widget } of seeds) {
-    const most = Number(widget.options?.max ?? 2 ** 32 - 1);
-    setWidgets(owner, { [widget.name]: Math.floor(Math.random() * (most + 1)) });
-  }
+  const decider = deciderAt(job.node, "seed");
+  if (!decider) return toast("error", t("app.name"), t("jobs.no_seed"));
+  const { node, widget } = decider;
+  const most = Number(widget.options?.max ?? 2 ** 32 - 1);
+  setWidgets(node, { [widget.name]: Math.floor(Math.random() * (most + 1)) });
   await app.queuePrompt(0, 1);
 }
