@@ -213,7 +213,8 @@ def go_on(id_: str, runs: WaitingRuns, *, may_pay: bool = False) -> str | None:
     """Queue a prompt again and return its new id; `None` if it was queued, or given up.
 
     Unless it `may_pay`, the nodes that were left out send nothing; or where its process ended, and
-    so the user has said to go on, what was surely never charged. Raises `NotQueued`, `LedgerError`.
+    so the user has said to go on, what was surely never charged. One that was stopped or lost is
+    queued by the user, who confirms what was asked about. Raises `NotQueued`, `LedgerError`.
     """
     with _LOCK:
         run = runs.take(id_)
@@ -273,6 +274,15 @@ def forget(id_: str, runs: WaitingRuns) -> bool:
     return was_there
 
 
+def decline(id_: str, runs: WaitingRuns) -> None:
+    """Note that the user does not go on with a lost prompt for now: it is not asked about again.
+
+    Raises `LedgerError`.
+    """
+    if runs.stop(id_, text("background.declined")):
+        _tell(id_, "stopped")
+
+
 def queued(run: WaitingRun) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the graph and the `extra_data` that a prompt was queued with, as far as known."""
     item = _item_of(run)
@@ -295,10 +305,11 @@ def _queue(new_id: str, item: tuple[Any, ...], run: WaitingRun, *, may_pay: bool
     before = item[_EXTRA].get(GOING_ON, {})
     left_out, own = {*before.get("left_out", ())}, {*run.left_out}
     left_out = left_out - own if may_pay else left_out | own
-    unpaid = own if run.state == "lost" else {*before.get("unpaid", ())} - own
+    unpaid = {*before.get("unpaid", ())} - own | {*run.unpaid}
     first = {"first_prompt_id": run.id, "root": host.root_of(run.id, item[_EXTRA])}
     now = int(time.time() * 1000)
-    queued_at = now if may_pay else before.get("queued_at", item[_EXTRA].get("create_time", 0))
+    first_at = before.get("queued_at", item[_EXTRA].get("create_time", 0))
+    queued_at = now if may_pay or run.state in {"stopped", "lost"} else first_at
     since = None if may_pay else run.since
     own_marks = {"parent": run.id, "since": since, "queued_at": queued_at}
     nodes = {"left_out": sorted(left_out), "unpaid": sorted(unpaid & left_out)}

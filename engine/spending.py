@@ -211,9 +211,9 @@ class Prompt:
         """What has been let through."""
         return sum((self.own(node) for node in self.shares), self.before)
 
-    def goes_on(self) -> Prompt:
-        """Return it as it is queued again by itself: what the user was asked about still holds."""
-        after = Prompt(self.queued_at, made=self.made, lately=self.lately, before=self.begun)
+    def goes_on(self, queued_at: float) -> Prompt:
+        """Return it as it is queued again: what the user was asked about still holds."""
+        after = Prompt(queued_at, made=self.made, lately=self.lately, before=self.begun)
         return replace(after, confirmed=self.confirmed)
 
     def begin(self, node_id: str, share: Share) -> None:
@@ -627,5 +627,5 @@ class SpendingGuard:
             if caller.going_on.get("since") is not None and caller.queueing not in self._prompts:
                 parent = caller.going_on["parent"]
                 earlier = [each for (id_, _), each in self._prompts.items() if id_ == parent]
-                prompt = earlier[-1].goes_on() if earlier else prompt
+                prompt = earlier[-1].goes_on(caller.queued_at) if earlier else prompt
             return self._prompts.setdefault(caller.queueing, prompt)

@@ -31,8 +31,17 @@ def list_runs(request: PageRequest) -> Json:
     return {"runs": [_as_json(run) for run in runs], "ask": ask, "now": time.time()}
 
 
-def answer(_request: PageRequest) -> Json:
-    """Note that the user has answered what `list_runs` had a page ask: it is not asked again."""
+def answer(request: PageRequest) -> Json:
+    """Note that the user has answered what `list_runs` had a page ask: it is not asked again.
+
+    What is not gone on with is stopped, so that no later process asks either.
+    """
+    if not _flag(request, "go_on", default=True):
+        with page_ledger() as ledger:
+            runs = WaitingRuns(ledger.database)
+            for run in runs.all():
+                if run.state == "lost" and _ASKING.get(run.id):
+                    background.decline(run.id, runs)
     _ASKING.update(dict.fromkeys(_ASKING, ""))
     return {}
 
@@ -44,9 +53,7 @@ def _may_ask(page: str, id_: str) -> bool:
 
 def go_on(request: PageRequest) -> Json:
     """Queue a prompt again now. With `may_pay`, what is missing is requested and paid for again."""
-    may_pay = request.body.get("may_pay", False)
-    if not isinstance(may_pay, bool):
-        raise BadRequest(text("server.bad_may_pay"))
+    may_pay = _flag(request, "may_pay", default=False)
     id_ = request.params["id"]
     with page_ledger() as ledger:
         runs = WaitingRuns(ledger.database)
@@ -66,6 +73,13 @@ def give_up(request: PageRequest) -> Json:
         if not background.forget(request.params["id"], WaitingRuns(ledger.database)):
             raise NotFound(text("server.no_waiting_run"))
     return {}
+
+
+def _flag(request: PageRequest, name: str, *, default: bool) -> bool:
+    value = request.body.get(name, default)
+    if not isinstance(value, bool):
+        raise BadRequest(text("server.bad_flag", name=name))
+    return value
 
 
 def _as_json(run: WaitingRun) -> Json:

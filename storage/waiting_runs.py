@@ -22,6 +22,8 @@ KEPT_SECONDS = 30 * 86_400.0
 """How long a run is kept that nobody goes on with: its results are not kept longer."""
 MAX_PROMPT_BYTES = 16 << 20
 """A larger prompt has images embedded: it is not stored, and goes on only within its process."""
+_UNPAID = ""
+"""Under which `unpaid` is stored among `requests`: no call has this name."""
 WaitingState = Literal["waiting", "stopped", "lost", "queued"]
 
 
@@ -32,6 +34,8 @@ class WaitingRun:
     `waiting`: its requests are under way. `stopped`: some failed, `reason` says why. `lost`: its
     process ended. `queued`: it was queued again. `prompt` is `None` where it may not be stored.
     `requests` has what its nodes asked for, by their call: earlier versions stored none.
+    `unpaid` are those of `left_out` that are to send what was surely never charged when the user
+    goes on: their process ended, and they have not begun again since.
     """
 
     id: str
@@ -41,6 +45,7 @@ class WaitingRun:
     reason: Text | None
     prompt: Mapping[str, Any] | None
     requests: Mapping[str, Any]
+    unpaid: tuple[str, ...] = ()
 
 
 class WaitingRuns:
@@ -76,7 +81,7 @@ class WaitingRuns:
         if stored and len(stored) > MAX_PROMPT_BYTES:
             stored = None
         now, owner, all_left_out = self._database.clock(), self._owner, {*left_out}
-        all_requests = {**requests}
+        all_requests, unpaid = {**requests}, set[str]()
         with self._database.change() as db:
             db.execute("DELETE FROM waiting_runs WHERE since < ?", (now - KEPT_SECONDS,))
             same = "SELECT * FROM waiting_runs WHERE content = ? OR id IN (?, ?)"
@@ -86,6 +91,7 @@ class WaitingRuns:
                     since = min(since, run.since)
                     all_left_out.update(run.left_out)
                     all_requests = {**run.requests, **all_requests}
+                    unpaid.update({*run.unpaid} - {*left_out})
                 is_over = run.state in {"stopped", "lost"} and not self._is_another_s(row)
                 if run.id != id_ and (run.id == parent or is_over):
                     db.execute("DELETE FROM waiting_runs WHERE id = ?", (run.id,))
@@ -102,7 +108,7 @@ class WaitingRuns:
                     min(now, since),
                     json.dumps(sorted(all_left_out)),
                     stored and zlib.compress(stored, 1),
-                    json.dumps(all_requests),
+                    _stored(all_requests, unpaid),
                 ),
             )
 
@@ -124,11 +130,15 @@ class WaitingRuns:
         """Record why a prompt does not go on by itself; return whether it is still there."""
         wordings = json.dumps(reason.as_json(), ensure_ascii=False)
         with self._database.change() as db:
-            changed = db.execute(
-                "UPDATE waiting_runs SET state = 'stopped', reason = ? WHERE id = ?",
-                (wordings, id_),
-            )
-            return changed.rowcount > 0
+            row = db.execute("SELECT * FROM waiting_runs WHERE id = ?", (id_,)).fetchone()
+            if row:
+                run = self._read(row)
+                db.execute(
+                    "UPDATE waiting_runs SET state = 'stopped', reason = ?, requests = ?"
+                    " WHERE id = ?",
+                    (wordings, _stored(run.requests, run.unpaid), id_),
+                )
+            return row is not None
 
     def take(self, id_: str) -> WaitingRun | None:
         """Return a prompt that is to be queued again, once; `None` if it is gone or queued."""
@@ -137,8 +147,10 @@ class WaitingRuns:
             run = self._read(row) if row and not self._is_another_s(row) else None
             if run is None or run.state == "queued":
                 return None
-            queued = "UPDATE waiting_runs SET state = 'queued', owner = ? WHERE id = ?"
-            db.execute(queued, (self._owner, id_))
+            queued = (
+                "UPDATE waiting_runs SET state = 'queued', owner = ?, requests = ? WHERE id = ?"
+            )
+            db.execute(queued, (self._owner, _stored(run.requests, run.unpaid), id_))
             return run
 
     def delete(self, id_: str) -> bool:
@@ -165,12 +177,20 @@ class WaitingRuns:
         is_ours = row["owner"] == self._owner
         is_stopped = row["state"] == "stopped"
         reason = json.loads(row["reason"]) if row["reason"] else None
+        state: WaitingState = row["state"] if is_stopped or is_ours else "lost"
+        left_out, requests = tuple(json.loads(row["left_out"])), json.loads(row["requests"])
+        unpaid = tuple(requests.pop(_UNPAID, ()))
         return WaitingRun(
             id=row["id"],
-            state=row["state"] if is_stopped or is_ours else "lost",
+            state=state,
             since=row["since"],
-            left_out=tuple(json.loads(row["left_out"])),
+            left_out=left_out,
             reason=reason and Text(*(reason.get(lang, reason[DEFAULT]) for lang in LANGUAGES)),
             prompt=json.loads(zlib.decompress(row["prompt"])) if row["prompt"] else None,
-            requests=json.loads(row["requests"]),
+            requests=requests,
+            unpaid=left_out if state == "lost" else unpaid,
         )
+
+
+def _stored(requests: Mapping[str, Any], unpaid: Collection[str]) -> str:
+    return json.dumps({**requests, **({_UNPAID: sorted(unpaid)} if unpaid else {})})

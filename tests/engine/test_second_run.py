@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
+from uuid import uuid4
 
 import pytest
 from comfyui_siliconflow.comfyui import background, host
@@ -48,7 +50,8 @@ class Comfy:
     def begin(self, *nodes: str) -> None:
         """Run a prompt of such nodes, none of which depends on another."""
         graph = {id_: {"class_type": DRAW, "inputs": {}} for id_ in nodes}
-        self.queue.currently_running[0] = (0, "first", graph, {"create_time": 1.0}, [*nodes])
+        item = (0, str(uuid4()), graph, {"create_time": time.time() * 1000}, [*nodes])
+        self.queue.currently_running[0] = item
 
     def go_on(self) -> None:
         """End the running prompt, and run the one that is queued again for it."""
@@ -122,6 +125,33 @@ def test_what_a_node_in_the_foreground_paid_is_not_paid_again_for_other_inputs(
     assert (again.equal(first["2"][0]), seed) == (True, 5)
     assert comfy.run("1", seed=1, background=True) is not BLOCKED
     assert len(today.charges) == 2
+
+
+def test_what_was_never_charged_before_a_restart_is_sent_when_the_user_goes_on_after_a_question(
+    comfy: Comfy, today: Simulator, write_settings: Any
+) -> None:
+    comfy.begin("1")
+    today.fail(400, times=2)
+    inputs: dict[str, Any] = {"seed": 1, "background": True, "batch_size": 2}
+    assert comfy.run("1", **inputs) is BLOCKED
+    comfy.end()
+    until(lambda: [run for run in waiting() if run.state == "stopped"])
+    sent, database = len(today.generations), ledger_for(current_settings()).database
+    with database.change() as db:  # as a process leaves it that ends
+        db.execute("UPDATE waiting_runs SET state = 'waiting', owner = 'gone'")
+    write_settings(confirm_images=1)
+    for is_cancelled in (False, True):  # before it comes to the node
+        comfy.user_goes_on(*waiting())
+        if not is_cancelled:
+            with pytest.raises(errors.ConfirmationNeeded):
+                comfy.run("1", **inputs)
+        comfy.end("error")
+        until(lambda: [run for run in waiting() if run.state == "stopped"])
+    comfy.user_goes_on(*waiting())
+    assert comfy.run("1", **inputs) is BLOCKED
+    comfy.go_on()
+    images, *_ = comfy.run("1", **inputs)
+    assert (len(images), len(today.charges), len(today.generations) - sent) == (2, 2, 2)
 
 
 def test_what_a_node_in_the_foreground_paid_in_the_second_run_is_found_by_the_third(

@@ -67,6 +67,18 @@ def test_what_a_restart_left_is_asked_about_by_one_open_page_until_the_user_has_
     assert [asked(by) for by in ("first", "second")] == [[], []]
 
 
+def test_what_is_not_gone_on_with_after_a_restart_is_stopped_and_never_asked_about_again(
+    page: Page, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert page.get("/background?ask=page")["ask"] == [lost]
+    assert page.post("/background", {"go_on": False}) == {}
+    monkeypatch.setattr(page_background, "_ASKING", {})  # as in the next process
+    assert page.get("/background?ask=page")["ask"] == []
+    _, run = page.get("/background")["runs"]
+    assert (run["id"], run["state"]) == (lost, "stopped")
+    assert run["reason"]["en"].startswith("ComfyUI was restarted, and you chose not to continue")
+
+
 def test_what_is_given_up_is_gone(page: Page, lost: str) -> None:
     assert page.delete(f"/background/{lost}") == {}
     assert [run["id"] for run in page.get("/background")["runs"]] == ["p-1"]
@@ -81,7 +93,11 @@ def test_a_prompt_that_was_not_stored_cannot_go_on_after_a_restart(page: Page, l
     assert page.get("/background")["runs"][1]["state"] == "stopped"
 
 
-def test_whether_it_may_pay_is_true_or_false(page: Page, lost: str) -> None:
-    answer = page.request("POST", f"/background/{lost}", json={"may_pay": "yes"})
+@pytest.mark.parametrize(("path", "name"), [("/p-2", "may_pay"), ("", "go_on")])
+def test_whether_it_may_pay_or_goes_on_is_true_or_false(
+    page: Page, lost: str, path: str, name: str
+) -> None:
+    assert lost == "p-2"
+    answer = page.request("POST", f"/background{path}", json={name: "yes"})
     assert (answer.status_code, answer.json()["error"]["kind"]) == (400, "BadRequest")
     assert page.get("/background")["runs"][1]["state"] == "lost"

@@ -168,3 +168,34 @@ def test_a_run_that_waited_before_requests_were_stored_has_none(
     ledger.close()
     (run,) = open_runs()[0].all()
     assert (run.state, run.left_out, run.requests) == ("lost", ("1",), {})
+
+
+def test_what_was_never_charged_before_a_restart_stays_known_until_its_node_begins_again(
+    open_runs: Open,
+) -> None:
+    runs, ledger = open_runs()
+    for id_ in ("first", "declined"):
+        runs.add(id_, id_, {"1", "2"}, PROMPT, requests={"1 0": []})
+    ledger.close()
+    runs, ledger = open_runs()
+    runs.stop("declined", Text("why"))
+    runs.take("first")
+    runs.stop("first", Text("why"))
+    assert [(run.unpaid, dict(run.requests)) for run in runs.all()] == [
+        (("1", "2"), {"1 0": []})
+    ] * 2
+    again = runs.take("first")
+    assert again is not None
+    assert (again.state, again.unpaid) == ("stopped", ("1", "2"))
+    runs.add("second", "another", {"1"}, PROMPT, "first")
+    runs.stop("second", Text("why"))
+    assert {run.id: run.unpaid for run in runs.all()} == {"declined": ("1", "2"), "second": ("2",)}
+
+
+def test_what_failed_in_this_process_is_not_among_what_was_never_charged_before_a_restart(
+    open_runs: Open,
+) -> None:
+    runs, _ = open_runs()
+    runs.add("first", "content", {"1"}, PROMPT)
+    runs.stop("first", Text("why"))
+    assert [run.unpaid for run in runs.all()] == [()]

@@ -96,7 +96,8 @@ export const answerQuestions = (contents) => request("POST", "questions", { cont
  */
 export const getBackground = (ask) => request("GET", `background${ask ? `?ask=${api.clientId || "page"}` : ""}`);
 
-export const answerBackground = () => request("POST", "background", {});
+/** @param {boolean} isWished whether to go on with what was asked about; else it is stopped */
+export const answerBackground = (isWished) => request("POST", "background", { go_on: isWished });
 
 /**
  * Queues a workflow again that waits in the background.

@@ -58,7 +58,7 @@ async function refresh({ ask = false } = {}) {
 async function askAbout(ids) {
   const message = t("background.ask", { n: ids.length });
   const isWished = await confirmed(t("background.ask_title"), message, "default");
-  await answerBackground();
+  await act(() => answerBackground(isWished));
   if (!isWished) return;
   for (const id of ids) await act(() => goOn(id));
 }

@@ -132,7 +132,7 @@ def test_what_a_restart_left_waiting_is_asked_about_until_there_is_an_answer(
     page.open()
     page.command("SiliconFlow.ShowJobs")
     row = page.page.locator(f"{LIST} li", has_text=prompt)
-    row.get_by_text("waits for you: ComfyUI was restarted").wait_for(timeout=30_000)
+    row.get_by_text("you chose not to continue").wait_for(timeout=30_000)
     assert not dialog.is_visible()
     row.get_by_role("button", name="Stop waiting").click()
     row.wait_for(state="detached", timeout=30_000)
