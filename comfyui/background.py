@@ -261,7 +261,8 @@ def _failure_of(id_: str) -> Text | None:
 def forget(id_: str, runs: WaitingRuns) -> bool:
     """Do not go on with a prompt; return whether it was there.
 
-    What is not sent yet is not sent any more, also for what joined it; all else is saved.
+    What is not sent yet is not sent any more, also for what joined it; all else is saved. Where it
+    is queued again already, it is taken from the queue.
     """
     with _LOCK:
         was_there = runs.delete(id_)
@@ -269,6 +270,7 @@ def forget(id_: str, runs: WaitingRuns) -> bool:
         for ends in _ENDS.pop(id_, ()):
             ends.set()
     if was_there:
+        host.take_from_queue(lambda item: item[_EXTRA].get(GOING_ON, {}).get("parent") == id_)
         _tell(id_, "over")
     _ITEMS.pop(id_, None)
     return was_there

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -136,6 +136,13 @@ def is_queued(prompt_id: str) -> bool:
     with queue.mutex:  # it takes a prompt from those that wait before it is among those that run
         waiting = any(item[1] == prompt_id for item in queue.queue)
         return waiting or bool(running_item(prompt_id))
+
+
+def take_from_queue(is_meant: Callable[[Any], bool]) -> None:
+    """Remove an item that waits in ComfyUI's queue; one that runs goes on."""
+    queue = getattr(prompt_server(), "prompt_queue", None)
+    if queue is not None:
+        queue.delete_queue_item(is_meant)
 
 
 def has_run(prompt_id: str) -> bool:

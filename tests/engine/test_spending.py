@@ -698,7 +698,12 @@ def test_a_prompt_that_goes_on_was_queued_when_the_user_queued_it(
             context = mock.Mock(node_id="1", prompt_id=new_id)
             monkeypatch.setattr(host, "_executing", lambda context=context: context)
             assert (host.current_caller("Node", None).queued_at == 5.0) is not may_pay
+            assert not queue.delete_queue_item.called
             background.forget("p", runs)
+            [is_meant] = queue.delete_queue_item.call_args.args
+            assert is_meant(queued[-1])
+            assert not is_meant((0, "q", {}, {}, []))
+            queue.delete_queue_item.reset_mock()
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

@@ -437,6 +437,24 @@ def test_a_prompt_that_is_given_up_does_not_go_on_and_its_result_is_saved(
     assert runs_after(comfy, first.prompt_id) == []
 
 
+def test_a_prompt_that_is_given_up_when_it_is_queued_again_leaves_the_queue(
+    comfy: Comfy, held: Held
+) -> None:
+    first = comfy.run(drawing())
+    local = comfy.queue(sleeping(60.0))
+    comfy.wait_for(
+        lambda: [each[1] for each in comfy.get("/queue").json()["queue_running"]] == [local]
+    )
+    held.release()
+    comfy.wait_for(lambda: comfy.get("/queue").json()["queue_pending"])
+    path = f"/siliconflow/background/{first.prompt_id}"
+    assert comfy.request("DELETE", path, json={}).status_code == 200
+    assert comfy.get("/queue").json()["queue_pending"] == []
+    comfy.post("/interrupt", {})
+    comfy.end_of(local)
+    assert (waiting(comfy), runs_after(comfy, first.prompt_id)) == ([], [])
+
+
 def test_inputs_that_another_node_changes_each_time_are_paid_once_and_bring_what_was_paid(
     comfy: Comfy, service: Simulator
 ) -> None:

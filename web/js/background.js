@@ -71,15 +71,14 @@ function draw(list) {
 
 /** @param {WaitingRun} run */
 function row(run) {
-  const isOver = run.state === "queued";
   return h(
     "li",
     { "data-run": run.id },
     icon(ICONS[run.state]),
     h("div", {}, h("strong", { title: run.prompt }, run.prompt || t("app.name")), h("span", { class: "sf-muted", title: stateOf(run) }, stateOf(run))),
-    !isOver && symbolButton("play", t("background.go_on"), () => act(() => goOn(run.id))),
+    run.state !== "queued" && symbolButton("play", t("background.go_on"), () => act(() => goOn(run.id))),
     run.state === "stopped" && symbolButton("sync", t("background.send_again"), () => sendAgain(run)),
-    !isOver && symbolButton("times", t("background.give_up"), () => act(() => giveUp(run.id))),
+    symbolButton("times", t("background.give_up"), () => act(() => giveUp(run.id))),
   );
 }
 

@@ -109,6 +109,8 @@ def test_one_goes_on_now_and_another_is_given_up(
     page.queue()
     row.get_by_role("button", name="Continue now").click()
     row.get_by_text("queued again").wait_for()
+    row.get_by_role("button", name="Continue now").wait_for(state="detached")
+    row.get_by_role("button", name="Stop waiting").wait_for()
     page.command("Comfy.Interrupt")
     row.get_by_text("stopped: The workflow was cancelled").wait_for(timeout=30_000)
     row.get_by_role("button", name="Stop waiting").click()
