@@ -227,7 +227,7 @@ class _Run:
             requests = [self._lifecycle.first_of(job) for job in jobs]
             if all(job.may_send for job in jobs):  # else it is known from the first run
                 background.note_requests(caller, runs, requests)
-            if not is_wanted or self._is_there(calls):
+            if not is_wanted or self._is_there(calls) or self._ends.is_set():
                 return False
             most = settings.background_runs
             waiting = background.join(caller, runs, most, requests, self._ends, is_alike=is_alike)
@@ -258,6 +258,8 @@ class _Run:
             if all(map(self._lifecycle.is_stored, self._jobs)):
                 prompt_costs.mark_done(self._caller)
                 failure = None
+            elif self._ends.is_set():
+                failure = text("background.prompt_failed")
         except SiliconFlowError as error:
             events.send_failure(self._caller, error, self._plan.model.id)
             failure = error.text

@@ -14,6 +14,8 @@ from uuid import uuid4
 import pytest
 from comfyui_siliconflow.comfyui import background, host
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.engine.job import Job
+from comfyui_siliconflow.engine.lifecycle import RequestLifecycle
 from comfyui_siliconflow.engine.services import current_settings, ledger_for
 from comfyui_siliconflow.engine.threads import start_thread
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
@@ -204,3 +206,47 @@ def test_what_may_have_been_charged_before_a_node_went_to_the_background_is_not_
     comfy.user_goes_on(run, may_pay=True)
     comfy.run("2", seed=5, background=False)
     assert len(today.generations) == 3
+
+
+@pytest.mark.parametrize("is_joined", [False, True])
+def test_a_cancel_while_a_node_goes_to_the_background_sends_nothing_and_is_called_one(
+    comfy: Comfy, today: Simulator, monkeypatch: pytest.MonkeyPatch, is_joined: bool
+) -> None:
+    class Cancelled(BaseException):
+        """Stands for ComfyUI's own."""
+
+    cancelled, join = threading.Event(), background.join
+    is_awaited = RequestLifecycle.is_awaited
+
+    def cancel(ends: threading.Event) -> None:
+        cancelled.set()
+        until(ends.is_set)
+
+    def looked_at(lifecycle: RequestLifecycle, job: Job) -> bool:
+        awaited = is_awaited(lifecycle, job)
+        if not is_joined:
+            cancel(job.ends)
+        return awaited
+
+    def joined(*given: Any, **named: Any) -> background.Waiting | None:
+        waiting = join(*given, **named)
+        cancel(given[4])
+        return waiting
+
+    def look() -> None:
+        if cancelled.is_set():
+            raise Cancelled
+
+    monkeypatch.setattr(RequestLifecycle, "is_awaited", looked_at)
+    monkeypatch.setattr(background, "join", joined)
+    monkeypatch.setattr(host, "raise_if_cancelled", look)
+    monkeypatch.setattr(host, "is_cancel", lambda error: isinstance(error, Cancelled))
+    comfy.begin("1")
+    with pytest.raises(Cancelled):
+        comfy.run("1", seed=1, background=True)
+    comfy.end("error")
+    until(lambda: not pack_threads())
+    cancel_text = "The workflow was cancelled, or another node of it failed."
+    reasons = [str(run.reason) for run in waiting()]
+    assert reasons == ([cancel_text] if is_joined else [])
+    assert today.generations == []
