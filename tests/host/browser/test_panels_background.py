@@ -107,14 +107,22 @@ def test_one_goes_on_now_and_another_is_given_up(
     row.wait_for(state="detached")
     page.change(node, "seed", 5)
     page.queue()
+    row.get_by_role("button", name="Continue now").wait_for()
+    inputs = {"model": PAID, "prompt": f"{prompt}, in front", "seed": 1}  # for it keeps the queue
+    image = {"class_type": "SiliconFlowTextToImage", "inputs": inputs}
+    preview = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
+    in_front = page.comfy.queue({"1": image, "2": preview})
+    page.comfy.wait_for(lambda: page.comfy.get("/queue").json()["queue_running"])
     row.get_by_role("button", name="Continue now").click()
     row.get_by_text("queued again").wait_for()
     row.get_by_role("button", name="Continue now").wait_for(state="detached")
     row.get_by_role("button", name="Stop waiting").wait_for()
-    page.command("Comfy.Interrupt")
-    row.get_by_text("stopped: The workflow was cancelled").wait_for(timeout=30_000)
+    page.comfy.post("/queue", {"clear": True})
+    row.get_by_text("stopped: The workflow was removed").wait_for(timeout=30_000)
     row.get_by_role("button", name="Stop waiting").click()
     row.wait_for(state="detached")
+    page.comfy.post("/interrupt", {})
+    page.comfy.end_of(in_front)
 
 
 @pytest.mark.parametrize("look", ["classic"])
