@@ -200,6 +200,7 @@ def leave(waiting: Waiting, runs: WaitingRuns, failure: Text | None) -> None:
         if waiting.under_way or _WAITING.get(waiting.id) is not waiting:
             return
         del _WAITING[waiting.id]
+        _ENDS.pop(waiting.id, None)
     if reason := waiting.failure or _failure_of(waiting.id):
         _stop(waiting.id, runs, reason)
     else:
