@@ -103,7 +103,7 @@ def test_another_node_with_the_same_values_changes_nothing_for_a_seed_of_minus_o
     values = {"prompt": "two cats"}
 
     def run(node_id: str, seed: int) -> None:
-        context = SimpleNamespace(node_id=node_id, prompt_id="")
+        context = SimpleNamespace(node_id=node_id, prompt_id="", list_index=None)
         monkeypatch.setattr(host, "_executing", lambda: context)
         run_node(DRAW, **{**VALUES, **values}, seed=seed)
 
