@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from itertools import combinations
@@ -13,6 +14,7 @@ import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.storage.spend_book import READ_SECONDS
 from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.words import words
 from comfyui_siliconflow.tests.host.comfy import ROOT, Comfy, Ended
 from comfyui_siliconflow.tests.host.graphs import Json
 
@@ -145,7 +147,9 @@ def test_an_example_runs_from_the_page(
 ) -> None:
     """And there is room for what it shows then: a node grows for its image."""
     service.latency = 0.0
-    page.load(load(name), name)
+    workflow = load(name)
+    workflow["extra"]["linearMode"] = False  # one opens as an app, which hides the graph
+    page.load(workflow, name)
     page.fit()
     ended = page.run()
     if "Please confirm" in str(ended.entry["status"]):  # dear ones are asked about once
@@ -192,15 +196,17 @@ def test_the_examples_are_among_the_templates_with_their_images(page: Page, shot
     page.command("Comfy.BrowseTemplates")
     dialog = page.page.locator("[role=dialog]").first
     dialog.get_by_text("comfyui_siliconflow").first.click()
+    keys = [re.sub(r"\W+", "_", name).lower() for name in NAMES]
+    titles = {words(f"page.template.{key}", "en") for key in keys}
     dialog.get_by_text(NAMES[-1], exact=True).first.wait_for()
     said, drawn = dialog.inner_text(), set()
-    assert [name for name in NAMES if name not in said] == []
-    for name in NAMES:  # an image is drawn as long as it is in sight
-        dialog.get_by_text(name, exact=True).first.scroll_into_view_if_needed()
+    assert [title for title in titles if title not in said] == []
+    for title in titles:  # an image is drawn as long as it is in sight
+        dialog.get_by_text(title, exact=True).first.scroll_into_view_if_needed()
         page.settle(2)
         drawn |= set(page.js(DRAWN))
     page.shot(shots / f"templates-{page.look}.png")
-    assert drawn >= set(NAMES)
+    assert drawn >= titles
     dialog.get_by_text(ONE_NODE, exact=True).first.click()
     page.wait_for("type => app.graph._nodes.some(n => n.type === type)", DRAW)
     page.settle(3)
