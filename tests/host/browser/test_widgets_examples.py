@@ -182,7 +182,7 @@ def test_a_prompt_can_be_read_while_its_image_is_shown_on_the_node(page: Page, l
     page.fit()
     page.change(node, "seed", int(time.time()))
     assert page.run().status == "success"
-    page.wait_for("id => app.graph.getNodeById(id).imgs?.length > 0", node)
+    page.wait_for("() => document.querySelector('.sf-status-images img')?.naturalWidth")
     page.settle(3)
     needed, given = page.js(
         """id => { const { element } = app.graph.getNodeById(id).widgets.find(
