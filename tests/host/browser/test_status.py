@@ -80,7 +80,7 @@ def test_the_line_of_a_run_counts_its_images_seconds_and_cost(
     page: Page, service: Simulator, language: str
 ) -> None:
     """ "2 of 4 · 12 s · ¥0.60", as they come, and nothing else."""
-    service.latency = 1.2
+    service.latency = 3.0
     draw(page, f"A kite {secrets.token_hex(4)}", batch_size=4, **SMALL)
     page.js(WATCH)
     assert page.run().status == "success"
