@@ -20,12 +20,14 @@ SMALL = {"model": "Qwen/Qwen-Image", "image_size": "custom", "width": 64, "heigh
 WATCH = f"""() => {{
   window.statusLines = [];
   window.readAloud = [];
+  const live = document.querySelector('body > [role=status].sf-off-screen');
+  let said = live.textContent;
   window.statusObserver = new MutationObserver(() => {{
     for (const line of document.querySelectorAll('{STATUS} p'))
       if (line.textContent && line.textContent !== statusLines.at(-1))
         statusLines.push(line.textContent);
-    const aloud = document.querySelector('body > [role=status].sf-off-screen').textContent;
-    if (aloud && aloud !== readAloud.at(-1)) readAloud.push(aloud);
+    if (live.textContent && live.textContent !== said) readAloud.push(live.textContent);
+    said = live.textContent;
   }});
   statusObserver.observe(document.body, {{ subtree: true, childList: true, characterData: true }});
 }}"""
