@@ -402,9 +402,8 @@ def test_a_download_that_fails_in_the_foreground_is_repeated_for_another_run(
     assert len(service.generations) - since == 1
 
 
-def test_a_second_run_that_is_cleared_from_the_queue_stays_and_says_so(
-    comfy: Comfy, held: Held
-) -> None:
+def queued_again_behind_another(comfy: Comfy, held: Held) -> tuple[Ended, str]:
+    """Return the first run of a prompt whose second one waits in ComfyUI's queue, and for whom."""
     first = comfy.run(drawing())
     local = comfy.queue(sleeping(60.0))
     comfy.wait_for(
@@ -412,6 +411,13 @@ def test_a_second_run_that_is_cleared_from_the_queue_stays_and_says_so(
     )
     held.release()
     comfy.wait_for(lambda: comfy.get("/queue").json()["queue_pending"])
+    return first, local
+
+
+def test_a_second_run_that_is_cleared_from_the_queue_stays_and_says_so(
+    comfy: Comfy, held: Held
+) -> None:
+    first, local = queued_again_behind_another(comfy, held)
     comfy.post("/queue", {"clear": True})
     run = stopped(comfy)
     assert (run["id"], "removed from the queue" in run["reason"]["en"]) == (first.prompt_id, True)
@@ -440,13 +446,7 @@ def test_a_prompt_that_is_given_up_does_not_go_on_and_its_result_is_saved(
 def test_a_prompt_that_is_given_up_when_it_is_queued_again_leaves_the_queue(
     comfy: Comfy, held: Held
 ) -> None:
-    first = comfy.run(drawing())
-    local = comfy.queue(sleeping(60.0))
-    comfy.wait_for(
-        lambda: [each[1] for each in comfy.get("/queue").json()["queue_running"]] == [local]
-    )
-    held.release()
-    comfy.wait_for(lambda: comfy.get("/queue").json()["queue_pending"])
+    first, local = queued_again_behind_another(comfy, held)
     path = f"/siliconflow/background/{first.prompt_id}"
     assert comfy.request("DELETE", path, json={}).status_code == 200
     assert comfy.get("/queue").json()["queue_pending"] == []
