@@ -320,7 +320,6 @@ def test_a_rate_limit_is_waited_out(
     simulator: Simulator, outputs_of: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("comfyui_siliconflow.engine.rate_limit.WINDOW", 0.5)
-    monkeypatch.setattr("comfyui_siliconflow.engine.sending._LIMITERS", {})
     simulator.fail(429, limit="TPM", on="chat")
     assert outputs_of(CHAT, **INPUTS)["text"]
     assert [record.status for record in simulator.requests] == [429, 200]
