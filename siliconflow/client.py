@@ -296,7 +296,9 @@ class Client:
             error_class = ReadTimeout if late else type(error)
             return error_class(self._without_key(replace(error.failure, model=request.model)))
         body, has_response = request.body, failure.status is not None
-        failure = self._without_key(Failure(reason_of(error), model=request.model))
+        failure = self._without_key(
+            Failure(reason_of(error), model=request.model, trace_id=failure.trace_id)
+        )
         late = late or isinstance(error, _TIMEOUTS)
         is_expected = isinstance(error, _CONNECTION_ERRORS)
         is_sent = body.is_complete if body else late

@@ -100,10 +100,14 @@ def test_a_connection_lost_after_the_request_may_have_been_charged(serve: Any) -
     assert len(server.requests) == 1
 
 
-def test_an_answer_cut_short_may_have_been_charged(serve: Any, answer: Any) -> None:
-    server = serve(answer(body=b'{"images":', length=100))
-    with pytest.raises(errors.ConnectionLost, match="may have been charged"):
+def test_an_answer_cut_short_may_have_been_charged_and_has_the_trace_id_that_came(
+    serve: Any, answer: Any
+) -> None:
+    headers = "x-siliconcloud-trace-id: t1\r\n"
+    server = serve(answer(body=b'{"images":', length=100, headers=headers))
+    with pytest.raises(errors.ConnectionLost, match="may have been charged") as caught:
         client(server.address).post("x", BODY)
+    assert caught.value.failure.trace_id == "t1"
     assert len(server.requests) == 1
 
 

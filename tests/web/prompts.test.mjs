@@ -52,6 +52,15 @@ test("a prompt that waited in the background goes on where it was queued", () =>
   assert.equal(prompts.isElsewhere("p3", 3, { ...HERE, graph: "g2" }), false);
 });
 
+test("what all its nodes show then belongs to that workflow", () => {
+  const prompts = queued();
+  prompts.goOn("p1", "p2");
+  const another = { ...HERE, graph: "g2", path: "b.json" };
+  assert.equal(prompts.elsewhereOf("p2", another).path, "a.json");
+  assert.equal(prompts.elsewhereOf("p2", HERE), null);
+  assert.equal(prompts.elsewhereOf("p1", another), null);
+});
+
 test("a page that is loaded again knows the last prompts", () => {
   const prompts = queued();
   for (let at = 0; at < 300; at++) prompts.add(`q${at}`, OUTPUT, HERE);

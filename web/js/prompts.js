@@ -1,4 +1,4 @@
-/** What a node of ours shows while it runs, its text and its previews, appears in the workflow that was queued alone. */
+/** What a node shows of a run appears in the workflow that was queued alone. */
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
@@ -61,11 +61,27 @@ function shownBy(type, detail) {
   return type === "b_preview" ? { prompt: null, node: app.runningNodeId } : null;
 }
 
+/**
+ * Keeps what a node shows for the tab of its workflow. ComfyUI does so for what this page has queued; what the server
+ * queued again it would show in the workflow that is open, if that has a node of the same id.
+ * @param {{ prompt_id: string, node: string, display_node?: string, output: unknown }} executed
+ */
+function keepForItsTab({ prompt_id, node, display_node, output }) {
+  const home = prompts.elsewhereOf(prompt_id, open());
+  if (!home) return false;
+  /** @type {any[]} */
+  const tabs = app.extensionManager.workflow.openWorkflows;
+  const tab = tabs.find(({ path }) => path === home.path) ?? tabs.find((each) => each.activeState?.id === home.graph);
+  if (tab?.changeTracker) (tab.changeTracker.nodeOutputs ??= {})[display_node || node] = output;
+  return true;
+}
+
 function interceptEvents() {
   const dispatch = /** @type {(...all: any[]) => boolean} */ (api.dispatchCustomEvent);
   api.dispatchCustomEvent = /** @param {any[]} all */ function (...all) {
     const shown = shownBy(all[0], all[1] ?? {});
     if (shown && prompts.isElsewhere(shown.prompt ?? running, shown.node, open())) return true;
+    if (all[0] === "executed" && keepForItsTab(all[1])) return true;
     return dispatch.apply(this, all);
   };
 }

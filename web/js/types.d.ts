@@ -363,6 +363,8 @@ export interface Origin {
 /** Where a prompt was queued, and its nodes that are ours. */
 export interface QueuedPrompt extends Origin {
   nodes: string[];
+  /** The server queued it again, when its results had come in the background. */
+  goesOn?: boolean;
 }
 
 /** A workflow that waits for results in the background. */

@@ -5,6 +5,8 @@
 
 /** @import { Origin, QueuedPrompt } from "../types" */
 
+/** @typedef {Origin & { paths: string[] }} Open the workflow that is open, and the paths of all that have a tab */
+
 import { isOwn } from "./own_nodes.js";
 
 const MOST_REMEMBERED = 200;
@@ -35,7 +37,7 @@ export class QueuedPrompts {
    */
   goOn(first, second) {
     const queued = this.#prompts.get(first);
-    if (queued) this.#prompts.set(second, queued);
+    if (queued) this.#prompts.set(second, { ...queued, goesOn: true });
   }
 
   /** The last ones, to be remembered when the page is loaded again. */
@@ -48,13 +50,31 @@ export class QueuedPrompts {
    * script queued is not known: nothing is kept from it.
    * @param {string | null | undefined} prompt
    * @param {string | number | null | undefined} node
-   * @param {Origin & { paths: string[] }} open
+   * @param {Open} open
    */
   isElsewhere(prompt, node, open) {
     const queued = this.#prompts.get(String(prompt));
-    if (!queued?.nodes.includes(String(node))) return false;
+    return queued !== undefined && queued.nodes.includes(String(node)) && !this.#isOpen(queued, open);
+  }
+
+  /**
+   * The workflow of a prompt that was queued again by the server, if it is not the one that is open.
+   * @param {string} prompt
+   * @param {Open} open
+   * @returns {Origin | null}
+   */
+  elsewhereOf(prompt, open) {
+    const queued = this.#prompts.get(prompt);
+    return queued?.goesOn && !this.#isOpen(queued, open) ? queued : null;
+  }
+
+  /**
+   * @param {Origin} queued
+   * @param {Open} open
+   */
+  #isOpen(queued, open) {
     // A workflow that was saved since has another path; two copies of a template have the same id.
     const hasMoved = !open.paths.includes(queued.path ?? "");
-    return queued.graph !== open.graph || (queued.path !== open.path && !hasMoved);
+    return queued.graph === open.graph && (queued.path === open.path || hasMoved);
   }
 }
