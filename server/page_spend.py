@@ -11,6 +11,9 @@ from ..strings.text import text
 from .ledger_access import page_ledger
 from .page_http import BadRequest, Json, PageRequest
 
+MOST_RUNS = 1000
+"""No question is answered for more runs at once."""
+
 
 def read(_request: PageRequest) -> Json:
     """Return what was spent, by model, and what would have been without the saved results."""
@@ -29,10 +32,15 @@ def forget_questions(request: PageRequest) -> Json:
 
 
 def answer_questions(request: PageRequest) -> Json:
-    """Record that the user has read what there is to confirm of `contents`, and wants it."""
-    contents = _contents(request)
+    """Record that the user has read what there is to confirm of `contents`, and wants it.
+
+    For as many `runs`: 1 unless it says so.
+    """
+    contents, runs = _contents(request), request.body.get("runs", 1)
+    if type(runs) is not int or not 1 <= runs <= MOST_RUNS:
+        raise BadRequest(text("server.bad_runs", most=MOST_RUNS))
     with page_ledger(is_shared=True) as ledger, ledger.spending() as book:
-        book.answer_questions(contents)
+        book.answer_questions(contents, runs)
     return {}
 
 

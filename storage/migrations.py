@@ -176,6 +176,7 @@ LEDGER: tuple[tuple[str, ...], ...] = (
         "INSERT INTO former_names SELECT COALESCE(MAX(sent_at), 0) FROM requests",
     ),
     ("ALTER TABLE waiting_runs ADD COLUMN requests TEXT NOT NULL DEFAULT '{}'",),
+    ("ALTER TABLE confirmations ADD COLUMN runs INTEGER NOT NULL DEFAULT 1",),
 )
 """`requests.state` is waiting, sent, submitted, unknown, failed, answered or stored.
 

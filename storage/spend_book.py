@@ -121,12 +121,17 @@ class SpendBook:
         at = self.now + READ_SECONDS
         at = -at if needs_answer else at
         values = (content, at, self._question(content)["confirmed_at"], *amount)
-        self.db.execute("INSERT OR REPLACE INTO confirmations VALUES (?, ?, ?, ?, ?)", values)
+        self.db.execute(
+            "INSERT OR REPLACE INTO confirmations (content, asked_at, confirmed_at, images, cost)"
+            " VALUES (?, ?, ?, ?, ?)",
+            values,
+        )
 
     def confirm(self, content: str) -> None:
-        """Record that what the user was asked about goes ahead: that counts once."""
+        """Record that what the user was asked about goes ahead: once for each run it is for."""
         self.db.execute(
-            "UPDATE confirmations SET asked_at = 0, confirmed_at = ? WHERE content = ?",
+            "UPDATE confirmations SET asked_at = CASE WHEN runs > 1 THEN asked_at ELSE 0 END,"
+            " runs = MAX(runs - 1, 1), confirmed_at = ? WHERE content = ?",
             (self.now, content),
         )
 
@@ -139,11 +144,12 @@ class SpendBook:
 
     def forget_questions(self, contents: Sequence[str]) -> None:
         """Forget that the user was asked about these: to queue them again asks anew."""
-        self._date_questions(0, contents)
+        self._date_questions(0, 1, contents)
 
-    def answer_questions(self, contents: Sequence[str]) -> None:
-        """Record that the user has read what there is to confirm: to queue it again goes ahead."""
-        self._date_questions(math.floor(self.now * 1e3) / 1e3, contents)  # as exact as ComfyUI's
+    def answer_questions(self, contents: Sequence[str], runs: int = 1) -> None:
+        """Record that the user has read what there is to confirm, and wants it for so many runs."""
+        latest = math.floor(self.now * 1e3) / 1e3  # as exact as ComfyUI's
+        self._date_questions(latest, runs, contents)
 
     def _question(self, content: str) -> Mapping[str, Any]:
         row = self.db.execute(
@@ -152,10 +158,10 @@ class SpendBook:
         ).fetchone()
         return dict(row) if row else {"asked_at": 0.0, "confirmed_at": 0.0, "images": 0, "cost": 0}
 
-    def _date_questions(self, latest: float, contents: Sequence[str]) -> None:
+    def _date_questions(self, latest: float, runs: int, contents: Sequence[str]) -> None:
         self.db.executemany(
-            "UPDATE confirmations SET asked_at = MIN(ABS(asked_at), ?) WHERE content = ?",
-            [(latest, content) for content in contents],
+            "UPDATE confirmations SET asked_at = MIN(ABS(asked_at), ?), runs = ? WHERE content = ?",
+            [(latest, runs, content) for content in contents],
         )
 
 

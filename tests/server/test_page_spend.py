@@ -81,6 +81,24 @@ def test_an_answer_touches_no_other_question(
     assert len(today.generations) == 5
 
 
+def test_an_answer_holds_for_as_many_runs_as_it_says_and_no_more(
+    today: Simulator, page: Page, write_settings: Any
+) -> None:
+    write_settings(confirm_images=1)
+    contents = asked(seed=1, batch_size=2)
+    page.post("/questions", {"contents": contents, "runs": 3})
+    for seed in (1, 3, 5):
+        draw(seed=seed, batch_size=2)
+    assert len(today.generations) == 6
+    asked(seed=7, batch_size=2)
+
+
+@pytest.mark.parametrize("runs", [0, True, "3", 10**9])
+def test_an_answer_for_a_number_of_runs_that_is_none_is_refused(page: Page, runs: Any) -> None:
+    body = {"contents": ["a"], "runs": runs}
+    assert page.refused("POST", "/questions", body)[0] == 400
+
+
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 @pytest.mark.parametrize("body", [{}, {"contents": "all"}, {"contents": [1]}])
 def test_an_answer_without_a_question_is_refused(

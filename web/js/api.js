@@ -86,8 +86,9 @@ export const forgetQuestions = (contents) => request("DELETE", "questions", { co
 /**
  * What the user was asked about has been read, and goes ahead when it is queued again.
  * @param {string[]} contents those of the question
+ * @param {number} runs for how many prompts that holds
  */
-export const answerQuestions = (contents) => request("POST", "questions", { contents });
+export const answerQuestions = (contents, runs) => request("POST", "questions", { contents, runs });
 
 /**
  * What waits in the background; and what was lost in a restart and is to be asked about, until there was an answer.

@@ -119,7 +119,7 @@ function askToGoAhead(failure, question) {
   const goAhead = async () => {
     closeQuestion();
     if (!isOnView()) return;
-    await answerQuestions(question.contents);
+    await answerQuestions(question.contents, n);
     const all = asked.prompts.flatMap((prompt) => {
       const sent = queued.get(prompt);
       return sent ? [sent] : [];
@@ -130,6 +130,7 @@ function askToGoAhead(failure, question) {
   fill(
     localized(failure.title, message),
     ...message.split("\n").map((line) => h("p", {}, line)),
+    n > 1 && h("p", {}, t("failure.each_run", { n })),
     h(
       "footer",
       {},

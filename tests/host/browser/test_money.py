@@ -136,28 +136,34 @@ def careful(comfy: Comfy) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("careful")
-def test_a_batch_of_prompts_is_asked_about_once_and_goes_ahead_together(
-    page: Page, node: int, service: Simulator, shot: Shot, language: str
+@pytest.mark.parametrize(
+    ("control", "paid"),
+    [
+        ("increment", 5),  # from 5, from 6 and from 7: none is paid twice
+        ("randomize", 9),
+    ],
+)
+def test_a_batch_of_prompts_is_asked_about_once_and_goes_ahead_together(  # noqa: PLR0917
+    page: Page, node: int, service: Simulator, shot: Shot, language: str, control: str, paid: int
 ) -> None:
     page.change(node, "batch_size", 3)
-    page.change(node, "control_after_generate", "increment")
+    page.change(node, "control_after_generate", control)
     before = len(service.generations)
     page.js("() => { app.queuePrompt(0, 3) }")
     dialog = page.page.locator(DIALOG)
     go_ahead = words("page.action.go_ahead_all", language, n=3)
     dialog.get_by_role("button", name=go_ahead).wait_for(timeout=30_000)
     shot("confirm-batch")
+    assert words("page.failure.each_run", language, n=3) in dialog.inner_text()
     assert dialog.count() == 1
     assert len(service.generations) == before
     with page.page.expect_response(lambda r: r.url.split("?")[0].endswith("/prompt")):
         dialog.get_by_role("button", name=go_ahead).click()
-    page.comfy.wait_for(lambda: len(service.generations) == before + 5, 60)
+    page.comfy.wait_for(lambda: len(service.generations) == before + paid, 60)
     page.settle(3)
     assert dialog.count() == 0
     seeds = {record.body["seed"] for record in service.generations[before:]}
-    assert seeds == {5, 6, 7, 8, 9}, (
-        "what was queued: from 5, from 6 and from 7; none is paid twice"
-    )
+    assert len(seeds) == paid
 
 
 def test_cancel_sends_nothing_and_the_next_run_is_asked_about(
