@@ -22,6 +22,7 @@ JOBS = "siliconflow.jobs"
 BALANCE = "siliconflow.balance"
 FAILED = "siliconflow.failed"
 BACKGROUND = "siliconflow.background"
+PREVIEW = host.PREVIEW
 
 
 def send_settings_changed() -> None:

@@ -37,6 +37,8 @@ LONGEST_NAME = 255
 """Characters of a file's name: a longer text is none."""
 PREVIEW_SIDE = 512
 """Pixels of the longer side of an image that is shown on a node."""
+PREVIEW = "siliconflow.preview"
+"""The event that says where the image belongs that follows it."""
 MOST_QUEUED = 10_000
 """Prompts whose language is remembered."""
 GOING_ON = "siliconflow_background"
@@ -498,8 +500,11 @@ class Progress(Protocol):
     def value(self, done: int, total: int) -> None:
         """Move the progress bar. In ComfyUI it raises once the user has cancelled."""
 
-    def image(self, image: Image.Image) -> None:
-        """Show a small RGB image on the node. In ComfyUI it raises as `value` does."""
+    def image(self, image: Image.Image, place: int) -> None:
+        """Show a small RGB image on the node, at its place among those of the run.
+
+        In ComfyUI it raises as `value` does.
+        """
 
 
 _receiver: ContextVar[Progress | None] = ContextVar("siliconflow_progress", default=None)
@@ -513,7 +518,8 @@ def report_to(progress: Progress) -> None:
 def current_progress() -> Progress:
     """Return the progress display of the running node."""
     if shows_images():
-        return _PageProgress(node_id(), current_page())
+        call = getattr(_executing(), "list_index", None) or 0
+        return _PageProgress(node_id(), current_page(), call)
     return _receiver.get() or _NoProgress()
 
 
@@ -531,7 +537,7 @@ class _NoProgress:
     def value(self, done: int, total: int) -> None:
         """Show nothing."""
 
-    def image(self, image: Image.Image) -> None:
+    def image(self, image: Image.Image, place: int) -> None:
         """Show nothing."""
 
 
@@ -543,8 +549,8 @@ class _PageProgress:
     has this id there.
     """
 
-    def __init__(self, node_id: str | None, page: str | None) -> None:
-        self._node_id, self._page = node_id, page
+    def __init__(self, node_id: str | None, page: str | None, call: int) -> None:
+        self._node_id, self._page, self._call = node_id, page, call
         self._bar = module("comfy.utils").ProgressBar(1, node_id=node_id)
         self._value = (0, 1)
 
@@ -557,9 +563,11 @@ class _PageProgress:
         self._value = (done, total)
         self._bar.update_absolute(done, total)
 
-    def image(self, image: Image.Image) -> None:
+    def image(self, image: Image.Image, place: int) -> None:
         if not self._page:
             return
+        # Just before the image, whose message has no room for it: the page gets them in this order.
+        send(PREVIEW, {"node": self._node_id, "call": self._call, "place": place}, self._page)
         # As a JPEG: a PNG with transparency crashes ComfyUI.
         preview = ("JPEG", image.convert("RGB"), PREVIEW_SIDE)
         self._bar.update_absolute(*self._value, preview)

@@ -68,7 +68,7 @@ class Console:
     def value(self, done: int, total: int) -> None:
         """Show nothing: the text says it."""
 
-    def image(self, image: Image.Image) -> None:
+    def image(self, image: Image.Image, place: int) -> None:
         """Show nothing: the image is saved as a file."""
 
 

@@ -250,10 +250,10 @@ class Job:
     images that it holds for the job; with `holds_cost` it holds money, too. `name` is that of its
     last request in the ledger. `in_line`
     is set when the job asks the rate limiter for its turn, `before` is that of the job that should
-    ask first. `show` is called with each item. `queued_at` is when its run began, by the wall
-    clock; `started_at` when its turn came. `is_sent`: a request is at the service now;
-    `was_sent`: one may have been, ever; `sent_at`: when the last one left, by the wall clock;
-    `unrecorded`: what it costs, which the ledger could not record.
+    ask first. `show` is called with the place of each item in the job, and the item. `queued_at` is
+    when its run began, by the wall clock; `started_at` when its turn came. `is_sent`: a request is
+    at the service now; `was_sent`: one may have been, ever; `sent_at`: when the last one left, by
+    the wall clock; `unrecorded`: what it costs, which the ledger could not record.
     """
 
     request: PlannedRequest
@@ -283,7 +283,7 @@ class Job:
     name: str = ""
     before: threading.Event | None = None
     in_line: threading.Event = field(default_factory=threading.Event)
-    show: Callable[[Any], None] | None = None
+    show: Callable[[int, Any], None] | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     queued_at: float = field(default_factory=time.time)
     started_at: float = 0.0
@@ -327,6 +327,11 @@ class Job:
     def join(self, growing: GrowingText) -> None:
         """Follow the growing text of another job."""
         self.growing = growing
+
+    def show_item(self, place: int, item: Any) -> None:
+        """Show an item of the result that comes next, in whichever order its items come."""
+        if self.show:
+            self.show(len(self.items) + place, item)
 
     def note(self, line: Text) -> None:
         """Keep something that the user should know although the run goes on; once."""

@@ -115,9 +115,8 @@ class SingleFlight:
                     result = replace(result, origin="joined", cost=Decimal(0), is_estimate=False)
                 except SiliconFlowError as error:
                     raise copy(error) from error
-                if job.show:
-                    for item in result.items:
-                        job.show(item)
+                for place, item in enumerate(result.items):
+                    job.show_item(place, item)
                 return result
         try:
             own.set_result(work())
@@ -241,8 +240,7 @@ class Receiver:
             except DownloadFailed as error:
                 raise _until(error, response.recorded) from None
             job.record(self._ledger.store_file, response.entry, place, response.count, content)
-        if job.show:
-            job.show(item)
+        job.show_item(place, item)
         return item
 
     def _download_file(self, response: Response, place: int, url: str) -> Any:
@@ -322,8 +320,7 @@ class Receiver:
                 raise
             job.record(self._ledger.mark_damaged, entry, place)
             raise DamagedFile from None
-        if job.show:
-            job.show(item)
+        job.show_item(place, item)
         return item
 
     def _decoded(

@@ -52,7 +52,7 @@ class RunProgress:
         self._currency = ""
         self._started_at = time.monotonic()
         self._shown: tuple[int, int, int] | None = None
-        self._previews: deque[Image.Image] = deque(maxlen=MAX_PREVIEWS)
+        self._previews: deque[tuple[Image.Image, int]] = deque(maxlen=MAX_PREVIEWS)
 
     def begin(self, jobs: Sequence[Job], currency: str) -> None:
         """Show from now on how far these jobs are, and what they have cost."""
@@ -80,13 +80,13 @@ class RunProgress:
             self._display.value(done, STAGES * self._requested)
         self._show_previews()
 
-    def add_preview(self, image: DecodedImage | None) -> None:
-        """Scale down an image that has just come; it is shown with the next state.
+    def add_preview(self, place: int, image: DecodedImage | None) -> None:
+        """Scale down an image that has just come; it is shown with the next state, at its place.
 
         Called in threads: on the event loop it would hold up every other node.
         """
         if image is not None:
-            self._previews.append(to_preview(image, PREVIEW_SIDE))
+            self._previews.append((to_preview(image, PREVIEW_SIDE), place))
 
     def end(self, message: Text) -> None:
         """Show why nothing came: some versions of the page show an error's name alone."""
@@ -102,7 +102,7 @@ class RunProgress:
 
     def _show_previews(self) -> None:
         while self._previews:
-            self._display.image(self._previews.popleft())
+            self._display.image(*self._previews.popleft())
 
     def _reused(self) -> Text:
         """Return the words for what was not paid again."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, TypeVar
 
 from ..comfyui import background, events, host
@@ -145,12 +145,11 @@ class _Run:
         self._recorder = JobRecorder(job_history_for(settings), caller, task, plan)
         self._ends = threading.Event()
         shows = plan.endpoint.kind.has_previews and host.shows_images()
-        preview = plan.endpoint.kind.preview
-        show = (lambda item: progress.add_preview(preview(item))) if shows else None
         # It would be paid once more where another node gives it other inputs each time.
         may_send = caller.node_id not in caller.going_on.get("left_out", ())
         sends_unpaid = caller.node_id in caller.going_on.get("unpaid", ())
         since = caller.going_on.get("since")
+        *firsts, _ = accumulate((request.count for request in plan.requests), initial=0)
         self._jobs = [
             Job(
                 request,
@@ -160,9 +159,9 @@ class _Run:
                 sends_unpaid=sends_unpaid,
                 not_again_since=math.inf if since is None else since,
                 judge=self._judge_again,
-                show=show,
+                show=partial(self._preview, first) if shows else None,
             )
-            for request in plan.requests
+            for request, first in zip(plan.requests, firsts, strict=True)
         ]
         # The requests for one frame are sent in their order: the last may ask for fewer images,
         # and what a rate limit lets pass is learned best from a full one.
@@ -195,6 +194,10 @@ class _Run:
         """Show how far the jobs are; raise if the user has cancelled."""
         host.raise_if_cancelled()
         self._progress.show()
+
+    def _preview(self, first: int, place: int, item: Any) -> None:
+        """Show an item; `first` is the place that the first one of its job has in the run."""
+        self._progress.add_preview(first + place, self._plan.endpoint.kind.preview(item))
 
     def _close(self) -> None:
         """Let go of what was not started, and see to what follows a run."""

@@ -33,15 +33,18 @@ class Bar:
 def comfy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Run as inside ComfyUI: `texts` and `bars` are what nodes show."""
     texts: list[tuple[str, str, str | None]] = []
+    sent: list[tuple[str, Any, str | None]] = []
     bars: list[Any] = []
     server = SimpleNamespace(
         client_id="page-1",
         send_progress_text=lambda text, node, page=None: texts.append((text, node, page)),
+        send_sync=lambda event, data, page=None: sent.append((event, data, page)),
     )
     state = SimpleNamespace(
         interrupted=False,
         interruption=Interrupted,
         texts=texts,
+        sent=sent,
         bars=bars,
         server=server,
         user=tmp_path / "user",

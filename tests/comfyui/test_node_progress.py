@@ -14,12 +14,14 @@ def test_progress_goes_to_the_running_node(comfy: Any) -> None:
     progress = host.current_progress()
     progress.text(Text("three"))
     progress.value(1, 3)
-    progress.image(Image.new("RGBA", (8, 8)))
+    progress.image(Image.new("RGBA", (8, 8)), 2)
     assert comfy.texts == [("three", "7", "page-1")]
     [bar] = comfy.bars
     assert (bar.node_id, bar.values) == ("7", [(1, 3), (1, 3)])
     [(kind, image, _)] = bar.previews
     assert (kind, image.mode) == ("JPEG", "RGB")
+    where = {"node": "7", "call": 0, "place": 2}
+    assert comfy.sent == [("siliconflow.preview", where, "page-1")]
 
 
 def test_what_a_run_shows_stays_with_its_page_when_another_page_s_run_follows(comfy: Any) -> None:
@@ -35,8 +37,8 @@ def test_a_run_that_a_program_queued_shows_nothing_on_any_page(comfy: Any) -> No
     progress = host.current_progress()
     progress.text(Text("three"))
     progress.value(1, 3)
-    progress.image(Image.new("RGB", (8, 8)))
-    assert comfy.texts == []
+    progress.image(Image.new("RGB", (8, 8)), 0)
+    assert comfy.texts == comfy.sent == []
     [bar] = comfy.bars
     assert (bar.values, bar.previews) == ([(1, 3)], [])
 
@@ -56,7 +58,7 @@ def test_outside_comfyui_a_program_receives_the_progress() -> None:
 
         def value(self, done: int, total: int) -> None: ...
 
-        def image(self, image: Image.Image) -> None: ...
+        def image(self, image: Image.Image, place: int) -> None: ...
 
     def run() -> None:
         host.report_to(receiver)

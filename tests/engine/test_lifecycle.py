@@ -58,7 +58,7 @@ class Shown:
     def value(self, done: int, total: int) -> None:
         assert 0 <= done <= total
 
-    def image(self, _image: Image.Image) -> None:
+    def image(self, _image: Image.Image, _place: int) -> None:
         raise AssertionError("no image was requested")
 
 

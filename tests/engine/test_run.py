@@ -409,7 +409,7 @@ def test_the_node_says_seconds_while_it_waits_and_what_arrived(held: Held) -> No
         def value(self, done: int, total: int) -> None:
             bars.append((done, total))
 
-        def image(self, _image: Image.Image) -> None:
+        def image(self, _image: Image.Image, _place: int) -> None:
             raise AssertionError("no image was requested")
 
     async def graph() -> None:
@@ -439,7 +439,7 @@ def test_the_node_says_what_its_results_have_cost_so_far(
         def value(self, done: int, total: int) -> None:
             """Show no bar."""
 
-        def image(self, _image: Image.Image) -> None:
+        def image(self, _image: Image.Image, _place: int) -> None:
             """Show no image."""
 
     async def graph() -> None:
@@ -467,7 +467,7 @@ def test_a_mistake_of_ours_is_shown_as_one_and_not_as_a_cancel(
         def value(self, done: int, total: int) -> None:
             """Show no bar."""
 
-        def image(self, _image: Image.Image) -> None:
+        def image(self, _image: Image.Image, _place: int) -> None:
             """Show no image."""
 
     def fail(*_: Any) -> None:

@@ -357,6 +357,7 @@ class Node:
 
     def __init__(self) -> None:
         self.images: list[Image.Image] = []
+        self.places: list[int] = []
         self.threads: set[int] = set()
 
     def text(self, text: object) -> None:
@@ -365,8 +366,9 @@ class Node:
     def value(self, done: int, total: int) -> None:
         """Show nothing."""
 
-    def image(self, image: Image.Image) -> None:
+    def image(self, image: Image.Image, place: int) -> None:
         self.images.append(image)
+        self.places.append(place)
         self.threads.add(threading.get_ident())
 
 
@@ -383,6 +385,7 @@ def test_every_image_is_shown_once_small_and_rgb(node: Node) -> None:
     draw(batch_size=6, image_size="1024x1024")
     assert [(image.size, image.mode) for image in node.images] == [((512, 512), "RGB")] * 6
     assert node.threads == {threading.get_ident()}
+    assert sorted(node.places) == list(range(6))
 
 
 @pytest.mark.usefixtures("simulator")
@@ -409,10 +412,13 @@ def test_an_image_that_two_nodes_requested_is_shown_on_both(
 def test_an_image_is_shown_before_the_rest_of_the_run_is_there(
     node: Node, simulator: Simulator, hold: Callable[[], Held]
 ) -> None:
-    draw(model="Qwen/Qwen-Image")
+    """And knows its place: the second one is saved already, and comes first."""
+    draw(model="Qwen/Qwen-Image", seed=2)
     node.images.clear()
+    node.places.clear()
     held = hold()
-    run = threading.Thread(target=draw, kwargs={"model": "Qwen/Qwen-Image", "batch_size": 2})
+    values = {"model": "Qwen/Qwen-Image", "batch_size": 2, "seed": 1}
+    run = threading.Thread(target=draw, kwargs=values)
     run.start()
     wait_for(lambda: node.images)
     held.wait_for(1)
@@ -420,4 +426,4 @@ def test_an_image_is_shown_before_the_rest_of_the_run_is_there(
     held.release()
     run.join()
     assert len(simulator.generations) == 2
-    assert len(node.images) == 2
+    assert node.places == [1, 0]

@@ -228,7 +228,7 @@ class Shown:
     def value(self, done: int, total: int) -> None:
         assert done <= total
 
-    def image(self, image: Image.Image) -> None:
+    def image(self, image: Image.Image, _place: int) -> None:
         raise AssertionError(f"chat shows no image: {image}")
 
     def grown(self) -> Iterator[bool]:
