@@ -17,7 +17,6 @@ from .ledger_access import page_job_history
 from .page_http import Failed, File, Json, NotFound, PageRequest, TooLarge
 
 THUMBNAIL_SIDE = 256
-SUBFOLDER = "siliconflow"
 _CONTENT_TYPES = {".png": "png", ".jpg": "jpeg", ".webp": "webp", ".gif": "gif"}
 
 
@@ -54,23 +53,26 @@ def play_video(request: PageRequest) -> File:
 def copy_to_input(request: PageRequest) -> Json:
     """Copy a job's image to ComfyUI's input folder, and return what a Load Image node needs.
 
-    The copy belongs to the user: it stays when the saved results are cleared.
+    The copy belongs to the user: it stays when the saved results are cleared. It is in no folder of
+    its own: the lists of Load Image nodes have no files of folders, and the page marks as missing
+    what is on no list.
     """
     file, folder = _file(request), host.input_directory()
     if folder is None:
         raise NotFound(text("server.no_input_folder"))
-    name = f"{request.params['id'][:12]}-{int(request.params['place']) + 1}{file.suffix}"
+    place = int(request.params["place"]) + 1
+    name = f"siliconflow-{request.params['id'][:12]}-{place}{file.suffix}"
     try:
         saved = file.open("rb")
     except OSError:
         raise NotFound(text("server.image_gone")) from None
     try:
         with saved:  # a video is never in memory as a whole
-            files.write(folder / SUBFOLDER / name, partial(shutil.copyfileobj, saved))
+            files.write(folder / name, partial(shutil.copyfileobj, saved))
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise Failed(text("server.copy_failed", reason=reason)) from None
-    return {"name": name, "subfolder": SUBFOLDER, "type": "input"}
+    return {"name": name, "subfolder": "", "type": "input"}
 
 
 def _file(request: PageRequest) -> Path:

@@ -180,6 +180,13 @@ class Comfy:
         content: Json = self.get("/object_info").json()
         return content
 
+    def listed(self, node_type: str, name: str) -> list[str]:
+        """Return what a list of a node offers in a page that opens now."""
+        node = self.get(f"/object_info/{node_type}").json()[node_type]
+        kind, options = node["input"]["required"][name]
+        values: list[str] = options["options"] if kind == "COMBO" else kind
+        return values
+
     def get(self, path: str) -> requests.Response:
         """Request a page."""
         return self._http.get(self.address + path, timeout=REQUEST_SECONDS)

@@ -132,7 +132,8 @@ export const loadImage = (id, place) => request("POST", `jobs/${encodeURICompone
 export const getWorkflow = (id) => request("GET", `jobs/${encodeURIComponent(id)}/workflow`);
 
 /**
- * Stores an image in ComfyUI's input folder, by ComfyUI's own route.
+ * Stores an image in ComfyUI's input folder, by ComfyUI's own route, which finds it a free name. Not in a folder there:
+ * the lists of Load Image nodes have none of its files, and what is on no list is marked as missing after a reload.
  * @param {Blob} content
  * @param {string} name
  * @returns {Promise<InputFile>}
@@ -140,7 +141,6 @@ export const getWorkflow = (id) => request("GET", `jobs/${encodeURIComponent(id)
 export async function uploadImage(content, name) {
   const body = new FormData();
   body.append("image", content, name);
-  body.append("subfolder", "siliconflow");
   const response = await api.fetchApi("/upload/image", { method: "POST", body });
   if (!response.ok) throw new ApiError(response.status, undefined);
   return response.json();

@@ -13,8 +13,8 @@ import { deciderAt } from "./subgraphs.js";
 
 const TITLE_HEIGHT = 30;
 const GAP = 40;
-/** @type {[number, number]} */
-const LOADER_SIZE = [300, 360];
+/** With room for an image. @type {[number, number]} */
+const IMAGE_SIZE = [300, 360];
 
 /** ComfyUI's nodes that load a file, each with its list of files. */
 const LOADERS = { image: ["LoadImage", "image"], video: ["LoadVideo", "file"] };
@@ -35,7 +35,7 @@ export const canLoad = (image) => String(loaderOf(image)[0]) in window.LiteGraph
  */
 export async function putOnCanvas(job, images) {
   try {
-    for (const image of images) show(addLoader(await loadImage(job.id, image.place), visibleArea(), loaderOf(image)));
+    for (const image of images) show(addLoader(await loadImage(job.id, image.place), visibleArea, loaderOf(image)));
     toast("success", t(images[0]?.video ? "jobs.put_video_done" : "jobs.put_done"));
   } catch (error) {
     toast("error", t("app.name"), errorText(error));
@@ -83,39 +83,36 @@ const selectedNodes = () => Object.values(app.canvas.selected_nodes ?? {});
  */
 export function giveImage(node, file, input) {
   if (loaderWidget(node)) return chooseFile(node, pathOf(file));
-  const [x, y, , height] = boxOf(node);
-  const loader = addLoader(file, [x - LOADER_SIZE[0] - 2 * GAP, y, LOADER_SIZE[0] + 2 * GAP, height]);
-  loader.connect(0, node, input);
+  addLoader(file, leftOf(node)).connect(0, node, input);
 }
 
 /**
- * Adds an edit node at the right of a node, for a copy of the image that it shows, or for its output.
+ * Adds an edit node at the right of a node, for a copy of the image that it shows, or for its output; and a preview,
+ * for ComfyUI runs nothing that no node shows or saves.
  * @param {Comfy.Node} node
  * @param {InputFile | null} file
  */
 export function addEditor(node, file) {
-  const editor = window.LiteGraph.createNode("SiliconFlowImageEdit");
-  const graph = node.graph;
-  if (!editor || !graph) return;
-  const source = file ? addLoader(file, besideOf(node, LOADER_SIZE)) : node;
-  const size = /** @type {[number, number]} */ ([editor.size[0], editor.size[1] + TITLE_HEIGHT]);
-  const [x, y] = freePlace(besideOf(source, size), size, graph.nodes.map(boxOf));
-  editor.pos = [x, y + TITLE_HEIGHT];
-  graph.add(editor);
+  const source = file ? addLoader(file, rightOf(node)) : node;
+  const editor = addNode("SiliconFlowImageEdit", rightOf(source));
   source.connect(source.outputs.findIndex(({ type }) => type === "IMAGE"), editor, freeImageInput(editor));
+  editor.connect(0, addNode("PreviewImage", rightOf(editor), IMAGE_SIZE), 0);
   show(editor);
 }
 
-/**
- * Room for a node of a size, at the right of another.
- * @param {Comfy.Node} node
- * @param {[number, number]} size
- * @returns {Box}
- */
-function besideOf(node, [width]) {
+/** Where a node of some width goes. @typedef {(width: number) => Box} Area */
+
+/** @param {Comfy.Node} node @returns {Area} */
+const rightOf = (node) => (width) => {
   const [left, top, ownWidth, height] = boxOf(node);
   return [left + ownWidth, top, width + 2 * GAP, height];
-}
+};
+
+/** @param {Comfy.Node} node @returns {Area} */
+const leftOf = (node) => (width) => {
+  const [left, top, , height] = boxOf(node);
+  return [left - width - 2 * GAP, top, width + 2 * GAP, height];
+};
 
 /**
  * The widget with the files of a node that loads an image.
@@ -148,19 +145,30 @@ const pathOf = ({ name, subfolder }) => (subfolder ? `${subfolder}/${name}` : na
 
 /**
  * @param {InputFile} file
- * @param {Box} [area] where it should be, if there is room
+ * @param {Area} [area]
  * @param {string[]} [loader] the node, and its list of files
  */
-function addLoader(file, area = visibleArea(), [type = "", list] = LOADERS.image) {
+function addLoader(file, area = visibleArea, [type = "", list] = LOADERS.image) {
+  const node = addNode(type, area, IMAGE_SIZE);
+  chooseFile(node, pathOf(file), list);
+  return node;
+}
+
+/**
+ * Adds a node to the graph on view, where it covers no other.
+ * @param {string} type
+ * @param {Area} area where it should be, if there is room
+ * @param {[number, number]} [least] the smallest size
+ */
+function addNode(type, area, [width, height] = [0, 0]) {
   const node = window.LiteGraph.createNode(type);
   if (!node) throw new Error(`ComfyUI has no ${type} node.`);
   const graph = app.canvas.graph ?? app.graph;
-  // With room for the image. Before the node is added: Nodes 2.0 takes its position from then on.
-  node.size = [Math.max(node.size[0], LOADER_SIZE[0]), Math.max(node.size[1], LOADER_SIZE[1])];
-  const [x, y] = freePlace(area, [node.size[0], node.size[1] + TITLE_HEIGHT], graph.nodes.map(boxOf));
+  // Before the node is added: Nodes 2.0 takes its size and position from then on.
+  node.size = [Math.max(node.size[0], width), Math.max(node.size[1], height)];
+  const [x, y] = freePlace(area(node.size[0]), [node.size[0], node.size[1] + TITLE_HEIGHT], graph.nodes.map(boxOf));
   node.pos = [x, y + TITLE_HEIGHT];
   graph.add(node);
-  chooseFile(node, pathOf(file), list);
   graph.setDirtyCanvas(true, true);
   return node;
 }

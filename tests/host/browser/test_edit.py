@@ -24,6 +24,9 @@ SOURCE = f"""id => {{
 }}"""
 SOURCES = f"""id => {NODE}.inputs.filter(input => input.type === 'IMAGE' && input.link != null)
     .map(input => [input.name, Number(app.graph.getLink(input.link).origin_id)])"""
+CONSUMERS = (
+    f"id => ({NODE}.outputs[0].links ?? []).map(l => Number(app.graph.getLink(l).target_id))"
+)
 DROP = """([selector, x, y, files, content]) => {
     const bytes = Uint8Array.from(atob(content), c => c.charCodeAt(0));
     const carried = new DataTransfer();
@@ -79,9 +82,18 @@ def test_an_image_is_edited_from_the_menu_of_its_node(page: Page, shots: Path) -
     editor = edit_by_menu(page, preview)
     copy = page.js(SOURCE, editor)
     assert page.ids("LoadImage") == [copy]
-    assert str(page.values(copy)["image"]).startswith("siliconflow/")
+    assert page.values(copy)["image"] in page.comfy.listed("LoadImage", "image")
+    (result,) = set(page.ids("PreviewImage")) - {preview}
+    assert page.js(CONSUMERS, editor) == [result]
     page.fit()
+    assert overlapping(page, page.ids()) == []
     page.shot(shots / f"edit-{page.look}-{page.language}.png")
+    page.change(editor, "prompt", f"At night {secrets.token_hex(4)}")
+    assert page.run().status == "success"
+    page.wait_for(f"id => {NODE}.imgs?.length === 1 || app.nodeOutputs[id]?.images.length", result)
+    page.fit()
+    assert overlapping(page, page.ids()) == []
+    page.shot(shots / f"edited-{page.look}-{page.language}.png")
 
 
 def test_a_node_without_an_image_has_no_such_entry(page: Page) -> None:
@@ -113,10 +125,10 @@ def test_files_dropped_on_an_edit_node_are_its_images(page: Page) -> None:
     assert [name for name, _ in sources] == ["image", "image2"]
     files = [str(page.values(loader)["image"]) for _, loader in sources]
     for name, file in zip(names, files, strict=True):
-        assert file.startswith(f"siliconflow/{name}")
+        assert file.startswith(name)
+    assert set(files) <= set(page.comfy.listed("LoadImage", "image"))
     assert sorted(page.ids("LoadImage")) == sorted(loader for _, loader in sources)
-    boxes = [page.box(node) for node in (editor, *page.ids("LoadImage"))]
-    assert not [(a, b) for a, b in itertools.combinations(boxes, 2) if overlap(a, b)]
+    assert overlapping(page, [editor, *page.ids("LoadImage")]) == []
 
 
 def test_a_file_that_is_no_image_is_not_taken(page: Page) -> None:
@@ -125,7 +137,7 @@ def test_a_file_that_is_no_image_is_not_taken(page: Page) -> None:
     page.wait_for(f"id => ({SOURCES})(id).length > 0", editor)
     page.settle(2)
     [(_, loader)] = page.js(SOURCES, editor)
-    assert str(page.values(loader)["image"]).startswith("siliconflow/image")
+    assert str(page.values(loader)["image"]).startswith("image")
     assert page.ids("LoadImage") == [loader]
 
 
@@ -136,7 +148,7 @@ def test_a_file_beyond_the_free_inputs_displaces_none(page: Page) -> None:
     assert page.page.get_by_text("second.png").first.is_visible()
     [(_, loader)] = page.js(SOURCES, node)
     assert page.ids("LoadImage") == [loader]
-    assert str(page.values(loader)["image"]).startswith("siliconflow/first")
+    assert str(page.values(loader)["image"]).startswith("first")
 
 
 def test_of_a_node_that_loads_a_mask_the_image_is_copied(page: Page) -> None:
@@ -149,7 +161,14 @@ def test_of_a_node_that_loads_a_mask_the_image_is_copied(page: Page) -> None:
     page.wait_for(f"id => {NODE}.imgs?.length === 1", mask)
     copy = page.js(SOURCE, edit_by_menu(page, mask))
     assert page.ids("LoadImage") == [copy]
-    assert str(page.values(copy)["image"]).startswith("siliconflow/example")
+    assert str(page.values(copy)["image"]).startswith("example")
+
+
+def overlapping(page: Page, nodes: list[int]) -> list[tuple[int, int]]:
+    """Return the pairs of nodes that have room in common."""
+    boxes = {node: page.box(node) for node in nodes}
+    pairs = itertools.combinations(nodes, 2)
+    return [(a, b) for a, b in pairs if overlap(boxes[a], boxes[b])]
 
 
 def overlap(a: Box, b: Box) -> bool:
