@@ -314,7 +314,8 @@ def _queue(new_id: str, item: tuple[Any, ...], run: WaitingRun, *, may_pay: bool
     first_at = before.get("queued_at", item[_EXTRA].get("create_time", 0))
     queued_at = now if may_pay or run.state in {"stopped", "lost"} else first_at
     since = None if may_pay else run.since
-    own_marks = {"parent": run.id, "since": since, "queued_at": queued_at}
+    made_since = {**before.get("made_since", {}), **dict.fromkeys(run.left_out, run.since)}
+    own_marks = {"parent": run.id, "since": since, "queued_at": queued_at, "made_since": made_since}
     nodes = {"left_out": sorted(left_out), "unpaid": sorted(unpaid & left_out)}
     requests = {"requests": {**before.get("requests", {}), **run.requests}}
     going_on = {**first, **before, **own_marks, **nodes, **requests}

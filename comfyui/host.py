@@ -46,9 +46,10 @@ GOING_ON = "siliconflow_background"
 
 `parent` is the id of the prompt that it was before. What was sent after `since`, in seconds since
 1970, is not sent again, whichever node it is of. Those in `left_out` send nothing, but those that
-are in `unpaid` as well what was surely never charged. `queued_at` is when the user queued it, in
-milliseconds: what the pack queues confirms nothing. `requests` are what nodes asked for before,
-by `Caller.call`: a node before them may give something else each time.
+are in `unpaid` as well what was surely never charged. `made_since` has all that ever waited: what
+was sent for one of them after this was made in the background for this prompt. `queued_at` is when
+the user queued it, in milliseconds: what the pack queues confirms nothing. `requests` are what
+nodes asked for before, by `Caller.call`: a node before them may give something else each time.
 """
 
 request_language: ContextVar[Language | None] = ContextVar("siliconflow_request", default=None)

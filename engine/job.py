@@ -208,8 +208,9 @@ class Result:
     """What one request brought. Its items are shared with whoever joined the request.
 
     `request_id` is the name under which the ledger keeps them; empty if it does not. `cost` is
-    what was paid for them now, `None` if the price is not known, and at most if it `is_estimate`.
-    `frame` is that of the request.
+    what was paid for them now, `None` if the price is not known, and at most if it `is_estimate`;
+    `price` is what they cost when the request was sent, at `sent_at` by the wall clock, whoever
+    paid. `frame` is that of the request.
     """
 
     items: Sequence[Any]
@@ -220,6 +221,8 @@ class Result:
     cost: Decimal | None = Decimal(0)
     frame: int = 0
     is_estimate: bool = False
+    price: Decimal | None = None
+    sent_at: float = 0.0
 
 
 @dataclass
@@ -243,7 +246,8 @@ class Job:
     `is_saved` is false once the ledger failed: what comes is not saved. Unless it `may_send`, it
     finds what is saved or under way, and no more; so it does where the same was sent after
     `not_again_since`, and may have been charged. One that `sends_unpaid` sends what was planned
-    before, and surely never charged. `in_background`: it waits for its turn as long as that takes,
+    before, and surely never charged. What was sent after `made_since` was made for it in the
+    background. `in_background`: it waits for its turn as long as that takes,
     behind those that somebody looks at, unless it `is_looked_at`, since another job joined it.
     `may_pay` counts the items that the spending guard has let it pay for, and counts as of an
     auto-run by `counted_as`; `judge` asks it about others. `reserved` counts the
@@ -276,6 +280,7 @@ class Job:
     may_send: bool = True
     sends_unpaid: bool = False
     not_again_since: float = math.inf
+    made_since: float = math.inf
     in_background: bool = False
     is_looked_at: bool = False
     reserved: int = 0
@@ -368,6 +373,10 @@ class Job:
         """Every item that came, in the order of the requests."""
         return [item for result in self.results for item in result.items]
 
+    def was_made_before(self, result: Result) -> bool:
+        """Return whether a result was paid for already, in the background for the same prompt."""
+        return result.origin != "paid" and result.sent_at >= self.made_since
+
     @property
     def seeds(self) -> list[int]:
         """The seed of each item: the service's, else the one that was sent."""
@@ -429,6 +438,11 @@ class Results:
                         "inference": result.metadata.inference,
                         "origin": result.origin,
                         "cost": _cost_text([result.cost]),
+                        **(
+                            {"paid_in_background": _cost_text([result.price])}
+                            if job.was_made_before(result)
+                            else {}
+                        ),
                     }
                     for job in self.jobs
                     for result in job.results

@@ -581,8 +581,12 @@ class RequestLifecycle:
         """Return whether a part of a job is to be sent, or under way. Raises `LedgerError`."""
         if job.may_send:
             return not self.is_stored(job)
+        return self.is_under_way(job) or bool(self.unpaid(job))
+
+    def is_under_way(self, job: Job) -> bool:
+        """Return whether a part of a job is under way in this process."""
         try:
-            return self._is_under_way(job.request) or bool(self.unpaid(job))
+            return self._is_under_way(job.request)
         finally:
             self._drop(job.request)
 
@@ -750,7 +754,8 @@ class RequestLifecycle:
         if is_estimate:
             job.note(text("run.cost_at_most"))
         brought = Result(items, len(items), result.metadata, origin, request_id, paid)
-        return replace(brought, is_estimate=is_estimate)
+        sent_at = job.sent_at or (entry.sent_at if entry else 0.0)
+        return replace(brought, is_estimate=is_estimate, price=cost, sent_at=sent_at)
 
     def _find(self, job: Job, request: PlannedRequest, name: str) -> Result | LedgerEntry | None:
         """Return what the ledger has of a request, else the entry to send or to poll it with.
@@ -766,10 +771,13 @@ class RequestLifecycle:
                 if any(self._endpoint.is_gone(self._client, item) for item in items):
                     job.record(partial(self._ledger.mark_failed, may_be_paid=False), entry)
                     continue
-                if entry.state == "stored" and job.may_send:  # else it was paid for this prompt
+                is_own = not job.may_send or entry.sent_at >= job.made_since
+                if entry.state == "stored" and not is_own:  # else it was paid for this prompt
                     job.record(self._ledger.mark_reused, entry)
                 self._note_count(job, request, len(items))
-                return Result(items, len(items), entry.metadata, _ORIGINS[entry.state], entry.id)
+                came = Result(items, len(items), entry.metadata, _ORIGINS[entry.state], entry.id)
+                price = self.pricing.cost(replace(request, count=len(items)), at=entry.sent_at)
+                return replace(came, price=price, sent_at=entry.sent_at)
         return None
 
     def _goes_in_parts(self, job: Job, request: PlannedRequest) -> bool:

@@ -97,25 +97,33 @@ class RunProgress:
         self._show_previews()
         self._display.value(1, 1)
         notes = [note for job in self._jobs for note in job.notes]
-        said = join(" · ", (join("", (line, self._reused())), *self._cost()))
+        said = join(" · ", (join("", (line, *self._reused())), *self._cost()))
         self._display.text(join("\n", dict.fromkeys((said, *notes))))
 
     def _show_previews(self) -> None:
         while self._previews:
             self._display.image(*self._previews.popleft())
 
-    def _reused(self) -> Text:
+    def _reused(self) -> list[Text]:
         """Return the words for what was not paid again."""
-        results = [result for job in self._jobs for result in job.results]
-        reused = sum(result.count for result in results if result.origin != "paid")
-        paid = sum(result.count for result in results) - reused
-        if not reused:
-            return Text("")
-        return text("run.reused_in_part", reused=reused, paid=paid) if paid else text("run.reused")
+        results = [(job, result) for job in self._jobs for result in job.results]
+        made = [result for job, result in results if job.was_made_before(result)]
+        paid = sum(result.count for _, result in results if result.origin == "paid")
+        paid += sum(result.count for result in made)
+        reused = sum(result.count for _, result in results) - paid
+        in_part = "run.reused_in_part" if paid else "run.reused"
+        words = [text(in_part, reused=reused, paid=paid)] if reused else []
+        if made:
+            amounts = self._amount([result.price for result in made])
+            words.append(text("run.made_in_background"))
+            words += [text("run.made_for", amount=amount) for amount in amounts]
+        return words
 
     def _cost(self) -> list[str]:
         """Return what the results that are there have cost, if it is known and anything."""
-        costs = [result.cost for job in self._jobs for result in job.results]
+        return self._amount([result.cost for job in self._jobs for result in job.results])
+
+    def _amount(self, costs: Sequence[Decimal | None]) -> list[str]:
         total = sum((cost for cost in costs if cost is not None), Decimal(0))
         return [amount_text(total, self._currency)] if total and None not in costs else []
 
@@ -380,4 +388,5 @@ def _state(job: Job) -> JobState:
         return "asked" if isinstance(job.error, ConfirmationNeeded) else "failed"
     if job.stage < STAGES:
         return "cancelled"
-    return "done" if any(result.origin == "paid" for result in job.results) else "reused"
+    paid = (result.origin == "paid" or job.was_made_before(result) for result in job.results)
+    return "done" if any(paid) else "reused"

@@ -150,6 +150,7 @@ class _Run:
         sends_unpaid = caller.node_id in caller.going_on.get("unpaid", ())
         since = caller.going_on.get("since")
         *firsts, _ = accumulate((request.count for request in plan.requests), initial=0)
+        made_since = caller.going_on.get("made_since", {}).get(caller.node_id, math.inf)
         self._jobs = [
             Job(
                 request,
@@ -158,6 +159,7 @@ class _Run:
                 may_send=may_send,
                 sends_unpaid=sends_unpaid,
                 not_again_since=math.inf if since is None else since,
+                made_since=made_since,
                 judge=self._judge_again,
                 show=partial(self._preview, first) if shows else None,
             )
@@ -295,7 +297,8 @@ class _Run:
 
     def _tell_once(self) -> None:
         """Note what this account was never told; what cannot be stored is told rather than not."""
-        if all(result.origin == "reused" for job in self._jobs for result in job.results):
+        results = [(job, result) for job in self._jobs for result in job.results]
+        if all(each.origin == "reused" and not job.was_made_before(each) for job, each in results):
             return
         for name, note in self._plan.once.items():
             marker = host.data_directory() / "notices_shown" / f"{name}.{self._settings.account}"
@@ -319,15 +322,24 @@ class _Run:
     def _reserve(self, calls: int) -> None:
         """Record the jobs, and stop them all if they would break a limit of the settings."""
         self._find_first()
-        self._recorder.begin(self._jobs)
+        listed = [job for job in self._jobs if not self._is_listed(job)]
+        self._recorder.begin(listed)
         try:
             _GUARD.reserve(replace(self._to_judge(), calls=calls))
         except SiliconFlowError as error:
-            self._recorder.stopped(self._jobs, error)
+            self._recorder.stopped(listed or self._jobs, error)
             raise
         if self._ends.is_set():
             _GUARD.release(self._settings, self._ledger, self._jobs)
             self._recorder.end_all(self._jobs)
+
+    def _is_listed(self, job: Job) -> bool:
+        """Return whether the list has a job of the run before, in the background, for the same."""
+        if job.made_since == math.inf:
+            return False
+        with suppress(LedgerError):
+            return self._lifecycle.is_stored(job) or self._lifecycle.is_under_way(job)
+        return False
 
     def _judge_again(self, job: Job, request: PlannedRequest) -> None:
         """Judge a request that was paid, or under way, when its run began, and is no more."""

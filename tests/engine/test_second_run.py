@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -16,11 +17,12 @@ from comfyui_siliconflow.comfyui import background, host
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.engine.job import Job
 from comfyui_siliconflow.engine.lifecycle import RequestLifecycle
-from comfyui_siliconflow.engine.services import current_settings, ledger_for
+from comfyui_siliconflow.engine.services import current_settings, job_history_for, ledger_for
 from comfyui_siliconflow.engine.threads import start_thread
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.storage.waiting_runs import WaitingRun, WaitingRuns
+from comfyui_siliconflow.strings.text import Text
 from comfyui_siliconflow.tests.waiting import pack_threads, until
 
 DRAW = "SiliconFlowTextToImage"
@@ -47,7 +49,7 @@ class Comfy:
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
         self.context: Any = None
-        self.outputs: dict[str, Any] = {}
+        self.shown = ""
 
     def begin(self, *nodes: str) -> None:
         """Run a prompt of such nodes, none of which depends on another."""
@@ -82,7 +84,22 @@ class Comfy:
         _, prompt_id, *_ = self.queue.currently_running[0]
         self.context = SimpleNamespace(node_id=node_id, prompt_id=prompt_id, list_index=0)
         values = {"model": "Qwen/Qwen-Image", "prompt": "a cat", **inputs}
-        return asyncio.run(NODE_CLASS_MAPPINGS[DRAW]().execute(**values))
+
+        async def run() -> Any:
+            host.report_to(self)
+            return await NODE_CLASS_MAPPINGS[DRAW]().execute(**values)
+
+        return asyncio.run(run())
+
+    def text(self, text: Text) -> None:
+        """Keep what the node shows."""
+        self.shown = str(text)
+
+    def value(self, done: int, total: int) -> None:
+        """Show no bar."""
+
+    def image(self, image: Any) -> None:
+        """Show no image."""
 
 
 @pytest.fixture
@@ -127,6 +144,43 @@ def test_what_a_node_in_the_foreground_paid_is_not_paid_again_for_other_inputs(
     assert (again.equal(first["2"][0]), seed) == (True, 5)
     assert comfy.run("1", seed=1, background=True) is not BLOCKED
     assert len(today.charges) == 2
+
+
+def jobs_listed() -> list[tuple[str, bool]]:
+    """Return the state of each job of the list, and whether it has its file."""
+    return [(job.state, all(job.files_here)) for job in job_history_for(current_settings()).since(0)]
+
+
+def test_what_was_made_in_the_background_is_one_job_and_its_node_says_what_it_cost(
+    comfy: Comfy, today: Simulator
+) -> None:
+    comfy.begin("1")
+    assert comfy.run("1", seed=1, background=True) is BLOCKED
+    comfy.go_on()
+    info = json.loads(comfy.run("1", seed=1, background=True)[2])
+    assert comfy.shown.splitlines()[0].endswith(" · made in the background for ¥0.30")
+    [request] = info["requests"]
+    assert (request["origin"], request["cost"]) == ("reused", "0")
+    assert (request["paid_in_background"], info["cost"]["amount"]) == ("0.3", "0")
+    assert jobs_listed() == [("done", True)]
+    with ledger_for(current_settings()).spending() as book:
+        assert [each.is_free for each in book.since(time.time() - 60)] == [False]
+    assert len(today.charges) == 1
+
+
+def test_what_was_saved_before_a_prompt_was_queued_is_reused_in_its_second_run(
+    comfy: Comfy, today: Simulator
+) -> None:
+    comfy.begin("1")
+    comfy.run("1", seed=1, background=False)
+    comfy.end()
+    comfy.begin("1")
+    assert comfy.run("1", seed=1, batch_size=2, background=True) is BLOCKED
+    comfy.go_on()
+    info = json.loads(comfy.run("1", seed=1, batch_size=2, background=True)[2])
+    assert "1 reused for free, 1 paid · made in the background for ¥0.30" in comfy.shown
+    paid = [request.get("paid_in_background") for request in info["requests"]]
+    assert (paid, len(today.charges)) == ([None, "0.3"], 2)
 
 
 def test_what_was_never_charged_before_a_restart_is_sent_when_the_user_goes_on_after_a_question(
