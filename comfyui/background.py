@@ -64,6 +64,8 @@ class Waiting:
 
 _WAITING: dict[str, Waiting] = {}
 """Those with requests under way, by the id of the prompt."""
+_GONE_ON: set[Waiting] = set()
+"""Those with requests under way that were queued again meanwhile: the user did not wait."""
 _ITEMS: dict[str, dict[str, tuple[Any, ...]]] = {}
 """The items of all that are recorded, and of what joined them, each by the id of its prompt.
 
@@ -147,8 +149,29 @@ def note_requests(caller: Caller, runs: WaitingRuns, requests: Sequence[Any]) ->
         for oldest in list(_ASKED)[:-MOST_FOUND]:
             del _ASKED[oldest]
         parent = caller.going_on.get("parent", "")
-        if parent or caller.prompt_id in _WAITING:
+        if parent or caller.prompt_id in _ITEMS:
             runs.note_requests((caller.prompt_id, parent), {caller.call: requests})
+
+
+def first_requests(caller: Caller) -> Any:
+    """Return what a call asked for when its prompt ran before, in JSON; empty if it did not then.
+
+    The prompt may have been queued again before it ran to its end, and have asked for more since.
+    """
+    parent, call = caller.going_on.get("parent"), caller.call
+    with _LOCK:
+        later = [asked.get(call, ()) for (id_, _), (_, asked) in _ASKED.items() if id_ == parent]
+    return caller.going_on.get("requests", {}).get(call) or (later[-1] if later else ())
+
+
+def is_under_way_before(caller: Caller) -> bool:
+    """Return whether the run before goes on, of a prompt whose node waited.
+
+    Some may wait for their turn: nobody but the run that has them knows of those.
+    """
+    parent, waited = caller.going_on.get("parent"), caller.going_on.get("made_since", ())
+    with _LOCK:
+        return caller.node_id in waited and any(each.id == parent for each in _GONE_ON)
 
 
 def is_list_there(caller: Caller, calls: int, ends: threading.Event, *, is_there: bool) -> bool:
@@ -194,6 +217,8 @@ def leave(waiting: Waiting, runs: WaitingRuns, failure: Text | None) -> None:
     with _LOCK:
         waiting.under_way -= 1
         waiting.failure = waiting.failure or failure
+        if not waiting.under_way:
+            _GONE_ON.discard(waiting)
     while not waiting.under_way and host.running_item(waiting.id):
         time.sleep(TICK_SECONDS)  # it may have more such nodes
     with _LOCK:
@@ -219,7 +244,8 @@ def go_on(id_: str, runs: WaitingRuns, *, may_pay: bool = False) -> str | None:
     """
     with _LOCK:
         run = runs.take(id_)
-        _WAITING.pop(id_, None)
+        if (waiting := _WAITING.pop(id_, None)) and waiting.under_way:
+            _GONE_ON.add(waiting)
     if run is None:
         return None
     item, new_id = _item_of(run), str(uuid4())
@@ -277,12 +303,12 @@ def forget(id_: str, runs: WaitingRuns) -> bool:
     return was_there
 
 
-def decline(id_: str, runs: WaitingRuns) -> None:
+def decline(id_: str, runs: WaitingRuns, *, is_free: bool) -> None:
     """Note that the user does not go on with a lost prompt for now: it is not asked about again.
 
-    Raises `LedgerError`.
+    Whether to go on later `is_free` is part of the reason. Raises `LedgerError`.
     """
-    if runs.stop(id_, text("background.declined")):
+    if runs.stop(id_, text("background.declined_free" if is_free else "background.declined")):
         _tell(id_, "stopped")
 
 

@@ -175,6 +175,8 @@ class JobView:
     seconds: float | None
     waits_until: float | None = None
     doing: Text | None = None
+    was_sent: bool = False
+    """Of one under way, whether it counts as spent by now."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it in the page's words."""
@@ -191,6 +193,7 @@ class JobView:
             "state": self.state,
             "waits_until": self.waits_until,
             "doing": self.doing.as_json() if self.doing else None,
+            "was_sent": self.was_sent,
             "reason": record.reason.as_json() if record.reason else None,
             "trace_id": record.trace_id,
             "origins": list(record.origins),
@@ -355,8 +358,9 @@ def _live_view(record: JobRecord, job: Job) -> JobView:
         return JobView(record, "waiting", 0.0)
     if job.waits_for and not job.is_sent:
         until = time.time() + job.waits_until - time.monotonic()
-        return JobView(record, "waiting", job.seconds, until)
-    return JobView(record, "running", job.seconds, doing=job.growing.doing)
+        return JobView(record, "waiting", job.seconds, until, was_sent=job.was_sent)
+    doing, was_sent = job.growing.doing, job.was_sent
+    return JobView(record, "running", job.seconds, doing=doing, was_sent=was_sent)
 
 
 def _has_changed(view: JobView, last: JobView) -> bool:
@@ -364,7 +368,7 @@ def _has_changed(view: JobView, last: JobView) -> bool:
     if last.state not in _LIVE_STATES:
         return False
     moved = abs((view.waits_until or 0) - (last.waits_until or 0))
-    is_news = (view.state, view.doing) != (last.state, last.doing)
+    is_news = (view.state, view.doing, view.was_sent) != (last.state, last.doing, last.was_sent)
     return is_news or moved > _NOTICED_SECONDS
 
 

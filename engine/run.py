@@ -54,6 +54,8 @@ TICK_SECONDS = 0.2
 Inputs = Mapping[str, Any]
 """What a node was given, by name of the input."""
 _GUARD = SpendingGuard()
+_DOWNLOADING: set[str] = set()
+"""The names of the requests whose downloads go on after their runs."""
 logger = logging.getLogger("siliconflow")
 
 
@@ -249,13 +251,18 @@ class _Run:
         return True
 
     def _is_there(self, calls: int) -> bool:
-        is_there = not any(map(self._lifecycle.is_awaited, self._jobs))
+        if background.is_under_way_before(self._caller):
+            is_there = all(map(self._lifecycle.is_stored, self._jobs))
+        else:
+            is_there = not any(map(self._lifecycle.is_awaited, self._jobs))
         return background.is_list_there(self._caller, calls, self._ends, is_there=is_there)
 
     def _run_in_background(self, waiting: background.Waiting, runs: WaitingRuns) -> None:
         """Run every job while its prompt waits, which then goes on if nothing failed."""
         failure: Text | None = text("run.background_unsaved")
         try:
+            while background.is_under_way_before(self._caller) and not self._ends.is_set():
+                self._ends.wait(TICK_SECONDS)
             with suppress(LedgerError):  # after a restart it counts as charged
                 self._lifecycle.plan([job for job in self._jobs if job.may_send])
             asyncio.run(self._run_jobs(lambda: None))
@@ -312,7 +319,7 @@ class _Run:
 
         Without as many images of the same frames it is not known which is for which.
         """
-        first = self._caller.going_on.get("requests", {}).get(self._caller.call, ())
+        first = background.first_requests(self._caller)
         if [each[:2] for each in first] == [[*job.request.place] for job in self._jobs]:
             for job, (_, _, seed, names) in zip(self._jobs, first, strict=True):
                 self._lifecycle.find_first(job, seed, names)
@@ -338,7 +345,9 @@ class _Run:
         if job.made_since == math.inf:
             return False
         with suppress(LedgerError):
-            return self._lifecycle.is_stored(job) or self._lifecycle.is_under_way(job)
+            is_stored, is_under_way = self._lifecycle.is_stored, self._lifecycle.is_under_way
+            is_known = is_stored(job) or is_under_way(job)
+            return is_known or background.is_under_way_before(self._caller)
         return False
 
     def _judge_again(self, job: Job, request: PlannedRequest) -> None:
@@ -393,10 +402,12 @@ class _Run:
 
     def _download_later(self, job: Job) -> None:
         """Go on downloading what was paid, while ComfyUI runs: nobody has to ask for it again."""
-        if self._settings.reuse and job.is_saved and host.prompt_server():
+        is_wanted = self._settings.reuse and job.is_saved and host.prompt_server()
+        if is_wanted and job.name not in _DOWNLOADING:
+            _DOWNLOADING.add(job.name)
             history, plan = job_history_for(self._settings), self._plan
             recorder = JobRecorder(history, self._caller, self._task, plan)  # it is news once more
-            start_thread(_download, self._lifecycle.download_later(job), recorder)
+            start_thread(_download, job.name, self._lifecycle.download_later(job), recorder)
 
     def _run_job(self, job: Job) -> None:
         """Run a job to its end; what it reserved is let go then, not when its node ends."""
@@ -413,9 +424,12 @@ class _Run:
             self._download_later(job)
 
 
-def _download(download: Callable[[], Job], recorder: JobRecorder) -> None:
+def _download(name: str, download: Callable[[], Job], recorder: JobRecorder) -> None:
     """Download what a job could not; the list shows it once all of it is there."""
-    job = download()
+    try:
+        job = download()
+    finally:
+        _DOWNLOADING.discard(name)
     if sum(result.count for result in job.results) >= job.request.count:
         recorder.go_on(job)
         recorder.end(job)

@@ -7,7 +7,10 @@ from typing import Any
 
 from ..comfyui import background, host
 from ..comfyui.background import NotQueued
+from ..engine.job import PlannedRequest
+from ..engine.prompt_costs import PLANNERS
 from ..engine.threads import start_thread
+from ..storage.ledger import Ledger
 from ..storage.waiting_runs import WaitingRun, WaitingRuns
 from ..strings.text import text
 from .ledger_access import page_ledger
@@ -24,11 +27,12 @@ def list_runs(request: PageRequest) -> Json:
     """
     with page_ledger() as ledger:
         runs = WaitingRuns(ledger.database).all()
+        listed = [_as_json(run, ledger) for run in runs]
     ask: list[str] = []
     if page := request.query.get("ask"):
         ask = [run.id for run in runs if run.state == "lost" and _may_ask(page, run.id)]
         _ASKING.update(dict.fromkeys(ask, page))
-    return {"runs": [_as_json(run) for run in runs], "ask": ask, "now": time.time()}
+    return {"runs": listed, "ask": ask, "now": time.time()}
 
 
 def answer(request: PageRequest) -> Json:
@@ -41,7 +45,7 @@ def answer(request: PageRequest) -> Json:
             runs = WaitingRuns(ledger.database)
             for run in runs.all():
                 if run.state == "lost" and _ASKING.get(run.id):
-                    background.decline(run.id, runs)
+                    background.decline(run.id, runs, is_free=_is_free(run, ledger))
     _ASKING.update(dict.fromkeys(_ASKING, ""))
     return {}
 
@@ -82,7 +86,35 @@ def _flag(request: PageRequest, name: str, *, default: bool) -> bool:
     return value
 
 
-def _as_json(run: WaitingRun) -> Json:
+def _is_missing(run: WaitingRun, ledger: Ledger) -> bool:
+    """Return whether anything that its nodes asked for is neither here nor under way."""
+    asked = [each for requests in run.requests.values() for each in requests]
+    return any(
+        not _is_paid(PlannedRequest(frame, count, seed, {}, first_names=tuple(names)), ledger)
+        for frame, count, seed, names in asked
+    )
+
+
+def _is_paid(request: PlannedRequest, ledger: Ledger) -> bool:
+    """Return whether a request, or all of its parts, would cost nothing."""
+    return ledger.is_paid(request.first_names[0]) or (
+        request.count > 1 and all(_is_paid(part, ledger) for part in request.split())
+    )
+
+
+def _is_free(run: WaitingRun, ledger: Ledger) -> bool:
+    """Return whether to go on sends nothing: each paid node has begun, and nothing is missing.
+
+    How often a loop repeats its nodes is not known.
+    """
+    graph, _ = background.queued(run)
+    begun = {call.rpartition(" ")[0] for call in run.requests}
+    tasks = {id_: host.node_task(node.get("class_type", "")) for id_, node in graph.items()}
+    paid = {id_ for id_, task in tasks.items() if task in PLANNERS}
+    return bool(begun) and paid <= begun <= graph.keys() and not _is_missing(run, ledger)
+
+
+def _as_json(run: WaitingRun, ledger: Ledger) -> Json:
     graph, extra_data = background.queued(run)
     workflow = extra_data.get("extra_pnginfo", {}).get("workflow") or {}
     return {
@@ -92,6 +124,8 @@ def _as_json(run: WaitingRun) -> Json:
         "reason": run.reason.as_json() if run.reason else None,
         "workflow": str(workflow.get("id") or ""),
         "nodes": list(run.left_out),
+        "is_missing": run.state in {"stopped", "lost"} and _is_missing(run, ledger),
+        "is_free": run.state in {"stopped", "lost"} and _is_free(run, ledger),
         "prompt": next(filter(None, (_words(graph, node_id) for node_id in run.left_out)), ""),
     }
 

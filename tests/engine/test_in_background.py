@@ -268,6 +268,29 @@ def test_the_list_shows_what_was_downloaded_later(
     assert len(simulator.generations) == 1
 
 
+def test_what_is_run_again_while_its_download_goes_on_is_downloaded_later_once(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, run_node: Any, write_settings: Any
+) -> None:
+    quick_downloads(monkeypatch)
+    write_settings(show_balance=False)
+    monkeypatch.setattr(host, "prompt_server", lambda: mock.Mock(prompt_queue=None))
+    monkeypatch.setattr(run, "refresh_if_due", lambda *_given: None)
+    ends, later = threading.Event(), []
+
+    def download(_lifecycle: RequestLifecycle, job: Job) -> Any:
+        later.append(job)
+        return lambda: (ends.wait(), job)[1]
+
+    monkeypatch.setattr(RequestLifecycle, "download_later", download)
+    simulator.fail(503, times=99, on="pictures")
+    for seed in (1, 1, 2):
+        with pytest.raises(errors.DownloadFailed):
+            run_node("SiliconFlowTextToImage", **{**INPUTS, "seed": seed})
+    ends.set()
+    until(lambda: not pack_threads())
+    assert [job.request.seed for job in later] == [1, 2]
+
+
 def test_a_download_ends_with_its_url_and_the_request_is_not_sent_again(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

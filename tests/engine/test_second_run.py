@@ -15,6 +15,7 @@ from uuid import uuid4
 import pytest
 from comfyui_siliconflow.comfyui import background, host
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.dev.simulator.service import Service
 from comfyui_siliconflow.engine.job import Job
 from comfyui_siliconflow.engine.lifecycle import RequestLifecycle
 from comfyui_siliconflow.engine.services import current_settings, job_history_for, ledger_for
@@ -23,6 +24,7 @@ from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.storage.waiting_runs import WaitingRun, WaitingRuns
 from comfyui_siliconflow.strings.text import Text
+from comfyui_siliconflow.tests.conftest import Held
 from comfyui_siliconflow.tests.waiting import pack_threads, until
 
 DRAW = "SiliconFlowTextToImage"
@@ -72,6 +74,14 @@ class Comfy:
         start_thread(background.finish, run.id, runs, new_id)
         with self.queue.mutex:
             self.queue.currently_running[0] = self.queue.queue.pop()
+
+    def continue_now(self) -> None:
+        """Go on with the running prompt as the button does that says so; it runs on."""
+        (run,) = waiting()
+        runs = WaitingRuns(ledger_for(current_settings()).database)
+        new_id = background.go_on(run.id, runs)
+        assert new_id
+        start_thread(background.finish, run.id, runs, new_id)
 
     def end(self, status: str = "success") -> None:
         """End the running prompt."""
@@ -148,7 +158,9 @@ def test_what_a_node_in_the_foreground_paid_is_not_paid_again_for_other_inputs(
 
 def jobs_listed() -> list[tuple[str, bool]]:
     """Return the state of each job of the list, and whether it has its file."""
-    return [(job.state, all(job.files_here)) for job in job_history_for(current_settings()).since(0)]
+    return [
+        (job.state, all(job.files_here)) for job in job_history_for(current_settings()).since(0)
+    ]
 
 
 def test_what_was_made_in_the_background_is_one_job_and_its_node_says_what_it_cost(
@@ -166,6 +178,26 @@ def test_what_was_made_in_the_background_is_one_job_and_its_node_says_what_it_co
     with ledger_for(current_settings()).spending() as book:
         assert [each.is_free for each in book.since(time.time() - 60)] == [False]
     assert len(today.charges) == 1
+
+
+def test_the_page_hears_when_a_job_under_way_counts_as_spent(
+    comfy: Comfy, today: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, finish = Held(), Service._finish  # noqa: SLF001 - where a request takes its time
+    monkeypatch.setattr(Service, "_finish", lambda *given: held.keep(finish(*given)))
+    comfy.begin("1")
+    comfy.run("1", seed=1, background=True)
+
+    def sent() -> list[tuple[str, bool]]:
+        calls = [call.args for call in host.prompt_server().send_sync.call_args_list]
+        jobs = [data["job"] for event, data, _ in calls if event == "siliconflow.jobs"]
+        return [(job["state"], job["was_sent"]) for job in jobs]
+
+    until(lambda: ("running", True) in sent())
+    assert not today.charges
+    held.release()
+    comfy.go_on()
+    assert sent()[-1] == ("done", False)
 
 
 def test_what_was_saved_before_a_prompt_was_queued_is_reused_in_its_second_run(
@@ -260,6 +292,41 @@ def test_what_may_have_been_charged_before_a_node_went_to_the_background_is_not_
     comfy.user_goes_on(run, may_pay=True)
     comfy.run("2", seed=5, background=False)
     assert len(today.generations) == 3
+
+
+def test_what_the_first_run_pays_in_the_foreground_after_continue_now_is_not_paid_again(
+    comfy: Comfy, today: Simulator
+) -> None:
+    comfy.begin("1", "2")
+    assert comfy.run("1", seed=1, background=True) is BLOCKED
+    until(lambda: today.charges)
+    comfy.continue_now()
+    comfy.run("2", seed=5, background=False)
+    comfy.go_on()
+    _, seed, *_ = comfy.run("2", seed=6, background=False)
+    assert (seed, len(today.charges)) == (5, 2)
+
+
+def test_what_waits_for_its_turn_when_the_user_continues_now_is_awaited_and_is_one_job_each(
+    comfy: Comfy, today: Simulator, monkeypatch: pytest.MonkeyPatch, write_settings: Any
+) -> None:
+    held, finish = Held(), Service._finish  # noqa: SLF001 - where a request takes its time
+    monkeypatch.setattr(Service, "_finish", lambda *given: held.keep(finish(*given)))
+    write_settings(max_parallel=1)
+    inputs: dict[str, Any] = {"seed": 1, "background": True, "batch_size": 3}
+    comfy.begin("1")
+    assert comfy.run("1", **inputs) is BLOCKED
+    held.wait_for(1)
+    write_settings(max_parallel=3)
+    comfy.continue_now()
+    comfy.go_on()
+    assert comfy.run("1", **inputs) is BLOCKED
+    assert len(jobs_listed()) == 3
+    held.release()
+    comfy.go_on()
+    images, *_ = comfy.run("1", **inputs)
+    assert (len(images), len(today.charges), waiting()[0].state) == (3, 3, "queued")
+    assert jobs_listed() == [("done", True)] * 3
 
 
 @pytest.mark.parametrize("is_joined", [False, True])

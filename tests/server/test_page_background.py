@@ -45,6 +45,8 @@ def test_what_waits_is_listed(page: Page, lost: str) -> None:
         "reason": {"en": "why", "zh": "为何"},
         "workflow": "w-1",
         "nodes": ["1", "2"],
+        "is_missing": False,
+        "is_free": False,
         "prompt": "A kite",
     }
     assert (other["id"], other["state"], other["workflow"]) == (lost, "lost", "")
@@ -77,6 +79,41 @@ def test_what_is_not_gone_on_with_after_a_restart_is_stopped_and_never_asked_abo
     _, run = page.get("/background")["runs"]
     assert (run["id"], run["state"]) == (lost, "stopped")
     assert run["reason"]["en"].startswith("ComfyUI was restarted, and you chose not to continue")
+
+
+@pytest.mark.parametrize(
+    ("paid", "other_node", "expected"),
+    [
+        (["whole"], "", (False, True)),
+        (["half", "rest"], "", (False, True)),
+        (["half"], "", (True, False)),
+        (["whole"], "SiliconFlowImageEdit", (False, False)),  # has not begun
+    ],
+)
+def test_it_says_whether_anything_is_missing_and_whether_to_go_on_is_free(
+    page: Page,
+    monkeypatch: pytest.MonkeyPatch,
+    paid: list[str],
+    other_node: str,
+    expected: tuple[bool, bool],
+) -> None:
+    tasks = {"SiliconFlowTextToImage": "text-to-image", "SiliconFlowImageEdit": "image-edit"}
+    monkeypatch.setattr(host, "node_task", lambda node_type: tasks.get(node_type, ""))
+    types = {"1": "SiliconFlowTextToImage", "2": other_node}
+    graph = {id_: {"class_type": type_, "inputs": {}} for id_, type_ in types.items()}
+    requests = {"1 0": [[0, 2, 7, ["whole", "half", "rest"]]]}
+    with closing(Ledger(host.data_directory())) as ledger:
+        for name in paid:
+            entry = ledger.claim(name, "model")
+            ledger.mark_sent(entry)
+            ledger.mark_submitted(entry, f"ticket of {name}")
+        prompt = {"graph": graph, "extra_data": {}, "outputs": ["1"]}
+        WaitingRuns(ledger.database).add("p", "content", {"1"}, prompt, requests=requests)
+    (run,) = page.get("/background?ask=page")["runs"]
+    assert (run["state"], run["is_missing"], run["is_free"]) == ("lost", *expected)
+    page.post("/background", {"go_on": False})
+    (run,) = page.get("/background")["runs"]
+    assert ("continuing is free" in run["reason"]["en"]) is expected[1]
 
 
 def test_what_is_given_up_is_gone(page: Page, lost: str) -> None:

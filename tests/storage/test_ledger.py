@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -443,6 +444,32 @@ def test_partly_written_files_are_deleted_after_an_hour_and_complete_ones_never(
     ledger.sweep()
     assert [file.exists() for file in (complete, old, young)] == [True, False, True]
     assert ledger.is_paid(FINGERPRINT)
+
+
+def test_the_last_files_that_are_refused_are_kept_until_they_are_old_or_cleared(
+    open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    ledger = open_ledger(max_age=100.0)
+    paid(ledger)
+    folder = tmp_path / LEDGER / "refused"
+
+    def keep(name: str) -> Path:
+        part = tmp_path / f"{name}.part"
+        part.write_bytes(b"no video")
+        return ledger.keep_refused(part, ".mp4")
+
+    for age, name in enumerate("fedcba"):
+        copy = keep(name)
+        assert copy.read_bytes() == b"no video"
+        os.utime(copy, (time.time() - 60 + age,) * 2)
+    kept = sorted(folder.iterdir())
+    assert [file.name for file in kept] == ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
+    os.utime(kept[0], (0, 0))
+    ledger.sweep()
+    assert sorted(folder.iterdir()) == kept[1:]
+    ledger.clear()
+    assert not [*folder.iterdir()]
+    assert ledger.totals().requests == 0
 
 
 def test_a_file_that_is_being_written_is_among_the_parts(

@@ -56,7 +56,8 @@ async function refresh({ ask = false } = {}) {
 
 /** @param {string[]} ids of runs that waited when ComfyUI ended */
 async function askAbout(ids) {
-  const message = t("background.ask", { n: ids.length });
+  const isFree = runs.every((run) => run.is_free || !ids.includes(run.id));
+  const message = t(isFree ? "background.ask_free" : "background.ask", { n: ids.length });
   const isWished = await confirmed(t("background.ask_title"), message, "default");
   await act(() => answerBackground(isWished));
   if (!isWished) return;
@@ -77,9 +78,17 @@ function row(run) {
     icon(ICONS[run.state]),
     h("div", {}, h("strong", { title: run.prompt }, run.prompt || t("app.name")), h("span", { class: "sf-muted", title: stateOf(run) }, stateOf(run))),
     run.state !== "queued" && symbolButton("play", t("background.go_on"), () => act(() => goOn(run.id))),
-    run.state === "stopped" && symbolButton("sync", t("background.send_again"), () => sendAgain(run)),
-    symbolButton("times", t("background.give_up"), () => act(() => giveUp(run.id))),
+    run.state === "stopped" && run.is_missing && symbolButton("sync", t("background.send_again"), () => sendAgain(run)),
+    symbolButton("times", t("background.give_up"), () => act(() => stopWaiting(run))),
   );
+}
+
+/** @param {WaitingRun} run */
+async function stopWaiting(run) {
+  await giveUp(run.id);
+  ended.add(run.id);
+  showOnNodes(run, t("background.node_given_up"));
+  toast("success", t("app.name"), t("background.given_up"));
 }
 
 /** @param {WaitingRun} run */
@@ -101,6 +110,7 @@ async function act(work) {
 /** @param {WaitingRun} run */
 function stateOf(run) {
   if (run.state === "stopped") return t("background.stopped", { reason: localized(run.reason).split("\n")[0] });
+  if (run.state === "lost" && run.is_free) return t("background.lost_free");
   return t(`background.${run.state}`, { seconds: secondsOf(run) });
 }
 

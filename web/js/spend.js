@@ -84,7 +84,7 @@ function period(title, told, currency) {
 
 /** @param {{ job: Job }} event */
 function onJob({ job }) {
-  if (isUnderWay(job) || !lines.size) return;
+  if ((isUnderWay(job) && !job.was_sent) || !lines.size) return;
   clearTimeout(due);
   due = setTimeout(refresh, PAUSE_MILLISECONDS);
 }

@@ -237,6 +237,8 @@ export interface Job {
   waits_until: number | null;
   /** What the service does about a submitted request. */
   doing: LocalizedText | null;
+  /** Of one under way: whether it counts as spent by now. */
+  was_sent: boolean;
   reason: LocalizedText | null;
   trace_id: string;
   origins: ("paid" | "downloaded" | "reused" | "joined")[];
@@ -376,6 +378,10 @@ export interface WaitingRun {
   reason: LocalizedText | null;
   workflow: string;
   nodes: string[];
+  /** Whether a result is missing that is neither here nor under way. */
+  is_missing: boolean;
+  /** Whether to go on sends nothing, as far as its nodes are known. */
+  is_free: boolean;
   /** The prompt of one of its nodes, if it has one. */
   prompt: string;
 }
