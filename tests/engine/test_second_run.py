@@ -108,7 +108,7 @@ class Comfy:
     def value(self, done: int, total: int) -> None:
         """Show no bar."""
 
-    def image(self, image: Any) -> None:
+    def image(self, image: Any, place: int) -> None:
         """Show no image."""
 
 
