@@ -169,6 +169,9 @@ def test_an_image_is_saved_by_a_second_run_of_the_same_prompt_for_one_charge(
     assert len(service.generations) - since == len(service.charges) - charges == 1
     comfy.wait_for(lambda: not waiting(comfy))
     assert len(runs_after(comfy, first.prompt_id)) == 1
+    jobs = comfy.get("/siliconflow/jobs").json()["jobs"]
+    words = prompt["1"]["inputs"]["prompt"]
+    assert [job["state"] for job in jobs if job["prompt"] == words] == ["done"]
 
 
 def test_a_prompt_that_names_no_seed_is_gone_on_with(comfy: Comfy, service: Simulator) -> None:

@@ -105,6 +105,8 @@ def test_one_goes_on_now_and_another_is_given_up(
     row = page.page.locator(f"{LIST} li", has_text=prompt)
     row.get_by_role("button", name="Stop waiting").click()
     row.wait_for(state="detached")
+    page.page.locator(STATUS).filter(has_text="no longer waiting").wait_for()
+    page.page.get_by_text("What was sent already is charged").wait_for()
     page.change(node, "seed", 5)
     page.queue()
     row.get_by_role("button", name="Continue now").wait_for()
