@@ -47,6 +47,16 @@ test("each day's jobs stand below the day", () => {
   assert.deepEqual(rows.map((row) => new Date(row.day * 1000).getDate()), [20, 20, 20, 19, 19]);
 });
 
+test("a question leaves the list when its node runs or asks again, and never counts as a result", () => {
+  const asked = (id, at, node) => job(id, at, { state: "asked", node, node_type: "A", prompt: id });
+  const done = (id, at, node, node_type = "A") => job(id, at, { state: "done", node, node_type });
+  const shown = (list) => jobs.rowsOf(list).flatMap((row) => (row.job ? [row.key] : []));
+  assert.deepEqual(shown([asked("c", 3, "1"), asked("b", 2, "1"), asked("a", 1, "1")]), ["c"]);
+  assert.deepEqual(shown([done("c", 3, "1"), asked("b", 2, "1"), done("a", 1, "1")]), ["c", "a"]);
+  assert.deepEqual(shown([done("c", 3, "1", "B"), asked("b", 2, "1"), asked("a", 1, "2")]), ["c", "b", "a"]);
+  assert.equal(jobs.countOf([done("c", 3, "1"), asked("b", 2, "1"), asked("a", 1, "2")]), 1);
+});
+
 test("failures that say the same one after the other are one line, until it is opened", () => {
   const noon = new Date(2026, 10, 20, 12).getTime() / 1000;
   const failed = (id, at, prompt = "A kite") => job(id, at, { state: "failed", prompt, reason: { en: "No" } });

@@ -69,7 +69,9 @@ export function jobCard(job, { now, isOpen, times, onToggle, onImage }, before) 
   const state = h("span", { class: "sf-state" });
   const seconds = h("span");
   const stateLine = h("div", { class: "sf-job-state" }, icon(STATE_ICONS[job.state]), state, seconds);
-  const element = h("li", { class: `sf-job sf-job-${job.state}`, tabindex: "-1", "data-job": job.id });
+  const element = h("li", { class: `sf-job sf-job-${job.state}`, "data-job": job.id });
+  /** What a click on it opens; a card that nothing opens has the focus itself, to be read. */
+  const focusable = () => /** @type {HTMLElement} */ (element.querySelector("button.sf-thumb, .sf-job-summary")) ?? element;
   if (hasFailed(job)) {
     element.classList.add("sf-job-line");
     element.append(failureLine(job, { isOpen, times, onToggle }));
@@ -95,7 +97,8 @@ export function jobCard(job, { now, isOpen, times, onToggle, onImage }, before) 
   if (before?.element.isConnected) {
     const hadFocus = before.element.contains(document.activeElement);
     before.element.replaceWith(element);
-    if (hadFocus) element.focus();
+    focusable().tabIndex = -1;
+    if (hadFocus) focusable().focus();
   }
   return {
     element,
@@ -112,13 +115,14 @@ export function jobCard(job, { now, isOpen, times, onToggle, onImage }, before) 
     showImages: () => {
       for (const image of element.querySelectorAll("img")) image.src ||= api.apiURL(image.dataset.src ?? "");
     },
+    /** @param {FocusOptions} [options] */
+    focus: (options) => focusable().focus(options),
     /**
      * Only the card that has the focus is reached by the Tab key, or a long list would swallow it.
      * @param {boolean} isReachable
      */
     setReachable: (isReachable) => {
-      element.tabIndex = isReachable ? 0 : -1;
-      for (const control of element.querySelectorAll("button")) control.tabIndex = isReachable ? 0 : -1;
+      for (const control of [focusable(), ...element.querySelectorAll("button")]) control.tabIndex = isReachable ? 0 : -1;
     },
   };
 }
@@ -196,17 +200,14 @@ function thumbnail(job, image, onImage, more) {
   const gone = h("div", { class: "sf-thumb sf-thumb-none", title: t("jobs.gone") }, icon("image"));
   if (!image.is_here) return gone;
   const n = image.place + 1;
-  const label = t(image.video ? "jobs.play" : "jobs.open", { n });
+  const title = t(image.video ? "jobs.play" : "jobs.open", { n });
+  const alt = t(image.video ? "jobs.poster" : "jobs.thumbnail", { n, prompt: job.prompt ?? "" });
   // Fetched when the list stands still.
-  const element = h("img", {
-    "data-src": image.thumbnail,
-    alt: t(image.video ? "jobs.poster" : "jobs.thumbnail", { n, prompt: job.prompt ?? "" }),
-    decoding: "async",
-  });
+  const element = h("img", { "data-src": image.thumbnail, alt, decoding: "async" });
   const onclick = () => onImage(image.place);
   const press = h(
     "button",
-    { type: "button", class: "sf-thumb", title: label, "aria-label": label, onclick },
+    { type: "button", class: "sf-thumb", title, "aria-label": alt, onclick },
     element,
     image.video && h("span", { class: "sf-thumb-more sf-thumb-play" }, icon("play-circle")),
     more > 0 && h("span", { class: "sf-thumb-more" }, `+${more}`),

@@ -13,7 +13,7 @@ import { dayLine, dayText, jobCard } from "./job_card.js";
 import { openKeyDialog } from "./key_dialog.js";
 import { openLightbox } from "./lightbox.js";
 import { shortModel } from "./logic/format.js";
-import { hasFailed, isUnderWay, nextIndex, rowsOf, stateText, withJob, withResponse } from "./logic/jobs.js";
+import { countOf, hasFailed, isUnderWay, nextIndex, rowsOf, stateText, withJob, withResponse } from "./logic/jobs.js";
 import { scrollToShow, shownRange, topsOf } from "./logic/virtual_list.js";
 import { JOBS_TAB, button, errorText, execute, h, icon, stopPropagation, t } from "./page.js";
 import { spendLine } from "./spend.js";
@@ -288,7 +288,8 @@ function draw() {
   const moved = body.scrollTop ? view.rows.findIndex((row) => row.key === rows[anchor]?.key) : -1;
   if (moved >= 0) body.scrollTop += Number(view.tops[moved]) - Number(tops[anchor]);
   view.summary.textContent = underWay.size ? t("jobs.under_way", { n: underWay.size }) : "";
-  view.count.textContent = jobs.length && !isShared ? t(next === null ? "jobs.count" : "jobs.count_more", { n: jobs.length }) : "";
+  const n = isShared ? 0 : countOf(jobs);
+  view.count.textContent = n ? t(next === null ? "jobs.count" : "jobs.count_more", { n }) : "";
   drawFooter(view);
   drawRows();
   runClock(view, jobs.some(isUnderWay));
@@ -353,7 +354,7 @@ function drawElements(shown, indexes, focused) {
   arrange(list, elements);
   if (shown.focus === null || !cards.has(shown.focus)) shown.focus = [...cards.keys()][0] ?? null;
   for (const [id, card] of cards) card.setReachable(id === shown.focus);
-  if (focused && !list.contains(document.activeElement)) cards.get(focused)?.element.focus();
+  if (focused && !list.contains(document.activeElement)) cards.get(focused)?.focus();
 }
 
 /**
@@ -377,8 +378,11 @@ function makeCard(job, isOpen, times, before) {
     if (view && !view.opened.delete(job.id)) view.opened.set(job.id, HEIGHTS.opened);
     draw(); // it may stand for others, which are lines of their own beside an open one
   };
+  const more = async () => {
+    if (next !== null) await load();
+  };
   /** @param {number} place */
-  const onImage = (place) => openLightbox({ images, more: () => (next === null ? undefined : load()), leave }, job.id, place);
+  const onImage = (place) => openLightbox({ images, more, leave }, job.id, place);
   return jobCard(job, { now, isOpen, times, onToggle, onImage }, before);
 }
 
@@ -512,7 +516,7 @@ function focusJob(shown, id) {
   const { body, tops } = shown;
   body.scrollTop = scrollToShow(tops, row, body.scrollTop, body.clientHeight, HEIGHTS.day);
   drawRows();
-  shown.cards.get(id)?.element.focus({ preventScroll: true });
+  shown.cards.get(id)?.focus({ preventScroll: true });
 }
 
 /** The list goes on where the images were left. @param {string} id */

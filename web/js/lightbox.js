@@ -17,7 +17,7 @@ const KEYS = { ArrowRight: "ArrowDown", ArrowLeft: "ArrowUp", Home: "Home", End:
 /** @typedef {{ job: Job, image: JobImage }} Shown */
 
 /**
- * @param {{ images: () => Shown[], more: () => unknown, leave: (id: string) => void }} list `leave` gets the job
+ * @param {{ images: () => Shown[], more: () => Promise<void>, leave: (id: string) => void }} list `leave` gets the job
  *   at which it was closed, if it is another than at first
  * @param {string} id of the job
  * @param {number} place of the image
@@ -30,6 +30,9 @@ export function openLightbox(list, id, place) {
   const previous = symbolButton("chevron-left", t("jobs.previous"), () => go("ArrowUp"));
   const next = symbolButton("chevron-right", t("jobs.next"), () => go("ArrowDown"));
   const stage = h("div", { class: "sf-lightbox-stage" }, previous, still, next);
+  const showArrows = () => {
+    for (const arrow of [previous, next]) arrow.hidden = list.images().length < 2;
+  };
   let shown = { id, place };
 
   /** @param {string} [key] */
@@ -52,7 +55,8 @@ export function openLightbox(list, id, place) {
     }
     if (whole.parentNode !== stage) stage.children[1]?.replaceWith(whole);
     dialog.fill(shortModel(entry.job.model), stage, ...imageDetails(entry.job, entry.image, dialog.close));
-    if ((index ?? at) > images.length - NEAR) list.more();
+    showArrows();
+    if ((index ?? at) > images.length - NEAR) void list.more().then(showArrows);
   };
   dialog.element.addEventListener("keydown", (event) => {
     const key = KEYS[event.key];

@@ -98,6 +98,7 @@ def test_the_number_on_the_tab_survives_a_reload(
     page.command("Comfy.Interrupt")
 
 
+HAS_FOCUS = "job => job.contains(document.activeElement)"
 BADGE = ".siliconflow-jobs-tab-button, [data-testid='siliconflow-jobs-tab-button']"
 """The button of the tab, in older and newer pages."""
 
@@ -186,9 +187,18 @@ def test_a_run_that_only_asked_is_no_failure(
     page.page.locator(".sf-jobs-search select").first.select_option("")
     asked.wait_for()
     asked.locator(".sf-job-summary").click()
-    asked.focus()
     page.page.keyboard.press("ArrowDown")
-    assert done.evaluate("job => job === document.activeElement"), "one line is one step"
+    assert done.evaluate(HAS_FOCUS), "one line is one step"
+
+    page.run()
+    page.page.locator("dialog.sf-dialog").wait_for()
+    page.page.keyboard.press("Escape")
+    page.settle(2)
+    assert asked.count() == 1, "a question that was asked again stands once"
+    count = page.page.locator(".sf-jobs-count")
+    page.page.get_by_role("searchbox").fill(prompt)
+    count.get_by_text(words("page.jobs.count", language, n=1), exact=True).wait_for()
+    page.page.get_by_role("searchbox").fill("")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -271,14 +281,21 @@ def test_the_list_is_walked_with_the_keyboard(page: Page, prompt: str) -> None:
     show_jobs(page)
     card(page, prompt, "done")
     jobs = page.page.locator(".sf-job")
-    assert page.page.locator(".sf-job[tabindex='0']").count() == 1
-    jobs.nth(0).focus()
+    assert page.page.locator(".sf-job:has([tabindex='0'])").count() == 1
+    jobs.nth(0).locator("button").first.focus()
     page.page.keyboard.press("ArrowDown")
-    assert jobs.nth(1).evaluate("job => job === document.activeElement")
+    assert jobs.nth(1).evaluate(HAS_FOCUS)
     page.page.keyboard.press("Tab")
-    assert jobs.nth(1).evaluate("job => job.contains(document.activeElement)")
+    assert jobs.nth(1).evaluate(HAS_FOCUS)
     page.page.keyboard.press("Home")
-    assert jobs.nth(0).evaluate("job => job === document.activeElement")
+    assert jobs.nth(0).evaluate(HAS_FOCUS)
+    whole = page.page.locator(".sf-lightbox-image")
+    for key in ("Enter", "Space"):
+        page.page.keyboard.press(key)
+        whole.wait_for()
+        page.page.keyboard.press("Escape")
+        whole.wait_for(state="detached")
+        assert jobs.nth(0).evaluate(HAS_FOCUS)
 
 
 @pytest.mark.parametrize("look", ["classic"])

@@ -196,13 +196,22 @@ def test_an_image_of_the_panel_is_edited_from_where_it_is_shown_whole(
     assert page.run().status == "success"
     page.clear()
     show_jobs(page)
+    page.page.get_by_role("searchbox").fill(prompt)
+    page.wait_for("() => document.querySelectorAll('.sf-job').length === 1")
     card(page, prompt, "done").locator(".sf-thumb").first.click()
-    page.page.get_by_role("button", name=words("page.edit.menu", language)).click()
+    shown = page.page.locator(".sf-lightbox")
+    shown.locator("img").wait_for()
+    for name in ("previous", "next"):  # of one image, there is none
+        step = shown.get_by_role("button", name=words(f"page.jobs.{name}", language), exact=True)
+        assert step.count() == 0
+    shown.get_by_role("button", name=words("page.edit.menu", language)).click()
     page.wait_for(
         """() => app.graph.nodes.find(node => node.type === 'SiliconFlowImageEdit')
             ?.inputs.find(input => input.name === 'image').link != null"""
     )
     assert len(page.ids("LoadImage")) == 1
+    page.page.get_by_role("searchbox").fill("")
+    page.wait_for("() => document.querySelectorAll('.sf-job').length > 0")
 
 
 @pytest.mark.parametrize("look", ["classic", "nodes2"])
@@ -246,7 +255,7 @@ DAYS = 40
 IN_YESTERDAY = 34 + 2 * 132 + 34 + 60
 """Pixels: the line of today, its two jobs, the line of yesterday, half a job."""
 SEEN = """() => {
-    const { top, bottom } = document.activeElement.getBoundingClientRect();
+    const { top, bottom } = document.activeElement.closest('li').getBoundingClientRect();
     const body = document.querySelector('.sf-jobs-body').getBoundingClientRect();
     return top >= body.top + 34 - 1 && bottom <= body.bottom + 1;
 }"""
@@ -278,7 +287,7 @@ def test_a_long_list_says_its_day_and_goes_on_where_images_were_left(
         page.page.keyboard.press("ArrowRight")
     page.page.keyboard.press("Escape")
     page.wait_for(
-        "text => document.activeElement.querySelector('.sf-prompt')?.textContent === text",
+        "text => document.activeElement.closest('li')?.querySelector('p')?.textContent === text",
         f"{prompt} {DAYS // 2 - 1}",
     )
     assert page.js(SEEN)

@@ -47,8 +47,15 @@ export function matches(job, { words, states, tasks }) {
 }
 
 /**
+ * How many there are, without what the user was only asked about.
+ * @param {Job[]} jobs
+ */
+export const countOf = (jobs) => jobs.filter(({ state }) => state !== "asked").length;
+
+/**
  * The lines of the list: each day's jobs below the day. Failures that say the same of the same request, one after
- * the other, are one line until that is opened.
+ * the other, are one line until that is opened. A question has none any more as soon as its node has run, or asked,
+ * again.
  * @param {Job[]} jobs newest first
  * @param {{ has: (key: string) => boolean }} [opened] the lines that are open
  * @returns {Row[]}
@@ -57,7 +64,11 @@ export function rowsOf(jobs, opened = new Set()) {
   let midnight = Infinity;
   /** @type {Row[]} */
   const rows = [];
+  const nodes = new Set();
   for (const job of jobs) {
+    const node = JSON.stringify([job.node_type, job.node]);
+    if (job.state === "asked" && nodes.has(node)) continue;
+    nodes.add(node);
     const isNewDay = job.at < midnight;
     if (isNewDay) {
       midnight = new Date(job.at * 1000).setHours(0, 0, 0, 0) / 1000;
