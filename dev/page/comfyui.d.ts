@@ -27,6 +27,9 @@ declare namespace Comfy {
     ui: { settings: { addSetting(setting: Omit<DeclaredSetting, "id"> & { id: string }): unknown } };
   };
 
+  /** What a listener of the store of workflows is told, before the action. */
+  type WorkflowAction = { name: string; args: { path: string }[]; after(callback: () => void): void };
+
   type Workflow = NonNullable<Parameters<App["loadGraphData"]>[0]>;
 
   type Node = Parameters<NonNullable<Extension["nodeCreated"]>>[0];

@@ -57,6 +57,7 @@ test("a node of another pack is left as it is, whatever its id begins with", () 
 test("what its run shows goes on to ComfyUI", () => {
   app.dispatched = [];
   app.graph = { getNodeById: () => nodeOf(RIVALS[0]) };
+  app.extensionManager = {};
   const extension = app.extensions.find(({ name }) => name === "SiliconFlow.Status");
   extension.init();
   api.dispatchCustomEvent("progress_text", { nodeId: 1, text: "half" });

@@ -35,6 +35,13 @@ const remember = () => sessionStorage.setItem(STORAGE_KEY, JSON.stringify(prompt
  */
 export const isElsewhere = (prompt, node) => prompts.isElsewhere(prompt, node, open());
 
+/**
+ * The workflow of a prompt with this node of ours; null if this page does not know it.
+ * @param {string} prompt
+ * @param {string} node
+ */
+export const homeOf = (prompt, node) => prompts.homeOf(prompt, node);
+
 /** Not an async function: this script would stand in the trace of errors that it has no part in. */
 function interceptQueueing() {
   const queuePrompt = api.queuePrompt;
@@ -88,10 +95,10 @@ function interceptEvents() {
 
 app.registerExtension({
   name: "SiliconFlow.Prompts",
+  init: interceptEvents,
   setup() {
     prompts = new QueuedPrompts(JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? "[]"));
     interceptQueueing();
-    interceptEvents();
     onEvent("background", ({ first_prompt_id, prompt_id }) => {
       if (!prompt_id) return;
       prompts.goOn(first_prompt_id, prompt_id);

@@ -5,14 +5,18 @@
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
+import { onEvent } from "./api.js";
 import { isOwn } from "./logic/own_nodes.js";
+import { MOST_IMAGES, ShownByNodes, indexAmong } from "./logic/shown.js";
 import { nodeAt } from "./nodes.js";
 import { h, isAppMode, isVue, t } from "./page.js";
+import { homeOf, isElsewhere } from "./prompts.js";
 
 const WIDGET = "$$siliconflow-status";
 /** Between the widgets of a node, in either look. */
 const GAP = 4;
-const MOST_IMAGES = 64;
+
+/** @import { Shown, ShownImage } from "./logic/shown.js" */
 
 /**
  * @typedef {object} Status
@@ -22,7 +26,8 @@ const MOST_IMAGES = 64;
  *   themselves; null if it has one from the beginning
  * @property {number} room pixels of the node's height that are the status'
  * @property {string} run which prompt the images are of
- * @property {number} shown how many images of it there were
+ * @property {ShownImage[]} shown
+ * @property {number} dropped how many images went before these
  */
 
 /** @type {WeakMap<Comfy.Node, Status>} */
@@ -31,23 +36,22 @@ const statuses = new WeakMap();
 let running = "";
 /** By the id of a node, the first line of what it says of the prompt that runs. */
 const lines = new Map();
+/** By the id of a node, where the image belongs that comes next. @type {Map<string, { call: number, place: number }>} */
+const places = new Map();
+/** What is shown in this workflow, and in those of the other tabs. */
+const kept = new ShownByNodes((url) => URL.revokeObjectURL(url));
 
 app.registerExtension({
   name: "SiliconFlow.Status",
-  // Before any setup: whoever keeps events from nodes there is asked first.
+  // After that of prompts.js, which is imported here, and so asked first: what that keeps from nodes is kept for their tabs.
   init() {
     api.addEventListener("execution_start", ({ detail }) => (running = detail.prompt_id));
+    onEvent("preview", ({ node, ...where }) => places.set(String(node), where));
     interceptEvents();
   },
-  /** Reads aloud what nodes say when their prompt has ended: until then it changes every second. */
   setup() {
-    const live = h("div", { class: "sf-off-screen", role: "status" });
-    document.body.append(live);
-    api.addEventListener("execution_start", () => {
-      lines.clear();
-      live.textContent = "";
-    });
-    api.addEventListener("execution_success", () => (live.textContent = [...lines.values()].join("\n")));
+    restoreOnOpening();
+    readAloud();
   },
   nodeCreated(node) {
     // The first Nodes 2.0 draw no widget that comes after a node's links.
@@ -55,6 +59,17 @@ app.registerExtension({
     if (isOwn(node.comfyClass) && isVue() && widget && !("_state" in widget)) addStatus(node);
   },
 });
+
+/** Reads aloud what nodes say when their prompt has ended: until then it changes every second. */
+function readAloud() {
+  const live = h("div", { class: "sf-off-screen", role: "status" });
+  document.body.append(live);
+  api.addEventListener("execution_start", () => {
+    lines.clear();
+    live.textContent = "";
+  });
+  api.addEventListener("execution_success", () => (live.textContent = [...lines.values()].join("\n")));
+}
 
 /**
  * Keeps from ComfyUI what our nodes show themselves. Not in app mode, which has no nodes to look at and shows the
@@ -65,67 +80,106 @@ function interceptEvents() {
   /** @param {[string, any?]} event */
   const intercepted = function (...event) {
     const [type, detail] = event;
-    if (type === "progress_text" && showText(detail)) {
-      lines.set(detail.nodeId, detail.text.split("\n")[0]);
-      return true;
-    }
-    if (type === "b_preview_with_metadata" && !isAppMode() && showImage(detail)) return true;
+    const isImage = type === "b_preview_with_metadata" && !isAppMode();
+    if (detail && (isImage || type === "progress_text") && takeEvent(detail)) return true;
     return Reflect.apply(dispatchCustomEvent, api, event);
   };
   api.dispatchCustomEvent = /** @type {typeof dispatchCustomEvent} */ (intercepted);
 }
 
-/** @param {{ nodeId: string | number, text: string } | null} detail */
-function showText(detail) {
-  const shown = detail ? statusesOf(detail.nodeId) : [];
-  for (const { text } of shown) text.textContent = detail?.text ?? "";
-  return shown.length > 0;
+/**
+ * Shows a text or an image on one of our nodes, or keeps it for the tab of its workflow; false if the node is not ours.
+ * @param {{ nodeId: string | number, displayNodeId?: string | number, prompt_id?: string, promptId?: string, jobId?: string,
+ *   text: string, blob?: Blob }} event of which older ComfyUIs do not name the prompt
+ */
+function takeEvent({ nodeId, displayNodeId, prompt_id, promptId, jobId, text, blob }) {
+  const node = String(displayNodeId ?? nodeId);
+  const prompt = String(prompt_id ?? promptId ?? jobId ?? running);
+  const isHere = !isElsewhere(prompt, node);
+  if (isHere && !isOwn(nodeAt(node)?.comfyClass)) return false;
+  const shown = kept.of(homeOf(prompt, node), prompt, node);
+  if (blob) {
+    const where = places.get(String(nodeId)) ?? { call: 0, place: shown.images.length };
+    places.delete(String(nodeId));
+    kept.add(shown, { url: URL.createObjectURL(blob), node, ...where });
+  } else {
+    shown.text = text;
+    if (isHere) lines.set(nodeId, text.split("\n")[0]);
+  }
+  if (isHere) show(shown);
+  return true;
+}
+
+/**
+ * Shows on a node, and on the subgraphs that it is in, what is not shown there yet.
+ * @param {Shown} shown
+ */
+function show({ node, prompt, text, images }) {
+  for (const status of statusesOf(node, prompt)) {
+    status.text.textContent = text;
+    for (const image of images) if (!status.shown.some(({ url }) => url === image.url)) showImage(status, image);
+  }
+}
+
+/**
+ * @param {Status} status
+ * @param {ShownImage} image
+ */
+function showImage(status, image) {
+  const { images, shown } = status;
+  const at = indexAmong(shown, image);
+  shown.splice(at, 0, image);
+  images.insertBefore(h("img", { src: image.url }), images.children[at] ?? null);
+  if (shown.length > MOST_IMAGES) {
+    shown.shift();
+    images.firstElementChild?.remove();
+    status.dropped += 1;
+  }
+  const elements = /** @type {HTMLCollectionOf<HTMLImageElement>} */ (images.children);
+  [...elements].forEach((element, index) => (element.alt = t("status.image", { n: status.dropped + index + 1 })));
+  images.style.setProperty("--sf-columns", String(Math.ceil(Math.sqrt(elements.length))));
 }
 
 /**
  * Shows a text on one of our nodes, if there is such a node.
- * @param {string} nodeId
+ * @param {string} node
  * @param {string} text
  */
-export const showStatus = (nodeId, text) => showText({ nodeId, text });
-
-/** @param {{ displayNodeId: string | number, blob: Blob } | null} detail */
-function showImage(detail) {
-  const shown = detail ? statusesOf(detail.displayNodeId) : [];
-  for (const status of shown) {
-    const { images } = status;
-    status.shown += 1;
-    const alt = t("status.image", { n: status.shown });
-    if (detail) images.append(h("img", { alt, src: URL.createObjectURL(detail.blob) }));
-    if (images.children.length > MOST_IMAGES) drop(images.firstElementChild);
-    images.style.setProperty("--sf-columns", String(Math.ceil(Math.sqrt(images.children.length))));
-  }
-  return shown.length > 0;
+export function showStatus(node, text) {
+  const shown = shownHere().filter((each) => each.node === node).at(-1);
+  if (shown) shown.text = text;
+  for (const status of statusesOf(node)) status.text.textContent = text;
 }
 
-/** @param {Element | null} image */
-function drop(image) {
-  if (image instanceof HTMLImageElement) URL.revokeObjectURL(image.src);
-  image?.remove();
+const shownHere = () => kept.known.filter(({ prompt, node }) => !isElsewhere(prompt, node));
+
+/** The nodes of a workflow are made anew whenever its tab is opened, and by each undo. */
+function restoreOnOpening() {
+  /** @param {Comfy.WorkflowAction} action */
+  const onAction = ({ name, args: [workflow], after }) => {
+    if (name === "openWorkflow") after(() => shownHere().forEach(show));
+    if (name === "closeWorkflow" && workflow) after(() => kept.close(workflow.path));
+  };
+  app.extensionManager.workflow?.$onAction?.(onAction);
 }
 
 /**
- * The status of one of our nodes, and of the subgraphs that it is in, without the images of an earlier run; none for
+ * The status of one of our nodes, and of the subgraphs that it is in, without the images of another run; none for
  * other nodes.
- * @param {string | number} path
+ * @param {string} path
+ * @param {string} [run]
  */
-function statusesOf(path) {
+function statusesOf(path, run) {
   if (!isOwn(nodeAt(path)?.comfyClass)) return [];
-  const ids = String(path).split(":");
+  const ids = path.split(":");
   return ids.flatMap((_, depth) => {
     const node = nodeAt(ids.slice(0, depth + 1).join(":"));
     if (!node) return [];
     const status = statuses.get(node) ?? addStatus(node);
-    if (status.run !== running) {
-      [...status.images.children].forEach(drop);
-      status.shown = 0;
+    if (run !== undefined && status.run !== run) {
+      status.images.replaceChildren();
+      Object.assign(status, { run, shown: [], dropped: 0 });
     }
-    status.run = running;
     return [status];
   });
 }
@@ -139,7 +193,7 @@ function addStatus(node) {
   const images = h("div", { class: "sf-status-images" });
   const content = h("div", { class: "sf-status-content" }, text, images);
   /** @type {Status} */
-  const status = { text, images, ownAtFirst: node.graph ? node.size[1] : null, room: 0, run: running, shown: 0 };
+  const status = { text, images, ownAtFirst: node.graph ? node.size[1] : null, room: 0, run: "", shown: [], dropped: 0 };
   statuses.set(node, status);
   const element = h("div", { class: "sf-status" }, content);
   const owner = /** @type {Comfy.NodeWithElements} */ (node);

@@ -390,6 +390,7 @@ export interface WaitingRun {
 export interface Events {
   failed: Failure;
   jobs: { job: Job };
+  preview: { node: string; call: number; place: number };
   background: { id: string; first_prompt_id: string; prompt_id: string; state: WaitingRun["state"] | "over" };
   balance: Balance;
   settings: Record<string, never>;

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 
+import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.tests.host.browser.page import Page
+from comfyui_siliconflow.tests.host.browser.page import NODE, Page
 from comfyui_siliconflow.tests.host.browser.panels import draw
 
 TEXT_EVENT = 3
@@ -70,3 +71,39 @@ def test_a_result_from_the_background_is_in_the_tab_that_was_queued_and_in_no_ot
         service.latency = 0.0
     page.command("Workspace.PreviousOpenedWorkflow")
     page.wait_for(f"() => ({shown})() === 1")
+
+
+SHOWN = """() => [...document.querySelectorAll('.sf-status')].filter(e => e.checkVisibility())
+  .map(e => [e.querySelector('p').innerText, e.querySelectorAll('img').length])"""
+
+
+def test_what_nodes_show_is_there_again_when_their_tab_is(page: Page, service: Simulator) -> None:
+    """That of a run that ended meanwhile, too; neither is saved, and another tab has none of it."""
+    node = draw(page, f"A kite above {secrets.token_hex(4)}", batch_size=2)
+    size = page.size(node)
+    page.run()
+    page.wait_for(f"() => ({SHOWN})()[0]?.[1] === 2")
+    first = page.js(SHOWN)
+    page.command("Comfy.NewBlankWorkflow")
+    page.wait_for("() => !app.graph._nodes.length")
+    assert draw(page, "An image of here") == node
+    assert [images for _, images in page.js(SHOWN)] in ([], [0])
+    page.command("Workspace.PreviousOpenedWorkflow")
+    page.wait_for(f"first => JSON.stringify(({SHOWN})()) === JSON.stringify(first)", first)
+    assert page.size(node)[1] > size[1] + 100
+    [saved] = [each["size"] for each in page.saved()["nodes"] if each["id"] == node]
+    assert tuple(saved) == pytest.approx(size, abs=1)
+
+    service.latency = 4.0
+    page.change(node, "prompt", f"A kite below {secrets.token_hex(4)}")
+    page.change(node, "batch_size", 3)
+    page.js(COUNT)
+    page.queue()
+    page.command("Workspace.NextOpenedWorkflow")
+    page.wait_for(f"id => {NODE}.widgets.some(w => w.value === 'An image of here')", node)
+    page.wait_for("() => window.ended === 1", seconds=60)
+    assert [images for _, images in page.js(SHOWN)] in ([], [0])
+    service.latency = 0.0
+    page.command("Workspace.PreviousOpenedWorkflow")
+    page.wait_for(f"() => ({SHOWN})()[0]?.[1] === 3")
+    assert page.js(SHOWN)[0][0].startswith("3 images")

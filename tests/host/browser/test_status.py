@@ -185,6 +185,31 @@ def test_several_images_are_a_grid_and_one_has_its_own_shape(page: Page, shots: 
         assert shown == pytest.approx(own, abs=0.05), "nothing is cut, nothing is empty beside it"
 
 
+SOURCES = f"() => [...document.querySelectorAll('{STATUS} img')].map(image => image.src)"
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+def test_an_image_that_comes_late_stands_in_its_place_of_the_batch(
+    page: Page, service: Simulator
+) -> None:
+    prompt = f"A kite {secrets.token_hex(4)}"
+    fixed = {"control_after_generate": "fixed", **SMALL}
+    node = draw(page, prompt, seed=2, **fixed)
+    page.run()
+    before = page.js(SOURCES)
+    page.change(node, "seed", 1)
+    page.change(node, "batch_size", 3)  # its second image is that of the first run, and free
+    service.latency = 3.0
+    page.queue()
+    page.wait_for(f"before => {{ const [a] = ({SOURCES})(); return a && a !== before }}", before[0])
+    [second] = page.js(SOURCES)
+    page.wait_for(f"() => ({SOURCES})().length === 3", seconds=60)
+    service.latency = 0.0
+    assert page.js(SOURCES).index(second) == 1
+    alts = [words("page.status.image", page.language, n=n) for n in (1, 2, 3)]
+    assert [each.get_attribute("alt") for each in page.page.locator(f"{STATUS} img").all()] == alts
+
+
 @LANGUAGES
 def test_a_subgraph_shows_what_its_nodes_do_and_gives_the_room_back(page: Page) -> None:
     node = draw(page, f"A kite {secrets.token_hex(4)}")

@@ -53,8 +53,19 @@ export class QueuedPrompts {
    * @param {Open} open
    */
   isElsewhere(prompt, node, open) {
+    const home = this.homeOf(prompt, node);
+    return home !== null && !this.#isOpen(home, open);
+  }
+
+  /**
+   * The workflow of a prompt with this node of ours; null if it is not known.
+   * @param {string | null | undefined} prompt
+   * @param {string | number | null | undefined} node
+   * @returns {Origin | null}
+   */
+  homeOf(prompt, node) {
     const queued = this.#prompts.get(String(prompt));
-    return queued !== undefined && queued.nodes.includes(String(node)) && !this.#isOpen(queued, open);
+    return queued?.nodes.includes(String(node)) ? queued : null;
   }
 
   /**

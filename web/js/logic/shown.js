@@ -1,0 +1,97 @@
+/** What nodes of ours have shown of their last runs, for when their workflow is opened again. Does nothing on import. */
+
+/** @import { Origin } from "../types" */
+
+/** Nodes of all workflows, and images of one of them: a page that is open for days is to stay small. */
+export const [MOST_NODES, MOST_IMAGES] = [200, 64];
+
+/**
+ * @typedef {object} ShownImage
+ * @property {string} url
+ * @property {string} node
+ * @property {number} call of the node, of several in one run
+ * @property {number} place among the images of the call
+ */
+
+/** @typedef {{ prompt: string, node: string, home: Origin | null, text: string, images: ShownImage[] }} Shown */
+
+/**
+ * Where an image goes: those of one node stand in the order of its batch, nodes in that of their first images.
+ * @param {ShownImage[]} images
+ * @param {Omit<ShownImage, "url">} image
+ */
+export function indexAmong(images, { node, call, place }) {
+  const first = images.findIndex((each) => each.node === node);
+  if (first < 0) return images.length;
+  /** @param {ShownImage} each */
+  const isBehind = (each) => each.node !== node || each.call > call || (each.call === call && each.place > place);
+  const behind = images.slice(first).findIndex(isBehind);
+  return behind < 0 ? images.length : first + behind;
+}
+
+/**
+ * @param {Origin | null} home
+ * @param {string} node
+ */
+const keyOf = (home, node) => JSON.stringify([home?.graph, home?.path, node]);
+
+export class ShownByNodes {
+  /** By workflow and node, those that have shown something last at the end. @type {Map<string, Shown>} */
+  #all = new Map();
+  #drop;
+
+  /** @param {(url: string) => void} drop is given the address of each image that is shown no more */
+  constructor(drop) {
+    this.#drop = drop;
+  }
+
+  /**
+   * What a node shows of a prompt, in place of what it showed of the one before.
+   * @param {Origin | null} home the workflow of the prompt, if it is known
+   * @param {string} prompt
+   * @param {string} node
+   */
+  of(home, prompt, node) {
+    const key = keyOf(home, node);
+    let shown = this.#all.get(key);
+    if (shown?.prompt !== prompt) {
+      this.#forget(key);
+      const early = this.#all.get(keyOf(null, node));
+      shown = { text: "", images: [], ...(early?.prompt === prompt && early), prompt, node, home };
+      if (early?.prompt === prompt) this.#all.delete(keyOf(null, node)); // it came before its prompt was known
+    }
+    this.#all.delete(key);
+    this.#all.set(key, shown);
+    for (const oldest of [...this.#all.keys()].slice(0, -MOST_NODES)) this.#forget(oldest);
+    return shown;
+  }
+
+  /**
+   * Adds an image; of too many the first one goes.
+   * @param {Shown} shown
+   * @param {ShownImage} image
+   */
+  add({ images }, image) {
+    images.splice(indexAmong(images, image), 0, image);
+    for (const { url } of images.splice(0, images.length - MOST_IMAGES)) this.#drop(url);
+  }
+
+  /** All that is shown by nodes of known workflows, the newest last. */
+  get known() {
+    return [...this.#all.values()].filter(({ home }) => home);
+  }
+
+  /**
+   * Forgets a workflow that was closed.
+   * @param {string} path
+   */
+  close(path) {
+    for (const [key, { home }] of [...this.#all]) if (home?.path === path) this.#forget(key);
+  }
+
+  /** @param {string} key */
+  #forget(key) {
+    for (const { url } of this.#all.get(key)?.images ?? []) this.#drop(url);
+    this.#all.delete(key);
+  }
+}
