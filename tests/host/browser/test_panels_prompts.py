@@ -19,8 +19,8 @@ LISTEN = """async kind => {
 }"""
 COUNT = """async () => {
   const { api } = await import('/scripts/api.js');
+  if (!('ended' in window)) api.addEventListener('execution_success', () => window.ended++);
   window.ended = 0;
-  api.addEventListener('execution_success', () => window.ended++);
 }"""
 
 
