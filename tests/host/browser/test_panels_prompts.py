@@ -93,6 +93,10 @@ def test_what_nodes_show_is_there_again_when_their_tab_is(page: Page, service: S
     assert page.size(node)[1] > size[1] + 100
     [saved] = [each["size"] for each in page.saved()["nodes"] if each["id"] == node]
     assert tuple(saved) == pytest.approx(size, abs=1)
+    page.change(node, "prompt", "another")
+    page.js("() => app.extensionManager.workflow.activeWorkflow.changeTracker.undo()")
+    page.wait_for(f"id => {NODE}?.widgets.some(w => String(w.value).startsWith('A kite'))", node)
+    page.wait_for(f"first => JSON.stringify(({SHOWN})()) === JSON.stringify(first)", first)
 
     service.latency = 4.0
     page.change(node, "prompt", f"A kite below {secrets.token_hex(4)}")
