@@ -165,13 +165,14 @@ def first_requests(caller: Caller) -> Any:
 
 
 def is_under_way_before(caller: Caller) -> bool:
-    """Return whether the run before goes on, of a prompt whose node waited.
+    """Return whether requests of a node are under way that its prompt asked for in its run before.
 
     Some may wait for their turn: nobody but the run that has them knows of those.
     """
-    parent, waited = caller.going_on.get("parent"), caller.going_on.get("made_since", ())
+    parent = caller.going_on.get("parent")
     with _LOCK:
-        return caller.node_id in waited and any(each.id == parent for each in _GONE_ON)
+        before = [each for each in (*_GONE_ON, *_WAITING.values()) if each.id == parent]
+        return any(each.under_way and caller.node_id in each.left_out for each in before)
 
 
 def is_list_there(caller: Caller, calls: int, ends: threading.Event, *, is_there: bool) -> bool:

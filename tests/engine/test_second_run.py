@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -43,6 +43,10 @@ class Queue:
     def put(self, item: tuple[Any, ...]) -> None:
         with self.mutex:
             self.queue.append(item)
+
+    def delete_queue_item(self, is_meant: Callable[[Any], bool]) -> None:
+        with self.mutex:
+            self.queue[:] = [item for item in self.queue if not is_meant(item)]
 
 
 class Comfy:
@@ -305,6 +309,27 @@ def test_what_the_first_run_pays_in_the_foreground_after_continue_now_is_not_pai
     comfy.go_on()
     _, seed, *_ = comfy.run("2", seed=6, background=False)
     assert (seed, len(today.charges)) == (5, 2)
+
+
+def test_what_goes_to_the_background_after_continue_now_is_not_paid_again_for_other_inputs(
+    comfy: Comfy, today: Simulator, monkeypatch: pytest.MonkeyPatch, write_settings: Any
+) -> None:
+    comfy.begin("1", "2")
+    assert comfy.run("1", seed=1, background=True) is BLOCKED
+    until(lambda: today.charges)
+    comfy.continue_now()
+    held, finish = Held(), Service._finish  # noqa: SLF001 - where a request takes its time
+    monkeypatch.setattr(Service, "_finish", lambda *given: held.keep(finish(*given)))
+    write_settings(max_parallel=1)
+    assert comfy.run("2", seed=5, batch_size=2, background=True) is BLOCKED
+    held.wait_for(1)
+    comfy.go_on()
+    assert comfy.run("2", seed=7, batch_size=2, background=True) is BLOCKED
+    held.release()
+    comfy.go_on()
+    images, seed, *_ = comfy.run("2", seed=9, batch_size=2, background=True)
+    until(lambda: all(run.state != "waiting" for run in waiting()))
+    assert (len(images), seed, len(today.charges)) == (2, 5, 3)
 
 
 def test_what_waits_for_its_turn_when_the_user_continues_now_is_awaited_and_is_one_job_each(
