@@ -32,19 +32,23 @@ def test_a_node_says_how_long_it_waits_and_the_list_has_it_until_it_went_on(
     page: Page, service: Simulator, prompt: str
 ) -> None:
     service.latency = 12.0
-    draw(page, prompt, background=True, control_after_generate="fixed")
+    draw(page, prompt, background=True, control_after_generate="fixed", model=PAID)
     page.command("SiliconFlow.ShowJobs")
+    spend = page.page.locator(".sf-spend summary")
+    before = spend.text_content() or "none yet"
     page.queue()
     row = page.page.locator(f"{LIST} li", has_text=prompt)
     row.wait_for(timeout=30_000)
+    spend.filter(has_text="Today").filter(has_not_text=before).wait_for(timeout=10_000)
     status = page.page.locator(STATUS)
     waits = status.filter(has_text=re.compile(r"^in the background · \d+ s$"))
     waits.wait_for(timeout=30_000)
     first = waits.inner_text()
     status.filter(has_text="in the background").filter(has_not_text=first).wait_for(timeout=30_000)
     assert " · continues when all results are in" in row.inner_text()
-    status.filter(has_text="1 image").wait_for(timeout=60_000)
+    status.filter(has_text="made in the background for ¥0.30").wait_for(timeout=60_000)
     row.wait_for(state="detached", timeout=30_000)
+    assert page.page.locator(".sf-job", has_text=prompt).count() == 1
     assert not page.page.locator(LIST).is_visible()
 
 
