@@ -8,7 +8,7 @@ import { getWorkflow, loadImage } from "./api.js";
 import { formatClock } from "./logic/format.js";
 import { freePlace } from "./logic/place.js";
 import { setWidgets } from "./nodes.js";
-import { errorText, language, t, toast } from "./page.js";
+import { errorText, isVue, language, t, toast } from "./page.js";
 import { deciderAt } from "./subgraphs.js";
 
 const TITLE_HEIGHT = 30;
@@ -174,10 +174,15 @@ function addNode(type, area, [width, height] = [0, 0]) {
 }
 
 /**
+ * What a node covers: Nodes 2.0 draw it larger than its size where what is in it needs that.
  * @param {Comfy.Node} node
  * @returns {Box}
  */
-const boxOf = (node) => [node.pos[0], node.pos[1] - TITLE_HEIGHT, node.size[0], node.size[1] + TITLE_HEIGHT];
+function boxOf({ id, pos: [x, y], size: [width, height] }) {
+  const drawn = isVue() ? /** @type {HTMLElement | null} */ (document.querySelector(`[data-node-id="${id}"]`)) : null;
+  const { offsetWidth = 0, offsetHeight = 0 } = drawn ?? {};
+  return [x, y - TITLE_HEIGHT, Math.max(width, offsetWidth), Math.max(height + TITLE_HEIGHT, offsetHeight)];
+}
 
 /**
  * The part of the canvas that can be seen: the sidebar covers some of it.
