@@ -92,7 +92,7 @@ def test_what_nodes_show_is_there_again_when_their_tab_is(page: Page, service: S
     page.wait_for(f"first => JSON.stringify(({SHOWN})()) === JSON.stringify(first)", first)
     assert page.size(node)[1] > size[1] + 100
     [saved] = [each["size"] for each in page.saved()["nodes"] if each["id"] == node]
-    assert tuple(saved) == pytest.approx(size, abs=1)
+    assert saved[1] == pytest.approx(size[1], abs=1)  # a page of 0.8 widens what it loads
     page.change(node, "prompt", "another")
     page.js("() => app.extensionManager.workflow.activeWorkflow.changeTracker.undo()")
     page.wait_for(f"id => {NODE}?.widgets.some(w => String(w.value).startsWith('A kite'))", node)
