@@ -52,7 +52,8 @@ def open_menu(page: Page, node: int) -> None:
 
 
 def close_menu(page: Page) -> None:
-    """Close it, as a click beside it does."""
+    """Close it, as a click beside it does once the menu has come up: before, none is heeded."""
+    page.wait_for("() => !document.querySelector('.p-contextmenu-enter-active')")
     page.page.mouse.click(*BESIDE)
     page.page.locator(MENU[page.look]).first.wait_for(state="hidden")
 
