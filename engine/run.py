@@ -321,7 +321,7 @@ class _Run:
 
         Without as many images of the same frames it is not known which is for which.
         """
-        first = background.first_requests(self._caller)
+        first = background.first_requests(self._caller) if self._caller.going_on else ()
         if [each[:2] for each in first] == [[*job.request.place] for job in self._jobs]:
             for job, (_, _, seed, names) in zip(self._jobs, first, strict=True):
                 self._lifecycle.find_first(job, seed, names)
