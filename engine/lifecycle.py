@@ -9,49 +9,35 @@ import logging
 import math
 import threading
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
-from functools import partial
-from pathlib import Path
-from typing import Any, BinaryIO
+from functools import cached_property, partial
+from typing import Any
 
-from ..comfyui import host
-from ..media.media_error import MediaError, TooManyPixels
 from ..siliconflow.client import Client
 from ..siliconflow.errors import (
-    BadAnswer,
     BadRequest,
-    BadResult,
     DownloadFailed,
     Failure,
     GuardStopped,
-    NoResult,
-    NotFinished,
     NotSent,
     RequestError,
     ResultMissing,
-    ResultRefused,
-    TicketExpired,
     Unforeseen,
     UploadTooLarge,
     WaitTooLong,
 )
-from ..siliconflow.http.downloads import NotWritten
-from ..storage import atomic_files
 from ..storage.accounts import account_id
-from ..storage.database import LedgerError, LedgerTooNew, ledger_errors
+from ..storage.database import LedgerError, LedgerTooNew
 from ..storage.ledger import (
-    URL_SECONDS,
     EntryState,
     Ledger,
     LedgerEntry,
-    ResponseMetadata,
     Submitter,
     fingerprint,
     has_digests,
@@ -59,19 +45,15 @@ from ..storage.ledger import (
 from ..storage.settings import Settings
 from ..storage.spend_book import Spend
 from ..strings.text import SiliconFlowError, text
-from . import retry
-from .endpoint import ApiRequest, ApiResult, FileContent, RemoteFile, Ticket
+from .endpoint import ApiRequest, ApiResult, Ticket
+from .exchange import DamagedFile, Receiver, Sender
 from .job import STAGES, Job, Origin, Plan, PlannedRequest, Result, RunEnded
 from .rate_limit import TooHeavy
-from .sending import Sender
-from .spending import Pricing, amount_text, billionths
-from .threads import CPU, run_all
+from .retry import Poller, download_delay
+from .spending import Pricing, billionths
 from .uploads import Uploads
 
 BUSY_SECONDS = 0.3
-PARALLEL_DOWNLOADS = 4
-POLL_SECONDS = 5.0
-"""Seconds between two questions whether a submitted request is done (service-2026: "5 to 10 s")."""
 _ORIGINS: dict[EntryState, Origin] = {"stored": "reused", "answered": "downloaded"}
 logger = logging.getLogger("siliconflow")
 
@@ -141,209 +123,8 @@ def _await(future: Future[Result], job: Job, sender: Job, longest_wait: float) -
             raise WaitTooLong(Failure())
 
 
-class DamagedFile(Exception):
-    """A saved file cannot be decoded any more; the ledger knows by now."""
-
-
 class FormerResultGone(Exception):
     """What an earlier version saved for a request cannot be used after all."""
-
-
-_ITEM_ERRORS = (RequestError, DamagedFile)
-"""Errors of one item that are raised once every other item is saved."""
-
-
-@dataclass(frozen=True)
-class Response:
-    """A response of `count` items that are to be got: the job that has it, and its record."""
-
-    job: Job
-    entry: LedgerEntry | None
-    metadata: ResponseMetadata
-    count: int
-
-    @property
-    def recorded(self) -> LedgerEntry | None:
-        """Its record, if that can be relied on."""
-        return self.entry if self.job.is_saved else None
-
-
-class Receiver:
-    """Gets the items of one run's requests; each is on disk before it is handed on."""
-
-    def __init__(self, client: Client, ledger: Ledger, plan: Plan, max_megapixels: float) -> None:
-        """Fetch nothing yet."""
-        self._client, self._ledger, self._endpoint = client, ledger, plan.endpoint
-        self._model = plan.model.id
-        self._max_pixels = int(max_megapixels * 1_000_000)
-
-    def receive(
-        self, job: Job, entry: LedgerEntry | None, result: ApiResult, cost: int | None
-    ) -> list[Any]:
-        """Record a result, then get its items; a file inside the response is saved before that.
-
-        `cost` is in billionths of the currency.
-
-        One item that fails keeps no other from being saved; then its error is raised:
-        `DownloadFailed`, `BadResult`, or `BadAnswer` for a file inside the response that cannot
-        be decoded.
-        """
-        count, metadata = len(result.items), result.metadata
-        urls = [item.url if isinstance(item, RemoteFile) else None for item in result.items]
-        for place, item in enumerate(result.items):
-            if not isinstance(item, RemoteFile):
-                content = item.content if isinstance(item, FileContent) else None
-                saved = self._endpoint.kind.save(item) if content is None else content
-                job.record(self._ledger.store_file, entry, place, count, saved)
-        job.record(self._ledger.mark_answered, entry, metadata, urls, cost, job.unrecorded)
-        get = partial(self._get, Response(job, entry, metadata, count))
-        work = [partial(get, place, item) for place, item in enumerate(result.items)]
-        return self._finish(job, entry, run_all(work, PARALLEL_DOWNLOADS, _ITEM_ERRORS))
-
-    def load(self, job: Job, entry: LedgerEntry) -> list[Any]:
-        """Get the items that the ledger knows: read what is saved, download the rest.
-
-        Raises what `receive` raises, or `DamagedFile` for a saved file that cannot be decoded.
-        """
-        get = partial(self._get, Response(job, entry, entry.metadata, len(entry.files)))
-        work = [
-            partial(self._load, job, entry, file.index, file.path)
-            if file.path
-            else partial(get, file.index, RemoteFile(str(file.url)))
-            for file in entry.files
-        ]
-        return self._finish(job, entry, run_all(work, PARALLEL_DOWNLOADS, _ITEM_ERRORS))
-
-    def _finish(self, job: Job, entry: LedgerEntry | None, items: list[Any]) -> list[Any]:
-        for item in items:
-            if isinstance(item, Exception):
-                raise item
-        if entry and entry.state != "stored":
-            job.record(self._ledger.mark_stored, entry)
-        return items
-
-    def _get(self, response: Response, place: int, item: Any) -> Any:
-        """Return one item of a response, ready to be used; what was downloaded is saved."""
-        job, metadata = response.job, response.metadata
-        if isinstance(item, FileContent):
-            item = self._decoded(item.content, metadata, BadAnswer)
-        elif isinstance(item, RemoteFile) and self._endpoint.kind.load_file:
-            item = self._download_file(response, place, item.url)
-        elif isinstance(item, RemoteFile):
-            try:
-                content = self._client.download(item.url, self._model, metadata.trace_id)
-                try:
-                    item = self._decoded(content, metadata)
-                except BadResult:  # damaged on the way, perhaps: once more from the start
-                    content = self._client.download(item.url, self._model, metadata.trace_id)
-                    item = self._decoded(content, metadata)
-            except DownloadFailed as error:
-                raise _until(error, response.recorded) from None
-            job.record(self._ledger.store_file, response.entry, place, response.count, content)
-        job.show_item(place, item)
-        return item
-
-    def _download_file(self, response: Response, place: int, url: str) -> Any:
-        """Download an item straight to the disk, and check it there before it counts.
-
-        Where the folder of the saved results takes no file, ComfyUI's temporary one may.
-        """
-        entry, metadata, recorded = response.entry, response.metadata, response.recorded
-        checked: list[Any] = []
-        download = partial(self._write_whole, url, metadata, checked)
-        suffix, not_stored = self._endpoint.kind.suffix, None
-        try:
-            if entry:
-                try:
-                    path = self._ledger.store_file(entry, place, response.count, download, suffix)
-                    return replace(checked[-1], path=path)
-                except LedgerError as error:
-                    not_stored = error
-            path = host.temporary_directory() / f"{uuid.uuid4().hex}{suffix}"
-            with ledger_errors():
-                atomic_files.write(path, download)
-        except DownloadFailed as error:
-            raise _until(error, recorded) from None
-        except LedgerError as error:
-            message = text("run.not_written", item=self._endpoint.item_name, reason=error.text)
-            failure = Failure(message, model=self._model, trace_id=metadata.trace_id)
-            raise _until(
-                DownloadFailed(failure), recorded, "error.DownloadFailed.no_room"
-            ) from None
-        if not_stored:
-            response.job.ledger_failed(not_stored)
-        return replace(checked[-1], path=path)
-
-    def _write_whole(
-        self, url: str, metadata: ResponseMetadata, checked: list[Any], file: BinaryIO
-    ) -> None:
-        """Download an item into a file, and add it to `checked` once all of it was decoded.
-
-        One that is damaged on the way is downloaded once more from the start.
-        """
-        for is_last in (False, True):
-            file.seek(0)
-            file.truncate()
-            try:
-                self._client.download_to(url, file, self._model, metadata.trace_id)
-            except NotWritten as error:
-                raise error.reason from None
-            file.flush()
-            try:
-                checked.append(self._decoded(Path(file.name), metadata))
-            except BadResult as error:
-                if error.is_too_large:
-                    raise
-                if is_last:
-                    with suppress(LedgerError):
-                        suffix = self._endpoint.kind.suffix
-                        copy = self._ledger.keep_refused(Path(file.name), suffix)
-                        error.add(text("run.refused_file", file=str(copy)))
-                    raise
-            else:
-                return
-
-    def _load(self, job: Job, entry: LedgerEntry, place: int, file: Path) -> Any:
-        """Decode a saved file. Only one that can be read and not decoded is damaged."""
-        try:
-            content = file if self._endpoint.kind.load_file else file.read_bytes()
-            item = self._decoded(content, entry.metadata)
-        except OSError as error:
-            message = text(
-                "run.saved_file_unreadable", item=self._endpoint.item_name, reason=str(error)
-            )
-            raise self._endpoint.kind.bad_file(
-                Failure(message, model=self._model, trace_id=entry.metadata.trace_id)
-            ) from None
-        except BadResult as error:
-            if error.is_too_large:
-                raise
-            job.record(self._ledger.mark_damaged, entry, place)
-            raise DamagedFile from None
-        job.show_item(place, item)
-        return item
-
-    def _decoded(
-        self,
-        content: Any,
-        metadata: ResponseMetadata,
-        error_class: type[RequestError] | None = None,
-    ) -> Any:
-        """Return the item of a file: of its content, or of its path if it is not in memory."""
-        kind = self._endpoint.kind
-        try:
-            with CPU:
-                return (kind.load_file or kind.load)(content, self._max_pixels)
-        except MediaError as error:
-            message = text("run.bad_item", item=self._endpoint.item_name, reason=error.text)
-            advice = text("error.ResultRefused.too_large", setting="most_megapixels")
-            raised = (error_class or self._endpoint.kind.bad_file)(
-                Failure(message, model=self._model, trace_id=metadata.trace_id),
-                advice if type(error) is TooManyPixels else None,
-            )
-            if isinstance(raised, BadResult):
-                raised.is_too_large = isinstance(error, TooManyPixels)
-            raise raised from error
 
 
 _IN_FLIGHT = SingleFlight()
@@ -366,6 +147,10 @@ class RequestLifecycle:
         self.uploads = Uploads(plan, settings) if plan.images else None
         self._sender = Sender(client, ledger, plan, self._account, settings.longest_wait)
         self._receiver = Receiver(client, ledger, plan, settings.most_megapixels)
+
+    @cached_property
+    def _poller(self) -> Poller:
+        return Poller(self._client, self._ledger, self._plan, self.pricing)
 
     def run(self, job: Job) -> None:
         """Run a job to its end; what went wrong is left in `job.error`.
@@ -449,7 +234,7 @@ class RequestLifecycle:
                     result = _IN_FLIGHT.share(name, job, work)
                 except DownloadFailed as error:
                     tries[type(error)] += 1
-                    pause = retry.download_delay(error, tries[type(error)])
+                    pause = download_delay(error, tries[type(error)])
                     if pause is None or not self._may_download_again(job, name):
                         raise
                     job.may_send, failure, delay = False, error, pause
@@ -715,7 +500,7 @@ class RequestLifecycle:
         origin: Origin = "paid"
         if entry and entry.state == "submitted":
             ticket = Ticket(entry.ticket or "", entry.metadata.trace_id)
-            origin, result = "downloaded", self._wait_for(job, request, entry, ticket)
+            origin, result = "downloaded", self._poller.wait_for(job, request, entry, ticket)
         elif (
             request.is_former
             or request.first_names
@@ -742,7 +527,7 @@ class RequestLifecycle:
                 mark = self._ledger.mark_submitted
                 traced = response.trace_id
                 record = partial(mark, entry, response.id, submitter, traced) if entry else None
-                response = self._wait_for(job, request, entry, response, record)
+                response = self._poller.wait_for(job, request, entry, response, record)
             result = response
         job.stage = max(job.stage, 2)
         made = replace(request, count=len(result.items))  # that is what is charged
@@ -814,7 +599,7 @@ class RequestLifecycle:
             claim = partial(self._ledger.claim, name, self._plan.model.id, reuse=self._reuse)
             while (entry := claim()).state == "busy":
                 job.sleep(text("run.other_process"), BUSY_SECONDS)
-            if entry.was_given_up and not self._is_known(entry):
+            if entry.was_given_up and not self._poller.is_known(entry):
                 self._ledger.mark_failed(entry, may_be_paid=True)
                 entry = claim(revive=False)
         except LedgerError as error:
@@ -827,17 +612,6 @@ class RequestLifecycle:
             job.note(text(key, time=sent_at, trace_id=trace_id))
             job.may_send = job.may_send and entry.lost_request.sent_at < job.not_again_since
         return entry
-
-    def _is_known(self, entry: LedgerEntry) -> bool:
-        """Ask once with a ticket that was given up; return whether it may bring a result after all.
-
-        It may not have reached each machine of the service when it was asked with before.
-        """
-        try:
-            self._endpoint.poll(self._client, Ticket(entry.ticket or ""))
-        except RequestError as error:
-            return not isinstance(error, retry.UNKNOWN)
-        return True
 
     def _look_up_failed(self, job: Job, error: LedgerError) -> None:
         """Note that what comes is not saved.
@@ -879,91 +653,6 @@ class RequestLifecycle:
                 (body, note), mend = mended, None
                 job.note(note)
 
-    def _wait_for(
-        self,
-        job: Job,
-        request: PlannedRequest,
-        entry: LedgerEntry | None,
-        ticket: Ticket,
-        record: Callable[[], None] | None = None,
-    ) -> ApiResult:
-        """Poll until the result of a submitted request is there.
-
-        It is paid for: a cancel ends the node, and this goes on, so that the result is saved. A
-        poll that fails is repeated: it is free. The result has the trace ID of the submission, and
-        the seconds since it. Whatever ends this early, the request stays
-        submitted and its ticket finds the result later, unless the service says that there will be
-        none: then the same request is sent anew. `record` writes a new ticket down; where the
-        ledger fails, it is called again before each poll.
-        """
-        alike, last, good_at = 0, None, time.monotonic()
-        known_at = sent_at = job.sent_at or (entry.sent_at if entry else 0.0)
-        job.started_at = min(job.started_at, time.monotonic() - (time.time() - sent_at))
-        job.is_sent = True  # under way at the service
-        with suppress(LedgerError):
-            job.growing.usual_seconds = self._ledger.usual_seconds(self._plan.model.id)
-        while True:
-            seconds = POLL_SECONDS
-            if record:
-                with suppress(LedgerError):
-                    record()
-                    record = None
-            try:
-                result = self._endpoint.poll(self._client, ticket)
-            except RequestError as error:
-                alike, last = alike + 1 if type(error) is last else 1, type(error)
-                age = time.time() - known_at
-                wait = retry.poll_delay(error, alike, time.monotonic() - good_at, age)
-                if wait is None:
-                    raise self._lost(job, request, entry, ticket, error) from None
-                job.growing.doing, seconds = text("run.retrying"), max(wait, POLL_SECONDS)
-            else:
-                alike, good_at, known_at = 0, time.monotonic(), time.time()
-                if isinstance(result, ApiResult):
-                    job.growing.doing = None
-                    trace_id = ticket.trace_id or result.metadata.trace_id
-                    seconds = max(0.0, time.time() - sent_at)
-                    metadata = replace(result.metadata, trace_id=trace_id, seconds=seconds)
-                    return replace(result, metadata=metadata)
-                if time.time() > sent_at + self._endpoint.most_seconds:
-                    late = NotFinished(Failure(result))
-                    raise self._lost(job, request, entry, ticket, late)
-                job.growing.doing = result
-            time.sleep(seconds)
-
-    def _lost(
-        self,
-        job: Job,
-        request: PlannedRequest,
-        entry: LedgerEntry | None,
-        ticket: Ticket,
-        error: RequestError,
-    ) -> RequestError:
-        """Return the error of a poll that is the last; record it if there will be no result."""
-        trace_id = ticket.trace_id or error.failure.trace_id
-        failure = replace(error.failure, model=self._plan.model.id, trace_id=trace_id)
-        cost = self.pricing.cost(request)
-        price = text("run.price") if cost is None else amount_text(cost, self.pricing.currency)
-        sent_at = time.localtime(job.sent_at or (entry and entry.sent_at) or time.time())
-        what = {"time": time.strftime("%Y-%m-%d %H:%M", sent_at), "cost": price}
-        # The address was right when the request was sent: a 404 is of its ticket.
-        if isinstance(error, retry.UNKNOWN):
-            final: RequestError = TicketExpired(failure, text("run.expired", **what))
-        elif isinstance(error, NotFinished):
-            final = NotFinished(failure, text("run.not_finished", **what))
-        elif isinstance(error, NoResult):
-            final = type(error)(failure)
-        else:
-            final = type(error)(failure, text("run.polls_failed"))
-        if isinstance(final, NoResult):
-            is_over = not isinstance(final, TicketExpired)
-            mark_failed = partial(self._ledger.mark_failed, may_be_paid=True, is_over=is_over)
-            job.record(mark_failed, entry)
-        else:
-            job.record(self._ledger.leave, entry)
-        final.charged = None
-        return final
-
     def _note_count(self, job: Job, request: PlannedRequest, count: int) -> None:
         if count != request.count:
             names = self._endpoint.item_names
@@ -1001,19 +690,3 @@ def _may_be_paid(error: BaseException) -> bool:
     if isinstance(error, RunEnded | TooHeavy | GuardStopped):
         return False
     return not isinstance(error, RequestError) or error.charged is not False
-
-
-def _until(
-    error: DownloadFailed, entry: LedgerEntry | None, advice: str = "error.DownloadFailed.until"
-) -> DownloadFailed:
-    """Return the error of a download that says until when the file can be had for free, if at all.
-
-    Without a record of its URL it cannot: `entry` is `None` then.
-    """
-    if isinstance(error, ResultRefused):
-        return error
-    if entry is None:
-        return DownloadFailed(error.failure, text("error.DownloadFailed.unsaved"))
-    ends = time.localtime((entry.answered_at or time.time()) + URL_SECONDS)
-    until = time.strftime("%H:%M", ends)
-    return DownloadFailed(error.failure, text(advice, until=until))

@@ -1,6 +1,7 @@
-"""When a request that failed is sent again by itself, and how long that waits.
+"""What is tried again, and when: a request that failed, a poll of a submitted one, a download.
 
-Only what cannot have been paid is sent again: see `RequestError.retryable`.
+Only what cannot have been paid is sent again: see `RequestError.retryable`. What costs nothing is
+tried for longer.
 """
 
 from __future__ import annotations
@@ -8,25 +9,41 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
+from ..siliconflow.client import Client
 from ..siliconflow.errors import (
     BadRequest,
     BadResult,
     DownloadFailed,
+    Failure,
     Forbidden,
     InvalidKey,
     NoResult,
+    NotFinished,
     RateLimited,
     RequestError,
     ResultRefused,
     RetiredCall,
+    TicketExpired,
     WrongAddress,
 )
+from ..storage.database import LedgerError
+from ..storage.ledger import Ledger, LedgerEntry
+from ..strings.text import text
+from .endpoint import ApiResult, Ticket
+from .job import Job, Plan, PlannedRequest
+from .spending import Pricing, amount_text
 
 T = TypeVar("T")
 TRIES = 5
+POLL_SECONDS = 5.0
+"""Seconds between two questions whether a submitted request is done (service-2026: "5 to 10 s")."""
 OUTAGE_SECONDS = 1200.0
 """For how long polls may fail in a row: longer than the service keeps a result that is done."""
 DAMAGED_PAUSES = (5.0, 15.0, 45.0, 120.0, 300.0, 600.0)
@@ -45,6 +62,111 @@ FIRST = 1.0
 LONGEST = 30.0
 _DICE = random.SystemRandom()
 logger = logging.getLogger("siliconflow")
+
+
+class Poller:
+    """Asks for the results of one run's submitted requests."""
+
+    def __init__(self, client: Client, ledger: Ledger, plan: Plan, pricing: Pricing) -> None:
+        """Ask nothing yet."""
+        self._client, self._ledger, self._endpoint = client, ledger, plan.endpoint
+        self._model, self._pricing = plan.model.id, pricing
+
+    def wait_for(
+        self,
+        job: Job,
+        request: PlannedRequest,
+        entry: LedgerEntry | None,
+        ticket: Ticket,
+        record: Callable[[], None] | None = None,
+    ) -> ApiResult:
+        """Poll until the result of a submitted request is there.
+
+        It is paid for: a cancel ends the node, and this goes on, so that the result is saved. A
+        poll that fails is repeated: it is free. The result has the trace ID of the submission, and
+        the seconds since it. Whatever ends this early, the request stays submitted and its ticket
+        finds the result later, unless the service says that there will be none: then the same
+        request is sent anew. `record` writes a new ticket down; where the
+        ledger fails, it is called again before each poll.
+        """
+        alike, last, good_at = 0, None, time.monotonic()
+        known_at = sent_at = job.sent_at or (entry.sent_at if entry else 0.0)
+        job.started_at = min(job.started_at, time.monotonic() - (time.time() - sent_at))
+        job.is_sent = True  # under way at the service
+        with suppress(LedgerError):
+            job.growing.usual_seconds = self._ledger.usual_seconds(self._model)
+        while True:
+            seconds = POLL_SECONDS
+            if record:
+                with suppress(LedgerError):
+                    record()
+                    record = None
+            try:
+                result = self._endpoint.poll(self._client, ticket)
+            except RequestError as error:
+                alike, last = alike + 1 if type(error) is last else 1, type(error)
+                age = time.time() - known_at
+                wait = poll_delay(error, alike, time.monotonic() - good_at, age)
+                if wait is None:
+                    raise self._lost(job, request, entry, ticket, error) from None
+                job.growing.doing, seconds = text("run.retrying"), max(wait, POLL_SECONDS)
+            else:
+                alike, good_at, known_at = 0, time.monotonic(), time.time()
+                if isinstance(result, ApiResult):
+                    job.growing.doing = None
+                    trace_id = ticket.trace_id or result.metadata.trace_id
+                    seconds = max(0.0, time.time() - sent_at)
+                    metadata = replace(result.metadata, trace_id=trace_id, seconds=seconds)
+                    return replace(result, metadata=metadata)
+                if time.time() > sent_at + self._endpoint.most_seconds:
+                    late = NotFinished(Failure(result))
+                    raise self._lost(job, request, entry, ticket, late)
+                job.growing.doing = result
+            time.sleep(seconds)
+
+    def _lost(
+        self,
+        job: Job,
+        request: PlannedRequest,
+        entry: LedgerEntry | None,
+        ticket: Ticket,
+        error: RequestError,
+    ) -> RequestError:
+        """Return the error of a poll that is the last; record it if there will be no result."""
+        trace_id = ticket.trace_id or error.failure.trace_id
+        failure = replace(error.failure, model=self._model, trace_id=trace_id)
+        cost = self._pricing.cost(request)
+        price = text("run.price") if cost is None else amount_text(cost, self._pricing.currency)
+        sent_at = time.localtime(job.sent_at or (entry and entry.sent_at) or time.time())
+        what = {"time": time.strftime("%Y-%m-%d %H:%M", sent_at), "cost": price}
+        # The address was right when the request was sent: a 404 is of its ticket.
+        if isinstance(error, UNKNOWN):
+            final: RequestError = TicketExpired(failure, text("run.expired", **what))
+        elif isinstance(error, NotFinished):
+            final = NotFinished(failure, text("run.not_finished", **what))
+        elif isinstance(error, NoResult):
+            final = type(error)(failure)
+        else:
+            final = type(error)(failure, text("run.polls_failed"))
+        if isinstance(final, NoResult):
+            is_over = not isinstance(final, TicketExpired)
+            mark_failed = partial(self._ledger.mark_failed, may_be_paid=True, is_over=is_over)
+            job.record(mark_failed, entry)
+        else:
+            job.record(self._ledger.leave, entry)
+        final.charged = None
+        return final
+
+    def is_known(self, entry: LedgerEntry) -> bool:
+        """Ask once with a ticket that was given up; return whether it may bring a result after all.
+
+        It may not have reached each machine of the service when it was asked with before.
+        """
+        try:
+            self._endpoint.poll(self._client, Ticket(entry.ticket or ""))
+        except RequestError as error:
+            return not isinstance(error, UNKNOWN)
+        return True
 
 
 def delay(error: RequestError, tries: int) -> float | None:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from comfyui_siliconflow.dev.simulator import Simulator, video
 from comfyui_siliconflow.dev.simulator.service import Service
-from comfyui_siliconflow.engine import rate_limit, sending
+from comfyui_siliconflow.engine import exchange, rate_limit
 from comfyui_siliconflow.engine.job import Job
 from comfyui_siliconflow.engine.rate_limit import RateSchedule, Sent
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
@@ -78,7 +78,7 @@ def quick_readers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def unlearned_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test know the rate limits of another: a port of a service may be used twice."""
-    monkeypatch.setattr(sending, "_LIMITERS", {})
+    monkeypatch.setattr(exchange, "_LIMITERS", {})
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import io
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-from comfyui_siliconflow.engine.lifecycle import PARALLEL_DOWNLOADS
+from comfyui_siliconflow.engine.exchange import PARALLEL_DOWNLOADS
 from comfyui_siliconflow.engine.threads import CPU
 from comfyui_siliconflow.media.image_files import DecodedImage, decode, tensor_to_pil, to_batch
 from PIL import Image

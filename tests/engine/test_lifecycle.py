@@ -14,9 +14,9 @@ import pytest
 import torch
 from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.dev.simulator import Simulator
+from comfyui_siliconflow.engine import exchange
 from comfyui_siliconflow.engine import rate_limit as pacing
 from comfyui_siliconflow.engine import retry as retries
-from comfyui_siliconflow.engine import sending as send
 from comfyui_siliconflow.engine import uploads as upload
 from comfyui_siliconflow.engine.job import GrowingText, Job
 from comfyui_siliconflow.engine.services import current_settings, ledger_for
@@ -383,9 +383,9 @@ def test_a_refusal_for_which_no_time_is_left_says_so() -> None:
         kind(errors.Failure("x")) for kind in (errors.RateLimited, errors.Overloaded)
     )
     with pytest.raises(errors.WaitTooLong, match="Longest wait for a rate limit"):
-        send.wait_before_retry(refused, 1, over)
+        exchange.wait_before_retry(refused, 1, over)
     with pytest.raises(errors.Overloaded):
-        send.wait_before_retry(overloaded, 1, over)
+        exchange.wait_before_retry(overloaded, 1, over)
 
 
 @pytest.mark.parametrize(
@@ -603,7 +603,7 @@ def test_a_batch_that_went_in_parts_is_found_in_its_parts_after_a_restart(
 ) -> None:
     values = {**INPUTS, "model": KOLORS, "batch_size": 4}
     run_node(DRAW, **values)
-    monkeypatch.setattr("comfyui_siliconflow.engine.sending._LIMITERS", {})
+    monkeypatch.setattr("comfyui_siliconflow.engine.exchange._LIMITERS", {})
     limited.ipm = None
     _, _, info = run_node(DRAW, **values)
     assert [item["origin"] for item in info["requests"]] == ["reused", "reused"]

@@ -22,7 +22,7 @@ import torch
 from comfyui_siliconflow.comfyui import background, host
 from comfyui_siliconflow.comfyui.host import Caller
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.engine import rate_limit, retry, run, sending, services, spending
+from comfyui_siliconflow.engine import exchange, rate_limit, retry, run, services, spending
 from comfyui_siliconflow.engine.job import Job
 from comfyui_siliconflow.engine.spending import amount_text
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
@@ -280,7 +280,7 @@ def test_what_is_recorded_is_what_was_charged_or_more_by_requests_of_unknown_fat
         tempfile.TemporaryDirectory() as folder,
         mock.patch.object(retry, "FIRST", 0.01),
         mock.patch.object(rate_limit, "WINDOW", 0.02),
-        mock.patch.object(sending, "_LIMITERS", {}),
+        mock.patch.object(exchange, "_LIMITERS", {}),
     ):
         data = Path(folder)
         (data / "settings.json").write_text(off)
@@ -313,7 +313,7 @@ def test_what_is_recorded_is_what_was_charged_or_more_by_requests_of_unknown_fat
                 if crash:
                     ledger.close()
                     processes[number] = Ledger(data)
-                    sending._LIMITERS.clear()  # noqa: SLF001 - a process has its own
+                    exchange._LIMITERS.clear()  # noqa: SLF001 - a process has its own
                 service.clear_failures()
             for ledger in processes:
                 ledger.close()

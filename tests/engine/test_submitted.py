@@ -84,7 +84,7 @@ class Service:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
-    monkeypatch.setattr(lifecycle, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(retry, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(retry, "FIRST", 0.0)
     monkeypatch.setattr(retry, "REFUSED_SECONDS", 0.0)
     return Service()
@@ -586,7 +586,7 @@ def test_what_the_service_could_not_make_is_given_up_at_once_with_its_reason(
 def test_an_outage_of_minutes_is_waited_out(
     service: Service, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lifecycle, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(retry, "POLL_SECONDS", 0.0)
 
     def lose() -> None:
         if len(service.polled) < 60:

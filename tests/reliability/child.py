@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from comfyui_siliconflow.comfyui import host
-from comfyui_siliconflow.engine import lifecycle as collect
+from comfyui_siliconflow.engine import exchange
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.strings.text import SiliconFlowError
 
@@ -59,7 +59,7 @@ def run() -> None:
     os.environ.clear()
     os.environ.update(orders["environment"])
     _say(str(os.getpid()))
-    collect.PARALLEL_DOWNLOADS = 1
+    exchange.PARALLEL_DOWNLOADS = 1
     progress = host.current_progress()
     host.current_progress, host.shows_images = lambda: progress, lambda: True
     if orders.get("hold"):

@@ -316,7 +316,7 @@ def hurry(patch: pytest.MonkeyPatch, minute: float) -> None:
     patch.setattr(f"{PACK}.siliconflow.http.downloads.WAITS", (0.01, 0.01, 0.01))
     patch.setattr(f"{PACK}.engine.rate_limit.WINDOW", minute)
     patch.setattr(f"{PACK}.engine.rate_limit.FORGET", 60 * minute)
-    patch.setattr(f"{PACK}.engine.sending._LIMITERS", {})
+    patch.setattr(f"{PACK}.engine.exchange._LIMITERS", {})
     patch.setattr(f"{PACK}.engine.retry._DICE", _Longest())
 
 

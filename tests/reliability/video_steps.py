@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pytest
 from comfyui_siliconflow.dev.simulator import video
 from comfyui_siliconflow.dev.simulator.responses import BODIES
-from comfyui_siliconflow.engine import lifecycle, retry
+from comfyui_siliconflow.engine import retry
 from comfyui_siliconflow.siliconflow.errors import DownloadFailed, MaybeCharged
 from comfyui_siliconflow.tests.reliability.trial import (
     WARNING,
@@ -87,7 +87,7 @@ def try_step(bench: Bench, data: Path, step: Step, fault: str) -> Trial:
     write_settings(data)
     values = {**bench.server.environment(), "SILICONFLOW_DATA_DIR": str(data)}
     with environment(values), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lifecycle, "POLL_SECONDS", 0.0)
+        patch.setattr(retry, "POLL_SECONDS", 0.0)
         patch.setattr(video, "SECONDS", 1 / video.RATE)
         simulator.fail(on=step.on, times=step.times, **FAULTS[fault])
         submitted = _submitted(bench)

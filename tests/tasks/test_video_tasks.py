@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.engine import lifecycle, retry
+from comfyui_siliconflow.engine import retry
 from comfyui_siliconflow.media import video_files
 from comfyui_siliconflow.siliconflow.errors import (
     ConfirmationNeeded,
@@ -37,7 +37,7 @@ FRAME = {"model": "Wan-AI/Wan2.2-I2V-A14B", "prompt": "waves roll in"}
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask again at once."""
-    monkeypatch.setattr(lifecycle, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(retry, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(retry, "FIRST", 0.0)
 
 
