@@ -92,6 +92,11 @@ class RunProgress:
         """Show why nothing came: some versions of the page show an error's name alone."""
         self._display.text(message)
 
+    def cancel(self) -> None:
+        """Show that the run was cancelled, and what becomes of what was sent."""
+        was_sent = any(job.was_sent for job in self._jobs)
+        self.end(text("run.cancelled" if was_sent else "page.state.cancelled"))
+
     def finish(self, line: Text) -> None:
         """Show a last line, whether it was paid, and what else the user should know."""
         self._show_previews()

@@ -105,7 +105,7 @@ async def run(
             logger.exception("%s: internal error", task)
             progress.end(text("run.internal_error", reason=type(error).__name__))
         else:
-            progress.end(text("run.cancelled"))
+            progress.cancel()
         raise
     return outputs
 

@@ -204,7 +204,14 @@ def test_the_node_says_that_nothing_was_paid(simulator: Simulator, run_node: Run
 def test_a_cancelled_request_is_free_when_it_is_queued_again(
     simulator: Simulator, run_node: Run, held: Held
 ) -> None:
-    asyncio.run(cancelled(DRAW, INPUTS, lambda: held.wait_for(1)))
+    shown = Shown()
+
+    async def graph() -> None:
+        host.report_to(shown)
+        await cancelled(DRAW, INPUTS, lambda: held.wait_for(1))
+
+    asyncio.run(graph())
+    assert "already sent will finish" in shown.texts[-1]
     held.release()
     _, _, info = run_node(DRAW, **INPUTS)
     assert info["requests"][0]["origin"] in {"joined", "reused"}
@@ -635,10 +642,17 @@ def test_a_node_cancelled_while_its_images_are_encoded_pays_for_none(
 
     monkeypatch.setattr(upload, "encode", slowly)
     values = {"model": KOLORS, "prompt": "x", "image": torch.rand(4, 32, 32, 3)}
-    asyncio.run(cancelled("SiliconFlowImageToImage", values, lambda: encoding.wait(LONGEST)))
+    shown = Shown()
+
+    async def graph() -> None:
+        host.report_to(shown)
+        await cancelled("SiliconFlowImageToImage", values, lambda: encoding.wait(LONGEST))
+
+    asyncio.run(graph())
     go_on.set()
     until(lambda: not pack_threads())
     assert simulator.generations == []
+    assert shown.texts[-1] == "Cancelled"
 
 
 def test_the_requests_for_a_frame_are_sent_in_their_order(
