@@ -294,6 +294,19 @@ def test_what_the_ledger_has_of_the_other_nodes_counts_nothing_and_is_told(
     assert len(today.generations) == 4
 
 
+def test_what_was_confirmed_is_not_asked_again_because_a_free_result_is_saved_by_now(
+    today: Simulator, run_prompt: RunPrompt, write_settings: Any
+) -> None:
+    write_settings(confirm_images=0, confirm_cost=1.0)
+    free = {"1": draw("one", 2, model="Kwai-Kolors/Kolors")}
+    graph = {**free, "2": draw("two", 4)}
+    assert run_prompt(graph)
+    assert run_prompt(free) == []
+    prompt_costs._done.clear()  # noqa: SLF001 - as after a restart
+    assert run_prompt(graph) == []
+    assert len(today.generations) == 2 + 4
+
+
 def test_frames_that_the_graph_tells_of_count_before_they_are_there(
     today: Simulator, run_prompt: RunPrompt
 ) -> None:
