@@ -33,6 +33,8 @@ SPEND_SECONDS = 366 * 86400
 """How long it is known what a request cost."""
 READ_SECONDS = 3.0
 """Nobody reads a question, and queues the same again, in less."""
+BATCH_SECONDS = 60.0
+"""All runs that one answer is for are queued within: it holds for no later one."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,10 @@ class SpendBook:
         row = self._question(content)
         asked = Amount(row["images"], row["cost"])
         is_enough = amount.images <= asked.images and amount.cost <= asked.cost
-        return asked if is_enough and asked_after < row["asked_at"] <= asked_before else None
+        is_first = row["confirmed_at"] < row["asked_at"]
+        is_meant = is_first or asked_before <= row["asked_at"] + BATCH_SECONDS
+        is_in_time = asked_after < row["asked_at"] <= asked_before
+        return asked if is_enough and is_meant and is_in_time else None
 
     def ask(
         self, content: str, amount: Amount, forgotten_before: float, *, needs_answer: bool = False

@@ -11,6 +11,7 @@ from comfyui_siliconflow.comfyui import host
 from comfyui_siliconflow.dev.simulator import Simulator
 from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow.errors import ConfirmationNeeded
+from comfyui_siliconflow.storage import spend_book
 from comfyui_siliconflow.tests.server.conftest import Page
 
 QWEN = "Qwen/Qwen-Image"
@@ -91,6 +92,17 @@ def test_an_answer_holds_for_as_many_runs_as_it_says_and_no_more(
         draw(seed=seed, batch_size=2)
     assert len(today.generations) == 6
     asked(seed=7, batch_size=2)
+
+
+def test_an_answer_for_several_runs_holds_for_none_that_is_queued_later(
+    today: Simulator, page: Page, write_settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_settings(confirm_images=1)
+    page.post("/questions", {"contents": asked(seed=1, batch_size=2), "runs": 3})
+    draw(seed=1, batch_size=2)
+    monkeypatch.setattr(spend_book, "BATCH_SECONDS", 0.0)
+    asked(seed=3, batch_size=2)
+    assert len(today.generations) == 2
 
 
 @pytest.mark.parametrize("runs", [0, True, "3", 10**9])

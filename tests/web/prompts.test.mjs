@@ -4,7 +4,8 @@ import test from "node:test";
 import { QueuedPrompts } from "../../web/js/logic/prompts.js";
 
 const OUTPUT = { 3: { class_type: "SiliconFlowChat" }, "7:3": { class_type: "SiliconFlowChat" }, 4: { class_type: "KSampler" } };
-const HERE = { graph: "g1", path: "a.json", paths: ["a.json", "b.json"] };
+const B = { graph: "g2", path: "b.json" };
+const HERE = { graph: "g1", path: "a.json", tabs: [{ graph: "g1", path: "a.json" }, B] };
 
 function queued(from = HERE) {
   const prompts = new QueuedPrompts();
@@ -23,15 +24,27 @@ test("it does not appear on a node of the same id in another workflow", () => {
 });
 
 test("it does not appear in another copy of the same template", () => {
-  assert.equal(queued().isElsewhere("p1", 3, { ...HERE, path: "b.json" }), true);
+  const copy = { graph: "g1", path: "b.json" };
+  assert.equal(queued().isElsewhere("p1", 3, { ...copy, tabs: [HERE.tabs[0], copy] }), true);
 });
 
 test("a workflow that was saved under another name since is still its own", () => {
-  assert.equal(queued().isElsewhere("p1", 3, { graph: "g1", path: "c.json", paths: ["c.json", "b.json"] }), false);
+  const saved = { graph: "g1", path: "c.json" };
+  assert.equal(queued().isElsewhere("p1", 3, { ...saved, tabs: [saved, B] }), false);
+  const itsFormerPath = { graph: "g3", path: "a.json" };
+  assert.equal(queued().isElsewhere("p1", 3, { ...saved, tabs: [itsFormerPath, saved] }), false);
+  assert.equal(queued().tabOf(HERE, [itsFormerPath, saved]), 1);
+});
+
+test("a tab that was not opened yet is known by its path", () => {
+  const unopened = { graph: null, path: "a.json" };
+  assert.equal(queued().isElsewhere("p1", 3, { ...B, tabs: [unopened, B] }), true);
+  assert.equal(queued().tabOf(HERE, [B, unopened]), 1);
+  assert.equal(queued().tabOf(HERE, [B]), -1);
 });
 
 test("a page without a list of workflows compares graphs", () => {
-  const here = { graph: "g1", path: null, paths: [] };
+  const here = { graph: "g1", path: null, tabs: [] };
   assert.equal(queued(here).isElsewhere("p1", 3, here), false);
   assert.equal(queued(here).isElsewhere("p1", 3, { ...here, graph: "g2" }), true);
 });

@@ -104,7 +104,12 @@ function askToGoAhead(failure, question) {
   if (forgotten.length) forgetQuestions(forgotten).catch(console.warn);
   const isOnView = () => isOf(failure, openWorkflowId());
   const message = localized(question.message);
-  const n = asked.prompts.length;
+  const sentBefore = () =>
+    asked.prompts.flatMap((prompt) => {
+      const sent = queued.get(prompt);
+      return sent ? [sent] : [];
+    });
+  const n = sentBefore().length;
   let isOver = false; // otherwise it was cancelled, and the next run is asked about again
   const onClose = () => {
     if (openQuestion === asked) openQuestion = null;
@@ -119,13 +124,15 @@ function askToGoAhead(failure, question) {
   const goAhead = async () => {
     closeQuestion();
     if (!isOnView()) return;
-    await answerQuestions(question.contents, n);
-    const all = asked.prompts.flatMap((prompt) => {
-      const sent = queued.get(prompt);
-      return sent ? [sent] : [];
-    });
-    if (!all.length) await app.queuePrompt(0, 1);
-    for (const sent of all) await api.queuePrompt(...sent);
+    const all = sentBefore();
+    await answerQuestions(question.contents, Math.max(1, all.length));
+    try {
+      if (!all.length) await app.queuePrompt(0, 1);
+      for (const sent of all) await api.queuePrompt(...sent);
+    } catch (error) {
+      await forgetQuestions(question.contents); // or runs to come would use up the answer
+      throw error;
+    }
   };
   fill(
     localized(failure.title, message),

@@ -7,6 +7,8 @@ import { QueuedPrompts } from "./logic/prompts.js";
 
 /** The page may be loaded again while its prompts run. */
 const STORAGE_KEY = "siliconflow.prompts";
+/** A subgraph that no workflow has. */
+const NOWHERE = -1;
 
 /** @type {QueuedPrompts} */
 let prompts = new QueuedPrompts();
@@ -16,13 +18,17 @@ let prompts = new QueuedPrompts();
  */
 let running = null;
 
+/** ComfyUI's tabs. @returns {any[]} */
+const tabs = () => app.extensionManager.workflow?.openWorkflows ?? [];
+
 /** The workflow that is open. */
 function open() {
-  const { workflow } = app.extensionManager;
+  const graph = String(app.rootGraph?.id ?? app.graph?.id);
+  const active = app.extensionManager.workflow?.activeWorkflow;
   return {
-    graph: String(app.rootGraph?.id ?? app.graph?.id),
-    path: workflow?.activeWorkflow?.path ?? null,
-    paths: (workflow?.openWorkflows ?? []).map(/** @param {{ path: string }} each */ (each) => each.path),
+    graph,
+    path: active?.path ?? null,
+    tabs: tabs().map((tab) => ({ path: tab.path, graph: tab === active ? graph : (tab.activeState?.id ?? null) })),
   };
 }
 
@@ -69,18 +75,20 @@ function shownBy(type, detail) {
 }
 
 /**
- * Keeps what a node shows for the tab of its workflow. ComfyUI does so for what this page has queued; what the server
- * queued again it would show in the workflow that is open, if that has a node of the same id.
- * @param {{ prompt_id: string, node: string, display_node?: string, output: unknown }} executed
+ * Keeps what a node has made for the tab of its workflow, and returns the event as it shows nothing in the one that is
+ * open. ComfyUI keeps what this page has queued; what the server queued again it would show in whatever workflow is
+ * open, if that has a node of the same id.
+ * @template {{ prompt_id: string, node: string, display_node?: string, output: unknown }} Executed
+ * @param {Executed} executed
  */
-function keepForItsTab({ prompt_id, node, display_node, output }) {
-  const home = prompts.elsewhereOf(prompt_id, open());
-  if (!home) return false;
-  /** @type {any[]} */
-  const tabs = app.extensionManager.workflow.openWorkflows;
-  const tab = tabs.find(({ path }) => path === home.path) ?? tabs.find((each) => each.activeState?.id === home.graph);
-  if (tab?.changeTracker) (tab.changeTracker.nodeOutputs ??= {})[display_node || node] = output;
-  return true;
+function keptForItsTab(executed) {
+  const here = open();
+  const home = prompts.elsewhereOf(executed.prompt_id, here);
+  if (!home) return executed;
+  const tracker = tabs()[prompts.tabOf(home, here.tabs)]?.changeTracker;
+  const node = executed.display_node || executed.node;
+  if (tracker) (tracker.nodeOutputs ??= {})[node] = executed.output;
+  return { ...executed, display_node: `${NOWHERE}:${node}` };
 }
 
 function interceptEvents() {
@@ -88,7 +96,7 @@ function interceptEvents() {
   api.dispatchCustomEvent = /** @param {any[]} all */ function (...all) {
     const shown = shownBy(all[0], all[1] ?? {});
     if (shown && prompts.isElsewhere(shown.prompt ?? running, shown.node, open())) return true;
-    if (all[0] === "executed" && keepForItsTab(all[1])) return true;
+    if (all[0] === "executed") all[1] = keptForItsTab(all[1]);
     return dispatch.apply(this, all);
   };
 }

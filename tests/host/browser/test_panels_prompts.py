@@ -19,8 +19,11 @@ LISTEN = """async kind => {
 }"""
 COUNT = """async () => {
   const { api } = await import('/scripts/api.js');
-  if (!('ended' in window)) api.addEventListener('execution_success', () => window.ended++);
-  window.ended = 0;
+  if (!('ended' in window)) {
+    api.addEventListener('execution_success', () => window.ended++);
+    api.addEventListener('executed', () => window.executed++);
+  }
+  window.ended = window.executed = 0;
 }"""
 
 
@@ -66,6 +69,7 @@ def test_a_result_from_the_background_is_in_the_tab_that_was_queued_and_in_no_ot
         page.wait_for("() => !app.graph._nodes.length")
         assert draw(page, "An image of here") == node
         page.wait_for("() => window.ended === 2", seconds=60)
+        assert page.js("() => window.executed") > 0, "other scripts hear of it"
         assert page.js(shown) == 0
     finally:
         service.latency = 0.0

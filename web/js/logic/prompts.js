@@ -5,7 +5,7 @@
 
 /** @import { Origin, QueuedPrompt } from "../types" */
 
-/** @typedef {Origin & { paths: string[] }} Open the workflow that is open, and the paths of all that have a tab */
+/** @typedef {Origin & { tabs: { graph: string | null, path: string }[] }} Open the workflow that is open, and all tabs */
 
 import { isOwn } from "./own_nodes.js";
 
@@ -80,12 +80,23 @@ export class QueuedPrompts {
   }
 
   /**
+   * The tab of a workflow, -1 if it has none any more. One that was saved since has another path, which a new workflow
+   * may take; two copies of a template have the same id. The id of a tab that was not opened yet is not known.
+   * @param {Origin} queued
+   * @param {Open["tabs"]} tabs
+   */
+  tabOf({ graph, path }, tabs) {
+    const own = tabs.findIndex((tab) => tab.path === path && (tab.graph ?? graph) === graph);
+    return own < 0 ? tabs.findIndex((tab) => tab.graph === graph) : own;
+  }
+
+  /**
    * @param {Origin} queued
    * @param {Open} open
    */
   #isOpen(queued, open) {
-    // A workflow that was saved since has another path; two copies of a template have the same id.
-    const hasMoved = !open.paths.includes(queued.path ?? "");
-    return queued.graph === open.graph && (queued.path === open.path || hasMoved);
+    if (queued.graph !== open.graph) return false;
+    const tab = open.tabs[this.tabOf(queued, open.tabs)];
+    return tab === undefined || tab.path === open.path;
   }
 }
