@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from comfyui_siliconflow.dev.simulator import Simulator, video
-from comfyui_siliconflow.dev.simulator.service import Service
+from comfyui_siliconflow.dev.simulator.service import Endpoint, Service
 from comfyui_siliconflow.engine import exchange, rate_limit
 from comfyui_siliconflow.engine.job import Job
 from comfyui_siliconflow.engine.rate_limit import RateSchedule, Sent
@@ -110,12 +110,25 @@ def simulator(
 
 
 class Held:
-    """Requests that simulators have let in, and do not answer before the test says so."""
+    """Paid requests that simulators have let in, and do not answer before the test says so.
+
+    What is asked besides, of the models or the balance, comes when it likes: it is not held.
+    """
 
     def __init__(self) -> None:
-        """Hold every request from now on."""
+        """Hold nothing yet."""
         self.is_released = False
         self.under_way = self.most = 0
+
+    def begin(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Hold the paid requests that come from now on, as long as the test runs."""
+        finish = Service._finish  # noqa: SLF001 - where a request takes its time
+
+        def keep(service: Service, endpoint: Endpoint, *given: Any) -> Coroutine[Any, Any, Any]:
+            work = finish(service, endpoint, *given)
+            return self.keep(work) if endpoint.paid else work
+
+        monkeypatch.setattr(Service, "_finish", keep)
 
     def release(self) -> None:
         """Let all go on: those that are held, and those that come."""
@@ -142,10 +155,10 @@ class Held:
 def hold(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Held]]:
     """Hold the requests that come to the simulator from when this is called."""
     del simulator  # is there first, and stops when nothing is held any more
-    held, finish = Held(), Service._finish  # noqa: SLF001 - where a request takes its time
+    held = Held()
 
     def begin() -> Held:
-        monkeypatch.setattr(Service, "_finish", lambda *given: held.keep(finish(*given)))
+        held.begin(monkeypatch)
         return held
 
     yield begin

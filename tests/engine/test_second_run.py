@@ -15,7 +15,6 @@ from uuid import uuid4
 import pytest
 from comfyui_siliconflow.comfyui import background, host
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.dev.simulator.service import Service
 from comfyui_siliconflow.engine.job import Job
 from comfyui_siliconflow.engine.lifecycle import RequestLifecycle
 from comfyui_siliconflow.engine.services import current_settings, job_history_for, ledger_for
@@ -193,8 +192,8 @@ def test_what_was_made_in_the_background_is_one_job_and_its_node_says_what_it_co
 def test_the_page_hears_when_a_job_under_way_counts_as_spent(
     comfy: Comfy, today: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held, finish = Held(), Service._finish  # noqa: SLF001 - where a request takes its time
-    monkeypatch.setattr(Service, "_finish", lambda *given: held.keep(finish(*given)))
+    held = Held()
+    held.begin(monkeypatch)
     comfy.begin("1")
     comfy.run("1", seed=1, background=True)
 
@@ -324,8 +323,8 @@ def test_what_goes_to_the_background_after_continue_now_is_not_paid_again_for_ot
     assert comfy.run("1", seed=1, background=True) is BLOCKED
     until(lambda: today.charges)
     comfy.continue_now()
-    held, finish = Held(), Service._finish  # noqa: SLF001 - where a request takes its time
-    monkeypatch.setattr(Service, "_finish", lambda *given: held.keep(finish(*given)))
+    held = Held()
+    held.begin(monkeypatch)
     write_settings(max_parallel=1)
     assert comfy.run("2", seed=5, batch_size=2, background=True) is BLOCKED
     held.wait_for(1)
@@ -340,8 +339,8 @@ def test_what_goes_to_the_background_after_continue_now_is_not_paid_again_for_ot
 def test_what_waits_for_its_turn_when_the_user_continues_now_is_awaited_and_is_one_job_each(
     comfy: Comfy, today: Simulator, monkeypatch: pytest.MonkeyPatch, write_settings: Any
 ) -> None:
-    held, finish = Held(), Service._finish  # noqa: SLF001 - where a request takes its time
-    monkeypatch.setattr(Service, "_finish", lambda *given: held.keep(finish(*given)))
+    held = Held()
+    held.begin(monkeypatch)
     write_settings(max_parallel=1)
     inputs: dict[str, Any] = {"seed": 1, "background": True, "batch_size": 3}
     comfy.begin("1")

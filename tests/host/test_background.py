@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from comfyui_siliconflow.dev.simulator import Simulator
-from comfyui_siliconflow.dev.simulator.service import Service
 from comfyui_siliconflow.tests.conftest import Held
 from comfyui_siliconflow.tests.host.comfy import Comfy, Ended, Heard, variables_for
 
@@ -54,8 +53,8 @@ def comfy(started: tuple[Comfy, dict[str, str]], service: Simulator) -> Comfy:
 def held(comfy: Comfy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     """Hold every request until it is released."""
     del comfy  # is there first
-    held, finish = Held(), Service._finish  # noqa: SLF001 - where a request takes its time
-    monkeypatch.setattr(Service, "_finish", lambda *given: held.keep(finish(*given)))
+    held = Held()
+    held.begin(monkeypatch)
     yield held
     held.release()
 
