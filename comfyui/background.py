@@ -79,6 +79,9 @@ _FOUND: dict[tuple[str, str], list[bool]] = {}
 _ASKED: dict[tuple[str, float], tuple[float, dict[str, Any]]] = {}
 """When each queueing of a prompt began, and what its nodes ask for, by their call; oldest first."""
 
+_MADE_FOR: dict[str, tuple[str, str]] = {}
+"""For which call of which prompt each request counts as made in the background; oldest first."""
+
 _MISSING: dict[str, Text] = {}
 """Why nodes of a prompt that was queued again gave nothing, by its id, oldest first."""
 
@@ -175,6 +178,15 @@ def is_under_way_before(caller: Caller) -> bool:
         return any(each.under_way and caller.node_id in each.left_out for each in before)
 
 
+def has_under_way(id_: str) -> bool:
+    """Return whether requests of a prompt are under way, or wait for their turn, in this process.
+
+    It may have stopped meanwhile: the user did not wait for them.
+    """
+    with _LOCK:
+        return any(each.id == id_ and each.under_way for each in (*_GONE_ON, *_WAITING.values()))
+
+
 def is_list_there(caller: Caller, calls: int, ends: threading.Event, *, is_there: bool) -> bool:
     """Return whether each call of a node for the items of a list has its results already.
 
@@ -195,6 +207,19 @@ def note_found(caller: Caller, *, is_there: bool) -> list[bool]:
         for oldest in list(_FOUND)[:-MOST_FOUND]:
             del _FOUND[oldest]
         return found
+
+
+def is_made_for(request_id: str, caller: Caller) -> bool:
+    """Return whether a request that was made in the background counts for a call of a node.
+
+    It does for the first that has its result, in each run of the same prompt: it was paid once.
+    """
+    owner = caller.going_on.get("first_prompt_id", ""), caller.call
+    with _LOCK:
+        is_own = _MADE_FOR.setdefault(request_id, owner) == owner
+        for oldest in list(_MADE_FOR)[:-MOST_FOUND]:
+            del _MADE_FOR[oldest]
+    return is_own
 
 
 def note_missing(caller: Caller, reason: Text) -> bool:

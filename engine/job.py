@@ -246,18 +246,18 @@ class Job:
     `is_saved` is false once the ledger failed: what comes is not saved. Unless it `may_send`, it
     finds what is saved or under way, and no more; so it does where the same was sent after
     `not_again_since`, and may have been charged. One that `sends_unpaid` sends what was planned
-    before, and surely never charged. What was sent after `made_since` was made for it in the
-    background. `in_background`: it waits for its turn as long as that takes,
-    behind those that somebody looks at, unless it `is_looked_at`, since another job joined it.
-    `may_pay` counts the items that the spending guard has let it pay for, and counts as of an
-    auto-run by `counted_as`; `judge` asks it about others. `reserved` counts the
-    images that it holds for the job; with `holds_cost` it holds money, too. `name` is that of its
-    last request in the ledger. `in_line`
-    is set when the job asks the rate limiter for its turn, `before` is that of the job that should
-    ask first. `show` is called with the place of each item in the job, and the item. `queued_at` is
-    when its run began, by the wall clock; `started_at` when its turn came. `is_sent`: a request is
-    at the service now; `was_sent`: one may have been, ever; `sent_at`: when the last one left, by
-    the wall clock; `unrecorded`: what it costs, which the ledger could not record.
+    before, and surely never charged. What was sent after `made_since` was made in the background
+    of its prompt: for it if it `owns` the request of such an id.
+    `in_background`: it waits for its turn as long as that takes, behind those that somebody looks
+    at, unless it `is_looked_at`, since another job joined it. `may_pay` counts the items that the
+    spending guard has let it pay for, and counts as of an auto-run by `counted_as`; `judge` asks it
+    about others. `reserved` counts the images that it holds for the job; with `holds_cost` it holds
+    money, too. `name` is that of its last request in the ledger. `in_line` is set when the job asks
+    the rate limiter for its turn, `before` is that of the job that should ask first. `show` is
+    called with the place of each item in the job, and the item. `queued_at` is when its run began,
+    by the wall clock; `started_at` when its turn came. `is_sent`: a request is at the service now;
+    `was_sent`: one may have been, ever; `sent_at`: when the last one left, by the wall clock;
+    `unrecorded`: what it costs, which the ledger could not record.
     """
 
     request: PlannedRequest
@@ -281,6 +281,7 @@ class Job:
     sends_unpaid: bool = False
     not_again_since: float = math.inf
     made_since: float = math.inf
+    owns: Callable[[str], bool] = bool
     in_background: bool = False
     is_looked_at: bool = False
     reserved: int = 0
@@ -375,7 +376,8 @@ class Job:
 
     def was_made_before(self, result: Result) -> bool:
         """Return whether a result was paid for already, in the background for the same prompt."""
-        return result.origin != "paid" and result.sent_at >= self.made_since
+        is_before = result.origin != "paid" and result.sent_at >= self.made_since
+        return is_before and self.owns(result.request_id)
 
     @property
     def seeds(self) -> list[int]:

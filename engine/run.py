@@ -54,8 +54,9 @@ TICK_SECONDS = 0.2
 Inputs = Mapping[str, Any]
 """What a node was given, by name of the input."""
 _GUARD = SpendingGuard()
-_DOWNLOADING: set[str] = set()
-"""The names of the requests whose downloads go on after their runs."""
+_DOWNLOADING: dict[str, list[tuple[Callable[[], Job], JobRecorder]]] = {}
+"""The downloads that go on after their runs, by the names of their requests: one goes first."""
+_LOCK = threading.Lock()
 logger = logging.getLogger("siliconflow")
 
 
@@ -149,9 +150,8 @@ class _Run:
         shows = plan.endpoint.kind.has_previews and host.shows_images()
         # It would be paid once more where another node gives it other inputs each time.
         since = caller.going_on.get("since")
-        is_sent_by_other = since is not None and background.is_under_way_before(caller)
         is_left_out = caller.node_id in caller.going_on.get("left_out", ())
-        may_send = not is_left_out and not is_sent_by_other
+        may_send = not is_left_out and not background.is_under_way_before(caller)
         sends_unpaid = caller.node_id in caller.going_on.get("unpaid", ())
         *firsts, _ = accumulate((request.count for request in plan.requests), initial=0)
         made_since = caller.going_on.get("made_since", {}).get(caller.node_id, math.inf)
@@ -164,6 +164,7 @@ class _Run:
                 sends_unpaid=sends_unpaid,
                 not_again_since=math.inf if since is None else since,
                 made_since=made_since,
+                owns=partial(background.is_made_for, caller=caller),
                 judge=self._judge_again,
                 show=partial(self._preview, first) if shows else None,
             )
@@ -405,11 +406,16 @@ class _Run:
     def _download_later(self, job: Job) -> None:
         """Go on downloading what was paid, while ComfyUI runs: nobody has to ask for it again."""
         is_wanted = self._settings.reuse and job.is_saved and host.prompt_server()
-        if is_wanted and job.name not in _DOWNLOADING:
-            _DOWNLOADING.add(job.name)
-            history, plan = job_history_for(self._settings), self._plan
-            recorder = JobRecorder(history, self._caller, self._task, plan)  # it is news once more
-            start_thread(_download, job.name, self._lifecycle.download_later(job), recorder)
+        if not is_wanted:
+            return
+        history, plan = job_history_for(self._settings), self._plan
+        recorder = JobRecorder(history, self._caller, self._task, plan)  # it is news once more
+        with _LOCK:
+            is_first = job.name not in _DOWNLOADING
+            downloads = _DOWNLOADING.setdefault(job.name, [])
+            downloads.append((self._lifecycle.download_later(job), recorder))
+        if is_first:
+            start_thread(_download, job.name)
 
     def _run_job(self, job: Job) -> None:
         """Run a job to its end; what it reserved is let go then, not when its node ends."""
@@ -426,15 +432,22 @@ class _Run:
             self._download_later(job)
 
 
-def _download(name: str, download: Callable[[], Job], recorder: JobRecorder) -> None:
-    """Download what a job could not; the list shows it once all of it is there."""
-    try:
+def _download(name: str) -> None:
+    """Download what jobs could not; the list shows each once all of it is there.
+
+    After the first of a request, the others find it on disk.
+    """
+    while True:
+        with _LOCK:
+            if not _DOWNLOADING[name]:
+                del _DOWNLOADING[name]
+                return
+            download, recorder = _DOWNLOADING[name].pop(0)
         job = download()
-    finally:
-        _DOWNLOADING.discard(name)
-    if sum(result.count for result in job.results) >= job.request.count:
-        recorder.go_on(job)
-        recorder.end(job)
+        if sum(result.count for result in job.results) >= job.request.count:
+            recorder.go_on(job)
+            recorder.end(job)
+        job.drop_items()
 
 
 def _was_answered(job: Job) -> bool:

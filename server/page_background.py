@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ..comfyui import background, host
@@ -27,7 +28,8 @@ def list_runs(request: PageRequest) -> Json:
     """
     with page_ledger() as ledger:
         runs = WaitingRuns(ledger.database).all()
-        listed = [_as_json(run, ledger) for run in runs]
+        paid = _paid_of(runs, ledger)
+        listed = [_as_json(run, paid) for run in runs]
     ask: list[str] = []
     if page := request.query.get("ask"):
         ask = [run.id for run in runs if run.state == "lost" and _may_ask(page, run.id)]
@@ -43,9 +45,10 @@ def answer(request: PageRequest) -> Json:
     if not _flag(request, "go_on", default=True):
         with page_ledger() as ledger:
             runs = WaitingRuns(ledger.database)
-            for run in runs.all():
-                if run.state == "lost" and _ASKING.get(run.id):
-                    background.decline(run.id, runs, is_free=_is_free(run, ledger))
+            lost = [run for run in runs.all() if run.state == "lost" and _ASKING.get(run.id)]
+            paid = _paid_of(lost, ledger)
+            for run in lost:
+                background.decline(run.id, runs, is_free=_is_free(run, paid))
     _ASKING.update(dict.fromkeys(_ASKING, ""))
     return {}
 
@@ -86,23 +89,41 @@ def _flag(request: PageRequest, name: str, *, default: bool) -> bool:
     return value
 
 
-def _is_missing(run: WaitingRun, ledger: Ledger) -> bool:
+def _asked(run: WaitingRun) -> list[PlannedRequest]:
+    return [
+        PlannedRequest(frame, count, seed, {}, first_names=tuple(names))
+        for requests in run.requests.values()
+        for frame, count, seed, names in requests
+    ]
+
+
+def _paid_of(runs: Sequence[WaitingRun], ledger: Ledger) -> set[str]:
+    """Return the names of what was asked for by those that the user decides on, and is paid."""
+    names = {
+        name
+        for run in runs
+        if run.state in {"stopped", "lost"}
+        for request in _asked(run)
+        for name in request.first_names
+    }
+    return ledger.paid_of(names) if names else set()
+
+
+def _is_missing(run: WaitingRun, paid: Collection[str]) -> bool:
     """Return whether anything that its nodes asked for is neither here nor under way."""
-    asked = [each for requests in run.requests.values() for each in requests]
-    return any(
-        not _is_paid(PlannedRequest(frame, count, seed, {}, first_names=tuple(names)), ledger)
-        for frame, count, seed, names in asked
+    return not background.has_under_way(run.id) and not all(
+        _is_paid(request, paid) for request in _asked(run)
     )
 
 
-def _is_paid(request: PlannedRequest, ledger: Ledger) -> bool:
+def _is_paid(request: PlannedRequest, paid: Collection[str]) -> bool:
     """Return whether a request, or all of its parts, would cost nothing."""
-    return ledger.is_paid(request.first_names[0]) or (
-        request.count > 1 and all(_is_paid(part, ledger) for part in request.split())
+    return request.first_names[0] in paid or (
+        request.count > 1 and all(_is_paid(part, paid) for part in request.split())
     )
 
 
-def _is_free(run: WaitingRun, ledger: Ledger) -> bool:
+def _is_free(run: WaitingRun, paid: Collection[str]) -> bool:
     """Return whether to go on sends nothing: each paid node has begun, and nothing is missing.
 
     How often a loop repeats its nodes is not known.
@@ -110,13 +131,14 @@ def _is_free(run: WaitingRun, ledger: Ledger) -> bool:
     graph, _ = background.queued(run)
     begun = {call.rpartition(" ")[0] for call in run.requests}
     tasks = {id_: host.node_task(node.get("class_type", "")) for id_, node in graph.items()}
-    paid = {id_ for id_, task in tasks.items() if task in PLANNERS}
-    return bool(begun) and paid <= begun <= graph.keys() and not _is_missing(run, ledger)
+    pay = {id_ for id_, task in tasks.items() if task in {*PLANNERS, "speech-to-text"}}
+    return bool(begun) and pay <= begun <= graph.keys() and not _is_missing(run, paid)
 
 
-def _as_json(run: WaitingRun, ledger: Ledger) -> Json:
+def _as_json(run: WaitingRun, paid: Collection[str]) -> Json:
     graph, extra_data = background.queued(run)
     workflow = extra_data.get("extra_pnginfo", {}).get("workflow") or {}
+    is_asked_about = run.state in {"stopped", "lost"}
     return {
         "id": run.id,
         "state": run.state,
@@ -124,8 +146,8 @@ def _as_json(run: WaitingRun, ledger: Ledger) -> Json:
         "reason": run.reason.as_json() if run.reason else None,
         "workflow": str(workflow.get("id") or ""),
         "nodes": list(run.left_out),
-        "is_missing": run.state in {"stopped", "lost"} and _is_missing(run, ledger),
-        "is_free": run.state in {"stopped", "lost"} and _is_free(run, ledger),
+        "is_missing": is_asked_about and _is_missing(run, paid),
+        "is_free": is_asked_about and _is_free(run, paid),
         "prompt": next(filter(None, (_words(graph, node_id) for node_id in run.left_out)), ""),
     }
 

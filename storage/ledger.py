@@ -24,7 +24,7 @@ import stat
 import statistics
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -245,9 +245,13 @@ class Ledger:
 
     def is_paid(self, fingerprint: str) -> bool:
         """Return whether a request would cost nothing: it is paid already, or under way."""
+        return bool(self.paid_of([fingerprint]))
+
+    def paid_of(self, fingerprints: Iterable[str]) -> set[str]:
+        """Return those of several requests that would cost nothing, in one transaction."""
         with self.database.change() as db:
-            row = self._latest(db, fingerprint)
-            return row is not None and self._entry(db, row) is not None
+            rows = {name: self._latest(db, name) for name in fingerprints}
+            return {name for name, row in rows.items() if row and self._entry(db, row)}
 
     def is_stored(self, fingerprint: str) -> bool:
         """Return whether the whole result of a request is here."""

@@ -268,27 +268,39 @@ def test_the_list_shows_what_was_downloaded_later(
     assert len(simulator.generations) == 1
 
 
-def test_what_is_run_again_while_its_download_goes_on_is_downloaded_later_once(
+def test_what_is_run_again_while_its_download_goes_on_is_downloaded_later_once_for_all(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch, run_node: Any, write_settings: Any
 ) -> None:
     quick_downloads(monkeypatch)
     write_settings(show_balance=False)
     monkeypatch.setattr(host, "prompt_server", lambda: mock.Mock(prompt_queue=None))
     monkeypatch.setattr(run, "refresh_if_due", lambda *_given: None)
-    ends, later = threading.Event(), []
+    may_begin, download_later = threading.Event(), RequestLifecycle.download_later
+    under_way: list[int] = []
 
-    def download(_lifecycle: RequestLifecycle, job: Job) -> Any:
-        later.append(job)
-        return lambda: (ends.wait(), job)[1]
+    def held(lifecycle: RequestLifecycle, job: Job) -> Any:
+        download = download_later(lifecycle, job)
 
-    monkeypatch.setattr(RequestLifecycle, "download_later", download)
-    simulator.fail(503, times=99, on="pictures")
+        def begin() -> Job:
+            under_way.append(job.request.seed)
+            may_begin.wait()
+            return download()
+
+        return begin
+
+    monkeypatch.setattr(RequestLifecycle, "download_later", held)
     for seed in (1, 1, 2):
+        simulator.fail(503, times=12, on="pictures")
         with pytest.raises(errors.DownloadFailed):
             run_node("SiliconFlowTextToImage", **{**INPUTS, "seed": seed})
-    ends.set()
+    until(lambda: len(under_way) == 2)
+    assert sorted(under_way) == [1, 2]
+    may_begin.set()
     until(lambda: not pack_threads())
-    assert [job.request.seed for job in later] == [1, 2]
+    states = [(job.state, job.files_here) for job in job_history_for(current_settings()).since(0)]
+    assert [state for state, _ in states].count("failed") == 0
+    assert [here for _, here in states] == [(True,)] * 3
+    assert len(simulator.generations) == 2
 
 
 def test_a_download_ends_with_its_url_and_the_request_is_not_sent_again(

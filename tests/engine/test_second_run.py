@@ -209,6 +209,45 @@ def test_the_page_hears_when_a_job_under_way_counts_as_spent(
     assert sent()[-1] == ("done", False)
 
 
+def test_what_two_nodes_have_of_one_request_in_the_background_was_paid_for_once(
+    comfy: Comfy, today: Simulator
+) -> None:
+    comfy.begin("1", "2")
+    for id_ in "12":
+        assert comfy.run(id_, seed=1, background=True) is BLOCKED
+    comfy.go_on()
+    paid = []
+    for id_ in "12":
+        (request,) = json.loads(comfy.run(id_, seed=1, background=True)[2])["requests"]
+        paid.append(request.get("paid_in_background"))
+    assert (paid, len(today.charges)) == (["0.3", None], 1)
+    assert comfy.shown.endswith(" · reused, free")
+
+
+def test_what_waits_for_its_turn_is_not_missing_and_not_sent_twice_when_the_user_pays_for_the_rest(
+    comfy: Comfy, today: Simulator, monkeypatch: pytest.MonkeyPatch, write_settings: Any
+) -> None:
+    held = Held()
+    held.begin(monkeypatch)
+    write_settings(max_parallel=1)
+    inputs: dict[str, Any] = {"seed": 1, "background": True, "batch_size": 2}
+    comfy.begin("1")
+    assert comfy.run("1", **inputs) is BLOCKED
+    held.wait_for(1)
+    comfy.continue_now()
+    comfy.go_on()
+    comfy.end("error")
+    (run,) = until(lambda: [each for each in waiting() if each.state == "stopped"])
+    assert background.has_under_way(run.id)
+    comfy.user_goes_on(run, may_pay=True)
+    assert comfy.run("1", **inputs) is BLOCKED
+    held.release()
+    comfy.go_on()
+    images, *_ = comfy.run("1", **inputs)
+    assert (len(images), len(today.charges)) == (2, 2)
+    assert not background.has_under_way(run.id)
+
+
 def test_what_was_saved_before_a_prompt_was_queued_is_reused_in_its_second_run(
     comfy: Comfy, today: Simulator
 ) -> None:

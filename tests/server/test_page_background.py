@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
-from comfyui_siliconflow.comfyui import host
+from comfyui_siliconflow.comfyui import background, host
 from comfyui_siliconflow.server import page_background
 from comfyui_siliconflow.storage.ledger import Ledger
 from comfyui_siliconflow.storage.waiting_runs import WaitingRuns
@@ -88,6 +88,7 @@ def test_what_is_not_gone_on_with_after_a_restart_is_stopped_and_never_asked_abo
         (["half", "rest"], "", (False, True)),
         (["half"], "", (True, False)),
         (["whole"], "SiliconFlowImageEdit", (False, False)),  # has not begun
+        (["whole"], "SiliconFlowSpeechToText", (False, False)),
     ],
 )
 def test_it_says_whether_anything_is_missing_and_whether_to_go_on_is_free(
@@ -97,7 +98,11 @@ def test_it_says_whether_anything_is_missing_and_whether_to_go_on_is_free(
     other_node: str,
     expected: tuple[bool, bool],
 ) -> None:
-    tasks = {"SiliconFlowTextToImage": "text-to-image", "SiliconFlowImageEdit": "image-edit"}
+    tasks = {
+        "SiliconFlowTextToImage": "text-to-image",
+        "SiliconFlowImageEdit": "image-edit",
+        "SiliconFlowSpeechToText": "speech-to-text",
+    }
     monkeypatch.setattr(host, "node_task", lambda node_type: tasks.get(node_type, ""))
     types = {"1": "SiliconFlowTextToImage", "2": other_node}
     graph = {id_: {"class_type": type_, "inputs": {}} for id_, type_ in types.items()}
@@ -138,3 +143,16 @@ def test_whether_it_may_pay_or_goes_on_is_true_or_false(
     answer = page.request("POST", f"/background{path}", json={name: "yes"})
     assert (answer.status_code, answer.json()["error"]["kind"]) == (400, "BadRequest")
     assert page.get("/background")["runs"][1]["state"] == "lost"
+
+
+def test_nothing_is_missing_while_requests_wait_for_their_turn(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Ledger(host.data_directory())) as ledger:
+        runs = WaitingRuns(ledger.database)
+        runs.add("p", "content", {"1"}, PROMPT, requests={"1 0": [[0, 1, 7, ["planned"]]]})
+        runs.stop("p", Text("why", "为何"))
+    for is_under_way in (True, False):
+        monkeypatch.setattr(background, "has_under_way", lambda _: is_under_way)  # noqa: B023 - used at once
+        (run,) = page.get("/background")["runs"]
+        assert run["is_missing"] is not is_under_way
