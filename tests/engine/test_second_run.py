@@ -230,9 +230,9 @@ def test_what_waits_for_its_turn_is_not_missing_and_not_sent_twice_when_the_user
     held = Held()
     held.begin(monkeypatch)
     write_settings(max_parallel=1)
-    inputs: dict[str, Any] = {"seed": 1, "background": True, "batch_size": 2}
+    inputs: dict[str, Any] = {"background": True, "batch_size": 2}
     comfy.begin("1")
-    assert comfy.run("1", **inputs) is BLOCKED
+    assert comfy.run("1", seed=1, **inputs) is BLOCKED
     held.wait_for(1)
     comfy.continue_now()
     comfy.go_on()
@@ -240,11 +240,11 @@ def test_what_waits_for_its_turn_is_not_missing_and_not_sent_twice_when_the_user
     (run,) = until(lambda: [each for each in waiting() if each.state == "stopped"])
     assert background.has_under_way(run.id)
     comfy.user_goes_on(run, may_pay=True)
-    assert comfy.run("1", **inputs) is BLOCKED
+    assert comfy.run("1", seed=5, **inputs) is BLOCKED
     held.release()
     comfy.go_on()
-    images, *_ = comfy.run("1", **inputs)
-    assert (len(images), len(today.charges)) == (2, 2)
+    images, seed, *_ = comfy.run("1", seed=7, **inputs)
+    assert (len(images), seed, len(today.charges)) == (2, 1, 2)
     assert not background.has_under_way(run.id)
 
 
