@@ -451,7 +451,9 @@ class RunToJudge:
         if question.of_prompt and not confirmed(question.of_prompt):
             book.ask(question.of_prompt, amount, since)
             is_asked = True
-        if question.auto_run and not any(map(confirmed, (question.auto_run, question.exact))):
+        is_of_batch = question.of_prompt and not is_asked and book.is_used(question.of_prompt)
+        is_known = is_of_batch or any(map(confirmed, (question.auto_run, question.exact)))
+        if question.auto_run and not is_known:
             book.ask(question.auto_run, amount, since, needs_answer=True)
             book.ask(question.exact, amount, since)
             is_asked = True

@@ -111,6 +111,11 @@ class SpendBook:
         is_in_time = asked_after < row["asked_at"] <= asked_before
         return asked if is_enough and is_meant and is_in_time else None
 
+    def is_used(self, content: str) -> bool:
+        """Return whether an answer for several runs holds for one that has gone ahead already."""
+        row = self._question(content)
+        return 0 < row["asked_at"] <= row["confirmed_at"]
+
     def ask(
         self, content: str, amount: Amount, forgotten_before: float, *, needs_answer: bool = False
     ) -> None:

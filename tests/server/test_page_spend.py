@@ -82,10 +82,11 @@ def test_an_answer_touches_no_other_question(
     assert len(today.generations) == 5
 
 
+@pytest.mark.parametrize("auto_run_images", [0, 3])
 def test_an_answer_holds_for_as_many_runs_as_it_says_and_no_more(
-    today: Simulator, page: Page, write_settings: Any
+    today: Simulator, page: Page, write_settings: Any, auto_run_images: int
 ) -> None:
-    write_settings(confirm_images=1)
+    write_settings(confirm_images=1, auto_run_images=auto_run_images)
     contents = asked(seed=1, batch_size=2)
     page.post("/questions", {"contents": contents, "runs": 3})
     for seed in (1, 3, 5):
