@@ -182,10 +182,17 @@ class RequestLifecycle:
                 except RunEnded:
                     if (job.may_send and not form.first_names) or job.ends.is_set():
                         raise
-                    job.error = ResultMissing(Failure(model=self._plan.model.id))
+                    job.error = self._missing(job, form)
                 else:
                     job.results.append(replace(result, frame=form.frame))
             job.stage = STAGES
+
+    def _missing(self, job: Job, request: PlannedRequest) -> ResultMissing:
+        error = ResultMissing(Failure(model=self._plan.model.id))
+        with suppress(LedgerError):
+            if not self._ledger.was_lost(self._names(job, request), 0.0):
+                error.charged = False
+        return error
 
     def go_on(self, job: Job, name: str) -> None:
         """Fetch what another process submitted under this name. Nothing is sent, or charged."""
@@ -382,11 +389,11 @@ class RequestLifecycle:
 
     def plan(self, jobs: Sequence[Job]) -> None:
         """Record what jobs send in their turn, if their process lives so long."""
-        names = []
+        requests = []
         for job in jobs:
-            names.append(self._name(job.request))
+            requests.append((self._name(job.request), job.id))
             self._drop(job.request)
-        self._ledger.plan(names, self._plan.model.id)
+        self._ledger.plan(requests, self._plan.model.id)
 
     def _drop(self, request: PlannedRequest) -> None:
         if self.uploads:
@@ -587,7 +594,8 @@ class RequestLifecycle:
         with suppress(LedgerError):  # after a restart they count as charged
             is_unpaid = self._ledger.is_known_unpaid(self._name(request))
             if job.in_background and is_unpaid:
-                self._ledger.plan([self._name(part) for part in parts], self._plan.model.id)
+                names = [(self._name(part), job.id) for part in parts]
+                self._ledger.plan(names, self._plan.model.id)
         job.sends_unpaid = job.sends_unpaid and is_unpaid
         return parts
 
@@ -596,7 +604,9 @@ class RequestLifecycle:
         try:
             if self._reuse:
                 self._adopt(request, name)
-            claim = partial(self._ledger.claim, name, self._plan.model.id, reuse=self._reuse)
+            claim = partial(
+                self._ledger.claim, name, self._plan.model.id, job.id, reuse=self._reuse
+            )
             while (entry := claim()).state == "busy":
                 job.sleep(text("run.other_process"), BUSY_SECONDS)
             if entry.was_given_up and not self._poller.is_known(entry):

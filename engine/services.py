@@ -78,5 +78,6 @@ def _job_history(directory: Path) -> JobHistory:
         ledger.database.folder,
         ledger.files_folder,
         ledger.file_names_of,
+        ledger.is_job_unpaid,
         max_age=ledger.max_age,
     )

@@ -233,8 +233,12 @@ class Overloaded(RequestError):
 
 
 class ResultMissing(RequestError):
-    """A result that was to be made in the background is missing. Nothing is sent again unasked."""
+    """A result that was to be made in the background is missing. Nothing is sent again unasked.
 
+    If its request was sent and never answered, nobody can know whether that was charged.
+    """
+
+    charged: bool | None = None
     stops_run = False
 
 

@@ -101,23 +101,25 @@ class JobHistory:
     `LedgerError` where the file cannot be read or written.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is asked for something else
         self,
         folder: Path,
         files_folder: Path,
         file_names_of: Callable[[str], list[str]],
+        is_unpaid: Callable[[str], bool] = lambda _: False,
         *,
         max_age: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Describe the history; its file is created with the first job.
 
-        `file_names_of` returns the paths below `files_folder` of a request's result. Jobs that
+        `file_names_of` returns the paths below `files_folder` of a request's result, `is_unpaid`
+        whether a job was surely never charged. Jobs that
         began more than `max_age` seconds ago are deleted.
         """
         self.max_age = max_age
         self._files_folder = files_folder
-        self._file_names_of = file_names_of
+        self._file_names_of, self._is_unpaid = file_names_of, is_unpaid
         self._database = Database(folder, "history", HISTORY, clock=clock)
 
     def __del__(self) -> None:
@@ -235,7 +237,12 @@ class JobHistory:
         self._database.close()
 
     def _record(self, row: sqlite3.Row) -> JobRecord:
-        has_died = row["state"] == "running" and not self._is_alive(row["owner"])
+        state, reason = row["state"], _reason(row)
+        has_died = state == "running" and not self._is_alive(row["owner"])
+        if has_died:
+            is_unpaid = self._is_unpaid(row["id"])
+            state = "cancelled" if is_unpaid else "failed"
+            reason = text("history.process_died_unpaid" if is_unpaid else "history.process_died")
         return JobRecord(
             id=row["id"],
             began_at=row["began_at"],
@@ -244,11 +251,11 @@ class JobHistory:
             node_id=row["node_id"],
             model=row["model"],
             prompt=row["prompt"],
-            state="failed" if has_died else row["state"],
+            state=state,
             seconds=None if has_died else row["seconds"],
             trace_id=row["trace_id"],
             origins=tuple(filter(None, row["origins"].split(","))),
-            reason=_reason(row) or (text("history.process_died") if has_died else None),
+            reason=reason,
             files_here=self._files_here(_file_names(row)),
             has_workflow=row["stored_workflow"] is not None,
             is_ours=row["owner"] == self._database.process_lock.token,

@@ -199,10 +199,17 @@ class Ledger:
         return self.database.folder / "pictures"
 
     def claim(
-        self, fingerprint: str, model: str, *, reuse: bool = True, revive: bool = True
+        self,
+        fingerprint: str,
+        model: str,
+        job: str = "",
+        *,
+        reuse: bool = True,
+        revive: bool = True,
     ) -> LedgerEntry:
         """Return what is known of a request; one that has to be sent is recorded as waiting.
 
+        `job` is the id of the job in the history that sends it.
         A submitted request becomes this process's own. Without `reuse` every request is new, and
         without `revive` one is whose ticket was given up.
         """
@@ -235,9 +242,9 @@ class Ledger:
                     is_known_unpaid=self._is_known_unpaid(db, fingerprint),
                 )
                 db.execute(
-                    "INSERT INTO requests (id, fingerprint, model, state, owner, sent_at)"
-                    " VALUES (?, ?, ?, 'waiting', ?, ?)",
-                    (entry.id, fingerprint, model, lock.token, self._clock()),
+                    "INSERT INTO requests (id, fingerprint, model, state, owner, sent_at, job)"
+                    " VALUES (?, ?, ?, 'waiting', ?, ?, ?)",
+                    (entry.id, fingerprint, model, lock.token, self._clock(), job),
                 )
             elif entry.state == "submitted":
                 db.execute("UPDATE requests SET owner = ? WHERE id = ?", (lock.token, entry.id))
@@ -260,15 +267,18 @@ class Ledger:
             entry = self._entry(db, row) if row else None
             return entry is not None and entry.state == "stored"
 
-    def plan(self, fingerprints: Sequence[str], model: str) -> None:
-        """Record requests that are to be sent in their turn, so that it is known if none was."""
+    def plan(self, requests: Iterable[tuple[str, str]], model: str) -> None:
+        """Record requests that are to be sent in their turn, so that it is known if none was.
+
+        Each is a fingerprint, and the id of the job in the history that sends it.
+        """
         with self.database.change() as db:
-            for name in fingerprints:
+            for name, job in requests:
                 if not _all(db, name):
                     db.execute(
-                        "INSERT INTO requests (id, fingerprint, model, state, owner, sent_at)"
-                        " VALUES (?, ?, ?, 'failed', ?, ?)",
-                        (uuid.uuid4().hex, name, model, _NOBODY, self._clock()),
+                        "INSERT INTO requests (id, fingerprint, model, state, owner, sent_at, job)"
+                        " VALUES (?, ?, ?, 'failed', ?, ?, ?)",
+                        (uuid.uuid4().hex, name, model, _NOBODY, self._clock(), job),
                     )
 
     def is_known_unpaid(self, fingerprint: str, *parts: str) -> bool:
@@ -277,12 +287,22 @@ class Ledger:
             return self._is_known_unpaid(db, fingerprint, *parts)
 
     def _is_known_unpaid(self, db: sqlite3.Connection, fingerprint: str, *parts: str) -> bool:
-        rows, is_alive = _all(db, fingerprint), self.database.process_lock.is_alive
-        return bool(rows) and all(
-            (row["state"] == "failed" and not row["answered_at"])
-            or (row["state"] == "waiting" and not is_alive(row["owner"]))
-            for row in (*rows, *(row for part in parts for row in _all(db, part)))
-        )
+        rows, of_parts = _all(db, fingerprint), (row for part in parts for row in _all(db, part))
+        return bool(rows) and all(map(self._was_never_charged, (*rows, *of_parts)))
+
+    def _was_never_charged(self, row: sqlite3.Row) -> bool:
+        """Return whether a request was planned, or refused, and surely never charged."""
+        if row["state"] == "waiting":
+            return not self.database.process_lock.is_alive(row["owner"])
+        return row["state"] == "failed" and not row["answered_at"]
+
+    def is_job_unpaid(self, job: str) -> bool:
+        """Return whether what a job asked for is known, and surely none of it was ever charged."""
+        with self.database.read() as db:
+            rows = db.execute(
+                "SELECT * FROM requests WHERE job <> '' AND job = ?", (job,)
+            ).fetchall()
+        return bool(rows) and all(map(self._was_never_charged, rows))
 
     def was_lost(self, fingerprints: Sequence[str], since: float) -> bool:
         """Return whether one of these was sent after `since`, and may have been charged in vain."""

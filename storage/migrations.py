@@ -177,14 +177,15 @@ LEDGER: tuple[tuple[str, ...], ...] = (
     ),
     ("ALTER TABLE waiting_runs ADD COLUMN requests TEXT NOT NULL DEFAULT '{}'",),
     ("ALTER TABLE confirmations ADD COLUMN runs INTEGER NOT NULL DEFAULT 1",),
+    ("CREATE INDEX by_job ON requests (job) WHERE job <> ''",),
 )
 """`requests.state` is waiting, sent, submitted, unknown, failed, answered or stored.
 
 Triggers maintain `requests.bytes` and the one row of `totals`, so that they are right whichever
 version of the pack writes. `unread_folders` are those that a rebuild could not list.
 
-`requests.account`, `task` and `job` (its id in the history) are those of a request with a ticket,
-so that another process can go on with it.
+`requests.account` and `task` are those of a request with a ticket, so that another process can go
+on with it; `job` is the id of its job in the history.
 
 Requests sent up to `former_names.until` may have names by which earlier versions knew them.
 

@@ -114,7 +114,7 @@ class SpendBook:
     def is_used(self, content: str) -> bool:
         """Return whether an answer for several runs holds for one that has gone ahead already."""
         row = self._question(content)
-        return 0 < row["asked_at"] <= row["confirmed_at"]
+        return bool(0 < row["asked_at"] <= row["confirmed_at"])
 
     def ask(
         self, content: str, amount: Amount, forgotten_before: float, *, needs_answer: bool = False

@@ -332,8 +332,9 @@ def test_what_may_have_been_charged_before_a_node_went_to_the_background_is_not_
     comfy.end("error")
     (run,) = until(lambda: [each for each in waiting() if each.state == "stopped"])
     comfy.user_goes_on(run)
-    with pytest.raises(errors.ResultMissing, match="may have been charged"):
+    with pytest.raises(errors.ResultMissing, match="may have been charged") as missing:
         comfy.run("2", seed=5, background=False)
+    assert missing.value.charged is None
     assert len(today.generations) == 2
     comfy.end("error")
     (run,) = until(lambda: [each for each in waiting() if each.state == "stopped"])

@@ -58,7 +58,8 @@ def open_jobs(ledger: Ledger, clock: Clock) -> Iterator[Callable[[], JobHistory]
     def make() -> JobHistory:
         folder = ledger.database.folder
         values = {"max_age": 30 * DAY, "clock": clock}
-        opened.append(JobHistory(folder, ledger.files_folder, ledger.file_names_of, **values))  # type: ignore[arg-type]
+        names_of, is_unpaid = ledger.file_names_of, ledger.is_job_unpaid
+        opened.append(JobHistory(folder, ledger.files_folder, names_of, is_unpaid, **values))  # type: ignore[arg-type]
         return opened[-1]
 
     yield make
@@ -213,6 +214,25 @@ def test_a_job_of_a_dead_process_counts_as_failed(
     reason = str(found.reason)
     assert reason.startswith("You may have been charged")
     assert reason.index("Compare your balance") < reason.index("run the same settings again")
+
+
+def test_a_job_of_a_dead_process_is_cancelled_if_nothing_of_it_was_ever_charged(
+    jobs: JobHistory, open_jobs: Callable[[], JobHistory], open_ledger: Callable[[], Ledger]
+) -> None:
+    names = ["planned", "refused", "sent", "sent and planned"]
+    jobs.begin([job(name) for name in names])
+    ledger = open_ledger()
+    ledger.plan([("b" * 64, "planned"), ("c" * 64, "sent and planned")], "m")
+    for at, name in enumerate(names[1:]):
+        entry = ledger.claim(f"{at:064x}", "m", name)
+        ledger.mark_sent(entry)
+        if name == "refused":
+            ledger.mark_waiting(entry)
+    jobs.close()
+    ledger.close()
+    found = {record.id: record for record in open_jobs().since(0)}
+    assert [found[name].state for name in names] == ["cancelled", "cancelled", "failed", "failed"]
+    assert "it was not charged" in str(found["refused"].reason)
 
 
 def test_clearing_deletes_ended_jobs_and_keeps_running_ones(
