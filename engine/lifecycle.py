@@ -190,7 +190,7 @@ class RequestLifecycle:
     def _missing(self, job: Job, request: PlannedRequest) -> ResultMissing:
         error = ResultMissing(Failure(model=self._plan.model.id))
         with suppress(LedgerError):
-            if not self._ledger.was_lost(self._names(job, request), 0.0):
+            if not self._ledger.lost_of(self._names(job, request)):
                 error.charged = False
         return error
 
@@ -315,7 +315,7 @@ class RequestLifecycle:
             if self._names(job, job.request) == names:
                 return
             first = replace(job.request, seed=seed, former_frame=None, first_names=tuple(names))
-            was_lost = self._ledger.was_lost(names, job.not_again_since)
+            was_lost = bool(self._ledger.lost_of(names, job.not_again_since))
             if job.may_send and not was_lost and self._unpaid(job, first):
                 return
             if job.sends_unpaid and self._ledger.is_known_unpaid(*names):

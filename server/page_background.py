@@ -9,8 +9,8 @@ from typing import Any
 from ..comfyui import background, host
 from ..comfyui.background import NotQueued
 from ..engine.job import PlannedRequest
-from ..engine.prompt_costs import PLANNERS
 from ..engine.threads import start_thread
+from ..siliconflow import catalogue
 from ..storage.ledger import Ledger
 from ..storage.waiting_runs import WaitingRun, WaitingRuns
 from ..strings.text import text
@@ -29,7 +29,7 @@ def list_runs(request: PageRequest) -> Json:
     with page_ledger() as ledger:
         runs = WaitingRuns(ledger.database).all()
         paid = _paid_of(runs, ledger)
-        listed = [_as_json(run, paid) for run in runs]
+        listed = [_as_json(run, ledger, paid) for run in runs]
     ask: list[str] = []
     if page := request.query.get("ask"):
         ask = [run.id for run in runs if run.state == "lost" and _may_ask(page, run.id)]
@@ -48,7 +48,7 @@ def answer(request: PageRequest) -> Json:
             lost = [run for run in runs.all() if run.state == "lost" and _ASKING.get(run.id)]
             paid = _paid_of(lost, ledger)
             for run in lost:
-                background.decline(run.id, runs, is_free=_is_free(run, paid))
+                background.decline(run.id, runs, is_free=_is_free(run, ledger, paid))
     _ASKING.update(dict.fromkeys(_ASKING, ""))
     return {}
 
@@ -109,33 +109,35 @@ def _paid_of(runs: Sequence[WaitingRun], ledger: Ledger) -> set[str]:
     return ledger.paid_of(names) if names else set()
 
 
-def _is_missing(run: WaitingRun, paid: Collection[str]) -> bool:
-    """Return whether anything that its nodes asked for is neither here nor under way."""
+def _is_missing(run: WaitingRun, known: Collection[str]) -> bool:
+    """Return whether anything that its nodes asked for is neither known nor under way."""
     return not background.has_under_way(run.id) and not all(
-        _is_paid(request, paid) for request in _asked(run)
+        _is_known(request, known) for request in _asked(run)
     )
 
 
-def _is_paid(request: PlannedRequest, paid: Collection[str]) -> bool:
-    """Return whether a request, or all of its parts, would cost nothing."""
-    return request.first_names[0] in paid or (
-        request.count > 1 and all(_is_paid(part, paid) for part in request.split())
+def _is_known(request: PlannedRequest, known: Collection[str]) -> bool:
+    """Return whether a request, or all of its parts, are among the names that are known."""
+    return request.first_names[0] in known or (
+        request.count > 1 and all(_is_known(part, known) for part in request.split())
     )
 
 
-def _is_free(run: WaitingRun, paid: Collection[str]) -> bool:
-    """Return whether to go on sends nothing: each paid node has begun, and nothing is missing.
+def _is_free(run: WaitingRun, ledger: Ledger, paid: Collection[str]) -> bool:
+    """Return whether to go on sends nothing: each paid node has begun, and everything was sent.
 
-    How often a loop repeats its nodes is not known.
+    What may have been charged is not sent again. How often a loop repeats its nodes is not known.
     """
+    names = [name for request in _asked(run) for name in request.first_names]
+    sent = {*paid, *ledger.lost_of(names, run.since)}
     graph, _ = background.queued(run)
     begun = {call.rpartition(" ")[0] for call in run.requests}
     tasks = {id_: host.node_task(node.get("class_type", "")) for id_, node in graph.items()}
-    pay = {id_ for id_, task in tasks.items() if task in {*PLANNERS, "speech-to-text"}}
-    return bool(begun) and pay <= begun <= graph.keys() and not _is_missing(run, paid)
+    pay = {id_ for id_, task in tasks.items() if task and catalogue.load().of_task(task)}
+    return bool(begun) and pay <= begun <= graph.keys() and not _is_missing(run, sent)
 
 
-def _as_json(run: WaitingRun, paid: Collection[str]) -> Json:
+def _as_json(run: WaitingRun, ledger: Ledger, paid: Collection[str]) -> Json:
     graph, extra_data = background.queued(run)
     workflow = extra_data.get("extra_pnginfo", {}).get("workflow") or {}
     is_asked_about = run.state in {"stopped", "lost"}
@@ -147,7 +149,7 @@ def _as_json(run: WaitingRun, paid: Collection[str]) -> Json:
         "workflow": str(workflow.get("id") or ""),
         "nodes": list(run.left_out),
         "is_missing": is_asked_about and _is_missing(run, paid),
-        "is_free": is_asked_about and _is_free(run, paid),
+        "is_free": is_asked_about and _is_free(run, ledger, paid),
         "prompt": next(filter(None, (_words(graph, node_id) for node_id in run.left_out)), ""),
     }
 

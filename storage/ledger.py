@@ -304,14 +304,15 @@ class Ledger:
             ).fetchall()
         return bool(rows) and all(map(self._was_never_charged, rows))
 
-    def was_lost(self, fingerprints: Sequence[str], since: float) -> bool:
-        """Return whether one of these was sent after `since`, and may have been charged in vain."""
+    def lost_of(self, fingerprints: Iterable[str], since: float = 0.0) -> set[str]:
+        """Return those that were sent after `since`, and may have been charged in vain."""
         with self.database.read() as db:
-            return any(
-                row["sent_at"] >= since and row["state"] in {"sent", "unknown"}
+            return {
+                name
                 for name in fingerprints
                 for row in _all(db, name)
-            )
+                if row["sent_at"] >= since and row["state"] in {"sent", "unknown"}
+            }
 
     def withdraw(self, entry: LedgerEntry) -> None:
         """Forget a `new` request that is not sent after all."""

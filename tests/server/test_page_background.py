@@ -82,11 +82,13 @@ def test_what_is_not_gone_on_with_after_a_restart_is_stopped_and_never_asked_abo
 
 
 @pytest.mark.parametrize(
-    ("paid", "other_node", "expected"),
+    ("sent", "other_node", "expected"),
     [
         (["whole"], "", (False, True)),
         (["half", "rest"], "", (False, True)),
         (["half"], "", (True, False)),
+        (["half", "lost rest"], "", (True, True)),  # what may have been charged is not sent again
+        (["lost whole"], "", (True, True)),
         (["whole"], "SiliconFlowImageEdit", (False, False)),  # has not begun
         (["whole"], "SiliconFlowSpeechToText", (False, False)),
     ],
@@ -94,7 +96,7 @@ def test_what_is_not_gone_on_with_after_a_restart_is_stopped_and_never_asked_abo
 def test_it_says_whether_anything_is_missing_and_whether_to_go_on_is_free(
     page: Page,
     monkeypatch: pytest.MonkeyPatch,
-    paid: list[str],
+    sent: list[str],
     other_node: str,
     expected: tuple[bool, bool],
 ) -> None:
@@ -108,12 +110,13 @@ def test_it_says_whether_anything_is_missing_and_whether_to_go_on_is_free(
     graph = {id_: {"class_type": type_, "inputs": {}} for id_, type_ in types.items()}
     requests = {"1 0": [[0, 2, 7, ["whole", "half", "rest"]]]}
     with closing(Ledger(host.data_directory())) as ledger:
-        for name in paid:
-            entry = ledger.claim(name, "model")
-            ledger.mark_sent(entry)
-            ledger.mark_submitted(entry, f"ticket of {name}")
         prompt = {"graph": graph, "extra_data": {}, "outputs": ["1"]}
         WaitingRuns(ledger.database).add("p", "content", {"1"}, prompt, requests=requests)
+        for name in sent:
+            entry = ledger.claim(name.removeprefix("lost "), "model")
+            ledger.mark_sent(entry)
+            if not name.startswith("lost"):
+                ledger.mark_submitted(entry, f"ticket of {name}")
     (run,) = page.get("/background?ask=page")["runs"]
     assert (run["state"], run["is_missing"], run["is_free"]) == ("lost", *expected)
     page.post("/background", {"go_on": False})
