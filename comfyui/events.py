@@ -3,6 +3,7 @@
 Jobs and the balance go to every page: each shows the same list, whichever page queued the run.
 A failure goes to the page that queued the run, and to none if a program did: the list of jobs has
 it on every page. With `--multi-user`, nothing of one user's run is sent to another's page.
+Where a preview belongs is sent with it, by `host`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ JOBS = "siliconflow.jobs"
 BALANCE = "siliconflow.balance"
 FAILED = "siliconflow.failed"
 BACKGROUND = "siliconflow.background"
-PREVIEW = host.PREVIEW
 
 
 def send_settings_changed() -> None:
