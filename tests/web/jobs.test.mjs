@@ -48,12 +48,14 @@ test("each day's jobs stand below the day", () => {
 });
 
 test("a question leaves the list when its node runs or asks again, and never counts as a result", () => {
-  const asked = (id, at, node) => job(id, at, { state: "asked", node, node_type: "A", prompt: id });
+  const asked = (id, at, node, more) => job(id, at, { state: "asked", node, node_type: "A", prompt: id, ...more });
   const done = (id, at, node, node_type = "A") => job(id, at, { state: "done", node, node_type });
   const shown = (list) => jobs.rowsOf(list).flatMap((row) => (row.job ? [row.key] : []));
   assert.deepEqual(shown([asked("c", 3, "1"), asked("b", 2, "1"), asked("a", 1, "1")]), ["c"]);
   assert.deepEqual(shown([done("c", 3, "1"), asked("b", 2, "1"), done("a", 1, "1")]), ["c", "a"]);
   assert.deepEqual(shown([done("c", 3, "1", "B"), asked("b", 2, "1"), asked("a", 1, "2")]), ["c", "b", "a"]);
+  const elsewhere = asked("b", 2, "1", { workflow: "w2" });
+  assert.deepEqual(shown([asked("c", 3, "1", { workflow: "w1" }), elsewhere, asked("a", 1, "1", { workflow: "w1" })]), ["c", "b"]);
   assert.equal(jobs.countOf([done("c", 3, "1"), asked("b", 2, "1"), asked("a", 1, "2")]), 1);
 });
 

@@ -230,6 +230,8 @@ export interface Job {
   task: string;
   node: string;
   node_type: string;
+  /** The id that the page saves with it; empty if unknown. */
+  workflow: string;
   model: string;
   prompt: string;
   seconds: number | null;

@@ -54,8 +54,8 @@ export const countOf = (jobs) => jobs.filter(({ state }) => state !== "asked").l
 
 /**
  * The lines of the list: each day's jobs below the day. Failures that say the same of the same request, one after
- * the other, are one line until that is opened. A question has none any more as soon as its node has run, or asked,
- * again.
+ * the other, are one line until that is opened. A question has none any more as soon as its node of the same
+ * workflow has run, or asked, again.
  * @param {Job[]} jobs newest first
  * @param {{ has: (key: string) => boolean }} [opened] the lines that are open
  * @returns {Row[]}
@@ -66,7 +66,7 @@ export function rowsOf(jobs, opened = new Set()) {
   const rows = [];
   const nodes = new Set();
   for (const job of jobs) {
-    const node = JSON.stringify([job.node_type, job.node]);
+    const node = JSON.stringify([job.workflow, job.node_type, job.node]);
     if (job.state === "asked" && nodes.has(node)) continue;
     nodes.add(node);
     const isNewDay = job.at < midnight;
