@@ -36,9 +36,19 @@ test("what an unknown prompt showed comes back nowhere, and a closed workflow is
   assert.deepEqual(shown.known, []);
   shown.add(shown.of(HOME, "p2", "4"), image(0, 0, "4"));
   shown.of({ ...HOME, path: "b.json" }, "p3", "4");
-  shown.close("a.json");
+  shown.close("a.json", [HOME, { ...HOME, path: "b.json" }]);
   assert.deepEqual(shown.known.map(({ prompt }) => prompt), ["p3"]);
   assert.deepEqual(dropped, ["4 0 0"]);
+});
+
+test("a workflow that was saved under another path is forgotten with its tab, and not with one that took its path", () => {
+  const { shown } = kept();
+  const [saved, itsFormerPath] = [{ ...HOME, path: "c.json" }, { graph: "g2", path: "a.json" }];
+  shown.of(HOME, "p1", "3").text = "kept";
+  shown.close("a.json", [itsFormerPath, saved]);
+  assert.equal(shown.known.length, 1);
+  shown.close("c.json", [saved]);
+  assert.equal(shown.known.length, 0);
 });
 
 test("what came before the answer that names the prompt is kept, too", () => {

@@ -10,7 +10,7 @@ import { isOwn } from "./logic/own_nodes.js";
 import { MOST_IMAGES, ShownByNodes, indexAmong } from "./logic/shown.js";
 import { nodeAt } from "./nodes.js";
 import { h, isAppMode, isVue, t } from "./page.js";
-import { homeOf, isElsewhere } from "./prompts.js";
+import { homeOf, isElsewhere, open } from "./prompts.js";
 
 const WIDGET = "$$siliconflow-status";
 /** Between the widgets of a node, in either look. */
@@ -158,7 +158,10 @@ function restoreOnOpening() {
   /** @param {Comfy.WorkflowAction} action */
   const onAction = ({ name, args: [workflow], after }) => {
     if (name === "openWorkflow") after(() => shownHere().forEach(show));
-    if (name === "closeWorkflow" && workflow) after(() => kept.close(workflow.path));
+    if (name !== "closeWorkflow" || !workflow) return;
+    const { path } = workflow;
+    const { tabs } = open();
+    after(() => kept.close(path, tabs));
   };
   app.extensionManager.workflow?.$onAction?.(onAction);
 }

@@ -1,6 +1,9 @@
 /** What nodes of ours have shown of their last runs, for when their workflow is opened again. Does nothing on import. */
 
 /** @import { Origin } from "../types" */
+/** @import { Open } from "./prompts.js" */
+
+import { tabOf } from "./prompts.js";
 
 /** Nodes of all workflows, and images of one of them: a page that is open for days is to stay small. */
 export const [MOST_NODES, MOST_IMAGES] = [200, 64];
@@ -82,11 +85,14 @@ export class ShownByNodes {
   }
 
   /**
-   * Forgets a workflow that was closed.
-   * @param {string} path
+   * Forgets a workflow that was closed; it may have been saved under another path since.
+   * @param {string} path of its tab
+   * @param {Open["tabs"]} tabs with that one
    */
-  close(path) {
-    for (const [key, { home }] of [...this.#all]) if (home?.path === path) this.#forget(key);
+  close(path, tabs) {
+    for (const [key, { home }] of [...this.#all]) {
+      if (home && tabs[tabOf(home, tabs)]?.path === path) this.#forget(key);
+    }
   }
 
   /** @param {string} key */
