@@ -59,15 +59,23 @@ app.registerExtension({
   },
 });
 
+/** What screen readers are told. @type {HTMLElement | undefined} */
+let live;
+
+/** @param {string} text in place of what nodes said last */
+export function announce(text) {
+  if (live) live.textContent = text;
+}
+
 /** Reads aloud what nodes say when their prompt has ended: until then it changes every second. */
 function readAloud() {
-  const live = h("div", { class: "sf-off-screen", role: "status" });
+  live = h("div", { class: "sf-off-screen", role: "status" });
   document.body.append(live);
   api.addEventListener("execution_start", () => {
     lines.clear();
-    live.textContent = "";
+    announce("");
   });
-  api.addEventListener("execution_success", () => (live.textContent = [...lines.values()].join("\n")));
+  api.addEventListener("execution_success", () => announce([...lines.values()].join("\n")));
 }
 
 /**
