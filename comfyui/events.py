@@ -90,7 +90,8 @@ def _question(error: SiliconFlowError) -> dict[str, Any] | None:
     """Return what the page asks, and what it says of the answer: see `/questions`."""
     if not isinstance(error, ConfirmationNeeded):
         return None
-    return {"message": error.on_page.as_json(), "contents": list(error.contents)}
+    amount = {"cost": error.cost, "currency": error.currency}
+    return {"message": error.on_page.as_json(), "contents": list(error.contents), **amount}
 
 
 def _charged(causes: Iterable[Exception]) -> bool | None:

@@ -245,6 +245,6 @@ HISTORY: tuple[tuple[str, ...], ...] = (
     ),
     ("ALTER TABLE jobs ADD COLUMN workflow_id TEXT NOT NULL DEFAULT ''",),
 )
-"""`workflow` is the hash of the one that is stored, `workflow_id` the id that the page saves with it.
+"""`workflow` is the hash of a stored one, `workflow_id` the id that the page saves with it.
 
 `reason` is JSON, `{language: wording}`; `reason_en` and `reason_zh` are of version 1 alone."""

@@ -24,7 +24,7 @@ import {
   withTimes,
   withoutFailure,
 } from "./logic/failures.js";
-import { shortModel } from "./logic/format.js";
+import { formatMoney, shortModel, timesMoney } from "./logic/format.js";
 import { nodeAt, nodesAlong, openWorkflowId, setWidgets, showNode } from "./nodes.js";
 import {
   TOP_UP_PAGES,
@@ -137,7 +137,7 @@ function askToGoAhead(failure, question) {
   fill(
     localized(failure.title, message),
     ...message.split("\n").map((line) => h("p", {}, line)),
-    n > 1 && h("p", {}, t("failure.each_run", { n })),
+    n > 1 && h("p", {}, eachRun(question, n)),
     h(
       "footer",
       {},
@@ -145,6 +145,17 @@ function askToGoAhead(failure, question) {
       isOnView() && button(n > 1 ? t("action.go_ahead_all", { n }) : t("action.go_ahead"), goAhead, { kind: "primary" }),
     ),
   );
+}
+
+/**
+ * What several runs cost together, if that is known.
+ * @param {NonNullable<Failure["question"]>} question
+ * @param {number} n
+ */
+function eachRun({ cost, currency }, n) {
+  if (!cost) return t("failure.each_run", { n });
+  const total = formatMoney(timesMoney(cost, n), currency, { isWhole: true });
+  return t("failure.each_run_total", { n, total });
 }
 
 /**
