@@ -76,6 +76,12 @@ test("what an event told while the list was fetched is not undone by the older r
   const list = jobs.withResponse(heard, [job("a", 1), job("b", 2)], new Set(["a"]));
   assert.deepEqual(ids(list), ["b", "a", "gone"]);
   assert.equal(list[1].state, "done");
+  assert.deepEqual(ids(jobs.withResponse([], [job("ended", 1), job("b", 2)], new Set(["ended"]))), ["b"]);
+});
+
+test("results are counted, and neither failures nor what is under way", () => {
+  const states = ["waiting", "running", "done", "reused", "failed", "asked", "cancelled"];
+  assert.equal(jobs.countOf(states.map((state) => job(state, 1, { state }))), 2);
 });
 
 test("a job is under way while it runs or waits", () => {

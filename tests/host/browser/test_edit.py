@@ -79,7 +79,9 @@ def test_an_image_is_edited_from_the_menu_of_its_node(page: Page, shots: Path) -
     page.wait_for("() => document.activeElement?.tagName === 'TEXTAREA'")
     page.settle(1)
     page.page.keyboard.type("At night")
-    page.wait_for(f"id => {NODE}.widgets.find(w => w.name === 'prompt').value === 'At night'", editor)
+    page.wait_for(
+        f"id => {NODE}.widgets.find(w => w.name === 'prompt').value === 'At night'", editor
+    )
     page.clear()
 
     # What a preview shows may be another image after the next run: it is copied.
