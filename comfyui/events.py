@@ -3,6 +3,7 @@
 Jobs and the balance go to every page: each shows the same list, whichever page queued the run.
 A failure goes to the page that queued the run, and to none if a program did: the list of jobs has
 it on every page. With `--multi-user`, nothing of one user's run is sent to another's page.
+Where a preview belongs is sent with it, by `host`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ JOBS = "siliconflow.jobs"
 BALANCE = "siliconflow.balance"
 FAILED = "siliconflow.failed"
 BACKGROUND = "siliconflow.background"
-PREVIEW = host.PREVIEW
 
 
 def send_settings_changed() -> None:
@@ -90,7 +90,8 @@ def _question(error: SiliconFlowError) -> dict[str, Any] | None:
     """Return what the page asks, and what it says of the answer: see `/questions`."""
     if not isinstance(error, ConfirmationNeeded):
         return None
-    return {"message": error.on_page.as_json(), "contents": list(error.contents)}
+    amount = {"cost": error.cost, "currency": error.currency}
+    return {"message": error.on_page.as_json(), "contents": list(error.contents), **amount}
 
 
 def _charged(causes: Iterable[Exception]) -> bool | None:

@@ -192,6 +192,7 @@ class JobView:
             "task": record.task,
             "node": record.node_id,
             "node_type": record.node_type,
+            "workflow": record.workflow_id,
             "model": record.model,
             "prompt": record.prompt,
             "seconds": None if self.seconds is None else round(self.seconds, 2),
@@ -263,6 +264,7 @@ class JobRecorder:
                 node_id=self._caller.node_id,
                 model=self._model,
                 prompt=job.request.summary if may_store else "",
+                workflow_id=self._caller.workflow_id if may_store else "",
             )
             for job in jobs
         ]

@@ -526,12 +526,16 @@ class RunToJudge:
             "unsent": unsent,
         }
         what, where = text(key, **values), text("run.confirm_where", settings=settings)
-        return ConfirmationNeeded(
+        needed = ConfirmationNeeded(
             join("\n", (what, text(by, **values), where)),
             settings.split(",")[0],
             join("\n", (what, unsent, where)),
             question.contents,
         )
+        if not self.is_repeated(prompt):  # how many items there are is not known
+            needed.cost = f"{total.cost - begun.cost:f}"
+            needed.currency = self.pricing.currency
+        return needed
 
 
 class SpendingGuard:

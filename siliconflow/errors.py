@@ -85,6 +85,10 @@ class GuardStopped(SiliconFlowError):
 class ConfirmationNeeded(GuardStopped):
     """A run is larger than the user pays unasked. Queued again, it goes ahead. Nothing was sent."""
 
+    cost = ""
+    """What is to be paid at most, as a decimal number of the `currency`; empty if nobody knows."""
+    currency = ""
+
     def __init__(self, message: Text, setting: str, on_page: Text, contents: Sequence[str]) -> None:
         """Keep what a page says that has buttons, and the hashes of what there is to confirm."""
         super().__init__(message, setting)

@@ -64,6 +64,8 @@ class JobRecord:
     files_here: tuple[bool, ...] = ()
     """For each file of the result, whether it is still on disk."""
     has_workflow: bool = False
+    workflow_id: str = ""
+    """By which the page knows the workflow; empty if it has none."""
     is_ours: bool = False
     """Whether this process wrote it."""
 
@@ -136,7 +138,8 @@ class JobHistory:
                 _delete_oldest_workflows(db)
             db.executemany(
                 "INSERT INTO jobs (id, owner, began_at, state, task, node_type, node_id, model,"
-                " prompt, workflow) VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?, ?)",
+                " prompt, workflow_id, workflow)"
+                " VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?)",
                 [(*_first_columns(job, owner), compressed and compressed[0]) for job in jobs],
             )
         return compressed[0] if compressed else None
@@ -258,6 +261,7 @@ class JobHistory:
             reason=reason,
             files_here=self._files_here(_file_names(row)),
             has_workflow=row["stored_workflow"] is not None,
+            workflow_id=row["workflow_id"],
             is_ours=row["owner"] == self._database.process_lock.token,
         )
 
@@ -298,7 +302,8 @@ class JobHistory:
 
 def _first_columns(job: JobRecord, owner: str) -> tuple[Any, ...]:
     prompt = job.prompt[:MAX_PROMPT_CHARACTERS]
-    return (job.id, owner, job.began_at, job.task, job.node_type, job.node_id, job.model, prompt)
+    node = (job.node_type, job.node_id)
+    return (job.id, owner, job.began_at, job.task, *node, job.model, prompt, job.workflow_id)
 
 
 def _conditions(search: JobSearch) -> tuple[str, list[str]]:

@@ -244,5 +244,8 @@ HISTORY: tuple[tuple[str, ...], ...] = (
         END
         """,
     ),
+    ("ALTER TABLE jobs ADD COLUMN workflow_id TEXT NOT NULL DEFAULT ''",),
 )
-"""`reason` is JSON, `{language: wording}`; `reason_en` and `reason_zh` are of version 1 alone."""
+"""`workflow` is the hash of a stored one, `workflow_id` the id that the page saves with it.
+
+`reason` is JSON, `{language: wording}`; `reason_en` and `reason_zh` are of version 1 alone."""

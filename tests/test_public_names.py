@@ -12,7 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from comfyui_siliconflow.comfyui import events
+from comfyui_siliconflow.comfyui import events, host
 from comfyui_siliconflow.server.routes import PREFIX, ROUTES
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.storage.database import Database
@@ -40,7 +40,7 @@ def routes(_folder: Path) -> set[str]:
 
 
 def event_types(_folder: Path) -> set[str]:
-    return {value for name, value in vars(events).items() if name.isupper()}
+    return {host.PREVIEW, *(value for name, value in vars(events).items() if name.isupper())}
 
 
 def error_kinds(_folder: Path) -> set[str]:

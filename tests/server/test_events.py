@@ -106,6 +106,7 @@ def test_what_a_run_is_asked_about_is_said_for_a_page_that_has_buttons_for_it(
         assert bool(failure["question"]) is is_asked
     said, question = data_of(sent, "failed")[0]["message"], data_of(sent, "failed")[0]["question"]
     assert [len(content) for content in question["contents"]] == [64]
+    assert (question["cost"], question["currency"]) == ("5.1", "CNY")
     for language, to_go_ahead in {"en": "queue the same again", "zh": "再次运行同样的内容"}.items():
         assert to_go_ahead in said[language]
         assert to_go_ahead not in question["message"][language]

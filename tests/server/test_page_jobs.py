@@ -396,6 +396,8 @@ def test_the_workflow_of_a_job_is_returned_unchanged(page: Page) -> None:
     draw(extra_pnginfo={"workflow": WORKFLOW})
     [job] = listed(page)
     assert job["has_workflow"]
+    draw(extra_pnginfo={"workflow": {"id": "w1", **WORKFLOW}})
+    assert [each["workflow"] for each in listed(page)] == ["w1", ""]
     assert page.get(f"/jobs/{job['id']}/workflow") == WORKFLOW
 
 
@@ -405,8 +407,9 @@ def test_neither_workflow_nor_prompt_is_kept_with_disable_metadata(
 ) -> None:
     arguments = SimpleNamespace(args=SimpleNamespace(disable_metadata=True))
     monkeypatch.setitem(sys.modules, "comfy.cli_args", arguments)
-    draw(prompt="a secret garden", extra_pnginfo={"workflow": WORKFLOW})
-    assert [(job["has_workflow"], job["prompt"]) for job in listed(page)] == [(False, "")]
+    draw(prompt="a secret garden", extra_pnginfo={"workflow": {"id": "w1", **WORKFLOW}})
+    [job] = listed(page)
+    assert (job["has_workflow"], job["prompt"], job["workflow"]) == (False, "", "")
     files = [file for file in (tmp_path / "data").rglob("*.sqlite3*") if file.is_file()]
     assert files
     assert not [file for file in files if b"secret" in file.read_bytes()]

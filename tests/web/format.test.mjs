@@ -42,6 +42,14 @@ test("money keeps every digit that it came with, up to cents", () => {
   assert.equal(format.formatMoney("1234567", "EUR"), "1,234,567.00");
 });
 
+test("an amount is multiplied as a decimal number, and no digit is lost", () => {
+  const all = [["0.1", 3], ["0.0014", 3], ["0", 3], ["12", 10], ["0.30", 100], ["90071992547409931.29", 3]];
+  const products = all.map(([amount, times]) => format.timesMoney(amount, times));
+  assert.deepEqual(products, ["0.3", "0.0042", "0", "120", "30.00", "270215977642229793.87"]);
+  const shown = products.map((amount) => format.formatMoney(amount, "CNY", { isWhole: true }));
+  assert.deepEqual(shown.slice(0, 5), ["¥0.30", "¥0.0042", "¥0.00", "¥120.00", "¥30.00"]);
+});
+
 test("an amount that is none is shown as it came", () => {
   assert.equal(format.formatMoney("n/a", "CNY"), "n/a");
 });

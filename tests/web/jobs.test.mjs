@@ -48,12 +48,14 @@ test("each day's jobs stand below the day", () => {
 });
 
 test("a question leaves the list when its node runs or asks again, and never counts as a result", () => {
-  const asked = (id, at, node) => job(id, at, { state: "asked", node, node_type: "A", prompt: id });
+  const asked = (id, at, node, more) => job(id, at, { state: "asked", node, node_type: "A", prompt: id, ...more });
   const done = (id, at, node, node_type = "A") => job(id, at, { state: "done", node, node_type });
   const shown = (list) => jobs.rowsOf(list).flatMap((row) => (row.job ? [row.key] : []));
   assert.deepEqual(shown([asked("c", 3, "1"), asked("b", 2, "1"), asked("a", 1, "1")]), ["c"]);
   assert.deepEqual(shown([done("c", 3, "1"), asked("b", 2, "1"), done("a", 1, "1")]), ["c", "a"]);
   assert.deepEqual(shown([done("c", 3, "1", "B"), asked("b", 2, "1"), asked("a", 1, "2")]), ["c", "b", "a"]);
+  const elsewhere = asked("b", 2, "1", { workflow: "w2" });
+  assert.deepEqual(shown([asked("c", 3, "1", { workflow: "w1" }), elsewhere, asked("a", 1, "1", { workflow: "w1" })]), ["c", "b"]);
   assert.equal(jobs.countOf([done("c", 3, "1"), asked("b", 2, "1"), asked("a", 1, "2")]), 1);
 });
 
@@ -74,6 +76,12 @@ test("what an event told while the list was fetched is not undone by the older r
   const list = jobs.withResponse(heard, [job("a", 1), job("b", 2)], new Set(["a"]));
   assert.deepEqual(ids(list), ["b", "a", "gone"]);
   assert.equal(list[1].state, "done");
+  assert.deepEqual(ids(jobs.withResponse([], [job("ended", 1), job("b", 2)], new Set(["ended"]))), ["b"]);
+});
+
+test("results are counted, and neither failures nor what is under way", () => {
+  const states = ["waiting", "running", "done", "reused", "failed", "asked", "cancelled"];
+  assert.equal(jobs.countOf(states.map((state) => job(state, 1, { state }))), 2);
 });
 
 test("a job is under way while it runs or waits", () => {

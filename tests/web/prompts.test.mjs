@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { QueuedPrompts } from "../../web/js/logic/prompts.js";
+import { QueuedPrompts, tabOf } from "../../web/js/logic/prompts.js";
 
 const OUTPUT = { 3: { class_type: "SiliconFlowChat" }, "7:3": { class_type: "SiliconFlowChat" }, 4: { class_type: "KSampler" } };
 const B = { graph: "g2", path: "b.json" };
@@ -33,14 +33,14 @@ test("a workflow that was saved under another name since is still its own", () =
   assert.equal(queued().isElsewhere("p1", 3, { ...saved, tabs: [saved, B] }), false);
   const itsFormerPath = { graph: "g3", path: "a.json" };
   assert.equal(queued().isElsewhere("p1", 3, { ...saved, tabs: [itsFormerPath, saved] }), false);
-  assert.equal(queued().tabOf(HERE, [itsFormerPath, saved]), 1);
+  assert.equal(tabOf(HERE, [itsFormerPath, saved]), 1);
 });
 
 test("a tab that was not opened yet is known by its path", () => {
   const unopened = { graph: null, path: "a.json" };
   assert.equal(queued().isElsewhere("p1", 3, { ...B, tabs: [unopened, B] }), true);
-  assert.equal(queued().tabOf(HERE, [B, unopened]), 1);
-  assert.equal(queued().tabOf(HERE, [B]), -1);
+  assert.equal(tabOf(HERE, [B, unopened]), 1);
+  assert.equal(tabOf(HERE, [B]), -1);
 });
 
 test("a page without a list of workflows compares graphs", () => {

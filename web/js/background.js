@@ -4,16 +4,18 @@
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
-import { answerBackground, getBackground, giveUp, goOn, onEvent } from "./api.js";
+import { answerBackground, getBackground, getJobs, giveUp, goOn, onEvent } from "./api.js";
 import { MountedElements } from "./logic/mounted.js";
-import { oldestOf } from "./logic/waiting.js";
+import { hasMoreToCome, oldestOf } from "./logic/waiting.js";
 import { openWorkflowId } from "./nodes.js";
 import { confirmed, errorText, h, icon, localized, symbolButton, t, toast } from "./page.js";
 import { isElsewhere } from "./prompts.js";
 import { settings } from "./settings_store.js";
-import { showStatus } from "./status.js";
+import { announce, showStatus } from "./status.js";
 
 const PAUSE_MILLISECONDS = 100;
+/** More than run at a time. */
+const MOST_UNDER_WAY = 500;
 const ICONS = { waiting: "hourglass", stopped: "times-circle", lost: "question-circle", queued: "spinner pi-spin" };
 
 /** @type {WaitingRun[]} */
@@ -77,10 +79,19 @@ function row(run) {
     { "data-run": run.id },
     icon(ICONS[run.state]),
     h("div", {}, h("strong", { title: run.prompt }, run.prompt || t("app.name")), h("span", { class: "sf-muted", title: stateOf(run) }, stateOf(run))),
-    run.state !== "queued" && symbolButton("play", t("background.go_on"), () => act(() => goOn(run.id))),
+    run.state !== "queued" && symbolButton("play", t("background.go_on"), () => act(() => goOnNow(run))),
     run.state === "stopped" && run.is_missing && symbolButton("sync", t("background.send_again"), () => sendAgain(run)),
     symbolButton("times", t("background.give_up"), () => act(() => stopWaiting(run))),
   );
+}
+
+/**
+ * One whose results are not there yet is soon on the list again, as if nothing had happened.
+ * @param {WaitingRun} run
+ */
+async function goOnNow(run) {
+  await goOn(run.id);
+  if (run.state === "waiting") toast("info", t("app.name"), t("background.goes_on"));
 }
 
 /** @param {WaitingRun} run */
@@ -88,7 +99,9 @@ async function stopWaiting(run) {
   await giveUp(run.id);
   ended.add(run.id);
   showOnNodes(run, t("background.node_given_up"));
-  toast("success", t("app.name"), t("background.given_up"));
+  announce(t("background.node_given_up"));
+  const { jobs } = await getJobs({ limit: String(MOST_UNDER_WAY), state: "running,waiting" });
+  toast("success", t("app.name"), t(hasMoreToCome(run, jobs) ? "background.given_up" : "background.off_list"));
 }
 
 /** @param {WaitingRun} run */
@@ -129,6 +142,7 @@ function tick() {
     lists.forEach((list) => {
       const words = list.querySelector(`[data-run="${CSS.escape(run.id)}"] span`);
       if (words) words.textContent = stateOf(run);
+      words?.setAttribute("title", stateOf(run));
     });
   }
 }

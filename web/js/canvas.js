@@ -12,6 +12,8 @@ import { errorText, isVue, language, t, toast } from "./page.js";
 import { deciderAt } from "./subgraphs.js";
 
 const TITLE_HEIGHT = 30;
+/** For a text box to be drawn, and how often that is looked at. */
+const [FOCUS_TRIES, FOCUS_MILLISECONDS] = [20, 50];
 const GAP = 40;
 /** With room for an image. @type {[number, number]} */
 const IMAGE_SIZE = [300, 360];
@@ -98,6 +100,21 @@ export function addEditor(node, file) {
   source.connect(source.outputs.findIndex(({ type }) => type === "IMAGE"), editor, freeImageInput(editor));
   editor.connect(0, addNode("PreviewImage", rightOf(editor), IMAGE_SIZE), 0);
   show(editor);
+  void focusPrompt(editor);
+}
+
+/**
+ * The user is to say what to edit: the focus goes into the prompt, once that is drawn and the menu has let go of it.
+ * @param {Comfy.Node} node
+ */
+async function focusPrompt(node) {
+  const { element } = /** @type {Comfy.Widget} */ (node.widgets?.find(({ name }) => name === "prompt") ?? {});
+  for (let tries = 0; tries < FOCUS_TRIES; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, FOCUS_MILLISECONDS));
+    const field = isVue() ? document.querySelector(`[data-node-id="${node.id}"] textarea`) : element;
+    if (field && field === document.activeElement) return;
+    /** @type {HTMLElement | null | undefined} */ (field)?.focus({ preventScroll: true });
+  }
 }
 
 /** Where a node of some width goes. @typedef {(width: number) => Box} Area */

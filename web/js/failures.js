@@ -24,7 +24,7 @@ import {
   withTimes,
   withoutFailure,
 } from "./logic/failures.js";
-import { shortModel } from "./logic/format.js";
+import { formatMoney, shortModel, timesMoney } from "./logic/format.js";
 import { nodeAt, nodesAlong, openWorkflowId, setWidgets, showNode } from "./nodes.js";
 import {
   TOP_UP_PAGES,
@@ -90,6 +90,8 @@ function onFailure(failure) {
 let openQuestion = null;
 /** Closes the dialog; its question is over then, and not cancelled. */
 let closeQuestion = () => {};
+/** Says how many prompts the open question is of: ComfyUI may stop one before it has answered that it is queued. */
+let countQuestion = () => {};
 
 /**
  * A run that is large enough to be asked about: to go ahead is to queue the same again, if it is still on view.
@@ -109,7 +111,6 @@ function askToGoAhead(failure, question) {
       const sent = queued.get(prompt);
       return sent ? [sent] : [];
     });
-  const n = sentBefore().length;
   let isOver = false; // otherwise it was cancelled, and the next run is asked about again
   const onClose = () => {
     if (openQuestion === asked) openQuestion = null;
@@ -134,17 +135,32 @@ function askToGoAhead(failure, question) {
       throw error;
     }
   };
-  fill(
-    localized(failure.title, message),
-    ...message.split("\n").map((line) => h("p", {}, line)),
-    n > 1 && h("p", {}, t("failure.each_run", { n })),
-    h(
-      "footer",
-      {},
-      button(t("action.cancel"), close),
-      isOnView() && button(n > 1 ? t("action.go_ahead_all", { n }) : t("action.go_ahead"), goAhead, { kind: "primary" }),
-    ),
-  );
+  countQuestion = () => {
+    const n = sentBefore().length;
+    fill(
+      localized(failure.title, message),
+      ...message.split("\n").map((line) => h("p", {}, line)),
+      n > 1 && h("p", {}, eachRun(question, n)),
+      h(
+        "footer",
+        {},
+        button(t("action.cancel"), close),
+        isOnView() && button(n > 1 ? t("action.go_ahead_all", { n }) : t("action.go_ahead"), goAhead, { kind: "primary" }),
+      ),
+    );
+  };
+  countQuestion();
+}
+
+/**
+ * What several runs cost together, if that is known.
+ * @param {NonNullable<Failure["question"]>} question
+ * @param {number} n
+ */
+function eachRun({ cost, currency }, n) {
+  if (!cost) return t("failure.each_run", { n });
+  const total = formatMoney(timesMoney(cost, n), currency, { isWhole: true });
+  return t("failure.each_run_total", { n, total });
 }
 
 /**
@@ -419,7 +435,9 @@ function interceptQueueing() {
  * @param {Queued} sent
  */
 function keep(response, sent) {
-  if (response?.prompt_id) queued.set(response.prompt_id, sent);
+  const id = response?.prompt_id;
+  if (id) queued.set(id, sent);
+  if (id && openQuestion?.prompts.includes(id)) countQuestion();
   for (const oldest of [...queued.keys()].slice(0, -MOST_KEPT)) queued.delete(oldest);
   return takeNodeErrors(response);
 }

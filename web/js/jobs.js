@@ -78,6 +78,8 @@ let next = null;
 const search = { words: "", states: "", tasks: "" };
 /** The jobs under way, for the number on the tab. @type {Map<string, Job>} */
 const underWay = new Map();
+/** Ids of jobs that events tell of while those under way are asked for. @type {Set<string> | null} */
+let heard = null;
 /** Server's clock minus the browser's, in seconds. */
 let clockOffset = 0;
 let isLoaded = false;
@@ -139,9 +141,13 @@ async function load({ anew = false } = {}) {
 async function countUnderWay() {
   try {
     if ((await settings()).read_only) return;
+    /** @type {Set<string>} */
+    const newer = (heard = new Set());
     const received = await getJobs({ limit: String(JOBS_A_PART), state: "running,waiting" });
+    const kept = [...underWay.values()].filter((job) => newer.has(job.id));
     underWay.clear();
-    for (const job of received.jobs) underWay.set(job.id, job);
+    if (heard === newer) heard = null;
+    for (const job of withResponse(kept, received.jobs, newer)) underWay.set(job.id, job);
   } catch {
     return; // The list says why, as soon as somebody looks at it.
   }
@@ -151,6 +157,7 @@ async function countUnderWay() {
 /** @param {{ job: Job }} event */
 function onJob({ job }) {
   const before = underWay.get(job.id);
+  heard?.add(job.id);
   if (isUnderWay(job)) underWay.set(job.id, job);
   else underWay.delete(job.id);
   showCount();
@@ -165,8 +172,9 @@ function onJob({ job }) {
   view.redraw ??= setTimeout(draw, REDRAW_MILLISECONDS);
 }
 
-/** The number of jobs under way, on the icon of the tab. */
+/** The number of jobs under way, on the icon of the tab and above the list. */
 function showCount() {
+  if (view) view.summary.textContent = underWay.size ? t("jobs.under_way", { n: underWay.size }) : "";
   const tab = app.extensionManager.getSidebarTabs?.().find((each) => each.id === JOBS_TAB);
   if (tab && !Object.isFrozen(tab)) tab.iconBadge = underWay.size ? String(underWay.size) : undefined;
 }
@@ -287,7 +295,7 @@ function draw() {
   layOut(view);
   const moved = body.scrollTop ? view.rows.findIndex((row) => row.key === rows[anchor]?.key) : -1;
   if (moved >= 0) body.scrollTop += Number(view.tops[moved]) - Number(tops[anchor]);
-  view.summary.textContent = underWay.size ? t("jobs.under_way", { n: underWay.size }) : "";
+  showCount();
   const n = isShared ? 0 : countOf(jobs);
   view.count.textContent = n ? t(next === null ? "jobs.count" : "jobs.count_more", { n }) : "";
   drawFooter(view);

@@ -185,7 +185,7 @@ export function stopPropagation(element) {
 }
 
 /**
- * @param {"success" | "error"} severity
+ * @param {"success" | "info" | "error"} severity
  * @param {string} summary
  * @param {string} [detail]
  */

@@ -3,7 +3,7 @@
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { onEvent } from "./api.js";
-import { QueuedPrompts } from "./logic/prompts.js";
+import { QueuedPrompts, tabOf } from "./logic/prompts.js";
 
 /** The page may be loaded again while its prompts run. */
 const STORAGE_KEY = "siliconflow.prompts";
@@ -21,8 +21,8 @@ let running = null;
 /** ComfyUI's tabs. @returns {any[]} */
 const tabs = () => app.extensionManager.workflow?.openWorkflows ?? [];
 
-/** The workflow that is open. */
-function open() {
+/** The workflow that is open, and all tabs. */
+export function open() {
   const graph = String(app.rootGraph?.id ?? app.graph?.id);
   const active = app.extensionManager.workflow?.activeWorkflow;
   return {
@@ -85,7 +85,7 @@ function keptForItsTab(executed) {
   const here = open();
   const home = prompts.elsewhereOf(executed.prompt_id, here);
   if (!home) return executed;
-  const tracker = tabs()[prompts.tabOf(home, here.tabs)]?.changeTracker;
+  const tracker = tabs()[tabOf(home, here.tabs)]?.changeTracker;
   const node = executed.display_node || executed.node;
   if (tracker) (tracker.nodeOutputs ??= {})[node] = executed.output;
   return { ...executed, display_node: `${NOWHERE}:${node}` };

@@ -7,16 +7,16 @@ import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { onEvent } from "./api.js";
 import { isOwn } from "./logic/own_nodes.js";
-import { MOST_IMAGES, ShownByNodes, indexAmong } from "./logic/shown.js";
+import { ShownByNodes, lastOf } from "./logic/shown.js";
 import { nodeAt } from "./nodes.js";
 import { h, isAppMode, isVue, t } from "./page.js";
-import { homeOf, isElsewhere } from "./prompts.js";
+import { homeOf, isElsewhere, open } from "./prompts.js";
 
 const WIDGET = "$$siliconflow-status";
 /** Between the widgets of a node, in either look. */
 const GAP = 4;
 
-/** @import { Shown, ShownImage } from "./logic/shown.js" */
+/** @import { Shown } from "./logic/shown.js" */
 
 /**
  * @typedef {object} Status
@@ -26,8 +26,7 @@ const GAP = 4;
  *   themselves; null if it has one from the beginning
  * @property {number} room pixels of the node's height that are the status'
  * @property {string} run which prompt the images are of
- * @property {ShownImage[]} shown
- * @property {number} dropped how many images went before these
+ * @property {Map<string, Shown>} shown what nodes show here, in the order of their first images
  */
 
 /** @type {WeakMap<Comfy.Node, Status>} */
@@ -60,15 +59,23 @@ app.registerExtension({
   },
 });
 
+/** What screen readers are told. @type {HTMLElement | undefined} */
+let live;
+
+/** @param {string} text in place of what nodes said last */
+export function announce(text) {
+  if (live) live.textContent = text;
+}
+
 /** Reads aloud what nodes say when their prompt has ended: until then it changes every second. */
 function readAloud() {
-  const live = h("div", { class: "sf-off-screen", role: "status" });
+  live = h("div", { class: "sf-off-screen", role: "status" });
   document.body.append(live);
   api.addEventListener("execution_start", () => {
     lines.clear();
-    live.textContent = "";
+    announce("");
   });
-  api.addEventListener("execution_success", () => (live.textContent = [...lines.values()].join("\n")));
+  api.addEventListener("execution_success", () => announce([...lines.values()].join("\n")));
 }
 
 /**
@@ -101,7 +108,7 @@ function takeEvent({ nodeId, displayNodeId, prompt_id, promptId, jobId, text, bl
   if (blob) {
     const where = places.get(String(nodeId)) ?? { call: 0, place: shown.images.length };
     places.delete(String(nodeId));
-    kept.add(shown, { url: URL.createObjectURL(blob), node, ...where });
+    kept.add(shown, { url: URL.createObjectURL(blob), ...where });
   } else {
     shown.text = text;
     if (isHere) lines.set(nodeId, text.split("\n")[0]);
@@ -114,29 +121,25 @@ function takeEvent({ nodeId, displayNodeId, prompt_id, promptId, jobId, text, bl
  * Shows on a node, and on the subgraphs that it is in, what is not shown there yet.
  * @param {Shown} shown
  */
-function show({ node, prompt, text, images }) {
+function show(shown) {
+  const { node, prompt, text, images } = shown;
   for (const status of statusesOf(node, prompt)) {
     status.text.textContent = text;
-    for (const image of images) if (!status.shown.some(({ url }) => url === image.url)) showImage(status, image);
+    if (images.length) showImages(status, status.shown.set(node, shown));
   }
 }
 
 /**
+ * Those that are shown already stay as they are.
  * @param {Status} status
- * @param {ShownImage} image
+ * @param {Status["shown"]} nodes
  */
-function showImage(status, image) {
-  const { images, shown } = status;
-  const at = indexAmong(shown, image);
-  shown.splice(at, 0, image);
-  images.insertBefore(h("img", { src: image.url }), images.children[at] ?? null);
-  if (shown.length > MOST_IMAGES) {
-    shown.shift();
-    images.firstElementChild?.remove();
-    status.dropped += 1;
-  }
-  const elements = /** @type {HTMLCollectionOf<HTMLImageElement>} */ (images.children);
-  [...elements].forEach((element, index) => (element.alt = t("status.image", { n: status.dropped + index + 1 })));
+function showImages({ images }, nodes) {
+  const shown = lastOf([...nodes.values()]);
+  const before = new Map([...images.querySelectorAll("img")].map((element) => [element.src, element]));
+  const elements = shown.images.map(({ url }) => before.get(url) ?? h("img", { src: url }));
+  elements.forEach((element, index) => (element.alt = t("status.image", { n: shown.dropped + index + 1 })));
+  images.replaceChildren(...elements);
   images.style.setProperty("--sf-columns", String(Math.ceil(Math.sqrt(elements.length))));
 }
 
@@ -158,7 +161,10 @@ function restoreOnOpening() {
   /** @param {Comfy.WorkflowAction} action */
   const onAction = ({ name, args: [workflow], after }) => {
     if (name === "openWorkflow") after(() => shownHere().forEach(show));
-    if (name === "closeWorkflow" && workflow) after(() => kept.close(workflow.path));
+    if (name !== "closeWorkflow" || !workflow) return;
+    const { path } = workflow;
+    const { tabs } = open();
+    after(() => kept.close(path, tabs));
   };
   app.extensionManager.workflow?.$onAction?.(onAction);
 }
@@ -178,7 +184,7 @@ function statusesOf(path, run) {
     const status = statuses.get(node) ?? addStatus(node);
     if (run !== undefined && status.run !== run) {
       status.images.replaceChildren();
-      Object.assign(status, { run, shown: [], dropped: 0 });
+      Object.assign(status, { run, shown: new Map() });
     }
     return [status];
   });
@@ -193,7 +199,7 @@ function addStatus(node) {
   const images = h("div", { class: "sf-status-images" });
   const content = h("div", { class: "sf-status-content" }, text, images);
   /** @type {Status} */
-  const status = { text, images, ownAtFirst: node.graph ? node.size[1] : null, room: 0, run: "", shown: [], dropped: 0 };
+  const status = { text, images, ownAtFirst: node.graph ? node.size[1] : null, room: 0, run: "", shown: new Map() };
   statuses.set(node, status);
   const element = h("div", { class: "sf-status" }, content);
   const owner = /** @type {Comfy.NodeWithElements} */ (node);

@@ -230,6 +230,8 @@ export interface Job {
   task: string;
   node: string;
   node_type: string;
+  /** The id that the page saves with it; empty if unknown. */
+  workflow: string;
   model: string;
   prompt: string;
   seconds: number | null;
@@ -294,7 +296,7 @@ export interface Failure {
   trace_id: string;
   charged: boolean | null;
   /** What the user is asked before it is sent, where that is why it stopped. */
-  question: { message: LocalizedText; contents: string[] } | null;
+  question: { message: LocalizedText; contents: string[]; cost: string; currency: string } | null;
 }
 
 /** What the user is asked before it is sent: of which prompts, and the hashes of what there is to confirm. */

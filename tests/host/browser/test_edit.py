@@ -73,7 +73,15 @@ pytestmark = pytest.mark.parametrize("language", LANGUAGES)
 
 def test_an_image_is_edited_from_the_menu_of_its_node(page: Page, shots: Path) -> None:
     loader = page.add("LoadImage", (200, 300))
-    assert page.js(SOURCE, edit_by_menu(page, loader)) == loader
+    editor = edit_by_menu(page, loader)
+    assert page.js(SOURCE, editor) == loader
+    # What is to be edited is asked for at once: an empty prompt is refused.
+    page.wait_for("() => document.activeElement?.tagName === 'TEXTAREA'")
+    page.settle(1)
+    page.page.keyboard.type("At night")
+    page.wait_for(
+        f"id => {NODE}.widgets.find(w => w.name === 'prompt').value === 'At night'", editor
+    )
     page.clear()
 
     # What a preview shows may be another image after the next run: it is copied.

@@ -154,7 +154,7 @@ def test_a_batch_of_prompts_is_asked_about_once_and_goes_ahead_together(  # noqa
     go_ahead = words("page.action.go_ahead_all", language, n=3)
     dialog.get_by_role("button", name=go_ahead).wait_for(timeout=30_000)
     shot("confirm-batch")
-    assert words("page.failure.each_run", language, n=3) in dialog.inner_text()
+    assert words("page.failure.each_run_total", language, n=3, total="¥2.70") in dialog.inner_text()
     assert dialog.count() == 1
     assert len(service.generations) == before
     with page.page.expect_response(lambda r: r.url.split("?")[0].endswith("/prompt")):

@@ -43,12 +43,25 @@ export function formatCountdown(seconds) {
  * "12.3", "CNY" -> "¥12.30". Money comes as text and never becomes a float: it is only cut or padded.
  * @param {string} amount
  * @param {string} currency
+ * @param {{ isWhole?: boolean }} [how] whether all digits stay
  */
-export function formatMoney(amount, currency) {
+export function formatMoney(amount, currency, { isWhole = false } = {}) {
   const [, minus, whole, cents = ""] = /^(-?)(\d+)(?:\.(\d+))?$/.exec(String(amount).trim()) ?? [];
   if (whole === undefined) return String(amount);
   const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
-  return `${minus}${CURRENCY_SIGNS[currency] ?? ""}${grouped}.${cents.slice(0, 2).padEnd(2, "0")}`;
+  return `${minus}${CURRENCY_SIGNS[currency] ?? ""}${grouped}.${(isWhole ? cents.replace(/0+$/, "") : cents.slice(0, 2)).padEnd(2, "0")}`;
+}
+
+/**
+ * "0.105", 3 -> "0.315": no digit is lost.
+ * @param {string} amount zero or more
+ * @param {number} times
+ */
+export function timesMoney(amount, times) {
+  const [whole = "", decimals = ""] = amount.split(".");
+  const digits = String(BigInt(whole + decimals) * BigInt(times)).padStart(decimals.length + 1, "0");
+  const point = digits.length - decimals.length;
+  return decimals ? `${digits.slice(0, point)}.${digits.slice(point)}` : digits;
 }
 
 /**

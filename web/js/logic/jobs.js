@@ -20,17 +20,16 @@ export function withJob(jobs, job, search) {
 }
 
 /**
- * The list with a part of it that a route gave, but for the jobs that events told of after the request: these
- * are newer.
+ * The list with a part of it that a route gave, but for the jobs that events told of after the request: what is on
+ * the list of these is newer, and what is not is there no more.
  * @param {Job[]} jobs
  * @param {Job[]} received
  * @param {Set<string>} updated ids
  */
 export function withResponse(jobs, received, updated) {
   const ids = new Set(received.map((job) => job.id));
-  const newer = new Set(jobs.filter((job) => updated.has(job.id)).map((job) => job.id));
-  const others = jobs.filter((job) => newer.has(job.id) || !ids.has(job.id));
-  return sorted([...others, ...received.filter((job) => !newer.has(job.id))]);
+  const others = jobs.filter((job) => updated.has(job.id) || !ids.has(job.id));
+  return sorted([...others, ...received.filter((job) => !updated.has(job.id))]);
 }
 
 /**
@@ -47,15 +46,15 @@ export function matches(job, { words, states, tasks }) {
 }
 
 /**
- * How many there are, without what the user was only asked about.
+ * How many have results: not those that failed, or are under way.
  * @param {Job[]} jobs
  */
-export const countOf = (jobs) => jobs.filter(({ state }) => state !== "asked").length;
+export const countOf = (jobs) => jobs.filter(({ state }) => state === "done" || state === "reused").length;
 
 /**
  * The lines of the list: each day's jobs below the day. Failures that say the same of the same request, one after
- * the other, are one line until that is opened. A question has none any more as soon as its node has run, or asked,
- * again.
+ * the other, are one line until that is opened. A question has none any more as soon as its node of the same
+ * workflow has run, or asked, again.
  * @param {Job[]} jobs newest first
  * @param {{ has: (key: string) => boolean }} [opened] the lines that are open
  * @returns {Row[]}
@@ -66,7 +65,7 @@ export function rowsOf(jobs, opened = new Set()) {
   const rows = [];
   const nodes = new Set();
   for (const job of jobs) {
-    const node = JSON.stringify([job.node_type, job.node]);
+    const node = JSON.stringify([job.workflow, job.node_type, job.node]);
     if (job.state === "asked" && nodes.has(node)) continue;
     nodes.add(node);
     const isNewDay = job.at < midnight;

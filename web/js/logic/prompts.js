@@ -11,6 +11,17 @@ import { isOwn } from "./own_nodes.js";
 
 const MOST_REMEMBERED = 200;
 
+/**
+ * The tab of a workflow, -1 if it has none any more. One that was saved since has another path, which a new workflow
+ * may take; two copies of a template have the same id. The id of a tab that was not opened yet is not known.
+ * @param {Origin} queued
+ * @param {Open["tabs"]} tabs
+ */
+export function tabOf({ graph, path }, tabs) {
+  const own = tabs.findIndex((tab) => tab.path === path && (tab.graph ?? graph) === graph);
+  return own < 0 ? tabs.findIndex((tab) => tab.graph === graph) : own;
+}
+
 export class QueuedPrompts {
   /** @type {Map<string, QueuedPrompt>} */
   #prompts;
@@ -80,23 +91,12 @@ export class QueuedPrompts {
   }
 
   /**
-   * The tab of a workflow, -1 if it has none any more. One that was saved since has another path, which a new workflow
-   * may take; two copies of a template have the same id. The id of a tab that was not opened yet is not known.
-   * @param {Origin} queued
-   * @param {Open["tabs"]} tabs
-   */
-  tabOf({ graph, path }, tabs) {
-    const own = tabs.findIndex((tab) => tab.path === path && (tab.graph ?? graph) === graph);
-    return own < 0 ? tabs.findIndex((tab) => tab.graph === graph) : own;
-  }
-
-  /**
    * @param {Origin} queued
    * @param {Open} open
    */
   #isOpen(queued, open) {
     if (queued.graph !== open.graph) return false;
-    const tab = open.tabs[this.tabOf(queued, open.tabs)];
+    const tab = open.tabs[tabOf(queued, open.tabs)];
     return tab === undefined || tab.path === open.path;
   }
 }

@@ -1,6 +1,9 @@
 /** What nodes of ours have shown of their last runs, for when their workflow is opened again. Does nothing on import. */
 
 /** @import { Origin } from "../types" */
+/** @import { Open } from "./prompts.js" */
+
+import { tabOf } from "./prompts.js";
 
 /** Nodes of all workflows, and images of one of them: a page that is open for days is to stay small. */
 export const [MOST_NODES, MOST_IMAGES] = [200, 64];
@@ -8,25 +11,33 @@ export const [MOST_NODES, MOST_IMAGES] = [200, 64];
 /**
  * @typedef {object} ShownImage
  * @property {string} url
- * @property {string} node
  * @property {number} call of the node, of several in one run
  * @property {number} place among the images of the call
  */
 
-/** @typedef {{ prompt: string, node: string, home: Origin | null, text: string, images: ShownImage[] }} Shown */
+/**
+ * What a node shows. `dropped` is how many images went before these.
+ * @typedef {{ prompt: string, node: string, home: Origin | null, text: string, images: ShownImage[], dropped: number }} Shown
+ */
 
 /**
- * Where an image goes: those of one node stand in the order of its batch, nodes in that of their first images.
+ * Where an image goes among those of its node: they stand in the order of the batch.
  * @param {ShownImage[]} images
  * @param {Omit<ShownImage, "url">} image
  */
-export function indexAmong(images, { node, call, place }) {
-  const first = images.findIndex((each) => each.node === node);
-  if (first < 0) return images.length;
-  /** @param {ShownImage} each */
-  const isBehind = (each) => each.node !== node || each.call > call || (each.call === call && each.place > place);
-  const behind = images.slice(first).findIndex(isBehind);
-  return behind < 0 ? images.length : first + behind;
+export function indexAmong(images, { call, place }) {
+  const behind = images.findIndex((each) => each.call > call || (each.call === call && each.place > place));
+  return behind < 0 ? images.length : behind;
+}
+
+/**
+ * The last images of some nodes, one node after the other, and how many went before these.
+ * @param {Pick<Shown, "images" | "dropped">[]} nodes
+ */
+export function lastOf(nodes) {
+  const images = nodes.flatMap((node) => node.images);
+  const more = Math.max(0, images.length - MOST_IMAGES);
+  return { images: images.slice(more), dropped: nodes.reduce((sum, node) => sum + node.dropped, more) };
 }
 
 /**
@@ -57,7 +68,7 @@ export class ShownByNodes {
     if (shown?.prompt !== prompt) {
       this.#forget(key);
       const early = this.#all.get(keyOf(null, node));
-      shown = { text: "", images: [], ...(early?.prompt === prompt && early), prompt, node, home };
+      shown = { text: "", images: [], dropped: 0, ...(early?.prompt === prompt && early), prompt, node, home };
       if (early?.prompt === prompt) this.#all.delete(keyOf(null, node)); // it came before its prompt was known
     }
     this.#all.delete(key);
@@ -71,9 +82,13 @@ export class ShownByNodes {
    * @param {Shown} shown
    * @param {ShownImage} image
    */
-  add({ images }, image) {
+  add(shown, image) {
+    const { images } = shown;
     images.splice(indexAmong(images, image), 0, image);
-    for (const { url } of images.splice(0, images.length - MOST_IMAGES)) this.#drop(url);
+    for (const { url } of images.splice(0, images.length - MOST_IMAGES)) {
+      this.#drop(url);
+      shown.dropped += 1;
+    }
   }
 
   /** All that is shown by nodes of known workflows, the newest last. */
@@ -82,11 +97,14 @@ export class ShownByNodes {
   }
 
   /**
-   * Forgets a workflow that was closed.
-   * @param {string} path
+   * Forgets a workflow that was closed; it may have been saved under another path since.
+   * @param {string} path of its tab
+   * @param {Open["tabs"]} tabs with that one
    */
-  close(path) {
-    for (const [key, { home }] of [...this.#all]) if (home?.path === path) this.#forget(key);
+  close(path, tabs) {
+    for (const [key, { home }] of [...this.#all]) {
+      if (home && tabs[tabOf(home, tabs)]?.path === path) this.#forget(key);
+    }
   }
 
   /** @param {string} key */
