@@ -50,12 +50,15 @@ class NotQueued(SiliconFlowError):
 class Waiting:
     """A prompt of this process that waits.
 
-    `under_way` counts its nodes whose requests have not ended, and those of prompts that joined it;
+    `contents` are what its nodes know it by: those whose seeds are alike, by the same as any other
+    such prompt. `under_way` counts its nodes whose requests have not ended, and those of prompts
+    that joined it;
     `failure` is why the first of them failed. `requests` are what they ask for, by their call.
     """
 
     id: str
     content: str
+    contents: set[str] = field(default_factory=set)
     left_out: set[str] = field(default_factory=set)
     requests: dict[str, Any] = field(default_factory=dict)
     under_way: int = 0
@@ -108,7 +111,7 @@ def join(  # noqa: PLR0913 - each is of the run
         alike = (
             each
             for each in _WAITING.values()
-            if each.content == content and each.requests.get(caller.call, requests) == requests
+            if content in each.contents and each.requests.get(caller.call, requests) == requests
         )
         waiting = _WAITING.get(caller.prompt_id) or next(alike, None)
         parent, is_new = caller.going_on.get("parent", ""), waiting is None
@@ -123,6 +126,7 @@ def join(  # noqa: PLR0913 - each is of the run
         since, asked = _ASKED.get(caller.queueing, (time.time(), {}))
         if waiting.id == caller.prompt_id:
             own = {**asked, **own}
+            waiting.contents.add(content)
         runs.add(waiting.id, waiting.content, left_out, prompt, parent, requests=own, since=since)
         waiting.left_out.add(caller.node_id)
         waiting.requests.update(own)

@@ -209,6 +209,26 @@ def test_the_page_hears_when_a_job_under_way_counts_as_spent(
     assert sent()[-1] == ("done", False)
 
 
+@pytest.mark.parametrize("order", ["12", "21"])
+def test_a_prompt_that_waits_is_joined_whichever_of_its_nodes_was_first(
+    comfy: Comfy, today: Simulator, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    held = Held()
+    held.begin(monkeypatch)
+    seeds = {"1": 1, "2": -1}
+    comfy.begin("1", "2")
+    for id_ in order:
+        assert comfy.run(id_, seed=seeds[id_], background=True) is BLOCKED
+    comfy.queue.currently_running.clear()
+    comfy.begin("1", "2")
+    assert comfy.run("1", seed=1, background=True) is BLOCKED
+    assert len(waiting()) == 1
+    assert comfy.run("2", seed=-1, background=True) is BLOCKED
+    assert len(waiting()) == 2
+    held.release()
+    until(lambda: len(today.charges) == 3)
+
+
 def test_what_two_nodes_have_of_one_request_in_the_background_was_paid_for_once(
     comfy: Comfy, today: Simulator
 ) -> None:
