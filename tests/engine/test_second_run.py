@@ -118,9 +118,12 @@ class Comfy:
 
 
 @pytest.fixture
-def comfy(today: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comfy]:
+def comfy(
+    today: Simulator, monkeypatch: pytest.MonkeyPatch, write_settings: Any
+) -> Iterator[Comfy]:
     """Run as inside ComfyUI, as far as the background looks at it."""
     del today  # is there first
+    write_settings(show_balance=False)  # it is looked up seconds after a run
     queue, loop = Queue(), asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
