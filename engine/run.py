@@ -150,8 +150,9 @@ class _Run:
         shows = plan.endpoint.kind.has_previews and host.shows_images()
         # It would be paid once more where another node gives it other inputs each time.
         since = caller.going_on.get("since")
+        is_sent_by_other = bool(caller.going_on) and background.is_under_way_before(caller)
         is_left_out = caller.node_id in caller.going_on.get("left_out", ())
-        may_send = not is_left_out and not background.is_under_way_before(caller)
+        may_send = not is_left_out and not is_sent_by_other
         sends_unpaid = caller.node_id in caller.going_on.get("unpaid", ())
         *firsts, _ = accumulate((request.count for request in plan.requests), initial=0)
         made_since = caller.going_on.get("made_since", {}).get(caller.node_id, math.inf)
