@@ -50,10 +50,10 @@ class NotQueued(SiliconFlowError):
 class Waiting:
     """A prompt of this process that waits.
 
-    `contents` are what its nodes know it by: those whose seeds are alike, by the same as any other
-    such prompt. `under_way` counts its nodes whose requests have not ended, and those of prompts
-    that joined it;
-    `failure` is why the first of them failed. `requests` are what they ask for, by their call.
+    By one of the hashes `contents` a prompt that is the same is recognised: one of them is for its
+    nodes whose seeds are alike in both. `under_way` counts its nodes whose requests have not ended,
+    and those of prompts that joined it; `failure` is why the first of them failed. `requests` are
+    what they ask for, by their call.
     """
 
     id: str
@@ -247,8 +247,11 @@ def leave(waiting: Waiting, runs: WaitingRuns, failure: Text | None) -> None:
     with _LOCK:
         waiting.under_way -= 1
         waiting.failure = waiting.failure or failure
-        if not waiting.under_way:
+        is_last_of_gone_on = not waiting.under_way and waiting in _GONE_ON
+        if is_last_of_gone_on:
             _GONE_ON.discard(waiting)
+    if is_last_of_gone_on and (waiting.id, "stopped") in _written(partial(_states, runs)):
+        _tell(waiting.id, "stopped")  # what of it is missing is known only now
     while not waiting.under_way and host.running_item(waiting.id):
         time.sleep(TICK_SECONDS)  # it may have more such nodes
     with _LOCK:
@@ -263,6 +266,10 @@ def leave(waiting: Waiting, runs: WaitingRuns, failure: Text | None) -> None:
         with contextlib.suppress(NotQueued):  # it is stopped, too
             if new_id := _written(partial(go_on, waiting.id, runs)):
                 finish(waiting.id, runs, new_id)
+
+
+def _states(runs: WaitingRuns) -> set[tuple[str, str]]:
+    return {(run.id, run.state) for run in runs.all()}
 
 
 def go_on(id_: str, runs: WaitingRuns, *, may_pay: bool = False) -> str | None:

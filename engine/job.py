@@ -281,7 +281,7 @@ class Job:
     sends_unpaid: bool = False
     not_again_since: float = math.inf
     made_since: float = math.inf
-    owns: Callable[[str], bool] = bool
+    owns: Callable[[str], bool] = lambda _: True
     in_background: bool = False
     is_looked_at: bool = False
     reserved: int = 0
@@ -375,7 +375,10 @@ class Job:
         return [item for result in self.results for item in result.items]
 
     def was_made_before(self, result: Result) -> bool:
-        """Return whether a result was paid for already, in the background for the same prompt."""
+        """Return whether a result was paid for already, in the background for the same prompt.
+
+        The first job that asks has it: no other one's node says so, too.
+        """
         is_before = result.origin != "paid" and result.sent_at >= self.made_since
         return is_before and self.owns(result.request_id)
 

@@ -189,19 +189,23 @@ class RequestLifecycle:
 
     def _missing(self, job: Job, request: PlannedRequest) -> ResultMissing:
         error = ResultMissing(Failure(model=self._plan.model.id))
+        names = self._names(job, request)
         with suppress(LedgerError):
-            if not self._ledger.lost_of(self._names(job, request)):
+            if not (self._ledger.lost_of(names) or self._ledger.paid_of(names)):
                 error.charged = False
         return error
 
-    def go_on(self, job: Job, name: str) -> None:
-        """Fetch what another process submitted under this name. Nothing is sent, or charged."""
+    def go_on(self, job: Job, name: str, origin: Origin = "paid") -> None:
+        """Fetch what another process submitted under this name. Nothing is sent, or charged.
+
+        As a rule it was the job that paid for it, in its first process.
+        """
         job.may_send, job.in_background = False, True
         with self._ending(job):
             job.stage = 1
             work = partial(self._find_or_send, job, job.request, name)
             result = self._share(job, job.request, name, work)
-            job.results.append(replace(result, origin="paid"))  # by this job, in its first process
+            job.results.append(replace(result, origin=origin))
             job.stage = STAGES
 
     def download_later(self, job: Job) -> Callable[[], Job]:
@@ -214,9 +218,10 @@ class RequestLifecycle:
         parts = [replace(result, items=()) for result in job.results]
         later = Job(job.request, threading.Event(), results=parts, id=job.id, is_started=True)
         later.queued_at, later.started_at, name = job.queued_at, job.started_at, job.name
+        origin: Origin = "paid" if job.was_sent else "downloaded"
 
         def download() -> Job:
-            of_plan.go_on(later, name)
+            of_plan.go_on(later, name, origin)
             return later
 
         return download

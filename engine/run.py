@@ -411,10 +411,10 @@ class _Run:
             return
         history, plan = job_history_for(self._settings), self._plan
         recorder = JobRecorder(history, self._caller, self._task, plan)  # it is news once more
+        later = self._lifecycle.download_later(job), recorder
         with _LOCK:
             is_first = job.name not in _DOWNLOADING
-            downloads = _DOWNLOADING.setdefault(job.name, [])
-            downloads.append((self._lifecycle.download_later(job), recorder))
+            _DOWNLOADING.setdefault(job.name, []).append(later)
         if is_first:
             start_thread(_download, job.name)
 
@@ -444,11 +444,14 @@ def _download(name: str) -> None:
                 del _DOWNLOADING[name]
                 return
             download, recorder = _DOWNLOADING[name].pop(0)
-        job = download()
-        if sum(result.count for result in job.results) >= job.request.count:
-            recorder.go_on(job)
-            recorder.end(job)
-        job.drop_items()
+        try:
+            job = download()
+            job.drop_items()
+            if sum(result.count for result in job.results) >= job.request.count:
+                recorder.go_on(job)
+                recorder.end(job)
+        except Exception:
+            logger.exception("a download that goes on: internal error")
 
 
 def _was_answered(job: Job) -> bool:

@@ -532,9 +532,9 @@ class RunToJudge:
             join("\n", (what, unsent, where)),
             question.contents,
         )
-        if not self.is_repeated(prompt):  # how many items there are is not known
-            needed.cost = f"{total.cost - begun.cost:f}"
-            needed.currency = self.pricing.currency
+        most = Decimal(question.amount.cost) / BILLION
+        if most and not self.is_repeated(prompt):  # else it is not known
+            needed.cost, needed.currency = f"{most.normalize():f}", self.pricing.currency
         return needed
 
 

@@ -75,11 +75,16 @@ def go_on(request: PageRequest) -> Json:
 
 
 def give_up(request: PageRequest) -> Json:
-    """Do not queue a prompt again. What is sent is saved; what is not sent yet never is."""
+    """Do not queue a prompt again. What is sent is saved; what is not sent yet never is.
+
+    Returns whether any results are still to come.
+    """
+    id_ = request.params["id"]
+    is_under_way = background.has_under_way(id_)
     with page_ledger() as ledger:
-        if not background.forget(request.params["id"], WaitingRuns(ledger.database)):
+        if not background.forget(id_, WaitingRuns(ledger.database)):
             raise NotFound(text("server.no_waiting_run"))
-    return {}
+    return {"is_under_way": is_under_way}
 
 
 def _flag(request: PageRequest, name: str, *, default: bool) -> bool:

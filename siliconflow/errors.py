@@ -86,7 +86,7 @@ class ConfirmationNeeded(GuardStopped):
     """A run is larger than the user pays unasked. Queued again, it goes ahead. Nothing was sent."""
 
     cost = ""
-    """What is to be paid at most, as a decimal number of the `currency`; empty if nobody knows."""
+    """What it may cost with any seeds, as a decimal number of the `currency`; empty if unknown."""
     currency = ""
 
     def __init__(self, message: Text, setting: str, on_page: Text, contents: Sequence[str]) -> None:

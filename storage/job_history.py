@@ -6,6 +6,7 @@ names the files of its result, which are the ledger's, and the workflow that it 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -243,7 +244,9 @@ class JobHistory:
         state, reason = row["state"], _reason(row)
         has_died = state == "running" and not self._is_alive(row["owner"])
         if has_died:
-            is_unpaid = self._is_unpaid(row["id"])
+            is_unpaid = False
+            with contextlib.suppress(LedgerError):
+                is_unpaid = self._is_unpaid(row["id"])
             state = "cancelled" if is_unpaid else "failed"
             reason = text("history.process_died_unpaid" if is_unpaid else "history.process_died")
         return JobRecord(
@@ -309,7 +312,7 @@ def _first_columns(job: JobRecord, owner: str) -> tuple[Any, ...]:
 def _conditions(search: JobSearch) -> tuple[str, list[str]]:
     """Return what SQL can tell of a search, and the values for it.
 
-    A job that runs as far as the file knows may be waiting, or have failed with its process.
+    A job that runs as far as the file knows may be waiting, or have ended with its process.
     """
     conditions, values = "", []
     for word in search.words[:MAX_WORDS]:

@@ -28,10 +28,10 @@ from comfyui_siliconflow.nodes import NODE_CLASS_MAPPINGS
 from comfyui_siliconflow.siliconflow import errors
 from comfyui_siliconflow.siliconflow.http import downloads
 from comfyui_siliconflow.storage.database import LedgerError
-from comfyui_siliconflow.storage.ledger import ResponseMetadata
+from comfyui_siliconflow.storage.ledger import Ledger, ResponseMetadata
 from comfyui_siliconflow.storage.settings import Settings
 from comfyui_siliconflow.storage.waiting_runs import WaitingRuns
-from comfyui_siliconflow.strings.text import Text
+from comfyui_siliconflow.strings.text import Text, text
 from comfyui_siliconflow.tasks.image_tasks import plan_images
 from comfyui_siliconflow.tests.conftest import Held, LimitClock
 from comfyui_siliconflow.tests.waiting import pack_threads, until
@@ -66,6 +66,23 @@ def test_a_job_that_may_not_send_gets_what_is_saved_and_fails_without_it(
     run_jobs()
     (found,) = run_jobs(may_send=False)
     assert [result.origin for result in found.results] == ["reused"]
+    assert len(simulator.generations) == 1
+
+
+def test_a_saved_result_that_the_ledger_cannot_find_now_is_not_called_free_of_charge(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_jobs()
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise LedgerError(text("ledger.locked"))
+
+    monkeypatch.setattr(Ledger, "claim", fail)
+    lifecycle, job = one_job()
+    job.may_send = False
+    lifecycle.run(job)
+    assert isinstance(job.error, errors.ResultMissing)
+    assert job.error.charged is None
     assert len(simulator.generations) == 1
 
 
@@ -297,9 +314,9 @@ def test_what_is_run_again_while_its_download_goes_on_is_downloaded_later_once_f
     assert sorted(under_way) == [1, 2]
     may_begin.set()
     until(lambda: not pack_threads())
-    states = [(job.state, job.files_here) for job in job_history_for(current_settings()).since(0)]
-    assert [state for state, _ in states].count("failed") == 0
-    assert [here for _, here in states] == [(True,)] * 3
+    records = job_history_for(current_settings()).since(0)
+    assert sorted(record.state for record in records) == ["done", "done", "reused"]
+    assert [record.files_here for record in records] == [(True,)] * 3
     assert len(simulator.generations) == 2
 
 

@@ -271,6 +271,28 @@ def test_what_waits_for_its_turn_is_not_missing_and_not_sent_twice_when_the_user
     assert not background.has_under_way(run.id)
 
 
+def test_the_page_hears_of_a_stopped_prompt_again_when_it_is_known_what_is_missing(
+    comfy: Comfy, today: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held()
+    held.begin(monkeypatch)
+    comfy.begin("1")
+    assert comfy.run("1", seed=1, background=True) is BLOCKED
+    held.wait_for(1)
+    comfy.continue_now()
+    comfy.go_on()
+    comfy.end("error")
+
+    def told() -> list[str]:
+        calls = [call.args for call in host.prompt_server().send_sync.call_args_list]
+        return [data["state"] for event, data, _ in calls if event == "siliconflow.background"]
+
+    until(lambda: told() == ["waiting", "queued", "stopped"])
+    held.release()
+    until(lambda: told() == ["waiting", "queued", "stopped", "stopped"])
+    assert len(today.charges) == 1
+
+
 def test_what_was_saved_before_a_prompt_was_queued_is_reused_in_its_second_run(
     comfy: Comfy, today: Simulator
 ) -> None:

@@ -125,7 +125,7 @@ def test_it_says_whether_anything_is_missing_and_whether_to_go_on_is_free(
 
 
 def test_what_is_given_up_is_gone(page: Page, lost: str) -> None:
-    assert page.delete(f"/background/{lost}") == {}
+    assert page.delete(f"/background/{lost}") == {"is_under_way": False}
     assert [run["id"] for run in page.get("/background")["runs"]] == ["p-1"]
     for method in ("DELETE", "POST"):
         answer = page.request(method, f"/background/{lost}", json={})

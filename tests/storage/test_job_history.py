@@ -235,6 +235,19 @@ def test_a_job_of_a_dead_process_is_cancelled_if_nothing_of_it_was_ever_charged(
     assert "it was not charged" in str(found["refused"].reason)
 
 
+def test_the_jobs_are_listed_though_the_ledger_cannot_be_read(
+    jobs: JobHistory, open_jobs: Callable[[], JobHistory], ledger: Ledger
+) -> None:
+    jobs.begin([job()])
+    jobs.close()
+    other = open_jobs()
+    ledger.close()
+    file = ledger.database.folder / "ledger.sqlite3"
+    file.unlink(missing_ok=True)
+    file.mkdir()
+    assert [found.state for found in other.since(0)] == ["failed"]
+
+
 def test_clearing_deletes_ended_jobs_and_keeps_running_ones(
     jobs: JobHistory, open_jobs: Callable[[], JobHistory]
 ) -> None:

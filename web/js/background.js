@@ -4,9 +4,9 @@
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
-import { answerBackground, getBackground, getJobs, giveUp, goOn, onEvent } from "./api.js";
+import { answerBackground, getBackground, giveUp, goOn, onEvent } from "./api.js";
 import { MountedElements } from "./logic/mounted.js";
-import { hasMoreToCome, oldestOf } from "./logic/waiting.js";
+import { oldestOf } from "./logic/waiting.js";
 import { openWorkflowId } from "./nodes.js";
 import { confirmed, errorText, h, icon, localized, symbolButton, t, toast } from "./page.js";
 import { isElsewhere } from "./prompts.js";
@@ -14,8 +14,6 @@ import { settings } from "./settings_store.js";
 import { announce, showStatus } from "./status.js";
 
 const PAUSE_MILLISECONDS = 100;
-/** More than run at a time. */
-const MOST_UNDER_WAY = 500;
 const ICONS = { waiting: "hourglass", stopped: "times-circle", lost: "question-circle", queued: "spinner pi-spin" };
 
 /** @type {WaitingRun[]} */
@@ -96,12 +94,11 @@ async function goOnNow(run) {
 
 /** @param {WaitingRun} run */
 async function stopWaiting(run) {
-  await giveUp(run.id);
+  const { is_under_way } = await giveUp(run.id);
   ended.add(run.id);
   showOnNodes(run, t("background.node_given_up"));
   announce(t("background.node_given_up"));
-  const { jobs } = await getJobs({ limit: String(MOST_UNDER_WAY), state: "running,waiting" });
-  toast("success", t("app.name"), t(hasMoreToCome(run, jobs) ? "background.given_up" : "background.off_list"));
+  toast("success", t("app.name"), t(is_under_way ? "background.given_up" : "background.off_list"));
 }
 
 /** @param {WaitingRun} run */

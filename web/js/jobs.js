@@ -139,17 +139,19 @@ async function load({ anew = false } = {}) {
 
 /** Asks which jobs are under way, wherever they were queued. */
 async function countUnderWay() {
+  /** @type {Set<string>} */
+  const newer = new Set();
   try {
     if ((await settings()).read_only) return;
-    /** @type {Set<string>} */
-    const newer = (heard = new Set());
+    heard = newer;
     const received = await getJobs({ limit: String(JOBS_A_PART), state: "running,waiting" });
     const kept = [...underWay.values()].filter((job) => newer.has(job.id));
     underWay.clear();
-    if (heard === newer) heard = null;
     for (const job of withResponse(kept, received.jobs, newer)) underWay.set(job.id, job);
   } catch {
     return; // The list says why, as soon as somebody looks at it.
+  } finally {
+    if (heard === newer) heard = null;
   }
   showCount();
 }

@@ -269,7 +269,7 @@ export const TEXTS = {
     "background.waiting": "{seconds} · continues when all results are in",
     "background.stopped": "stopped: {reason}",
     "background.lost": "waits for you: ComfyUI was restarted (Continue now sends the requests that were never charged; they cost as usual)",
-    "background.lost_free": "waits for you: ComfyUI was restarted (everything was sent already; continuing is free)",
+    "background.lost_free": "waits for you: ComfyUI was restarted (everything was sent already; continuing is free, and sends nothing again that was not answered)",
     "background.queued": "queued again",
     "background.go_on": "Continue now",
     "background.give_up": "Stop waiting (nothing more is sent; results are still saved)",
@@ -284,8 +284,8 @@ export const TEXTS = {
       "other": "ComfyUI was restarted while {n} workflows waited for results in the background. Continue them? Saved results are free. Requests that were never charged are sent now, and charged; those that may have been charged are not sent again. If you cancel, they stay in the SiliconFlow list."
     },
     "background.ask_free": {
-      "one": "ComfyUI was restarted while {n} workflow waited for results in the background. Continue it? Everything was sent already: continuing is free. If you cancel, it stays in the SiliconFlow list.",
-      "other": "ComfyUI was restarted while {n} workflows waited for results in the background. Continue them? Everything was sent already: continuing is free. If you cancel, they stay in the SiliconFlow list."
+      "one": "ComfyUI was restarted while {n} workflow waited for results in the background. Continue it? Everything was sent already: continuing is free, and sends nothing again that was not answered. If you cancel, it stays in the SiliconFlow list.",
+      "other": "ComfyUI was restarted while {n} workflows waited for results in the background. Continue them? Everything was sent already: continuing is free, and sends nothing again that was not answered. If you cancel, they stay in the SiliconFlow list."
     },
     "jobs.today": "Today",
     "jobs.yesterday": "Yesterday",
@@ -605,7 +605,7 @@ export const TEXTS = {
     "background.waiting": "{seconds} · 结果齐全后继续",
     "background.stopped": "已停止：{reason}",
     "background.lost": "等待确认：ComfyUI 已重启（“立即继续”会发送从未扣费的请求，并照常扣费）",
-    "background.lost_free": "等待确认：ComfyUI 已重启（所有请求都已发送，继续不收费）",
+    "background.lost_free": "等待确认：ComfyUI 已重启（所有请求都已发送，继续不收费，未返回的请求不会重新发送）",
     "background.queued": "已重新加入队列",
     "background.go_on": "立即继续",
     "background.give_up": "不再等待（不再发送新的请求，结果仍会保存）",
@@ -616,7 +616,7 @@ export const TEXTS = {
     "background.send_again_message": "失败的请求会重新发送并扣费，已返回的结果仍然免费。",
     "background.ask_title": "继续等待中的工作流？",
     "background.ask": "ComfyUI 重启前有 {n} 个工作流在后台等待结果。要继续吗？已保存的结果免费；从未扣费的请求会现在发送并扣费，可能已扣费的请求不会重新发送。如果取消，它们会保留在 SiliconFlow 列表中。",
-    "background.ask_free": "ComfyUI 重启前有 {n} 个工作流在后台等待结果。要继续吗？所有请求都已发送，继续不收费。如果取消，它们会保留在 SiliconFlow 列表中。",
+    "background.ask_free": "ComfyUI 重启前有 {n} 个工作流在后台等待结果。要继续吗？所有请求都已发送，继续不收费，未返回的请求不会重新发送。如果取消，它们会保留在 SiliconFlow 列表中。",
     "jobs.today": "今天",
     "jobs.yesterday": "昨天",
     "jobs.search": "搜索提示词或模型",

@@ -1,6 +1,6 @@
 /** What the nodes of workflows say that wait in the background. */
 
-/** @import { Job, WaitingRun } from "../types" */
+/** @import { WaitingRun } from "../types" */
 
 /**
  * Of each node of each workflow the run that has waited longest, and how many wait.
@@ -18,13 +18,4 @@ export function oldestOf(runs) {
     }
   }
   return [...lines.values()];
-}
-
-/**
- * Whether results of a run are still to come.
- * @param {Pick<WaitingRun, "state" | "workflow" | "nodes">} run
- * @param {Pick<Job, "workflow" | "node">[]} underWay
- */
-export function hasMoreToCome({ state, workflow, nodes }, underWay) {
-  return state === "waiting" || underWay.some((job) => job.workflow === workflow && nodes.includes(job.node));
 }
