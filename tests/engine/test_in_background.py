@@ -72,17 +72,17 @@ def test_a_job_that_may_not_send_gets_what_is_saved_and_fails_without_it(
 def test_a_saved_result_that_the_ledger_cannot_find_now_is_not_called_free_of_charge(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_jobs()
+    lifecycle, paid = one_job()
+    lifecycle.run(paid)
 
     def fail(*_: Any, **__: Any) -> None:
         raise LedgerError(text("ledger.locked"))
 
     monkeypatch.setattr(Ledger, "claim", fail)
-    lifecycle, job = one_job()
-    job.may_send = False
-    lifecycle.run(job)
-    assert isinstance(job.error, errors.ResultMissing)
-    assert job.error.charged is None
+    lifecycle, missing = one_job(may_send=False)
+    lifecycle.run(missing)
+    assert isinstance(missing.error, errors.ResultMissing)
+    assert missing.error.charged is None
     assert len(simulator.generations) == 1
 
 
