@@ -42,7 +42,8 @@ def test_a_node_of_the_same_id_in_another_workflow_shows_nothing_of_a_run(
         assert draw(page, "An image of here") == node
         page.js("() => { window.heard = 0 }")
         page.wait_for("() => window.heard > 1")
-        assert status.count() == 0
+        assert "".join(status.all_inner_texts()) == ""  # older pages draw an empty one at once
+        assert status.locator("img").count() == 0
     finally:
         service.latency = 0.0
 
