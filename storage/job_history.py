@@ -117,8 +117,8 @@ class JobHistory:
         """Describe the history; its file is created with the first job.
 
         `file_names_of` returns the paths below `files_folder` of a request's result, `is_unpaid`
-        whether a job was surely never charged. Jobs that
-        began more than `max_age` seconds ago are deleted.
+        whether a job was surely never charged. Jobs that began more than `max_age` seconds ago are
+        deleted.
         """
         self.max_age = max_age
         self._files_folder = files_folder
