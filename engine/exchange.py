@@ -106,7 +106,7 @@ class Sender:
                 if entry:
                     self._ledger.mark_sent(entry, spend, job.id)
             except LedgerError as error:
-                if job.holds_cost:
+                if job.holds_cost or job.in_background:
                     self._limiter.undone(sent)
                 job.ledger_failed_before_sending(error)
                 job.unrecorded = spend

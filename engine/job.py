@@ -356,12 +356,15 @@ class Job:
                 self.ledger_failed(error)
 
     def ledger_failed_before_sending(self, error: LedgerError) -> None:
-        """Note that what comes is not saved, unless a budget would not know of it either.
+        """Note that what comes is not saved.
 
-        Raises `GuardStopped` then.
+        Raises `GuardStopped` where a budget would not know of it either, and in the background,
+        which takes what is not recorded as sent for unpaid after a restart.
         """
         if self.holds_cost:
             raise GuardStopped(text("run.spending_unreadable", reason=error.text), "daily_budget")
+        if self.in_background:
+            raise GuardStopped(text("run.background_unrecorded", reason=error.text), "background")
         self.ledger_failed(error)
 
     def ledger_failed(self, error: LedgerError) -> None:

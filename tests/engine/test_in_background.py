@@ -69,6 +69,20 @@ def test_a_job_that_may_not_send_gets_what_is_saved_and_fails_without_it(
     assert len(simulator.generations) == 1
 
 
+@pytest.mark.parametrize("in_background", [True, False])
+def test_in_the_background_nothing_is_sent_that_is_not_recorded(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, in_background: bool
+) -> None:
+    def fail(*_: object) -> None:
+        raise LedgerError(text("ledger.locked"))
+
+    monkeypatch.setattr(Ledger, "mark_sent", fail)
+    lifecycle, job = one_job(in_background=in_background)
+    lifecycle.run(job)
+    assert isinstance(job.error, errors.GuardStopped) is in_background
+    assert len(simulator.generations) == (0 if in_background else 1)
+
+
 def test_a_saved_result_that_the_ledger_cannot_find_now_is_not_called_free_of_charge(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
