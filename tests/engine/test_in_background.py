@@ -69,14 +69,15 @@ def test_a_job_that_may_not_send_gets_what_is_saved_and_fails_without_it(
     assert len(simulator.generations) == 1
 
 
+@pytest.mark.parametrize("step", ["claim", "mark_sent"])
 @pytest.mark.parametrize("in_background", [True, False])
 def test_in_the_background_nothing_is_sent_that_is_not_recorded(
-    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, in_background: bool
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, in_background: bool, step: str
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise LedgerError(text("ledger.locked"))
 
-    monkeypatch.setattr(Ledger, "mark_sent", fail)
+    monkeypatch.setattr(Ledger, step, fail)
     lifecycle, job = one_job(in_background=in_background)
     lifecycle.run(job)
     assert isinstance(job.error, errors.GuardStopped) is in_background
